@@ -1,0 +1,108 @@
+//! What actors and folds may know of the world: the clock, randomness, this server's identity. Tests and the simulation replace them.
+
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use ruma::{OwnedServerName, ServerName, signatures::Ed25519KeyPair};
+use serde_json::Value as JsonValue;
+
+/// Tells the time.
+pub trait Clock: Send + Sync + 'static {
+    /// Milliseconds since the Unix epoch.
+    fn now_ms(&self) -> u64;
+}
+
+/// Gives random bytes fit for secrets.
+pub trait Randomness: Send + Sync + 'static {
+    /// Fills the buffer.
+    fn fill(&self, buffer: &mut [u8]);
+}
+
+/// This server's name and signing key.
+pub struct Identity {
+    /// The server name: the domain of its users.
+    pub server_name: OwnedServerName,
+    /// The key with which events and requests are signed.
+    pub key_pair: Ed25519KeyPair,
+}
+
+/// Everything a decision may ask for. Cheap to clone.
+#[derive(Clone)]
+pub struct Env {
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub randomness: Arc<dyn Randomness>,
+    /// Who we are.
+    pub identity: Arc<Identity>,
+}
+
+impl Env {
+    /// The real clock and the operating system's randomness.
+    pub fn system(identity: Identity) -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            randomness: Arc::new(SystemRandomness),
+            identity: Arc::new(identity),
+        }
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
+    /// This server's name.
+    pub fn server_name(&self) -> &ServerName {
+        &self.identity.server_name
+    }
+
+    /// A random string of `length` characters out of a-z, A-Z and 0-9.
+    pub fn random_string(&self, length: usize) -> String {
+        const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+        // 62 * 4 = 248: bytes above are thrown away, so that all characters are equally likely.
+        let mut text = String::with_capacity(length);
+        let mut buffer = [0u8; 64];
+        while text.len() < length {
+            self.randomness.fill(&mut buffer);
+            let usable = buffer
+                .iter()
+                .filter(|byte| **byte < 248)
+                .map(|byte| char::from(ALPHABET[usize::from(byte % 62)]));
+            text.extend(usable.take(length - text.len()));
+        }
+        text
+    }
+
+    /// Some random bytes.
+    pub fn random_bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.randomness.fill(&mut bytes);
+        bytes
+    }
+}
+
+/// A JSON object as the domain passes it on from a client.
+pub type JsonObject = serde_json::Map<String, JsonValue>;
+
+struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the system clock")]
+    fn now_ms(&self) -> u64 {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |elapsed| elapsed.as_millis() as u64)
+    }
+}
+
+struct SystemRandomness;
+
+impl Randomness for SystemRandomness {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the system for randomness")]
+    fn fill(&self, buffer: &mut [u8]) {
+        rand::Rng::fill_bytes(&mut rand::rng(), buffer);
+    }
+}

@@ -1,0 +1,171 @@
+//! What a kind of actor must say about itself.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use playhouse_schema::{
+    address::{Entity, Position, Sequence},
+    port::{LogStore, Snapshot, StoreError},
+    record::codec::Record,
+};
+use ractor::{ActorRef, RpcReplyPort};
+
+use super::keeper::Mail;
+
+/// Why an actor could not be asked at all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
+pub enum Unavailable {
+    /// Too many requests wait already.
+    #[error("overloaded")]
+    Overloaded,
+    /// It did not answer in time. The command may still be carried out.
+    #[error("timed out")]
+    Timeout,
+    /// It ended while the request waited, because of a failed commit for example. The command may or may not have been carried out.
+    #[error("stopped")]
+    Stopped,
+}
+
+/// The reply port of a command or query.
+pub type Port<T, E> = RpcReplyPort<Result<T, E>>;
+
+/// What a command comes to: the records that make it true, and what the caller is told once they are committed.
+pub struct Decision<D: Domain> {
+    /// Applied at once, committed together. May be empty.
+    pub records: Vec<D::Record>,
+    /// Payloads of older records to replace, by sequence.
+    pub erasures: Vec<(Sequence, bytes::Bytes)>,
+    /// The answer.
+    pub reply: D::Reply,
+}
+
+impl<D: Domain> Decision<D> {
+    /// Some records and an answer.
+    pub fn new(records: Vec<D::Record>, reply: D::Reply) -> Self {
+        Self {
+            records,
+            erasures: Vec::new(),
+            reply,
+        }
+    }
+
+    /// Nothing changes.
+    pub fn unchanged(reply: D::Reply) -> Self {
+        Self::new(Vec::new(), reply)
+    }
+}
+
+/// A record of this actor that is now durable.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// Its number within the entity.
+    pub sequence: Sequence,
+    /// Its position in the shard.
+    pub position: Position,
+}
+
+/// A kind of actor. The value itself is its state: a fold of its records.
+///
+/// Cloning must be cheap (structural sharing): queries work on a clone while the actor goes on.
+pub trait Domain: Clone + Send + Sync + Sized + 'static {
+    /// For logs and metrics: `room`, `user`.
+    const NAME: &'static str;
+    /// The format of snapshots; another number makes older snapshots ignored.
+    const SNAPSHOT_VERSION: u32;
+
+    /// What it writes.
+    type Record: Record;
+    /// What it can be told to do. Serialisable: the caller may be on another node.
+    type Command: Send + 'static;
+    /// What a command answers.
+    type Reply: Send + 'static;
+    /// What it can be asked.
+    type Query: Send + 'static;
+    /// What a query answers.
+    type Answer: Send + 'static;
+    /// What it hears from followers and timers; not answered, may be lost, never leads to records.
+    type Signal: Send + 'static;
+    /// Why a command or query is refused.
+    type Error: From<Unavailable> + Send + 'static;
+    /// Volatile state beside the fold: typing users, waiting long polls.
+    type Live: Default + Send + 'static;
+    /// What all actors of this kind share: `Env`, limits, ways to ask others.
+    type Context: Send + Sync + 'static;
+
+    /// The state before the first record.
+    fn empty(entity: &Entity) -> Self;
+
+    /// Takes in one record. Total, and the only way the state changes.
+    fn apply(&mut self, sequence: Sequence, record: &Self::Record);
+
+    /// Judges a command on the state, with what is in flight applied. Pure but for the clock and randomness of the context.
+    fn decide(&self, command: Self::Command, context: &Self::Context) -> Result<Decision<Self>, Self::Error>;
+
+    /// Answers a query, at once or from a spawned task; called when all that was decided before is durable.
+    fn answer(resident: &mut Resident<Self>, query: Self::Query, port: Port<Self::Answer, Self::Error>);
+
+    /// Takes in a signal.
+    fn signal(resident: &mut Resident<Self>, signal: Self::Signal);
+
+    /// Called when own records have become durable, before the callers hear of it.
+    fn committed(_resident: &mut Resident<Self>, _records: &[Committed]) {}
+
+    /// Called once after waking, with the state folded.
+    fn woken(_resident: &mut Resident<Self>) {}
+
+    /// Whether it must stay awake although nobody writes to it.
+    fn is_busy(_live: &Self::Live) -> bool {
+        false
+    }
+
+    /// A rough figure of the memory it takes.
+    fn weight_bytes(&self) -> usize;
+
+    /// Whether a snapshot is worth its bytes, so many records after the last one.
+    fn snapshot_due(&self, records_since: u64) -> bool;
+
+    /// The state as snapshot bytes of format [`Domain::SNAPSHOT_VERSION`].
+    fn to_snapshot(&self) -> bytes::Bytes;
+
+    /// The state of a snapshot, `None` when it does not decode.
+    fn from_snapshot(entity: &Entity, snapshot: &Snapshot) -> Option<Self>;
+
+    /// Reads what the state needs beyond snapshot and later records, for example the bytes of events that a snapshot names. Called between the two.
+    fn hydrate<'a>(&'a mut self, _store: &'a dyn LogStore) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// An awake actor as its hooks see it.
+pub struct Resident<D: Domain> {
+    /// Who it is.
+    pub entity: Entity,
+    /// The state, with what is in flight applied; in `answer` all of it is durable. Clone the `Arc` for a view that does not move.
+    pub state: Arc<D>,
+    /// Volatile state.
+    pub live: D::Live,
+    /// What all actors of this kind share.
+    pub context: Arc<D::Context>,
+    /// The number of the newest record, in flight or durable.
+    pub sequence: Sequence,
+    /// The position of the newest durable record in its shard; 0 when there is none.
+    pub position: Position,
+    /// The way to itself, for timers and spawned tasks.
+    pub myself: Myself<D>,
+}
+
+/// An actor's own address.
+pub struct Myself<D: Domain>(pub(super) ActorRef<Mail<D>>);
+
+impl<D: Domain> Clone for Myself<D> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<D: Domain> Myself<D> {
+    /// Sends a signal to itself. Lost when the actor has ended.
+    pub fn signal(&self, signal: D::Signal) {
+        let _ = self.0.cast(Mail::Signal(signal));
+    }
+}

@@ -1,0 +1,13 @@
+//! What all actors share: how they are found, woken, asked, made durable and put to sleep.
+//!
+//! The part that waits is written once, here ([`keeper`]); the domains only decide and apply. Knows neither rooms nor users nor any database.
+
+pub mod append;
+pub mod directory;
+pub mod domain;
+mod keeper;
+mod wake;
+
+pub use append::{Append, AppendError, Landing, Lineage, Log};
+pub use directory::{Directory, DirectoryLimits};
+pub use domain::{Committed, Decision, Domain, Port, Resident, Unavailable};

@@ -1,0 +1,289 @@
+//! The ports: what the rest of the house may ask of a database.
+//!
+//! Two drivers implement them, SQLite and PostgreSQL; one conformance suite (`drivers/conformance.rs`) holds both to the same promises.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::{
+    address::{Entity, Family, Layout, Position, Sequence, Shard, ShardNumber},
+    chain::Digest,
+    record::Kind,
+};
+
+/// A boxed future of a store operation.
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// What can go wrong below.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The owner's epoch is stale, or another owner holds the shard: nothing was written, and nothing ever will be under this epoch.
+    #[error("shard {0} is fenced: another owner holds it")]
+    Fenced(Shard),
+    /// It is not known whether the append was committed. [`LogAppender::settle`] tells.
+    #[error("append in doubt: {0}")]
+    InDoubt(String),
+    /// The database refused or failed; nothing was written.
+    #[error("database: {0}")]
+    Database(String),
+    /// The database was written by a newer program, or is not a Playhouse database.
+    #[error("{0}")]
+    Incompatible(String),
+    /// The data folder or the shards are held by another live process.
+    #[error("{0}")]
+    Locked(String),
+    /// Stored bytes do not decode, or contradict the chain.
+    #[error("damaged record: {0}")]
+    Damaged(String),
+}
+
+/// A record on its way into the log. Position, epoch, time and chain are the writer's to give.
+#[derive(Clone, Debug)]
+pub struct NewRecord {
+    /// Who writes it.
+    pub entity: Entity,
+    /// The number within the entity. The store refuses a number that is already taken.
+    pub sequence: Sequence,
+    /// What it is, see [`crate::record`].
+    pub kind: Kind,
+    /// A name by which the record can be found again ([`LogStore::find`]), for example an event ID. Unique within the family, or absent.
+    pub key: Option<Arc<str>>,
+    /// The encoded record.
+    pub payload: Bytes,
+}
+
+/// Replaces the payload of a record (redaction, purge): the chain keeps the digest of what was there, the new payload's digest is chained by a
+/// record of kind [`crate::record::ERASURE`] that the appender writes in the same transaction.
+#[derive(Clone, Debug)]
+pub struct Erasure {
+    /// Whose record.
+    pub entity: Entity,
+    /// Which record of that entity is replaced.
+    pub target: Sequence,
+    /// The number that the erasure's own record takes within the entity.
+    pub note: Sequence,
+    /// What stands there from now on.
+    pub payload: Bytes,
+}
+
+/// A record as stored.
+#[derive(Clone, Debug)]
+pub struct StoredRecord {
+    /// The shard.
+    pub shard: Shard,
+    /// Position in the shard.
+    pub position: Position,
+    /// Who wrote it.
+    pub entity: Entity,
+    /// The number within the entity.
+    pub sequence: Sequence,
+    /// What it is.
+    pub kind: Kind,
+    /// The name by which it is found.
+    pub key: Option<Arc<str>>,
+    /// The owner's epoch when it was written.
+    pub epoch: u64,
+    /// When it was written, milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// The encoded record, or what replaced it.
+    pub payload: Bytes,
+}
+
+/// A record with the fields that only the chain needs.
+#[derive(Clone, Debug)]
+pub struct ChainedRecord {
+    /// The record.
+    pub record: StoredRecord,
+    /// The digest of the first payload, when it was erased since.
+    pub erased: Option<Digest>,
+    /// The chain value.
+    pub chain: Digest,
+}
+
+/// The newest position of a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The shard.
+    pub shard: Shard,
+    /// The newest position, 0 when the shard is empty.
+    pub position: Position,
+    /// The chain value at that position.
+    pub chain: Digest,
+    /// The epoch under which the shard is held.
+    pub epoch: u64,
+}
+
+/// One batch: everything lands in one transaction, or nothing does.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// Identifies the batch when its commit is in doubt.
+    pub id: Uuid,
+    /// Time of writing, milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// Records in order. They may belong to several shards of the appender.
+    pub records: Vec<NewRecord>,
+    /// Payloads to replace. A record of the same batch cannot be replaced by it.
+    pub erasures: Vec<Erasure>,
+}
+
+/// Where a record of a batch landed; in the order of [`Batch::records`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Landed {
+    /// The shard.
+    pub shard: Shard,
+    /// The position.
+    pub position: Position,
+}
+
+/// The write side of some shards of one family. Owned by one writer thread.
+///
+/// It remembers each shard's head, so an append costs no read.
+pub trait LogAppender: Send {
+    /// The shards it writes, with their heads.
+    fn heads(&self) -> Vec<Head>;
+
+    /// Commits a batch durably (fsync) and tells where each record landed. Erasures add one record each, after the batch's records.
+    fn append<'a>(&'a mut self, batch: &'a Batch) -> StoreFuture<'a, Vec<Landed>>;
+
+    /// After [`StoreError::InDoubt`]: reconnects, re-reads the heads, and tells where the batch landed, or `None` when it never was committed.
+    fn settle<'a>(&'a mut self, batch: &'a Batch) -> StoreFuture<'a, Option<Vec<Landed>>>;
+}
+
+/// A range of an entity's records.
+#[derive(Clone, Copy, Debug)]
+pub struct EntityRange {
+    /// Lowest sequence wanted, inclusive.
+    pub from: Sequence,
+    /// Highest sequence wanted, inclusive.
+    pub to: Sequence,
+    /// Newest first instead of oldest first.
+    pub backwards: bool,
+    /// At most so many records.
+    pub limit: usize,
+}
+
+/// The newest record of an entity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntityHead {
+    /// The shard.
+    pub shard: Shard,
+    /// Position in the shard.
+    pub position: Position,
+    /// The number within the entity.
+    pub sequence: Sequence,
+}
+
+/// An actor's state, written now and then so that waking up does not read the whole log. Never authoritative.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The state includes all records up to this one.
+    pub sequence: Sequence,
+    /// The format of `payload`; a snapshot of another format is ignored.
+    pub version: u32,
+    /// The encoded state.
+    pub payload: Bytes,
+}
+
+/// The read side, and what is neither record nor model. Shared by everybody on the node.
+pub trait LogStore: Send + Sync + 'static {
+    /// How many shards there are.
+    fn layout(&self) -> Layout;
+
+    /// How many appenders a family must have here at most; a shard belongs to appender `shard % count`.
+    fn appenders(&self, family: Family) -> usize;
+
+    /// Opens appender `index` of a family and takes ownership of its shards under a new epoch.
+    fn open_appender(&self, family: Family, index: usize) -> StoreFuture<'_, Box<dyn LogAppender>>;
+
+    /// The newest position of every shard of a family.
+    fn heads(&self, family: Family) -> StoreFuture<'_, Vec<Head>>;
+
+    /// Records of one entity.
+    fn read_entity<'a>(&'a self, entity: &'a Entity, range: EntityRange) -> StoreFuture<'a, Vec<StoredRecord>>;
+
+    /// Some records of one entity by sequence (ascending in the answer; missing ones are left out).
+    fn read_some<'a>(&'a self, entity: &'a Entity, sequences: &'a [Sequence]) -> StoreFuture<'a, Vec<StoredRecord>>;
+
+    /// The newest record of each entity, `None` for one that has none; in the order asked.
+    fn entity_heads<'a>(&'a self, entities: &'a [Entity]) -> StoreFuture<'a, Vec<Option<EntityHead>>>;
+
+    /// The record of a family that carries this key.
+    fn find<'a>(&'a self, family: Family, key: &'a str) -> StoreFuture<'a, Option<StoredRecord>>;
+
+    /// Records of a shard after a position, oldest first.
+    fn read_shard(&self, shard: Shard, after: Position, limit: usize) -> StoreFuture<'_, Vec<StoredRecord>>;
+
+    /// As [`LogStore::read_shard`], with what the chain check needs.
+    fn read_chain(&self, shard: Shard, after: Position, limit: usize) -> StoreFuture<'_, Vec<ChainedRecord>>;
+
+    /// The newest snapshot of an entity.
+    fn load_snapshot<'a>(&'a self, entity: &'a Entity) -> StoreFuture<'a, Option<Snapshot>>;
+
+    /// Replaces the snapshot of an entity. An older one never replaces a newer one.
+    fn save_snapshot<'a>(&'a self, entity: &'a Entity, snapshot: Snapshot) -> StoreFuture<'a, ()>;
+
+    /// Drops all snapshots.
+    fn drop_snapshots(&self) -> StoreFuture<'_, ()>;
+
+    /// The read models' database.
+    fn models(&self) -> Arc<dyn ModelStore>;
+
+    /// Bytes on disk, for the metrics; 0 where the driver cannot tell.
+    fn size_bytes(&self) -> StoreFuture<'_, u64>;
+}
+
+/// A value in shared SQL.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// SQL NULL.
+    Null,
+    /// BIGINT.
+    Integer(i64),
+    /// TEXT.
+    Text(String),
+    /// BYTEA or BLOB.
+    Bytes(Bytes),
+}
+
+/// One row of an answer.
+pub type Row = Vec<Value>;
+
+/// A statement in shared SQL (see the rules in `models/mod.rs`) and its parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Statement {
+    /// The text, the same for both engines.
+    pub sql: &'static str,
+    /// `$1`, `$2`, …
+    pub values: Vec<Value>,
+}
+
+/// How far a fold has read: one position per shard of a family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CursorAdvance {
+    /// Which fold; a model's table name.
+    pub name: &'static str,
+    /// The shard.
+    pub shard: Shard,
+    /// Everything up to this position is folded.
+    pub position: Position,
+}
+
+/// The database of the read models: folds of the log that can be dropped and rebuilt.
+pub trait ModelStore: Send + Sync + 'static {
+    /// Creates what is missing: runs the statements (`CREATE TABLE IF NOT EXISTS …`) of a model.
+    fn create<'a>(&'a self, statements: &'a [&'static str]) -> StoreFuture<'a, ()>;
+
+    /// Applies statements in order and moves cursors, in one transaction.
+    fn apply<'a>(&'a self, statements: Vec<Statement>, cursors: Vec<CursorAdvance>) -> StoreFuture<'a, ()>;
+
+    /// Reads.
+    fn query<'a>(&'a self, statement: Statement) -> StoreFuture<'a, Vec<Row>>;
+
+    /// The positions that a fold has reached, by shard number; a shard that is absent stands at 0.
+    fn cursors<'a>(&'a self, name: &'a str, family: Family) -> StoreFuture<'a, Vec<(ShardNumber, Position)>>;
+
+    /// Drops a model: its table and its cursors.
+    fn drop_model<'a>(&'a self, table: &'static str) -> StoreFuture<'a, ()>;
+}

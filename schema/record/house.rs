@@ -1,0 +1,40 @@
+//! Records of what belongs to this server itself.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Kind, codec::Record};
+
+/// What happens to the house.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum HouseRecord {
+    /// A registration token was made or changed.
+    #[serde(rename = "rt")]
+    RegistrationTokenSet(RegistrationToken),
+    /// A registration token was deleted.
+    #[serde(rename = "rd")]
+    RegistrationTokenDeleted(String),
+    /// A registration with a token was completed: one use more.
+    #[serde(rename = "ru")]
+    RegistrationTokenUsed(String),
+}
+
+/// A token that permits registration (client-server API, "Token-authenticated registration").
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistrationToken {
+    /// The token itself.
+    pub token: String,
+    /// How often it may be used; `None` for ever.
+    pub uses_max: Option<u64>,
+    /// Until when, milliseconds since the Unix epoch; `None` for ever.
+    pub expires_ms: Option<u64>,
+}
+
+impl Record for HouseRecord {
+    fn kind(&self) -> Kind {
+        match self {
+            HouseRecord::RegistrationTokenSet(_) => 400,
+            HouseRecord::RegistrationTokenDeleted(_) => 401,
+            HouseRecord::RegistrationTokenUsed(_) => 402,
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! What may be written to the log.
+//!
+//! One enum per owner; its variants are past tense. A variant or field is never renamed, reordered or reused: new meaning is a new variant, a new
+//! field stands last and has `#[serde(default)]`. Old bytes stay readable for ever (`tests/replay/`).
+
+pub mod alias;
+pub mod codec;
+pub mod house;
+pub mod media;
+pub mod room;
+pub mod user;
+
+/// The kind of a record, as stored in a column beside the payload: who wrote it (hundreds) and which variant (units). Zero is the store's own.
+pub type Kind = u16;
+
+/// A record that the store itself writes: a payload was replaced. Its own payload is [`codec::ErasureNote`].
+pub const ERASURE: Kind = 0;

@@ -1,0 +1,160 @@
+//! Records of a room.
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use super::{Kind, codec::Record};
+use crate::address::Sequence;
+
+/// The state of a room at some point, by the record that made it: 0 is the empty state; otherwise the sequence of an accepted state event
+/// (state = the event's `before`, with the event put in) or of a [`RoomRecord::StateSet`].
+pub type StateId = Sequence;
+
+/// What happens in a room.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum RoomRecord {
+    /// An event was accepted (or judged, see [`Verdict`]).
+    #[serde(rename = "e")]
+    Event(EventRecord),
+    /// The state was resolved: forward extremities with different states met, or a join brought the state of a remote room.
+    #[serde(rename = "s")]
+    StateSet(StateSet),
+    /// A user's receipt moved.
+    #[serde(rename = "r")]
+    ReceiptMoved(ReceiptMoved),
+    /// The room entered or left the public room list.
+    #[serde(rename = "d")]
+    DirectoryVisibilitySet(DirectoryVisibilitySet),
+}
+
+impl Record for RoomRecord {
+    fn kind(&self) -> Kind {
+        match self {
+            RoomRecord::Event(_) => kind::EVENT,
+            RoomRecord::StateSet(_) => kind::STATE_SET,
+            RoomRecord::ReceiptMoved(_) => kind::RECEIPT_MOVED,
+            RoomRecord::DirectoryVisibilitySet(_) => kind::DIRECTORY_VISIBILITY_SET,
+        }
+    }
+
+    fn key(&self) -> Option<&str> {
+        match self {
+            RoomRecord::Event(event) => Some(&event.event_id),
+            _ => None,
+        }
+    }
+}
+
+/// Kinds of room records.
+pub mod kind {
+    use super::Kind;
+
+    /// [`super::RoomRecord::Event`].
+    pub const EVENT: Kind = 100;
+    /// [`super::RoomRecord::StateSet`].
+    pub const STATE_SET: Kind = 101;
+    /// [`super::RoomRecord::ReceiptMoved`].
+    pub const RECEIPT_MOVED: Kind = 102;
+    /// [`super::RoomRecord::DirectoryVisibilitySet`].
+    pub const DIRECTORY_VISIBILITY_SET: Kind = 103;
+}
+
+/// An event and the verdict on it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventRecord {
+    /// The event ID.
+    pub event_id: String,
+    /// The PDU as received, or as canonical JSON when it was made here. After a redaction: the pruned PDU with `unsigned.redacted_because`.
+    pub pdu: ByteBuf,
+    /// The state of the room before the event.
+    pub before: StateId,
+    /// Whether it counts.
+    pub verdict: Verdict,
+    /// Where it belongs.
+    pub placement: Placement,
+    /// The client's transaction that made it.
+    pub transaction: Option<Transaction>,
+}
+
+/// What the checks on receipt of a PDU said (server-server API, "Checks performed on receipt of a PDU").
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// All checks passed.
+    #[serde(rename = "a")]
+    Accepted,
+    /// Failed only against the current state: kept, not shown, not an extremity.
+    #[serde(rename = "f")]
+    SoftFailed(String),
+    /// Failed its authorisation: kept with the reason, never shown.
+    #[serde(rename = "r")]
+    Rejected(String),
+}
+
+/// Where an event belongs in the room's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Placement {
+    /// At the end of the timeline: followers act on it.
+    #[serde(rename = "l")]
+    Live,
+    /// Older history that was fetched later.
+    #[serde(rename = "b")]
+    Backfilled,
+    /// Known because of the state or an auth chain; not in the timeline.
+    #[serde(rename = "o")]
+    Outlier,
+}
+
+/// The client's transaction behind an event (client-server API, "Transaction identifiers").
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Transaction {
+    /// Who sent it.
+    pub user_id: String,
+    /// From which device; empty for an application service without one.
+    pub device_id: String,
+    /// The transaction ID, preceded by the name of the endpoint (`send`, `redact`) and a slash.
+    pub transaction_id: String,
+}
+
+/// A state of the room, as a difference to another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StateSet {
+    /// The state it differs from.
+    pub base: StateId,
+    /// What changed, sorted; `None` removes a key.
+    pub changes: Vec<StateChange>,
+    /// Whether it is the room's current state from here on.
+    pub current: bool,
+}
+
+/// One changed key of a state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StateChange {
+    /// Event type.
+    pub event_type: String,
+    /// State key.
+    pub state_key: String,
+    /// The event that is now in force: its sequence in this room's records.
+    pub event: Option<Sequence>,
+}
+
+/// A receipt moved (client-server API, "Receipts").
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReceiptMoved {
+    /// Whose.
+    pub user_id: String,
+    /// `m.read` or `m.read.private`.
+    pub receipt_type: String,
+    /// `None` unthreaded, `main`, or a thread root.
+    pub thread_id: Option<String>,
+    /// Up to this event.
+    pub event_id: String,
+    /// When, milliseconds since the Unix epoch.
+    pub ts_ms: u64,
+}
+
+/// The room entered or left the public room list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectoryVisibilitySet {
+    /// Listed from here on.
+    pub public: bool,
+}

@@ -1,0 +1,305 @@
+//! Records of a local user.
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use super::{Kind, codec::Record};
+
+/// What happens to a user.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum UserRecord {
+    /// The account was made.
+    #[serde(rename = "r")]
+    Registered(Registered),
+    /// The password changed; `None` removes it.
+    #[serde(rename = "pw")]
+    PasswordSet(Option<String>),
+    /// The account was closed for ever.
+    #[serde(rename = "x")]
+    Deactivated(Deactivated),
+    /// Locked or unlocked.
+    #[serde(rename = "lk")]
+    LockSet(bool),
+    /// Suspended or resumed.
+    #[serde(rename = "su")]
+    SuspensionSet(bool),
+    /// Made or unmade a server administrator.
+    #[serde(rename = "ad")]
+    AdminSet(bool),
+    /// A device logged in, or logged in again.
+    #[serde(rename = "di")]
+    DeviceAdded(DeviceAdded),
+    /// A device got another name.
+    #[serde(rename = "dn")]
+    DeviceRenamed(DeviceRenamed),
+    /// A device was removed with its tokens, keys and to-device messages.
+    #[serde(rename = "dx")]
+    DeviceRemoved(String),
+    /// When and from where devices were last seen; written now and then.
+    #[serde(rename = "ds")]
+    DevicesSeen(Vec<DeviceSeen>),
+    /// An access token (and perhaps a refresh token) was given out.
+    #[serde(rename = "ti")]
+    TokenIssued(TokenIssued),
+    /// Tokens ended, by their hash.
+    #[serde(rename = "tr")]
+    TokensRevoked(Vec<ByteBuf>),
+    /// A profile field changed; `None` removes it. The value is JSON.
+    #[serde(rename = "pf")]
+    ProfileFieldSet(NamedJson),
+    /// Global account data changed; `None` removes it.
+    #[serde(rename = "ac")]
+    AccountDataSet(NamedJson),
+    /// Account data of a room changed; `None` removes it. Tags and read markers too.
+    #[serde(rename = "ra")]
+    RoomAccountDataSet(RoomAccountDataSet),
+    /// A filter was stored: its ID is the count of filters before it.
+    #[serde(rename = "fi")]
+    FilterStored(ByteBuf),
+    /// A room was forgotten.
+    #[serde(rename = "fo")]
+    RoomForgotten(String),
+    /// A device published its keys.
+    #[serde(rename = "dk")]
+    DeviceKeysSet(DeviceKeysSet),
+    /// A device added one-time keys.
+    #[serde(rename = "ok")]
+    OneTimeKeysAdded(OneTimeKeysAdded),
+    /// A device replaced fallback keys.
+    #[serde(rename = "fk")]
+    FallbackKeysSet(OneTimeKeysAdded),
+    /// Keys were given out. Fallback keys stay, marked used.
+    #[serde(rename = "kc")]
+    KeysClaimed(Vec<KeyClaimed>),
+    /// Cross-signing keys were replaced.
+    #[serde(rename = "cs")]
+    CrossSigningKeysSet(CrossSigningKeysSet),
+    /// Signatures were added to own devices or keys, or to other users' master keys.
+    #[serde(rename = "sg")]
+    SignaturesAdded(Vec<SignedKey>),
+    /// To-device messages arrived for devices of this user.
+    #[serde(rename = "td")]
+    ToDeviceQueued(Vec<ToDevice>),
+    /// A device has acknowledged to-device messages up to an index (inclusive).
+    #[serde(rename = "ta")]
+    ToDeviceAcknowledged(ToDeviceAcknowledged),
+    /// Presence worth keeping (at most once a minute).
+    #[serde(rename = "pr")]
+    PresenceKept(PresenceKept),
+    /// A client's transaction was carried out (sendToDevice).
+    #[serde(rename = "tx")]
+    TransactionDone(TransactionDone),
+}
+
+impl Record for UserRecord {
+    fn kind(&self) -> Kind {
+        match self {
+            UserRecord::Registered(_) => 500,
+            UserRecord::PasswordSet(_) => 501,
+            UserRecord::Deactivated(_) => 502,
+            UserRecord::LockSet(_) => 503,
+            UserRecord::SuspensionSet(_) => 504,
+            UserRecord::AdminSet(_) => 505,
+            UserRecord::DeviceAdded(_) => 506,
+            UserRecord::DeviceRenamed(_) => 507,
+            UserRecord::DeviceRemoved(_) => 508,
+            UserRecord::DevicesSeen(_) => 509,
+            UserRecord::TokenIssued(_) => 510,
+            UserRecord::TokensRevoked(_) => 511,
+            UserRecord::ProfileFieldSet(_) => 512,
+            UserRecord::AccountDataSet(_) => 513,
+            UserRecord::RoomAccountDataSet(_) => 514,
+            UserRecord::FilterStored(_) => 515,
+            UserRecord::RoomForgotten(_) => 516,
+            UserRecord::DeviceKeysSet(_) => 517,
+            UserRecord::OneTimeKeysAdded(_) => 518,
+            UserRecord::FallbackKeysSet(_) => 519,
+            UserRecord::KeysClaimed(_) => 520,
+            UserRecord::CrossSigningKeysSet(_) => 521,
+            UserRecord::SignaturesAdded(_) => 522,
+            UserRecord::ToDeviceQueued(_) => 523,
+            UserRecord::ToDeviceAcknowledged(_) => 524,
+            UserRecord::PresenceKept(_) => 525,
+            UserRecord::TransactionDone(_) => 526,
+        }
+    }
+}
+
+/// How an account began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registered {
+    /// PHC string (Argon2id) or modular-crypt string (bcrypt, imported); `None` when the user cannot log in by password.
+    pub password_hash: Option<String>,
+    /// Server administrator.
+    pub admin: bool,
+    /// Guest account.
+    pub guest: bool,
+    /// `bot`, `support` or nothing (the admin API's `user_type`).
+    pub user_type: Option<String>,
+    /// When, milliseconds since the Unix epoch.
+    pub at_ms: u64,
+}
+
+/// How an account ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deactivated {
+    /// New readers get the user's events in pruned form.
+    pub erase: bool,
+}
+
+/// A device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceAdded {
+    /// Its ID.
+    pub device_id: String,
+    /// Its display name.
+    pub display_name: Option<String>,
+}
+
+/// A device's new name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRenamed {
+    /// Its ID.
+    pub device_id: String,
+    /// Its display name.
+    pub display_name: Option<String>,
+}
+
+/// A device's last sign of life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceSeen {
+    /// Its ID.
+    pub device_id: String,
+    /// When, milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// From which address.
+    pub address: String,
+    /// The User-Agent header, cut to 200 bytes.
+    pub user_agent: String,
+}
+
+/// Tokens given out. Only their SHA-256 is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenIssued {
+    /// The device it belongs to.
+    pub device_id: String,
+    /// SHA-256 of the access token.
+    pub access_hash: ByteBuf,
+    /// Until when it is valid, milliseconds since the Unix epoch; `None` until it is revoked.
+    pub expires_ms: Option<u64>,
+    /// SHA-256 of the refresh token.
+    pub refresh_hash: Option<ByteBuf>,
+    /// Until when the refresh token is valid.
+    pub refresh_expires_ms: Option<u64>,
+    /// SHA-256 of the refresh token that was exchanged for these; it ends when one of these is first used.
+    pub replaces_refresh_hash: Option<ByteBuf>,
+}
+
+/// A name and a JSON value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedJson {
+    /// Field name or account data type.
+    pub name: String,
+    /// JSON text; `None` removes it.
+    pub json: Option<ByteBuf>,
+}
+
+/// Account data of a room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomAccountDataSet {
+    /// The room.
+    pub room_id: String,
+    /// Type and content.
+    pub data: NamedJson,
+}
+
+/// A device's identity keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceKeysSet {
+    /// The device.
+    pub device_id: String,
+    /// The `device_keys` object as JSON.
+    pub json: ByteBuf,
+}
+
+/// One-time or fallback keys of a device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OneTimeKeysAdded {
+    /// The device.
+    pub device_id: String,
+    /// In upload order: key ID with its algorithm (`signed_curve25519:AAAA`) and the key as JSON.
+    pub keys: Vec<(String, ByteBuf)>,
+}
+
+/// A key given out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyClaimed {
+    /// The device.
+    pub device_id: String,
+    /// Key ID with its algorithm.
+    pub key_id: String,
+    /// It was the fallback key.
+    pub fallback: bool,
+}
+
+/// Cross-signing keys, each as JSON; `None` leaves the one there is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrossSigningKeysSet {
+    /// Master key.
+    pub master: Option<ByteBuf>,
+    /// Self-signing key.
+    pub self_signing: Option<ByteBuf>,
+    /// User-signing key.
+    pub user_signing: Option<ByteBuf>,
+}
+
+/// Signatures added to one key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedKey {
+    /// Whose key.
+    pub user_id: String,
+    /// Device ID, or the public key of a cross-signing key.
+    pub key_id: String,
+    /// The `signatures` object of the upload, as JSON.
+    pub signatures: ByteBuf,
+}
+
+/// One to-device message for one device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToDevice {
+    /// For which device.
+    pub device_id: String,
+    /// The event (`type`, `sender`, `content`) as JSON.
+    pub json: ByteBuf,
+}
+
+/// To-device messages were delivered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToDeviceAcknowledged {
+    /// Which device.
+    pub device_id: String,
+    /// All messages queued by records up to this sequence of the user, inclusive, …
+    pub sequence: u64,
+    /// … and of the record after it, so many of this device's messages.
+    pub partial: u64,
+}
+
+/// Presence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PresenceKept {
+    /// `online`, `unavailable` or `offline`.
+    pub presence: String,
+    /// The status text.
+    pub status_msg: Option<String>,
+    /// Last activity, milliseconds since the Unix epoch.
+    pub active_ms: u64,
+}
+
+/// A transaction of a client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransactionDone {
+    /// From which device.
+    pub device_id: String,
+    /// The transaction ID, preceded by the name of the endpoint and a slash.
+    pub transaction_id: String,
+}
