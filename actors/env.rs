@@ -61,7 +61,8 @@ impl Env {
 
     /// A random string of `length` characters out of a-z, A-Z and 0-9.
     pub fn random_string(&self, length: usize) -> String {
-        const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+        const ALPHABET: &[u8; 62] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
         // 62 * 4 = 248: bytes above are thrown away, so that all characters are equally likely.
         let mut text = String::with_capacity(length);
         let mut buffer = [0u8; 64];
@@ -90,7 +91,10 @@ pub type JsonObject = serde_json::Map<String, JsonValue>;
 struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the system clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the system clock"
+    )]
     fn now_ms(&self) -> u64 {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -101,7 +105,10 @@ impl Clock for SystemClock {
 struct SystemRandomness;
 
 impl Randomness for SystemRandomness {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the system for randomness")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that asks the system for randomness"
+    )]
     fn fill(&self, buffer: &mut [u8]) {
         rand::Rng::fill_bytes(&mut rand::rng(), buffer);
     }

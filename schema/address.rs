@@ -108,7 +108,11 @@ impl Layout {
     /// The shard of an entity. Stable for ever: it decides where records are found.
     pub fn shard_of(self, entity: &Entity) -> Shard {
         let digest = Sha256::digest(entity.as_str().as_bytes());
-        let number = u64::from_be_bytes(digest[..8].try_into().expect("a SHA-256 digest has 32 bytes"));
+        let number = u64::from_be_bytes(
+            digest[..8]
+                .try_into()
+                .expect("a SHA-256 digest has 32 bytes"),
+        );
         Shard {
             family: entity.family(),
             number: (number % u64::from(self.shards)) as ShardNumber,
@@ -160,7 +164,11 @@ impl Entity {
     /// Reads back what [`Entity::as_str`] gave. `None` when the prefix is not one of ours.
     pub fn parse(text: &str) -> Option<Self> {
         let (prefix, _) = text.split_once(':')?;
-        matches!(prefix, "room" | "alias" | "user" | "media" | "server" | "house").then(|| Self(text.into()))
+        matches!(
+            prefix,
+            "room" | "alias" | "user" | "media" | "server" | "house"
+        )
+        .then(|| Self(text.into()))
     }
 
     /// The whole name with its prefix.
@@ -218,6 +226,9 @@ mod tests {
             layout.shard_of(&Entity::room("!a:example.org")).number,
             layout.shard_of(&Entity::room("!a:example.org")).number
         );
-        assert_eq!(layout.shard_of(&Entity::user("@a:example.org")).family, Family::Users);
+        assert_eq!(
+            layout.shard_of(&Entity::user("@a:example.org")).family,
+            Family::Users
+        );
     }
 }

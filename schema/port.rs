@@ -201,22 +201,43 @@ pub trait LogStore: Send + Sync + 'static {
     fn heads(&self, family: Family) -> StoreFuture<'_, Vec<Head>>;
 
     /// Records of one entity.
-    fn read_entity<'a>(&'a self, entity: &'a Entity, range: EntityRange) -> StoreFuture<'a, Vec<StoredRecord>>;
+    fn read_entity<'a>(
+        &'a self,
+        entity: &'a Entity,
+        range: EntityRange,
+    ) -> StoreFuture<'a, Vec<StoredRecord>>;
 
     /// Some records of one entity by sequence (ascending in the answer; missing ones are left out).
-    fn read_some<'a>(&'a self, entity: &'a Entity, sequences: &'a [Sequence]) -> StoreFuture<'a, Vec<StoredRecord>>;
+    fn read_some<'a>(
+        &'a self,
+        entity: &'a Entity,
+        sequences: &'a [Sequence],
+    ) -> StoreFuture<'a, Vec<StoredRecord>>;
 
     /// The newest record of each entity, `None` for one that has none; in the order asked.
-    fn entity_heads<'a>(&'a self, entities: &'a [Entity]) -> StoreFuture<'a, Vec<Option<EntityHead>>>;
+    fn entity_heads<'a>(
+        &'a self,
+        entities: &'a [Entity],
+    ) -> StoreFuture<'a, Vec<Option<EntityHead>>>;
 
     /// The record of a family that carries this key.
     fn find<'a>(&'a self, family: Family, key: &'a str) -> StoreFuture<'a, Option<StoredRecord>>;
 
     /// Records of a shard after a position, oldest first.
-    fn read_shard(&self, shard: Shard, after: Position, limit: usize) -> StoreFuture<'_, Vec<StoredRecord>>;
+    fn read_shard(
+        &self,
+        shard: Shard,
+        after: Position,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<StoredRecord>>;
 
     /// As [`LogStore::read_shard`], with what the chain check needs.
-    fn read_chain(&self, shard: Shard, after: Position, limit: usize) -> StoreFuture<'_, Vec<ChainedRecord>>;
+    fn read_chain(
+        &self,
+        shard: Shard,
+        after: Position,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<ChainedRecord>>;
 
     /// The newest snapshot of an entity.
     fn load_snapshot<'a>(&'a self, entity: &'a Entity) -> StoreFuture<'a, Option<Snapshot>>;
@@ -276,13 +297,21 @@ pub trait ModelStore: Send + Sync + 'static {
     fn create<'a>(&'a self, statements: &'a [&'static str]) -> StoreFuture<'a, ()>;
 
     /// Applies statements in order and moves cursors, in one transaction.
-    fn apply<'a>(&'a self, statements: Vec<Statement>, cursors: Vec<CursorAdvance>) -> StoreFuture<'a, ()>;
+    fn apply<'a>(
+        &'a self,
+        statements: Vec<Statement>,
+        cursors: Vec<CursorAdvance>,
+    ) -> StoreFuture<'a, ()>;
 
     /// Reads.
     fn query<'a>(&'a self, statement: Statement) -> StoreFuture<'a, Vec<Row>>;
 
     /// The positions that a fold has reached, by shard number; a shard that is absent stands at 0.
-    fn cursors<'a>(&'a self, name: &'a str, family: Family) -> StoreFuture<'a, Vec<(ShardNumber, Position)>>;
+    fn cursors<'a>(
+        &'a self,
+        name: &'a str,
+        family: Family,
+    ) -> StoreFuture<'a, Vec<(ShardNumber, Position)>>;
 
     /// Drops a model: its table and its cursors.
     fn drop_model<'a>(&'a self, table: &'static str) -> StoreFuture<'a, ()>;

@@ -96,7 +96,9 @@ impl<D: Domain> Directory<D> {
         ractor::concurrency::spawn(async move {
             loop {
                 tokio::time::sleep(SWEEP_INTERVAL).await;
-                let Some(directory) = sweeper.upgrade() else { return };
+                let Some(directory) = sweeper.upgrade() else {
+                    return;
+                };
                 directory.sweep();
             }
         });
@@ -106,18 +108,29 @@ impl<D: Domain> Directory<D> {
     /// Tells an entity to do something and waits until it is durable.
     pub async fn command(&self, entity: Entity, command: D::Command) -> Result<D::Reply, D::Error> {
         let timeout = Duration::from_millis(self.limits.call_timeout_ms);
-        self.call(entity, timeout, |port| Mail::Command(command, port)).await
+        self.call(entity, timeout, |port| Mail::Command(command, port))
+            .await
     }
 
     /// Asks an entity.
     pub async fn query(&self, entity: Entity, query: D::Query) -> Result<D::Answer, D::Error> {
-        self.query_within(entity, query, Duration::from_millis(self.limits.call_timeout_ms))
-            .await
+        self.query_within(
+            entity,
+            query,
+            Duration::from_millis(self.limits.call_timeout_ms),
+        )
+        .await
     }
 
     /// Asks an entity something that may take long, a long poll for example.
-    pub async fn query_within(&self, entity: Entity, query: D::Query, timeout: Duration) -> Result<D::Answer, D::Error> {
-        self.call(entity, timeout, |port| Mail::Query(query, port)).await
+    pub async fn query_within(
+        &self,
+        entity: Entity,
+        query: D::Query,
+        timeout: Duration,
+    ) -> Result<D::Answer, D::Error> {
+        self.call(entity, timeout, |port| Mail::Query(query, port))
+            .await
     }
 
     /// Lets an entity hear something, if it is awake.
@@ -146,7 +159,10 @@ impl<D: Domain> Directory<D> {
         }
         let deadline = tokio::time::Instant::now() + within;
         for actor in actors {
-            if tokio::time::timeout_at(deadline, actor.wait(None)).await.is_err() {
+            if tokio::time::timeout_at(deadline, actor.wait(None))
+                .await
+                .is_err()
+            {
                 tracing::warn!(kind = D::NAME, "actors did not end in time");
                 return;
             }
@@ -159,13 +175,15 @@ impl<D: Domain> Directory<D> {
         timeout: Duration,
         mail: impl FnOnce(Port<T, D::Error>) -> Mail<D>,
     ) -> Result<T, D::Error> {
-        let _all = Ticket::take(&self.calls, self.limits.calls_max).ok_or(Unavailable::Overloaded)?;
+        let _all =
+            Ticket::take(&self.calls, self.limits.calls_max).ok_or(Unavailable::Overloaded)?;
         let (sender, receiver) = ractor::concurrency::oneshot();
         let mut mail = mail(RpcReplyPort::from(sender));
         let (mut actor, mut vitals) = self.find(&entity);
         let _one = loop {
             let called = vitals.clone();
-            let ticket = CallTicket::take(called, self.limits.calls_per_actor_max).ok_or(Unavailable::Overloaded)?;
+            let ticket = CallTicket::take(called, self.limits.calls_per_actor_max)
+                .ok_or(Unavailable::Overloaded)?;
             match actor.send_message(mail) {
                 Ok(()) => break ticket,
                 // An actor on its way to sleep refuses: the message comes back unread and goes to its next life.
@@ -210,7 +228,11 @@ impl<D: Domain> Directory<D> {
     }
 
     /// As `find`, but never the life that has just refused.
-    fn find_after(&self, entity: &Entity, refused: &ActorRef<Mail<D>>) -> (ActorRef<Mail<D>>, Arc<Vitals>) {
+    fn find_after(
+        &self,
+        entity: &Entity,
+        refused: &ActorRef<Mail<D>>,
+    ) -> (ActorRef<Mail<D>>, Arc<Vitals>) {
         if let Some(mut slot) = self.slots.get_mut(entity)
             && slot.actor.get_id() == refused.get_id()
         {
@@ -233,8 +255,13 @@ impl<D: Domain> Directory<D> {
             vitals: vitals.clone(),
             after,
         };
-        let (actor, _) = ractor::ActorRuntime::spawn_linked_instant(None, Keeper::<D>::new(), birth, self.supervisor.get_cell())
-            .expect("only a taken name can refuse a spawn, and actors have none");
+        let (actor, _) = ractor::ActorRuntime::spawn_linked_instant(
+            None,
+            Keeper::<D>::new(),
+            birth,
+            self.supervisor.get_cell(),
+        )
+        .expect("only a taken name can refuse a spawn, and actors have none");
         Slot {
             actor,
             vitals,
@@ -245,14 +272,20 @@ impl<D: Domain> Directory<D> {
     /// Puts to sleep who was idle too long, then the longest idle ones until the bounds hold. An actor that waits or is being called stays.
     fn sweep(&self) {
         let now_ms = self.started.elapsed().as_millis() as u64;
-        self.slots.retain(|_, slot| slot.actor.get_status() != ActorStatus::Stopped);
+        self.slots
+            .retain(|_, slot| slot.actor.get_status() != ActorStatus::Stopped);
         let mut idle = Vec::new();
         let mut weight = 0;
         for slot in &self.slots {
             weight += slot.vitals.weight_bytes.load(Ordering::Relaxed);
-            let resting = !slot.leaving && !slot.vitals.busy.load(Ordering::Relaxed) && slot.vitals.calls.load(Ordering::Relaxed) == 0;
+            let resting = !slot.leaving
+                && !slot.vitals.busy.load(Ordering::Relaxed)
+                && slot.vitals.calls.load(Ordering::Relaxed) == 0;
             if resting {
-                idle.push((slot.vitals.touched_ms.load(Ordering::Relaxed), slot.key().clone()));
+                idle.push((
+                    slot.vitals.touched_ms.load(Ordering::Relaxed),
+                    slot.key().clone(),
+                ));
             }
         }
         metrics::gauge!("playhouse_actors_awake", "kind" => D::NAME).set(self.slots.len() as f64);

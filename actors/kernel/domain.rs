@@ -99,10 +99,18 @@ pub trait Domain: Clone + Send + Sync + Sized + 'static {
     fn apply(&mut self, sequence: Sequence, record: &Self::Record);
 
     /// Judges a command on the state, with what is in flight applied. Pure but for the clock and randomness of the context.
-    fn decide(&self, command: Self::Command, context: &Self::Context) -> Result<Decision<Self>, Self::Error>;
+    fn decide(
+        &self,
+        command: Self::Command,
+        context: &Self::Context,
+    ) -> Result<Decision<Self>, Self::Error>;
 
     /// Answers a query, at once or from a spawned task; called when all that was decided before is durable.
-    fn answer(resident: &mut Resident<Self>, query: Self::Query, port: Port<Self::Answer, Self::Error>);
+    fn answer(
+        resident: &mut Resident<Self>,
+        query: Self::Query,
+        port: Port<Self::Answer, Self::Error>,
+    );
 
     /// Takes in a signal.
     fn signal(resident: &mut Resident<Self>, signal: Self::Signal);
@@ -131,7 +139,10 @@ pub trait Domain: Clone + Send + Sync + Sized + 'static {
     fn from_snapshot(entity: &Entity, snapshot: &Snapshot) -> Option<Self>;
 
     /// Reads what the state needs beyond snapshot and later records, for example the bytes of events that a snapshot names. Called between the two.
-    fn hydrate<'a>(&'a mut self, _store: &'a dyn LogStore) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn hydrate<'a>(
+        &'a mut self,
+        _store: &'a dyn LogStore,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async { Ok(()) })
     }
 }

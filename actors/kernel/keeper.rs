@@ -98,13 +98,19 @@ impl<D: Domain> Actor for Keeper<D> {
     type State = Kept<D>;
     type Arguments = Birth<D>;
 
-    async fn pre_start(&self, myself: ActorRef<Mail<D>>, birth: Birth<D>) -> Result<Kept<D>, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Mail<D>>,
+        birth: Birth<D>,
+    ) -> Result<Kept<D>, ActorProcessingErr> {
         if let Some(previous) = &birth.after {
             let _ = previous.wait(None).await;
         }
-        let woken = wake::wake::<D>(&*birth.store, &birth.entity).await.inspect_err(|error| {
-            tracing::error!(entity = %birth.entity, %error, "cannot wake actor");
-        })?;
+        let woken = wake::wake::<D>(&*birth.store, &birth.entity)
+            .await
+            .inspect_err(|error| {
+                tracing::error!(entity = %birth.entity, %error, "cannot wake actor");
+            })?;
         metrics::counter!("playhouse_actor_wakes_total", "kind" => D::NAME).increment(1);
         let mut resident = Resident {
             entity: birth.entity,
@@ -131,10 +137,17 @@ impl<D: Domain> Actor for Keeper<D> {
         })
     }
 
-    async fn handle(&self, myself: ActorRef<Mail<D>>, mail: Mail<D>, kept: &mut Kept<D>) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        myself: ActorRef<Mail<D>>,
+        mail: Mail<D>,
+        kept: &mut Kept<D>,
+    ) -> Result<(), ActorProcessingErr> {
         match mail {
             Mail::Command(command, port) => kept.command(&myself, command, port),
-            Mail::Query(query, port) if kept.in_flight.is_empty() => D::answer(&mut kept.resident, query, port),
+            Mail::Query(query, port) if kept.in_flight.is_empty() => {
+                D::answer(&mut kept.resident, query, port)
+            }
             Mail::Query(query, port) => kept.waiting.push_back((kept.appended, query, port)),
             Mail::Signal(signal) => D::signal(&mut kept.resident, signal),
             Mail::Landed(landed) => kept.landed(&landed),
@@ -147,8 +160,15 @@ impl<D: Domain> Actor for Keeper<D> {
         Ok(())
     }
 
-    async fn post_stop(&self, _myself: ActorRef<Mail<D>>, kept: &mut Kept<D>) -> Result<(), ActorProcessingErr> {
-        if kept.in_flight.is_empty() && !kept.lineage.is_broken() && kept.records_since_snapshot >= SNAPSHOT_AT_SLEEP_RECORDS {
+    async fn post_stop(
+        &self,
+        _myself: ActorRef<Mail<D>>,
+        kept: &mut Kept<D>,
+    ) -> Result<(), ActorProcessingErr> {
+        if kept.in_flight.is_empty()
+            && !kept.lineage.is_broken()
+            && kept.records_since_snapshot >= SNAPSHOT_AT_SLEEP_RECORDS
+        {
             let (store, entity, snapshot) = kept.snapshot();
             if let Err(error) = store.save_snapshot(&entity, snapshot).await {
                 tracing::warn!(%entity, %error, "cannot save snapshot");
@@ -162,7 +182,12 @@ impl<D: Domain> Actor for Keeper<D> {
 const SNAPSHOT_AT_SLEEP_RECORDS: u64 = 50;
 
 impl<D: Domain> Kept<D> {
-    fn command(&mut self, myself: &ActorRef<Mail<D>>, command: D::Command, port: Port<D::Reply, D::Error>) {
+    fn command(
+        &mut self,
+        myself: &ActorRef<Mail<D>>,
+        command: D::Command,
+        port: Port<D::Reply, D::Error>,
+    ) {
         if self.lineage.is_broken() {
             let _ = port.send(Err(Unavailable::Stopped.into()));
             return;
@@ -175,15 +200,28 @@ impl<D: Domain> Kept<D> {
             Err(error) => {
                 let _ = port.send(Err(error));
             }
-            Ok(decision) if decision.records.is_empty() && decision.erasures.is_empty() && self.in_flight.is_empty() => {
+            Ok(decision)
+                if decision.records.is_empty()
+                    && decision.erasures.is_empty()
+                    && self.in_flight.is_empty() =>
+            {
                 let _ = port.send(Ok(decision.reply));
             }
             Ok(decision) => self.append(myself, decision, port),
         }
     }
 
-    fn append(&mut self, myself: &ActorRef<Mail<D>>, decision: Decision<D>, port: Port<D::Reply, D::Error>) {
-        let Decision { records, erasures, reply } = decision;
+    fn append(
+        &mut self,
+        myself: &ActorRef<Mail<D>>,
+        decision: Decision<D>,
+        port: Port<D::Reply, D::Error>,
+    ) {
+        let Decision {
+            records,
+            erasures,
+            reply,
+        } = decision;
         let first = self.resident.sequence + 1;
         let entity = self.resident.entity.clone();
         let state = Arc::make_mut(&mut self.resident.state);
@@ -210,7 +248,8 @@ impl<D: Domain> Kept<D> {
             .collect();
         // The store writes one record of its own for each erasure.
         self.resident.sequence += erasures.len() as u64;
-        self.in_flight.push_back((first, encoded.len() + erasures.len()));
+        self.in_flight
+            .push_back((first, encoded.len() + erasures.len()));
         self.appended += 1;
         self.records_since_snapshot += (encoded.len() + erasures.len()) as u64;
         let myself = myself.clone();
@@ -235,7 +274,9 @@ impl<D: Domain> Kept<D> {
     }
 
     fn landed(&mut self, landed: &[Landed]) {
-        let Some((first, count)) = self.in_flight.pop_front() else { return };
+        let Some((first, count)) = self.in_flight.pop_front() else {
+            return;
+        };
         self.landed += 1;
         let committed: Vec<_> = (first..)
             .zip(landed)
@@ -249,12 +290,21 @@ impl<D: Domain> Kept<D> {
             self.resident.position = last.position;
         }
         D::committed(&mut self.resident, &committed);
-        while self.waiting.front().is_some_and(|(appended, ..)| *appended <= self.landed) {
+        while self
+            .waiting
+            .front()
+            .is_some_and(|(appended, ..)| *appended <= self.landed)
+        {
             if let Some((_, query, port)) = self.waiting.pop_front() {
                 D::answer(&mut self.resident, query, port);
             }
         }
-        if self.in_flight.is_empty() && self.resident.state.snapshot_due(self.records_since_snapshot) {
+        if self.in_flight.is_empty()
+            && self
+                .resident
+                .state
+                .snapshot_due(self.records_since_snapshot)
+        {
             let (store, entity, snapshot) = self.snapshot();
             self.records_since_snapshot = 0;
             ractor::concurrency::spawn(async move {
@@ -266,9 +316,10 @@ impl<D: Domain> Kept<D> {
     }
 
     fn report(&self) {
-        self.vitals
-            .busy
-            .store(!self.in_flight.is_empty() || D::is_busy(&self.resident.live), Ordering::Relaxed);
+        self.vitals.busy.store(
+            !self.in_flight.is_empty() || D::is_busy(&self.resident.live),
+            Ordering::Relaxed,
+        );
         self.vitals
             .weight_bytes
             .store(self.resident.state.weight_bytes(), Ordering::Relaxed);

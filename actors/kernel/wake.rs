@@ -20,13 +20,20 @@ pub(super) struct Woken<D> {
 }
 
 /// Folds an entity's log into its state.
-pub(super) async fn wake<D: Domain>(store: &dyn LogStore, entity: &Entity) -> Result<Woken<D>, StoreError> {
+pub(super) async fn wake<D: Domain>(
+    store: &dyn LogStore,
+    entity: &Entity,
+) -> Result<Woken<D>, StoreError> {
     let (mut state, mut sequence) = from_snapshot::<D>(store, entity).await?;
     let start = sequence;
     let mut position = 0;
     if start > 0 {
         let head = store.entity_heads(std::slice::from_ref(entity)).await?;
-        position = head.first().copied().flatten().map_or(0, |head| head.position);
+        position = head
+            .first()
+            .copied()
+            .flatten()
+            .map_or(0, |head| head.position);
         state.hydrate(store).await?;
     }
     loop {
@@ -61,7 +68,10 @@ pub(super) async fn wake<D: Domain>(store: &dyn LogStore, entity: &Entity) -> Re
     }
 }
 
-async fn from_snapshot<D: Domain>(store: &dyn LogStore, entity: &Entity) -> Result<(D, Sequence), StoreError> {
+async fn from_snapshot<D: Domain>(
+    store: &dyn LogStore,
+    entity: &Entity,
+) -> Result<(D, Sequence), StoreError> {
     if let Some(snapshot) = store.load_snapshot(entity).await?
         && snapshot.version == D::SNAPSHOT_VERSION
         && let Some(state) = D::from_snapshot(entity, &snapshot)

@@ -22,7 +22,9 @@ pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
 
     /// The stored bytes.
     fn encode(&self) -> Bytes {
-        Bytes::from(rmp_serde::to_vec(self).expect("records hold nothing that MessagePack cannot say"))
+        Bytes::from(
+            rmp_serde::to_vec(self).expect("records hold nothing that MessagePack cannot say"),
+        )
     }
 
     /// Reads stored bytes. A record that the store wrote itself (an erasure) is `None`.
@@ -30,12 +32,14 @@ pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
         if stored.kind == super::ERASURE {
             return Ok(None);
         }
-        rmp_serde::from_slice(&stored.payload).map(Some).map_err(|error| {
-            StoreError::Damaged(format!(
-                "{} position {} ({}): {error}",
-                stored.shard, stored.position, stored.entity
-            ))
-        })
+        rmp_serde::from_slice(&stored.payload)
+            .map(Some)
+            .map_err(|error| {
+                StoreError::Damaged(format!(
+                    "{} position {} ({}): {error}",
+                    stored.shard, stored.position, stored.entity
+                ))
+            })
     }
 }
 
