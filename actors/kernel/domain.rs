@@ -95,8 +95,8 @@ pub trait Domain: Clone + Send + Sync + Sized + 'static {
     /// The state before the first record.
     fn empty(entity: &Entity) -> Self;
 
-    /// Takes in one record. Total, and the only way the state changes.
-    fn apply(&mut self, sequence: Sequence, record: &Self::Record);
+    /// Takes in one record. Total, and the only way the state changes. The position is 0 while the record is in flight; [`Domain::committed`] tells it later.
+    fn apply(&mut self, sequence: Sequence, position: Position, record: &Self::Record);
 
     /// Judges a command on the state, with what is in flight applied. Pure but for the clock and randomness of the context.
     fn decide(

@@ -228,7 +228,7 @@ impl<D: Domain> Kept<D> {
         let mut encoded = Vec::with_capacity(records.len());
         for record in &records {
             self.resident.sequence += 1;
-            state.apply(self.resident.sequence, record);
+            state.apply(self.resident.sequence, 0, record);
             encoded.push(NewRecord {
                 entity: entity.clone(),
                 sequence: self.resident.sequence,

@@ -52,7 +52,7 @@ pub(super) async fn wake<D: Domain>(
                 )));
             }
             if let Some(record) = D::Record::decode(stored)? {
-                state.apply(stored.sequence, &record);
+                state.apply(stored.sequence, stored.position, &record);
             }
             sequence = stored.sequence;
             position = stored.position;

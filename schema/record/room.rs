@@ -68,6 +68,8 @@ pub struct EventRecord {
     pub pdu: ByteBuf,
     /// The state of the room before the event.
     pub before: StateId,
+    /// For a state event: the event in force before it under the same type and state key, by its sequence. Walking these gives a key's history.
+    pub replaces: Option<Sequence>,
     /// Whether it counts.
     pub verdict: Verdict,
     /// Where it belongs.

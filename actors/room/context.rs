@@ -1,0 +1,31 @@
+//! What all rooms of a node share, and what a room keeps that is not worth a record.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use playhouse_schema::port::LogStore;
+use ruma::{OwnedRoomId, OwnedUserId};
+
+use crate::env::Env;
+
+/// What all rooms of a node share.
+pub struct RoomContext {
+    /// Clock, randomness, identity.
+    pub env: Env,
+    /// For reading history.
+    pub store: Arc<dyn LogStore>,
+    /// Hears who types.
+    pub typing: Arc<dyn TypingListener>,
+}
+
+/// Hears who types where.
+pub trait TypingListener: Send + Sync + 'static {
+    /// The users that type in a room have changed to these.
+    fn typing_changed(&self, room_id: &OwnedRoomId, users: Vec<OwnedUserId>);
+}
+
+/// What a room keeps that is not worth a record.
+#[derive(Default)]
+pub struct RoomLive {
+    /// Who types, and until when (milliseconds since the Unix epoch).
+    pub typing: BTreeMap<OwnedUserId, u64>,
+}

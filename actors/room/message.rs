@@ -1,0 +1,489 @@
+//! Everything a room can be asked.
+//!
+//! Contents of events travel as JSON text ([`JsonText`]): what a client sent is parsed where it is judged, and what is stored goes out as stored.
+
+use bytes::Bytes;
+use playhouse_schema::address::{Position, Sequence};
+use ruma::{
+    OwnedEventId, OwnedMxcUri, OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomVersionId,
+    events::{
+        StateEventType, TimelineEventType, receipt::ReceiptType, room::member::MembershipState,
+    },
+};
+use serde::{Deserialize, Serialize};
+
+use playhouse_schema::record::room::Transaction;
+
+/// A JSON object as text.
+pub type JsonText = String;
+
+/// What a room can be told to do. Every repeat with the same transaction is answered from state.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum RoomCommand {
+    /// Begin to exist. Made by [`super::create::prepare`], which also gives the room ID. Answers `Done`.
+    Create(Box<CreateRoom>),
+    /// Take in an event of a local user: message, state or redaction. Answers `Sent`.
+    SendEvent(Box<SendEvent>),
+    /// Change somebody's membership. Answers `Sent`.
+    ChangeMembership(Box<ChangeMembership>),
+    /// Move receipts of one user. Answers `Done`.
+    MoveReceipts(Vec<MoveReceipt>),
+    /// Enter or leave the public room list; the user needs the power to send `m.room.canonical_alias`. Answers `Done`.
+    SetDirectoryVisibility {
+        /// Who wants it; `None` for the server itself.
+        user_id: Option<OwnedUserId>,
+        /// Listed from now on.
+        public: bool,
+    },
+}
+
+/// What a command answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum RoomReply {
+    /// The event that was made, or that an earlier attempt with the same transaction made.
+    Sent(OwnedEventId),
+    /// It is done.
+    Done,
+}
+
+/// A room to be made (client-server API, `POST /createRoom`).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CreateRoom {
+    /// The version.
+    pub version: RoomVersionId,
+    /// Who makes it.
+    pub creator: OwnedUserId,
+    /// The signed create event as canonical JSON, and its ID.
+    pub create_pdu: JsonText,
+    /// The create event's ID.
+    pub create_event_id: OwnedEventId,
+    /// The creator's profile, for the member event.
+    pub creator_profile: MemberProfile,
+    /// Creators besides the sender, from room version 12 on.
+    pub additional_creators: Vec<OwnedUserId>,
+    /// The preset.
+    pub preset: Preset,
+    /// Overrides of the default power levels' content.
+    pub power_level_content_override: Option<JsonText>,
+    /// The canonical alias to set: the alias is already taken for this room.
+    pub alias: Option<OwnedRoomAliasId>,
+    /// Further state: applied after the preset, before name and topic.
+    pub initial_state: Vec<StateContent>,
+    /// The name.
+    pub name: Option<String>,
+    /// The topic.
+    pub topic: Option<String>,
+    /// Whom to invite, with their profiles.
+    pub invites: Vec<(OwnedUserId, MemberProfile)>,
+    /// Mark the invites as direct chats.
+    pub is_direct: bool,
+    /// List it in the public room list.
+    pub public: bool,
+}
+
+/// The presets of `POST /createRoom`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Preset {
+    /// Join rule invite, history shared, guests may join.
+    PrivateChat,
+    /// As `PrivateChat`, and all invited have the creator's power level.
+    TrustedPrivateChat,
+    /// Join rule public, history shared, no guests.
+    PublicChat,
+}
+
+/// A piece of state.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StateContent {
+    /// Event type.
+    pub event_type: StateEventType,
+    /// State key.
+    pub state_key: String,
+    /// Content.
+    pub content: JsonText,
+}
+
+/// What goes from a user's profile into member events.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberProfile {
+    /// The display name.
+    pub displayname: Option<String>,
+    /// The avatar.
+    pub avatar_url: Option<OwnedMxcUri>,
+}
+
+/// An event to be made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SendEvent {
+    /// Who sends it.
+    pub sender: OwnedUserId,
+    /// The event type.
+    pub event_type: TimelineEventType,
+    /// The state key of a state event.
+    pub state_key: Option<String>,
+    /// The content.
+    pub content: JsonText,
+    /// For a redaction: which event.
+    pub redacts: Option<OwnedEventId>,
+    /// The client's transaction.
+    pub transaction: Option<Transaction>,
+    /// Another time than now, milliseconds since the Unix epoch (application services).
+    pub origin_server_ts: Option<u64>,
+    /// The sender is a guest.
+    pub guest: bool,
+}
+
+/// A change of membership. Member events with other content go through [`SendEvent`] with the same checks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ChangeMembership {
+    /// Who does it.
+    pub sender: OwnedUserId,
+    /// To whom.
+    pub target: OwnedUserId,
+    /// What it becomes.
+    pub action: MembershipAction,
+    /// The reason given.
+    pub reason: Option<String>,
+    /// The target's profile (join, invite, knock).
+    pub profile: MemberProfile,
+    /// Further keys of the content, as a JSON object.
+    pub extra_content: Option<JsonText>,
+    /// A join to a restricted room: a condition of the join rule was found to hold for the target.
+    pub restriction_met: bool,
+    /// The target is a guest.
+    pub guest: bool,
+}
+
+/// A kind of change of membership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MembershipAction {
+    /// Join; answers with the existing event when already joined with the same profile and no reason.
+    Join,
+    /// Leave, reject an invite, or retract a knock.
+    Leave,
+    /// Invite; inviting somebody invited succeeds again.
+    Invite {
+        /// The invite is to a direct chat.
+        is_direct: bool,
+    },
+    /// Kick; the target must be joined, invited or knocking.
+    Kick,
+    /// Ban.
+    Ban,
+    /// Lift a ban.
+    Unban,
+    /// Knock.
+    Knock,
+}
+
+/// A receipt to be moved.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MoveReceipt {
+    /// Whose; must be joined.
+    pub user_id: OwnedUserId,
+    /// `m.read` or `m.read.private`.
+    pub receipt_type: ReceiptType,
+    /// `None` unthreaded, `main`, or a thread root.
+    pub thread_id: Option<String>,
+    /// Up to this event, which must be in this room. A receipt never moves backwards: such a move is answered `Done` and ignored.
+    pub event_id: OwnedEventId,
+}
+
+/// Who reads, and how.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Reader {
+    /// The user.
+    pub user_id: OwnedUserId,
+    /// The device: events of its own carry their transaction ID.
+    pub device_id: Option<String>,
+    /// Users whose events are left out of timelines.
+    pub ignored: Vec<OwnedUserId>,
+}
+
+/// What a room can be asked. All of it obeys membership and history visibility unless said otherwise.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum RoomQuery {
+    /// What joining and finding the room depend on, whoever asks. Answers `Access`.
+    Access {
+        /// Whose membership to tell.
+        user_id: OwnedUserId,
+    },
+    /// One event. Answers `Event`.
+    Event {
+        /// Who reads.
+        reader: Reader,
+        /// Which.
+        event_id: OwnedEventId,
+    },
+    /// One state event in force, or at the reader's departure. Answers `Event`.
+    StateEvent {
+        /// Who reads.
+        reader: Reader,
+        /// Event type.
+        event_type: StateEventType,
+        /// State key.
+        state_key: String,
+        /// Only the content.
+        content_only: bool,
+    },
+    /// The state in force, or at the reader's departure. Answers `Events`.
+    State {
+        /// Who reads.
+        reader: Reader,
+    },
+    /// Member events. Answers `Events`.
+    Members {
+        /// Who reads.
+        reader: Reader,
+        /// As of this point of the timeline: a pagination or sync position.
+        at: Option<TimelinePoint>,
+        /// Only this membership.
+        membership: Option<MembershipState>,
+        /// Not this membership.
+        not_membership: Option<MembershipState>,
+    },
+    /// Joined members with their profiles. Answers `Joined`.
+    JoinedMembers {
+        /// Who reads; `None` for the server itself.
+        reader: Option<Reader>,
+    },
+    /// A page of history. Answers `Page`.
+    Messages(Box<MessagesQuery>),
+    /// An event and what surrounds it. Answers `Context`.
+    Context(Box<ContextQuery>),
+    /// What a sync shows of the room. Answers `Slice`. Asked by the reader's own user actor.
+    Slice(Box<SliceQuery>),
+    /// Stripped state for an invited or knocking user. Answers `Events`.
+    Stripped {
+        /// The invited or knocking user, whose own member event is included.
+        user_id: OwnedUserId,
+    },
+    /// What a room that replaces this one takes over. Answers `Events`: full state events as clients see them.
+    StateForUpgrade {
+        /// Who upgrades; must have the power to send the tombstone.
+        user_id: OwnedUserId,
+    },
+    /// The receipts in force that a user may see, for the user's own records: `(event, thread)` of that user. Answers `Receipts`.
+    OwnReceipts {
+        /// Whose.
+        user_id: OwnedUserId,
+    },
+    /// Live events after a sequence, oldest first, for counting unread messages; no visibility check. Answers `Live`.
+    LiveAfter {
+        /// Events with a higher sequence.
+        sequence: Sequence,
+        /// At most so many.
+        limit: usize,
+    },
+}
+
+/// What a query answers. Events are complete JSON objects in client form.
+#[derive(Clone, Debug)]
+pub enum RoomAnswer {
+    /// See [`RoomQuery::Access`].
+    Access(Box<RoomAccess>),
+    /// One event, or its content.
+    Event(Bytes),
+    /// Some events.
+    Events(Vec<Bytes>),
+    /// Joined members.
+    Joined(Vec<(OwnedUserId, MemberProfile)>),
+    /// A page.
+    Page(Box<MessagesPage>),
+    /// Surroundings.
+    Context(Box<ContextPage>),
+    /// A sync's part.
+    Slice(Box<RoomSlice>),
+    /// Receipts in force.
+    Receipts(Vec<OwnReceipt>),
+    /// Events themselves, for another actor of this house.
+    Live(Vec<std::sync::Arc<super::event::RoomEvent>>),
+}
+
+/// What joining and finding a room depend on.
+#[derive(Clone, Debug)]
+pub struct RoomAccess {
+    /// The version.
+    pub version: RoomVersionId,
+    /// The asked user's membership.
+    pub membership: Option<MembershipState>,
+    /// Content of `m.room.join_rules`, if any.
+    pub join_rules: Option<JsonText>,
+    /// Rooms whose members may join (restricted).
+    pub allowed_rooms: Vec<OwnedRoomId>,
+    /// World readable.
+    pub world_readable: bool,
+    /// Guests may join.
+    pub guests_can_join: bool,
+    /// Name, if any.
+    pub name: Option<String>,
+    /// Topic, if any.
+    pub topic: Option<String>,
+    /// Canonical alias, if any.
+    pub canonical_alias: Option<OwnedRoomAliasId>,
+    /// Avatar, if any.
+    pub avatar_url: Option<OwnedMxcUri>,
+    /// `type` of the create event.
+    pub room_type: Option<String>,
+    /// Encryption algorithm.
+    pub encryption: Option<String>,
+    /// Joined members.
+    pub joined_count: u64,
+    /// Listed publicly.
+    pub public: bool,
+    /// Whether the asked user may send `m.room.canonical_alias` (moderate aliases).
+    pub may_set_aliases: bool,
+    /// Servers with joined members.
+    pub servers: Vec<ruma::OwnedServerName>,
+}
+
+/// A point in a room's timeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TimelinePoint {
+    /// Just after the record with this sequence (0: the beginning). Written in pagination tokens as `t<sequence>`.
+    Sequence(Sequence),
+    /// Just after this position in the room's shard: what a sync token says about it.
+    Position(Position),
+}
+
+/// A page of history (client-server API, `GET /rooms/{roomId}/messages`).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MessagesQuery {
+    /// Who reads.
+    pub reader: Reader,
+    /// Where to begin; `None` is the end (backwards) or the beginning (forwards).
+    pub from: Option<TimelinePoint>,
+    /// Where to stop.
+    pub to: Option<TimelinePoint>,
+    /// Newest first instead of oldest first.
+    pub backwards: bool,
+    /// At most so many events, 1 to 1,000.
+    pub limit: usize,
+    /// A `RoomEventFilter`, as JSON.
+    pub filter: Option<JsonText>,
+}
+
+/// A page of history.
+#[derive(Clone, Debug)]
+pub struct MessagesPage {
+    /// Where it began.
+    pub start: Sequence,
+    /// Where to go on; `None` at the end of what there is.
+    pub end: Option<Sequence>,
+    /// The events.
+    pub chunk: Vec<Bytes>,
+    /// Member events for lazy loading.
+    pub state: Vec<Bytes>,
+}
+
+/// Surroundings of an event (client-server API, `GET /rooms/{roomId}/context/{eventId}`).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ContextQuery {
+    /// Who reads.
+    pub reader: Reader,
+    /// Which event.
+    pub event_id: OwnedEventId,
+    /// At most so many events around it, 0 to 100.
+    pub limit: usize,
+    /// A `RoomEventFilter`, as JSON.
+    pub filter: Option<JsonText>,
+}
+
+/// Surroundings of an event.
+#[derive(Clone, Debug)]
+pub struct ContextPage {
+    /// Where to page backwards from.
+    pub start: Sequence,
+    /// Where to page forwards from.
+    pub end: Sequence,
+    /// The event itself.
+    pub event: Bytes,
+    /// What came before, newest first.
+    pub events_before: Vec<Bytes>,
+    /// What came after.
+    pub events_after: Vec<Bytes>,
+    /// The state at the last event returned.
+    pub state: Vec<Bytes>,
+}
+
+/// What a sync wants of one room: everything in the half-open interval after `since` up to and including `until`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SliceQuery {
+    /// Who reads.
+    pub reader: Reader,
+    /// The last position that was delivered; `None` wants the room as new to the client (initial sync, newly joined, or `full_state`'s state).
+    pub since: Option<Position>,
+    /// Up to this position in the shard.
+    pub until: Position,
+    /// The room filter (`RoomFilter`) as JSON.
+    pub filter: Option<JsonText>,
+    /// The complete state, although `since` is given.
+    pub full_state: bool,
+    /// State at the end of the timeline instead of at its start (`use_state_after`).
+    pub state_after: bool,
+    /// Lazy loading without redundant members: member events the client already has.
+    pub known_members: Vec<OwnedUserId>,
+    /// Typing users are wanted.
+    pub typing: bool,
+}
+
+/// What a sync shows of one room.
+#[derive(Clone, Debug, Default)]
+pub struct RoomSlice {
+    /// Timeline events, oldest first; without `room_id`.
+    pub timeline: Vec<Bytes>,
+    /// Something between `since` and the timeline's first event was left out.
+    pub limited: bool,
+    /// Just before the timeline's first event.
+    pub prev_batch: Sequence,
+    /// State events: before the timeline, or after it when `state_after` was asked.
+    pub state: Vec<Bytes>,
+    /// Members whose events `state` or `timeline` brought, for the memory of lazy loading.
+    pub sent_members: Vec<OwnedUserId>,
+    /// Heroes, when they or the counts changed in the interval.
+    pub summary: Option<RoomSummary>,
+    /// The complete `m.receipt` event for receipts moved in the interval, if any.
+    pub receipts: Option<Bytes>,
+    /// The complete `m.typing` event, when wanted.
+    pub typing: Option<Bytes>,
+    /// The room is encrypted (for device lists).
+    pub encrypted: bool,
+    /// Members that joined or left in the interval (for device lists).
+    pub member_changes: Vec<(OwnedUserId, MembershipState)>,
+}
+
+/// Room summary (client-server API, `GET /sync`, RoomSummary).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoomSummary {
+    /// Up to five members to name the room by, when it has no name or canonical alias.
+    pub heroes: Vec<OwnedUserId>,
+    /// Joined members.
+    pub joined_count: u64,
+    /// Invited users.
+    pub invited_count: u64,
+}
+
+/// A receipt of the asking user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnReceipt {
+    /// The thread, as in [`MoveReceipt::thread_id`].
+    pub thread_id: Option<String>,
+    /// The event.
+    pub event_id: OwnedEventId,
+    /// The event's sequence in the room, when it is known.
+    pub sequence: Option<Sequence>,
+}
+
+/// What a room hears.
+#[derive(Clone, Debug)]
+pub enum RoomSignal {
+    /// A joined user types, for so many milliseconds, or has stopped (0).
+    Typing {
+        /// Who.
+        user_id: OwnedUserId,
+        /// For how long.
+        timeout_ms: u64,
+    },
+    /// The time of some typing users may be up.
+    TypingExpired,
+}

@@ -1,0 +1,197 @@
+//! A PDU: an event in the form servers exchange. Kept as the bytes received, parsed to decide, never written again from parsed form.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use ruma::{
+    EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId,
+    events::TimelineEventType, state_res::Event,
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// An event in the form servers exchange.
+#[derive(Clone, Debug)]
+pub struct Pdu {
+    /// The event ID: given in room versions 1 and 2, the reference hash from version 3 on.
+    pub event_id: OwnedEventId,
+    /// The room; absent from the create event of room version 12.
+    pub room_id: Option<OwnedRoomId>,
+    /// Who sent it.
+    pub sender: OwnedUserId,
+    /// The event type.
+    pub event_type: TimelineEventType,
+    /// The state key of a state event.
+    pub state_key: Option<String>,
+    /// When it was made, by the sender's server.
+    pub origin_server_ts: MilliSecondsSinceUnixEpoch,
+    /// One more than the deepest of its predecessors.
+    pub depth: u64,
+    /// Its predecessors.
+    pub prev_events: Vec<OwnedEventId>,
+    /// The events that authorise it.
+    pub auth_events: Vec<OwnedEventId>,
+    /// The event that it redacts, wherever the room version puts that.
+    pub redacts: Option<OwnedEventId>,
+    /// Failed its checks.
+    pub rejected: bool,
+    json: Bytes,
+    content: Range<usize>,
+}
+
+/// The bytes are not a PDU.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a PDU: {0}")]
+pub struct MalformedPdu(String);
+
+/// A link to another event: an ID, or (room versions 1 and 2) a pair of ID and hashes.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum EventLink {
+    Id(OwnedEventId),
+    Pair(OwnedEventId, serde::de::IgnoredAny),
+}
+
+impl EventLink {
+    fn id(self) -> OwnedEventId {
+        match self {
+            EventLink::Id(id) | EventLink::Pair(id, _) => id,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Wire<'a> {
+    room_id: Option<OwnedRoomId>,
+    sender: OwnedUserId,
+    #[serde(rename = "type")]
+    event_type: TimelineEventType,
+    state_key: Option<String>,
+    origin_server_ts: MilliSecondsSinceUnixEpoch,
+    depth: u64,
+    #[serde(default)]
+    prev_events: Vec<EventLink>,
+    #[serde(default)]
+    auth_events: Vec<EventLink>,
+    redacts: Option<OwnedEventId>,
+    #[serde(borrow)]
+    content: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct RedactionContent {
+    redacts: Option<OwnedEventId>,
+}
+
+impl Pdu {
+    /// Parses stored or received bytes.
+    pub fn parse(event_id: OwnedEventId, json: Bytes) -> Result<Self, MalformedPdu> {
+        let text = std::str::from_utf8(&json).map_err(|error| MalformedPdu(error.to_string()))?;
+        let wire: Wire<'_> =
+            serde_json::from_str(text).map_err(|error| MalformedPdu(error.to_string()))?;
+        let start = wire.content.get().as_ptr() as usize - text.as_ptr() as usize;
+        let content = start..start + wire.content.get().len();
+        let redacts = match (wire.redacts, &wire.event_type) {
+            (Some(redacts), _) => Some(redacts),
+            (None, TimelineEventType::RoomRedaction) => {
+                serde_json::from_str::<RedactionContent>(wire.content.get())
+                    .ok()
+                    .and_then(|content| content.redacts)
+            }
+            (None, _) => None,
+        };
+        Ok(Self {
+            event_id,
+            room_id: wire.room_id,
+            sender: wire.sender,
+            event_type: wire.event_type,
+            state_key: wire.state_key,
+            origin_server_ts: wire.origin_server_ts,
+            depth: wire.depth,
+            prev_events: wire.prev_events.into_iter().map(EventLink::id).collect(),
+            auth_events: wire.auth_events.into_iter().map(EventLink::id).collect(),
+            redacts,
+            rejected: false,
+            content,
+            json,
+        })
+    }
+
+    /// The bytes received.
+    pub fn json(&self) -> &Bytes {
+        &self.json
+    }
+
+    /// The content's JSON text.
+    pub fn content_json(&self) -> &str {
+        std::str::from_utf8(&self.json[self.content.clone()]).unwrap_or("{}")
+    }
+
+    /// Reads the content, or part of it, as some type; `None` when it does not fit.
+    pub fn content_as<'a, T: Deserialize<'a>>(&'a self) -> Option<T> {
+        serde_json::from_str(self.content_json()).ok()
+    }
+
+    /// Whether it is a state event.
+    pub fn is_state(&self) -> bool {
+        self.state_key.is_some()
+    }
+
+    /// Memory it takes, roughly.
+    pub fn weight_bytes(&self) -> usize {
+        400 + self.json.len()
+    }
+}
+
+impl Event for Pdu {
+    type Id = OwnedEventId;
+
+    fn event_id(&self) -> &OwnedEventId {
+        &self.event_id
+    }
+
+    fn room_id(&self) -> Option<&RoomId> {
+        self.room_id.as_deref()
+    }
+
+    fn sender(&self) -> &UserId {
+        &self.sender
+    }
+
+    fn origin_server_ts(&self) -> MilliSecondsSinceUnixEpoch {
+        self.origin_server_ts
+    }
+
+    fn event_type(&self) -> &TimelineEventType {
+        &self.event_type
+    }
+
+    fn content(&self) -> &RawValue {
+        serde_json::from_str(self.content_json()).expect("this span was parsed as JSON before")
+    }
+
+    fn state_key(&self) -> Option<&str> {
+        self.state_key.as_deref()
+    }
+
+    fn prev_events(&self) -> Box<dyn DoubleEndedIterator<Item = &OwnedEventId> + '_> {
+        Box::new(self.prev_events.iter())
+    }
+
+    fn auth_events(&self) -> Box<dyn DoubleEndedIterator<Item = &OwnedEventId> + '_> {
+        Box::new(self.auth_events.iter())
+    }
+
+    fn redacts(&self) -> Option<&OwnedEventId> {
+        self.redacts.as_ref()
+    }
+
+    fn rejected(&self) -> bool {
+        self.rejected
+    }
+}
+
+/// The event ID under which stored bytes are known; stored IDs were valid when written.
+pub(crate) fn stored_event_id(text: &str) -> Option<OwnedEventId> {
+    EventId::parse(text).ok()
+}

@@ -1,0 +1,318 @@
+//! What a room owns, and `apply`: the only way it changes.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use imbl::OrdMap;
+use playhouse_schema::{
+    address::{Position, Sequence},
+    record::room::{
+        EventRecord, Placement, ReceiptMoved, RoomRecord, StateId, StateSet, Transaction, Verdict,
+    },
+};
+use ruma::{
+    OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId, UserId,
+    events::{StateEventType, TimelineEventType, room::member::MembershipState},
+    room_version_rules::RoomVersionRules,
+};
+use serde::Deserialize;
+
+use super::event::RoomEvent;
+
+/// Type and state key of a state event.
+pub type StateKey = (TimelineEventType, String);
+
+/// A state of the room: what is in force under each type and state key. Cheap to clone.
+pub type StateMap = OrdMap<StateKey, Arc<RoomEvent>>;
+
+/// How many of the newest events a room keeps at hand.
+pub(crate) const RECENT_EVENTS_MAX: usize = 64;
+
+/// How many client transactions a room remembers.
+pub(crate) const TRANSACTIONS_MAX: usize = 1_000;
+
+/// The end of a branch of the room's event graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extremity {
+    /// The event.
+    pub event_id: OwnedEventId,
+    /// Its depth.
+    pub depth: u64,
+    /// The state after it.
+    pub after: StateId,
+}
+
+/// The key of a receipt: whose, of which type, for which thread.
+pub type ReceiptKey = (OwnedUserId, String, Option<String>);
+
+/// A receipt in force.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Receipt {
+    /// What it says.
+    pub moved: ReceiptMoved,
+    /// The record that says it.
+    pub sequence: Sequence,
+    /// The record's position in the shard; 0 while in flight.
+    pub position: Position,
+}
+
+/// A room's state: a fold of its records. Cheap to clone.
+#[derive(Clone)]
+pub struct Room {
+    /// The room's ID.
+    pub room_id: OwnedRoomId,
+    /// The version; `None` before the create event.
+    pub version: Option<RoomVersionId>,
+    /// The rules of the version.
+    pub rules: Option<Arc<RoomVersionRules>>,
+    /// The state in force.
+    pub current: StateMap,
+    /// The record that made the state in force.
+    pub current_id: StateId,
+    /// The ends of the event graph.
+    pub extremities: Vec<Extremity>,
+    /// The newest live events that clients may see, oldest first.
+    pub recent: VecDeque<Arc<RoomEvent>>,
+    /// Client transactions and the events they made, oldest first.
+    pub transactions: VecDeque<(Transaction, OwnedEventId)>,
+    /// Receipts in force.
+    pub receipts: OrdMap<ReceiptKey, Receipt>,
+    /// Listed in the public room list.
+    pub public: bool,
+    /// Members that have joined.
+    pub joined_count: u64,
+    /// Users that are invited.
+    pub invited_count: u64,
+    /// Whether a record other than a plain state event has ever set the state: then a key's history is not just its chain of replacements.
+    pub forked: bool,
+    /// Bytes of the events held.
+    pub held_bytes: usize,
+}
+
+#[derive(Deserialize)]
+struct MemberContent {
+    membership: MembershipState,
+}
+
+impl Room {
+    /// The state before the first record.
+    pub(crate) fn nothing(room_id: OwnedRoomId) -> Self {
+        Self {
+            room_id,
+            version: None,
+            rules: None,
+            current: StateMap::new(),
+            current_id: 0,
+            extremities: Vec::new(),
+            recent: VecDeque::new(),
+            transactions: VecDeque::new(),
+            receipts: OrdMap::new(),
+            public: false,
+            joined_count: 0,
+            invited_count: 0,
+            forked: false,
+            held_bytes: 0,
+        }
+    }
+
+    /// Whether it has a create event.
+    pub fn exists(&self) -> bool {
+        self.version.is_some()
+    }
+
+    /// The state event in force.
+    pub fn state_event(
+        &self,
+        event_type: &StateEventType,
+        state_key: &str,
+    ) -> Option<&Arc<RoomEvent>> {
+        self.current
+            .get(&(event_type.to_string().into(), state_key.to_owned()))
+    }
+
+    /// The membership in force; `None` for somebody who never was a member of any kind.
+    pub fn membership(&self, user_id: &UserId) -> Option<MembershipState> {
+        self.state_event(&StateEventType::RoomMember, user_id.as_str())
+            .and_then(|event| membership_of(event))
+    }
+
+    /// Takes in one record.
+    pub(crate) fn take_in(&mut self, sequence: Sequence, position: Position, record: &RoomRecord) {
+        match record {
+            RoomRecord::Event(event) => self.take_in_event(sequence, position, event),
+            RoomRecord::StateSet(set) => self.take_in_state_set(sequence, set),
+            RoomRecord::ReceiptMoved(moved) => self.take_in_receipt(sequence, position, moved),
+            RoomRecord::DirectoryVisibilitySet(set) => self.public = set.public,
+        }
+    }
+
+    fn take_in_event(&mut self, sequence: Sequence, position: Position, record: &EventRecord) {
+        let Some(event) = RoomEvent::from_record(sequence, position, record) else {
+            return;
+        };
+        let event = Arc::new(event);
+        if let Some(transaction) = &record.transaction {
+            self.transactions
+                .push_back((transaction.clone(), event.pdu.event_id.clone()));
+            if self.transactions.len() > TRANSACTIONS_MAX {
+                self.transactions.pop_front();
+            }
+        }
+        if event.verdict != Verdict::Accepted || event.placement != Placement::Live {
+            return;
+        }
+        if event.pdu.event_type == TimelineEventType::RoomCreate {
+            self.take_in_create(&event);
+        }
+        let mut after = event.before;
+        if let Some(state_key) = &event.pdu.state_key {
+            after = sequence;
+            self.put_state(
+                (event.pdu.event_type.clone(), state_key.clone()),
+                Some(event.clone()),
+            );
+            self.current_id = sequence;
+        }
+        self.extremities
+            .retain(|extremity| !event.pdu.prev_events.contains(&extremity.event_id));
+        self.extremities.push(Extremity {
+            event_id: event.pdu.event_id.clone(),
+            depth: event.pdu.depth,
+            after,
+        });
+        self.held_bytes += event.weight_bytes();
+        self.recent.push_back(event);
+        if self.recent.len() > RECENT_EVENTS_MAX
+            && let Some(oldest) = self.recent.pop_front()
+        {
+            self.held_bytes = self.held_bytes.saturating_sub(oldest.weight_bytes());
+        }
+    }
+
+    fn take_in_create(&mut self, event: &RoomEvent) {
+        #[derive(Deserialize)]
+        struct CreateContent {
+            #[serde(default = "first_version")]
+            room_version: RoomVersionId,
+        }
+        fn first_version() -> RoomVersionId {
+            RoomVersionId::V1
+        }
+        let version = event
+            .pdu
+            .content_as::<CreateContent>()
+            .map_or(RoomVersionId::V1, |content| content.room_version);
+        self.rules = version.rules().map(Arc::new);
+        self.version = Some(version);
+    }
+
+    fn take_in_state_set(&mut self, sequence: Sequence, set: &StateSet) {
+        self.forked = true;
+        if !set.current {
+            return;
+        }
+        // Events that the set names were recorded before it, so they are in the recent window, or in force, or `hydrate` has read them.
+        for change in &set.changes {
+            let key = (change.event_type.as_str().into(), change.state_key.clone());
+            let event = change.event.and_then(|wanted| self.held(wanted));
+            if change.event.is_none() || event.is_some() {
+                self.put_state(key, event);
+            }
+        }
+        self.current_id = sequence;
+    }
+
+    /// An event that is held in memory, by its sequence.
+    fn held(&self, sequence: Sequence) -> Option<Arc<RoomEvent>> {
+        let recent = self
+            .recent
+            .iter()
+            .rev()
+            .find(|event| event.sequence == sequence);
+        recent
+            .or_else(|| {
+                self.current
+                    .values()
+                    .find(|event| event.sequence == sequence)
+            })
+            .cloned()
+    }
+
+    /// Puts one key of the state in force, or removes it, and keeps the counts.
+    pub(crate) fn put_state(&mut self, key: StateKey, event: Option<Arc<RoomEvent>>) {
+        if key.0 == TimelineEventType::RoomMember {
+            let before = self
+                .current
+                .get(&key)
+                .and_then(|event| membership_of(event));
+            let after = event.as_ref().and_then(|event| membership_of(event));
+            self.count(before.as_ref(), false);
+            self.count(after.as_ref(), true);
+        }
+        self.held_bytes += event.as_ref().map_or(0, |event| event.weight_bytes());
+        let replaced = match event {
+            Some(event) => self.current.insert(key, event),
+            None => self.current.remove(&key),
+        };
+        self.held_bytes = self
+            .held_bytes
+            .saturating_sub(replaced.map_or(0, |event| event.weight_bytes()));
+    }
+
+    fn count(&mut self, membership: Option<&MembershipState>, more: bool) {
+        let counter = match membership {
+            Some(MembershipState::Join) => &mut self.joined_count,
+            Some(MembershipState::Invite) => &mut self.invited_count,
+            _ => return,
+        };
+        *counter = if more {
+            *counter + 1
+        } else {
+            counter.saturating_sub(1)
+        };
+    }
+
+    fn take_in_receipt(&mut self, sequence: Sequence, position: Position, moved: &ReceiptMoved) {
+        let Ok(user_id) = UserId::parse(&moved.user_id) else {
+            return;
+        };
+        let key = (user_id, moved.receipt_type.clone(), moved.thread_id.clone());
+        self.receipts.insert(
+            key,
+            Receipt {
+                moved: moved.clone(),
+                sequence,
+                position,
+            },
+        );
+    }
+
+    /// The commit has told where records landed.
+    pub(crate) fn landed(&mut self, sequence: Sequence, position: Position) {
+        let event = self
+            .recent
+            .iter()
+            .rev()
+            .take_while(|event| event.sequence >= sequence)
+            .find(|event| event.sequence == sequence);
+        if let Some(event) = event {
+            event.landed(position);
+            return;
+        }
+        let key = self
+            .receipts
+            .iter()
+            .find(|(_, receipt)| receipt.sequence == sequence)
+            .map(|(key, _)| key.clone());
+        if let Some(receipt) = key.and_then(|key| self.receipts.get_mut(&key)) {
+            receipt.position = position;
+        }
+    }
+}
+
+/// The membership that a member event gives its target.
+pub(crate) fn membership_of(event: &RoomEvent) -> Option<MembershipState> {
+    event
+        .pdu
+        .content_as::<MemberContent>()
+        .map(|content| content.membership)
+}
