@@ -5,3 +5,4 @@
 pub mod env;
 pub mod kernel;
 pub mod room;
+pub mod user;

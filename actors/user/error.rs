@@ -1,0 +1,58 @@
+//! Why a user actor refuses.
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::Unavailable;
+
+/// Why a user actor refuses a command or a query.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum UserError {
+    /// There is no such account.
+    #[error("unknown user")]
+    UnknownUser,
+    /// The name is taken, now or by an account that was closed.
+    #[error("user ID is taken")]
+    UserInUse,
+    /// The account was closed.
+    #[error("account was deactivated")]
+    Deactivated,
+    /// The token is not known, or has ended.
+    #[error("unknown token")]
+    UnknownToken {
+        /// Logging in again keeps the device.
+        soft_logout: bool,
+    },
+    /// The account is locked.
+    #[error("account is locked")]
+    Locked,
+    /// There is no such device, filter, account data or profile field.
+    #[error("not found")]
+    NotFound,
+    /// What was sent makes no sense: the text says what.
+    #[error("{0}")]
+    InvalidParam(String),
+    /// JSON that is not what it must be.
+    #[error("{0}")]
+    BadJson(String),
+    /// More than may be kept: account data, profile, filters, devices, one-time keys.
+    #[error("{0}")]
+    TooLarge(String),
+    /// Not for this user.
+    #[error("{0}")]
+    Forbidden(String),
+    /// A room could not be read for a sync.
+    #[error("room: {0}")]
+    Room(String),
+    /// The store could not be read.
+    #[error("store: {0}")]
+    Store(String),
+    /// The actor could not be asked.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+impl From<playhouse_schema::port::StoreError> for UserError {
+    fn from(error: playhouse_schema::port::StoreError) -> Self {
+        UserError::Store(error.to_string())
+    }
+}

@@ -1,0 +1,447 @@
+//! Everything a user can be asked.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use playhouse_schema::address::{Position, Shard};
+use ruma::{
+    OwnedDeviceId, OwnedRoomId, OwnedUserId, events::room::member::MembershipState,
+    presence::PresenceState,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::room::{event::RoomEvent, message::JsonText};
+
+/// What a user can be told to do.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum UserCommand {
+    /// Begin to exist. Refused with `UserInUse` when the name was ever taken. Answers `LoggedIn` when `login` is given, else `Done`.
+    Register(Box<Register>),
+    /// Log in, the caller having checked password or other proof. Answers `LoggedIn`.
+    Login(Login),
+    /// Exchange a refresh token. Answers `LoggedIn`. The old refresh token stays usable until the new access or refresh token is used.
+    Refresh {
+        /// The refresh token.
+        refresh_token: String,
+    },
+    /// A token that replaced a refresh token was used for the first time: the replaced one ends. Answers `Done`.
+    ConfirmRefresh {
+        /// SHA-256 of the access token that was used.
+        access_hash: Vec<u8>,
+    },
+    /// End the tokens of devices and the devices with their keys and to-device messages. Unknown ones are skipped. Answers `Done`.
+    RemoveDevices {
+        /// Which.
+        device_ids: Vec<OwnedDeviceId>,
+    },
+    /// As `RemoveDevices` for all, but for one if given. Answers `Done`.
+    RemoveAllDevices {
+        /// The one that stays.
+        except: Option<OwnedDeviceId>,
+    },
+    /// Rename a device. Answers `Done`.
+    RenameDevice {
+        /// Which.
+        device_id: OwnedDeviceId,
+        /// New name; `None` leaves it as it is.
+        display_name: Option<String>,
+    },
+    /// When and from where devices were seen. Answers `Done`.
+    NoteDevicesSeen(Vec<DeviceSighting>),
+    /// Change the password. Answers `Done`.
+    SetPassword {
+        /// The hash; `None` makes password login impossible.
+        password_hash: Option<String>,
+        /// End all sessions but that of this device.
+        logout_except: Option<Option<OwnedDeviceId>>,
+    },
+    /// Close the account for ever: sessions, keys, profile, pushers end. Answers `Done`. Leaving rooms follows from the log.
+    Deactivate {
+        /// New readers get the user's events in pruned form.
+        erase: bool,
+    },
+    /// Lock or unlock. Answers `Done`.
+    SetLocked(bool),
+    /// Suspend or resume. Answers `Done`.
+    SetSuspended(bool),
+    /// Make or unmake an administrator. Answers `Done`.
+    SetAdmin(bool),
+    /// Set or remove a profile field (client-server API, "Profiles"; 64 KiB in all, 255 bytes a name). Answers `Done`.
+    SetProfileField {
+        /// `displayname`, `avatar_url`, `m.tz` or another.
+        name: String,
+        /// JSON value; `None` removes it.
+        value: Option<JsonText>,
+    },
+    /// Set account data, global or of a room; `None` removes it. Answers `Done`.
+    SetAccountData {
+        /// The room, or global.
+        room_id: Option<OwnedRoomId>,
+        /// Type.
+        event_type: String,
+        /// Content.
+        content: Option<JsonText>,
+    },
+    /// Set or remove a tag of a room. Answers `Done`.
+    SetTag {
+        /// The room.
+        room_id: OwnedRoomId,
+        /// The tag.
+        tag: String,
+        /// Content (with `order`); `None` removes it.
+        content: Option<JsonText>,
+    },
+    /// Store a filter. Answers `FilterId`; the same filter gets the same ID.
+    StoreFilter(JsonText),
+    /// Forget a room; the caller has made sure that the user is not in it. Answers `Done`.
+    ForgetRoom(OwnedRoomId),
+    /// Publish keys of a device. Answers `KeyCounts`.
+    UploadKeys(Box<UploadKeys>),
+    /// Give out one-time keys, or the fallback key when none is left. Answers `Claimed`.
+    ClaimKeys(Vec<(OwnedDeviceId, String)>),
+    /// Take in to-device messages from a sender. Answers `Done`. Bounded per device.
+    QueueToDevice {
+        /// The sender.
+        sender: OwnedUserId,
+        /// Event type.
+        event_type: String,
+        /// Device ID or `*`, and content.
+        messages: Vec<(String, JsonText)>,
+    },
+    /// Remember that a transaction of a device is done. Answers `Done`.
+    NoteTransaction {
+        /// The device.
+        device_id: OwnedDeviceId,
+        /// Endpoint name, slash, transaction ID.
+        transaction_id: String,
+    },
+    /// Delete to-device messages that a sync has delivered. Answers `Done`.
+    AcknowledgeToDevice {
+        /// The device.
+        device_id: OwnedDeviceId,
+        /// Up to this index.
+        until: ToDeviceIndex,
+    },
+    /// Set the presence by hand (`PUT /presence`); kept at most once a minute. Answers `Done`.
+    SetPresence {
+        /// State.
+        presence: PresenceState,
+        /// Text.
+        status_msg: Option<String>,
+    },
+}
+
+/// What a command answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum UserReply {
+    /// It is done.
+    Done,
+    /// A session began.
+    LoggedIn(LoggedIn),
+    /// A filter's ID.
+    FilterId(String),
+    /// One-time keys left per algorithm.
+    KeyCounts(Vec<(String, u64)>),
+    /// Keys given out: device, key ID with algorithm, key as JSON.
+    Claimed(Vec<(OwnedDeviceId, String, JsonText)>),
+}
+
+/// A new account.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Register {
+    /// PHC or modular-crypt string.
+    pub password_hash: Option<String>,
+    /// Server administrator.
+    pub admin: bool,
+    /// Guest.
+    pub guest: bool,
+    /// `bot`, `support` or nothing.
+    pub user_type: Option<String>,
+    /// Display name to begin with.
+    pub displayname: Option<String>,
+    /// Log in at once.
+    pub login: Option<Login>,
+}
+
+/// A login.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Login {
+    /// Log in again on this device: its older tokens end, its keys stay.
+    pub device_id: Option<OwnedDeviceId>,
+    /// For a new device.
+    pub display_name: Option<String>,
+    /// The client can refresh tokens.
+    pub refresh: bool,
+    /// Access tokens of refreshing clients live so long, milliseconds.
+    pub access_lifetime_ms: u64,
+}
+
+/// A session that began.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LoggedIn {
+    /// The access token. Made by [`super::token`], so that its owner can be read from it.
+    pub access_token: String,
+    /// The refresh token, when asked.
+    pub refresh_token: Option<String>,
+    /// The access token's lifetime, when it ends.
+    pub expires_in_ms: Option<u64>,
+    /// The device.
+    pub device_id: OwnedDeviceId,
+}
+
+/// A device was seen.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeviceSighting {
+    /// Which.
+    pub device_id: OwnedDeviceId,
+    /// When, milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// From which address.
+    pub address: String,
+    /// The User-Agent header.
+    pub user_agent: String,
+}
+
+/// Keys of a device.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UploadKeys {
+    /// The device.
+    pub device_id: OwnedDeviceId,
+    /// `device_keys` object.
+    pub device_keys: Option<JsonText>,
+    /// Key ID with algorithm, and key; in upload order.
+    pub one_time_keys: Vec<(String, JsonText)>,
+    /// Key ID with algorithm, and key.
+    pub fallback_keys: Vec<(String, JsonText)>,
+}
+
+/// A place in a device's to-device messages: the user's record that queued them, and how many of that record's messages for the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ToDeviceIndex {
+    /// All messages of records up to this sequence …
+    pub sequence: u64,
+    /// … and so many of the next one's.
+    pub partial: u64,
+}
+
+/// What a user can be asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum UserQuery {
+    /// Whose token this is. Answers `Session`.
+    Authenticate {
+        /// The access token.
+        access_token: String,
+    },
+    /// The account. Answers `Account`.
+    Account,
+    /// All devices, or one. Answers `Devices`.
+    Devices {
+        /// Only this one (`NotFound` when there is none).
+        device_id: Option<OwnedDeviceId>,
+    },
+    /// The profile, or one field of it. Answers `Profile`.
+    Profile,
+    /// Account data. Answers `Json`.
+    AccountData {
+        /// The room, or global.
+        room_id: Option<OwnedRoomId>,
+        /// Type.
+        event_type: String,
+    },
+    /// A stored filter. Answers `Json`.
+    Filter(String),
+    /// Whether a transaction of a device is done. Answers `Flag`.
+    TransactionDone {
+        /// The device.
+        device_id: OwnedDeviceId,
+        /// Endpoint name, slash, transaction ID.
+        transaction_id: String,
+    },
+    /// Keys of devices; all when none is named. Answers `Keys`.
+    Keys(Vec<OwnedDeviceId>),
+    /// Rooms the user is in, by membership. Answers `Rooms`.
+    Rooms,
+    /// Users whose events this user does not want to see. Answers `Users`.
+    Ignored,
+    /// Presence. Answers `Presence`.
+    Presence,
+    /// A sync; waits up to its timeout. Answers `Synced`.
+    Sync(Box<SyncQuery>),
+    /// What `GET /keys/changes` tells between two tokens. Answers `KeyChanges`.
+    KeyChanges {
+        /// The older token.
+        from: String,
+        /// The newer one.
+        to: String,
+    },
+}
+
+/// What a query answers.
+#[derive(Clone, Debug)]
+pub enum UserAnswer {
+    /// See [`UserQuery::Authenticate`].
+    Session(Session),
+    /// See [`UserQuery::Account`].
+    Account(Account),
+    /// See [`UserQuery::Devices`].
+    Devices(Vec<Device>),
+    /// Field names and JSON values, sorted by name.
+    Profile(Vec<(String, JsonText)>),
+    /// A JSON object.
+    Json(JsonText),
+    /// Yes or no.
+    Flag(bool),
+    /// Device ID and `device_keys` object with `unsigned.device_display_name`.
+    Keys(Vec<(OwnedDeviceId, JsonText)>),
+    /// Room and membership; forgotten ones left out.
+    Rooms(Vec<(OwnedRoomId, MembershipState)>),
+    /// Some users.
+    Users(Vec<OwnedUserId>),
+    /// See [`UserQuery::Presence`].
+    Presence(Presence),
+    /// The complete body of a sync answer.
+    Synced(Bytes),
+    /// Users whose keys changed, and users no longer shared.
+    KeyChanges {
+        /// Changed.
+        changed: Vec<OwnedUserId>,
+        /// No longer shared.
+        left: Vec<OwnedUserId>,
+    },
+}
+
+/// Who a token belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// The user.
+    pub user_id: OwnedUserId,
+    /// The device; absent for an application service without one.
+    pub device_id: Option<OwnedDeviceId>,
+    /// Server administrator.
+    pub admin: bool,
+    /// Guest.
+    pub guest: bool,
+    /// Suspended: may read, not write.
+    pub suspended: bool,
+    /// Until when the token is valid, milliseconds since the Unix epoch.
+    pub expires_ms: Option<u64>,
+    /// The first use of this token must be told with [`UserCommand::ConfirmRefresh`].
+    pub confirms_refresh: bool,
+}
+
+/// An account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// The user.
+    pub user_id: OwnedUserId,
+    /// When it began, milliseconds since the Unix epoch.
+    pub created_ms: u64,
+    /// PHC or modular-crypt string.
+    pub password_hash: Option<String>,
+    /// Server administrator.
+    pub admin: bool,
+    /// Guest.
+    pub guest: bool,
+    /// Locked.
+    pub locked: bool,
+    /// Suspended.
+    pub suspended: bool,
+    /// Closed.
+    pub deactivated: bool,
+}
+
+/// A device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Its ID.
+    pub device_id: OwnedDeviceId,
+    /// Its name.
+    pub display_name: Option<String>,
+    /// Last seen, milliseconds since the Unix epoch.
+    pub last_seen_ms: Option<u64>,
+    /// From which address.
+    pub last_seen_address: Option<String>,
+}
+
+/// Presence of a user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    /// State.
+    pub presence: PresenceState,
+    /// Text.
+    pub status_msg: Option<String>,
+    /// Last activity, milliseconds since the Unix epoch.
+    pub active_ms: u64,
+    /// Active right now.
+    pub currently_active: bool,
+}
+
+/// A sync (client-server API, `GET /sync`).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SyncQuery {
+    /// The device that syncs.
+    pub device_id: OwnedDeviceId,
+    /// The token of the last answer.
+    pub since: Option<String>,
+    /// Filter ID or inline JSON.
+    pub filter: Option<String>,
+    /// All state of all rooms, at once.
+    pub full_state: bool,
+    /// What syncing says about presence; `None` leaves it alone (offline).
+    pub set_presence: Option<PresenceState>,
+    /// Wait so long for something to tell.
+    pub timeout_ms: u64,
+    /// State after the timeline instead of before it.
+    pub state_after: bool,
+}
+
+/// What a user hears.
+#[derive(Clone, Debug)]
+pub enum UserSignal {
+    /// An event (or receipt) was committed in a room this user follows, or a membership of this user changed. In order within a shard.
+    Room(Arc<RoomNews>),
+    /// The typing users of a followed room changed.
+    Typing {
+        /// The room.
+        room_id: OwnedRoomId,
+        /// Who types now.
+        users: Arc<Vec<OwnedUserId>>,
+    },
+    /// Another user's presence changed.
+    Presence {
+        /// Whose.
+        user_id: OwnedUserId,
+        /// To what.
+        presence: Arc<Presence>,
+    },
+    /// Another user who shares a room with this one changed devices or keys.
+    DeviceListChanged {
+        /// Whose.
+        user_id: OwnedUserId,
+        /// The shard of that user's log …
+        shard: Shard,
+        /// … and the position.
+        position: Position,
+    },
+    /// The time of a waiting sync is up.
+    SyncDue(u64),
+    /// The server is shutting down: waiting syncs end with what there is.
+    Closing,
+}
+
+/// Something was committed in a room.
+#[derive(Clone, Debug)]
+pub struct RoomNews {
+    /// The room.
+    pub room_id: OwnedRoomId,
+    /// The shard.
+    pub shard: Shard,
+    /// The position.
+    pub position: Position,
+    /// The record's number in the room.
+    pub sequence: u64,
+    /// The event; `None` for other records.
+    pub event: Option<Arc<RoomEvent>>,
+    /// A receipt: whose, and whether it is private.
+    pub receipt: Option<(OwnedUserId, bool)>,
+}
