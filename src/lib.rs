@@ -1,1 +1,3 @@
+//! Playhouse: a Matrix homeserver. See the README.
 
+mod media;
