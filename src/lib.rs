@@ -1,5 +1,6 @@
-//! Playhouse, a Matrix homeserver: the edges that speak HTTP, configuration, command line, and the launch of a node.
+//! Playhouse, a Matrix homeserver: the edges that speak HTTP, configuration, command line, and the launch of a node. See the README.
 
 mod client;
 pub mod config;
 mod edge;
+mod media;
