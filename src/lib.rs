@@ -1,3 +1,6 @@
-//! Playhouse: a Matrix homeserver. See the README.
+//! Playhouse, a Matrix homeserver: the edges that speak HTTP, configuration, command line, and the launch of a node.
 
+mod client;
+pub mod config;
+mod edge;
 mod media;
