@@ -1,4 +1,4 @@
-//! Playhouse, a Matrix homeserver: the edges that speak HTTP, configuration, command line, and the launch of a node. See the README.
+//! Playhouse, a Matrix homeserver: the edges that speak HTTP, configuration, command line, and the launch of a node.
 
 mod client;
 pub mod config;
