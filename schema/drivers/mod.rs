@@ -6,6 +6,9 @@ mod plan;
 mod sqlite;
 mod texts;
 
+#[cfg(test)]
+mod conformance;
+
 use std::{path::PathBuf, sync::Arc};
 
 use crate::{

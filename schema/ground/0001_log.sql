@@ -1,6 +1,8 @@
 -- The log of one family and the heads of its shards.
+-- On SQLite `place` is deliberately not the rowid (that would be INTEGER): rows must be stored in the order of their arrival. Where they are put in between, pages
+-- are split, and the remains of moved cells, which secure_delete does not clear, would outlive an erasure.
 CREATE TABLE IF NOT EXISTS log_{{family}} (
-    place {{place}} PRIMARY KEY,
+    place BIGINT PRIMARY KEY,
     entity {{text}} NOT NULL,
     sequence BIGINT NOT NULL,
     kind BIGINT NOT NULL,

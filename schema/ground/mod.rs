@@ -85,16 +85,14 @@ pub(crate) enum Dialect {
 
 impl Dialect {
     /// What a word in braces means here. Texts compare by their bytes on both engines, so that both sort alike.
-    fn words(self) -> [(&'static str, &'static str); 4] {
+    fn words(self) -> [(&'static str, &'static str); 3] {
         match self {
             Dialect::Sqlite => [
-                ("{{place}}", "INTEGER"),
                 ("{{bytes}}", "BLOB"),
                 ("{{text}}", "TEXT"),
                 ("{{updated_in_place}}", ""),
             ],
             Dialect::Postgres => [
-                ("{{place}}", "BIGINT"),
                 ("{{bytes}}", "BYTEA"),
                 ("{{text}}", "TEXT COLLATE \"C\""),
                 ("{{updated_in_place}}", "WITH (fillfactor = 50)"),
