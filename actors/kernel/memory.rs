@@ -73,6 +73,7 @@ pub(crate) struct MemoryStore {
     held: Arc<AtomicBool>,
     delay_ms: Arc<AtomicU64>,
     begun: Arc<AtomicU64>,
+    passes: Arc<AtomicU64>,
     shard_reads: AtomicU64,
     open_failures: AtomicU64,
 }
@@ -92,6 +93,7 @@ impl MemoryStore {
             held: Arc::default(),
             delay_ms: Arc::default(),
             begun: Arc::default(),
+            passes: Arc::default(),
             shard_reads: AtomicU64::new(0),
             open_failures: AtomicU64::new(0),
         })
@@ -110,6 +112,22 @@ impl MemoryStore {
     /// Ends [`MemoryStore::hold`].
     pub(crate) fn release(&self) {
         self.held.store(false, Ordering::SeqCst);
+    }
+
+    /// Lets one append end while the others are held.
+    pub(crate) fn let_one_through(&self) {
+        self.passes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Waits until so many appends have begun.
+    pub(crate) async fn wait_begun(&self, appends: u64) {
+        let all = async {
+            while self.appends_begun() < appends {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(20), all).await;
+        waited.expect("appends begin in time");
     }
 
     /// Every append takes so long from now on.
@@ -309,6 +327,18 @@ struct MemoryAppender {
     held: Arc<AtomicBool>,
     delay_ms: Arc<AtomicU64>,
     begun: Arc<AtomicU64>,
+    passes: Arc<AtomicU64>,
+}
+
+impl MemoryAppender {
+    fn take_pass(&self) -> bool {
+        let taken = self
+            .passes
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(1)
+            });
+        taken.is_ok()
+    }
 }
 
 impl LogAppender for MemoryAppender {
@@ -327,7 +357,7 @@ impl LogAppender for MemoryAppender {
             if delay_ms > 0 {
                 tokio::time::sleep(Duration::from_millis(delay_ms)).await;
             }
-            while self.held.load(Ordering::SeqCst) {
+            while self.held.load(Ordering::SeqCst) && !self.take_pass() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             let mut books = self.books.lock();
@@ -404,6 +434,7 @@ impl LogStore for MemoryStore {
             held: self.held.clone(),
             delay_ms: self.delay_ms.clone(),
             begun: self.begun.clone(),
+            passes: self.passes.clone(),
         }))
     }
 
