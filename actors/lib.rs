@@ -11,3 +11,4 @@ pub mod media;
 pub mod registration;
 pub mod room;
 pub mod user;
+pub mod writers;

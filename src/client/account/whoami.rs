@@ -1,0 +1,18 @@
+//! `GET /_matrix/client/*/account/whoami`
+
+use std::sync::Arc;
+
+use ruma::api::client::account::whoami::v3::{Request, Response};
+
+use crate::edge::{App, Failure, Session};
+
+/// Tells whose token this is.
+pub(crate) async fn handle(
+    _app: Arc<App>,
+    caller: Session,
+    _request: Request,
+) -> Result<Response, Failure> {
+    let mut response = Response::new(caller.user_id, caller.guest);
+    response.device_id = caller.device_id;
+    Ok(response)
+}

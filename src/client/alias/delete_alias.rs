@@ -1,0 +1,23 @@
+//! `DELETE /_matrix/client/*/directory/room/{roomAlias}`
+
+use std::sync::Arc;
+
+use ruma::api::client::alias::delete_alias::v3::{Request, Response};
+
+use crate::{
+    client::must_not_be_suspended,
+    edge::{App, Failure, Session},
+};
+
+/// Deletes an alias: its maker may, moderators of its room may, administrators may.
+pub(crate) async fn handle(
+    app: Arc<App>,
+    caller: Session,
+    request: Request,
+) -> Result<Response, Failure> {
+    must_not_be_suspended(&caller)?;
+    app.house
+        .delete_alias(&request.room_alias, &caller.user_id, caller.admin)
+        .await?;
+    Ok(Response::new())
+}

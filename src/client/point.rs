@@ -1,0 +1,23 @@
+//! Pagination tokens: `t<sequence>` is a point in a room's timeline. Tokens of `/sync` are understood too.
+
+use playhouse_actors::room::message::TimelinePoint;
+use playhouse_schema::address::Sequence;
+use ruma::RoomId;
+
+use crate::edge::{App, Failure};
+
+/// The token of a point.
+pub(crate) fn token(sequence: Sequence) -> String {
+    format!("t{sequence}")
+}
+
+/// The point of a token.
+pub(crate) fn parse(app: &App, room_id: &RoomId, token: &str) -> Result<TimelinePoint, Failure> {
+    if let Some(number) = token.strip_prefix('t').and_then(|number| number.parse().ok()) {
+        return Ok(TimelinePoint::Sequence(number));
+    }
+    app.house
+        .sync_position(room_id, token)
+        .map(TimelinePoint::Position)
+        .ok_or_else(|| Failure::invalid_param("this is not a pagination token"))
+}
