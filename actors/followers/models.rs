@@ -8,8 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 use playhouse_schema::{
-    address::{Position, Shard, ShardNumber},
-    models::Model,
+    address::{Family, Position, Shard, ShardNumber},
     port::{CursorAdvance, LogStore, ModelStore, Statement, StoreError, StoredRecord},
 };
 use tokio::{sync::watch, time::Instant};
@@ -28,6 +27,18 @@ const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::f
 
 /// So many parked records are remembered; all are logged and counted.
 const PARKED_MAX: usize = 1_000;
+
+/// A read model: a fold of one family into tables.
+pub struct Model {
+    /// Its name: its table's, and its cursors'.
+    pub name: &'static str,
+    /// Of which records.
+    pub family: Family,
+    /// What creates its tables when they are missing.
+    pub tables: &'static [&'static str],
+    /// What a record changes. Pure.
+    pub fold: fn(&StoredRecord) -> Result<Vec<Statement>, StoreError>,
+}
 
 /// A record that a model could not take in.
 #[derive(Clone, Debug)]

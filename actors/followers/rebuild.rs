@@ -2,9 +2,10 @@
 
 use playhouse_schema::{
     address::{Position, Shard},
-    models::Model,
     port::{CursorAdvance, LogStore, StoreError},
 };
+
+use super::models::Model;
 
 /// So many records one read brings.
 const PAGE_RECORDS: usize = 1_000;

@@ -10,6 +10,7 @@ mod keeper;
 pub(crate) mod memory;
 #[cfg(test)]
 mod tests;
+mod vitals;
 mod wake;
 
 pub use append::{Append, AppendError, Landing, Lineage, Log};

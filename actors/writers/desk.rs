@@ -125,12 +125,6 @@ pub(super) struct Body {
     pub(super) erasures: Vec<Erasure>,
 }
 
-impl Body {
-    pub(super) fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.erasures.is_empty()
-    }
-}
-
 impl Queued {
     pub(super) fn new(desk: std::sync::Arc<Desk>, append: Append) -> Self {
         let written = append.records.iter().map(|record| record.payload.len());
