@@ -15,8 +15,10 @@ use crate::{
 /// Users and rooms as followers see them.
 pub trait Members: Send + Sync + 'static {
     /// The profile in force of a local user, as member events carry it.
-    fn profile<'a>(&'a self, user_id: &'a UserId)
-    -> BoxFuture<'a, Result<MemberProfile, UserError>>;
+    fn profile<'a>(
+        &'a self,
+        user_id: &'a UserId,
+    ) -> BoxFuture<'a, Result<MemberProfile, UserError>>;
 
     /// The rooms of a local user.
     fn rooms<'a>(
@@ -94,7 +96,12 @@ where
 }
 
 /// Says that something was left undone, and why.
-pub(super) fn park(follower: &'static str, user_id: &UserId, room_id: Option<&RoomId>, why: &dyn std::fmt::Display) {
+pub(super) fn park(
+    follower: &'static str,
+    user_id: &UserId,
+    room_id: Option<&RoomId>,
+    why: &dyn std::fmt::Display,
+) {
     metrics::counter!("playhouse_follower_parked_total", "follower" => follower).increment(1);
     let room_id = room_id.map(RoomId::as_str).unwrap_or_default();
     tracing::error!(follower, %user_id, room_id, %why, "parked");

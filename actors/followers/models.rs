@@ -205,8 +205,9 @@ impl Fold {
             if self.take_in(&records, &mut stop).await.is_err() {
                 return;
             }
-            let positions: Vec<Position> =
-                (0..self.shards).map(|number| self.reader.position(number)).collect();
+            let positions: Vec<Position> = (0..self.shards)
+                .map(|number| self.reader.position(number))
+                .collect();
             self.told.send_replace(positions);
             metrics::counter!("playhouse_model_records_total", "model" => self.model.name)
                 .increment(records.len() as u64);
@@ -253,10 +254,19 @@ impl Fold {
             position: record.position,
         }];
         loop {
-            let Err(error) = self.database.apply(statements.clone(), cursor.clone()).await else {
+            let Err(error) = self
+                .database
+                .apply(statements.clone(), cursor.clone())
+                .await
+            else {
                 return Ok(());
             };
-            if self.database.apply(Vec::new(), cursor.clone()).await.is_ok() {
+            if self
+                .database
+                .apply(Vec::new(), cursor.clone())
+                .await
+                .is_ok()
+            {
                 self.park(record, &error);
                 return Ok(());
             }

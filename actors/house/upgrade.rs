@@ -48,8 +48,12 @@ const COPIED: [&str; 9] = [
 ];
 
 /// Keys of the create event that are the new room's own.
-const NOT_COPIED_FROM_CREATE: [&str; 4] =
-    ["additional_creators", "creator", "predecessor", "room_version"];
+const NOT_COPIED_FROM_CREATE: [&str; 4] = [
+    "additional_creators",
+    "creator",
+    "predecessor",
+    "room_version",
+];
 
 #[derive(Deserialize)]
 struct StateEvent {
@@ -99,7 +103,8 @@ impl House {
         let tombstone = self
             .state_for_upgrade(wish, StateEventType::RoomTombstone, false)
             .await?;
-        let Some(tombstone) = tombstone.and_then(|json| serde_json::from_slice::<Tombstone>(&json).ok())
+        let Some(tombstone) =
+            tombstone.and_then(|json| serde_json::from_slice::<Tombstone>(&json).ok())
         else {
             return Ok(None);
         };
@@ -162,8 +167,9 @@ impl House {
             Preset::PrivateChat
         };
         create.initial_state = inherited.state;
-        create.power_level_content_override =
-            levels.clone().map(|levels| JsonValue::Object(levels).to_string());
+        create.power_level_content_override = levels
+            .clone()
+            .map(|levels| JsonValue::Object(levels).to_string());
         self.make_room(&new_id, create).await?;
         let was_creator = old
             .version
@@ -316,7 +322,10 @@ impl House {
             .and_then(|json| serde_json::from_slice(&json).ok())
             .unwrap_or_default();
         let level = |name: &str| levels.get(name).and_then(JsonValue::as_i64);
-        let muted = level("users_default").unwrap_or(0).saturating_add(1).max(50);
+        let muted = level("users_default")
+            .unwrap_or(0)
+            .saturating_add(1)
+            .max(50);
         let is_closed = ["events_default", "invite"]
             .iter()
             .all(|name| level(name).unwrap_or(0) >= muted);
@@ -374,11 +383,16 @@ fn without_creators(levels: &JsonObject, creators: &BTreeSet<OwnedUserId>) -> Js
 /// Levels as integers: rooms before version 10 may have written them as strings.
 fn with_integers(levels: JsonObject) -> JsonObject {
     let integer = |value: JsonValue| match value {
-        JsonValue::String(text) => text.trim().parse::<i64>().map_or(JsonValue::Null, Into::into),
+        JsonValue::String(text) => text
+            .trim()
+            .parse::<i64>()
+            .map_or(JsonValue::Null, Into::into),
         JsonValue::Object(inner) => JsonValue::Object(with_integers(inner)),
         other => other,
     };
-    let levels = levels.into_iter().map(|(name, value)| (name, integer(value)));
+    let levels = levels
+        .into_iter()
+        .map(|(name, value)| (name, integer(value)));
     levels.filter(|(_, value)| !value.is_null()).collect()
 }
 
@@ -387,7 +401,11 @@ fn raised(levels: &JsonObject, maker: &UserId) -> JsonObject {
     let mut levels = levels.clone();
     let events = levels.get("events").and_then(JsonValue::as_object);
     let demands = events.into_iter().flat_map(|events| events.values());
-    let demands = demands.chain(["state_default", "invite", "ban"].iter().filter_map(|name| levels.get(*name)));
+    let demands = demands.chain(
+        ["state_default", "invite", "ban"]
+            .iter()
+            .filter_map(|name| levels.get(*name)),
+    );
     let needed = demands.filter_map(JsonValue::as_i64).fold(100, i64::max);
     let users = levels
         .entry("users")

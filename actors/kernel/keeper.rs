@@ -289,7 +289,7 @@ impl<D: Domain> Kept<D> {
             let state = Arc::make_mut(&mut self.ahead);
             for record in &records {
                 self.ahead_sequence += 1;
-                state.apply(self.ahead_sequence, record);
+                state.apply(self.ahead_sequence, 0, record);
                 encoded.push(NewRecord {
                     entity: entity.clone(),
                     sequence: self.ahead_sequence,
