@@ -5,6 +5,7 @@
 
 pub mod alias;
 pub mod env;
+pub mod followers;
 pub mod house;
 pub mod kernel;
 pub mod media;
