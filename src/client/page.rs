@@ -37,7 +37,8 @@ impl Object {
     /// A list of values that are JSON already.
     pub(crate) fn array(mut self, name: &str, values: &[Bytes]) -> Self {
         self.name(name);
-        self.0.reserve(values.iter().map(|value| value.len() + 1).sum::<usize>() + 2);
+        self.0
+            .reserve(values.iter().map(|value| value.len() + 1).sum::<usize>() + 2);
         self.0.push(b'[');
         for (index, value) in values.iter().enumerate() {
             if index > 0 {
@@ -59,14 +60,16 @@ impl Object {
         if self.0.len() > 1 {
             self.0.push(b',');
         }
-        self.0.extend_from_slice(serde_json::Value::from(name).to_string().as_bytes());
+        self.0
+            .extend_from_slice(serde_json::Value::from(name).to_string().as_bytes());
         self.0.push(b':');
     }
 }
 
 /// A JSON list of values that are JSON already.
 pub(crate) fn list(values: &[Bytes]) -> RawJson {
-    let mut json = Vec::with_capacity(values.iter().map(|value| value.len() + 1).sum::<usize>() + 2);
+    let mut json =
+        Vec::with_capacity(values.iter().map(|value| value.len() + 1).sum::<usize>() + 2);
     json.push(b'[');
     for (index, value) in values.iter().enumerate() {
         if index > 0 {

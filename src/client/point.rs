@@ -2,9 +2,8 @@
 
 use playhouse_actors::room::message::TimelinePoint;
 use playhouse_schema::address::Sequence;
-use ruma::RoomId;
 
-use crate::edge::{App, Failure};
+use crate::edge::Failure;
 
 /// The token of a point.
 pub(crate) fn token(sequence: Sequence) -> String {
@@ -12,12 +11,10 @@ pub(crate) fn token(sequence: Sequence) -> String {
 }
 
 /// The point of a token.
-pub(crate) fn parse(app: &App, room_id: &RoomId, token: &str) -> Result<TimelinePoint, Failure> {
-    if let Some(number) = token.strip_prefix('t').and_then(|number| number.parse().ok()) {
-        return Ok(TimelinePoint::Sequence(number));
-    }
-    app.house
-        .sync_position(room_id, token)
-        .map(TimelinePoint::Position)
+pub(crate) fn parse(token: &str) -> Result<TimelinePoint, Failure> {
+    token
+        .strip_prefix('t')
+        .and_then(|number| number.parse().ok())
+        .map(TimelinePoint::Sequence)
         .ok_or_else(|| Failure::invalid_param("this is not a pagination token"))
 }

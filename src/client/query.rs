@@ -4,7 +4,9 @@ use crate::edge::{Failure, Session};
 
 /// The value of a parameter, percent-decoded; `None` when it is absent or not UTF-8.
 pub(crate) fn parameter(query: Option<&str>, name: &str) -> Option<String> {
-    let pairs = query?.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let pairs = query?
+        .split('&')
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     let (_, value) = pairs.into_iter().find(|(key, _)| *key == name)?;
     decode(value)
 }
@@ -16,7 +18,9 @@ pub(crate) fn timestamp(caller: &Session, query: Option<&str>) -> Result<Option<
     }
     let value = parameter(query, "ts");
     let parsed = value.map(|value| value.parse::<u64>());
-    parsed.transpose().map_err(|_| Failure::invalid_param("ts is not a time in milliseconds"))
+    parsed
+        .transpose()
+        .map_err(|_| Failure::invalid_param("ts is not a time in milliseconds"))
 }
 
 fn decode(text: &str) -> Option<String> {

@@ -17,7 +17,8 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Response, Failure> {
     // Without a session this is a password reset, which needs a verified e-mail address.
-    let caller = caller.ok_or_else(|| Failure::new(ErrorCode::MissingToken, "access token is missing"))?;
+    let caller =
+        caller.ok_or_else(|| Failure::new(ErrorCode::MissingToken, "access token is missing"))?;
     let length_min = app.config.registration.password_length_min;
     if (request.new_password.chars().count() as u64) < length_min {
         return Err(Failure::new(
@@ -26,7 +27,11 @@ pub(crate) async fn handle(
         ));
     }
     prove_password(&app, &caller, "account/password", request.auth.as_ref()).await?;
-    let logout_except = request.logout_devices.then_some(caller.device_id.as_deref());
-    app.house.set_password(&caller.user_id, request.new_password, logout_except).await?;
+    let logout_except = request
+        .logout_devices
+        .then_some(caller.device_id.as_deref());
+    app.house
+        .set_password(&caller.user_id, request.new_password, logout_except)
+        .await?;
     Ok(Response::new())
 }

@@ -12,6 +12,9 @@ pub(crate) async fn handle(
     _caller: (),
     request: Request,
 ) -> Result<Response, Failure> {
-    let valid = app.house.is_registration_token_valid(&request.token).await?;
+    let valid = app
+        .house
+        .is_registration_token_valid(&request.token)
+        .await?;
     Ok(Response::new(valid))
 }

@@ -19,7 +19,8 @@ pub(crate) async fn handle(
     caller: Option<Session>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let caller = caller.ok_or_else(|| Failure::new(ErrorCode::MissingToken, "access token is missing"))?;
+    let caller =
+        caller.ok_or_else(|| Failure::new(ErrorCode::MissingToken, "access token is missing"))?;
     prove_password(&app, &caller, "account/deactivate", request.auth.as_ref()).await?;
     app.house.deactivate(&caller.user_id, request.erase).await?;
     // No third-party identifier was ever bound from here, so none is left bound.

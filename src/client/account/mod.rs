@@ -13,7 +13,9 @@ use crate::edge::{Class, Routes};
 /// Mounts the area.
 pub(crate) fn mount(routes: &mut Routes) {
     routes.mount(register::handle).class(Class::Registration);
-    routes.mount(get_username_availability::handle).class(Class::Registration);
+    routes
+        .mount(get_username_availability::handle)
+        .class(Class::Registration);
     routes
         .mount(check_registration_token_validity::handle)
         .class(Class::Registration)

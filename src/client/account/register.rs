@@ -20,7 +20,10 @@ use ruma::{
     },
 };
 
-use crate::edge::{App, Bridge, Failure, uiaa::{Demand, Passed}};
+use crate::edge::{
+    App, Bridge, Failure, Visitor,
+    uiaa::{Demand, Passed},
+};
 
 const DUMMY: &str = "m.login.dummy";
 const TOKEN: &str = "m.login.registration_token";
@@ -28,7 +31,7 @@ const TOKEN: &str = "m.login.registration_token";
 /// Makes an account for somebody who passes what the configuration demands.
 pub(crate) async fn handle(
     app: Arc<App>,
-    _caller: Option<Arc<Bridge>>,
+    _caller: (Visitor, Option<Arc<Bridge>>),
     request: Request,
 ) -> Result<Response, Failure> {
     if request.kind == RegistrationKind::Guest {
@@ -52,7 +55,11 @@ pub(crate) async fn handle(
         return Err(Failure::missing_param("password is missing"));
     }
     let login = (!request.inhibit_login).then(|| login(&app, &request));
-    let session = request.auth.as_ref().and_then(AuthData::session).unwrap_or_default();
+    let session = request
+        .auth
+        .as_ref()
+        .and_then(AuthData::session)
+        .unwrap_or_default();
     let made = app
         .house
         .register(NewAccount {
@@ -107,7 +114,9 @@ async fn pass(app: &Arc<App>, request: &Request) -> Result<Passed, Failure> {
         scope: "register".to_owned(),
         flows,
     };
-    app.interactive.pass(demand, auth, |_stage| check_stage(app, auth)).await
+    app.interactive
+        .pass(demand, auth, |_stage| check_stage(app, auth))
+        .await
 }
 
 async fn check_stage(app: &Arc<App>, auth: Option<&AuthData>) -> Result<String, Failure> {
@@ -115,10 +124,17 @@ async fn check_stage(app: &Arc<App>, auth: Option<&AuthData>) -> Result<String, 
         Some(AuthData::Dummy(_)) => Ok(String::new()),
         Some(AuthData::RegistrationToken(given)) => {
             let session = given.session.as_deref().unwrap_or_default();
-            if app.house.hold_registration_token(&given.token, session).await? {
+            if app
+                .house
+                .hold_registration_token(&given.token, session)
+                .await?
+            {
                 Ok(given.token.clone())
             } else {
-                Err(Failure::new(ErrorCode::Unauthorized, "invalid registration token"))
+                Err(Failure::new(
+                    ErrorCode::Unauthorized,
+                    "invalid registration token",
+                ))
             }
         }
         _ => Err(Failure::bad_json("this stage is not understood")),
@@ -128,7 +144,10 @@ async fn check_stage(app: &Arc<App>, auth: Option<&AuthData>) -> Result<String, 
 fn login(app: &App, request: &Request) -> Login {
     Login {
         // A guest's device is always new.
-        device_id: request.device_id.clone().filter(|_| request.kind != RegistrationKind::Guest),
+        device_id: request
+            .device_id
+            .clone()
+            .filter(|_| request.kind != RegistrationKind::Guest),
         display_name: request.initial_device_display_name.clone(),
         refresh: request.refresh_token,
         access_lifetime_ms: app.config.registration.access_token_lifetime_ms,

@@ -23,11 +23,13 @@ pub(crate) async fn prove_password(
     auth: Option<&AuthData>,
 ) -> Result<Passed, Failure> {
     let demand = Demand {
-        scope: format!("{operation} {}", caller.user_id),
+        scope: format!("{operation} {}", caller.known.user_id),
         flows: &[&["m.login.password"]],
     };
     app.interactive
-        .pass(demand, auth, |_stage| check_password(app, &caller.user_id, auth))
+        .pass(demand, auth, |_stage| {
+            check_password(app, &caller.user_id, auth)
+        })
         .await
 }
 
@@ -45,7 +47,11 @@ async fn check_password(
         return Err(Failure::forbidden("wrong user or password"));
     }
     app.limiter.take_for(Class::Login, user_id.as_str())?;
-    if app.house.is_password(user_id, password.password.clone()).await? {
+    if app
+        .house
+        .is_password(user_id, password.password.clone())
+        .await?
+    {
         Ok(String::new())
     } else {
         Err(Failure::forbidden("wrong user or password"))

@@ -12,7 +12,8 @@ pub(crate) async fn handle(
     caller: Session,
     _request: Request,
 ) -> Result<Response, Failure> {
-    let mut response = Response::new(caller.user_id, caller.guest);
-    response.device_id = caller.device_id;
+    let known = caller.known;
+    let mut response = Response::new(known.user_id, known.guest);
+    response.device_id = known.device_id;
     Ok(response)
 }

@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use ruma::api::client::alias::create_alias::v3::{Request, Response};
 
-use crate::{
-    client::must_not_be_suspended,
-    edge::{App, Failure, Session},
-};
+use crate::edge::{App, Failure, Session};
 
 /// Makes an alias for a room that the caller is in.
 pub(crate) async fn handle(
@@ -15,7 +12,7 @@ pub(crate) async fn handle(
     caller: Session,
     request: Request,
 ) -> Result<Response, Failure> {
-    must_not_be_suspended(&caller)?;
+    caller.not_suspended()?;
     app.house
         .create_alias(&request.room_alias, &request.room_id, &caller.user_id)
         .await?;

@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use ruma::api::client::alias::delete_alias::v3::{Request, Response};
 
-use crate::{
-    client::must_not_be_suspended,
-    edge::{App, Failure, Session},
-};
+use crate::edge::{App, Failure, Session};
 
 /// Deletes an alias: its maker may, moderators of its room may, administrators may.
 pub(crate) async fn handle(
@@ -15,7 +12,7 @@ pub(crate) async fn handle(
     caller: Session,
     request: Request,
 ) -> Result<Response, Failure> {
-    must_not_be_suspended(&caller)?;
+    caller.not_suspended()?;
     app.house
         .delete_alias(&request.room_alias, &caller.user_id, caller.admin)
         .await?;

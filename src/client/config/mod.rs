@@ -37,7 +37,10 @@ async fn read(
     room_id: Option<OwnedRoomId>,
     event_type: String,
 ) -> Result<RawJson, Failure> {
-    let query = UserQuery::AccountData { room_id, event_type };
+    let query = UserQuery::AccountData {
+        room_id,
+        event_type,
+    };
     match app.house.user_query(user_id, query).await? {
         UserAnswer::Json(json) => Ok(RawJson(Bytes::from(json))),
         _ => Err(Failure::internal("unexpected answer to AccountData")),

@@ -18,6 +18,13 @@ pub(crate) async fn handle(
     };
     must_be_own(&caller, parse_id(user_id)?)?;
     let room_id = parse_id::<ruma::RoomId>(room_id)?.to_owned();
-    super::write(&app, &caller.user_id, Some(room_id), event_type, &arguments.body).await?;
+    super::write(
+        &app,
+        &caller.user_id,
+        Some(room_id),
+        event_type,
+        &arguments.body,
+    )
+    .await?;
     Ok(empty())
 }

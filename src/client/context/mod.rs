@@ -8,5 +8,7 @@ use crate::edge::Routes;
 
 /// Mounts the area.
 pub(crate) fn mount(routes: &mut Routes) {
-    routes.mount_raw::<v3::Request, _, _, _, _>(get_context::handle).guests();
+    routes
+        .mount_raw::<v3::Request, _, _, _, _>(get_context::handle)
+        .guests();
 }

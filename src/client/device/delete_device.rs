@@ -18,7 +18,9 @@ pub(crate) async fn handle(
 ) -> Result<Response, Failure> {
     let operation = format!("devices/{}", request.device_id);
     prove_password(&app, &caller, &operation, request.auth.as_ref()).await?;
-    let command = UserCommand::RemoveDevices { device_ids: vec![request.device_id] };
+    let command = UserCommand::RemoveDevices {
+        device_ids: vec![request.device_id],
+    };
     app.house.user_command(&caller.user_id, command).await?;
     Ok(Response::new())
 }

@@ -17,7 +17,9 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Response, Failure> {
     prove_password(&app, &caller, "delete_devices", request.auth.as_ref()).await?;
-    let command = UserCommand::RemoveDevices { device_ids: request.devices };
+    let command = UserCommand::RemoveDevices {
+        device_ids: request.devices,
+    };
     app.house.user_command(&caller.user_id, command).await?;
     Ok(Response::new())
 }

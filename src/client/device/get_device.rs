@@ -13,7 +13,9 @@ pub(crate) async fn handle(
     caller: Session,
     request: Request,
 ) -> Result<Response, Failure> {
-    let query = UserQuery::Devices { device_id: Some(request.device_id) };
+    let query = UserQuery::Devices {
+        device_id: Some(request.device_id),
+    };
     match app.house.user_query(&caller.user_id, query).await? {
         UserAnswer::Devices(devices) => devices
             .into_iter()

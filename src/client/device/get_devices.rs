@@ -15,9 +15,9 @@ pub(crate) async fn handle(
 ) -> Result<Response, Failure> {
     let query = UserQuery::Devices { device_id: None };
     match app.house.user_query(&caller.user_id, query).await? {
-        UserAnswer::Devices(devices) => {
-            Ok(Response::new(devices.into_iter().map(super::shown).collect()))
-        }
+        UserAnswer::Devices(devices) => Ok(Response::new(
+            devices.into_iter().map(super::shown).collect(),
+        )),
         _ => Err(Failure::internal("unexpected answer to Devices")),
     }
 }

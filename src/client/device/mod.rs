@@ -25,6 +25,9 @@ fn shown(device: message::Device) -> Device {
     let mut shown = Device::new(device.device_id);
     shown.display_name = device.display_name;
     shown.last_seen_ip = device.last_seen_address;
-    shown.last_seen_ts = device.last_seen_ms.and_then(UInt::new).map(MilliSecondsSinceUnixEpoch);
+    shown.last_seen_ts = device
+        .last_seen_ms
+        .and_then(UInt::new)
+        .map(MilliSecondsSinceUnixEpoch);
     shown
 }

@@ -20,7 +20,8 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Response, Failure> {
     // Nobody's membership is wanted; the server's own name stands for nobody.
-    let nobody = UserId::parse(format!("@:{}", app.house.env().server_name())).map_err(Failure::internal)?;
+    let nobody =
+        UserId::parse(format!("@:{}", app.house.env().server_name())).map_err(Failure::internal)?;
     let query = RoomQuery::Access { user_id: nobody };
     match app.house.room_query(&request.room_id, query).await? {
         RoomAnswer::Access(access) if access.public => Ok(Response::new(Visibility::Public)),

@@ -7,10 +7,7 @@ use ruma::api::client::{
     room::Visibility,
 };
 
-use crate::{
-    client::must_not_be_suspended,
-    edge::{App, Failure, Session},
-};
+use crate::edge::{App, Failure, Session};
 
 /// Puts a room into the public list, or takes it out.
 pub(crate) async fn handle(
@@ -18,7 +15,7 @@ pub(crate) async fn handle(
     caller: Session,
     request: Request,
 ) -> Result<Response, Failure> {
-    must_not_be_suspended(&caller)?;
+    caller.not_suspended()?;
     let public = request.visibility == Visibility::Public;
     app.house
         .set_directory_visibility(&request.room_id, &caller.user_id, public)

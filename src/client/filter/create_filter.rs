@@ -26,9 +26,9 @@ pub(crate) async fn handle(
     serde_json::from_slice::<FilterDefinition>(&arguments.body)?;
     let command = UserCommand::StoreFilter(json_object_text(&arguments.body)?);
     match app.house.user_command(&caller.user_id, command).await? {
-        UserReply::FilterId(filter_id) => {
-            Ok(RawJson(Bytes::from(json!({ "filter_id": filter_id }).to_string())))
-        }
+        UserReply::FilterId(filter_id) => Ok(RawJson(Bytes::from(
+            json!({ "filter_id": filter_id }).to_string(),
+        ))),
         _ => Err(Failure::internal("unexpected reply to StoreFilter")),
     }
 }

@@ -9,6 +9,10 @@ use crate::edge::Routes;
 
 /// Mounts the area.
 pub(crate) fn mount(routes: &mut Routes) {
-    routes.mount_fast::<create::v3::Request, _, _, _, _>(create_filter::handle).guests();
-    routes.mount_raw::<get::v3::Request, _, _, _, _>(get_filter::handle).guests();
+    routes
+        .mount_fast::<create::v3::Request, _, _, _, _>(create_filter::handle)
+        .guests();
+    routes
+        .mount_raw::<get::v3::Request, _, _, _, _>(get_filter::handle)
+        .guests();
 }

@@ -20,7 +20,9 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<RawJson, Failure> {
     let wanted = request.one_time_keys.into_iter().map(|(user_id, devices)| {
-        let devices = devices.into_iter().map(|(device_id, algorithm)| (device_id, algorithm.to_string()));
+        let devices = devices
+            .into_iter()
+            .map(|(device_id, algorithm)| (device_id, algorithm.to_string()));
         (user_id, devices.collect())
     });
     let found = app.house.claim_keys(wanted.collect()).await?;

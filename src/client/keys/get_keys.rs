@@ -18,11 +18,15 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<RawJson, Failure> {
     let found = app.house.query_keys(request.device_keys).await?;
-    let mut device_keys: BTreeMap<OwnedUserId, BTreeMap<OwnedDeviceId, Box<RawValue>>> = BTreeMap::new();
+    let mut device_keys: BTreeMap<OwnedUserId, BTreeMap<OwnedDeviceId, Box<RawValue>>> =
+        BTreeMap::new();
     for (user_id, devices) in found.device_keys {
         let of_user = device_keys.entry(user_id).or_default();
         for (device_id, keys) in devices {
-            of_user.insert(device_id, RawValue::from_string(keys).map_err(Failure::internal)?);
+            of_user.insert(
+                device_id,
+                RawValue::from_string(keys).map_err(Failure::internal)?,
+            );
         }
     }
     let device_keys = serde_json::to_vec(&device_keys).map_err(Failure::internal)?;
@@ -35,7 +39,9 @@ pub(crate) async fn handle(
 /// Servers that could not be asked.
 pub(super) fn failures(servers: impl IntoIterator<Item = OwnedServerName>) -> Bytes {
     let unreachable = json!({ "errcode": "M_UNKNOWN", "error": "the server cannot be reached" });
-    let failures: serde_json::Map<String, Value> =
-        servers.into_iter().map(|server| (server.to_string(), unreachable.clone())).collect();
+    let failures: serde_json::Map<String, Value> = servers
+        .into_iter()
+        .map(|server| (server.to_string(), unreachable.clone()))
+        .collect();
     Bytes::from(Value::Object(failures).to_string())
 }

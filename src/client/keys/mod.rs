@@ -10,7 +10,13 @@ use crate::edge::Routes;
 
 /// Mounts the area.
 pub(crate) fn mount(routes: &mut Routes) {
-    routes.mount_fast::<upload::v3::Request, _, _, _, _>(upload_keys::handle).guests();
-    routes.mount_raw::<get::v3::Request, _, _, _, _>(get_keys::handle).guests();
-    routes.mount_raw::<claim::v3::Request, _, _, _, _>(claim_keys::handle).guests();
+    routes
+        .mount_fast::<upload::v3::Request, _, _, _, _>(upload_keys::handle)
+        .guests();
+    routes
+        .mount_raw::<get::v3::Request, _, _, _, _>(get_keys::handle)
+        .guests();
+    routes
+        .mount_raw::<claim::v3::Request, _, _, _, _>(claim_keys::handle)
+        .guests();
 }

@@ -31,7 +31,9 @@ pub(crate) async fn handle(
         body => serde_json::from_slice(body)?,
     };
     let keys = |keys: IndexMap<String, Box<RawValue>>| {
-        keys.into_iter().map(|(key_id, key)| (key_id, key.get().to_owned())).collect()
+        keys.into_iter()
+            .map(|(key_id, key)| (key_id, key.get().to_owned()))
+            .collect()
     };
     let upload = UploadKeys {
         device_id: caller.device()?.to_owned(),
@@ -40,7 +42,10 @@ pub(crate) async fn handle(
         fallback_keys: keys(body.fallback_keys),
     };
     let counts = app.house.upload_keys(&caller.user_id, upload).await?;
-    let counts: Map<_, _> = counts.into_iter().map(|(algorithm, count)| (algorithm, json!(count))).collect();
+    let counts: Map<_, _> = counts
+        .into_iter()
+        .map(|(algorithm, count)| (algorithm, json!(count)))
+        .collect();
     let answer = json!({ "one_time_key_counts": counts });
     Ok(RawJson(Bytes::from(answer.to_string())))
 }

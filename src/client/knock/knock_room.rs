@@ -5,10 +5,7 @@ use std::sync::Arc;
 use playhouse_actors::house::JoinWish;
 use ruma::api::client::knock::knock_room::v3::{Request, Response};
 
-use crate::{
-    client::must_not_be_suspended,
-    edge::{App, Failure, Session},
-};
+use crate::edge::{App, Failure, Session};
 
 /// Asks to be let into a room.
 pub(crate) async fn handle(
@@ -16,12 +13,12 @@ pub(crate) async fn handle(
     caller: Session,
     request: Request,
 ) -> Result<Response, Failure> {
-    must_not_be_suspended(&caller)?;
+    caller.not_suspended()?;
     let room_id = app
         .house
         .knock(JoinWish {
-            user_id: caller.user_id,
             guest: caller.guest,
+            user_id: caller.known.user_id,
             room: request.room_id_or_alias,
             via: request.via,
             reason: request.reason,

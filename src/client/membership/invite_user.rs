@@ -7,10 +7,7 @@ use ruma::api::{
     error::ErrorCode,
 };
 
-use crate::{
-    client::must_not_be_suspended,
-    edge::{App, Failure, Session},
-};
+use crate::edge::{App, Failure, Session};
 
 /// Invites a user.
 pub(crate) async fn handle(
@@ -18,7 +15,7 @@ pub(crate) async fn handle(
     caller: Session,
     request: Request,
 ) -> Result<Response, Failure> {
-    must_not_be_suspended(&caller)?;
+    caller.not_suspended()?;
     let InvitationRecipient::UserId(invited) = request.recipient else {
         return Err(Failure::new(
             ErrorCode::ThreepidDenied,

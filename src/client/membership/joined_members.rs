@@ -18,16 +18,21 @@ pub(crate) async fn handle(
     caller: Session,
     request: Request,
 ) -> Result<RawJson, Failure> {
-    let query = RoomQuery::JoinedMembers { reader: Some(reader(&caller)) };
+    let query = RoomQuery::JoinedMembers {
+        reader: Some(reader(&caller)),
+    };
     let RoomAnswer::Joined(members) = app.house.room_query(&request.room_id, query).await? else {
         return Err(Failure::internal("unexpected answer to JoinedMembers"));
     };
     let joined: Map<String, Value> = members
         .into_iter()
         .map(|(user_id, profile)| {
-            let shown = json!({ "display_name": profile.displayname, "avatar_url": profile.avatar_url });
+            let shown =
+                json!({ "display_name": profile.displayname, "avatar_url": profile.avatar_url });
             (user_id.to_string(), shown)
         })
         .collect();
-    Ok(RawJson(Bytes::from(json!({ "joined": joined }).to_string())))
+    Ok(RawJson(Bytes::from(
+        json!({ "joined": joined }).to_string(),
+    )))
 }

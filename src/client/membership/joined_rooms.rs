@@ -12,5 +12,7 @@ pub(crate) async fn handle(
     caller: Session,
     _request: Request,
 ) -> Result<Response, Failure> {
-    Ok(Response::new(app.house.joined_rooms(&caller.user_id).await?))
+    Ok(Response::new(
+        app.house.joined_rooms(&caller.user_id).await?,
+    ))
 }

@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use ruma::api::client::membership::kick_user::v3::{Request, Response};
 
-use crate::{
-    client::must_not_be_suspended,
-    edge::{App, Failure, Session},
-};
+use crate::edge::{App, Failure, Session};
 
 /// Removes a user from a room.
 pub(crate) async fn handle(
@@ -15,7 +12,7 @@ pub(crate) async fn handle(
     caller: Session,
     request: Request,
 ) -> Result<Response, Failure> {
-    must_not_be_suspended(&caller)?;
+    caller.not_suspended()?;
     let wish = super::wish(&caller, request.room_id, request.user_id, request.reason);
     app.house.kick(wish).await?;
     Ok(Response::new())

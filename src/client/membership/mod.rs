@@ -24,11 +24,21 @@ use crate::edge::{Class, Routes, Session};
 pub(crate) fn mount(routes: &mut Routes) {
     routes.mount(ban_user::handle);
     routes.mount(forget_room::handle);
-    routes.mount_raw::<members::v3::Request, _, _, _, _>(get_member_events::handle).guests();
+    routes
+        .mount_raw::<members::v3::Request, _, _, _, _>(get_member_events::handle)
+        .guests();
     routes.mount(invite_user::handle).class(Class::Invite);
-    routes.mount(join_room_by_id::handle).guests().class(Class::Join);
-    routes.mount(join_room_by_id_or_alias::handle).guests().class(Class::Join);
-    routes.mount_raw::<joined::v3::Request, _, _, _, _>(joined_members::handle).guests();
+    routes
+        .mount(join_room_by_id::handle)
+        .guests()
+        .class(Class::Join);
+    routes
+        .mount(join_room_by_id_or_alias::handle)
+        .guests()
+        .class(Class::Join);
+    routes
+        .mount_raw::<joined::v3::Request, _, _, _, _>(joined_members::handle)
+        .guests();
     routes.mount(joined_rooms::handle).guests();
     routes.mount(kick_user::handle);
     routes.mount(leave_room::handle).guests();

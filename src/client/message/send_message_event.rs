@@ -6,7 +6,7 @@ use playhouse_actors::room::message::SendEvent;
 use ruma::RoomId;
 
 use crate::{
-    client::{must_not_be_suspended, page, parse_id, query, text_body, transaction},
+    client::{page, parse_id, query, text_body, transaction},
     edge::{App, Arguments, Failure, RawJson, Session},
 };
 
@@ -16,7 +16,7 @@ pub(crate) async fn handle(
     caller: Session,
     arguments: Arguments,
 ) -> Result<RawJson, Failure> {
-    must_not_be_suspended(&caller)?;
+    caller.not_suspended()?;
     let [room_id, event_type, transaction_id] = arguments.path.as_slice() else {
         return Err(Failure::internal("the path has other variables"));
     };
@@ -29,8 +29,10 @@ pub(crate) async fn handle(
         transaction: Some(transaction(&caller, "send", transaction_id)),
         origin_server_ts: query::timestamp(&caller, arguments.query.as_deref())?,
         guest: caller.guest,
-        sender: caller.user_id,
+        sender: caller.known.user_id,
     };
     let event_id = app.house.send_event(room_id, event).await?;
-    Ok(page::Object::new().text("event_id", event_id.as_str()).finish())
+    Ok(page::Object::new()
+        .text("event_id", event_id.as_str())
+        .finish())
 }

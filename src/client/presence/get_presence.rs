@@ -12,7 +12,10 @@ pub(crate) async fn handle(
     caller: Session,
     request: Request,
 ) -> Result<Response, Failure> {
-    let presence = app.house.presence(&caller.user_id, &request.user_id).await?;
+    let presence = app
+        .house
+        .presence(&caller.user_id, &request.user_id)
+        .await?;
     let ago_ms = app.house.env().now_ms().saturating_sub(presence.active_ms);
     let mut response = Response::new(presence.presence);
     response.status_msg = presence.status_msg;

@@ -19,9 +19,15 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Response, Failure> {
     must_be_own(&caller, &request.user_id)?;
-    if request.status_msg.as_ref().is_some_and(|text| text.chars().count() > STATUS_CHARACTERS_MAX) {
+    if request
+        .status_msg
+        .as_ref()
+        .is_some_and(|text| text.chars().count() > STATUS_CHARACTERS_MAX)
+    {
         return Err(Failure::invalid_param("the status text is too long"));
     }
-    app.house.set_presence(&caller.user_id, request.presence, request.status_msg).await?;
+    app.house
+        .set_presence(&caller.user_id, request.presence, request.status_msg)
+        .await?;
     Ok(Response::new())
 }

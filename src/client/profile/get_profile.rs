@@ -16,5 +16,9 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<RawJson, Failure> {
     let fields = app.house.profile(&request.user_id).await?;
-    Ok(json_object(fields.iter().map(|(name, value)| (name.as_str(), value.as_str()))))
+    Ok(json_object(
+        fields
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str())),
+    ))
 }

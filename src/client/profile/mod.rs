@@ -8,8 +8,8 @@ mod set_profile_field;
 use ruma::{
     UserId,
     api::client::profile::{
-        delete_profile_field as delete_field, get_profile as get_all, get_profile_field as get_field,
-        set_profile_field as set_field,
+        delete_profile_field as delete_field, get_profile as get_all,
+        get_profile_field as get_field, set_profile_field as set_field,
     },
 };
 
@@ -19,8 +19,12 @@ use crate::edge::{Failure, Routes};
 pub(crate) fn mount(routes: &mut Routes) {
     routes.mount_raw::<get_all::v3::Request, _, _, _, _>(get_profile::handle);
     routes.mount_fast::<get_field::v3::Request, _, _, _, _>(get_profile_field::handle);
-    routes.mount_fast::<set_field::v3::Request, _, _, _, _>(set_profile_field::handle).guests();
-    routes.mount_fast::<delete_field::v3::Request, _, _, _, _>(delete_profile_field::handle).guests();
+    routes
+        .mount_fast::<set_field::v3::Request, _, _, _, _>(set_profile_field::handle)
+        .guests();
+    routes
+        .mount_fast::<delete_field::v3::Request, _, _, _, _>(delete_profile_field::handle)
+        .guests();
 }
 
 /// User ID and field name out of the path.

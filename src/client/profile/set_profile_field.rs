@@ -23,7 +23,8 @@ pub(crate) async fn handle(
         .get(field)
         .ok_or_else(|| Failure::missing_param(format!("body has no {field}")))?;
     // Old clients remove a name or an avatar by an empty text or null.
-    let removes = matches!(field, "displayname" | "avatar_url") && matches!(value.get(), "null" | "\"\"");
+    let removes =
+        matches!(field, "displayname" | "avatar_url") && matches!(value.get(), "null" | "\"\"");
     let value = (!removes).then(|| value.get().to_owned());
     app.house.set_profile_field(user_id, field, value).await?;
     Ok(empty())

@@ -14,7 +14,7 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Response, Failure> {
     let markers = ReadMarkers {
-        user_id: caller.user_id,
+        user_id: caller.known.user_id,
         room_id: request.room_id,
         fully_read: request.fully_read,
         read: request.read_receipt,

@@ -30,7 +30,7 @@ pub(crate) async fn handle(
                 return Err(Failure::invalid_param("m.fully_read has no thread_id"));
             }
             let markers = ReadMarkers {
-                user_id: caller.user_id,
+                user_id: caller.known.user_id,
                 room_id: request.room_id,
                 fully_read: Some(request.event_id),
                 read: None,
@@ -42,7 +42,7 @@ pub(crate) async fn handle(
         _ => return Err(Failure::invalid_param("unknown type of receipt")),
     };
     let receipt = MoveReceipt {
-        user_id: caller.user_id,
+        user_id: caller.known.user_id,
         receipt_type,
         thread_id,
         event_id: request.event_id,

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
-    client::{must_not_be_suspended, reader, transaction},
+    client::{reader, transaction},
     edge::{App, Failure, Session},
 };
 
@@ -55,11 +55,20 @@ async fn must_be_own_event(
     struct Sent {
         sender: OwnedUserId,
     }
-    let Some(event_id) = event_id else { return Ok(()) };
-    let query = RoomQuery::Event { reader: reader(caller), event_id };
+    let Some(event_id) = event_id else {
+        return Ok(());
+    };
+    let query = RoomQuery::Event {
+        reader: reader(caller),
+        event_id,
+    };
     let RoomAnswer::Event(event) = app.house.room_query(room_id, query).await? else {
         return Err(Failure::internal("unexpected answer to Event"));
     };
     let sent: Sent = serde_json::from_slice(&event).map_err(Failure::internal)?;
-    if sent.sender == caller.user_id { Ok(()) } else { must_not_be_suspended(caller) }
+    if sent.sender == caller.user_id {
+        Ok(())
+    } else {
+        caller.not_suspended()
+    }
 }

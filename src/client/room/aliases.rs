@@ -12,6 +12,9 @@ pub(crate) async fn handle(
     caller: Session,
     request: Request,
 ) -> Result<Response, Failure> {
-    let aliases = app.house.room_aliases(&request.room_id, &caller.user_id).await?;
+    let aliases = app
+        .house
+        .room_aliases(&request.room_id, &caller.user_id)
+        .await?;
     Ok(Response::new(aliases))
 }

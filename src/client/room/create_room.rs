@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    client::{must_not_be_suspended, page},
+    client::page,
     edge::{App, Arguments, Failure, RawJson, Session},
 };
 
@@ -57,8 +57,12 @@ pub(crate) async fn handle(
     caller: Session,
     arguments: Arguments,
 ) -> Result<RawJson, Failure> {
-    must_not_be_suspended(&caller)?;
-    let body = if arguments.body.is_empty() { b"{}" } else { arguments.body.as_ref() };
+    caller.not_suspended()?;
+    let body = if arguments.body.is_empty() {
+        b"{}"
+    } else {
+        arguments.body.as_ref()
+    };
     let body: Body = serde_json::from_slice(body)?;
     let made = app.house.create_room(wish(caller, body)?).await?;
     let alias = made.alias.as_ref().map(|alias| alias.as_str());
@@ -70,7 +74,9 @@ pub(crate) async fn handle(
 
 fn wish(caller: Session, body: Body) -> Result<RoomWish, Failure> {
     if body.invite.len() > INVITES_MAX || body.initial_state.len() > INITIAL_STATE_MAX {
-        return Err(Failure::invalid_param("too many invites or state events at once"));
+        return Err(Failure::invalid_param(
+            "too many invites or state events at once",
+        ));
     }
     if !body.invite_3pid.is_empty() {
         return Err(Failure::new(
@@ -84,10 +90,12 @@ fn wish(caller: Session, body: Body) -> Result<RoomWish, Failure> {
         Some(_) => return Err(Failure::invalid_param("visibility is public or private")),
     };
     Ok(RoomWish {
-        creator: caller.user_id,
+        creator: caller.known.user_id,
         version: body.room_version,
         preset: body.preset.as_deref().map(preset).transpose()?,
-        creation_content: body.creation_content.map(|content| content.get().to_owned()),
+        creation_content: body
+            .creation_content
+            .map(|content| content.get().to_owned()),
         alias_localpart: body.room_alias_name.filter(|name| !name.is_empty()),
         name: body.name.filter(|name| !name.is_empty()),
         topic: body.topic,

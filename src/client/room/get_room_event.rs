@@ -16,7 +16,10 @@ pub(crate) async fn handle(
     caller: Session,
     request: Request,
 ) -> Result<RawJson, Failure> {
-    let query = RoomQuery::Event { reader: reader(&caller), event_id: request.event_id };
+    let query = RoomQuery::Event {
+        reader: reader(&caller),
+        event_id: request.event_id,
+    };
     match app.house.room_query(&request.room_id, query).await? {
         RoomAnswer::Event(event) => Ok(RawJson(event)),
         _ => Err(Failure::internal("unexpected answer to Event")),

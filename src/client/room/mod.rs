@@ -13,8 +13,12 @@ use crate::edge::{Class, Routes};
 pub(crate) fn mount(routes: &mut Routes) {
     routes.mount(aliases::handle);
     routes
-        .mount_fast::<ruma::api::client::room::create_room::v3::Request, _, _, _, _>(create_room::handle)
+        .mount_fast::<ruma::api::client::room::create_room::v3::Request, _, _, _, _>(
+            create_room::handle,
+        )
         .class(Class::CreateRoom);
-    routes.mount_raw::<get_event::v3::Request, _, _, _, _>(get_room_event::handle).guests();
+    routes
+        .mount_raw::<get_event::v3::Request, _, _, _, _>(get_room_event::handle)
+        .guests();
     routes.mount(upgrade_room::handle).class(Class::CreateRoom);
 }

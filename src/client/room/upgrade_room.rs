@@ -5,10 +5,7 @@ use std::sync::Arc;
 use playhouse_actors::house::UpgradeWish;
 use ruma::api::client::room::upgrade_room::v3::{Request, Response};
 
-use crate::{
-    client::must_not_be_suspended,
-    edge::{App, Failure, Session},
-};
+use crate::edge::{App, Failure, Session};
 
 /// Replaces a room by one of another version.
 pub(crate) async fn handle(
@@ -16,12 +13,12 @@ pub(crate) async fn handle(
     caller: Session,
     request: Request,
 ) -> Result<Response, Failure> {
-    must_not_be_suspended(&caller)?;
+    caller.not_suspended()?;
     let room_id = app
         .house
         .upgrade_room(UpgradeWish {
             room_id: request.room_id,
-            user_id: caller.user_id,
+            user_id: caller.known.user_id,
             version: request.new_version,
             additional_creators: request.additional_creators,
         })

@@ -14,5 +14,7 @@ pub(crate) async fn handle(
     _caller: (),
     _request: Request,
 ) -> Result<Response, Failure> {
-    Ok(Response::new(vec![LoginType::Password(PasswordLoginType::new())]))
+    Ok(Response::new(vec![LoginType::Password(
+        PasswordLoginType::new(),
+    )]))
 }

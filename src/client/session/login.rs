@@ -11,12 +11,12 @@ use ruma::api::{
     error::ErrorCode,
 };
 
-use crate::edge::{App, Bridge, Class, Failure};
+use crate::edge::{App, Bridge, Class, Failure, Visitor};
 
 /// Begins a session for somebody who knows the password.
 pub(crate) async fn handle(
     app: Arc<App>,
-    _caller: Option<Arc<Bridge>>,
+    _caller: (Visitor, Option<Arc<Bridge>>),
     request: Request,
 ) -> Result<Response, Failure> {
     let LoginInfo::Password(password) = request.login_info else {
@@ -34,8 +34,10 @@ pub(crate) async fn handle(
         refresh: request.refresh_token,
         access_lifetime_ms: app.config.registration.access_token_lifetime_ms,
     };
-    let (user_id, session) =
-        app.house.login_by_password(&user, password.password, login).await?;
+    let (user_id, session) = app
+        .house
+        .login_by_password(&user, password.password, login)
+        .await?;
     let mut response = Response::new(user_id, session.access_token, session.device_id);
     response.refresh_token = session.refresh_token;
     response.expires_in = session.expires_in_ms.map(Duration::from_millis);
@@ -46,10 +48,13 @@ pub(crate) async fn handle(
 pub(crate) fn login_name(identifier: Option<UserIdentifier>) -> Result<String, Failure> {
     match identifier {
         Some(UserIdentifier::Matrix(matrix)) => Ok(matrix.user),
-        Some(UserIdentifier::Email(_) | UserIdentifier::Msisdn(_) | UserIdentifier::PhoneNumber(_)) => {
-            Err(Failure::forbidden("wrong user or password"))
-        }
-        Some(_) => Err(Failure::new(ErrorCode::Unknown, "unknown type of identifier")),
+        Some(
+            UserIdentifier::Email(_) | UserIdentifier::Msisdn(_) | UserIdentifier::PhoneNumber(_),
+        ) => Err(Failure::forbidden("wrong user or password")),
+        Some(_) => Err(Failure::new(
+            ErrorCode::Unknown,
+            "unknown type of identifier",
+        )),
         None => Err(Failure::missing_param("identifier is missing")),
     }
 }

@@ -12,6 +12,6 @@ pub(crate) async fn handle(
     caller: Session,
     _request: Request,
 ) -> Result<Response, Failure> {
-    app.house.logout(&caller.to_actors()).await?;
+    app.house.logout(&caller.known).await?;
     Ok(Response::new())
 }

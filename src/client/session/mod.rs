@@ -1,7 +1,7 @@
 //! Sessions: logging in and out.
 
 mod get_login_types;
-mod login;
+pub(crate) mod login;
 mod logout;
 mod logout_all;
 mod refresh_token;

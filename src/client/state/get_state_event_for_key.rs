@@ -30,7 +30,11 @@ pub(crate) async fn handle(
         state_key: rest.first().cloned().unwrap_or_default(),
         content_only,
     };
-    match app.house.room_query(parse_id::<RoomId>(room_id)?, query).await? {
+    match app
+        .house
+        .room_query(parse_id::<RoomId>(room_id)?, query)
+        .await?
+    {
         RoomAnswer::Event(event) => Ok(RawJson(event)),
         _ => Err(Failure::internal("unexpected answer to StateEvent")),
     }

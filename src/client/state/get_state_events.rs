@@ -16,7 +16,9 @@ pub(crate) async fn handle(
     caller: Session,
     request: Request,
 ) -> Result<RawJson, Failure> {
-    let query = RoomQuery::State { reader: reader(&caller) };
+    let query = RoomQuery::State {
+        reader: reader(&caller),
+    };
     match app.house.room_query(&request.room_id, query).await? {
         RoomAnswer::Events(events) => Ok(page::list(&events)),
         _ => Err(Failure::internal("unexpected answer to State")),

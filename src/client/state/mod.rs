@@ -13,7 +13,9 @@ use crate::edge::{Class, Routes};
 
 /// Mounts the area. An empty state key may be left out together with its slash, or with the slash there.
 pub(crate) fn mount(routes: &mut Routes) {
-    routes.mount_raw::<get_all::v3::Request, _, _, _, _>(get_state_events::handle).guests();
+    routes
+        .mount_raw::<get_all::v3::Request, _, _, _, _>(get_state_events::handle)
+        .guests();
     without_key(
         routes
             .mount_fast::<get_one::v3::Request, _, _, _, _>(get_state_event_for_key::handle)
@@ -31,7 +33,9 @@ pub(crate) fn mount(routes: &mut Routes) {
 fn without_key(endpoint: &mut crate::edge::endpoint::Endpoint) {
     for version in ["r0", "v3"] {
         for slash in ["", "/"] {
-            endpoint.also(&format!("/_matrix/client/{version}/rooms/{{room_id}}/state/{{event_type}}{slash}"));
+            endpoint.also(&format!(
+                "/_matrix/client/{version}/rooms/{{room_id}}/state/{{event_type}}{slash}"
+            ));
         }
     }
 }

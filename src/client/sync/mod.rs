@@ -8,5 +8,7 @@ use crate::edge::Routes;
 
 /// Mounts the area.
 pub(crate) fn mount(routes: &mut Routes) {
-    routes.mount_fast::<v3::Request, _, _, _, _>(sync_events::handle).guests();
+    routes
+        .mount_fast::<v3::Request, _, _, _, _>(sync_events::handle)
+        .guests();
 }

@@ -28,7 +28,8 @@ pub(crate) async fn handle(
         full_state: flag(query, "full_state")?,
         set_presence: set_presence(query)?,
         timeout_ms: timeout_ms(query)?,
-        state_after: flag(query, "use_state_after")? || flag(query, "org.matrix.msc4222.use_state_after")?,
+        state_after: flag(query, "use_state_after")?
+            || flag(query, "org.matrix.msc4222.use_state_after")?,
     };
     Ok(RawJson(app.house.sync(&caller.user_id, sync).await?))
 }
@@ -56,6 +57,8 @@ fn set_presence(query: Option<&str>) -> Result<Option<PresenceState>, Failure> {
         None | Some("online") => Ok(Some(PresenceState::Online)),
         Some("unavailable") => Ok(Some(PresenceState::Unavailable)),
         Some("offline") => Ok(None),
-        Some(_) => Err(Failure::invalid_param("set_presence is online, unavailable or offline")),
+        Some(_) => Err(Failure::invalid_param(
+            "set_presence is online, unavailable or offline",
+        )),
     }
 }

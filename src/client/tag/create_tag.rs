@@ -6,7 +6,7 @@ use playhouse_actors::user::UserCommand;
 use ruma::RoomId;
 
 use crate::{
-    client::{empty, must_be_own, parse_id, json_object_text},
+    client::{empty, json_object_text, must_be_own, parse_id},
     edge::{App, Arguments, Failure, RawJson, Session},
 };
 

@@ -29,7 +29,9 @@ pub(crate) async fn handle(
     };
     let body: Body = serde_json::from_slice(&arguments.body)?;
     let messages = body.messages.into_iter().map(|(user_id, devices)| {
-        let contents = devices.into_iter().map(|(device, content)| (device, content.get().to_owned()));
+        let contents = devices
+            .into_iter()
+            .map(|(device, content)| (device, content.get().to_owned()));
         (user_id, contents.collect())
     });
     let wish = ToDeviceWish {
@@ -37,6 +39,6 @@ pub(crate) async fn handle(
         transaction_id: transaction_id.clone(),
         messages: messages.collect(),
     };
-    app.house.send_to_device(&caller.to_actors(), wish).await?;
+    app.house.send_to_device(&caller.known, wish).await?;
     Ok(empty())
 }

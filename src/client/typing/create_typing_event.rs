@@ -25,10 +25,16 @@ pub(crate) async fn handle(
     let timeout_ms = match request.state {
         Typing::Yes(info) => {
             let asked = u64::try_from(info.timeout.as_millis()).unwrap_or(u64::MAX);
-            if asked == 0 { TIMEOUT_MS_DEFAULT } else { asked.min(TIMEOUT_MS_MAX) }
+            if asked == 0 {
+                TIMEOUT_MS_DEFAULT
+            } else {
+                asked.min(TIMEOUT_MS_MAX)
+            }
         }
         Typing::No => 0,
     };
-    app.house.set_typing(&request.room_id, &caller.user_id, timeout_ms).await?;
+    app.house
+        .set_typing(&request.room_id, &caller.user_id, timeout_ms)
+        .await?;
     Ok(Response::new())
 }
