@@ -5,9 +5,11 @@
 
 pub mod alias;
 pub mod env;
+pub mod followers;
 pub mod house;
 pub mod kernel;
 pub mod media;
 pub mod registration;
 pub mod room;
 pub mod user;
+pub mod writers;

@@ -148,6 +148,24 @@ impl House {
         Err(crate::kernel::Unavailable::Stopped.into())
     }
 
+    /// Points an alias of the one room to the other. Nothing happens when it does already, or points elsewhere.
+    pub(super) async fn repoint_alias(
+        &self,
+        alias: &RoomAliasId,
+        from: &RoomId,
+        to: &RoomId,
+    ) -> Result<(), HouseError> {
+        let command = AliasCommand::Repoint {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            creator: None,
+        };
+        match self.alias_command(alias, command).await {
+            Ok(_) | Err(AliasError::Unknown) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Gives back an alias that was taken for a room.
     pub(super) async fn release_alias(
         &self,
