@@ -299,17 +299,21 @@ impl<D: Domain> Kept<D> {
                 });
             }
         }
-        let erasures: Vec<_> = (self.ahead_sequence + 1..)
-            .zip(erasures)
-            .map(|(note, (target, payload))| Erasure {
-                entity: entity.clone(),
-                target,
-                note,
-                payload,
+        let erasures: Vec<_> = erasures
+            .into_iter()
+            .map(|(target, payload)| {
+                // The store writes one record of its own for each erasure.
+                self.ahead_sequence += 1;
+                let note = self.ahead_sequence;
+                Arc::make_mut(&mut self.ahead).erased(note, Some((target, &payload)));
+                Erasure {
+                    entity: entity.clone(),
+                    target,
+                    note,
+                    payload,
+                }
             })
             .collect();
-        // The store writes one record of its own for each erasure.
-        self.ahead_sequence += erasures.len() as u64;
         self.appended += 1;
         self.in_flight.push_back(InFlight {
             sequences: (first, self.ahead_sequence),
