@@ -123,7 +123,11 @@ fn files_stay_small() {
 #[test]
 fn actors_import_only_from_the_left() {
     let mut wrong = Vec::new();
-    for file in rust_files("actors") {
+    // Tests may stand on anything.
+    for file in rust_files("actors")
+        .into_iter()
+        .filter(|file| !file.ends_with("tests.rs"))
+    {
         let relative = file
             .strip_prefix(root().join("actors"))
             .expect("it is inside");

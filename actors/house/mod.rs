@@ -43,6 +43,7 @@ mod receipts;
 mod register;
 mod send;
 mod session;
+mod sync;
 mod to_device;
 mod typing;
 mod upgrade;

@@ -19,6 +19,18 @@ use playhouse_schema::{
     },
     record::{ERASURE, codec::ErasureNote},
 };
+use ruma::signatures::Ed25519KeyPair;
+
+use crate::env::{Env, Identity};
+
+/// A world for tests: the real clock and randomness, a server called `test.example`.
+pub(crate) fn env() -> Env {
+    let document = Ed25519KeyPair::generate();
+    Env::system(Identity {
+        server_name: "test.example".try_into().unwrap(),
+        key_pair: Ed25519KeyPair::from_der(&document, "1".to_owned()).unwrap(),
+    })
+}
 
 /// What shall go wrong with the next append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +72,8 @@ pub(crate) struct MemoryStore {
     books: Arc<Mutex<Books>>,
     held: Arc<AtomicBool>,
     delay_ms: Arc<AtomicU64>,
+    begun: Arc<AtomicU64>,
+    passes: Arc<AtomicU64>,
     shard_reads: AtomicU64,
     open_failures: AtomicU64,
 }
@@ -78,6 +92,8 @@ impl MemoryStore {
             books: Arc::default(),
             held: Arc::default(),
             delay_ms: Arc::default(),
+            begun: Arc::default(),
+            passes: Arc::default(),
             shard_reads: AtomicU64::new(0),
             open_failures: AtomicU64::new(0),
         })
@@ -96,6 +112,22 @@ impl MemoryStore {
     /// Ends [`MemoryStore::hold`].
     pub(crate) fn release(&self) {
         self.held.store(false, Ordering::SeqCst);
+    }
+
+    /// Lets one append end while the others are held.
+    pub(crate) fn let_one_through(&self) {
+        self.passes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Waits until so many appends have begun.
+    pub(crate) async fn wait_begun(&self, appends: u64) {
+        let all = async {
+            while self.appends_begun() < appends {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(20), all).await;
+        waited.expect("appends begin in time");
     }
 
     /// Every append takes so long from now on.
@@ -122,6 +154,11 @@ impl MemoryStore {
     /// How many appenders were opened so far.
     pub(crate) fn opened(&self) -> usize {
         self.books.lock().opened
+    }
+
+    /// How many appends have begun so far, the failed ones too.
+    pub(crate) fn appends_begun(&self) -> u64 {
+        self.begun.load(Ordering::SeqCst)
     }
 
     /// How many times a shard was read.
@@ -289,6 +326,19 @@ struct MemoryAppender {
     books: Arc<Mutex<Books>>,
     held: Arc<AtomicBool>,
     delay_ms: Arc<AtomicU64>,
+    begun: Arc<AtomicU64>,
+    passes: Arc<AtomicU64>,
+}
+
+impl MemoryAppender {
+    fn take_pass(&self) -> bool {
+        let taken = self
+            .passes
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(1)
+            });
+        taken.is_ok()
+    }
 }
 
 impl LogAppender for MemoryAppender {
@@ -302,11 +352,12 @@ impl LogAppender for MemoryAppender {
 
     fn append<'a>(&'a mut self, batch: &'a Batch) -> StoreFuture<'a, Vec<Landed>> {
         Box::pin(async move {
+            self.begun.fetch_add(1, Ordering::SeqCst);
             let delay_ms = self.delay_ms.load(Ordering::SeqCst);
             if delay_ms > 0 {
                 tokio::time::sleep(Duration::from_millis(delay_ms)).await;
             }
-            while self.held.load(Ordering::SeqCst) {
+            while self.held.load(Ordering::SeqCst) && !self.take_pass() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             let mut books = self.books.lock();
@@ -382,6 +433,8 @@ impl LogStore for MemoryStore {
             books: self.books.clone(),
             held: self.held.clone(),
             delay_ms: self.delay_ms.clone(),
+            begun: self.begun.clone(),
+            passes: self.passes.clone(),
         }))
     }
 

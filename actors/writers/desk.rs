@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeSet,
     mem,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use parking_lot::Mutex;
@@ -24,11 +27,12 @@ pub(super) struct Desk {
     orphans: Mutex<Vec<Orphan>>,
     fenced: Mutex<BTreeSet<ShardNumber>>,
     closed: AtomicBool,
-    /// A writer died, or left an orphan.
+    /// The writer died, or the desk closes.
     pub(super) trouble: Notify,
 }
 
-/// An append whose writer died. It is answered only when a new writer holds the shards under a new epoch: nothing of the dead one can land any more.
+/// An append whose writer died while it was in a statement. It is answered only when a new writer holds the shards under a new epoch: nothing of the dead one
+/// can land any more.
 struct Orphan {
     done: Done,
     records: usize,
@@ -82,12 +86,12 @@ impl Desk {
         self.trouble.notify_one();
     }
 
-    /// Answers what dead writers left.
+    /// Answers what a dead writer left.
     pub(super) fn bury(&self) {
         let orphans = mem::take(&mut *self.orphans.lock());
         for orphan in orphans {
             self.forget(orphan.records, orphan.bytes);
-            (orphan.done)(Err(AppendError::Failed("the writer died".into())));
+            (orphan.done)(Err(died()));
         }
     }
 
@@ -97,7 +101,6 @@ impl Desk {
         if self.is_closed() {
             self.bury();
         }
-        self.trouble.notify_one();
     }
 
     fn forget(&self, records: usize, bytes: usize) {
@@ -108,7 +111,7 @@ impl Desk {
 
 /// An append on its way. Whatever happens to it, its `done` is called exactly once.
 pub(super) struct Queued {
-    desk: std::sync::Arc<Desk>,
+    desk: Arc<Desk>,
     done: Option<Done>,
     records: usize,
     /// Payload bytes of records and erasures.
@@ -116,6 +119,7 @@ pub(super) struct Queued {
     pub(super) shard: ShardNumber,
     pub(super) lineage: Lineage,
     pub(super) body: Body,
+    in_statement: bool,
 }
 
 /// What an append writes.
@@ -126,7 +130,7 @@ pub(super) struct Body {
 }
 
 impl Queued {
-    pub(super) fn new(desk: std::sync::Arc<Desk>, append: Append) -> Self {
+    pub(super) fn new(desk: Arc<Desk>, append: Append) -> Self {
         let written = append.records.iter().map(|record| record.payload.len());
         let replaced = append.erasures.iter().map(|erasure| erasure.payload.len());
         let bytes = written.chain(replaced).sum();
@@ -145,7 +149,14 @@ impl Queued {
                 records: append.records,
                 erasures: append.erasures,
             },
+            in_statement: false,
         }
+    }
+
+    /// Takes out what is to be written. From here on it may land without anybody knowing.
+    pub(super) fn open(&mut self) -> Body {
+        self.in_statement = true;
+        mem::take(&mut self.body)
     }
 
     /// How much of a batch it takes.
@@ -164,14 +175,24 @@ impl Queued {
 
 impl Drop for Queued {
     fn drop(&mut self) {
-        if let Some(done) = self.done.take() {
-            // First of all: what was decided on it must not land.
-            self.lineage.break_off();
+        let Some(done) = self.done.take() else {
+            return;
+        };
+        // First of all: what was decided on it must not land.
+        self.lineage.break_off();
+        if self.in_statement {
             self.desk.adopt(Orphan {
                 done,
                 records: self.records,
                 bytes: self.bytes,
             });
+        } else {
+            self.desk.forget(self.records, self.bytes);
+            done(Err(died()));
         }
     }
+}
+
+fn died() -> AppendError {
+    AppendError::Failed("the writer died".into())
 }

@@ -197,6 +197,7 @@ impl Log for Pools {
             seat.desk.queued_records() < self.limits.queue_records_max
                 && seat.desk.queued_bytes() < self.limits.queue_bytes_max
                 && !seat.desk.is_closed()
+                && seat.writer.read().is_some()
         })
     }
 
@@ -212,7 +213,7 @@ impl Log for Pools {
             queued.finish(Err(AppendError::Failed("the writers are closed".into())));
             return;
         }
-        // Without a living writer the append is dropped here and so becomes an orphan of the desk.
+        // Without a living writer the append is dropped here, which answers it.
         if let Some(writer) = &*seat.writer.read() {
             writer.do_send(Enqueue(queued));
         }

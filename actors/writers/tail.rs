@@ -47,6 +47,8 @@ type Batches = Arc<[StoredRecord]>;
 struct Follower {
     sender: mpsc::Sender<Batches>,
     backlog: Arc<Backlog>,
+    /// The batch that is being published did not fit.
+    missed: bool,
 }
 
 /// What a follower has not taken yet.
@@ -77,21 +79,28 @@ impl Tail {
         let Some(tail) = self.families.get(&family) else {
             return;
         };
-        // Before the followers are woken: who finds its channel empty afterwards sees how far the log is.
-        for head in heads {
-            if let Some(known) = tail.heads.get(usize::from(head.shard.number)) {
-                known.fetch_max(head.position, Ordering::AcqRel);
-            }
+        let mut followers = tail.followers.lock();
+        // Records that are all there is up to the heads go first: a follower that saw the heads before them would read the log for nothing.
+        let is_whole = tail.distance(heads) == records.len() as u64;
+        if !is_whole {
+            tail.advance(heads);
         }
-        tail.followers
-            .lock()
-            .retain(|follower| follower.offer(&records));
+        followers.retain_mut(|follower| follower.offer(&records));
+        if is_whole {
+            tail.advance(heads);
+        }
+        // Who missed something is told when the heads show it, and woken in case it has emptied its channel meanwhile.
+        for follower in followers.iter_mut().filter(|follower| follower.missed) {
+            follower.missed = false;
+            follower.backlog.overflowed.store(true, Ordering::Release);
+            let _ = follower.sender.try_send(Arc::default());
+        }
     }
 
     /// The newest committed position of a shard that is known here; 0 when none is.
     pub fn head(&self, shard: Shard) -> Position {
         let tail = self.families.get(&shard.family);
-        let head = tail.and_then(|tail| tail.heads.get(usize::from(shard.number)));
+        let head = tail.and_then(|tail| tail.head(shard.number));
         head.map_or(0, |head| head.load(Ordering::Acquire))
     }
 
@@ -113,6 +122,7 @@ impl Tail {
             tail.followers.lock().push(Follower {
                 sender,
                 backlog: backlog.clone(),
+                missed: false,
             });
         }
         TailReader {
@@ -130,34 +140,41 @@ impl Tail {
     }
 }
 
-impl Follower {
-    /// Whether it still listens.
-    fn offer(&self, records: &Batches) -> bool {
-        let queued = self
-            .backlog
-            .records
-            .fetch_add(records.len(), Ordering::AcqRel);
-        let sent = if queued > 0 && queued + records.len() > FOLLOWER_RECORDS_MAX {
-            Err(mpsc::error::TrySendError::Full(()))
-        } else {
-            self.sender
-                .try_send(records.clone())
-                .map_err(|error| match error {
-                    mpsc::error::TrySendError::Full(_) => mpsc::error::TrySendError::Full(()),
-                    mpsc::error::TrySendError::Closed(_) => mpsc::error::TrySendError::Closed(()),
-                })
-        };
-        match sent {
-            Ok(()) => true,
-            Err(mpsc::error::TrySendError::Closed(())) => false,
-            Err(mpsc::error::TrySendError::Full(())) => {
-                self.backlog
-                    .records
-                    .fetch_sub(records.len(), Ordering::AcqRel);
-                self.backlog.overflowed.store(true, Ordering::Release);
-                true
+impl FamilyTail {
+    fn head(&self, shard: ShardNumber) -> Option<&AtomicU64> {
+        self.heads.get(usize::from(shard))
+    }
+
+    /// How many positions the known heads are behind these.
+    fn distance(&self, heads: &[Head]) -> u64 {
+        let behind = heads.iter().filter_map(|head| {
+            let known = self.head(head.shard.number)?.load(Ordering::Acquire);
+            Some(head.position.saturating_sub(known))
+        });
+        behind.sum()
+    }
+
+    fn advance(&self, heads: &[Head]) {
+        for head in heads {
+            if let Some(known) = self.head(head.shard.number) {
+                known.fetch_max(head.position, Ordering::AcqRel);
             }
         }
+    }
+}
+
+impl Follower {
+    /// Whether it still listens.
+    fn offer(&mut self, records: &Batches) -> bool {
+        let backlog = &self.backlog.records;
+        let queued = backlog.fetch_add(records.len(), Ordering::AcqRel);
+        let has_room = queued == 0 || queued + records.len() <= FOLLOWER_RECORDS_MAX;
+        if has_room && self.sender.try_send(records.clone()).is_ok() {
+            return true;
+        }
+        backlog.fetch_sub(records.len(), Ordering::AcqRel);
+        self.missed = true;
+        !self.sender.is_closed()
     }
 }
 

@@ -183,7 +183,7 @@ impl Writer {
                 break;
             }
             bytes += queued.bytes;
-            let body = std::mem::take(&mut queued.body);
+            let body = queued.open();
             // The store writes an erasure's note after the batch's records: only in a batch's last append the order of positions stays that of sequences.
             let last = !body.erasures.is_empty();
             taken.appends.push((queued, body.records.len()));

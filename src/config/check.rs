@@ -87,17 +87,9 @@ impl Config {
         require((1..=64).contains(&database.shards), || {
             format!("[database] shards: {} is not from 1 to 64", database.shards)
         })?;
-        for (key, writers) in [
-            ("room_writers", database.room_writers),
-            ("user_writers", database.user_writers),
-            ("server_writers", database.server_writers),
-        ] {
-            require(writers > 0 && writers <= database.shards, || {
-                format!("[database] {key}: {writers} is not from 1 to the number of shards")
-            })?;
-        }
-        require((1..=1_000).contains(&database.read_connections), || {
-            "[database] read_connections is not from 1 to 1000".to_owned()
+        let writers = database.writers;
+        require((1..=database.shards).contains(&writers), || {
+            format!("[database] writers: {writers} is not from 1 to the number of shards")
         })
     }
 

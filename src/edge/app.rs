@@ -1,51 +1,65 @@
 //! What every handler is handed: the configuration, the house, the limiter.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
-use futures_util::future::BoxFuture;
-use playhouse_actors::user::{UserError, message};
+use parking_lot::Mutex;
+use playhouse_actors::{env::Env, house::House};
 
-use super::{caller::Bridge, limits::Limiter, seen::Seen};
-use crate::config::{Config, check::Network};
+use super::{caller::Bridge, limits::Limiter, uiaa::Interactive};
+use crate::{
+    config::{Config, check::Network},
+    media::{Blobs, Thumbnails},
+};
 
 /// One node's edge.
 pub(crate) struct App {
     /// What the operator set.
     pub(crate) config: Arc<Config>,
-    /// Who tokens belong to.
-    pub(crate) sessions: Arc<dyn Sessions>,
+    /// Rooms, users and everything they do.
+    pub(crate) house: Arc<House>,
     /// Rates.
     pub(crate) limiter: Limiter,
-    /// When devices were last seen.
-    pub(crate) seen: Seen,
+    /// User-interactive authentication.
+    pub(crate) interactive: Interactive,
+    /// Media files.
+    pub(crate) blobs: Blobs,
+    /// Thumbnails of them.
+    pub(crate) thumbnails: Thumbnails,
+    /// Nonces of registration by shared secret, and until when each is good.
+    pub(crate) nonces: Mutex<VecDeque<(String, u64)>>,
+    /// The Prometheus text, or nothing when no recorder is installed.
+    pub(crate) metrics: fn() -> String,
     /// Proxies whose word on addresses is believed.
     pub(super) proxies: Vec<Network>,
 }
 
-/// Who tokens belong to.
-pub(crate) trait Sessions: Send + Sync + 'static {
-    /// The session of an access token.
-    fn authenticate<'a>(
-        &'a self,
-        access_token: &'a str,
-    ) -> BoxFuture<'a, Result<message::Session, UserError>>;
-}
-
 impl App {
     /// An edge over a house.
-    pub(crate) fn new(config: Arc<Config>, sessions: Arc<dyn Sessions>) -> Self {
+    pub(crate) fn new(config: Arc<Config>, house: Arc<House>, metrics: fn() -> String) -> Self {
+        let media = &config.media;
+        let folder = config.in_data_dir(&media.dir);
+        let blobs = Blobs::open(folder.clone(), media.upload_bytes_max);
         Self {
             limiter: Limiter::new(&config.limits),
+            interactive: Interactive::new(house.env().clone()),
+            thumbnails: Thumbnails::new(blobs.clone(), folder.join("thumbnails")),
+            blobs,
+            nonces: Mutex::default(),
             proxies: config
                 .listen
                 .trusted_proxies
                 .iter()
                 .filter_map(|proxy| Network::parse(proxy))
                 .collect(),
-            seen: Seen::new(),
-            sessions,
+            metrics,
+            house,
             config,
         }
+    }
+
+    /// Clock and randomness.
+    pub(crate) fn env(&self) -> &Env {
+        self.house.env()
     }
 
     /// The application service with this token. None is registered yet.

@@ -1,10 +1,11 @@
 //! Who calls: from token to session. The type that a handler takes follows from its endpoint's authentication; the wrong one does not compile.
 
-use std::{future::Future, net::IpAddr, sync::Arc};
+use std::{future::Future, net::IpAddr, ops::Deref, sync::Arc};
 
 use actix_web::http::header;
+use playhouse_actors::{house::Sighting, user::message};
 use ruma::{
-    DeviceId, OwnedDeviceId, OwnedUserId,
+    DeviceId, OwnedUserId,
     api::{
         auth_scheme::{
             AccessToken, AccessTokenOptional, AppserviceToken, AppserviceTokenOptional, AuthScheme,
@@ -17,25 +18,25 @@ use sha2::{Digest as _, Sha256};
 
 use super::{failure::Failure, incoming::Incoming};
 
-/// A logged-in caller.
+/// A logged-in caller. What the house knows of the session (`user_id`, `device_id`, `admin`, `guest`, `suspended`) is read through it.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
-    /// The user.
-    pub(crate) user_id: OwnedUserId,
-    /// The device; absent for an application service that names none.
-    pub(crate) device_id: Option<OwnedDeviceId>,
+    /// The house's word, for its flows that take a session.
+    pub(crate) known: message::Session,
     /// SHA-256 of the access token.
     pub(crate) token_hash: [u8; 32],
-    /// Server administrator.
-    pub(crate) admin: bool,
-    /// Guest account.
-    pub(crate) guest: bool,
-    /// May read, not write.
-    pub(crate) suspended: bool,
     /// The application service that acts for the user.
     pub(crate) bridge: Option<Arc<Bridge>>,
     /// Where the request comes from.
     pub(crate) visitor: Visitor,
+}
+
+impl Deref for Session {
+    type Target = message::Session;
+
+    fn deref(&self) -> &message::Session {
+        &self.known
+    }
 }
 
 impl Session {
@@ -193,18 +194,18 @@ fn token(incoming: &Incoming) -> Option<String> {
 }
 
 async fn session(incoming: &Incoming, token: &str) -> Result<Session, Failure> {
+    let house = &incoming.app.house;
+    let known = house.authenticate(token).await?;
     let visitor = incoming.visitor();
-    let known = incoming.app.sessions.authenticate(token).await?;
-    let session = Session {
-        user_id: known.user_id,
-        device_id: known.device_id,
+    let sighting = Sighting {
+        address: visitor.address.to_string(),
+        user_agent: visitor.user_agent.clone(),
+    };
+    house.note_sighting(&known, sighting);
+    Ok(Session {
+        known,
         token_hash: Sha256::digest(token.as_bytes()).into(),
-        admin: known.admin,
-        guest: known.guest,
-        suspended: known.suspended,
         bridge: None,
         visitor,
-    };
-    incoming.app.seen.note(&session);
-    Ok(session)
+    })
 }

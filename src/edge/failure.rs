@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, fmt::Display};
 
-use playhouse_actors::{kernel::Unavailable, room::RoomError, user::UserError};
+use playhouse_actors::{
+    alias::AliasError, house::HouseError, kernel::Unavailable, media::MediaError,
+    registration::RegistrationError, room::RoomError, user::UserError,
+};
 use ruma::api::error::{DeserializationError, ErrorCode, FromHttpRequestError, IntoHttpError};
 use serde_json::{Map, Value, json};
 
@@ -234,6 +237,68 @@ impl From<UserError> for Failure {
             UserError::Forbidden(message) => Self::forbidden(message),
             UserError::Room(reason) | UserError::Store(reason) => Self::internal(reason),
             UserError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
+impl From<AliasError> for Failure {
+    fn from(error: AliasError) -> Self {
+        match error {
+            AliasError::Unknown => Self::not_found("unknown alias"),
+            AliasError::Taken(_) => {
+                Self::new(ErrorCode::Unknown, "alias is taken").with_status(409)
+            }
+            AliasError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
+impl From<MediaError> for Failure {
+    fn from(error: MediaError) -> Self {
+        match error {
+            MediaError::Unknown => Self::not_found("unknown media"),
+            MediaError::CannotOverwrite => Self::new(
+                ErrorCode::CannotOverwriteMedia,
+                "this media ID has its content",
+            ),
+            MediaError::Forbidden => Self::forbidden("somebody else reserved this media ID"),
+            MediaError::Expired => Self::not_found("the reserved media ID has expired"),
+            MediaError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
+impl From<RegistrationError> for Failure {
+    fn from(error: RegistrationError) -> Self {
+        match error {
+            RegistrationError::Unknown => Self::not_found("unknown registration token"),
+            RegistrationError::Taken => Self::invalid_param("registration token exists"),
+            RegistrationError::Invalid => {
+                Self::new(ErrorCode::Unauthorized, "registration token is not valid")
+            }
+            RegistrationError::BadToken(message) => Self::invalid_param(message),
+            RegistrationError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
+impl From<HouseError> for Failure {
+    fn from(error: HouseError) -> Self {
+        match error {
+            HouseError::Room(error) => error.into(),
+            HouseError::User(error) => error.into(),
+            HouseError::Alias(error) => error.into(),
+            HouseError::Media(error) => error.into(),
+            HouseError::Registration(error) => error.into(),
+            HouseError::BadLogin => Self::forbidden("wrong user or password"),
+            HouseError::InvalidUsername(message) => Self::new(ErrorCode::InvalidUsername, message),
+            HouseError::InvalidParam(message) => Self::invalid_param(message),
+            HouseError::Forbidden(message) => Self::forbidden(message),
+            HouseError::Unreachable(server) => {
+                Self::not_found(format!("server {server} cannot be reached"))
+            }
+            HouseError::Busy => Self::limit_exceeded(OVERLOADED_RETRY_MS),
+            HouseError::Store(reason) => Self::internal(reason),
         }
     }
 }

@@ -13,10 +13,10 @@ mod json;
 pub(crate) mod limits;
 pub(crate) mod mount;
 pub(crate) mod route;
-pub(crate) mod seen;
 #[cfg(test)]
 mod tests;
 pub(crate) mod trace;
+pub(crate) mod uiaa;
 
 pub(crate) use self::{
     answer::{Prepared, RawJson},

@@ -89,21 +89,21 @@ impl Routes {
     }
 
     /// For uploads: the request is parsed without its body, which the handler reads as it comes.
-    pub(crate) fn mount_upload<R, C, H, F>(&mut self, handle: H) -> &mut Endpoint
+    pub(crate) fn mount_upload<R, C, H, F, P>(&mut self, handle: H) -> &mut Endpoint
     where
         R: IncomingRequest + 'static,
-        R::OutgoingResponse: OutgoingResponse,
         C: Caller<R::Authentication>,
         H: Fn(Arc<App>, C, R, Upload) -> F + Copy + Send + Sync + 'static,
-        F: Future<Output = Result<R::OutgoingResponse, Failure>> + 'static,
+        F: Future<Output = Result<P, Failure>> + 'static,
+        P: Into<Prepared>,
     {
         self.push::<R>(Box::new(move |mut incoming| {
             Box::pin(async move {
                 let caller = admitted::<R, C>(&incoming).await?;
                 let upload = incoming.upload()?;
                 let request = parsed::<R>(&incoming, b"")?;
-                let response = handle(incoming.app.clone(), caller, request, upload).await?;
-                answer::typed(response)
+                let prepared = handle(incoming.app.clone(), caller, request, upload).await?;
+                Ok(prepared.into().into_response())
             })
         }))
     }

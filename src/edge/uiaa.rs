@@ -75,11 +75,18 @@ impl Interactive {
             return self.verdict(&demand, session, None);
         };
         let stage = stage.to_string();
-        let known = demand.flows.iter().flat_map(|flow| flow.iter()).find(|known| **known == stage);
+        let known = demand
+            .flows
+            .iter()
+            .flat_map(|flow| flow.iter())
+            .find(|known| **known == stage);
         let Some(known) = known else {
             let refused = Failure::new(
                 ruma::api::error::ErrorCode::Unrecognized,
-                format!("authentication type {} is not offered here", auth_type(auth)),
+                format!(
+                    "authentication type {} is not offered here",
+                    auth_type(auth)
+                ),
             );
             return self.verdict(&demand, session, Some(refused));
         };
@@ -138,7 +145,9 @@ impl Interactive {
 
     fn is_proven(&self, session: &str, stage: &str) -> bool {
         let sessions = self.sessions.lock();
-        sessions.get(session).is_some_and(|open| open.proofs.contains_key(stage))
+        sessions
+            .get(session)
+            .is_some_and(|open| open.proofs.contains_key(stage))
     }
 
     /// Passes when a flow is complete; the session then ends.
@@ -149,15 +158,23 @@ impl Interactive {
         failed: Option<Failure>,
     ) -> Result<Passed, Failure> {
         let mut sessions = self.sessions.lock();
-        let proofs = sessions.get(&session).map(|open| open.proofs.clone()).unwrap_or_default();
-        let complete = |flow: &&&[&'static str]| flow.iter().all(|stage| proofs.contains_key(stage));
+        let proofs = sessions
+            .get(&session)
+            .map(|open| open.proofs.clone())
+            .unwrap_or_default();
+        let complete =
+            |flow: &&&[&'static str]| flow.iter().all(|stage| proofs.contains_key(stage));
         if failed.is_none() && demand.flows.iter().any(|flow| complete(&flow)) {
             sessions.remove(&session);
             return Ok(Passed { proofs });
         }
         drop(sessions);
         let completed: BTreeSet<_> = proofs.keys().collect();
-        let flows: Vec<_> = demand.flows.iter().map(|flow| json!({ "stages": flow })).collect();
+        let flows: Vec<_> = demand
+            .flows
+            .iter()
+            .map(|flow| json!({ "stages": flow }))
+            .collect();
         let mut body = json!({ "flows": flows, "params": {}, "session": session });
         if !completed.is_empty() {
             body["completed"] = json!(completed);
@@ -172,5 +189,6 @@ impl Interactive {
 }
 
 fn auth_type(auth: &AuthData) -> String {
-    auth.auth_type().map_or_else(String::new, |kind| kind.to_string())
+    auth.auth_type()
+        .map_or_else(String::new, |kind| kind.to_string())
 }

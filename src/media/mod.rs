@@ -6,5 +6,5 @@ pub(crate) mod blobs;
 pub(crate) mod presentation;
 pub(crate) mod thumbnails;
 
-pub(crate) use blobs::{Blobs, StoredBlob};
+pub(crate) use blobs::Blobs;
 pub(crate) use thumbnails::{ThumbnailMethod, ThumbnailSize, Thumbnails};

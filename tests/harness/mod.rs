@@ -4,7 +4,7 @@ pub mod client;
 pub mod database;
 pub mod server;
 
-pub use client::{Answer, Client};
+pub use client::Client;
 pub use database::Database;
 pub use server::{Options, TestServer};
 
