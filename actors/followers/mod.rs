@@ -8,3 +8,5 @@ pub mod models;
 pub mod profiles;
 pub mod rebuild;
 pub mod task;
+#[cfg(test)]
+mod tests;

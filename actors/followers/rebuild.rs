@@ -84,5 +84,21 @@ async fn refold_page(
         position: last.position,
     };
     done.position = last.position;
-    store.models().apply(statements, vec![cursor]).await
+    if store
+        .models()
+        .apply(statements, vec![cursor.clone()])
+        .await
+        .is_ok()
+    {
+        return Ok(());
+    }
+    for record in &page {
+        let statements = (model.fold)(record).unwrap_or_default();
+        if let Err(error) = store.models().apply(statements, Vec::new()).await {
+            done.parked += 1;
+            tracing::error!(model = model.name, shard = %done.shard, position = record.position, %error, "record parked");
+        }
+    }
+    // A database that fails altogether fails here too.
+    store.models().apply(Vec::new(), vec![cursor]).await
 }

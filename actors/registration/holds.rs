@@ -96,3 +96,45 @@ fn describe(counted: &Counted, holds: &Holds) -> TokenUse {
         completed: counted.completed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use playhouse_schema::record::house::{HouseRecord, RegistrationToken};
+
+    use super::*;
+
+    fn hold(state: &Registration, holds: &mut Holds, session: &str, now_ms: u64) -> bool {
+        let query = RegistrationQuery::Hold {
+            token: "t".to_owned(),
+            session: session.to_owned(),
+        };
+        answer(state, holds, query, now_ms) == RegistrationAnswer::Valid(true)
+    }
+
+    #[test]
+    fn no_more_are_held_than_may_be_used() {
+        let mut state = Registration::default();
+        let mut holds = Holds::default();
+        assert!(!hold(&state, &mut holds, "a", 0));
+        state.take_in(&HouseRecord::RegistrationTokenSet(RegistrationToken {
+            token: "t".to_owned(),
+            uses_max: Some(2),
+            expires_ms: None,
+        }));
+        assert!(hold(&state, &mut holds, "a", 0));
+        assert!(hold(&state, &mut holds, "a", 0));
+        assert!(hold(&state, &mut holds, "b", 0));
+        assert!(!hold(&state, &mut holds, "c", 0));
+        holds.release("b");
+        state.take_in(&HouseRecord::RegistrationTokenUsed("t".to_owned()));
+        assert!(!hold(&state, &mut holds, "c", 0));
+        state.take_in(&HouseRecord::RegistrationTokenReturned("t".to_owned()));
+        assert!(hold(&state, &mut holds, "c", 0));
+        assert!(hold(&state, &mut holds, "d", HOLD_MS));
+        assert_eq!(
+            Registration::decode(&state.encode()),
+            Some(state),
+            "a snapshot keeps everything"
+        );
+    }
+}

@@ -29,7 +29,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-pub(super) async fn any_history_verifies(ground: Ground, history: Vec<Vec<Step>>) {
+async fn any_history_verifies(ground: Ground, history: Vec<Vec<Step>>) {
     let store = ground.open().await;
     let rooms = rooms(12);
     let mut writers = appenders(&store, Family::Rooms).await;
