@@ -3,6 +3,7 @@
 use std::{
     path::Path,
     sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
 };
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,6 +16,9 @@ use crate::{
 
 /// Enough for the deepest state resolution; the default is four times as much for each thread.
 const STACK_BYTES: usize = 1 << 20;
+
+/// The runtime's threads have so long to end once everything else has.
+const RUNTIME_ENDS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Threads for blocking calls: file reads, password hashes.
 const BLOCKING_THREADS_MAX: usize = 32;
@@ -43,8 +47,11 @@ pub(super) fn run(path: Option<&Path>, config: &Config) -> Result<(), Problem> {
             reload(path, &node);
         }
         node.stop().await;
-        Ok(())
-    })
+        Ok::<_, Problem>(())
+    })?;
+    // What blocks even now holds nothing that must be kept.
+    runtime.shutdown_timeout(RUNTIME_ENDS_WITHIN);
+    Ok(())
 }
 
 enum Signal {

@@ -21,6 +21,7 @@ pub(crate) struct Endpoint {
     pub(super) class: Class,
     pub(super) body_bytes_max: Option<u64>,
     pub(super) body_timeout_ms: Option<u64>,
+    pub(super) fields: &'static [&'static str],
     pub(super) run: Run,
     pub(super) gauges: OnceLock<Gauges>,
 }
@@ -47,6 +48,12 @@ impl Endpoint {
     /// A time of its own in which the body must have arrived.
     pub(crate) fn body_timeout_ms(&mut self, timeout_ms: u64) -> &mut Self {
         self.body_timeout_ms = Some(timeout_ms);
+        self
+    }
+
+    /// The body must be an object with these fields: for request types whose own parsing takes them for granted.
+    pub(crate) fn fields(&mut self, fields: &'static [&'static str]) -> &mut Self {
+        self.fields = fields;
         self
     }
 

@@ -123,6 +123,7 @@ impl Incoming {
             .await
             .map_err(|_| too_slow())??;
         json::check(&body, self.app.config.limits.json_depth_max as usize)?;
+        json::check_fields(&body, self.endpoint.fields)?;
         Ok(body)
     }
 

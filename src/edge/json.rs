@@ -1,5 +1,9 @@
 //! What is looked at before a body reaches a JSON parser.
 
+use std::collections::BTreeMap;
+
+use serde::de::IgnoredAny;
+
 use super::failure::Failure;
 
 /// Refuses bodies that are not UTF-8, and JSON nested deeper than any request of ours: parsers recurse.
@@ -11,6 +15,19 @@ pub(crate) fn check(body: &[u8], depth_max: usize) -> Result<(), Failure> {
         return Err(Failure::bad_json("JSON is nested too deeply"));
     }
     Ok(())
+}
+
+/// Refuses bodies that are no object or lack one of the fields.
+pub(crate) fn check_fields(body: &[u8], fields: &[&str]) -> Result<(), Failure> {
+    if fields.is_empty() {
+        return Ok(());
+    }
+    let body: &[u8] = if body.is_empty() { b"{}" } else { body };
+    let present: BTreeMap<String, IgnoredAny> = serde_json::from_slice(body)?;
+    match fields.iter().find(|field| !present.contains_key(**field)) {
+        Some(missing) => Err(Failure::missing_param(format!("missing field `{missing}`"))),
+        None => Ok(()),
+    }
 }
 
 fn is_deeper_than(body: &[u8], depth_max: usize) -> bool {
@@ -53,6 +70,17 @@ mod tests {
         assert!(check(b"[[[]]]", 3).is_ok());
         assert!(check(b"[[[[]]]]", 3).is_err());
         assert!(check(b"[],[],[],[]", 1).is_ok());
+    }
+
+    #[test]
+    fn missing_fields_are_named() {
+        let code =
+            |body: &[u8]| check_fields(body, &["type"]).map_err(|error| error.code().to_string());
+        assert_eq!(code(b"{\"type\":1}"), Ok(()));
+        assert_eq!(code(b""), Err("M_MISSING_PARAM".to_owned()));
+        assert_eq!(code(b"{}"), Err("M_MISSING_PARAM".to_owned()));
+        assert_eq!(code(b"[]"), Err("M_BAD_JSON".to_owned()));
+        assert_eq!(code(b"{"), Err("M_NOT_JSON".to_owned()));
     }
 
     #[test]

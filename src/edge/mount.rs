@@ -145,6 +145,7 @@ impl Routes {
             class: Class::General,
             body_bytes_max: None,
             body_timeout_ms: None,
+            fields: &[],
             run,
             gauges: OnceLock::new(),
         });

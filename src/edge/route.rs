@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr},
+    panic::AssertUnwindSafe,
     sync::Arc,
 };
 
@@ -14,6 +15,7 @@ use actix_web::{
     },
     web::Payload,
 };
+use futures_util::FutureExt as _;
 use ruma::api::error::ErrorCode;
 use tracing::Instrument as _;
 
@@ -209,7 +211,11 @@ async fn serve(
                 payload: Some(payload),
                 path,
             };
-            let outcome = (endpoint.run)(incoming).await;
+            // A mistake of ours (or of a parser) must end one request, not a thread that serves thousands.
+            let run = AssertUnwindSafe((endpoint.run)(incoming)).catch_unwind();
+            let outcome = run
+                .await
+                .unwrap_or_else(|_| Err(Failure::internal("panic, see above")));
             (Some(endpoint), outcome)
         }
     };

@@ -2,19 +2,44 @@
 
 use std::{sync::Arc, time::Duration};
 
-use playhouse_actors::house::House;
+use playhouse_actors::{
+    env::{Env, Identity},
+    house::{House, HouseConfig},
+    kernel::DirectoryLimits,
+};
 use playhouse_schema::{
     address::Layout,
     drivers::{self, DatabaseConfig},
-    port::{LogStore, StoreError},
+    port::LogStore,
 };
+use ruma::{OwnedServerName, RoomVersionId, ServerName};
 
-use super::{StartError, identity};
+use super::{
+    StartError,
+    identity::{self, SigningKey},
+};
 use crate::config::Config;
 
 /// Opens the store and all actors over it. The command line does this too while no server runs.
-pub(crate) async fn open_house(_config: &Config) -> Result<Arc<House>, StartError> {
-    Err(StoreError::Incompatible("the house cannot be opened yet".into()).into())
+pub(crate) async fn open_house(config: &Config) -> Result<Arc<House>, StartError> {
+    let key = SigningKey::load_or_create(&config.signing_key_path())?;
+    let env = Env::system(Identity {
+        server_name: server_name(config),
+        key_pair: key.key_pair()?,
+    });
+    let store = open_store(config).await?;
+    let limits = DirectoryLimits {
+        residents_max: config.limits.actors_max as usize,
+        weight_bytes_max: config.limits.actor_bytes_max as usize,
+        call_timeout_ms: DirectoryLimits::default().call_timeout_ms,
+        ..DirectoryLimits::default()
+    };
+    let mut house = HouseConfig::new(env);
+    house.default_room_version = room_version(config);
+    house.rooms = limits;
+    house.users = limits;
+    house.writers = config.database.writers as usize;
+    Ok(House::open(store, house).await?)
 }
 
 /// Opens the store alone.
@@ -35,6 +60,15 @@ pub(crate) async fn open_store(config: &Config) -> Result<Arc<dyn LogStore>, Sta
         },
     };
     Ok(drivers::open_with_layout(database, layout).await?)
+}
+
+fn server_name(config: &Config) -> OwnedServerName {
+    ServerName::parse(&config.server.name).expect("the configuration was checked")
+}
+
+fn room_version(config: &Config) -> RoomVersionId {
+    RoomVersionId::try_from(config.rooms.default_version.as_str())
+        .expect("the configuration was checked")
 }
 
 /// Ends long polls.

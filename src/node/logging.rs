@@ -39,5 +39,7 @@ impl LogHandle {
 
 fn filter(level: &str) -> EnvFilter {
     // The configuration was checked; a reload may bring nonsense, which then means the default.
-    EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"))
+    // The HTTP server's own notes on its threads interest nobody, unless asked for.
+    EnvFilter::try_new(format!("actix_server=warn,{level}"))
+        .unwrap_or_else(|_| EnvFilter::new("actix_server=warn,info"))
 }
