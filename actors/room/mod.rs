@@ -8,6 +8,7 @@ pub mod error;
 pub mod event;
 pub mod message;
 pub mod pdu;
+mod query;
 pub mod state;
 
 pub use error::RoomError;
