@@ -98,6 +98,10 @@ pub trait Domain: Clone + Send + Sync + Sized + 'static {
     /// Takes in one record. Total, and the only way the state changes. The position is 0 while the record is in flight; [`Domain::committed`] tells it later.
     fn apply(&mut self, sequence: Sequence, position: Position, record: &Self::Record);
 
+    /// The payload of an older record was replaced; `note` is the number that the store's own record of it takes. `replaced` tells which record and
+    /// what stands there now; it is `None` while the log is folded, where the older record was read in its new form already.
+    fn erased(&mut self, _note: Sequence, _replaced: Option<(Sequence, &bytes::Bytes)>) {}
+
     /// Judges a command on the state, with what is in flight applied. Pure but for the clock and randomness of the context.
     fn decide(
         &self,

@@ -237,17 +237,21 @@ impl<D: Domain> Kept<D> {
                 payload: record.encode(),
             });
         }
-        let erasures: Vec<_> = (self.resident.sequence + 1..)
-            .zip(erasures)
-            .map(|(note, (target, payload))| Erasure {
-                entity: entity.clone(),
-                target,
-                note,
-                payload,
+        let erasures: Vec<_> = erasures
+            .into_iter()
+            .map(|(target, payload)| {
+                // The store writes one record of its own for each erasure.
+                self.resident.sequence += 1;
+                let note = self.resident.sequence;
+                state.erased(note, Some((target, &payload)));
+                Erasure {
+                    entity: entity.clone(),
+                    target,
+                    note,
+                    payload,
+                }
             })
             .collect();
-        // The store writes one record of its own for each erasure.
-        self.resident.sequence += erasures.len() as u64;
         self.in_flight
             .push_back((first, encoded.len() + erasures.len()));
         self.appended += 1;

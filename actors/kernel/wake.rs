@@ -51,8 +51,9 @@ pub(super) async fn wake<D: Domain>(
                     stored.sequence
                 )));
             }
-            if let Some(record) = D::Record::decode(stored)? {
-                state.apply(stored.sequence, stored.position, &record);
+            match D::Record::decode(stored)? {
+                Some(record) => state.apply(stored.sequence, stored.position, &record),
+                None => state.erased(stored.sequence, None),
             }
             sequence = stored.sequence;
             position = stored.position;
