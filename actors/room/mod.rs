@@ -8,6 +8,7 @@ pub mod error;
 pub mod event;
 pub mod message;
 pub mod pdu;
+pub(crate) mod push_facts;
 pub mod state;
 
 pub use error::RoomError;
