@@ -1,8 +1,15 @@
 //! The domain: rooms, users and remote servers as actors over the log.
 //!
-//! Inside this package a module imports only from the left: env, kernel, writers, room, user, house, followers. No HTTP, no SQL, no `ruma::api`.
+//! Inside this package a module imports only from the left: env, kernel, writers, room, alias, user, media, registration, followers, house. No HTTP,
+//! no SQL, no `ruma::api`.
 
+pub mod alias;
 pub mod env;
+pub mod followers;
+pub mod house;
 pub mod kernel;
+pub mod media;
+pub mod registration;
 pub mod room;
 pub mod user;
+pub mod writers;

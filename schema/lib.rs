@@ -5,5 +5,8 @@
 
 pub mod address;
 pub mod chain;
+pub mod drivers;
+pub mod ground;
 pub mod port;
 pub mod record;
+pub mod verify;

@@ -1,1 +1,7 @@
+//! All tests that need a whole server, in one program.
 
+mod client;
+mod fault;
+mod harness;
+mod journey;
+mod tidy;

@@ -2,8 +2,8 @@
 
 use std::{
     sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -14,11 +14,13 @@ use playhouse_schema::{
     port::LogStore,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, ActorStatus, RpcReplyPort, SupervisionEvent};
+use tokio::sync::Notify;
 
 use super::{
     append::Log,
     domain::{Domain, Port, Unavailable},
-    keeper::{Birth, Keeper, Mail, Vitals},
+    keeper::{Birth, Keeper, Mail},
+    vitals::{Ticket, Vitals, Whisper},
 };
 
 /// Bounds of a directory.
@@ -30,7 +32,9 @@ pub struct DirectoryLimits {
     pub weight_bytes_max: usize,
     /// An actor that was not called for so long sleeps.
     pub idle_ms: u64,
-    /// So many calls may wait for one actor.
+    /// How often idle actors are looked for.
+    pub sweep_every_ms: u64,
+    /// So many calls may wait for one actor, and so many signals.
     pub calls_per_actor_max: usize,
     /// So many calls may wait for all of them.
     pub calls_max: usize,
@@ -44,6 +48,7 @@ impl Default for DirectoryLimits {
             residents_max: 20_000,
             weight_bytes_max: 512 << 20,
             idle_ms: 10 * 60 * 1000,
+            sweep_every_ms: 5_000,
             calls_per_actor_max: 4_096,
             calls_max: 65_536,
             call_timeout_ms: 30_000,
@@ -57,6 +62,24 @@ struct Slot<D: Domain> {
     leaving: bool,
 }
 
+type Found<D> = (ActorRef<Mail<D>>, Arc<Vitals>);
+
+impl<D: Domain> Slot<D> {
+    /// Whether it takes mail.
+    fn is_open(&self) -> bool {
+        !self.leaving && self.actor.get_status() < ActorStatus::Draining
+    }
+
+    /// Whether it may sleep: it runs (drained before that it would forget its mail and overtake its previous life), waits for nothing and nobody calls it.
+    fn is_resting(&self) -> bool {
+        !self.leaving
+            && self.actor.get_status() == ActorStatus::Running
+            && !self.vitals.busy.load(Ordering::Relaxed)
+            && self.vitals.calls.load(Ordering::Acquire) == 0
+            && self.vitals.signals.load(Ordering::Acquire) == 0
+    }
+}
+
 /// The awake actors of one kind on this node.
 pub struct Directory<D: Domain> {
     slots: DashMap<Entity, Slot<D>>,
@@ -65,7 +88,11 @@ pub struct Directory<D: Domain> {
     log: Arc<dyn Log>,
     layout: Layout,
     limits: DirectoryLimits,
-    calls: AtomicUsize,
+    calls: Arc<AtomicUsize>,
+    /// Slots in use, roughly: exact after each sweep.
+    awake: AtomicUsize,
+    crowded: Arc<Notify>,
+    is_closed: AtomicBool,
     started: Instant,
     runtime: tokio::runtime::Handle,
     supervisor: ActorRef<()>,
@@ -87,29 +114,25 @@ impl<D: Domain> Directory<D> {
             store,
             log,
             limits,
-            calls: AtomicUsize::new(0),
+            calls: Arc::default(),
+            awake: AtomicUsize::new(0),
+            crowded: Arc::default(),
+            is_closed: AtomicBool::new(false),
             started: Instant::now(),
             runtime: tokio::runtime::Handle::current(),
             supervisor,
         });
-        let sweeper = Arc::downgrade(&directory);
-        ractor::concurrency::spawn(async move {
-            loop {
-                tokio::time::sleep(SWEEP_INTERVAL).await;
-                let Some(directory) = sweeper.upgrade() else {
-                    return;
-                };
-                directory.sweep();
-            }
-        });
+        ractor::concurrency::spawn(sweep_often(Arc::downgrade(&directory), limits));
         Ok(directory)
     }
 
     /// Tells an entity to do something and waits until it is durable.
     pub async fn command(&self, entity: Entity, command: D::Command) -> Result<D::Reply, D::Error> {
         let timeout = Duration::from_millis(self.limits.call_timeout_ms);
-        self.call(entity, timeout, |port| Mail::Command(command, port))
-            .await
+        self.call(entity, timeout, |port, ticket| {
+            Mail::Command(command, port, ticket)
+        })
+        .await
     }
 
     /// Asks an entity.
@@ -129,21 +152,30 @@ impl<D: Domain> Directory<D> {
         query: D::Query,
         timeout: Duration,
     ) -> Result<D::Answer, D::Error> {
-        self.call(entity, timeout, |port| Mail::Query(query, port))
-            .await
+        self.call(entity, timeout, |port, ticket| {
+            Mail::Query(query, port, ticket)
+        })
+        .await
     }
 
-    /// Lets an entity hear something, if it is awake.
+    /// Lets an entity hear something, if it is awake; whether it will.
     pub fn signal_if_awake(&self, entity: &Entity, signal: D::Signal) -> bool {
-        self.slots
+        let found = self
+            .slots
             .get(entity)
-            .is_some_and(|slot| slot.actor.cast(Mail::Signal(signal)).is_ok())
+            .map(|slot| (slot.actor.clone(), slot.vitals.clone()));
+        found.is_some_and(|found| self.whisper(found, signal))
     }
 
-    /// Lets an entity hear something, and wakes it for that.
-    pub fn signal(&self, entity: &Entity, signal: D::Signal) {
-        let (actor, _) = self.find(entity);
-        let _ = actor.cast(Mail::Signal(signal));
+    /// Lets an entity hear something, and wakes it for that; whether it will.
+    pub fn signal(&self, entity: &Entity, signal: D::Signal) -> bool {
+        let found = self.find(entity);
+        found.is_some_and(|found| self.whisper(found, signal))
+    }
+
+    fn whisper(&self, (actor, vitals): Found<D>, signal: D::Signal) -> bool {
+        Whisper::take(&vitals, self.limits.calls_per_actor_max)
+            .is_some_and(|whisper| actor.cast(Mail::Signal(signal, Some(whisper))).is_ok())
     }
 
     /// How many are awake.
@@ -151,21 +183,29 @@ impl<D: Domain> Directory<D> {
         self.slots.len()
     }
 
-    /// Puts all to sleep: what is queued is served first. Ends when all have ended or the time is up.
+    /// Puts all to sleep: what is queued is served first, new calls are refused. Ends when all have ended or the time is up.
     pub async fn close(&self, within: Duration) {
-        let actors: Vec<_> = self.slots.iter().map(|slot| slot.actor.clone()).collect();
-        for actor in &actors {
-            let _ = actor.drain();
-        }
-        let deadline = tokio::time::Instant::now() + within;
-        for actor in actors {
-            if tokio::time::timeout_at(deadline, actor.wait(None))
-                .await
-                .is_err()
-            {
-                tracing::warn!(kind = D::NAME, "actors did not end in time");
+        self.is_closed.store(true, Ordering::SeqCst);
+        let deadline = Instant::now() + within;
+        loop {
+            // Who is only waking yet is waited for: drained before it runs it would forget its mail.
+            let mut left = 0;
+            for slot in &self.slots {
+                match slot.actor.get_status() {
+                    ActorStatus::Stopped => continue,
+                    ActorStatus::Running => drop(slot.actor.drain()),
+                    _ => {}
+                }
+                left += 1;
+            }
+            if left == 0 {
                 return;
             }
+            if Instant::now() >= deadline {
+                tracing::warn!(kind = D::NAME, left, "actors did not end in time");
+                return;
+            }
+            tokio::time::sleep(CLOSE_POLL).await;
         }
     }
 
@@ -173,66 +213,75 @@ impl<D: Domain> Directory<D> {
         &self,
         entity: Entity,
         timeout: Duration,
-        mail: impl FnOnce(Port<T, D::Error>) -> Mail<D>,
+        mail: impl FnOnce(Port<T, D::Error>, Arc<Ticket>) -> Mail<D>,
     ) -> Result<T, D::Error> {
-        let _all =
-            Ticket::take(&self.calls, self.limits.calls_max).ok_or(Unavailable::Overloaded)?;
         let (sender, receiver) = ractor::concurrency::oneshot();
-        let mut mail = mail(RpcReplyPort::from(sender));
-        let (mut actor, mut vitals) = self.find(&entity);
-        let _one = loop {
-            let called = vitals.clone();
-            let ticket = CallTicket::take(called, self.limits.calls_per_actor_max)
-                .ok_or(Unavailable::Overloaded)?;
+        let (mut actor, vitals) = self.find(&entity).ok_or(Unavailable::Stopped)?;
+        let mut ticket = self.ticket(&vitals)?;
+        let mut mail = mail(RpcReplyPort::from(sender), ticket.clone());
+        loop {
             match actor.send_message(mail) {
-                Ok(()) => break ticket,
+                Ok(()) => break,
                 // An actor on its way to sleep refuses: the message comes back unread and goes to its next life.
-                Err(ractor::MessagingErr::SendErr(unread)) => mail = unread,
+                Err(ractor::MessagingErr::SendErr(unread)) => {
+                    let next = self.find_after(&entity, &actor);
+                    let (next, vitals) = next.ok_or(Unavailable::Stopped)?;
+                    ticket = self.ticket(&vitals)?;
+                    (actor, mail) = (next, unread.with(ticket.clone()));
+                }
                 Err(_) => return Err(Unavailable::Stopped.into()),
             }
-            (actor, vitals) = self.find_after(&entity, &actor);
-        };
-        match tokio::time::timeout(timeout, receiver).await {
+        }
+        let answer = tokio::time::timeout(timeout, receiver).await;
+        drop(ticket);
+        match answer {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(Unavailable::Stopped.into()),
             Err(_) => Err(Unavailable::Timeout.into()),
         }
     }
 
-    fn find(&self, entity: &Entity) -> (ActorRef<Mail<D>>, Arc<Vitals>) {
+    fn ticket(&self, vitals: &Arc<Vitals>) -> Result<Arc<Ticket>, Unavailable> {
+        let (all, one) = (self.limits.calls_max, self.limits.calls_per_actor_max);
+        Ticket::take(&self.calls, all, vitals, one).ok_or(Unavailable::Overloaded)
+    }
+
+    /// The present life of an entity, or its next one; `None` when the directory is closed.
+    fn find(&self, entity: &Entity) -> Option<Found<D>> {
         let now_ms = self.started.elapsed().as_millis() as u64;
         if let Some(slot) = self.slots.get(entity)
-            && !slot.leaving
-            && slot.actor.get_status() < ActorStatus::Draining
+            && slot.is_open()
         {
             slot.vitals.touched_ms.store(now_ms, Ordering::Relaxed);
-            return (slot.actor.clone(), slot.vitals.clone());
+            return Some((slot.actor.clone(), slot.vitals.clone()));
         }
         match self.slots.entry(entity.clone()) {
+            // Asked under the entry's lock: who closes afterwards sees the new slot.
+            _ if self.is_closed.load(Ordering::SeqCst) => None,
             Entry::Vacant(entry) => {
                 let slot = self.spawn(entity, None, now_ms);
                 let found = (slot.actor.clone(), slot.vitals.clone());
                 entry.insert(slot);
-                found
+                if self.awake.fetch_add(1, Ordering::Relaxed) >= self.limits.residents_max {
+                    self.crowded.notify_one();
+                }
+                Some(found)
             }
             Entry::Occupied(mut entry) => {
                 let slot = entry.get();
-                if slot.leaving || slot.actor.get_status() >= ActorStatus::Draining {
-                    let next = self.spawn(entity, Some(slot.actor.get_cell()), now_ms);
+                if !slot.is_open() {
+                    let previous = (slot.actor.get_cell(), slot.vitals.clone());
+                    let next = self.spawn(entity, Some(previous), now_ms);
                     entry.insert(next);
                 }
                 let slot = entry.get();
-                (slot.actor.clone(), slot.vitals.clone())
+                Some((slot.actor.clone(), slot.vitals.clone()))
             }
         }
     }
 
     /// As `find`, but never the life that has just refused.
-    fn find_after(
-        &self,
-        entity: &Entity,
-        refused: &ActorRef<Mail<D>>,
-    ) -> (ActorRef<Mail<D>>, Arc<Vitals>) {
+    fn find_after(&self, entity: &Entity, refused: &ActorRef<Mail<D>>) -> Option<Found<D>> {
         if let Some(mut slot) = self.slots.get_mut(entity)
             && slot.actor.get_id() == refused.get_id()
         {
@@ -241,7 +290,12 @@ impl<D: Domain> Directory<D> {
         self.find(entity)
     }
 
-    fn spawn(&self, entity: &Entity, after: Option<ractor::ActorCell>, now_ms: u64) -> Slot<D> {
+    fn spawn(
+        &self,
+        entity: &Entity,
+        after: Option<(ractor::ActorCell, Arc<Vitals>)>,
+        now_ms: u64,
+    ) -> Slot<D> {
         // Callers may be on a single-threaded HTTP runtime; actors live on the domain runtime.
         let _runtime = self.runtime.enter();
         let vitals = Arc::new(Vitals::default());
@@ -272,32 +326,37 @@ impl<D: Domain> Directory<D> {
     /// Puts to sleep who was idle too long, then the longest idle ones until the bounds hold. An actor that waits or is being called stays.
     fn sweep(&self) {
         let now_ms = self.started.elapsed().as_millis() as u64;
-        self.slots
-            .retain(|_, slot| slot.actor.get_status() != ActorStatus::Stopped);
+        // A life whose appends may still land stays in its slot, so that the next one waits for them.
+        self.slots.retain(|_, slot| {
+            slot.actor.get_status() != ActorStatus::Stopped || slot.vitals.has_flights()
+        });
         let mut idle = Vec::new();
-        let mut weight = 0;
+        let (mut awake, mut weight) = (0, 0);
         for slot in &self.slots {
+            if slot.leaving {
+                continue;
+            }
+            awake += 1;
             weight += slot.vitals.weight_bytes.load(Ordering::Relaxed);
-            let resting = !slot.leaving
-                && !slot.vitals.busy.load(Ordering::Relaxed)
-                && slot.vitals.calls.load(Ordering::Relaxed) == 0;
-            if resting {
-                idle.push((
-                    slot.vitals.touched_ms.load(Ordering::Relaxed),
-                    slot.key().clone(),
-                ));
+            if slot.is_resting() {
+                let touched_ms = slot.vitals.touched_ms.load(Ordering::Relaxed);
+                idle.push((touched_ms, slot.key().clone()));
             }
         }
-        metrics::gauge!("playhouse_actors_awake", "kind" => D::NAME).set(self.slots.len() as f64);
+        self.awake.store(self.slots.len(), Ordering::Relaxed);
+        metrics::gauge!("playhouse_actors_awake", "kind" => D::NAME).set(awake as f64);
         metrics::gauge!("playhouse_actors_weight_bytes", "kind" => D::NAME).set(weight as f64);
         idle.sort_unstable();
-        let mut awake = self.slots.len();
         for (touched_ms, entity) in idle {
             let over = awake > self.limits.residents_max || weight > self.limits.weight_bytes_max;
             if !over && now_ms.saturating_sub(touched_ms) < self.limits.idle_ms {
                 break;
             }
-            if let Some(mut slot) = self.slots.get_mut(&entity) {
+            // It may have been called since, or be another life.
+            if let Some(mut slot) = self.slots.get_mut(&entity)
+                && slot.is_resting()
+                && slot.vitals.touched_ms.load(Ordering::Relaxed) == touched_ms
+            {
                 slot.leaving = true;
                 weight = weight.saturating_sub(slot.vitals.weight_bytes.load(Ordering::Relaxed));
                 awake -= 1;
@@ -307,44 +366,35 @@ impl<D: Domain> Directory<D> {
     }
 }
 
-/// How often idle actors are looked for.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
-
-/// One call that is under way.
-struct Ticket<'a>(&'a AtomicUsize);
-
-impl<'a> Ticket<'a> {
-    fn take(counter: &'a AtomicUsize, max: usize) -> Option<Self> {
-        if counter.fetch_add(1, Ordering::Relaxed) >= max {
-            counter.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
-        Some(Self(counter))
-    }
-}
-
-impl Drop for Ticket<'_> {
+impl<D: Domain> Drop for Directory<D> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        // Its children end with it.
+        self.supervisor.stop(None);
     }
 }
 
-/// One call of one actor that is under way.
-struct CallTicket(Arc<Vitals>);
+/// How often a closing directory looks whether all have ended.
+const CLOSE_POLL: Duration = Duration::from_millis(2);
 
-impl CallTicket {
-    fn take(vitals: Arc<Vitals>, max: usize) -> Option<Self> {
-        if vitals.calls.fetch_add(1, Ordering::Relaxed) >= max {
-            vitals.calls.fetch_sub(1, Ordering::Relaxed);
-            return None;
+/// Sweeps are at least so far apart, however crowded it is.
+const SWEEP_PAUSE: Duration = Duration::from_millis(50);
+
+async fn sweep_often<D: Domain>(directory: Weak<Directory<D>>, limits: DirectoryLimits) {
+    let every = Duration::from_millis(limits.sweep_every_ms.max(1));
+    let Some(crowded) = directory.upgrade().map(|found| found.crowded.clone()) else {
+        return;
+    };
+    loop {
+        if tokio::time::timeout(every, crowded.notified())
+            .await
+            .is_ok()
+        {
+            tokio::time::sleep(SWEEP_PAUSE.min(every)).await;
         }
-        Some(Self(vitals))
-    }
-}
-
-impl Drop for CallTicket {
-    fn drop(&mut self) {
-        self.0.calls.fetch_sub(1, Ordering::Relaxed);
+        let Some(directory) = directory.upgrade() else {
+            return;
+        };
+        directory.sweep();
     }
 }
 

@@ -66,7 +66,7 @@ pub struct Committed {
 
 /// A kind of actor. The value itself is its state: a fold of its records.
 ///
-/// Cloning must be cheap (structural sharing): queries work on a clone while the actor goes on.
+/// Cloning must be cheap (structural sharing): each append in flight keeps the state that it leads to, and queries work on the durable one.
 pub trait Domain: Clone + Send + Sync + Sized + 'static {
     /// For logs and metrics: `room`, `user`.
     const NAME: &'static str;
@@ -98,6 +98,10 @@ pub trait Domain: Clone + Send + Sync + Sized + 'static {
     /// Takes in one record. Total, and the only way the state changes. The position is 0 while the record is in flight; [`Domain::committed`] tells it later.
     fn apply(&mut self, sequence: Sequence, position: Position, record: &Self::Record);
 
+    /// The payload of an older record was replaced; `note` is the number that the store's own record of it takes. `replaced` tells which record and
+    /// what stands there now; it is `None` while the log is folded, where the older record was read in its new form already.
+    fn erased(&mut self, _note: Sequence, _replaced: Option<(Sequence, &bytes::Bytes)>) {}
+
     /// Judges a command on the state, with what is in flight applied. Pure but for the clock and randomness of the context.
     fn decide(
         &self,
@@ -105,7 +109,7 @@ pub trait Domain: Clone + Send + Sync + Sized + 'static {
         context: &Self::Context,
     ) -> Result<Decision<Self>, Self::Error>;
 
-    /// Answers a query, at once or from a spawned task; called when all that was decided before is durable.
+    /// Answers a query, at once or from a spawned task; called when all that was decided before the query came is durable.
     fn answer(
         resident: &mut Resident<Self>,
         query: Self::Query,
@@ -147,19 +151,19 @@ pub trait Domain: Clone + Send + Sync + Sized + 'static {
     }
 }
 
-/// An awake actor as its hooks see it.
+/// An awake actor as its hooks see it: what is durable, never what is in flight and could still be lost.
 pub struct Resident<D: Domain> {
     /// Who it is.
     pub entity: Entity,
-    /// The state, with what is in flight applied; in `answer` all of it is durable. Clone the `Arc` for a view that does not move.
+    /// The state, all of it durable. To be read only; clone the `Arc` for a view that does not move.
     pub state: Arc<D>,
     /// Volatile state.
     pub live: D::Live,
     /// What all actors of this kind share.
     pub context: Arc<D::Context>,
-    /// The number of the newest record, in flight or durable.
+    /// The number of the newest durable record.
     pub sequence: Sequence,
-    /// The position of the newest durable record in its shard; 0 when there is none.
+    /// The position of the newest durable record in its shard; 0 when there is none. The store's own notes of erasures do not move it.
     pub position: Position,
     /// The way to itself, for timers and spawned tasks.
     pub myself: Myself<D>,
@@ -177,7 +181,7 @@ impl<D: Domain> Clone for Myself<D> {
 impl<D: Domain> Myself<D> {
     /// Sends a signal to itself. Lost when the actor has ended.
     pub fn signal(&self, signal: D::Signal) {
-        let _ = self.0.cast(Mail::Signal(signal));
+        let _ = self.0.cast(Mail::Signal(signal, None));
     }
 
     /// As [`Myself::signal`]; tells whether the actor still takes messages.

@@ -6,6 +6,11 @@ pub mod append;
 pub mod directory;
 pub mod domain;
 mod keeper;
+#[cfg(test)]
+pub(crate) mod memory;
+#[cfg(test)]
+mod tests;
+mod vitals;
 mod wake;
 
 pub use append::{Append, AppendError, Landing, Lineage, Log};

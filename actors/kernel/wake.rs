@@ -24,18 +24,14 @@ pub(super) async fn wake<D: Domain>(
     store: &dyn LogStore,
     entity: &Entity,
 ) -> Result<Woken<D>, StoreError> {
-    let (mut state, mut sequence) = from_snapshot::<D>(store, entity).await?;
-    let start = sequence;
-    let mut position = 0;
-    if start > 0 {
-        let head = store.entity_heads(std::slice::from_ref(entity)).await?;
-        position = head
-            .first()
-            .copied()
-            .flatten()
-            .map_or(0, |head| head.position);
-        state.hydrate(store).await?;
-    }
+    let (mut state, start, mut position) = match from_snapshot::<D>(store, entity).await? {
+        Some((mut state, sequence, position)) => {
+            state.hydrate(store).await?;
+            (state, sequence, position)
+        }
+        None => (D::empty(entity), 0, 0),
+    };
+    let mut sequence = start;
     loop {
         let range = EntityRange {
             from: sequence + 1,
@@ -51,8 +47,9 @@ pub(super) async fn wake<D: Domain>(
                     stored.sequence
                 )));
             }
-            if let Some(record) = D::Record::decode(stored)? {
-                state.apply(stored.sequence, stored.position, &record);
+            match D::Record::decode(stored)? {
+                Some(record) => state.apply(stored.sequence, stored.position, &record),
+                None => state.erased(stored.sequence, None),
             }
             sequence = stored.sequence;
             position = stored.position;
@@ -68,15 +65,30 @@ pub(super) async fn wake<D: Domain>(
     }
 }
 
+/// The newest snapshot that decodes and is not ahead of the log, with its number and the position of the entity's newest record.
 async fn from_snapshot<D: Domain>(
     store: &dyn LogStore,
     entity: &Entity,
-) -> Result<(D, Sequence), StoreError> {
-    if let Some(snapshot) = store.load_snapshot(entity).await?
-        && snapshot.version == D::SNAPSHOT_VERSION
-        && let Some(state) = D::from_snapshot(entity, &snapshot)
-    {
-        return Ok((state, snapshot.sequence));
+) -> Result<Option<(D, Sequence, Position)>, StoreError> {
+    let Some(snapshot) = store.load_snapshot(entity).await? else {
+        return Ok(None);
+    };
+    if snapshot.version != D::SNAPSHOT_VERSION {
+        return Ok(None);
     }
-    Ok((D::empty(entity), 0))
+    let Some(state) = D::from_snapshot(entity, &snapshot) else {
+        tracing::warn!(%entity, "snapshot does not decode, the whole log is read");
+        return Ok(None);
+    };
+    let heads = store.entity_heads(std::slice::from_ref(entity)).await?;
+    match heads.first().copied().flatten() {
+        Some(head) if head.sequence >= snapshot.sequence => {
+            Ok(Some((state, snapshot.sequence, head.position)))
+        }
+        // A log that was restored from a backup can be older than the snapshots: it decides.
+        _ => {
+            tracing::warn!(%entity, sequence = snapshot.sequence, "snapshot is ahead of the log and ignored");
+            Ok(None)
+        }
+    }
 }

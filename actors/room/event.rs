@@ -80,6 +80,19 @@ impl RoomEvent {
         }
     }
 
+    /// The record that this event is, with another PDU: what an erasure puts in its place.
+    pub(crate) fn to_record(&self, pdu: Vec<u8>) -> EventRecord {
+        EventRecord {
+            event_id: self.pdu.event_id.to_string(),
+            pdu: pdu.into(),
+            before: self.before,
+            replaces: self.replaces,
+            verdict: self.verdict.clone(),
+            placement: self.placement,
+            transaction: self.transaction.clone(),
+        }
+    }
+
     /// Its position in the shard; 0 while its commit is in flight.
     pub fn position(&self) -> Position {
         self.position.load(Ordering::Acquire)

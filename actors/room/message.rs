@@ -13,7 +13,7 @@ use ruma::{
 };
 use serde::{Deserialize, Serialize};
 
-use playhouse_schema::record::room::Transaction;
+use playhouse_schema::record::room::{EventRecord, Transaction};
 
 /// A JSON object as text.
 pub type JsonText = String;
@@ -25,6 +25,8 @@ pub enum RoomCommand {
     Create(Box<CreateRoom>),
     /// Take in an event of a local user: message, state or redaction. Answers `Sent`.
     SendEvent(Box<SendEvent>),
+    /// Redact an event, with what the caller read of it in the log. Answers `Sent`.
+    Redact(Box<Redact>),
     /// Change somebody's membership. Answers `Sent`.
     ChangeMembership(Box<ChangeMembership>),
     /// Move receipts of one user. Answers `Done`.
@@ -134,6 +136,24 @@ pub struct SendEvent {
     pub guest: bool,
 }
 
+/// A redaction whose target may have left the room's memory.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Redact {
+    /// The redaction: type `m.room.redaction`, with `redacts`.
+    pub event: SendEvent,
+    /// The event to redact as the log has it ([`super::redact::read_target`]); `None` when the log does not know it, or when it surely is in memory.
+    pub target: Option<RedactionTarget>,
+}
+
+/// A recorded event that is to be redacted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RedactionTarget {
+    /// Its number among the room's records.
+    pub sequence: Sequence,
+    /// The record.
+    pub record: EventRecord,
+}
+
 /// A change of membership. Member events with other content go through [`SendEvent`] with the same checks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ChangeMembership {
@@ -186,7 +206,7 @@ pub struct MoveReceipt {
     pub receipt_type: ReceiptType,
     /// `None` unthreaded, `main`, or a thread root.
     pub thread_id: Option<String>,
-    /// Up to this event, which must be in this room. A receipt never moves backwards: such a move is answered `Done` and ignored.
+    /// Up to this event, which must be in this room: the caller has made sure of it by a query, since the room does not hold its whole history. A receipt never moves backwards: such a move is answered `Done` and ignored.
     pub event_id: OwnedEventId,
 }
 

@@ -3,13 +3,26 @@
 //! Owns the authorisation of events, their order and the room's state. Must not know users' sessions, other servers' addresses, or who reads along:
 //! users and servers follow the log.
 
+mod auth;
+mod build;
+mod canonical;
 pub mod context;
+pub mod create;
+mod directory;
+mod domain;
 pub mod error;
 pub mod event;
+mod membership;
 pub mod message;
 pub mod pdu;
 pub(crate) mod push_facts;
+mod query;
+mod receipt;
+pub mod redact;
+mod send_event;
+mod snapshot;
 pub mod state;
+mod transactions;
 
 pub use error::RoomError;
 pub use message::{RoomAnswer, RoomCommand, RoomQuery, RoomReply, RoomSignal};

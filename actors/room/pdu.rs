@@ -83,7 +83,40 @@ struct RedactionContent {
     redacts: Option<OwnedEventId>,
 }
 
+/// The fields of a PDU that was just made, see [`Pdu::made`].
+pub(crate) struct Fields {
+    pub(crate) event_id: OwnedEventId,
+    pub(crate) room_id: Option<OwnedRoomId>,
+    pub(crate) sender: OwnedUserId,
+    pub(crate) event_type: TimelineEventType,
+    pub(crate) state_key: Option<String>,
+    pub(crate) origin_server_ts: MilliSecondsSinceUnixEpoch,
+    pub(crate) depth: u64,
+    pub(crate) prev_events: Vec<OwnedEventId>,
+    pub(crate) auth_events: Vec<OwnedEventId>,
+    pub(crate) redacts: Option<OwnedEventId>,
+}
+
 impl Pdu {
+    /// A PDU from the fields that its JSON was written from: spares parsing it again. `content` is the span of the content.
+    pub(crate) fn made(fields: Fields, json: Bytes, content: Range<usize>) -> Self {
+        Self {
+            event_id: fields.event_id,
+            room_id: fields.room_id,
+            sender: fields.sender,
+            event_type: fields.event_type,
+            state_key: fields.state_key,
+            origin_server_ts: fields.origin_server_ts,
+            depth: fields.depth,
+            prev_events: fields.prev_events,
+            auth_events: fields.auth_events,
+            redacts: fields.redacts,
+            rejected: false,
+            json,
+            content,
+        }
+    }
+
     /// Parses stored or received bytes.
     pub fn parse(event_id: OwnedEventId, json: Bytes) -> Result<Self, MalformedPdu> {
         let text = std::str::from_utf8(&json).map_err(|error| MalformedPdu(error.to_string()))?;

@@ -5,18 +5,16 @@ use std::{collections::VecDeque, sync::Arc};
 use imbl::OrdMap;
 use playhouse_schema::{
     address::{Position, Sequence},
-    record::room::{
-        EventRecord, Placement, ReceiptMoved, RoomRecord, StateId, StateSet, Transaction, Verdict,
-    },
+    record::room::{EventRecord, Placement, ReceiptMoved, RoomRecord, StateId, StateSet, Verdict},
 };
 use ruma::{
-    OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId, UserId,
+    EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId, UserId,
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
     room_version_rules::RoomVersionRules,
 };
 use serde::Deserialize;
 
-use super::event::RoomEvent;
+use super::{RoomError, event::RoomEvent, snapshot::Stored, transactions::Transactions};
 
 /// Type and state key of a state event.
 pub type StateKey = (TimelineEventType, String);
@@ -27,8 +25,8 @@ pub type StateMap = OrdMap<StateKey, Arc<RoomEvent>>;
 /// How many of the newest events a room keeps at hand.
 pub(crate) const RECENT_EVENTS_MAX: usize = 64;
 
-/// How many client transactions a room remembers.
-pub(crate) const TRANSACTIONS_MAX: usize = 1_000;
+/// In how many threads of a room a user may have receipts of one type.
+pub(crate) const RECEIPT_THREADS_MAX: usize = 500;
 
 /// The end of a branch of the room's event graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +51,17 @@ pub struct Receipt {
     pub sequence: Sequence,
     /// The record's position in the shard; 0 while in flight.
     pub position: Position,
+    /// The event's number among the room's records, when it was one of the newest at that time.
+    pub place: Option<Sequence>,
+}
+
+/// What waits to hear its position.
+#[derive(Clone, Debug)]
+pub(crate) enum InFlight {
+    /// An event.
+    Event(Arc<RoomEvent>),
+    /// A receipt.
+    Receipt(ReceiptKey),
 }
 
 /// A room's state: a fold of its records. Cheap to clone.
@@ -60,6 +69,8 @@ pub struct Receipt {
 pub struct Room {
     /// The room's ID.
     pub room_id: OwnedRoomId,
+    /// The number of the newest record.
+    pub sequence: Sequence,
     /// The version; `None` before the create event.
     pub version: Option<RoomVersionId>,
     /// The rules of the version.
@@ -72,8 +83,10 @@ pub struct Room {
     pub extremities: Vec<Extremity>,
     /// The newest live events that clients may see, oldest first.
     pub recent: VecDeque<Arc<RoomEvent>>,
-    /// Client transactions and the events they made, oldest first.
-    pub transactions: VecDeque<(Transaction, OwnedEventId)>,
+    /// Accepted or soft-failed events outside the timeline's end that a later [`StateSet`] may put in force: from federation, by sequence.
+    pub loose: OrdMap<Sequence, Arc<RoomEvent>>,
+    /// Client transactions and the events they made.
+    pub transactions: Transactions,
     /// Receipts in force.
     pub receipts: OrdMap<ReceiptKey, Receipt>,
     /// Listed in the public room list.
@@ -86,6 +99,10 @@ pub struct Room {
     pub forked: bool,
     /// Bytes of the events held.
     pub held_bytes: usize,
+    /// Records whose position is not known yet.
+    pub(crate) in_flight: OrdMap<Sequence, InFlight>,
+    /// What a snapshot names and `hydrate` has to read.
+    pub(crate) stored: Option<Arc<Stored>>,
 }
 
 #[derive(Deserialize)]
@@ -98,20 +115,29 @@ impl Room {
     pub(crate) fn nothing(room_id: OwnedRoomId) -> Self {
         Self {
             room_id,
+            sequence: 0,
             version: None,
             rules: None,
             current: StateMap::new(),
             current_id: 0,
             extremities: Vec::new(),
             recent: VecDeque::new(),
-            transactions: VecDeque::new(),
+            loose: OrdMap::new(),
+            transactions: Transactions::default(),
             receipts: OrdMap::new(),
             public: false,
             joined_count: 0,
             invited_count: 0,
             forked: false,
             held_bytes: 0,
+            in_flight: OrdMap::new(),
+            stored: None,
         }
+    }
+
+    /// The rules of its version; an error when there is no such room.
+    pub(crate) fn rules(&self) -> Result<&Arc<RoomVersionRules>, RoomError> {
+        self.rules.as_ref().ok_or(RoomError::UnknownRoom)
     }
 
     /// Whether it has a create event.
@@ -135,8 +161,26 @@ impl Room {
             .and_then(|event| membership_of(event))
     }
 
+    /// An event that is held in memory, by its ID: one of the newest, or one of the state in force (a walk through it all).
+    pub(crate) fn event_at_hand(&self, event_id: &EventId) -> Option<&Arc<RoomEvent>> {
+        self.recent_event(event_id).or_else(|| {
+            self.current
+                .values()
+                .find(|event| event.pdu.event_id == event_id)
+        })
+    }
+
+    /// One of the newest events, by its ID.
+    pub(crate) fn recent_event(&self, event_id: &EventId) -> Option<&Arc<RoomEvent>> {
+        self.recent
+            .iter()
+            .rev()
+            .find(|event| event.pdu.event_id == event_id)
+    }
+
     /// Takes in one record.
     pub(crate) fn take_in(&mut self, sequence: Sequence, position: Position, record: &RoomRecord) {
+        self.sequence = sequence;
         match record {
             RoomRecord::Event(event) => self.take_in_event(sequence, position, event),
             RoomRecord::StateSet(set) => self.take_in_state_set(sequence, set),
@@ -150,27 +194,41 @@ impl Room {
             return;
         };
         let event = Arc::new(event);
+        if position == 0 {
+            self.in_flight
+                .insert(sequence, InFlight::Event(event.clone()));
+        }
         if let Some(transaction) = &record.transaction {
             self.transactions
-                .push_back((transaction.clone(), event.pdu.event_id.clone()));
-            if self.transactions.len() > TRANSACTIONS_MAX {
-                self.transactions.pop_front();
+                .remember(transaction.clone(), event.pdu.event_id.clone());
+        }
+        match (&event.verdict, event.placement) {
+            (Verdict::Accepted, Placement::Live) => self.take_in_live(event),
+            (Verdict::Accepted, Placement::Outlier) | (Verdict::SoftFailed(_), _)
+                if event.pdu.is_state() =>
+            {
+                self.held_bytes += event.weight_bytes();
+                self.loose.insert(sequence, event);
             }
+            _ => {}
         }
-        if event.verdict != Verdict::Accepted || event.placement != Placement::Live {
-            return;
-        }
+    }
+
+    fn take_in_live(&mut self, event: Arc<RoomEvent>) {
         if event.pdu.event_type == TimelineEventType::RoomCreate {
             self.take_in_create(&event);
         }
         let mut after = event.before;
         if let Some(state_key) = &event.pdu.state_key {
-            after = sequence;
-            self.put_state(
-                (event.pdu.event_type.clone(), state_key.clone()),
-                Some(event.clone()),
-            );
-            self.current_id = sequence;
+            after = event.sequence;
+            // On another branch than the state in force it waits for the resolution, which is recorded behind it.
+            if event.before == self.current_id {
+                self.put_state(
+                    (event.pdu.event_type.clone(), state_key.clone()),
+                    Some(event.clone()),
+                );
+                self.current_id = event.sequence;
+            }
         }
         self.extremities
             .retain(|extremity| !event.pdu.prev_events.contains(&extremity.event_id));
@@ -210,7 +268,7 @@ impl Room {
         if !set.current {
             return;
         }
-        // Events that the set names were recorded before it, so they are in the recent window, or in force, or `hydrate` has read them.
+        // Events that the set names were recorded before it: they are in the recent window, loose, or in force.
         for change in &set.changes {
             let key = (change.event_type.as_str().into(), change.state_key.clone());
             let event = change.event.and_then(|wanted| self.held(wanted));
@@ -219,6 +277,9 @@ impl Room {
             }
         }
         self.current_id = sequence;
+        let loose: usize = self.loose.values().map(|event| event.weight_bytes()).sum();
+        self.held_bytes = self.held_bytes.saturating_sub(loose);
+        self.loose.clear();
     }
 
     /// An event that is held in memory, by its sequence.
@@ -229,6 +290,7 @@ impl Room {
             .rev()
             .find(|event| event.sequence == sequence);
         recent
+            .or_else(|| self.loose.get(&sequence))
             .or_else(|| {
                 self.current
                     .values()
@@ -276,36 +338,100 @@ impl Room {
             return;
         };
         let key = (user_id, moved.receipt_type.clone(), moved.thread_id.clone());
-        self.receipts.insert(
-            key,
-            Receipt {
-                moved: moved.clone(),
-                sequence,
-                position,
-            },
-        );
+        if position == 0 {
+            self.in_flight
+                .insert(sequence, InFlight::Receipt(key.clone()));
+        }
+        let place = EventId::parse(&moved.event_id)
+            .ok()
+            .and_then(|event_id| self.recent_event(&event_id))
+            .map(|event| event.sequence);
+        let receipt = Receipt {
+            moved: moved.clone(),
+            sequence,
+            position,
+            place,
+        };
+        let is_new = self.receipts.insert(key.clone(), receipt).is_none();
+        if is_new && key.2.is_some() {
+            self.forget_old_threads(key);
+        }
     }
 
-    /// The commit has told where records landed.
-    pub(crate) fn landed(&mut self, sequence: Sequence, position: Position) {
-        let event = self
-            .recent
-            .iter()
-            .rev()
-            .take_while(|event| event.sequence >= sequence)
-            .find(|event| event.sequence == sequence);
-        if let Some(event) = event {
-            event.landed(position);
-            return;
-        }
-        let key = self
+    /// Keeps the number of threads in which one user has receipts bounded.
+    fn forget_old_threads(&mut self, (user_id, receipt_type, _): ReceiptKey) {
+        let first = (user_id.clone(), receipt_type.clone(), Some(String::new()));
+        let threads = self
             .receipts
-            .iter()
-            .find(|(_, receipt)| receipt.sequence == sequence)
-            .map(|(key, _)| key.clone());
-        if let Some(receipt) = key.and_then(|key| self.receipts.get_mut(&key)) {
-            receipt.position = position;
+            .range(first..)
+            .take_while(|(key, _)| key.0 == user_id && key.1 == receipt_type);
+        let mut oldest: Option<(&ReceiptKey, Sequence)> = None;
+        let mut count = 0;
+        for (key, receipt) in threads {
+            count += 1;
+            if oldest.is_none_or(|(_, sequence)| receipt.sequence < sequence) {
+                oldest = Some((key, receipt.sequence));
+            }
         }
+        if count > RECEIPT_THREADS_MAX
+            && let Some((key, _)) = oldest
+        {
+            let key = key.clone();
+            self.receipts.remove(&key);
+        }
+    }
+
+    /// The commit has told where a record landed.
+    pub(crate) fn landed(&mut self, sequence: Sequence, position: Position) {
+        match self.in_flight.remove(&sequence) {
+            Some(InFlight::Event(event)) => event.landed(position),
+            Some(InFlight::Receipt(key)) => {
+                if let Some(receipt) = self.receipts.get_mut(&key)
+                    && receipt.sequence == sequence
+                {
+                    receipt.position = position;
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// The store put other bytes in the place of an event (redaction).
+    pub(crate) fn replace_event(&mut self, sequence: Sequence, record: &EventRecord) {
+        let Some(event) = RoomEvent::from_record(sequence, 0, record) else {
+            return;
+        };
+        let event = Arc::new(event);
+        let mut old_position = 0;
+        let mut replace = |old: &mut Arc<RoomEvent>, held_bytes: Option<&mut usize>| {
+            old_position = old_position.max(old.position());
+            if let Some(held_bytes) = held_bytes {
+                *held_bytes = held_bytes.saturating_sub(old.weight_bytes()) + event.weight_bytes();
+            }
+            *old = event.clone();
+        };
+        let recent = self
+            .recent
+            .iter_mut()
+            .find(|event| event.sequence == sequence);
+        if let Some(recent) = recent {
+            replace(recent, Some(&mut self.held_bytes));
+        }
+        if let Some(loose) = self.loose.get_mut(&sequence) {
+            replace(loose, Some(&mut self.held_bytes));
+        }
+        if let Some(state_key) = &event.pdu.state_key {
+            let key = (event.pdu.event_type.clone(), state_key.clone());
+            if let Some(current) = self.current.get_mut(&key)
+                && current.sequence == sequence
+            {
+                replace(current, Some(&mut self.held_bytes));
+            }
+        }
+        if let Some(InFlight::Event(waiting)) = self.in_flight.get_mut(&sequence) {
+            replace(waiting, None);
+        }
+        event.landed(old_position);
     }
 }
 

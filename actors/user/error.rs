@@ -37,6 +37,12 @@ pub enum UserError {
     /// More than may be kept: account data, profile, filters, devices, one-time keys.
     #[error("{0}")]
     TooLarge(String),
+    /// The profile would pass 64 KiB.
+    #[error("profile is too large")]
+    ProfileTooLarge,
+    /// The name of a profile field is longer than 255 bytes.
+    #[error("name of profile field is too long")]
+    KeyTooLarge,
     /// Not for this user.
     #[error("{0}")]
     Forbidden(String),

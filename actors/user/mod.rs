@@ -2,10 +2,48 @@
 //!
 //! Owns everything about its own local part; two commands cannot race for a name. Must not know HTTP, nor other users' state.
 
+mod acknowledge_to_device;
+mod chain;
+mod claim_keys;
+mod confirm_refresh;
+pub mod context;
+pub mod data;
+mod deactivate;
+pub mod device;
+mod domain;
 pub mod error;
 pub mod feed;
+mod forget_room;
+mod json;
+mod login;
 pub mod message;
+mod note_devices_seen;
+mod note_transaction;
+pub mod password;
+mod queue_to_device;
+mod refresh;
+mod register;
+mod remove_devices;
+mod rename_device;
+pub mod sessions;
+mod set_account_data;
+mod set_password;
+mod set_presence;
+mod set_profile_field;
+mod set_standing;
+mod set_tag;
+mod snapshot;
+pub mod state;
+mod store_filter;
 pub mod sync;
+#[cfg(test)]
+mod tests;
+pub mod token;
+mod upload_keys;
+mod view;
 
+pub use context::{UserContext, UserLimits};
 pub use error::UserError;
 pub use message::{UserAnswer, UserCommand, UserQuery, UserReply, UserSignal};
+pub use sessions::SessionCache;
+pub use state::User;

@@ -22,6 +22,9 @@ pub struct Pointed {
     pub room_id: String,
     /// Who made it so.
     pub creator: String,
+    /// When, milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub at_ms: u64,
 }
 
 impl Record for AliasRecord {

@@ -16,6 +16,9 @@ pub enum HouseRecord {
     /// A registration with a token was completed: one use more.
     #[serde(rename = "ru")]
     RegistrationTokenUsed(String),
+    /// A registration that had counted as a use failed: one use less.
+    #[serde(rename = "rb")]
+    RegistrationTokenReturned(String),
 }
 
 /// A token that permits registration (client-server API, "Token-authenticated registration").
@@ -35,6 +38,7 @@ impl Record for HouseRecord {
             HouseRecord::RegistrationTokenSet(_) => 400,
             HouseRecord::RegistrationTokenDeleted(_) => 401,
             HouseRecord::RegistrationTokenUsed(_) => 402,
+            HouseRecord::RegistrationTokenReturned(_) => 403,
         }
     }
 }

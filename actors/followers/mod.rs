@@ -1,0 +1,12 @@
+//! Readers of the log: what follows from a record is done by one of these, at its own pace, from its own position.
+//!
+//! Owns nothing but positions. Must not know who wants an effect: a record is all a follower sees.
+
+pub mod departures;
+pub mod members;
+pub mod models;
+pub mod profiles;
+pub mod rebuild;
+pub mod task;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,309 @@
+//! Runs the read models: folds every record into their tables, in order, and tells how far each has come.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use playhouse_schema::{
+    address::{Family, Position, Shard, ShardNumber},
+    port::{CursorAdvance, LogStore, ModelStore, Statement, StoreError, StoredRecord},
+};
+use tokio::{sync::watch, time::Instant};
+
+use super::task::{Running, Stop, Stopped};
+use crate::writers::{Tail, TailReader};
+
+/// A query waits so long at most for a model that lags.
+const REACHED_WITHIN: Duration = Duration::from_secs(10);
+
+/// Batches of which nothing came move the stored position only so often.
+const IDLE_SAVE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Waits before a failed write is tried again: the first and the longest.
+const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// So many parked records are remembered; all are logged and counted.
+const PARKED_MAX: usize = 1_000;
+
+/// A read model: a fold of one family into tables.
+pub struct Model {
+    /// Its name: its table's, and its cursors'.
+    pub name: &'static str,
+    /// Of which records.
+    pub family: Family,
+    /// What creates its tables when they are missing.
+    pub tables: &'static [&'static str],
+    /// What a record changes. Pure.
+    pub fold: fn(&StoredRecord) -> Result<Vec<Statement>, StoreError>,
+}
+
+/// A record that a model could not take in.
+#[derive(Clone, Debug)]
+pub struct Parked {
+    /// The model.
+    pub model: &'static str,
+    /// The record's shard …
+    pub shard: Shard,
+    /// … and position.
+    pub position: Position,
+    /// Whose record.
+    pub entity: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A model has not come far enough in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("read model lags behind")]
+pub struct Lagging;
+
+/// How far a model has come: a position per shard number.
+type Reached = watch::Receiver<Vec<Position>>;
+
+/// The read models of a node.
+pub struct Models {
+    tail: Arc<Tail>,
+    store: Arc<dyn ModelStore>,
+    folds: BTreeMap<&'static str, (&'static Model, Reached)>,
+    parked: Arc<Mutex<VecDeque<Parked>>>,
+    running: Vec<Running>,
+}
+
+impl Models {
+    /// Creates what tables are missing and starts all folds, each from where it was.
+    pub async fn start(
+        store: Arc<dyn LogStore>,
+        tail: Arc<Tail>,
+        models: &[&'static Model],
+    ) -> Result<Self, StoreError> {
+        let parked = Arc::new(Mutex::new(VecDeque::new()));
+        let mut folds = BTreeMap::new();
+        let mut running = Vec::new();
+        for model in models {
+            let database = store.models();
+            database.create(model.tables).await?;
+            let from = database.cursors(model.name, model.family).await?;
+            let (told, reached) = watch::channel(positions(&*store, &from));
+            folds.insert(model.name, (*model, reached));
+            let fold = Fold {
+                model,
+                database,
+                reader: tail.follow(model.family, &from),
+                shards: store.layout().shards,
+                told,
+                parked: parked.clone(),
+                saved: Instant::now(),
+            };
+            running.push(Running::start(|stop| Box::pin(fold.run(stop))));
+        }
+        Ok(Self {
+            tail,
+            store: store.models(),
+            folds,
+            parked,
+            running,
+        })
+    }
+
+    /// The database in which the models are asked.
+    pub fn store(&self) -> &Arc<dyn ModelStore> {
+        &self.store
+    }
+
+    /// Waits until a model has taken in a position of a shard.
+    pub async fn reached(
+        &self,
+        model: &'static str,
+        shard: Shard,
+        position: Position,
+    ) -> Result<(), Lagging> {
+        let wanted = vec![(shard.number, position)];
+        self.reached_all(model, &wanted).await
+    }
+
+    /// Waits until a model has taken in everything that this node has committed up to now.
+    pub async fn caught_up(&self, model: &'static str) -> Result<(), Lagging> {
+        let Some((folded, reached)) = self.folds.get(model) else {
+            return Err(Lagging);
+        };
+        let shards = reached.borrow().len() as ShardNumber;
+        let heads = (0..shards).map(|number| {
+            let family = folded.family;
+            (number, self.tail.head(Shard { family, number }))
+        });
+        let wanted: Vec<_> = heads.collect();
+        self.reached_all(model, &wanted).await
+    }
+
+    /// Records that could not be taken in, oldest first.
+    pub fn parked(&self) -> Vec<Parked> {
+        self.parked.lock().iter().cloned().collect()
+    }
+
+    /// Ends all folds.
+    pub async fn stop(&self, within: Duration) {
+        let deadline = Instant::now() + within;
+        for running in &self.running {
+            let left = deadline.saturating_duration_since(Instant::now());
+            running.stop(left).await;
+        }
+    }
+
+    async fn reached_all(
+        &self,
+        model: &'static str,
+        wanted: &[(ShardNumber, Position)],
+    ) -> Result<(), Lagging> {
+        let (_, reached) = self.folds.get(model).ok_or(Lagging)?;
+        let mut reached = reached.clone();
+        let enough = reached.wait_for(|positions| {
+            wanted.iter().all(|(number, position)| {
+                positions
+                    .get(usize::from(*number))
+                    .is_some_and(|at| at >= position)
+            })
+        });
+        match tokio::time::timeout(REACHED_WITHIN, enough).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Lagging),
+        }
+    }
+}
+
+fn positions(store: &dyn LogStore, from: &[(ShardNumber, Position)]) -> Vec<Position> {
+    let mut positions = vec![0; usize::from(store.layout().shards)];
+    for (number, position) in from {
+        if let Some(at) = positions.get_mut(usize::from(*number)) {
+            *at = *position;
+        }
+    }
+    positions
+}
+
+struct Fold {
+    model: &'static Model,
+    database: Arc<dyn ModelStore>,
+    reader: TailReader,
+    shards: ShardNumber,
+    told: watch::Sender<Vec<Position>>,
+    parked: Arc<Mutex<VecDeque<Parked>>>,
+    saved: Instant,
+}
+
+impl Fold {
+    async fn run(mut self, mut stop: Stop) {
+        let mut signal = stop.clone();
+        loop {
+            let records = tokio::select! {
+                biased;
+                () = signal.told() => break,
+                records = self.reader.next() => records,
+            };
+            if self.take_in(&records, &mut stop).await.is_err() {
+                return;
+            }
+            let positions: Vec<Position> = (0..self.shards)
+                .map(|number| self.reader.position(number))
+                .collect();
+            self.told.send_replace(positions);
+            metrics::counter!("playhouse_model_records_total", "model" => self.model.name)
+                .increment(records.len() as u64);
+        }
+        if let Err(error) = self.database.apply(Vec::new(), self.cursors()).await {
+            tracing::warn!(model = self.model.name, %error, "cannot store position");
+        }
+    }
+
+    async fn take_in(&mut self, records: &[StoredRecord], stop: &mut Stop) -> Result<(), Stopped> {
+        let folded: Vec<_> = records.iter().map(|record| self.fold(record)).collect();
+        let statements: Vec<Statement> = folded.iter().flatten().cloned().collect();
+        if statements.is_empty() && self.saved.elapsed() < IDLE_SAVE_INTERVAL {
+            return Ok(());
+        }
+        if let Err(error) = self.database.apply(statements, self.cursors()).await {
+            tracing::warn!(model = self.model.name, %error, "cannot fold a batch, trying its records one by one");
+            for (record, statements) in records.iter().zip(folded) {
+                self.take_in_one(record, statements, stop).await?;
+            }
+        }
+        self.saved = Instant::now();
+        Ok(())
+    }
+
+    fn fold(&self, record: &StoredRecord) -> Vec<Statement> {
+        (self.model.fold)(record).unwrap_or_else(|error| {
+            self.park(record, &error);
+            Vec::new()
+        })
+    }
+
+    /// One record alone. When its statements fail while the position can be stored, the record is to blame: it is parked.
+    async fn take_in_one(
+        &self,
+        record: &StoredRecord,
+        statements: Vec<Statement>,
+        stop: &mut Stop,
+    ) -> Result<(), Stopped> {
+        let (mut wait, longest) = RETRY_WAIT;
+        let cursor = vec![CursorAdvance {
+            name: self.model.name,
+            shard: record.shard,
+            position: record.position,
+        }];
+        loop {
+            let Err(error) = self
+                .database
+                .apply(statements.clone(), cursor.clone())
+                .await
+            else {
+                return Ok(());
+            };
+            if self
+                .database
+                .apply(Vec::new(), cursor.clone())
+                .await
+                .is_ok()
+            {
+                self.park(record, &error);
+                return Ok(());
+            }
+            if !stop.pause(wait).await {
+                return Err(Stopped);
+            }
+            wait = (wait * 2).min(longest);
+        }
+    }
+
+    fn cursors(&self) -> Vec<CursorAdvance> {
+        (0..self.shards)
+            .map(|number| CursorAdvance {
+                name: self.model.name,
+                shard: Shard {
+                    family: self.model.family,
+                    number,
+                },
+                position: self.reader.position(number),
+            })
+            .filter(|cursor| cursor.position > 0)
+            .collect()
+    }
+
+    fn park(&self, record: &StoredRecord, why: &StoreError) {
+        metrics::counter!("playhouse_model_parked_total", "model" => self.model.name).increment(1);
+        tracing::error!(model = self.model.name, shard = %record.shard, position = record.position, %why, "record parked");
+        let mut parked = self.parked.lock();
+        if parked.len() >= PARKED_MAX {
+            parked.pop_front();
+        }
+        parked.push_back(Parked {
+            model: self.model.name,
+            shard: record.shard,
+            position: record.position,
+            entity: record.entity.to_string(),
+            reason: why.to_string(),
+        });
+    }
+}

@@ -1,0 +1,104 @@
+//! Drops what is derived from the log and folds it again (`playhouse log rebuild`). No server may run meanwhile.
+
+use playhouse_schema::{
+    address::{Position, Shard},
+    port::{CursorAdvance, LogStore, StoreError},
+};
+
+use super::models::Model;
+
+/// So many records one read brings.
+const PAGE_RECORDS: usize = 1_000;
+
+/// How far a rebuild has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// The model.
+    pub model: &'static str,
+    /// The shard.
+    pub shard: Shard,
+    /// Everything up to this position is folded …
+    pub position: Position,
+    /// … of so many.
+    pub head: Position,
+    /// Records that the model could not take in, so far.
+    pub parked: u64,
+}
+
+/// Drops all snapshots and read models and folds the models again from the whole log. Tells its progress page by page. Safe to repeat when cut off.
+pub async fn rebuild(
+    store: &dyn LogStore,
+    models: &[&'static Model],
+    mut progress: impl FnMut(Progress),
+) -> Result<(), StoreError> {
+    store.drop_snapshots().await?;
+    for model in models {
+        store.models().drop_model(model.name).await?;
+        store.models().create(model.tables).await?;
+        let mut parked = 0;
+        for head in store.heads(model.family).await? {
+            let mut done = Progress {
+                model: model.name,
+                shard: head.shard,
+                position: 0,
+                head: head.position,
+                parked,
+            };
+            while done.position < head.position {
+                refold_page(store, model, &mut done).await?;
+                progress(done);
+            }
+            parked = done.parked;
+        }
+    }
+    Ok(())
+}
+
+async fn refold_page(
+    store: &dyn LogStore,
+    model: &Model,
+    done: &mut Progress,
+) -> Result<(), StoreError> {
+    let page = store
+        .read_shard(done.shard, done.position, PAGE_RECORDS)
+        .await?;
+    let Some(last) = page.last() else {
+        return Err(StoreError::Damaged(format!(
+            "{}: nothing after position {} although the head is {}",
+            done.shard, done.position, done.head
+        )));
+    };
+    let mut statements = Vec::new();
+    for record in &page {
+        match (model.fold)(record) {
+            Ok(folded) => statements.extend(folded),
+            Err(error) => {
+                done.parked += 1;
+                tracing::error!(model = model.name, shard = %done.shard, position = record.position, %error, "record parked");
+            }
+        }
+    }
+    let cursor = CursorAdvance {
+        name: model.name,
+        shard: done.shard,
+        position: last.position,
+    };
+    done.position = last.position;
+    if store
+        .models()
+        .apply(statements, vec![cursor.clone()])
+        .await
+        .is_ok()
+    {
+        return Ok(());
+    }
+    for record in &page {
+        let statements = (model.fold)(record).unwrap_or_default();
+        if let Err(error) = store.models().apply(statements, Vec::new()).await {
+            done.parked += 1;
+            tracing::error!(model = model.name, shard = %done.shard, position = record.position, %error, "record parked");
+        }
+    }
+    // A database that fails altogether fails here too.
+    store.models().apply(Vec::new(), vec![cursor]).await
+}

@@ -1,0 +1,17 @@
+//! Closing accounts.
+
+use ruma::UserId;
+
+use super::{House, HouseError};
+use crate::user::{UserCommand, UserError};
+
+impl House {
+    /// Closes an account for ever. Sessions end at once; leaving the rooms follows from the log. Doing it again changes nothing.
+    pub async fn deactivate(&self, user_id: &UserId, erase: bool) -> Result<(), HouseError> {
+        let command = UserCommand::Deactivate { erase };
+        match self.user_command(user_id, command).await {
+            Ok(_) | Err(UserError::Deactivated) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Why the house refuses something that concerns more than one actor.
+
+use ruma::OwnedServerName;
+
+use crate::{
+    alias::AliasError, kernel::Unavailable, media::MediaError, registration::RegistrationError,
+    room::RoomError, user::UserError,
+};
+
+/// Why the house refuses.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HouseError {
+    /// A room refuses.
+    #[error(transparent)]
+    Room(#[from] RoomError),
+    /// A user refuses.
+    #[error(transparent)]
+    User(#[from] UserError),
+    /// An alias refuses.
+    #[error(transparent)]
+    Alias(#[from] AliasError),
+    /// A piece of media refuses.
+    #[error(transparent)]
+    Media(#[from] MediaError),
+    /// The registration tokens refuse.
+    #[error(transparent)]
+    Registration(#[from] RegistrationError),
+    /// Wrong user or wrong password; which of the two is not said.
+    #[error("wrong user or password")]
+    BadLogin,
+    /// The user name breaks the grammar of user IDs.
+    #[error("{0}")]
+    InvalidUsername(String),
+    /// A parameter makes no sense.
+    #[error("{0}")]
+    InvalidParam(String),
+    /// The caller may not do this.
+    #[error("{0}")]
+    Forbidden(String),
+    /// What is asked for lives on another server, and that one cannot be reached.
+    #[error("server {0} cannot be reached")]
+    Unreachable(OwnedServerName),
+    /// More than may be done at once: try again later.
+    #[error("too much at once")]
+    Busy,
+    /// The store could not be read.
+    #[error("store: {0}")]
+    Store(String),
+}
+
+impl From<Unavailable> for HouseError {
+    fn from(error: Unavailable) -> Self {
+        HouseError::User(UserError::Unavailable(error))
+    }
+}
+
+impl From<playhouse_schema::port::StoreError> for HouseError {
+    fn from(error: playhouse_schema::port::StoreError) -> Self {
+        HouseError::Store(error.to_string())
+    }
+}

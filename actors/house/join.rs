@@ -1,0 +1,141 @@
+//! Coming into rooms: join and knock, by room ID or alias.
+
+use ruma::{
+    OwnedRoomId, OwnedRoomOrAliasId, OwnedServerName, OwnedUserId, RoomAliasId, RoomId, UserId,
+    events::room::member::MembershipState,
+};
+
+use super::{House, HouseError, surprise};
+use crate::room::{
+    RoomAnswer, RoomCommand, RoomError, RoomQuery, RoomReply,
+    message::{ChangeMembership, JsonText, MembershipAction, RoomAccess},
+};
+
+/// Somebody wants to come into a room.
+#[derive(Clone, Debug)]
+pub struct JoinWish {
+    /// Who.
+    pub user_id: OwnedUserId,
+    /// The user is a guest.
+    pub guest: bool,
+    /// Where to.
+    pub room: OwnedRoomOrAliasId,
+    /// Servers that may help.
+    pub via: Vec<OwnedServerName>,
+    /// The reason given.
+    pub reason: Option<String>,
+    /// Further keys of the member event's content, as a JSON object.
+    pub extra_content: Option<JsonText>,
+}
+
+impl House {
+    /// Joins a room; succeeds again when already joined.
+    pub async fn join(&self, wish: JoinWish) -> Result<OwnedRoomId, HouseError> {
+        let room_id = self.room_of(&wish.room, &wish.via).await?;
+        let access = self.access_or_unreachable(&room_id, &wish).await?;
+        let invited = access.membership == Some(MembershipState::Invite);
+        let joined = access.membership == Some(MembershipState::Join);
+        let restriction_met = if invited || joined || access.allowed_rooms.is_empty() {
+            false
+        } else {
+            self.is_member_of_any(&wish.user_id, &access.allowed_rooms)
+                .await?
+        };
+        self.come_in(room_id, wish, MembershipAction::Join, restriction_met)
+            .await
+    }
+
+    /// Knocks on a room.
+    pub async fn knock(&self, wish: JoinWish) -> Result<OwnedRoomId, HouseError> {
+        let room_id = self.room_of(&wish.room, &wish.via).await?;
+        self.access_or_unreachable(&room_id, &wish).await?;
+        self.come_in(room_id, wish, MembershipAction::Knock, false)
+            .await
+    }
+
+    /// What joining and finding a room depend on, and the membership of `user_id`. `RoomError::UnknownRoom` when it is not here.
+    pub async fn room_access(
+        &self,
+        room_id: &RoomId,
+        user_id: &UserId,
+    ) -> Result<RoomAccess, HouseError> {
+        let query = RoomQuery::Access {
+            user_id: user_id.to_owned(),
+        };
+        match self.room_query(room_id, query).await? {
+            RoomAnswer::Access(access) => Ok(*access),
+            _ => Err(surprise("Access")),
+        }
+    }
+
+    /// The room that an ID or an alias names.
+    pub async fn room_of(
+        &self,
+        room: &OwnedRoomOrAliasId,
+        _via: &[OwnedServerName],
+    ) -> Result<OwnedRoomId, HouseError> {
+        if let Ok(alias) = <&RoomAliasId>::try_from(room.as_str()) {
+            return Ok(self.resolve_alias(alias).await?.room_id);
+        }
+        RoomId::parse(room.as_str()).map_err(|error| HouseError::InvalidParam(error.to_string()))
+    }
+
+    async fn come_in(
+        &self,
+        room_id: OwnedRoomId,
+        wish: JoinWish,
+        action: MembershipAction,
+        restriction_met: bool,
+    ) -> Result<OwnedRoomId, HouseError> {
+        let change = ChangeMembership {
+            sender: wish.user_id.clone(),
+            profile: self.member_profile(&wish.user_id).await?,
+            target: wish.user_id,
+            action,
+            reason: wish.reason,
+            extra_content: wish.extra_content,
+            restriction_met,
+            guest: wish.guest,
+        };
+        let command = RoomCommand::ChangeMembership(Box::new(change));
+        match self.room_command(&room_id, command).await? {
+            RoomReply::Sent(_) | RoomReply::Done => Ok(room_id),
+        }
+    }
+
+    /// A room that is not here may live elsewhere: then it is the other server that cannot be reached.
+    async fn access_or_unreachable(
+        &self,
+        room_id: &RoomId,
+        wish: &JoinWish,
+    ) -> Result<RoomAccess, HouseError> {
+        let access = self.room_access(room_id, &wish.user_id).await;
+        if matches!(access, Err(HouseError::Room(RoomError::UnknownRoom))) {
+            let elsewhere = wish
+                .via
+                .iter()
+                .map(AsRef::as_ref)
+                .chain(room_id.server_name())
+                .find(|server| !self.is_local(server));
+            if let Some(server) = elsewhere {
+                return Err(HouseError::Unreachable(server.to_owned()));
+            }
+        }
+        access
+    }
+
+    async fn is_member_of_any(
+        &self,
+        user_id: &UserId,
+        rooms: &[OwnedRoomId],
+    ) -> Result<bool, HouseError> {
+        for room_id in rooms {
+            match self.room_access(room_id, user_id).await {
+                Ok(access) if access.membership == Some(MembershipState::Join) => return Ok(true),
+                Ok(_) | Err(HouseError::Room(RoomError::UnknownRoom)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+}

@@ -1,0 +1,186 @@
+//! Logging in and out, passwords.
+
+use std::sync::Arc;
+
+use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
+
+use super::{House, HouseError, surprise};
+use crate::user::{
+    UserAnswer, UserCommand, UserError, UserQuery, UserReply,
+    message::{Account, LoggedIn, Login, Session},
+};
+
+/// The longest password; Argon2 takes longer ones, but nobody types them.
+const PASSWORD_BYTES_MAX: usize = 512;
+
+impl House {
+    /// Logs in by password. `user` is a user ID of this server or a local part. Unknown users cost as much as wrong passwords.
+    pub async fn login_by_password(
+        &self,
+        user: &str,
+        password: String,
+        login: Login,
+    ) -> Result<(OwnedUserId, LoggedIn), HouseError> {
+        let user_id = self.user_id_of_login(user);
+        let account = match &user_id {
+            Some(user_id) => match self.account(user_id).await {
+                Ok(account) => Some(account),
+                Err(HouseError::User(UserError::UnknownUser)) => None,
+                Err(error) => return Err(error),
+            },
+            None => None,
+        };
+        let hash = account
+            .as_ref()
+            .filter(|account| !account.deactivated)
+            .and_then(|account| account.password_hash.clone());
+        let fits = self.verify_password(password, hash).await?;
+        let account = account.ok_or(HouseError::BadLogin)?;
+        if account.deactivated {
+            return Err(UserError::Deactivated.into());
+        }
+        if !fits {
+            return Err(HouseError::BadLogin);
+        }
+        if account.locked {
+            return Err(UserError::Locked.into());
+        }
+        let session = self.login(&account.user_id, login).await?;
+        Ok((account.user_id, session))
+    }
+
+    /// Logs in a user who has proved who they are.
+    pub async fn login(&self, user_id: &UserId, login: Login) -> Result<LoggedIn, HouseError> {
+        match self
+            .user_command(user_id, UserCommand::Login(login))
+            .await?
+        {
+            UserReply::LoggedIn(session) => Ok(session),
+            _ => Err(surprise("Login")),
+        }
+    }
+
+    /// Exchanges a refresh token.
+    pub async fn refresh(&self, refresh_token: &str) -> Result<LoggedIn, HouseError> {
+        let unknown = UserError::UnknownToken { soft_logout: false };
+        let owner = self.token_owner(refresh_token).ok_or(unknown)?;
+        let command = UserCommand::Refresh {
+            refresh_token: refresh_token.to_owned(),
+        };
+        match self.user_command(&owner, command).await {
+            Ok(UserReply::LoggedIn(session)) => Ok(session),
+            Ok(_) => Err(surprise("Refresh")),
+            Err(UserError::UnknownUser) => {
+                Err(UserError::UnknownToken { soft_logout: false }.into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Ends a session: its device goes.
+    pub async fn logout(&self, session: &Session) -> Result<(), HouseError> {
+        let device_ids: Vec<OwnedDeviceId> = session.device_id.iter().cloned().collect();
+        let command = UserCommand::RemoveDevices { device_ids };
+        self.user_command(&session.user_id, command).await?;
+        Ok(())
+    }
+
+    /// Ends all sessions of a user: all devices go.
+    pub async fn logout_all(&self, user_id: &UserId) -> Result<(), HouseError> {
+        let command = UserCommand::RemoveAllDevices { except: None };
+        self.user_command(user_id, command).await?;
+        Ok(())
+    }
+
+    /// Whether this is the user's password (user-interactive authentication). Unknown users cost as much as wrong passwords.
+    pub async fn is_password(
+        &self,
+        user_id: &UserId,
+        password: String,
+    ) -> Result<bool, HouseError> {
+        let hash = match self.account(user_id).await {
+            Ok(account) if !account.deactivated => account.password_hash,
+            Ok(_) | Err(HouseError::User(UserError::UnknownUser)) => None,
+            Err(error) => return Err(error),
+        };
+        self.verify_password(password, hash).await
+    }
+
+    /// Sets a password given in clear; `logout_except`: end all sessions but that of this device.
+    pub async fn set_password(
+        &self,
+        user_id: &UserId,
+        password: String,
+        logout_except: Option<Option<&DeviceId>>,
+    ) -> Result<(), HouseError> {
+        let command = UserCommand::SetPassword {
+            password_hash: Some(self.hash_password(password).await?),
+            logout_except: logout_except.map(|device_id| device_id.map(ToOwned::to_owned)),
+        };
+        self.user_command(user_id, command).await?;
+        Ok(())
+    }
+
+    /// The account of a local user.
+    pub async fn account(&self, user_id: &UserId) -> Result<Account, HouseError> {
+        match self.user_query(user_id, UserQuery::Account).await? {
+            UserAnswer::Account(account) => Ok(account),
+            _ => Err(surprise("Account")),
+        }
+    }
+
+    /// Hashes a password off the runtime's threads, a bounded number at a time.
+    pub async fn hash_password(&self, password: String) -> Result<String, HouseError> {
+        if password.len() > PASSWORD_BYTES_MAX {
+            return Err(HouseError::InvalidParam("password is too long".to_owned()));
+        }
+        let env = self.env.clone();
+        self.off_thread(move || super::passwords::hash(&password, &env))
+            .await?
+            .map_err(HouseError::Store)
+    }
+
+    async fn verify_password(
+        &self,
+        password: String,
+        hash: Option<String>,
+    ) -> Result<bool, HouseError> {
+        if password.len() > PASSWORD_BYTES_MAX {
+            return Ok(false);
+        }
+        self.off_thread(move || super::passwords::verify(&password, hash.as_deref()))
+            .await
+    }
+
+    /// Runs something that costs much CPU: so many at a time as there are permits, and not too many waiting.
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, HouseError> {
+        let _waiting = self
+            .hash_queue
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| HouseError::Busy)?;
+        let permit = Arc::clone(&self.hash_slots)
+            .acquire_owned()
+            .await
+            .map_err(|_| HouseError::Busy)?;
+        let work = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        });
+        work.await
+            .map_err(|error| HouseError::Store(error.to_string()))
+    }
+
+    /// The user ID that a login names, if it can be one of ours.
+    fn user_id_of_login(&self, user: &str) -> Option<OwnedUserId> {
+        let user_id = if user.starts_with('@') {
+            UserId::parse(user).ok()?
+        } else {
+            UserId::parse(format!("@{user}:{}", self.env.server_name())).ok()?
+        };
+        self.is_local(user_id.server_name()).then_some(user_id)
+    }
+}

@@ -1,0 +1,143 @@
+//! Changes of membership that somebody in the room (or on the way in) asks for: leave, invite, kick, ban, unban, forget.
+
+use ruma::{
+    OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId, events::room::member::MembershipState,
+};
+
+use super::{House, HouseError, surprise};
+use crate::{
+    room::{
+        RoomCommand, RoomError, RoomReply,
+        message::{ChangeMembership, JsonText, MemberProfile, MembershipAction},
+    },
+    user::{UserAnswer, UserCommand, UserError, UserQuery},
+};
+
+/// Somebody wants to change somebody's membership.
+#[derive(Clone, Debug)]
+pub struct MemberWish {
+    /// Where.
+    pub room_id: OwnedRoomId,
+    /// Who.
+    pub sender: OwnedUserId,
+    /// Whose.
+    pub target: OwnedUserId,
+    /// The reason given.
+    pub reason: Option<String>,
+    /// Further keys of the member event's content, as a JSON object.
+    pub extra_content: Option<JsonText>,
+    /// The sender is a guest.
+    pub guest: bool,
+}
+
+impl House {
+    /// Invites a user; succeeds again when already invited.
+    pub async fn invite(&self, wish: MemberWish, is_direct: bool) -> Result<(), HouseError> {
+        let profile = self.invitee_profile(&wish.target).await?;
+        let action = MembershipAction::Invite { is_direct };
+        self.change_membership(wish, action, profile).await?;
+        Ok(())
+    }
+
+    /// Leaves a room, rejects an invite, or retracts a knock; target is the sender.
+    pub async fn leave(&self, wish: MemberWish) -> Result<(), HouseError> {
+        self.change(wish, MembershipAction::Leave).await
+    }
+
+    /// Kicks a user.
+    pub async fn kick(&self, wish: MemberWish) -> Result<(), HouseError> {
+        self.change(wish, MembershipAction::Kick).await
+    }
+
+    /// Bans a user.
+    pub async fn ban(&self, wish: MemberWish) -> Result<(), HouseError> {
+        self.change(wish, MembershipAction::Ban).await
+    }
+
+    /// Lifts a ban.
+    pub async fn unban(&self, wish: MemberWish) -> Result<(), HouseError> {
+        self.change(wish, MembershipAction::Unban).await
+    }
+
+    /// Forgets a room that the user is not in. `Forbidden` when still in it, `RoomError::UnknownRoom` when never was.
+    pub async fn forget(&self, room_id: &RoomId, user_id: &UserId) -> Result<(), HouseError> {
+        let access = self.room_access(room_id, user_id).await?;
+        match access.membership {
+            Some(MembershipState::Join | MembershipState::Invite | MembershipState::Knock) => {
+                Err(RoomError::Forbidden("the user is still in this room".to_owned()).into())
+            }
+            Some(_) => {
+                let command = UserCommand::ForgetRoom(room_id.to_owned());
+                self.user_command(user_id, command).await?;
+                Ok(())
+            }
+            None => Err(RoomError::UnknownRoom.into()),
+        }
+    }
+
+    /// The rooms a local user is joined to.
+    pub async fn joined_rooms(&self, user_id: &UserId) -> Result<Vec<OwnedRoomId>, HouseError> {
+        match self.user_query(user_id, UserQuery::Rooms).await? {
+            UserAnswer::Rooms(rooms) => Ok(rooms
+                .into_iter()
+                .filter(|(_, membership)| *membership == MembershipState::Join)
+                .map(|(room_id, _)| room_id)
+                .collect()),
+            _ => Err(surprise("Rooms")),
+        }
+    }
+
+    /// What of a local user's profile goes into member events. Empty when there is none to read.
+    pub async fn member_profile(&self, user_id: &UserId) -> Result<MemberProfile, HouseError> {
+        if !self.is_local(user_id.server_name()) {
+            return Ok(MemberProfile::default());
+        }
+        match self.profile(user_id).await {
+            Ok(fields) => Ok(super::profile::as_member_profile(&fields)),
+            Err(HouseError::User(UserError::UnknownUser | UserError::NotFound)) => {
+                Ok(MemberProfile::default())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The profile of somebody to be invited, who must be within reach.
+    pub(super) async fn invitee_profile(
+        &self,
+        user_id: &UserId,
+    ) -> Result<MemberProfile, HouseError> {
+        if !self.is_local(user_id.server_name()) {
+            return Err(HouseError::Unreachable(user_id.server_name().to_owned()));
+        }
+        self.member_profile(user_id).await
+    }
+
+    async fn change(&self, wish: MemberWish, action: MembershipAction) -> Result<(), HouseError> {
+        self.change_membership(wish, action, MemberProfile::default())
+            .await?;
+        Ok(())
+    }
+
+    async fn change_membership(
+        &self,
+        wish: MemberWish,
+        action: MembershipAction,
+        profile: MemberProfile,
+    ) -> Result<Option<OwnedEventId>, HouseError> {
+        let change = ChangeMembership {
+            sender: wish.sender,
+            target: wish.target,
+            action,
+            reason: wish.reason,
+            profile,
+            extra_content: wish.extra_content,
+            restriction_met: false,
+            guest: wish.guest,
+        };
+        let command = RoomCommand::ChangeMembership(Box::new(change));
+        match self.room_command(&wish.room_id, command).await? {
+            RoomReply::Sent(event_id) => Ok(Some(event_id)),
+            RoomReply::Done => Ok(None),
+        }
+    }
+}

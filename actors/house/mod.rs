@@ -1,0 +1,283 @@
+//! The house: all actors of a node opened together, and what concerns more than one of them.
+//!
+//! Owns the order in which things start and end, and the flows across entities: one file each, every flow safe to repeat. Must not know HTTP, and
+//! decides nothing that one actor can decide alone.
+//!
+//! # For endpoint writers
+//! One entity: [`House::room_command`], [`House::room_query`], [`House::user_command`], [`House::user_query`], [`House::media_command`],
+//! [`House::media_query`], [`House::registration_command`], [`House::registration_query`]. More than one, by file:
+//!
+//! | file | flows |
+//! |---|---|
+//! | `session` | `authenticate(&str) -> Session`, `note_sighting(&Session, Sighting)`, `has_open_account(&UserId) -> bool` |
+//! | `register` | `register(NewAccount) -> MadeAccount`, `available_user_id(&str) -> OwnedUserId`, `is_registration_token_valid`, `hold_registration_token(token, session)`, `release_registration_token(session)` |
+//! | `login` | `login_by_password(user, password, Login) -> (OwnedUserId, LoggedIn)`, `login(&UserId, Login) -> LoggedIn`, `refresh(&str) -> LoggedIn`, `logout(&Session)`, `logout_all(&UserId)`, `is_password(&UserId, String) -> bool`, `set_password`, `hash_password`, `account(&UserId) -> Account` |
+//! | `create_room` | `create_room(RoomWish) -> MadeRoom` |
+//! | `join` | `join(JoinWish) -> OwnedRoomId`, `knock(JoinWish) -> OwnedRoomId`, `room_access(&RoomId, &UserId) -> RoomAccess`, `room_of(&OwnedRoomOrAliasId, via) -> OwnedRoomId` |
+//! | `membership` | `invite(MemberWish, is_direct)`, `leave`, `kick`, `ban`, `unban` `(MemberWish)`, `forget(&RoomId, &UserId)`, `joined_rooms(&UserId)`, `member_profile(&UserId)` |
+//! | `upgrade` | `upgrade_room(UpgradeWish) -> OwnedRoomId` |
+//! | `aliases` | `resolve_alias(&RoomAliasId) -> ResolvedAlias`, `create_alias(&RoomAliasId, &RoomId, &UserId)`, `delete_alias(&RoomAliasId, &UserId, admin)`, `room_aliases(&RoomId, &UserId)`, `set_directory_visibility(&RoomId, &UserId, public)` |
+//! | `send` | `send_event(&RoomId, SendEvent) -> OwnedEventId` for messages, state and redactions |
+//! | `to_device` | `send_to_device(&Session, ToDeviceWish)` |
+//! | `keys` | `query_keys`, `claim_keys`, `upload_keys` |
+//! | `receipts` | `move_receipt(&RoomId, MoveReceipt)`, `set_read_markers(ReadMarkers)` |
+//! | `profile` | `profile(&UserId)`, `profile_field(&UserId, name)`, `set_profile_field(&UserId, name, Option<JsonText>)` |
+//! | `deactivate` | `deactivate(&UserId, erase)` |
+//! | `typing` | `set_typing(&RoomId, &UserId, timeout_ms)` |
+//! | `presence` | `presence(asker, &UserId)`, `set_presence(&UserId, PresenceState, status_msg)`, `shares_a_room` |
+//!
+//! Flows answer [`HouseError`]; the edge's table maps it. `HouseError::Unreachable` is a remote server while there is no federation.
+
+mod aliases;
+mod create_room;
+mod deactivate;
+mod error;
+mod join;
+mod keys;
+mod login;
+mod membership;
+mod passwords;
+mod presence;
+mod profile;
+mod receipts;
+mod register;
+mod send;
+mod session;
+mod sync;
+mod to_device;
+mod typing;
+mod upgrade;
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    sync::{Arc, Weak},
+};
+
+use parking_lot::Mutex;
+use playhouse_schema::{address::Entity, port::LogStore};
+use ruma::{OwnedDeviceId, OwnedUserId, RoomAliasId, RoomId, RoomVersionId, ServerName, UserId};
+use tokio::sync::Semaphore;
+
+pub use aliases::ResolvedAlias;
+pub use create_room::{MadeRoom, RoomWish};
+pub use error::HouseError;
+pub use join::JoinWish;
+pub use keys::{ClaimedKeys, FoundKeys};
+pub use membership::MemberWish;
+pub use receipts::ReadMarkers;
+pub use register::{MadeAccount, NewAccount};
+pub use session::Sighting;
+pub use to_device::ToDeviceWish;
+pub use upgrade::UpgradeWish;
+
+use crate::{
+    alias::{Alias, AliasAnswer, AliasCommand, AliasError, AliasQuery, AliasReply},
+    env::Env,
+    kernel::{Directory, DirectoryLimits, Unavailable},
+    media::{Media, MediaAnswer, MediaCommand, MediaError, MediaQuery, MediaReply},
+    registration::{
+        Registration, RegistrationAnswer, RegistrationCommand, RegistrationError,
+        RegistrationQuery, RegistrationReply, RegistrationSignal,
+    },
+    room::{RoomAnswer, RoomCommand, RoomError, RoomQuery, RoomReply, RoomSignal},
+    user::{
+        UserAnswer, UserCommand, UserError, UserQuery, UserReply, UserSignal, message::Session,
+    },
+};
+
+/// What a house is opened with.
+#[derive(Clone)]
+pub struct HouseConfig {
+    /// Clock, randomness, identity.
+    pub env: Env,
+    /// The version of rooms whose maker names none.
+    pub default_room_version: RoomVersionId,
+    /// Bounds of the rooms awake.
+    pub rooms: DirectoryLimits,
+    /// Bounds of the users awake.
+    pub users: DirectoryLimits,
+    /// Writers of each family.
+    pub writers: usize,
+    /// So many passwords are hashed at a time.
+    pub hashers: usize,
+}
+
+impl HouseConfig {
+    /// Defaults for a single node.
+    pub fn new(env: Env) -> Self {
+        Self {
+            env,
+            default_room_version: RoomVersionId::V12,
+            rooms: DirectoryLimits::default(),
+            users: DirectoryLimits::default(),
+            writers: 1,
+            hashers: 2,
+        }
+    }
+}
+
+/// All actors of a node.
+pub struct House {
+    env: Env,
+    config: HouseConfig,
+    store: Arc<dyn LogStore>,
+    aliases: Arc<Directory<Alias>>,
+    media: Arc<Directory<Media>>,
+    registration: Arc<Directory<Registration>>,
+    hash_slots: Arc<Semaphore>,
+    hash_queue: Arc<Semaphore>,
+    seen: Mutex<BTreeMap<(OwnedUserId, OwnedDeviceId), u64>>,
+    runtime: tokio::runtime::Handle,
+    myself: Weak<House>,
+}
+
+impl House {
+    /// Clock, randomness, identity.
+    pub fn env(&self) -> &Env {
+        &self.env
+    }
+
+    /// What it was opened with.
+    pub fn config(&self) -> &HouseConfig {
+        &self.config
+    }
+
+    /// The store, for read models and the metrics.
+    pub fn store(&self) -> &Arc<dyn LogStore> {
+        &self.store
+    }
+
+    /// Whether a server name is ours.
+    pub fn is_local(&self, server_name: &ServerName) -> bool {
+        self.env.server_name() == server_name
+    }
+
+    /// Tells a room to do something. `Ok` means that it is durable.
+    pub async fn room_command(
+        &self,
+        _room_id: &RoomId,
+        _command: RoomCommand,
+    ) -> Result<RoomReply, RoomError> {
+        Err(Unavailable::Stopped.into())
+    }
+
+    /// Asks a room.
+    pub async fn room_query(
+        &self,
+        _room_id: &RoomId,
+        _query: RoomQuery,
+    ) -> Result<RoomAnswer, RoomError> {
+        Err(Unavailable::Stopped.into())
+    }
+
+    /// Lets a room hear something.
+    pub fn room_signal(&self, _room_id: &RoomId, _signal: RoomSignal) {}
+
+    /// Tells a local user to do something. `Ok` means that it is durable. Remote users are unknown users.
+    pub async fn user_command(
+        &self,
+        _user_id: &UserId,
+        _command: UserCommand,
+    ) -> Result<UserReply, UserError> {
+        Err(Unavailable::Stopped.into())
+    }
+
+    /// Asks a local user. A [`UserQuery::Sync`] may wait as long as it says.
+    pub async fn user_query(
+        &self,
+        _user_id: &UserId,
+        _query: UserQuery,
+    ) -> Result<UserAnswer, UserError> {
+        Err(Unavailable::Stopped.into())
+    }
+
+    /// Lets a local user hear something.
+    pub fn user_signal(&self, _user_id: &UserId, _signal: UserSignal) {}
+
+    /// Tells a piece of media to do something.
+    pub async fn media_command(
+        &self,
+        media_id: &str,
+        command: MediaCommand,
+    ) -> Result<MediaReply, MediaError> {
+        self.media.command(Entity::media(media_id), command).await
+    }
+
+    /// Asks a piece of media.
+    pub async fn media_query(
+        &self,
+        media_id: &str,
+        query: MediaQuery,
+    ) -> Result<MediaAnswer, MediaError> {
+        self.media.query(Entity::media(media_id), query).await
+    }
+
+    /// Does something with registration tokens.
+    pub async fn registration_command(
+        &self,
+        command: RegistrationCommand,
+    ) -> Result<RegistrationReply, RegistrationError> {
+        let entity = Entity::house("registration");
+        self.registration.command(entity, command).await
+    }
+
+    /// Asks about registration tokens.
+    pub async fn registration_query(
+        &self,
+        query: RegistrationQuery,
+    ) -> Result<RegistrationAnswer, RegistrationError> {
+        let entity = Entity::house("registration");
+        self.registration.query(entity, query).await
+    }
+
+    fn registration_signal(&self, signal: RegistrationSignal) {
+        let entity = Entity::house("registration");
+        self.registration.signal_if_awake(&entity, signal);
+    }
+
+    async fn alias_command(
+        &self,
+        alias: &RoomAliasId,
+        command: AliasCommand,
+    ) -> Result<AliasReply, AliasError> {
+        let entity = Entity::alias(alias.as_str());
+        self.aliases.command(entity, command).await
+    }
+
+    async fn alias_query(
+        &self,
+        alias: &RoomAliasId,
+        query: AliasQuery,
+    ) -> Result<AliasAnswer, AliasError> {
+        let entity = Entity::alias(alias.as_str());
+        self.aliases.query(entity, query).await
+    }
+
+    /// The session of a token that was authenticated before and has not ended since.
+    fn cached_session(&self, _access_token: &str) -> Option<Session> {
+        None
+    }
+
+    /// Whose token this must be, by its form.
+    fn token_owner(&self, _token: &str) -> Option<OwnedUserId> {
+        None
+    }
+
+    /// Lets something go on that nobody waits for.
+    fn background(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(task);
+    }
+}
+
+/// An actor gave an answer that does not fit the question: a mistake in this program.
+fn surprise(question: &'static str) -> HouseError {
+    tracing::error!(question, "an actor's answer does not fit the question");
+    HouseError::Store(format!("no fitting answer to {question}"))
+}
+
+/// The hash under which a token is stored.
+fn token_hash(token: &str) -> Vec<u8> {
+    use sha2::Digest as _;
+    sha2::Sha256::digest(token.as_bytes()).to_vec()
+}

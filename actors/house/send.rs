@@ -1,0 +1,104 @@
+//! Sending events: messages, state, redactions.
+
+use std::collections::BTreeSet;
+
+use ruma::{OwnedEventId, OwnedRoomAliasId, RoomId, events::TimelineEventType};
+use serde::Deserialize;
+
+use super::{House, HouseError, surprise};
+use crate::room::{
+    RoomAnswer, RoomCommand, RoomError, RoomQuery, RoomReply,
+    message::{Reader, SendEvent},
+};
+
+#[derive(Default, Deserialize)]
+struct CanonicalAlias {
+    alias: Option<String>,
+    #[serde(default)]
+    alt_aliases: Vec<String>,
+}
+
+impl CanonicalAlias {
+    fn all(&self) -> BTreeSet<&str> {
+        let alternatives = self.alt_aliases.iter().map(String::as_str);
+        self.alias
+            .as_deref()
+            .into_iter()
+            .chain(alternatives)
+            .collect()
+    }
+}
+
+/// So many aliases a canonical alias event may add at once.
+const ADDED_ALIASES_MAX: usize = 50;
+
+impl House {
+    /// Sends a message, a state event or a redaction (`redacts`), and gives the event's ID: the earlier one when the transaction was seen before.
+    pub async fn send_event(
+        &self,
+        room_id: &RoomId,
+        event: SendEvent,
+    ) -> Result<OwnedEventId, HouseError> {
+        let canonical_alias = event.event_type == TimelineEventType::RoomCanonicalAlias
+            && event.state_key.as_deref() == Some("");
+        if canonical_alias {
+            self.check_canonical_alias(room_id, &event).await?;
+        }
+        let command = RoomCommand::SendEvent(Box::new(event));
+        match self.room_command(room_id, command).await? {
+            RoomReply::Sent(event_id) => Ok(event_id),
+            RoomReply::Done => Err(surprise("SendEvent")),
+        }
+    }
+
+    /// Aliases that a canonical alias event adds must exist and point here (client-server API, "Room aliases"): else `M_BAD_ALIAS`.
+    async fn check_canonical_alias(
+        &self,
+        room_id: &RoomId,
+        event: &SendEvent,
+    ) -> Result<(), HouseError> {
+        let new: CanonicalAlias = serde_json::from_str(&event.content)
+            .map_err(|error| RoomError::BadJson(error.to_string()))?;
+        let old = self.canonical_alias(room_id, event).await?;
+        let old = old.all();
+        let added: Vec<&str> = new.all().difference(&old).copied().collect();
+        if added.len() > ADDED_ALIASES_MAX {
+            return Err(RoomError::BadAlias("too many aliases at once".to_owned()).into());
+        }
+        for alias in added {
+            let parsed = OwnedRoomAliasId::try_from(alias)
+                .map_err(|_| HouseError::InvalidParam(format!("{alias} is no alias")))?;
+            if !self.alias_points_to(&parsed, room_id).await? {
+                let reason = format!("{alias} does not point to this room");
+                return Err(RoomError::BadAlias(reason).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The canonical alias in force, as far as the sender may see it.
+    async fn canonical_alias(
+        &self,
+        room_id: &RoomId,
+        event: &SendEvent,
+    ) -> Result<CanonicalAlias, HouseError> {
+        let query = RoomQuery::StateEvent {
+            reader: Reader {
+                user_id: event.sender.clone(),
+                device_id: None,
+                ignored: Vec::new(),
+            },
+            event_type: ruma::events::StateEventType::RoomCanonicalAlias,
+            state_key: String::new(),
+            content_only: true,
+        };
+        match self.room_query(room_id, query).await {
+            Ok(RoomAnswer::Event(content)) => {
+                Ok(serde_json::from_slice(&content).unwrap_or_default())
+            }
+            Ok(_) => Err(surprise("StateEvent")),
+            Err(RoomError::NotFound) => Ok(CanonicalAlias::default()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

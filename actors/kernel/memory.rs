@@ -1,0 +1,550 @@
+//! A log in memory for tests: deterministic, and it fails, waits, forgets or panics when told to.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use playhouse_schema::{
+    address::{Entity, Family, Layout, Position, Sequence, Shard},
+    chain,
+    port::{
+        Batch, ChainedRecord, EntityHead, EntityRange, Head, Landed, LogAppender, LogStore,
+        ModelStore, Snapshot, StoreError, StoreFuture, StoredRecord,
+    },
+    record::{ERASURE, codec::ErasureNote},
+};
+use ruma::signatures::Ed25519KeyPair;
+
+use crate::env::{Env, Identity};
+
+/// A world for tests: the real clock and randomness, a server called `test.example`.
+pub(crate) fn env() -> Env {
+    let document = Ed25519KeyPair::generate();
+    Env::system(Identity {
+        server_name: "test.example".try_into().unwrap(),
+        key_pair: Ed25519KeyPair::from_der(&document, "1".to_owned()).unwrap(),
+    })
+}
+
+/// What shall go wrong with the next append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Refused, nothing is written.
+    Fail,
+    /// Written, but the answer is lost; settling fails so many times before it tells.
+    DoubtCommitted { settle_failures: usize },
+    /// Not written, and the answer is lost; settling fails so many times before it tells.
+    DoubtLost { settle_failures: usize },
+    /// The driver panics before anything is written.
+    Panic,
+}
+
+#[derive(Default)]
+struct Shelf {
+    records: Vec<ChainedRecord>,
+    epoch: u64,
+}
+
+#[derive(Default)]
+struct Books {
+    shards: BTreeMap<Shard, Shelf>,
+    entities: BTreeMap<(Entity, Sequence), (Shard, Position)>,
+    keys: BTreeMap<(Family, Arc<str>), (Shard, Position)>,
+    snapshots: BTreeMap<Entity, Snapshot>,
+    settled: BTreeMap<uuid::Uuid, Vec<Landed>>,
+    faults: std::collections::VecDeque<Fault>,
+    settle_failures: usize,
+    batches: Vec<usize>,
+    fenced: BTreeSet<Shard>,
+    opened: usize,
+}
+
+/// The log in memory.
+pub(crate) struct MemoryStore {
+    layout: Layout,
+    appenders: usize,
+    books: Arc<Mutex<Books>>,
+    held: Arc<AtomicBool>,
+    delay_ms: Arc<AtomicU64>,
+    begun: Arc<AtomicU64>,
+    passes: Arc<AtomicU64>,
+    shard_reads: AtomicU64,
+    open_failures: AtomicU64,
+}
+
+impl MemoryStore {
+    /// An empty log of four shards and one appender in each family.
+    pub(crate) fn new() -> Arc<Self> {
+        Self::with(4, 1)
+    }
+
+    /// An empty log.
+    pub(crate) fn with(shards: u16, appenders: usize) -> Arc<Self> {
+        Arc::new(Self {
+            layout: Layout { shards },
+            appenders,
+            books: Arc::default(),
+            held: Arc::default(),
+            delay_ms: Arc::default(),
+            begun: Arc::default(),
+            passes: Arc::default(),
+            shard_reads: AtomicU64::new(0),
+            open_failures: AtomicU64::new(0),
+        })
+    }
+
+    /// Lets a coming append go wrong; several are taken one after the other.
+    pub(crate) fn fault(&self, fault: Fault) {
+        self.books.lock().faults.push_back(fault);
+    }
+
+    /// No append ends until [`MemoryStore::release`].
+    pub(crate) fn hold(&self) {
+        self.held.store(true, Ordering::SeqCst);
+    }
+
+    /// Ends [`MemoryStore::hold`].
+    pub(crate) fn release(&self) {
+        self.held.store(false, Ordering::SeqCst);
+    }
+
+    /// Lets one append end while the others are held.
+    pub(crate) fn let_one_through(&self) {
+        self.passes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Waits until so many appends have begun.
+    pub(crate) async fn wait_begun(&self, appends: u64) {
+        let all = async {
+            while self.appends_begun() < appends {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(20), all).await;
+        waited.expect("appends begin in time");
+    }
+
+    /// Every append takes so long from now on.
+    pub(crate) fn delay(&self, delay: Duration) {
+        self.delay_ms
+            .store(delay.as_millis() as u64, Ordering::SeqCst);
+    }
+
+    /// Another owner holds the shard from now on.
+    pub(crate) fn fence(&self, shard: Shard) {
+        self.books.lock().fenced.insert(shard);
+    }
+
+    /// So many attempts to open an appender fail from now on.
+    pub(crate) fn fail_opening(&self, times: u64) {
+        self.open_failures.store(times, Ordering::SeqCst);
+    }
+
+    /// The number of records of each batch that was written, in order.
+    pub(crate) fn batches(&self) -> Vec<usize> {
+        self.books.lock().batches.clone()
+    }
+
+    /// How many appenders were opened so far.
+    pub(crate) fn opened(&self) -> usize {
+        self.books.lock().opened
+    }
+
+    /// How many appends have begun so far, the failed ones too.
+    pub(crate) fn appends_begun(&self) -> u64 {
+        self.begun.load(Ordering::SeqCst)
+    }
+
+    /// How many times a shard was read.
+    pub(crate) fn shard_reads(&self) -> u64 {
+        self.shard_reads.load(Ordering::SeqCst)
+    }
+
+    /// All records of an entity by sequence.
+    pub(crate) fn records_of(&self, entity: &Entity) -> Vec<StoredRecord> {
+        let books = self.books.lock();
+        books
+            .entities
+            .range((entity.clone(), 0)..=(entity.clone(), Sequence::MAX))
+            .map(|(_, place)| books.record(*place).record.clone())
+            .collect()
+    }
+
+    /// The stored snapshot of an entity.
+    pub(crate) fn snapshot_of(&self, entity: &Entity) -> Option<Snapshot> {
+        self.books.lock().snapshots.get(entity).cloned()
+    }
+}
+
+impl Books {
+    fn record(&self, (shard, position): (Shard, Position)) -> &ChainedRecord {
+        &self.shards[&shard].records[position as usize - 1]
+    }
+
+    fn head(&self, shard: Shard) -> Head {
+        let shelf = self.shards.get(&shard);
+        let last = shelf.and_then(|shelf| shelf.records.last());
+        Head {
+            shard,
+            position: last.map_or(0, |last| last.record.position),
+            chain: last.map_or(chain::GENESIS, |last| last.chain),
+            epoch: shelf.map_or(0, |shelf| shelf.epoch),
+        }
+    }
+
+    fn push(&mut self, mut record: StoredRecord) -> Landed {
+        let head = self.head(record.shard);
+        record.position = head.position + 1;
+        record.epoch = head.epoch;
+        let place = (record.shard, record.position);
+        let link = chain::Link {
+            position: record.position,
+            entity: record.entity.as_str(),
+            sequence: record.sequence,
+            kind: record.kind,
+            epoch: record.epoch,
+            at_ms: record.at_ms,
+        };
+        let chained = chain::link(&head.chain, link, &chain::digest(&record.payload));
+        self.entities
+            .insert((record.entity.clone(), record.sequence), place);
+        if let Some(key) = &record.key {
+            self.keys.insert((record.shard.family, key.clone()), place);
+        }
+        self.shards
+            .entry(record.shard)
+            .or_default()
+            .records
+            .push(ChainedRecord {
+                record,
+                erased: None,
+                chain: chained,
+            });
+        Landed {
+            shard: place.0,
+            position: place.1,
+        }
+    }
+
+    fn check(
+        &self,
+        layout: Layout,
+        epochs: &[(Shard, u64)],
+        batch: &Batch,
+    ) -> Result<(), StoreError> {
+        let mut seen = BTreeSet::new();
+        let erased = batch.erasures.iter().map(|e| (&e.entity, e.note, None));
+        let written = batch
+            .records
+            .iter()
+            .map(|r| (&r.entity, r.sequence, r.key.clone()));
+        for (entity, sequence, key) in written.chain(erased) {
+            let shard = layout.shard_of(entity);
+            let own = epochs.iter().find(|(own, _)| *own == shard);
+            let Some((_, epoch)) = own else {
+                return Err(StoreError::Database(format!(
+                    "{shard} is not of this appender"
+                )));
+            };
+            if self.fenced.contains(&shard) || self.head(shard).epoch != *epoch {
+                return Err(StoreError::Fenced(shard));
+            }
+            let taken = self.entities.contains_key(&(entity.clone(), sequence));
+            if taken || !seen.insert((entity.clone(), sequence)) {
+                return Err(StoreError::Database(format!(
+                    "{entity} {sequence} is taken"
+                )));
+            }
+            if key.is_some_and(|key| self.keys.contains_key(&(shard.family, key))) {
+                return Err(StoreError::Database("key is taken".into()));
+            }
+        }
+        match batch.erasures.iter().find(|erasure| {
+            !self
+                .entities
+                .contains_key(&(erasure.entity.clone(), erasure.target))
+        }) {
+            Some(_) => Err(StoreError::Database("no such record to erase".into())),
+            None => Ok(()),
+        }
+    }
+
+    fn write(&mut self, layout: Layout, batch: &Batch) -> Vec<Landed> {
+        let mut landed = Vec::new();
+        for record in &batch.records {
+            landed.push(self.push(StoredRecord {
+                shard: layout.shard_of(&record.entity),
+                position: 0,
+                entity: record.entity.clone(),
+                sequence: record.sequence,
+                kind: record.kind,
+                key: record.key.clone(),
+                epoch: 0,
+                at_ms: batch.at_ms,
+                payload: record.payload.clone(),
+            }));
+        }
+        for erasure in &batch.erasures {
+            let place = self.entities[&(erasure.entity.clone(), erasure.target)];
+            let shelf = self.shards.entry(place.0).or_default();
+            let target = &mut shelf.records[place.1 as usize - 1];
+            target
+                .erased
+                .get_or_insert(chain::digest(&target.record.payload));
+            target.record.payload = erasure.payload.clone();
+            let note = ErasureNote {
+                sequence: erasure.target,
+                digest: chain::digest(&erasure.payload),
+            };
+            self.push(StoredRecord {
+                shard: place.0,
+                position: 0,
+                entity: erasure.entity.clone(),
+                sequence: erasure.note,
+                kind: ERASURE,
+                key: None,
+                epoch: 0,
+                at_ms: batch.at_ms,
+                payload: rmp_serde::to_vec(&note).unwrap().into(),
+            });
+        }
+        self.batches.push(batch.records.len());
+        self.settled.insert(batch.id, landed.clone());
+        landed
+    }
+}
+
+struct MemoryAppender {
+    layout: Layout,
+    epochs: Vec<(Shard, u64)>,
+    books: Arc<Mutex<Books>>,
+    held: Arc<AtomicBool>,
+    delay_ms: Arc<AtomicU64>,
+    begun: Arc<AtomicU64>,
+    passes: Arc<AtomicU64>,
+}
+
+impl MemoryAppender {
+    fn take_pass(&self) -> bool {
+        let taken = self
+            .passes
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(1)
+            });
+        taken.is_ok()
+    }
+}
+
+impl LogAppender for MemoryAppender {
+    fn heads(&self) -> Vec<Head> {
+        let books = self.books.lock();
+        self.epochs
+            .iter()
+            .map(|(shard, _)| books.head(*shard))
+            .collect()
+    }
+
+    fn append<'a>(&'a mut self, batch: &'a Batch) -> StoreFuture<'a, Vec<Landed>> {
+        Box::pin(async move {
+            self.begun.fetch_add(1, Ordering::SeqCst);
+            let delay_ms = self.delay_ms.load(Ordering::SeqCst);
+            if delay_ms > 0 {
+                tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+            }
+            while self.held.load(Ordering::SeqCst) && !self.take_pass() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let mut books = self.books.lock();
+            let fault = books.faults.pop_front();
+            match fault {
+                Some(Fault::Fail) => return Err(StoreError::Database("told to fail".into())),
+                Some(Fault::Panic) => {
+                    drop(books);
+                    panic!("told to panic");
+                }
+                Some(Fault::DoubtLost { settle_failures }) => {
+                    books.settle_failures = settle_failures;
+                    return Err(StoreError::InDoubt("told to doubt".into()));
+                }
+                Some(Fault::DoubtCommitted { .. }) | None => {}
+            }
+            books.check(self.layout, &self.epochs, batch)?;
+            let landed = books.write(self.layout, batch);
+            if let Some(Fault::DoubtCommitted { settle_failures }) = fault {
+                books.settle_failures = settle_failures;
+                return Err(StoreError::InDoubt("told to doubt".into()));
+            }
+            Ok(landed)
+        })
+    }
+
+    fn settle<'a>(&'a mut self, batch: &'a Batch) -> StoreFuture<'a, Option<Vec<Landed>>> {
+        let mut books = self.books.lock();
+        let settled = if books.settle_failures > 0 {
+            books.settle_failures -= 1;
+            Err(StoreError::Database("told to fail settling".into()))
+        } else {
+            Ok(books.settled.get(&batch.id).cloned())
+        };
+        Box::pin(std::future::ready(settled))
+    }
+}
+
+/// A future that is there already.
+fn ready<'a, T: Send + 'a>(answer: T) -> StoreFuture<'a, T> {
+    Box::pin(std::future::ready(Ok(answer)))
+}
+
+impl LogStore for MemoryStore {
+    fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    fn appenders(&self, _family: Family) -> usize {
+        self.appenders
+    }
+
+    fn open_appender(&self, family: Family, index: usize) -> StoreFuture<'_, Box<dyn LogAppender>> {
+        let failures = self.open_failures.load(Ordering::SeqCst);
+        if failures > 0 {
+            self.open_failures.store(failures - 1, Ordering::SeqCst);
+            let error = StoreError::Database("told not to open".into());
+            return Box::pin(std::future::ready(Err(error)));
+        }
+        let mut books = self.books.lock();
+        books.opened += 1;
+        let mut epochs = Vec::new();
+        for number in (0..self.layout.shards).filter(|n| usize::from(*n) % self.appenders == index)
+        {
+            let shard = Shard { family, number };
+            let shelf = books.shards.entry(shard).or_default();
+            shelf.epoch += 1;
+            epochs.push((shard, shelf.epoch));
+        }
+        ready(Box::new(MemoryAppender {
+            layout: self.layout,
+            epochs,
+            books: self.books.clone(),
+            held: self.held.clone(),
+            delay_ms: self.delay_ms.clone(),
+            begun: self.begun.clone(),
+            passes: self.passes.clone(),
+        }))
+    }
+
+    fn heads(&self, family: Family) -> StoreFuture<'_, Vec<Head>> {
+        let books = self.books.lock();
+        let shards = 0..self.layout.shards;
+        ready(
+            shards
+                .map(|number| books.head(Shard { family, number }))
+                .collect(),
+        )
+    }
+
+    fn read_entity<'a>(
+        &'a self,
+        entity: &'a Entity,
+        range: EntityRange,
+    ) -> StoreFuture<'a, Vec<StoredRecord>> {
+        let mut records = self.records_of(entity);
+        records.retain(|record| (range.from..=range.to).contains(&record.sequence));
+        if range.backwards {
+            records.reverse();
+        }
+        records.truncate(range.limit);
+        ready(records)
+    }
+
+    fn read_some<'a>(
+        &'a self,
+        entity: &'a Entity,
+        sequences: &'a [Sequence],
+    ) -> StoreFuture<'a, Vec<StoredRecord>> {
+        let mut records = self.records_of(entity);
+        records.retain(|record| sequences.contains(&record.sequence));
+        ready(records)
+    }
+
+    fn entity_heads<'a>(
+        &'a self,
+        entities: &'a [Entity],
+    ) -> StoreFuture<'a, Vec<Option<EntityHead>>> {
+        let heads = entities.iter().map(|entity| {
+            self.records_of(entity).last().map(|last| EntityHead {
+                shard: last.shard,
+                position: last.position,
+                sequence: last.sequence,
+            })
+        });
+        ready(heads.collect())
+    }
+
+    fn find<'a>(&'a self, family: Family, key: &'a str) -> StoreFuture<'a, Option<StoredRecord>> {
+        let books = self.books.lock();
+        let place = books.keys.get(&(family, Arc::from(key)));
+        ready(place.map(|place| books.record(*place).record.clone()))
+    }
+
+    fn read_shard(
+        &self,
+        shard: Shard,
+        after: Position,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<StoredRecord>> {
+        self.shard_reads.fetch_add(1, Ordering::SeqCst);
+        let chained = self.chained(shard, after, limit);
+        ready(chained.into_iter().map(|chained| chained.record).collect())
+    }
+
+    fn read_chain(
+        &self,
+        shard: Shard,
+        after: Position,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<ChainedRecord>> {
+        ready(self.chained(shard, after, limit))
+    }
+
+    fn load_snapshot<'a>(&'a self, entity: &'a Entity) -> StoreFuture<'a, Option<Snapshot>> {
+        ready(self.snapshot_of(entity))
+    }
+
+    fn save_snapshot<'a>(&'a self, entity: &'a Entity, snapshot: Snapshot) -> StoreFuture<'a, ()> {
+        let mut books = self.books.lock();
+        let held = books.snapshots.get(entity).map(|held| held.sequence);
+        if held.is_none_or(|held| held <= snapshot.sequence) {
+            books.snapshots.insert(entity.clone(), snapshot);
+        }
+        ready(())
+    }
+
+    fn drop_snapshots(&self) -> StoreFuture<'_, ()> {
+        self.books.lock().snapshots.clear();
+        ready(())
+    }
+
+    fn models(&self) -> Arc<dyn ModelStore> {
+        unimplemented!("the log in memory has no read models")
+    }
+
+    fn size_bytes(&self) -> StoreFuture<'_, u64> {
+        ready(0)
+    }
+}
+
+impl MemoryStore {
+    fn chained(&self, shard: Shard, after: Position, limit: usize) -> Vec<ChainedRecord> {
+        let books = self.books.lock();
+        let shelf = books.shards.get(&shard);
+        let records = shelf.map_or(&[][..], |shelf| &shelf.records);
+        let rest = records.iter().skip(after as usize).take(limit);
+        rest.cloned().collect()
+    }
+}

@@ -1,0 +1,75 @@
+//! A piece of media of this server: its ID, who may fill it, and what filled it. The bytes are files on disk, named by their hash.
+//!
+//! Owns that an ID is filled once and never again. Must not know files, HTTP, or what the content means.
+
+mod decide;
+pub mod message;
+mod state;
+
+use playhouse_schema::{
+    address::{Entity, Position, Sequence},
+    port::Snapshot,
+    record::media::MediaRecord,
+};
+
+pub use message::{MediaAnswer, MediaCommand, MediaError, MediaQuery, MediaReply};
+pub use state::Media;
+
+use crate::{
+    env::Env,
+    kernel::{Decision, Domain, Port, Resident},
+};
+
+impl Domain for Media {
+    const NAME: &'static str = "media";
+    const SNAPSHOT_VERSION: u32 = 1;
+
+    type Record = MediaRecord;
+    type Command = MediaCommand;
+    type Reply = MediaReply;
+    type Query = MediaQuery;
+    type Answer = MediaAnswer;
+    type Signal = ();
+    type Error = MediaError;
+    type Live = ();
+    type Context = Env;
+
+    fn empty(_entity: &Entity) -> Self {
+        Self::default()
+    }
+
+    fn apply(&mut self, _sequence: Sequence, _position: Position, record: &MediaRecord) {
+        self.take_in(record);
+    }
+
+    fn decide(&self, command: MediaCommand, env: &Env) -> Result<Decision<Self>, MediaError> {
+        decide::decide(self, command, env)
+    }
+
+    fn answer(
+        resident: &mut Resident<Self>,
+        query: MediaQuery,
+        port: Port<MediaAnswer, MediaError>,
+    ) {
+        let MediaQuery::Describe = query;
+        let _ = port.send(decide::describe(&resident.state));
+    }
+
+    fn signal(_resident: &mut Resident<Self>, (): ()) {}
+
+    fn weight_bytes(&self) -> usize {
+        512
+    }
+
+    fn snapshot_due(&self, _records_since: u64) -> bool {
+        false
+    }
+
+    fn to_snapshot(&self) -> bytes::Bytes {
+        self.encode()
+    }
+
+    fn from_snapshot(_entity: &Entity, snapshot: &Snapshot) -> Option<Self> {
+        Self::decode(&snapshot.payload)
+    }
+}

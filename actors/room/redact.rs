@@ -1,0 +1,224 @@
+//! Redactions: sending them, and taking the content of what they redact out of the log.
+
+use bytes::Bytes;
+use playhouse_schema::{
+    address::{Entity, Sequence},
+    port::StoredRecord,
+    record::{
+        codec::Record as _,
+        room::{EventRecord, RoomRecord},
+    },
+};
+use ruma::{
+    CanonicalJsonObject, CanonicalJsonValue, Int, RoomId, UserId,
+    canonical_json::{RedactedBecause, redact_in_place},
+    events::TimelineEventType,
+    room_version_rules::RoomVersionRules,
+    state_res::events::RoomPowerLevelsIntField,
+};
+
+use super::{
+    Room, RoomError, RoomReply,
+    auth::power::Power,
+    build::NewEvent,
+    canonical::Canonical,
+    event::RoomEvent,
+    message::{Redact, RedactionTarget, SendEvent},
+    pdu::Pdu,
+    send_event::{make, new_event, repeated},
+};
+use crate::{env::Env, kernel::Decision};
+
+/// What a caller found in the log under the event ID to redact, for [`Redact::target`]; `None` when it is no event of this room.
+pub fn read_target(room_id: &RoomId, stored: &StoredRecord) -> Option<RedactionTarget> {
+    if stored.entity != Entity::room(room_id.as_str()) {
+        return None;
+    }
+    match RoomRecord::decode(stored).ok()?? {
+        RoomRecord::Event(record) => Some(RedactionTarget {
+            sequence: stored.sequence,
+            record,
+        }),
+        _ => None,
+    }
+}
+
+/// Judges [`Redact`].
+pub(super) fn decide(room: &Room, env: &Env, redact: Redact) -> Result<Decision<Room>, RoomError> {
+    let Redact { event, target } = redact;
+    if event.event_type != TimelineEventType::RoomRedaction || event.state_key.is_some() {
+        return Err(RoomError::BadJson("this is no redaction".to_owned()));
+    }
+    if let Some(decision) = repeated(room, event.transaction.as_ref())? {
+        return Ok(decision);
+    }
+    self::redact(room, env, event, target)
+}
+
+/// Sends a redaction. An unknown target is no hindrance: the redaction is sent and nothing is taken out.
+pub(super) fn redact(
+    room: &Room,
+    env: &Env,
+    mut send: SendEvent,
+    target: Option<RedactionTarget>,
+) -> Result<Decision<Room>, RoomError> {
+    let transaction = send.transaction.take();
+    let mut event = new_event(room, env, send)?;
+    name_target(&mut event)?;
+    let target = event
+        .redacts
+        .as_ref()
+        .and_then(|event_id| find_target(room, event_id, target));
+    if let Some(target) = &target {
+        check_sender(room, &event.sender, &target.pdu)?;
+    }
+    let built = make(room, env, event)?;
+    let record = built.record(room, transaction);
+    let mut decision = Decision::new(Vec::new(), RoomReply::Sent(built.pdu.event_id.clone()));
+    if let Some(target) = target {
+        decision.erasures.extend(erasure(room, &built.pdu, &target));
+    }
+    decision.records.push(RoomRecord::Event(record));
+    Ok(decision)
+}
+
+/// The redacted event's ID, from wherever the client has put it.
+fn name_target(event: &mut NewEvent) -> Result<(), RoomError> {
+    if event.redacts.is_none() {
+        event.redacts = event
+            .content
+            .string("redacts")
+            .and_then(|event_id| event_id.try_into().ok());
+    }
+    if event.redacts.is_none() {
+        return Err(RoomError::BadJson(
+            "a redaction must say what it redacts".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn find_target(
+    room: &Room,
+    event_id: &ruma::EventId,
+    brought: Option<RedactionTarget>,
+) -> Option<RoomEvent> {
+    // What is in memory is newer than what the caller has read.
+    if let Some(event) = room.recent_event(event_id) {
+        return RoomEvent::from_record(
+            event.sequence,
+            event.position(),
+            &event.to_record(event.pdu.json().to_vec()),
+        );
+    }
+    if let Some(brought) = brought {
+        let event = RoomEvent::from_record(brought.sequence, 0, &brought.record)?;
+        return (event.pdu.event_id == event_id).then_some(event);
+    }
+    let event = room.event_at_hand(event_id)?;
+    RoomEvent::from_record(
+        event.sequence,
+        event.position(),
+        &event.to_record(event.pdu.json().to_vec()),
+    )
+}
+
+/// What this server demands of its own users beyond the authorisation rules: redact what is yours, or have the power.
+fn check_sender(room: &Room, sender: &UserId, target: &Pdu) -> Result<(), RoomError> {
+    if is_protected(target) {
+        return Err(RoomError::Forbidden(format!(
+            "an event of type {} cannot be redacted",
+            target.event_type
+        )));
+    }
+    if target.sender == sender || Power::of(room)?.allows(sender, RoomPowerLevelsIntField::Redact) {
+        return Ok(());
+    }
+    Err(RoomError::Forbidden(
+        "redacting another user's event needs the power to redact".to_owned(),
+    ))
+}
+
+/// Without its create event a room cannot be read, and without its server ACL it is open to whom it locked out.
+fn is_protected(target: &Pdu) -> bool {
+    matches!(
+        target.event_type,
+        TimelineEventType::RoomCreate | TimelineEventType::RoomServerAcl
+    )
+}
+
+/// What an accepted live redaction puts in the place of its target: the target's sequence and its new record. `None` when it has no effect (room version 3,
+/// "Handling redactions"), or when the target was redacted before.
+pub(crate) fn erasure(
+    room: &Room,
+    redaction: &Pdu,
+    target: &RoomEvent,
+) -> Option<(Sequence, Bytes)> {
+    let rules = room.rules().ok()?;
+    let applies = !is_protected(&target.pdu)
+        && target.pdu.room_id.as_ref() == Some(&room.room_id)
+        && is_permitted(room, rules, redaction, &target.pdu);
+    if !applies {
+        return None;
+    }
+    let pruned = prune(rules, redaction, &target.pdu)?;
+    let record: EventRecord = target.to_record(pruned.into_bytes());
+    Some((target.sequence, RoomRecord::Event(record).encode()))
+}
+
+fn is_permitted(room: &Room, rules: &RoomVersionRules, redaction: &Pdu, target: &Pdu) -> bool {
+    rules.authorization.special_case_room_redaction
+        || redaction.sender.server_name() == target.sender.server_name()
+        || Power::of(room)
+            .is_ok_and(|power| power.allows(&redaction.sender, RoomPowerLevelsIntField::Redact))
+}
+
+/// The target by the redaction rules of the room version, with the redaction as clients see it in `unsigned.redacted_because`.
+fn prune(rules: &RoomVersionRules, redaction: &Pdu, target: &Pdu) -> Option<String> {
+    let text = std::str::from_utf8(target.json()).ok()?;
+    let mut canonical = Canonical::received(text).ok()?;
+    let is_pruned = canonical
+        .object
+        .get("unsigned")
+        .and_then(|unsigned| unsigned.as_object())
+        .is_some_and(|unsigned| unsigned.contains_key("redacted_because"));
+    if is_pruned {
+        return None;
+    }
+    let because = client_form(redaction);
+    redact_in_place(
+        &mut canonical.object,
+        &rules.redaction,
+        Some(RedactedBecause::from_json(because)),
+    )
+    .ok()?;
+    Some(canonical.to_text())
+}
+
+/// The redaction as clients see it, with `redacts` in both places whatever the room version.
+fn client_form(redaction: &Pdu) -> CanonicalJsonObject {
+    // Numbers that only old room versions tolerate are not worth a second copy.
+    let mut content = Canonical::strict(redaction.content_json()).unwrap_or_default();
+    let mut form = Canonical::default();
+    if let Some(redacts) = &redaction.redacts {
+        content.set_string("redacts", redacts.as_str());
+        form.set_string("redacts", redacts.as_str());
+    }
+    let origin_server_ts = Int::from(redaction.origin_server_ts.0);
+    let rest = [
+        ("content", CanonicalJsonValue::Object(content.object)),
+        (
+            "origin_server_ts",
+            CanonicalJsonValue::Integer(origin_server_ts),
+        ),
+    ];
+    form.object
+        .extend(rest.map(|(key, value)| (key.to_owned(), value)));
+    form.set_string("event_id", redaction.event_id.as_str());
+    form.set_string("sender", redaction.sender.as_str());
+    form.set_string("type", redaction.event_type.to_string());
+    if let Some(room_id) = &redaction.room_id {
+        form.set_string("room_id", room_id.as_str());
+    }
+    form.object
+}

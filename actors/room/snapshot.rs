@@ -1,0 +1,179 @@
+//! A room's snapshot: references to its events, never their bytes. Versioned, disposable.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use playhouse_schema::{
+    address::{Entity, Position, Sequence},
+    port::{LogStore, Snapshot, StoreError},
+    record::room::{ReceiptMoved, StateId, Transaction},
+};
+use ruma::{EventId, RoomVersionId, UserId};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Room,
+    event::RoomEvent,
+    state::{Extremity, Receipt},
+};
+
+/// The format written here.
+pub(crate) const VERSION: u32 = 1;
+
+/// How many events one read brings.
+const PAGE_EVENTS: usize = 1_000;
+
+/// What is stored.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Stored {
+    version: Option<RoomVersionId>,
+    public: bool,
+    forked: bool,
+    current_id: StateId,
+    /// The state events in force, by sequence. Type and state key stand in the events.
+    current: Vec<Sequence>,
+    recent: Vec<Sequence>,
+    loose: Vec<Sequence>,
+    extremities: Vec<(String, u64, StateId)>,
+    transactions: Vec<(Transaction, String)>,
+    receipts: Vec<StoredReceipt>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredReceipt {
+    moved: ReceiptMoved,
+    sequence: Sequence,
+    position: Position,
+    place: Option<Sequence>,
+}
+
+/// The room as snapshot bytes.
+pub(crate) fn encode(room: &Room) -> Bytes {
+    let stored = Stored {
+        version: room.version.clone(),
+        public: room.public,
+        forked: room.forked,
+        current_id: room.current_id,
+        current: room.current.values().map(|event| event.sequence).collect(),
+        recent: room.recent.iter().map(|event| event.sequence).collect(),
+        loose: room.loose.keys().copied().collect(),
+        extremities: room
+            .extremities
+            .iter()
+            .map(|end| (end.event_id.to_string(), end.depth, end.after))
+            .collect(),
+        transactions: room
+            .transactions
+            .iter()
+            .map(|(transaction, event_id)| (transaction.clone(), event_id.to_string()))
+            .collect(),
+        receipts: room
+            .receipts
+            .values()
+            .map(|receipt| StoredReceipt {
+                moved: receipt.moved.clone(),
+                sequence: receipt.sequence,
+                position: receipt.position,
+                place: receipt.place,
+            })
+            .collect(),
+    };
+    Bytes::from(
+        rmp_serde::to_vec(&stored).expect("a snapshot holds nothing that MessagePack cannot say"),
+    )
+}
+
+/// The room of a snapshot, still without its events: [`hydrate`] reads them.
+pub(crate) fn decode(entity: &Entity, snapshot: &Snapshot) -> Option<Room> {
+    let stored: Stored = rmp_serde::from_slice(&snapshot.payload).ok()?;
+    let mut room = Room::nothing(entity.name().try_into().ok()?);
+    room.sequence = snapshot.sequence;
+    room.rules = stored
+        .version
+        .as_ref()
+        .and_then(RoomVersionId::rules)
+        .map(Arc::new);
+    room.version = stored.version.clone();
+    room.public = stored.public;
+    room.forked = stored.forked;
+    room.current_id = stored.current_id;
+    for (event_id, depth, after) in &stored.extremities {
+        room.extremities.push(Extremity {
+            event_id: EventId::parse(event_id).ok()?,
+            depth: *depth,
+            after: *after,
+        });
+    }
+    for (transaction, event_id) in &stored.transactions {
+        room.transactions
+            .remember(transaction.clone(), EventId::parse(event_id).ok()?);
+    }
+    for receipt in &stored.receipts {
+        let moved = &receipt.moved;
+        let key = (
+            UserId::parse(&moved.user_id).ok()?,
+            moved.receipt_type.clone(),
+            moved.thread_id.clone(),
+        );
+        let receipt = Receipt {
+            moved: moved.clone(),
+            sequence: receipt.sequence,
+            position: receipt.position,
+            place: receipt.place,
+        };
+        room.receipts.insert(key, receipt);
+    }
+    room.stored = Some(Arc::new(stored));
+    Some(room)
+}
+
+/// Reads the events that the snapshot names.
+pub(crate) async fn hydrate(room: &mut Room, store: &dyn LogStore) -> Result<(), StoreError> {
+    let Some(stored) = room.stored.take() else {
+        return Ok(());
+    };
+    let entity = Entity::room(room.room_id.as_str());
+    let wanted: BTreeSet<Sequence> = [&stored.current, &stored.recent, &stored.loose]
+        .into_iter()
+        .flatten()
+        .copied()
+        .collect();
+    let wanted: Vec<Sequence> = wanted.into_iter().collect();
+    let mut events = BTreeMap::new();
+    for page in wanted.chunks(PAGE_EVENTS) {
+        for record in store.read_some(&entity, page).await? {
+            if let Some(event) = RoomEvent::from_stored(&record)? {
+                events.insert(event.sequence, event);
+            }
+        }
+    }
+    let find = |sequence: &Sequence| {
+        events.get(sequence).cloned().ok_or_else(|| {
+            StoreError::Damaged(format!(
+                "{entity}: the snapshot names record {sequence}, which is no event"
+            ))
+        })
+    };
+    for sequence in &stored.current {
+        let event = find(sequence)?;
+        let key = (
+            event.pdu.event_type.clone(),
+            event.pdu.state_key.clone().unwrap_or_default(),
+        );
+        room.put_state(key, Some(event));
+    }
+    for sequence in &stored.recent {
+        let event = find(sequence)?;
+        room.held_bytes += event.weight_bytes();
+        room.recent.push_back(event);
+    }
+    for sequence in &stored.loose {
+        let event = find(sequence)?;
+        room.held_bytes += event.weight_bytes();
+        room.loose.insert(*sequence, event);
+    }
+    Ok(())
+}

@@ -1,0 +1,262 @@
+//! The user as a domain: which command is judged where, and who answers which query.
+
+use bytes::Bytes;
+use playhouse_schema::{
+    address::{Entity, Position, Sequence},
+    port::Snapshot,
+    record::user::UserRecord,
+};
+use ruma::UserId;
+
+use super::{
+    acknowledge_to_device, claim_keys, confirm_refresh,
+    context::UserContext,
+    deactivate,
+    error::UserError,
+    feed::{self, Feed},
+    forget_room, login,
+    message::{UserAnswer, UserCommand, UserQuery, UserReply, UserSignal},
+    note_devices_seen, note_transaction, queue_to_device, refresh, register, remove_devices,
+    rename_device, set_account_data, set_password, set_presence, set_profile_field, set_standing,
+    set_tag, snapshot,
+    state::{Change, User},
+    store_filter, upload_keys,
+};
+use crate::kernel::{Committed, Decision, Domain, Port, Resident};
+
+impl Domain for User {
+    const NAME: &'static str = "user";
+    const SNAPSHOT_VERSION: u32 = snapshot::VERSION;
+
+    type Record = UserRecord;
+    type Command = UserCommand;
+    type Reply = UserReply;
+    type Query = UserQuery;
+    type Answer = UserAnswer;
+    type Signal = UserSignal;
+    type Error = UserError;
+    type Live = Feed;
+    type Context = UserContext;
+
+    fn empty(entity: &Entity) -> Self {
+        let user_id = UserId::parse(entity.name())
+            .expect("entities of users are only made from user IDs that were parsed");
+        Self::nothing(user_id)
+    }
+
+    fn apply(&mut self, sequence: Sequence, position: Position, record: &UserRecord) {
+        self.fold(Change { sequence, position }, record);
+    }
+
+    fn decide(
+        &self,
+        command: UserCommand,
+        context: &UserContext,
+    ) -> Result<Decision<Self>, UserError> {
+        let decision = self.judge(command, context)?;
+        // Before the commit, hence before the answer. Who asks from here on is answered from the new state; who asked before holds a ticket that is void.
+        if decision.records.iter().any(ends_sessions) {
+            context.sessions.invalidate(&self.user_id);
+        }
+        Ok(decision)
+    }
+
+    fn answer(resident: &mut Resident<Self>, query: UserQuery, port: Port<UserAnswer, UserError>) {
+        let user = &*resident.state;
+        let answer = match query {
+            UserQuery::Sync(_)
+            | UserQuery::Rooms
+            | UserQuery::KeyChanges { .. }
+            | UserQuery::Presence => return feed::answer(resident, query, port),
+            UserQuery::Authenticate { access_token } => user
+                .session(&access_token, resident.context.env.now_ms())
+                .map(UserAnswer::Session),
+            query => user.existing().and_then(|_| user.tell(query)),
+        };
+        let _ = port.send(answer);
+    }
+
+    fn signal(resident: &mut Resident<Self>, signal: UserSignal) {
+        feed::signal(resident, signal);
+    }
+
+    fn committed(resident: &mut Resident<Self>, records: &[Committed]) {
+        if resident.state.has_unplaced() {
+            let user = std::sync::Arc::make_mut(&mut resident.state);
+            for record in records {
+                user.place(record.sequence, record.position);
+            }
+        }
+        feed::committed(resident, records);
+    }
+
+    fn woken(resident: &mut Resident<Self>) {
+        feed::woken(resident);
+    }
+
+    fn is_busy(live: &Feed) -> bool {
+        live.is_busy()
+    }
+
+    fn weight_bytes(&self) -> usize {
+        self.weight_bytes()
+    }
+
+    fn snapshot_due(&self, records_since: u64) -> bool {
+        snapshot::is_due(self, records_since)
+    }
+
+    fn to_snapshot(&self) -> Bytes {
+        snapshot::write(self)
+    }
+
+    fn from_snapshot(_entity: &Entity, snapshot: &Snapshot) -> Option<Self> {
+        snapshot::read(&snapshot.payload)
+    }
+}
+
+/// Whether a record ends or changes sessions that may be cached.
+fn ends_sessions(record: &UserRecord) -> bool {
+    matches!(
+        record,
+        UserRecord::TokensRevoked(_)
+            | UserRecord::DeviceRemoved(_)
+            | UserRecord::Deactivated(_)
+            | UserRecord::LockSet(_)
+            | UserRecord::SuspensionSet(_)
+            | UserRecord::AdminSet(_)
+    )
+}
+
+impl User {
+    fn judge(
+        &self,
+        command: UserCommand,
+        context: &UserContext,
+    ) -> Result<Decision<Self>, UserError> {
+        let (env, limits) = (&context.env, &context.limits);
+        match command {
+            UserCommand::Register(register) => register::decide(self, *register, env, limits),
+            UserCommand::Login(login) => login::decide(self, login, env, limits),
+            UserCommand::Refresh { refresh_token } => {
+                refresh::decide(self, &refresh_token, env, limits)
+            }
+            UserCommand::ConfirmRefresh { access_hash } => {
+                confirm_refresh::decide(self, &access_hash)
+            }
+            UserCommand::RemoveDevices { device_ids } => {
+                remove_devices::decide_some(self, device_ids)
+            }
+            UserCommand::RemoveAllDevices { except } => {
+                remove_devices::decide_all(self, except.as_deref())
+            }
+            UserCommand::RenameDevice {
+                device_id,
+                display_name,
+            } => rename_device::decide(self, &device_id, display_name),
+            UserCommand::NoteDevicesSeen(sightings) => note_devices_seen::decide(self, sightings),
+            UserCommand::SetPassword {
+                password_hash,
+                logout_except,
+            } => set_password::decide(self, password_hash, logout_except),
+            UserCommand::Deactivate { erase } => deactivate::decide(self, erase),
+            UserCommand::SetLocked(locked) => set_standing::decide_locked(self, locked),
+            UserCommand::SetSuspended(suspended) => set_standing::decide_suspended(self, suspended),
+            UserCommand::SetAdmin(admin) => set_standing::decide_admin(self, admin),
+            UserCommand::SetPresence {
+                presence,
+                status_msg,
+            } => set_presence::decide(self, presence, status_msg, env),
+            command => self.judge_data(command, context),
+        }
+    }
+
+    fn judge_data(
+        &self,
+        command: UserCommand,
+        context: &UserContext,
+    ) -> Result<Decision<Self>, UserError> {
+        let limits = &context.limits;
+        match command {
+            UserCommand::SetProfileField { name, value } => {
+                set_profile_field::decide(self, name, value)
+            }
+            UserCommand::SetAccountData {
+                room_id,
+                event_type,
+                content,
+            } => set_account_data::decide(self, (room_id, event_type), content, limits),
+            UserCommand::SetTag {
+                room_id,
+                tag,
+                content,
+            } => set_tag::decide(self, room_id, (tag, content), limits),
+            UserCommand::StoreFilter(filter) => store_filter::decide(self, &filter, limits),
+            UserCommand::ForgetRoom(room_id) => forget_room::decide(self, &room_id, limits),
+            UserCommand::UploadKeys(upload) => upload_keys::decide(self, *upload, limits),
+            UserCommand::ClaimKeys(wanted) => claim_keys::decide(self, wanted),
+            UserCommand::QueueToDevice {
+                sender,
+                event_type,
+                messages,
+            } => queue_to_device::decide(self, (&sender, &event_type), messages, limits),
+            UserCommand::NoteTransaction {
+                device_id,
+                transaction_id,
+            } => note_transaction::decide(self, &device_id, transaction_id),
+            UserCommand::AcknowledgeToDevice { device_id, until } => {
+                acknowledge_to_device::decide(self, &device_id, until)
+            }
+            // Named one by one, so that a new command does not compile until it is judged.
+            UserCommand::Register(_)
+            | UserCommand::Login(_)
+            | UserCommand::Refresh { .. }
+            | UserCommand::ConfirmRefresh { .. }
+            | UserCommand::RemoveDevices { .. }
+            | UserCommand::RemoveAllDevices { .. }
+            | UserCommand::RenameDevice { .. }
+            | UserCommand::NoteDevicesSeen(_)
+            | UserCommand::SetPassword { .. }
+            | UserCommand::Deactivate { .. }
+            | UserCommand::SetLocked(_)
+            | UserCommand::SetSuspended(_)
+            | UserCommand::SetAdmin(_)
+            | UserCommand::SetPresence { .. } => Err(UserError::NotFound),
+        }
+    }
+
+    fn tell(&self, query: UserQuery) -> Result<UserAnswer, UserError> {
+        Ok(match query {
+            UserQuery::Account => UserAnswer::Account(self.account_answer()?),
+            UserQuery::Devices { device_id } => {
+                UserAnswer::Devices(self.devices_answer(device_id.as_deref())?)
+            }
+            UserQuery::Profile => UserAnswer::Profile(self.profile_answer()),
+            UserQuery::AccountData {
+                room_id,
+                event_type,
+            } => UserAnswer::Json(
+                self.account_data_json(room_id.as_deref(), &event_type)
+                    .ok_or(UserError::NotFound)?,
+            ),
+            UserQuery::Filter(filter_id) => {
+                let filter = self.filter(&filter_id).ok_or(UserError::NotFound)?;
+                UserAnswer::Json(filter.to_string())
+            }
+            UserQuery::TransactionDone {
+                device_id,
+                transaction_id,
+            } => UserAnswer::Flag(
+                self.device(&device_id)
+                    .is_some_and(|device| device.has_done(&transaction_id)),
+            ),
+            UserQuery::Keys(device_ids) => UserAnswer::Keys(self.keys(&device_ids)),
+            UserQuery::Ignored => UserAnswer::Users(self.ignored().iter().cloned().collect()),
+            UserQuery::Authenticate { .. }
+            | UserQuery::Rooms
+            | UserQuery::Presence
+            | UserQuery::Sync(_)
+            | UserQuery::KeyChanges { .. } => return Err(UserError::NotFound),
+        })
+    }
+}

@@ -1,0 +1,91 @@
+//! Take in to-device messages.
+
+use playhouse_schema::record::user::{ToDevice, UserRecord};
+use ruma::UserId;
+use serde_json::{json, value::RawValue};
+
+use super::{
+    context::UserLimits, device::DeviceState, error::UserError, json, message::UserReply,
+    state::User,
+};
+use crate::{kernel::Decision, room::message::JsonText};
+
+/// One command brings at most so many messages, `*` counted once.
+const MESSAGES_MAX: usize = 10_000;
+
+/// A device that is full takes no more, and its messages are counted as refused; the others get theirs. When all are full the sender is told.
+pub(super) fn decide(
+    user: &User,
+    (sender, event_type): (&UserId, &str),
+    messages: Vec<(String, JsonText)>,
+    limits: &UserLimits,
+) -> Result<Decision<User>, UserError> {
+    user.open()?;
+    if messages.len() > MESSAGES_MAX {
+        return Err(UserError::TooLarge("too many messages".to_owned()));
+    }
+    let mut inflow = Inflow::default();
+    for (device_id, content) in messages {
+        json::object(&content)?;
+        let event = event(sender, event_type, content)?;
+        if event.len() > limits.to_device_bytes_max {
+            return Err(UserError::TooLarge("message is too large".to_owned()));
+        }
+        if device_id == "*" {
+            for device in user.devices.values() {
+                inflow.take(device, &event, limits);
+            }
+        } else if let Some(device) = user.device(device_id.as_str().into()) {
+            inflow.take(device, &event, limits);
+        }
+    }
+    if inflow.refused > 0 {
+        metrics::counter!("playhouse_to_device_refused_total").increment(inflow.refused);
+        if inflow.taken.is_empty() {
+            return Err(UserError::TooLarge(
+                "too many messages wait for the device".to_owned(),
+            ));
+        }
+    }
+    if inflow.taken.is_empty() {
+        return Ok(Decision::unchanged(UserReply::Done));
+    }
+    let records = vec![UserRecord::ToDeviceQueued(inflow.taken)];
+    Ok(Decision::new(records, UserReply::Done))
+}
+
+/// What this command brings.
+#[derive(Default)]
+struct Inflow {
+    taken: Vec<ToDevice>,
+    refused: u64,
+}
+
+impl Inflow {
+    fn take(&mut self, device: &DeviceState, event: &str, limits: &UserLimits) {
+        let (mut count, mut bytes) = (device.inbox.len() + 1, device.inbox.bytes() + event.len());
+        for taken in &self.taken {
+            if taken.device_id == device.device_id.as_str() {
+                count += 1;
+                bytes += taken.json.len();
+            }
+        }
+        if count > limits.inbox_messages_max || bytes > limits.inbox_bytes_max {
+            self.refused += 1;
+            return;
+        }
+        self.taken.push(ToDevice {
+            device_id: device.device_id.to_string(),
+            json: json::bytes(event),
+        });
+    }
+}
+
+fn event(sender: &UserId, event_type: &str, content: JsonText) -> Result<String, UserError> {
+    let content =
+        RawValue::from_string(content).map_err(|error| UserError::BadJson(error.to_string()))?;
+    let head = json!({ "sender": sender, "type": event_type }).to_string();
+    // The content goes through as it came: it is the last member.
+    let head = head.trim_end_matches('}');
+    Ok(format!("{head},\"content\":{}}}", content.get()))
+}

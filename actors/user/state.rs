@@ -1,0 +1,493 @@
+//! What a user owns, and `apply`: the only way it changes.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, OnceLock},
+};
+
+use imbl::{OrdMap, Vector};
+use playhouse_schema::{
+    address::{Position, Sequence},
+    record::user::{
+        CrossSigningKeysSet, DeviceKeysSet, KeyClaimed, NamedJson, OneTimeKeysAdded, PresenceKept,
+        Registered, SignedKey, ToDevice, UserRecord,
+    },
+};
+use ruma::{DeviceId, OwnedDeviceId, OwnedRoomId, OwnedUserId, RoomId, push::Ruleset};
+use serde::{Deserialize, Serialize};
+
+use super::{chain::Tokens, data::AccountData, device::DeviceState, json, view};
+use crate::env::JsonObject;
+
+/// When something last changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The user's record that says it; 0 when it never changed.
+    pub sequence: Sequence,
+    /// The record's position in the shard; 0 while in flight.
+    pub position: Position,
+}
+
+/// A JSON value that may have been removed, and when it last changed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Item {
+    /// The value; `None` when it was removed.
+    pub json: Option<Arc<str>>,
+    /// When.
+    pub change: Change,
+}
+
+/// The account.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AccountState {
+    /// PHC or modular-crypt string.
+    pub password_hash: Option<String>,
+    /// Server administrator.
+    pub admin: bool,
+    /// Guest.
+    pub guest: bool,
+    /// `bot`, `support` or nothing.
+    pub user_type: Option<String>,
+    /// When it began, milliseconds since the Unix epoch.
+    pub created_ms: u64,
+    /// Locked.
+    pub locked: bool,
+    /// Suspended.
+    pub suspended: bool,
+    /// Closed for ever.
+    pub deactivated: bool,
+    /// New readers get the user's events in pruned form.
+    pub erased: bool,
+}
+
+/// The cross-signing keys, each as JSON.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CrossSigning {
+    /// Master key.
+    pub master: Option<Arc<str>>,
+    /// Self-signing key.
+    pub self_signing: Option<Arc<str>>,
+    /// User-signing key.
+    pub user_signing: Option<Arc<str>>,
+}
+
+/// A user's state: a fold of its records. Cheap to clone.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct User {
+    /// Who it is.
+    pub user_id: OwnedUserId,
+    /// The newest record applied.
+    pub sequence: Sequence,
+    /// The account; `None` before it began.
+    pub account: Option<AccountState>,
+    /// Devices by ID.
+    pub devices: OrdMap<OwnedDeviceId, Arc<DeviceState>>,
+    pub(super) tokens: Tokens,
+    /// Profile fields in force, and when they changed.
+    pub profile: OrdMap<String, Item>,
+    /// When the profile last changed.
+    pub profile_change: Change,
+    /// Account data, global and of rooms.
+    pub account_data: AccountData,
+    pub(super) filters: Vector<Arc<str>>,
+    /// Rooms that were forgotten, and when. One that was joined since is not forgotten: that the rooms know.
+    pub forgotten: OrdMap<OwnedRoomId, Change>,
+    /// Cross-signing keys.
+    pub cross_signing: CrossSigning,
+    /// Signatures that were added after upload, by user and key: `signatures` objects.
+    pub signatures: OrdMap<(String, String), Arc<str>>,
+    /// When devices or their keys last changed in a way that others must hear of.
+    pub device_list_change: Change,
+    /// Presence as last kept.
+    pub presence: Option<PresenceKept>,
+    #[serde(skip)]
+    derived: Derived,
+    /// Changes in flight, which learn their position later.
+    #[serde(skip)]
+    unplaced: Vec<(Sequence, Unplaced)>,
+}
+
+/// What is computed from the rest.
+#[derive(Clone, Debug, Default)]
+struct Derived {
+    push_rules: Arc<OnceLock<Arc<Ruleset>>>,
+    ignored: Arc<OnceLock<Arc<BTreeSet<OwnedUserId>>>>,
+    weight_bytes: usize,
+}
+
+/// Where a position is still missing.
+#[derive(Clone, Debug)]
+enum Unplaced {
+    AccountData(Option<OwnedRoomId>, String),
+    Profile(String),
+    Forgotten(OwnedRoomId),
+    DeviceList,
+}
+
+/// The weight is measured again after so many records.
+const WEIGHT_RECORDS: u64 = 64;
+
+impl User {
+    /// The state before the first record.
+    pub(crate) fn nothing(user_id: OwnedUserId) -> Self {
+        Self {
+            user_id,
+            sequence: 0,
+            account: None,
+            devices: OrdMap::new(),
+            tokens: Tokens::default(),
+            profile: OrdMap::new(),
+            profile_change: Change::default(),
+            account_data: AccountData::default(),
+            filters: Vector::new(),
+            forgotten: OrdMap::new(),
+            cross_signing: CrossSigning::default(),
+            signatures: OrdMap::new(),
+            device_list_change: Change::default(),
+            presence: None,
+            derived: Derived::default(),
+            unplaced: Vec::new(),
+        }
+    }
+
+    /// Takes in a record.
+    pub(super) fn fold(&mut self, change: Change, record: &UserRecord) {
+        self.sequence = change.sequence;
+        self.fold_account(change, record);
+        self.fold_data(change, record);
+        self.fold_keys(record);
+        self.fold_messages(change, record);
+        if self.changes_device_list(record) {
+            self.device_list_change = change;
+            self.expect_position(change, Unplaced::DeviceList);
+        }
+        if change.sequence.is_multiple_of(WEIGHT_RECORDS) {
+            self.measure();
+        }
+    }
+
+    /// Whether a record is one of which the users who share a room with this one hear as `device_lists.changed`.
+    pub fn changes_device_list(&self, record: &UserRecord) -> bool {
+        match record {
+            UserRecord::DeviceAdded(_)
+            | UserRecord::DeviceRenamed(_)
+            | UserRecord::DeviceRemoved(_)
+            | UserRecord::DeviceKeysSet(_)
+            | UserRecord::CrossSigningKeysSet(_)
+            | UserRecord::Deactivated(_) => true,
+            UserRecord::SignaturesAdded(keys) => {
+                keys.iter().any(|key| key.user_id == self.user_id.as_str())
+            }
+            _ => false,
+        }
+    }
+
+    fn fold_account(&mut self, change: Change, record: &UserRecord) {
+        match record {
+            UserRecord::Registered(registered) => self.account = Some(begin(registered)),
+            UserRecord::Deactivated(deactivated) => self.close(change, deactivated.erase),
+            UserRecord::TokenIssued(issued) => self.tokens.issue(issued),
+            UserRecord::TokensRevoked(hashes) => self.tokens.revoke(hashes),
+            _ => {}
+        }
+        let Some(account) = &mut self.account else {
+            return;
+        };
+        match record {
+            UserRecord::PasswordSet(hash) => account.password_hash.clone_from(hash),
+            UserRecord::LockSet(locked) => account.locked = *locked,
+            UserRecord::SuspensionSet(suspended) => account.suspended = *suspended,
+            UserRecord::AdminSet(admin) => account.admin = *admin,
+            _ => {}
+        }
+    }
+
+    /// Closes the account: what was the user's is gone, the name stays taken.
+    fn close(&mut self, change: Change, erase: bool) {
+        let mut closed = Self::nothing(self.user_id.clone());
+        closed.sequence = self.sequence;
+        closed.account = self.account.take();
+        closed.profile_change = change;
+        if let Some(account) = &mut closed.account {
+            account.password_hash = None;
+            account.deactivated = true;
+            account.erased |= erase;
+            account.admin = false;
+        }
+        *self = closed;
+    }
+
+    fn fold_data(&mut self, change: Change, record: &UserRecord) {
+        match record {
+            UserRecord::ProfileFieldSet(field) => self.set_profile_field(change, field),
+            UserRecord::AccountDataSet(data) => {
+                self.derived.forget(&data.name);
+                self.set_account_data(change, None, data);
+            }
+            UserRecord::RoomAccountDataSet(set) => {
+                if let Ok(room_id) = RoomId::parse(&set.room_id) {
+                    self.set_account_data(change, Some(room_id), &set.data);
+                }
+            }
+            UserRecord::FilterStored(filter) => self.filters.push_back(text(filter)),
+            UserRecord::RoomForgotten(room_id) => {
+                if let Ok(room_id) = RoomId::parse(room_id) {
+                    self.forgotten.insert(room_id.clone(), change);
+                    self.expect_position(change, Unplaced::Forgotten(room_id));
+                }
+            }
+            UserRecord::PresenceKept(presence) => self.presence = Some(presence.clone()),
+            _ => {}
+        }
+    }
+
+    fn set_profile_field(&mut self, change: Change, field: &NamedJson) {
+        let item = Item {
+            json: field.json.as_ref().map(|json| text(json)),
+            change,
+        };
+        self.profile_change = change;
+        self.profile.insert(field.name.clone(), item);
+        self.expect_position(change, Unplaced::Profile(field.name.clone()));
+    }
+
+    fn set_account_data(&mut self, change: Change, room_id: Option<OwnedRoomId>, data: &NamedJson) {
+        let item = Item {
+            json: data.json.as_ref().map(|json| text(json)),
+            change,
+        };
+        self.account_data
+            .set(room_id.clone(), data.name.clone(), item);
+        self.expect_position(change, Unplaced::AccountData(room_id, data.name.clone()));
+    }
+
+    fn fold_keys(&mut self, record: &UserRecord) {
+        match record {
+            UserRecord::DeviceAdded(added) => {
+                let device_id = OwnedDeviceId::from(added.device_id.as_str());
+                let mut device = DeviceState::new(device_id.clone());
+                device.display_name.clone_from(&added.display_name);
+                self.devices.insert(device_id, Arc::new(device));
+            }
+            UserRecord::DeviceRenamed(renamed) => {
+                self.change_device(&renamed.device_id, |device| {
+                    device.display_name.clone_from(&renamed.display_name);
+                })
+            }
+            UserRecord::DeviceRemoved(device_id) => {
+                self.devices.remove(<&DeviceId>::from(device_id.as_str()));
+                self.tokens.revoke_device(device_id.as_str().into());
+                self.signatures
+                    .remove(&(self.user_id.to_string(), device_id.clone()));
+            }
+            UserRecord::DevicesSeen(sightings) => {
+                for seen in sightings {
+                    self.change_device(&seen.device_id, |device| {
+                        device.last_seen_ms = Some(seen.at_ms);
+                        device.last_seen_address = Some(seen.address.clone());
+                        device.user_agent = Some(seen.user_agent.clone());
+                    });
+                }
+            }
+            UserRecord::DeviceKeysSet(set) => self.set_device_keys(set),
+            UserRecord::OneTimeKeysAdded(added) => self.add_keys(added),
+            UserRecord::FallbackKeysSet(set) => self.change_device(&set.device_id, |device| {
+                for (key_id, json) in &set.keys {
+                    device.set_fallback(key_id, text(json));
+                }
+            }),
+            UserRecord::KeysClaimed(claimed) => claimed.iter().for_each(|key| self.claim(key)),
+            UserRecord::CrossSigningKeysSet(set) => self.set_cross_signing(set),
+            UserRecord::SignaturesAdded(keys) => keys.iter().for_each(|key| self.sign(key)),
+            _ => {}
+        }
+    }
+
+    fn set_device_keys(&mut self, set: &DeviceKeysSet) {
+        // What others signed was the older keys.
+        self.signatures
+            .remove(&(self.user_id.to_string(), set.device_id.clone()));
+        self.change_device(&set.device_id, |device| device.keys = Some(text(&set.json)));
+    }
+
+    fn add_keys(&mut self, added: &OneTimeKeysAdded) {
+        self.change_device(&added.device_id, |device| {
+            for (key_id, json) in &added.keys {
+                device.one_time.add(key_id, text(json));
+            }
+        });
+    }
+
+    fn claim(&mut self, claimed: &KeyClaimed) {
+        self.change_device(&claimed.device_id, |device| {
+            if claimed.fallback {
+                device.use_fallback(&claimed.key_id);
+            } else {
+                device.one_time.take(&claimed.key_id);
+            }
+        });
+    }
+
+    fn set_cross_signing(&mut self, set: &CrossSigningKeysSet) {
+        let keys = &mut self.cross_signing;
+        for (key, new) in [
+            (&mut keys.master, &set.master),
+            (&mut keys.self_signing, &set.self_signing),
+            (&mut keys.user_signing, &set.user_signing),
+        ] {
+            if let Some(json) = new {
+                *key = Some(text(json));
+            }
+        }
+    }
+
+    fn sign(&mut self, signed: &SignedKey) {
+        let name = (signed.user_id.clone(), signed.key_id.clone());
+        let mut signatures = JsonObject::new();
+        if let Some(known) = self.signatures.get(&name) {
+            json::merge_signatures(&mut signatures, known);
+        }
+        json::merge_signatures(&mut signatures, &text(&signed.signatures));
+        let merged = serde_json::Value::Object(signatures).to_string();
+        self.signatures.insert(name, merged.into());
+    }
+
+    fn fold_messages(&mut self, change: Change, record: &UserRecord) {
+        match record {
+            UserRecord::ToDeviceQueued(messages) => {
+                for ToDevice { device_id, json } in messages {
+                    self.change_device(device_id, |device| {
+                        device.inbox.push(change.sequence, text(json));
+                    });
+                }
+            }
+            UserRecord::ToDeviceAcknowledged(acknowledged) => {
+                self.change_device(&acknowledged.device_id, |device| {
+                    device.inbox.acknowledge(acknowledged);
+                });
+            }
+            UserRecord::TransactionDone(done) => self.change_device(&done.device_id, |device| {
+                device.note_transaction(&done.transaction_id);
+            }),
+            _ => {}
+        }
+    }
+
+    fn change_device(&mut self, device_id: &str, change: impl FnOnce(&mut DeviceState)) {
+        if let Some(device) = self.devices.get_mut(<&DeviceId>::from(device_id)) {
+            change(Arc::make_mut(device));
+        }
+    }
+
+    fn expect_position(&mut self, change: Change, what: Unplaced) {
+        if change.position == 0 {
+            self.unplaced.push((change.sequence, what));
+        }
+    }
+
+    /// Tells the position of a record that was in flight.
+    pub(super) fn place(&mut self, sequence: Sequence, position: Position) {
+        let placed = |change: &mut Change| {
+            if change.sequence == sequence {
+                change.position = position;
+            }
+        };
+        placed(&mut self.profile_change);
+        for (_, what) in self
+            .unplaced
+            .extract_if(.., |(waiting, _)| *waiting == sequence)
+        {
+            match what {
+                Unplaced::AccountData(room_id, name) => {
+                    self.account_data.change_of(room_id, name, placed);
+                }
+                Unplaced::Profile(name) => {
+                    if let Some(item) = self.profile.get_mut(&name) {
+                        placed(&mut item.change);
+                    }
+                }
+                Unplaced::Forgotten(room_id) => {
+                    if let Some(change) = self.forgotten.get_mut(&room_id) {
+                        placed(change);
+                    }
+                }
+                Unplaced::DeviceList => placed(&mut self.device_list_change),
+            }
+        }
+    }
+
+    pub(super) fn has_unplaced(&self) -> bool {
+        !self.unplaced.is_empty()
+    }
+
+    /// A rough figure of the memory it takes, as last measured.
+    pub(super) fn weight_bytes(&self) -> usize {
+        self.derived.weight_bytes
+    }
+
+    /// Measures the weight.
+    pub(super) fn measure(&mut self) {
+        let devices: usize = self
+            .devices
+            .values()
+            .map(|device| device.weight_bytes())
+            .sum();
+        let filters: usize = self.filters.iter().map(|filter| filter.len() + 32).sum();
+        let profile: usize = self
+            .profile
+            .values()
+            .map(|item| item.json.as_ref().map_or(0, |json| json.len()) + 100)
+            .sum();
+        self.derived.weight_bytes = 4_000
+            + devices
+            + filters
+            + profile
+            + self.tokens.len() * 200
+            + self.account_data.bytes()
+            + self.account_data.len() * 200
+            + self.forgotten.len() * 80
+            + self.signatures.len() * 500;
+    }
+
+    /// The push rules, with the server's own among them.
+    pub fn push_rules(&self) -> Arc<Ruleset> {
+        let fill = || Arc::new(view::push_rules(self));
+        self.derived.push_rules.get_or_init(fill).clone()
+    }
+
+    /// Users whose events this user does not want to see.
+    pub fn ignored(&self) -> Arc<BTreeSet<OwnedUserId>> {
+        let fill = || Arc::new(view::ignored(self));
+        self.derived.ignored.get_or_init(fill).clone()
+    }
+}
+
+impl Derived {
+    /// Forgets what was computed from a piece of global account data.
+    fn forget(&mut self, event_type: &str) {
+        match event_type {
+            "m.push_rules" => self.push_rules = Arc::default(),
+            "m.ignored_user_list" => self.ignored = Arc::default(),
+            _ => {}
+        }
+    }
+}
+
+fn begin(registered: &Registered) -> AccountState {
+    AccountState {
+        password_hash: registered.password_hash.clone(),
+        admin: registered.admin,
+        guest: registered.guest,
+        user_type: registered.user_type.clone(),
+        created_ms: registered.at_ms,
+        locked: false,
+        suspended: false,
+        deactivated: false,
+        erased: false,
+    }
+}
+
+/// The text of a record's JSON. What was written was UTF-8.
+fn text(json: &[u8]) -> Arc<str> {
+    String::from_utf8_lossy(json).into()
+}

@@ -1,0 +1,13 @@
+//! The stream writers: one pool per family, one actix actor with a thread of its own per writer, group commit.
+//!
+//! Owns the way from a decided append to the log, and the in-memory tail of what was committed. Knows neither rooms nor users nor any database.
+
+mod desk;
+pub mod pool;
+pub mod tail;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use pool::{PoolLimits, Pools};
+pub use tail::{Tail, TailReader};

@@ -1,0 +1,402 @@
+//! One writer: takes in what waits in its mailbox and commits it in one statement at a time.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture,
+};
+use playhouse_schema::{
+    address::Shard,
+    port::{Batch, Head, Landed, LogAppender, NewRecord, StoreError, StoredRecord},
+};
+use tokio::sync::oneshot;
+
+use super::{
+    desk::{Desk, Queued},
+    pool::PoolLimits,
+    tail::Tail,
+};
+use crate::{
+    env::Env,
+    kernel::append::{AppendError, Landing},
+};
+
+/// A batch that holds so many payload bytes takes no more, so that no statement grows without bound.
+const BATCH_BYTES_MAX: usize = 8 << 20;
+
+/// Asking again what became of an append in doubt: first wait, and the longest.
+const SETTLE_BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
+
+/// The actix actor.
+pub(super) struct Writer {
+    desk: Arc<Desk>,
+    env: Env,
+    tail: Arc<Tail>,
+    limits: PoolLimits,
+    /// Away while a statement is under way.
+    appender: Option<Box<dyn LogAppender>>,
+    queue: VecDeque<Queued>,
+    flush_due: bool,
+    at_ms: u64,
+    closing: Option<oneshot::Sender<()>>,
+    meters: Meters,
+    /// Tells the pool that this writer has ended, by a panic for example.
+    _knell: Knell,
+}
+
+struct Meters {
+    batch_records: metrics::Histogram,
+    commit_seconds: metrics::Histogram,
+    queue_records: metrics::Gauge,
+}
+
+/// Rings when it is dropped.
+pub(super) struct Knell {
+    dead: Arc<AtomicBool>,
+    desk: Arc<Desk>,
+}
+
+impl Knell {
+    pub(super) fn new(dead: Arc<AtomicBool>, desk: Arc<Desk>) -> Self {
+        Self { dead, desk }
+    }
+}
+
+impl Drop for Knell {
+    fn drop(&mut self) {
+        self.dead.store(true, Ordering::Release);
+        self.desk.trouble.notify_one();
+    }
+}
+
+/// What a writer is started with.
+pub(super) struct Birth {
+    pub(super) desk: Arc<Desk>,
+    pub(super) env: Env,
+    pub(super) tail: Arc<Tail>,
+    pub(super) limits: PoolLimits,
+    pub(super) appender: Box<dyn LogAppender>,
+    pub(super) knell: Knell,
+}
+
+impl Writer {
+    pub(super) fn new(birth: Birth) -> Self {
+        let family = birth.desk.family.name();
+        let writer = birth.desk.index.to_string();
+        let labels = [("family", family.to_owned()), ("writer", writer)];
+        let meters = Meters {
+            batch_records: metrics::histogram!("playhouse_writer_batch_records", &labels),
+            commit_seconds: metrics::histogram!("playhouse_writer_commit_seconds", &labels),
+            queue_records: metrics::gauge!("playhouse_writer_queue_records", &labels),
+        };
+        birth
+            .tail
+            .publish(birth.desk.family, Arc::default(), &birth.appender.heads());
+        Self {
+            _knell: birth.knell,
+            desk: birth.desk,
+            env: birth.env,
+            tail: birth.tail,
+            limits: birth.limits,
+            appender: Some(birth.appender),
+            queue: VecDeque::new(),
+            flush_due: false,
+            at_ms: 0,
+            closing: None,
+            meters,
+        }
+    }
+
+    /// The context polls the mailbox until it is empty before it looks at what was notified, so a flush runs after all waiting appends were taken in.
+    fn schedule(&mut self, ctx: &mut Context<Self>) {
+        if self.flush_due || self.appender.is_none() {
+            return;
+        }
+        if !self.queue.is_empty() {
+            self.flush_due = true;
+            ctx.notify(Flush);
+        } else if let Some(closed) = self.closing.take() {
+            let _ = closed.send(());
+            ctx.stop();
+        }
+    }
+
+    fn flush(&mut self, ctx: &mut Context<Self>) {
+        self.flush_due = false;
+        let Some(mut appender) = self.appender.take() else {
+            return;
+        };
+        self.meters
+            .queue_records
+            .set(self.desk.queued_records() as f64);
+        let taken = self.take();
+        if taken.batch.records.is_empty() && taken.batch.erasures.is_empty() {
+            // What comes before an empty append has landed already, or its lineage would be broken.
+            self.appender = Some(appender);
+            taken.succeed(Vec::new());
+            return self.schedule(ctx);
+        }
+        let run = async move {
+            let started = Instant::now();
+            let outcome = commit(appender.as_mut(), &taken.batch).await;
+            (appender, taken, outcome, started.elapsed())
+        };
+        ctx.spawn(run.into_actor(self).map(
+            |(appender, taken, outcome, took), writer: &mut Self, ctx| {
+                writer.meters.commit_seconds.record(took.as_secs_f64());
+                writer.committed(&*appender, taken, outcome);
+                writer.appender = Some(appender);
+                writer.schedule(ctx);
+            },
+        ));
+    }
+
+    /// The next batch off the queue. Appends that must not be written are answered on the way.
+    fn take(&mut self) -> Taken {
+        self.at_ms = self.at_ms.max(self.env.now_ms());
+        let mut taken = Taken::new(&self.env, self.at_ms);
+        let mut bytes = 0;
+        while let Some(mut queued) = self.queue.pop_front() {
+            if queued.lineage.is_broken() {
+                queued.finish(Err(AppendError::Failed(
+                    "an earlier append of the same actor failed".into(),
+                )));
+                continue;
+            }
+            if self.desk.is_fenced(queued.shard) {
+                queued.lineage.break_off();
+                queued.finish(Err(AppendError::Fenced));
+                continue;
+            }
+            let records = taken.records() + queued.records();
+            let full =
+                records > self.limits.batch_records_max || bytes + queued.bytes > BATCH_BYTES_MAX;
+            if !taken.appends.is_empty() && (full || taken.is_erased_by(&queued)) {
+                self.queue.push_front(queued);
+                break;
+            }
+            bytes += queued.bytes;
+            let body = queued.open();
+            // The store writes an erasure's note after the batch's records: only in a batch's last append the order of positions stays that of sequences.
+            let last = !body.erasures.is_empty();
+            taken.appends.push((queued, body.records.len()));
+            taken.batch.records.extend(body.records);
+            taken.batch.erasures.extend(body.erasures);
+            if last {
+                break;
+            }
+        }
+        taken
+    }
+
+    fn committed(
+        &self,
+        appender: &dyn LogAppender,
+        taken: Taken,
+        outcome: Result<Vec<Landed>, StoreError>,
+    ) {
+        match outcome {
+            Ok(landed) if landed.len() == taken.batch.records.len() => {
+                self.meters.batch_records.record(taken.records() as f64);
+                let heads = appender.heads();
+                let records = stored(&taken.batch.records, &landed, &heads, taken.batch.at_ms);
+                self.tail.publish(self.desk.family, records, &heads);
+                taken.succeed(landed);
+            }
+            Ok(landed) => {
+                let (told, written) = (landed.len(), taken.batch.records.len());
+                tracing::error!(told, written, "store told wrong number of places");
+                taken.fail(&AppendError::Failed("the store told no places".into()));
+            }
+            Err(StoreError::Fenced(shard)) => {
+                tracing::error!(%shard, "shard is fenced, nothing more is written to it");
+                self.desk.fence(shard.number);
+                taken.fail_fenced(shard);
+            }
+            Err(error) => {
+                tracing::error!(family = %self.desk.family, writer = self.desk.index, %error, "batch failed");
+                taken.fail(&AppendError::Failed(error.to_string()));
+            }
+        }
+    }
+}
+
+/// A batch, and the appends it came from with the number of records of each.
+struct Taken {
+    appends: Vec<(Queued, usize)>,
+    batch: Batch,
+}
+
+impl Taken {
+    fn new(env: &Env, at_ms: u64) -> Self {
+        let id = uuid::Builder::from_unix_timestamp_millis(at_ms, &env.random_bytes()).into_uuid();
+        Self {
+            appends: Vec::new(),
+            batch: Batch {
+                id,
+                at_ms,
+                records: Vec::new(),
+                erasures: Vec::new(),
+            },
+        }
+    }
+
+    fn records(&self) -> usize {
+        self.batch.records.len() + self.batch.erasures.len()
+    }
+
+    /// Whether an append replaces a record that is in this batch: it must wait for the next one.
+    fn is_erased_by(&self, queued: &Queued) -> bool {
+        queued.body.erasures.iter().any(|erasure| {
+            let mut written = self.batch.records.iter();
+            written
+                .any(|record| record.sequence == erasure.target && record.entity == erasure.entity)
+        })
+    }
+
+    fn succeed(self, landed: Vec<Landed>) {
+        let mut landed = landed.into_iter();
+        for (queued, records) in self.appends {
+            queued.finish(Ok(Landing {
+                landed: landed.by_ref().take(records).collect(),
+                at_ms: self.batch.at_ms,
+            }));
+        }
+    }
+
+    fn fail(self, error: &AppendError) {
+        self.fail_each(|_| error.clone());
+    }
+
+    fn fail_fenced(self, shard: Shard) {
+        self.fail_each(|queued| {
+            if queued.shard == shard.number {
+                AppendError::Fenced
+            } else {
+                AppendError::Failed(format!("shard {shard} of the same batch is fenced"))
+            }
+        });
+    }
+
+    fn fail_each(self, error: impl Fn(&Queued) -> AppendError) {
+        // All of them before anybody hears of it: what was decided on these records is void.
+        for (queued, _) in &self.appends {
+            queued.lineage.break_off();
+        }
+        for (queued, _) in self.appends {
+            let error = error(&queued);
+            queued.finish(Err(error));
+        }
+    }
+}
+
+/// Commits a batch; one in doubt is asked for until its fate is known.
+async fn commit(appender: &mut dyn LogAppender, batch: &Batch) -> Result<Vec<Landed>, StoreError> {
+    let doubt = match appender.append(batch).await {
+        Err(StoreError::InDoubt(doubt)) => doubt,
+        known => return known,
+    };
+    tracing::warn!(batch = %batch.id, doubt, "append in doubt");
+    let (mut wait, longest) = SETTLE_BACKOFF;
+    loop {
+        match appender.settle(batch).await {
+            Ok(Some(landed)) => return Ok(landed),
+            Ok(None) => return Err(StoreError::Database(format!("not committed: {doubt}"))),
+            Err(StoreError::Fenced(shard)) => return Err(StoreError::Fenced(shard)),
+            Err(error) => tracing::warn!(batch = %batch.id, %error, "cannot settle append"),
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(longest);
+    }
+}
+
+/// What was written, as a reader of the log would see it.
+fn stored(
+    records: &[NewRecord],
+    landed: &[Landed],
+    heads: &[Head],
+    at_ms: u64,
+) -> Arc<[StoredRecord]> {
+    let epoch = |shard| {
+        let mut held = heads.iter();
+        held.find(|head| head.shard == shard)
+            .map_or(0, |head| head.epoch)
+    };
+    let records = records
+        .iter()
+        .zip(landed)
+        .map(|(record, landed)| StoredRecord {
+            shard: landed.shard,
+            position: landed.position,
+            entity: record.entity.clone(),
+            sequence: record.sequence,
+            kind: record.kind,
+            key: record.key.clone(),
+            epoch: epoch(landed.shard),
+            at_ms,
+            payload: record.payload.clone(),
+        });
+    records.collect()
+}
+
+/// Take in an append.
+pub(super) struct Enqueue(pub(super) Queued);
+
+impl Message for Enqueue {
+    type Result = ();
+}
+
+/// Commit what was taken in.
+struct Flush;
+
+impl Message for Flush {
+    type Result = ();
+}
+
+/// Commit everything, tell it, and end.
+pub(super) struct Close(pub(super) oneshot::Sender<()>);
+
+impl Message for Close {
+    type Result = ();
+}
+
+impl Actor for Writer {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(self.limits.queue_records_max);
+    }
+}
+
+impl Handler<Enqueue> for Writer {
+    type Result = ();
+
+    fn handle(&mut self, Enqueue(queued): Enqueue, ctx: &mut Context<Self>) {
+        self.queue.push_back(queued);
+        self.schedule(ctx);
+    }
+}
+
+impl Handler<Flush> for Writer {
+    type Result = ();
+
+    fn handle(&mut self, Flush: Flush, ctx: &mut Context<Self>) {
+        self.flush(ctx);
+    }
+}
+
+impl Handler<Close> for Writer {
+    type Result = ();
+
+    fn handle(&mut self, Close(closed): Close, ctx: &mut Context<Self>) {
+        self.closing = Some(closed);
+        self.schedule(ctx);
+    }
+}

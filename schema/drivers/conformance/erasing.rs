@@ -1,0 +1,70 @@
+//! What an erasure promises.
+
+use super::{Ground, append, appenders, batch, erasure, erasures, record, rooms};
+use crate::{
+    address::Family,
+    port::StoreError,
+    record::{ERASURE, codec::ErasureNote},
+    verify::verify_shard,
+};
+
+pub(super) async fn an_erasure_keeps_the_chain(ground: Ground) {
+    let store = ground.open().await;
+    let room = &rooms(1)[0];
+    let mut writers = appenders(&store, Family::Rooms).await;
+    let records = vec![record(room, 1, "secret"), record(room, 2, "public")];
+    append(&store, &mut writers, &batch(1, records))
+        .await
+        .unwrap();
+    let first = erasures(2, vec![erasure(room, 1, 3, "gone")]);
+    append(&store, &mut writers, &first).await.unwrap();
+    let shard = store.layout().shard_of(room);
+    let verified = verify_shard(&*store, shard).await.unwrap();
+    assert_eq!((verified.position, verified.erased), (3, 1));
+    // Again, together with a record: notes come after records.
+    let mut second = erasures(3, vec![erasure(room, 1, 5, "gone for ever")]);
+    second.records.push(record(room, 4, "more"));
+    append(&store, &mut writers, &second).await.unwrap();
+    let stored = store.read_shard(shard, 0, 10).await.unwrap();
+    assert_eq!(stored[0].payload, "gone for ever");
+    assert_eq!(stored[1].payload, "public");
+    assert_eq!((stored[3].sequence, stored[4].sequence), (4, 5));
+    assert_eq!(stored[4].kind, ERASURE);
+    let note: ErasureNote = rmp_serde::from_slice(&stored[4].payload).unwrap();
+    assert_eq!(note.sequence, 1);
+    let verified = verify_shard(&*store, shard).await.unwrap();
+    assert_eq!((verified.position, verified.erased), (5, 1));
+}
+
+pub(super) async fn what_is_not_there_cannot_be_erased(ground: Ground) {
+    let store = ground.open().await;
+    let room = &rooms(1)[0];
+    let mut writers = appenders(&store, Family::Rooms).await;
+    append(&store, &mut writers, &batch(1, vec![record(room, 1, "a")]))
+        .await
+        .unwrap();
+    append(
+        &store,
+        &mut writers,
+        &erasures(2, vec![erasure(room, 1, 2, "b")]),
+    )
+    .await
+    .unwrap();
+    // A missing record, an erasure note, and a record of the same batch.
+    let mut same = erasures(5, vec![erasure(room, 3, 4, "x")]);
+    same.records.push(record(room, 3, "new"));
+    let missing = erasures(3, vec![erasure(room, 9, 3, "x")]);
+    let note = erasures(4, vec![erasure(room, 2, 3, "x")]);
+    for refused in [missing, note, same] {
+        let refused = append(&store, &mut writers, &refused).await;
+        assert!(
+            matches!(refused, Err(StoreError::Database(_))),
+            "{refused:?}"
+        );
+    }
+    let shard = store.layout().shard_of(room);
+    assert_eq!(verify_shard(&*store, shard).await.unwrap().position, 2);
+    append(&store, &mut writers, &batch(6, vec![record(room, 3, "c")]))
+        .await
+        .unwrap();
+}

@@ -1,0 +1,172 @@
+//! One body of tests that both drivers pass.
+
+mod appending;
+mod erasing;
+mod modelling;
+mod random;
+mod reading;
+mod sqlite_only;
+
+use std::{future::Future, sync::Arc};
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::{
+    address::{Entity, Family, Layout, Sequence},
+    drivers::{DatabaseConfig, open_with_layout},
+    port::{Batch, Erasure, LogAppender, LogStore, NewRecord, StoreError},
+};
+
+/// A database for one test.
+struct Ground {
+    config: DatabaseConfig,
+    layout: Layout,
+    /// Removed with the test.
+    folder: tempfile::TempDir,
+}
+
+impl Ground {
+    fn sqlite(writers: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self {
+            config: DatabaseConfig::Sqlite {
+                folder: folder.path().join("data"),
+                writers,
+            },
+            layout: Layout { shards: 4 },
+            folder,
+        }
+    }
+
+    async fn open(&self) -> Arc<dyn LogStore> {
+        open_with_layout(self.config.clone(), self.layout)
+            .await
+            .unwrap()
+    }
+}
+
+/// Runs a test as a writer's thread does: on a runtime of one thread.
+fn run<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(test)
+}
+
+/// Makes a module with every test of the suite for one driver.
+macro_rules! suite {
+    ($module:ident, $ground:expr, [$($area:ident :: $test:ident),* $(,)?]) => {
+        mod $module {
+            use super::*;
+            $(
+                #[test]
+                fn $test() {
+                    run(super::$area::$test($ground));
+                }
+            )*
+        }
+    };
+}
+
+/// The names of all tests, for each driver.
+macro_rules! suites {
+    ($($module:ident: $ground:expr),* $(,)?) => {
+        $(suite!($module, $ground, [
+            appending::positions_are_dense_over_shards_and_appenders,
+            appending::a_second_owner_fences_the_first,
+            appending::a_taken_number_is_refused_with_its_whole_batch,
+            appending::a_taken_key_is_refused,
+            appending::heads_survive_reopening,
+            appending::settling_tells_whether_a_batch_landed,
+            appending::a_foreign_shard_is_refused,
+            reading::ranges_run_both_ways,
+            reading::records_are_found_by_key_and_by_number,
+            reading::heads_of_entities_come_in_the_order_asked,
+            reading::an_older_snapshot_never_replaces_a_newer_one,
+            erasing::an_erasure_keeps_the_chain,
+            erasing::what_is_not_there_cannot_be_erased,
+            modelling::statements_and_cursors_land_together,
+            modelling::values_come_back_as_they_went,
+            modelling::models_can_be_dropped,
+        ]);)*
+    };
+}
+
+suites! {
+    sqlite: Ground::sqlite(1),
+    sqlite_files: Ground::sqlite(3),
+}
+
+fn record(entity: &Entity, sequence: Sequence, text: &str) -> NewRecord {
+    NewRecord {
+        entity: entity.clone(),
+        sequence,
+        kind: 100,
+        key: None,
+        payload: Bytes::copy_from_slice(text.as_bytes()),
+    }
+}
+
+fn batch(id: u128, records: Vec<NewRecord>) -> Batch {
+    Batch {
+        id: Uuid::from_u128(id),
+        at_ms: 1_700_000_000_000 + id as u64,
+        records,
+        erasures: Vec::new(),
+    }
+}
+
+fn erasures(id: u128, erasures: Vec<Erasure>) -> Batch {
+    Batch {
+        erasures,
+        ..batch(id, Vec::new())
+    }
+}
+
+fn erasure(entity: &Entity, target: Sequence, note: Sequence, text: &str) -> Erasure {
+    Erasure {
+        entity: entity.clone(),
+        target,
+        note,
+        payload: Bytes::copy_from_slice(text.as_bytes()),
+    }
+}
+
+fn rooms(count: usize) -> Vec<Entity> {
+    (0..count)
+        .map(|number| Entity::room(&format!("!{number}:example.org")))
+        .collect()
+}
+
+/// All appenders of a family.
+async fn appenders(store: &Arc<dyn LogStore>, family: Family) -> Vec<Box<dyn LogAppender>> {
+    let mut appenders = Vec::new();
+    for index in 0..store.appenders(family) {
+        appenders.push(store.open_appender(family, index).await.unwrap());
+    }
+    appenders
+}
+
+/// Appends each record with the appender that its shard belongs to.
+async fn append(
+    store: &Arc<dyn LogStore>,
+    appenders: &mut [Box<dyn LogAppender>],
+    batch: &Batch,
+) -> Result<(), StoreError> {
+    let count = appenders.len();
+    for (index, appender) in appenders.iter_mut().enumerate() {
+        let mine =
+            |entity: &Entity| usize::from(store.layout().shard_of(entity).number) % count == index;
+        let mut part = batch.clone();
+        part.records.retain(|record| mine(&record.entity));
+        part.erasures.retain(|erasure| mine(&erasure.entity));
+        if part.records.is_empty() && part.erasures.is_empty() {
+            continue;
+        }
+        let landed = appender.append(&part).await?;
+        assert_eq!(landed.len(), part.records.len());
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! The two databases behind the ports, and how one of them is opened.
+//!
+//! Both promise what [`crate::port`] says and pass the same suite (`conformance/`). Which one runs is known here and nowhere else.
+
+mod plan;
+mod postgres;
+mod sqlite;
+mod texts;
+
+#[cfg(test)]
+mod conformance;
+
+use std::{path::PathBuf, sync::Arc};
+
+use crate::{
+    address::Layout,
+    port::{LogStore, StoreError},
+};
+
+/// Which database, and where.
+#[derive(Clone, Debug)]
+pub enum DatabaseConfig {
+    /// Files in a folder, for one process.
+    Sqlite {
+        /// The data folder; made when it is missing.
+        folder: PathBuf,
+        /// Files (and so writers) of each family. Only heeded when the folder is new.
+        writers: usize,
+    },
+    /// A PostgreSQL database, for one node or many.
+    Postgres {
+        /// `postgres://user:password@host/database`, or `key=value` pairs.
+        dsn: String,
+        /// Appenders (and so connections) of each family.
+        writers: usize,
+        /// Who owns the shards that are opened here: a name that no other node has.
+        owner: String,
+    },
+}
+
+/// Opens a database, makes or updates its tables, and checks that this program may run on it. A new database gets the default layout.
+///
+/// Must be called inside a tokio runtime for PostgreSQL. Costs a few milliseconds whatever the size of the database.
+pub async fn open(config: DatabaseConfig) -> Result<Arc<dyn LogStore>, StoreError> {
+    open_with_layout(config, Layout::default()).await
+}
+
+/// As [`open`], with the layout that a new database gets. An old one keeps its own: see [`LogStore::layout`].
+pub async fn open_with_layout(
+    config: DatabaseConfig,
+    layout: Layout,
+) -> Result<Arc<dyn LogStore>, StoreError> {
+    if layout.shards == 0 || layout.shards > Layout::SHARDS_MAX {
+        return Err(StoreError::Incompatible(format!(
+            "a family has 1 to {} shards, not {}",
+            Layout::SHARDS_MAX,
+            layout.shards
+        )));
+    }
+    match config {
+        DatabaseConfig::Sqlite { folder, writers } => Ok(Arc::new(sqlite::SqliteStore::open(
+            &folder, writers, layout,
+        )?)),
+        DatabaseConfig::Postgres {
+            dsn,
+            writers,
+            owner,
+        } => Ok(Arc::new(
+            postgres::PostgresStore::open(&dsn, writers, owner, layout).await?,
+        )),
+    }
+}
+
+/// At least one writer, and no more than there are shards.
+fn writers_within(writers: usize, layout: Layout) -> usize {
+    writers.clamp(1, usize::from(layout.shards))
+}

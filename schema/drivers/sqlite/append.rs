@@ -1,0 +1,266 @@
+//! The writing side of one log file.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior};
+use uuid::Uuid;
+
+use super::{
+    super::plan::{Heads, Moved, Plan, Replacement, StoredHead, bound},
+    Inner,
+    files::{connect_log_writer, failure},
+    read,
+};
+use crate::{
+    address::Family,
+    chain::{self, Digest},
+    port::{Batch, Head, Landed, LogAppender, StoreError, StoreFuture},
+    record,
+};
+
+/// Writes one file. The only one that does while its epoch lasts.
+pub(super) struct SqliteAppender {
+    inner: Arc<Inner>,
+    index: usize,
+    family: Family,
+    connection: Connection,
+    heads: Heads,
+    texts: Texts,
+    /// Erased text may still stand in the write-ahead log.
+    truncate_due: bool,
+}
+
+/// The statements of a family, spelt once.
+struct Texts {
+    advance: String,
+    insert: String,
+    original: String,
+    replace: String,
+}
+
+impl Texts {
+    fn new(family: Family) -> Self {
+        Self {
+            advance: format!(
+                "UPDATE shard_{family} SET head = $1, chain = $2, batch = $3 WHERE shard = $4 AND epoch = $5 AND head = $6"
+            ),
+            insert: format!(
+                "INSERT INTO log_{family} (place, entity, sequence, kind, epoch, at_ms, chain, key, payload) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+            ),
+            original: format!(
+                "SELECT payload, erased FROM log_{family} WHERE entity = $1 AND sequence = $2 AND kind <> {}",
+                record::ERASURE
+            ),
+            replace: format!(
+                "UPDATE log_{family} SET erased = $1, payload = $2 WHERE entity = $3 AND sequence = $4"
+            ),
+        }
+    }
+}
+
+impl SqliteAppender {
+    /// Opens the file and takes its shards under a new epoch.
+    pub(super) fn open(
+        inner: Arc<Inner>,
+        family: Family,
+        index: usize,
+    ) -> Result<Self, StoreError> {
+        let Some(file) = inner.files_of(family).get(index) else {
+            return Err(StoreError::Database(format!(
+                "family {family} has {} appenders, so none is number {index}",
+                inner.writers
+            )));
+        };
+        let mut connection = connect_log_writer(file.path())?;
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failure)?;
+        transaction
+            .execute(
+                &format!("UPDATE shard_{family} SET epoch = epoch + 1, owner = $1"),
+                [std::process::id().to_string()],
+            )
+            .map_err(failure)?;
+        let stored = read::heads(&transaction, family)?;
+        transaction.commit().map_err(failure)?;
+        let heads = Heads::new(
+            family,
+            inner.layout,
+            stored.into_iter().map(|stored| stored.head),
+        );
+        Ok(Self {
+            inner,
+            index,
+            family,
+            connection,
+            heads,
+            texts: Texts::new(family),
+            truncate_due: false,
+        })
+    }
+
+    fn append_now(&mut self, batch: &Batch) -> Result<Vec<Landed>, StoreError> {
+        if self.truncate_due {
+            self.truncate();
+        }
+        let plan = self.heads.plan(batch)?;
+        if plan.rows.is_empty() {
+            return Ok(plan.landed);
+        }
+        write(&mut self.connection, &self.texts, &plan, batch.id)?;
+        self.heads.advance(&plan.moved);
+        if !plan.replacements.is_empty() {
+            self.truncate();
+        }
+        Ok(plan.landed)
+    }
+
+    /// Moves the write-ahead log into the file and empties it, so that erased text is not left there.
+    fn truncate(&mut self) {
+        let busy = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| {
+                row.get::<_, i64>(0)
+            });
+        self.truncate_due = !matches!(busy, Ok(0));
+        if self.truncate_due {
+            tracing::warn!(family = %self.family, "erased text is still in the write-ahead log, trying again at the next append");
+        }
+    }
+
+    fn settle_now(&mut self, batch: &Batch) -> Result<Option<Vec<Landed>>, StoreError> {
+        let path = self.inner.files_of(self.family)[self.index].path();
+        self.connection = connect_log_writer(path)?;
+        let stored = read::heads(&self.connection, self.family)?;
+        self.check_epochs(&stored)?;
+        let plan = self.heads.plan(batch)?;
+        let committed = self.heads.settle(&plan.moved, batch.id, &stored)?;
+        self.truncate_due |= committed && !plan.replacements.is_empty();
+        Ok(committed.then_some(plan.landed))
+    }
+
+    fn check_epochs(&self, stored: &[StoredHead]) -> Result<(), StoreError> {
+        for (held, stored) in self.heads.all().iter().zip(stored) {
+            if held.shard != stored.head.shard || held.epoch != stored.head.epoch {
+                return Err(StoreError::Fenced(held.shard));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One transaction. Heads come first: they are the fence.
+fn write(
+    connection: &mut Connection,
+    texts: &Texts,
+    plan: &Plan<'_>,
+    id: Uuid,
+) -> Result<(), StoreError> {
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(failure)?;
+    for moved in &plan.moved {
+        advance(&transaction, texts, moved, id)?;
+    }
+    for replacement in &plan.replacements {
+        replace(&transaction, texts, replacement)?;
+    }
+    {
+        let mut insert = transaction.prepare_cached(&texts.insert).map_err(failure)?;
+        for row in &plan.rows {
+            insert
+                .execute((
+                    row.place,
+                    row.entity,
+                    row.sequence,
+                    row.kind,
+                    row.epoch,
+                    plan.at_ms,
+                    &row.chain[..],
+                    row.key,
+                    &row.payload[..],
+                ))
+                .map_err(failure)?;
+        }
+    }
+    // When the disk fails in the midst of a commit, only what is read back afterwards tells what it holds.
+    transaction
+        .commit()
+        .map_err(|error| match error.sqlite_error_code() {
+            Some(ErrorCode::SystemIoFailure) => StoreError::InDoubt(error.to_string()),
+            _ => failure(error),
+        })
+}
+
+fn advance(
+    connection: &Connection,
+    texts: &Texts,
+    moved: &Moved,
+    id: Uuid,
+) -> Result<(), StoreError> {
+    let (before, after) = (&moved.before, &moved.after);
+    let changed = connection
+        .prepare_cached(&texts.advance)
+        .and_then(|mut statement| {
+            statement.execute((
+                bound(after.position),
+                &after.chain[..],
+                &id.as_bytes()[..],
+                before.shard.number,
+                bound(before.epoch),
+                bound(before.position),
+            ))
+        })
+        .map_err(failure)?;
+    match changed {
+        0 => Err(StoreError::Fenced(before.shard)),
+        _ => Ok(()),
+    }
+}
+
+fn replace(
+    connection: &Connection,
+    texts: &Texts,
+    replacement: &Replacement<'_>,
+) -> Result<(), StoreError> {
+    let address = (replacement.entity, replacement.target);
+    let original = connection
+        .prepare_cached(&texts.original)
+        .and_then(|mut statement| {
+            statement
+                .query_row(address, |row| {
+                    let first = chain::digest(row.get_ref(0)?.as_blob()?);
+                    Ok(row.get::<_, Option<Digest>>(1)?.unwrap_or(first))
+                })
+                .optional()
+        })
+        .map_err(failure)?
+        .ok_or_else(|| replacement.missing())?;
+    connection
+        .prepare_cached(&texts.replace)
+        .and_then(|mut statement| {
+            statement.execute((
+                &original[..],
+                replacement.payload,
+                replacement.entity,
+                replacement.target,
+            ))
+        })
+        .map_err(failure)?;
+    Ok(())
+}
+
+impl LogAppender for SqliteAppender {
+    fn heads(&self) -> Vec<Head> {
+        self.heads.all()
+    }
+
+    fn append<'a>(&'a mut self, batch: &'a Batch) -> StoreFuture<'a, Vec<Landed>> {
+        Box::pin(async move { self.append_now(batch) })
+    }
+
+    fn settle<'a>(&'a mut self, batch: &'a Batch) -> StoreFuture<'a, Option<Vec<Landed>>> {
+        Box::pin(async move { self.settle_now(batch) })
+    }
+}

@@ -1,0 +1,278 @@
+//! Files and their connections: settings, tables, the folder's lock.
+
+use std::{
+    fs::{self, File, TryLockError},
+    path::Path,
+    time::Duration,
+};
+
+use parking_lot::{Mutex, MutexGuard};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior};
+
+use crate::{
+    address::{Family, Layout, ShardNumber},
+    chain::GENESIS,
+    ground::{self, Dialect, META, STEPS, Scope, meta},
+    port::StoreError,
+};
+
+/// How long a connection waits for another one's transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pages in the write-ahead log before a commit moves them into the file.
+const CHECKPOINT_PAGES: u32 = 4_000;
+
+/// Prepared statements kept by a connection.
+const STATEMENTS_KEPT: usize = 64;
+
+/// Says what SQLite said. Never holds values, only SQLite's own words.
+pub(super) fn failure(error: rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => {
+            StoreError::Incompatible("a file of the data folder is not a Playhouse database".into())
+        }
+        Some(ErrorCode::DatabaseCorrupt) => StoreError::Damaged(error.to_string()),
+        _ => StoreError::Database(error.to_string()),
+    }
+}
+
+fn file_failure(path: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::Database(format!("{}: {error}", path.display()))
+}
+
+/// Makes a folder and sees to it that it is still there after a power cut.
+pub(super) fn make_folder(folder: &Path) -> Result<(), StoreError> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder).map_err(|error| file_failure(folder, &error))?;
+    match folder.parent() {
+        Some(parent) if parent.is_dir() => sync_folder(parent),
+        _ => Ok(()),
+    }
+}
+
+fn sync_folder(folder: &Path) -> Result<(), StoreError> {
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| file_failure(folder, &error))
+}
+
+/// The right to use a data folder. Ends with the process, however that ends.
+pub(super) struct FolderLock(#[expect(dead_code, reason = "the open file is the lock")] File);
+
+impl FolderLock {
+    pub(super) fn take(folder: &Path) -> Result<Self, StoreError> {
+        let path = folder.join("lock");
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(|error| file_failure(&path, &error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(StoreError::Locked(format!(
+                "data folder {} is in use by another process",
+                folder.display()
+            ))),
+            Err(TryLockError::Error(error)) => Err(file_failure(&path, &error)),
+        }
+    }
+}
+
+/// What a data folder is fixed to when it is made.
+#[derive(Clone, Copy)]
+pub(super) struct Facts {
+    pub(super) layout: Layout,
+    pub(super) writers: usize,
+}
+
+/// What a file is for.
+#[derive(Clone, Copy)]
+pub(super) struct Purpose {
+    scope: Scope,
+    /// The family and file number of a log.
+    log: Option<(Family, usize)>,
+}
+
+impl Purpose {
+    pub(super) fn log(family: Family, index: usize) -> Self {
+        Self {
+            scope: Scope::Log,
+            log: Some((family, index)),
+        }
+    }
+
+    pub(super) fn derived(scope: Scope) -> Self {
+        Self { scope, log: None }
+    }
+
+    /// The texts of a step for this file.
+    fn fill(self, text: &str) -> String {
+        match self.log {
+            Some((family, _)) => Dialect::Sqlite.fill_for(text, family),
+            None if text.contains("{{family}}") => Family::ALL
+                .map(|family| Dialect::Sqlite.fill_for(text, family))
+                .concat(),
+            None => Dialect::Sqlite.fill(text),
+        }
+    }
+}
+
+/// Opens a connection with the settings that all of them share.
+pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(failure)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failure)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    connection
+        .execute_batch("PRAGMA cache_size = -2000; PRAGMA temp_store = MEMORY;")
+        .map_err(failure)?;
+    Ok(connection)
+}
+
+/// Opens a connection that writes. What it deletes is overwritten.
+fn connect_writer(path: &Path, synchronous: &str) -> Result<Connection, StoreError> {
+    let connection = connect(path)?;
+    connection
+        .execute_batch(&format!(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA secure_delete = ON; \
+             PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}; PRAGMA journal_size_limit = 33554432;"
+        ))
+        .map_err(failure)?;
+    Ok(connection)
+}
+
+/// Opens the writing connection of a log file: every commit is on disk when it returns.
+pub(super) fn connect_log_writer(path: &Path) -> Result<Connection, StoreError> {
+    connect_writer(path, "FULL")
+}
+
+/// Makes a file or brings it up to date. Returns what it was fixed to when it was made.
+pub(super) fn prepare(path: &Path, purpose: Purpose, wanted: Facts) -> Result<Facts, StoreError> {
+    let is_new = !path.exists();
+    let mut connection = connect_log_writer(path)?;
+    let (version, facts) = match read_meta(&connection, path)? {
+        Some(found) => found,
+        None => (0, wanted),
+    };
+    if version < ground::VERSION {
+        update(&mut connection, purpose, version, facts)?;
+    }
+    if is_new && let Some(folder) = path.parent() {
+        sync_folder(folder)?;
+    }
+    Ok(facts)
+}
+
+/// What a file says about itself; `None` when it is empty.
+fn read_meta(connection: &Connection, path: &Path) -> Result<Option<(i64, Facts)>, StoreError> {
+    let foreign =
+        || StoreError::Incompatible(format!("{} is not a Playhouse database", path.display()));
+    let count = |sql: &str| connection.query_row(sql, (), |row| row.get::<_, i64>(0));
+    if count("SELECT count(*) FROM sqlite_master WHERE name = 'meta'").map_err(failure)? == 0 {
+        let tables = count("SELECT count(*) FROM sqlite_master").map_err(failure)?;
+        return if tables == 0 {
+            Ok(None)
+        } else {
+            Err(foreign())
+        };
+    }
+    let read = |name: &str| {
+        connection
+            .query_row("SELECT value FROM meta WHERE name = $1", [name], |row| {
+                row.get::<_, i64>(0)
+            })
+            .optional()
+            .map_err(failure)?
+            .ok_or_else(foreign)
+    };
+    let version = read(meta::VERSION)?;
+    ground::check_version(version, read(meta::OLDEST)?)?;
+    let shards = ShardNumber::try_from(read(meta::SHARDS)?).map_err(|_| foreign())?;
+    let writers = usize::try_from(read(meta::WRITERS)?).map_err(|_| foreign())?;
+    if shards == 0 || shards > Layout::SHARDS_MAX || writers == 0 {
+        return Err(foreign());
+    }
+    Ok(Some((
+        version,
+        Facts {
+            layout: Layout { shards },
+            writers,
+        },
+    )))
+}
+
+/// Runs the steps that a file lacks. Those of other files count as done.
+fn update(
+    connection: &mut Connection,
+    purpose: Purpose,
+    version: i64,
+    facts: Facts,
+) -> Result<(), StoreError> {
+    for step in STEPS.iter().filter(|step| step.number > version) {
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failure)?;
+        transaction
+            .execute_batch(&Dialect::Sqlite.fill(META))
+            .map_err(failure)?;
+        if step.scope == purpose.scope {
+            transaction
+                .execute_batch(&purpose.fill(step.shared))
+                .map_err(failure)?;
+        }
+        if step.number == 1
+            && let Some((family, index)) = purpose.log
+        {
+            fill_heads(&transaction, family, index, facts).map_err(failure)?;
+        }
+        let values = [
+            (meta::VERSION, step.number),
+            (meta::OLDEST, ground::OLDEST),
+            (meta::SHARDS, i64::from(facts.layout.shards)),
+            (meta::WRITERS, facts.writers as i64),
+        ];
+        for value in values {
+            transaction
+                .execute(
+                    "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                    value,
+                )
+                .map_err(failure)?;
+        }
+        transaction.commit().map_err(failure)?;
+    }
+    Ok(())
+}
+
+fn fill_heads(
+    connection: &Connection,
+    family: Family,
+    index: usize,
+    facts: Facts,
+) -> rusqlite::Result<()> {
+    let mut insert = connection.prepare(&format!(
+        "INSERT INTO shard_{family} (shard, owner, epoch, head, chain, batch) VALUES ($1, '', 0, 0, $2, $3) ON CONFLICT (shard) DO NOTHING"
+    ))?;
+    for shard in (0..facts.layout.shards).skip(index).step_by(facts.writers) {
+        insert.execute((shard, &GENESIS[..], &[0_u8; 16][..]))?;
+    }
+    Ok(())
+}
+
+/// The one connection that writes a file of derived tables. A power cut may take its last commits, and they can be made again.
+pub(super) struct Writer(Mutex<Connection>);
+
+impl Writer {
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self(Mutex::new(connect_writer(path, "NORMAL")?)))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.0.lock()
+    }
+}

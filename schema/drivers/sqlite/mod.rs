@@ -1,0 +1,322 @@
+//! SQLite: a data folder for one process.
+//!
+//! `log/FAMILY-N.db` hold the log (every commit is fsynced, deleted text is overwritten), `snapshots.db` and `models.db` what can be made again from it, `lock`
+//! keeps a second process out. Each log file has one writing connection, the appender's; readers have a few connections of their own, made on demand.
+//! Calls are short and block where they are made; reads of long stretches of a shard go to tokio's blocking threads.
+
+mod append;
+mod files;
+mod models;
+mod read;
+mod readers;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use self::{
+    append::SqliteAppender,
+    files::{Facts, FolderLock, Purpose, Writer},
+    models::SqliteModels,
+    readers::Readers,
+};
+use super::{plan::bound, texts::texts};
+use crate::{
+    address::{Entity, Family, Layout, Position, Sequence, Shard},
+    ground::Scope,
+    port::{
+        ChainedRecord, EntityHead, EntityRange, Head, LogAppender, LogStore, ModelStore, Snapshot,
+        StoreError, StoreFuture, StoredRecord,
+    },
+};
+
+/// Reads of a shard from this many records on do not block the caller's thread.
+const LONG_READ: usize = 1_000;
+
+/// An opened data folder.
+pub(crate) struct SqliteStore {
+    inner: Arc<Inner>,
+}
+
+/// What the appenders share with the store.
+struct Inner {
+    folder: PathBuf,
+    layout: Layout,
+    writers: usize,
+    /// By family and file number.
+    logs: [Vec<Readers>; 3],
+    snapshots: Writer,
+    snapshot_readers: Readers,
+    models: Arc<SqliteModels>,
+    _lock: FolderLock,
+}
+
+impl SqliteStore {
+    /// Opens or makes a data folder.
+    pub(crate) fn open(folder: &Path, writers: usize, layout: Layout) -> Result<Self, StoreError> {
+        files::make_folder(folder)?;
+        files::make_folder(&folder.join("log"))?;
+        let lock = FolderLock::take(folder)?;
+        let wanted = Facts {
+            layout,
+            writers: super::writers_within(writers, layout),
+        };
+        // The first file dictates: a folder whose making was interrupted is completed as it was begun.
+        let first = log_path(folder, Family::Rooms, 0);
+        let facts = files::prepare(&first, Purpose::log(Family::Rooms, 0), wanted)?;
+        if facts.writers != wanted.writers {
+            tracing::warn!(
+                configured = wanted.writers,
+                used = facts.writers,
+                "the number of writers is fixed when the data folder is made"
+            );
+        }
+        let mut logs = [const { Vec::new() }; 3];
+        for (family, readers) in Family::ALL.into_iter().zip(&mut logs) {
+            for index in 0..facts.writers {
+                let path = log_path(folder, family, index);
+                if path != first {
+                    files::prepare(&path, Purpose::log(family, index), facts)?;
+                }
+                readers.push(Readers::new(path));
+            }
+        }
+        let snapshots = folder.join("snapshots.db");
+        let models = folder.join("models.db");
+        files::prepare(&snapshots, Purpose::derived(Scope::Snapshots), facts)?;
+        files::prepare(&models, Purpose::derived(Scope::Models), facts)?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                folder: folder.to_owned(),
+                layout: facts.layout,
+                writers: facts.writers,
+                logs,
+                snapshots: Writer::open(&snapshots)?,
+                snapshot_readers: Readers::new(snapshots),
+                models: Arc::new(SqliteModels::open(&models)?),
+                _lock: lock,
+            }),
+        })
+    }
+}
+
+fn log_path(folder: &Path, family: Family, index: usize) -> PathBuf {
+    folder.join("log").join(format!("{family}-{index}.db"))
+}
+
+impl Inner {
+    fn files_of(&self, family: Family) -> &[Readers] {
+        match family {
+            Family::Rooms => &self.logs[0],
+            Family::Users => &self.logs[1],
+            Family::Servers => &self.logs[2],
+        }
+    }
+
+    fn file_of(&self, shard: Shard) -> &Readers {
+        &self.files_of(shard.family)[usize::from(shard.number) % self.writers]
+    }
+
+    fn file_of_entity(&self, entity: &Entity) -> &Readers {
+        self.file_of(self.layout.shard_of(entity))
+    }
+
+    fn heads(&self, family: Family) -> Result<Vec<Head>, StoreError> {
+        let mut heads = Vec::with_capacity(usize::from(self.layout.shards));
+        for file in self.files_of(family) {
+            let stored = file.with(|connection| read::heads(connection, family))?;
+            heads.extend(stored.into_iter().map(|stored| stored.head));
+        }
+        heads.sort_by_key(|head| head.shard.number);
+        Ok(heads)
+    }
+
+    fn find(&self, family: Family, key: &str) -> Result<Option<StoredRecord>, StoreError> {
+        for file in self.files_of(family) {
+            let found = file.with(|connection| read::find(connection, family, key))?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    fn size_bytes(&self) -> u64 {
+        let in_folder = |folder: &Path| {
+            fs::read_dir(folder).map_or(0, |entries| {
+                entries
+                    .flatten()
+                    .filter_map(|entry| entry.metadata().ok())
+                    .filter(|metadata| metadata.is_file())
+                    .map(|metadata| metadata.len())
+                    .sum::<u64>()
+            })
+        };
+        in_folder(&self.folder) + in_folder(&self.folder.join("log"))
+    }
+}
+
+/// Runs a read here, or on a blocking thread when it is long and there is one.
+async fn run<T: Send + 'static>(
+    inner: Arc<Inner>,
+    long: bool,
+    read: impl FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    if !long || tokio::runtime::Handle::try_current().is_err() {
+        return read(&inner);
+    }
+    tokio::task::spawn_blocking(move || read(&inner))
+        .await
+        .map_err(|error| StoreError::Database(error.to_string()))?
+}
+
+impl LogStore for SqliteStore {
+    fn layout(&self) -> Layout {
+        self.inner.layout
+    }
+
+    fn appenders(&self, _family: Family) -> usize {
+        self.inner.writers
+    }
+
+    fn open_appender(&self, family: Family, index: usize) -> StoreFuture<'_, Box<dyn LogAppender>> {
+        Box::pin(async move {
+            let appender = SqliteAppender::open(Arc::clone(&self.inner), family, index)?;
+            Ok(Box::new(appender) as Box<dyn LogAppender>)
+        })
+    }
+
+    fn heads(&self, family: Family) -> StoreFuture<'_, Vec<Head>> {
+        Box::pin(async move { self.inner.heads(family) })
+    }
+
+    fn read_entity<'a>(
+        &'a self,
+        entity: &'a Entity,
+        range: EntityRange,
+    ) -> StoreFuture<'a, Vec<StoredRecord>> {
+        let entity = entity.clone();
+        Box::pin(run(
+            Arc::clone(&self.inner),
+            range.limit >= LONG_READ,
+            move |inner| {
+                inner
+                    .file_of_entity(&entity)
+                    .with(|connection| read::entity(connection, &entity, range))
+            },
+        ))
+    }
+
+    fn read_some<'a>(
+        &'a self,
+        entity: &'a Entity,
+        sequences: &'a [Sequence],
+    ) -> StoreFuture<'a, Vec<StoredRecord>> {
+        Box::pin(async move {
+            self.inner
+                .file_of_entity(entity)
+                .with(|connection| read::some(connection, entity, sequences))
+        })
+    }
+
+    fn entity_heads<'a>(
+        &'a self,
+        entities: &'a [Entity],
+    ) -> StoreFuture<'a, Vec<Option<EntityHead>>> {
+        Box::pin(async move {
+            let head_of = |entity: &Entity| {
+                self.inner
+                    .file_of_entity(entity)
+                    .with(|connection| read::entity_head(connection, entity))
+            };
+            entities.iter().map(head_of).collect()
+        })
+    }
+
+    fn find<'a>(&'a self, family: Family, key: &'a str) -> StoreFuture<'a, Option<StoredRecord>> {
+        Box::pin(async move { self.inner.find(family, key) })
+    }
+
+    fn read_shard(
+        &self,
+        shard: Shard,
+        after: Position,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<StoredRecord>> {
+        Box::pin(run(
+            Arc::clone(&self.inner),
+            limit >= LONG_READ,
+            move |inner| {
+                inner
+                    .file_of(shard)
+                    .with(|connection| read::shard(connection, shard, after, limit))
+            },
+        ))
+    }
+
+    fn read_chain(
+        &self,
+        shard: Shard,
+        after: Position,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<ChainedRecord>> {
+        Box::pin(run(
+            Arc::clone(&self.inner),
+            limit >= LONG_READ,
+            move |inner| {
+                inner
+                    .file_of(shard)
+                    .with(|connection| read::chain(connection, shard, after, limit))
+            },
+        ))
+    }
+
+    fn load_snapshot<'a>(&'a self, entity: &'a Entity) -> StoreFuture<'a, Option<Snapshot>> {
+        Box::pin(async move {
+            self.inner
+                .snapshot_readers
+                .with(|connection| read::snapshot(connection, entity))
+        })
+    }
+
+    fn save_snapshot<'a>(&'a self, entity: &'a Entity, snapshot: Snapshot) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let connection = self.inner.snapshots.lock();
+            let sql = &texts(entity.family()).snapshot_save;
+            connection
+                .prepare_cached(sql)
+                .and_then(|mut statement| {
+                    statement.execute((
+                        entity.as_str(),
+                        bound(snapshot.sequence),
+                        snapshot.version,
+                        &snapshot.payload[..],
+                    ))
+                })
+                .map_err(files::failure)?;
+            Ok(())
+        })
+    }
+
+    fn drop_snapshots(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            let connection = self.inner.snapshots.lock();
+            for family in Family::ALL {
+                connection
+                    .execute(&texts(family).snapshots_drop, ())
+                    .map_err(files::failure)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn models(&self) -> Arc<dyn ModelStore> {
+        Arc::clone(&self.inner.models) as Arc<dyn ModelStore>
+    }
+
+    fn size_bytes(&self) -> StoreFuture<'_, u64> {
+        Box::pin(async move { Ok(self.inner.size_bytes()) })
+    }
+}

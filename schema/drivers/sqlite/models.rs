@@ -1,0 +1,162 @@
+//! The read models' file.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use rusqlite::{
+    Connection, TransactionBehavior, params_from_iter,
+    types::{ToSql, ToSqlOutput, ValueRef},
+};
+
+use super::{
+    super::{
+        plan::bound,
+        texts::{CURSOR_SET, CURSORS, CURSORS_DROP},
+    },
+    files::{Writer, failure},
+    read::{collect, number},
+    readers::Readers,
+};
+use crate::{
+    address::{Family, Position, ShardNumber},
+    ground::Dialect,
+    port::{CursorAdvance, ModelStore, Row, Statement, StoreError, StoreFuture, Value},
+};
+
+/// The read models' file: one connection that writes, a few that read.
+pub(super) struct SqliteModels {
+    writer: Writer,
+    readers: Readers,
+}
+
+impl SqliteModels {
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self {
+            writer: Writer::open(path)?,
+            readers: Readers::new(path.to_owned()),
+        })
+    }
+
+    fn write(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<(), StoreError> {
+        let mut connection = self.writer.lock();
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failure)?;
+        work(&transaction).map_err(failure)?;
+        transaction.commit().map_err(failure)
+    }
+}
+
+/// Values go in by order: shared text numbers them in the order of their first appearance, and so does SQLite.
+struct Bound<'a>(&'a Value);
+
+impl ToSql for Bound<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self.0 {
+            Value::Null => ValueRef::Null,
+            Value::Integer(number) => ValueRef::Integer(*number),
+            Value::Text(text) => ValueRef::Text(text.as_bytes()),
+            Value::Bytes(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
+fn read_value(value: ValueRef<'_>) -> Result<Value, StoreError> {
+    match value {
+        ValueRef::Null => Ok(Value::Null),
+        ValueRef::Integer(number) => Ok(Value::Integer(number)),
+        ValueRef::Text(text) => String::from_utf8(text.to_vec())
+            .map(Value::Text)
+            .map_err(|_| StoreError::Damaged("a text of a read model is not UTF-8".into())),
+        ValueRef::Blob(bytes) => Ok(Value::Bytes(Bytes::copy_from_slice(bytes))),
+        ValueRef::Real(_) => Err(StoreError::Database(
+            "shared SQL has no fractional numbers".into(),
+        )),
+    }
+}
+
+fn query(connection: &Connection, statement: &Statement) -> Result<Vec<Row>, StoreError> {
+    let mut prepared = connection.prepare_cached(statement.sql).map_err(failure)?;
+    let columns = prepared.column_count();
+    let mut rows = prepared
+        .query(params_from_iter(statement.values.iter().map(Bound)))
+        .map_err(failure)?;
+    let mut answer = Vec::new();
+    while let Some(row) = rows.next().map_err(failure)? {
+        let read = |index| read_value(row.get_ref(index).map_err(failure)?);
+        answer.push((0..columns).map(read).collect::<Result<Row, _>>()?);
+    }
+    Ok(answer)
+}
+
+impl ModelStore for SqliteModels {
+    fn create<'a>(&'a self, statements: &'a [&'static str]) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.write(|connection| {
+                statements.iter().try_for_each(|statement| {
+                    connection.execute_batch(&Dialect::Sqlite.fill(statement))
+                })
+            })
+        })
+    }
+
+    fn apply<'a>(
+        &'a self,
+        statements: Vec<Statement>,
+        cursors: Vec<CursorAdvance>,
+    ) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.write(|connection| {
+                for statement in &statements {
+                    connection
+                        .prepare_cached(statement.sql)?
+                        .execute(params_from_iter(statement.values.iter().map(Bound)))?;
+                }
+                let mut set = connection.prepare_cached(CURSOR_SET)?;
+                for cursor in &cursors {
+                    set.execute((
+                        cursor.name,
+                        cursor.shard.family.name(),
+                        cursor.shard.number,
+                        bound(cursor.position),
+                    ))?;
+                }
+                Ok(())
+            })
+        })
+    }
+
+    fn query<'a>(&'a self, statement: Statement) -> StoreFuture<'a, Vec<Row>> {
+        Box::pin(async move {
+            self.readers
+                .with(|connection| query(connection, &statement))
+        })
+    }
+
+    fn cursors<'a>(
+        &'a self,
+        name: &'a str,
+        family: Family,
+    ) -> StoreFuture<'a, Vec<(ShardNumber, Position)>> {
+        Box::pin(async move {
+            self.readers.with(|connection| {
+                collect(connection, CURSORS, (name, family.name()), |row| {
+                    Ok((row.get(0).map_err(failure)?, number(row, 1)?))
+                })
+            })
+        })
+    }
+
+    fn drop_model<'a>(&'a self, table: &'static str) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.write(|connection| {
+                connection.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
+                connection.execute(CURSORS_DROP, [table])?;
+                Ok(())
+            })
+        })
+    }
+}

@@ -1,0 +1,26 @@
+//! Accounts: making, keeping and closing them.
+
+mod change_password;
+mod check_registration_token_validity;
+mod deactivate;
+mod get_username_availability;
+mod register;
+pub(crate) mod stages;
+mod whoami;
+
+use crate::edge::{Class, Routes};
+
+/// Mounts the area.
+pub(crate) fn mount(routes: &mut Routes) {
+    routes.mount(register::handle).class(Class::Registration);
+    routes
+        .mount(get_username_availability::handle)
+        .class(Class::Registration);
+    routes
+        .mount(check_registration_token_validity::handle)
+        .class(Class::Registration)
+        .also("/_matrix/client/unstable/org.matrix.msc3231/register/org.matrix.msc3231.login.registration_token/validity");
+    routes.mount(whoami::handle).guests();
+    routes.mount(change_password::handle).class(Class::Login);
+    routes.mount(deactivate::handle).class(Class::Login);
+}

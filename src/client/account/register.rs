@@ -1,0 +1,166 @@
+//! `POST /_matrix/client/*/register`
+
+use std::{sync::Arc, time::Duration};
+
+use playhouse_actors::{
+    house::NewAccount,
+    user::message::{LoggedIn, Login},
+};
+use ruma::{
+    OwnedUserId,
+    api::{
+        client::{
+            account::register::{
+                RegistrationKind,
+                v3::{Request, Response},
+            },
+            uiaa::AuthData,
+        },
+        error::ErrorCode,
+    },
+};
+
+use crate::edge::{
+    App, Bridge, Failure, Visitor,
+    uiaa::{Demand, Passed},
+};
+
+const DUMMY: &str = "m.login.dummy";
+const TOKEN: &str = "m.login.registration_token";
+
+/// Makes an account for somebody who passes what the configuration demands.
+pub(crate) async fn handle(
+    app: Arc<App>,
+    _caller: (Visitor, Option<Arc<Bridge>>),
+    request: Request,
+) -> Result<Response, Failure> {
+    if request.kind == RegistrationKind::Guest {
+        return register_guest(&app, request).await;
+    }
+    // Both before the stages, so that nobody solves them in vain, and again when the account is made.
+    if let Some(username) = &request.username {
+        app.house.available_user_id(username).await?;
+    }
+    let length_min = app.config.registration.password_length_min;
+    if let Some(password) = &request.password
+        && (password.chars().count() as u64) < length_min
+    {
+        return Err(Failure::new(
+            ErrorCode::WeakPassword,
+            format!("a password has at least {length_min} characters"),
+        ));
+    }
+    let passed = pass(&app, &request).await?;
+    if request.password.is_none() {
+        return Err(Failure::missing_param("password is missing"));
+    }
+    let login = (!request.inhibit_login).then(|| login(&app, &request));
+    let session = request
+        .auth
+        .as_ref()
+        .and_then(AuthData::session)
+        .unwrap_or_default();
+    let made = app
+        .house
+        .register(NewAccount {
+            username: request.username,
+            password: request.password,
+            admin: false,
+            guest: false,
+            user_type: None,
+            displayname: None,
+            login,
+            token: passed
+                .proofs
+                .get(TOKEN)
+                .map(|token| (token.clone(), session.to_owned())),
+        })
+        .await?;
+    Ok(answer(made.user_id, made.login))
+}
+
+async fn register_guest(app: &Arc<App>, request: Request) -> Result<Response, Failure> {
+    if !app.config.registration.guests {
+        return Err(Failure::new(
+            ErrorCode::GuestAccessForbidden,
+            "guests are not let in here",
+        ));
+    }
+    let made = app
+        .house
+        .register(NewAccount {
+            username: None,
+            password: None,
+            admin: false,
+            guest: true,
+            user_type: None,
+            displayname: None,
+            login: Some(login(app, &request)),
+            token: None,
+        })
+        .await?;
+    Ok(answer(made.user_id, made.login))
+}
+
+/// Which stages there are follows from the configuration: with registration closed, a token is the only way in.
+async fn pass(app: &Arc<App>, request: &Request) -> Result<Passed, Failure> {
+    let policy = &app.config.registration;
+    let flows: &[&[&'static str]] = match (policy.enabled, policy.token_required) {
+        (true, false) => &[&[DUMMY]],
+        _ => &[&[TOKEN]],
+    };
+    let auth = request.auth.as_ref();
+    let demand = Demand {
+        scope: "register".to_owned(),
+        flows,
+    };
+    app.interactive
+        .pass(demand, auth, |_stage| check_stage(app, auth))
+        .await
+}
+
+async fn check_stage(app: &Arc<App>, auth: Option<&AuthData>) -> Result<String, Failure> {
+    match auth {
+        Some(AuthData::Dummy(_)) => Ok(String::new()),
+        Some(AuthData::RegistrationToken(given)) => {
+            let session = given.session.as_deref().unwrap_or_default();
+            if app
+                .house
+                .hold_registration_token(&given.token, session)
+                .await?
+            {
+                Ok(given.token.clone())
+            } else {
+                Err(Failure::new(
+                    ErrorCode::Unauthorized,
+                    "invalid registration token",
+                ))
+            }
+        }
+        _ => Err(Failure::bad_json("this stage is not understood")),
+    }
+}
+
+fn login(app: &App, request: &Request) -> Login {
+    Login {
+        // A guest's device is always new.
+        device_id: request
+            .device_id
+            .clone()
+            .filter(|_| request.kind != RegistrationKind::Guest),
+        display_name: request.initial_device_display_name.clone(),
+        refresh: request.refresh_token,
+        access_lifetime_ms: app.config.registration.access_token_lifetime_ms,
+    }
+}
+
+fn answer(user_id: OwnedUserId, login: Option<LoggedIn>) -> Response {
+    let mut response = Response::new(user_id);
+    if let Some(login) = login {
+        response.access_token = Some(login.access_token);
+        response.device_id = Some(login.device_id);
+        response.refresh_token = login.refresh_token;
+        response.expires_in = login.expires_in_ms.map(Duration::from_millis);
+    }
+    response
+}

@@ -1,0 +1,203 @@
+//! `GET` and `POST /_synapse/admin/v1/register`
+//!
+//! A script that knows the shared secret makes accounts: it fetches a nonce, and proves by an HMAC over nonce, name, password and role that it knows the
+//! secret. Each nonce serves once, for a minute.
+
+use std::sync::Arc;
+
+use hmac::{Hmac, KeyInit, Mac};
+use playhouse_actors::{house::NewAccount, user::message::Login};
+use ruma::{
+    OwnedDeviceId, OwnedServerName, OwnedUserId,
+    api::{auth_scheme::NoAuthentication, error::ErrorCode, request, response},
+    metadata,
+};
+use sha1::Sha1;
+
+use crate::edge::{App, Failure};
+
+/// A nonce is good for so long.
+const NONCE_LIFETIME_MS: u64 = 60_000;
+
+/// So many nonces may be out; beyond it the oldest end.
+const NONCES_MAX: usize = 10_000;
+
+/// The request for a nonce.
+pub(crate) mod nonce {
+    use super::{NoAuthentication, metadata, request, response};
+
+    metadata! {
+        method: GET,
+        rate_limited: true,
+        authentication: NoAuthentication,
+        path: "/_synapse/admin/v1/register",
+    }
+
+    /// Asks for a nonce.
+    #[request]
+    pub struct Request {}
+
+    /// A nonce.
+    #[response]
+    pub struct Response {
+        /// To be used once, soon.
+        pub nonce: String,
+    }
+}
+
+metadata! {
+    method: POST,
+    rate_limited: true,
+    authentication: NoAuthentication,
+    path: "/_synapse/admin/v1/register",
+}
+
+/// An account to be made.
+#[request]
+pub struct Request {
+    /// From the request before.
+    pub nonce: String,
+    /// The local part.
+    pub username: String,
+    /// The display name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub displayname: Option<String>,
+    /// The password.
+    pub password: String,
+    /// Server administrator.
+    #[serde(default)]
+    pub admin: bool,
+    /// `bot`, `support` or nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_type: Option<String>,
+    /// HMAC-SHA1 in hexadecimal over nonce, name, password, `admin` or `notadmin`, and the user type if any, joined by NUL bytes.
+    pub mac: String,
+}
+
+/// The account, logged in.
+#[response]
+pub struct Response {
+    /// An access token.
+    pub access_token: String,
+    /// The user.
+    pub user_id: OwnedUserId,
+    /// This server.
+    pub home_server: OwnedServerName,
+    /// The device.
+    pub device_id: OwnedDeviceId,
+}
+
+/// Gives a nonce.
+pub(crate) async fn handle_nonce(
+    app: Arc<App>,
+    _caller: (),
+    _request: nonce::Request,
+) -> Result<nonce::Response, Failure> {
+    secret(&app)?;
+    let now_ms = app.env().now_ms();
+    let nonce = app.env().random_string(64);
+    let mut nonces = app.nonces.lock();
+    nonces.retain(|(_, until_ms)| *until_ms > now_ms);
+    if nonces.len() >= NONCES_MAX {
+        nonces.pop_front();
+    }
+    nonces.push_back((nonce.clone(), now_ms + NONCE_LIFETIME_MS));
+    Ok(nonce::Response { nonce })
+}
+
+/// Makes an account.
+pub(crate) async fn handle(
+    app: Arc<App>,
+    _caller: (),
+    request: Request,
+) -> Result<Response, Failure> {
+    let secret = secret(&app)?;
+    use_nonce(&app, &request.nonce)?;
+    check(&secret, &request)?;
+    let made = app
+        .house
+        .register(NewAccount {
+            username: Some(request.username),
+            password: Some(request.password),
+            admin: request.admin,
+            guest: false,
+            user_type: request.user_type,
+            displayname: request.displayname,
+            login: Some(Login {
+                device_id: None,
+                display_name: None,
+                refresh: false,
+                access_lifetime_ms: app.config.registration.access_token_lifetime_ms,
+            }),
+            token: None,
+        })
+        .await?;
+    let login = made
+        .login
+        .ok_or_else(|| Failure::internal("no session was begun"))?;
+    Ok(Response {
+        access_token: login.access_token,
+        home_server: made.user_id.server_name().to_owned(),
+        user_id: made.user_id,
+        device_id: login.device_id,
+    })
+}
+
+fn secret(app: &App) -> Result<String, Failure> {
+    let secret = app.config.registration.shared_secret.clone();
+    secret.ok_or_else(|| {
+        Failure::new(
+            ErrorCode::Unknown,
+            "registration by shared secret is not switched on",
+        )
+    })
+}
+
+fn use_nonce(app: &App, nonce: &str) -> Result<(), Failure> {
+    let now_ms = app.env().now_ms();
+    let mut nonces = app.nonces.lock();
+    let place = nonces
+        .iter()
+        .position(|(known, until_ms)| known == nonce && *until_ms > now_ms);
+    match place.and_then(|place| nonces.remove(place)) {
+        Some(_) => Ok(()),
+        None => Err(Failure::new(ErrorCode::Unknown, "unknown nonce")),
+    }
+}
+
+fn check(secret: &str, request: &Request) -> Result<(), Failure> {
+    if request.username.contains('\0') || request.password.contains('\0') {
+        return Err(Failure::invalid_param("names and passwords have no NUL"));
+    }
+    let role = if request.admin { "admin" } else { "notadmin" };
+    let mut signed = [
+        request.nonce.as_str(),
+        &request.username,
+        &request.password,
+        role,
+    ]
+    .join("\0");
+    if let Some(user_type) = &request.user_type {
+        signed.push('\0');
+        signed.push_str(user_type);
+    }
+    let mut mac = Hmac::<Sha1>::new_from_slice(secret.as_bytes()).map_err(Failure::internal)?;
+    mac.update(signed.as_bytes());
+    let given = from_hexadecimal(&request.mac).unwrap_or_default();
+    mac.verify_slice(&given)
+        .map_err(|_| Failure::forbidden("HMAC incorrect"))
+}
+
+fn from_hexadecimal(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = text
+        .chars()
+        .map(|digit| digit.to_digit(16).map(|digit| digit as u8))
+        .collect();
+    let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
+    Some(
+        digits
+            .chunks(2)
+            .map(|pair| pair[0] << 4 | pair[1])
+            .collect(),
+    )
+}

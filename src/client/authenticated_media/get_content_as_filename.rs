@@ -1,0 +1,25 @@
+//! `GET /_matrix/client/v1/media/download/{serverName}/{mediaId}/{fileName}`
+
+use std::sync::Arc;
+
+use ruma::api::client::authenticated_media::get_content_as_filename::v1::Request;
+
+use crate::{
+    client::media::serve::{self, Wanted},
+    edge::{App, Failure, Prepared, Session},
+};
+
+/// Gives a piece of media under a name that the caller chooses.
+pub(crate) async fn handle(
+    app: Arc<App>,
+    _caller: Session,
+    request: Request,
+) -> Result<Prepared, Failure> {
+    let wanted = Wanted {
+        server_name: &request.server_name,
+        media_id: &request.media_id,
+        file_name: Some(&request.filename),
+        timeout: request.timeout_ms,
+    };
+    serve::content(&app, wanted).await
+}

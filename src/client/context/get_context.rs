@@ -1,0 +1,39 @@
+//! `GET /_matrix/client/*/rooms/{roomId}/context/{eventId}`
+
+use std::sync::Arc;
+
+use playhouse_actors::room::{RoomAnswer, RoomQuery, message::ContextQuery};
+use ruma::api::client::context::get_context::v3::Request;
+
+use crate::{
+    client::{page, point, reader_with_ignored},
+    edge::{App, Failure, RawJson, Session},
+};
+
+/// The most events around an event.
+const LIMIT_MAX: u64 = 100;
+
+/// Gives an event, what surrounds it, and the state there.
+pub(crate) async fn handle(
+    app: Arc<App>,
+    caller: Session,
+    request: Request,
+) -> Result<RawJson, Failure> {
+    let query = RoomQuery::Context(Box::new(ContextQuery {
+        reader: reader_with_ignored(&app, &caller).await?,
+        event_id: request.event_id,
+        limit: u64::from(request.limit).min(LIMIT_MAX) as usize,
+        filter: Some(serde_json::to_string(&request.filter).map_err(Failure::internal)?),
+    }));
+    let RoomAnswer::Context(context) = app.house.room_query(&request.room_id, query).await? else {
+        return Err(Failure::internal("unexpected answer to Context"));
+    };
+    Ok(page::Object::new()
+        .raw("event", &context.event)
+        .array("events_before", &context.events_before)
+        .array("events_after", &context.events_after)
+        .array("state", &context.state)
+        .text("start", &point::token(context.start))
+        .text("end", &point::token(context.end))
+        .finish())
+}

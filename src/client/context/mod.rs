@@ -1,0 +1,14 @@
+//! What surrounds an event.
+
+mod get_context;
+
+use ruma::api::client::context::get_context::v3;
+
+use crate::edge::Routes;
+
+/// Mounts the area.
+pub(crate) fn mount(routes: &mut Routes) {
+    routes
+        .mount_raw::<v3::Request, _, _, _, _>(get_context::handle)
+        .guests();
+}

@@ -1,0 +1,51 @@
+//! `GET /_matrix/client/*/capabilities`
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use ruma::{
+    RoomVersionId,
+    api::client::discovery::get_capabilities::v3::{
+        Capabilities, ChangePasswordCapability, GetLoginTokenCapability, ProfileFieldsCapability,
+        Request, Response, RoomVersionStability, RoomVersionsCapability,
+        ThirdPartyIdChangesCapability,
+    },
+};
+
+use crate::edge::{App, Failure, Session};
+
+/// Every version can be made and joined.
+const ROOM_VERSIONS: [RoomVersionId; 12] = [
+    RoomVersionId::V1,
+    RoomVersionId::V2,
+    RoomVersionId::V3,
+    RoomVersionId::V4,
+    RoomVersionId::V5,
+    RoomVersionId::V6,
+    RoomVersionId::V7,
+    RoomVersionId::V8,
+    RoomVersionId::V9,
+    RoomVersionId::V10,
+    RoomVersionId::V11,
+    RoomVersionId::V12,
+];
+
+/// Tells what the caller may change and which room versions there are.
+pub(crate) async fn handle(
+    app: Arc<App>,
+    caller: Session,
+    _request: Request,
+) -> Result<Response, Failure> {
+    let default = RoomVersionId::try_from(app.config.rooms.default_version.as_str())
+        .map_err(Failure::internal)?;
+    let available: BTreeMap<_, _> = ROOM_VERSIONS
+        .into_iter()
+        .map(|version| (version, RoomVersionStability::Stable))
+        .collect();
+    let mut capabilities = Capabilities::new();
+    capabilities.room_versions = RoomVersionsCapability::new(default, available);
+    capabilities.change_password = ChangePasswordCapability::new(!caller.guest);
+    capabilities.thirdparty_id_changes = ThirdPartyIdChangesCapability::new(false);
+    capabilities.get_login_token = GetLoginTokenCapability::new(false);
+    capabilities.profile_fields = Some(ProfileFieldsCapability::new(true));
+    Ok(Response::new(capabilities))
+}

@@ -1,0 +1,31 @@
+//! `GET /_matrix/client/versions`
+
+use std::sync::Arc;
+
+use ruma::api::client::discovery::get_supported_versions::{Request, Response};
+
+use crate::edge::{App, Failure, Session};
+
+/// All versions whose requests are understood. The oldest are kept for clients that look for nothing newer.
+const VERSIONS: &[&str] = &[
+    "r0.0.1", "r0.1.0", "r0.2.0", "r0.3.0", "r0.4.0", "r0.5.0", "r0.6.0", "r0.6.1", "v1.1", "v1.2",
+    "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8", "v1.9", "v1.10", "v1.11", "v1.12", "v1.13",
+    "v1.14", "v1.15", "v1.16", "v1.17", "v1.18", "v1.19",
+];
+
+/// Features by which clients of older versions find out what works. Only what is served stands here.
+const FEATURES: &[&str] = &["org.matrix.msc4222"];
+
+/// Tells versions and features.
+pub(crate) async fn handle(
+    _app: Arc<App>,
+    _caller: Option<Session>,
+    _request: Request,
+) -> Result<Response, Failure> {
+    let mut response = Response::new(VERSIONS.iter().map(|text| (*text).to_owned()).collect());
+    response.unstable_features = FEATURES
+        .iter()
+        .map(|feature| ((*feature).to_owned(), true))
+        .collect();
+    Ok(response)
+}

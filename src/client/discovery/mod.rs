@@ -1,0 +1,17 @@
+//! What clients ask before anything else.
+
+mod discover_homeserver;
+mod get_capabilities;
+mod get_supported_versions;
+
+use crate::edge::{Class, Routes};
+
+/// Mounts the area.
+pub(crate) fn mount(routes: &mut Routes) {
+    routes.mount(discover_homeserver::handle).class(Class::Free);
+    routes
+        .mount(get_supported_versions::handle)
+        .guests()
+        .class(Class::Free);
+    routes.mount(get_capabilities::handle).guests();
+}

@@ -1,0 +1,47 @@
+//! `POST /_matrix/client/*/keys/query`
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId, api::client::keys::get_keys::v3::Request};
+use serde_json::{Value, json, value::RawValue};
+
+use crate::{
+    client::page,
+    edge::{App, Failure, RawJson, Session},
+};
+
+/// Gives the identity keys of users' devices. A server that cannot be asked is named under `failures`.
+pub(crate) async fn handle(
+    app: Arc<App>,
+    _caller: Session,
+    request: Request,
+) -> Result<RawJson, Failure> {
+    let found = app.house.query_keys(request.device_keys).await?;
+    let mut device_keys: BTreeMap<OwnedUserId, BTreeMap<OwnedDeviceId, Box<RawValue>>> =
+        BTreeMap::new();
+    for (user_id, devices) in found.device_keys {
+        let of_user = device_keys.entry(user_id).or_default();
+        for (device_id, keys) in devices {
+            of_user.insert(
+                device_id,
+                RawValue::from_string(keys).map_err(Failure::internal)?,
+            );
+        }
+    }
+    let device_keys = serde_json::to_vec(&device_keys).map_err(Failure::internal)?;
+    Ok(page::Object::new()
+        .raw("device_keys", &device_keys)
+        .raw("failures", &failures(found.failures))
+        .finish())
+}
+
+/// Servers that could not be asked.
+pub(super) fn failures(servers: impl IntoIterator<Item = OwnedServerName>) -> Bytes {
+    let unreachable = json!({ "errcode": "M_UNKNOWN", "error": "the server cannot be reached" });
+    let failures: serde_json::Map<String, Value> = servers
+        .into_iter()
+        .map(|server| (server.to_string(), unreachable.clone()))
+        .collect();
+    Bytes::from(Value::Object(failures).to_string())
+}

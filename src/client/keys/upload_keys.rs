@@ -1,0 +1,51 @@
+//! `POST /_matrix/client/*/keys/upload`
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use indexmap::IndexMap;
+use playhouse_actors::user::message::UploadKeys;
+use serde::Deserialize;
+use serde_json::{Map, json, value::RawValue};
+
+use crate::edge::{App, Arguments, Failure, RawJson, Session};
+
+/// The body. Read here and not by ruma so that keys stay as they were sent, in the order in which they were sent.
+#[derive(Default, Deserialize)]
+struct Body {
+    device_keys: Option<Box<RawValue>>,
+    #[serde(default)]
+    one_time_keys: IndexMap<String, Box<RawValue>>,
+    #[serde(default, alias = "org.matrix.msc2732.fallback_keys")]
+    fallback_keys: IndexMap<String, Box<RawValue>>,
+}
+
+/// Publishes keys of the caller's device and tells how many one-time keys are left.
+pub(crate) async fn handle(
+    app: Arc<App>,
+    caller: Session,
+    arguments: Arguments,
+) -> Result<RawJson, Failure> {
+    let body: Body = match arguments.body.as_ref() {
+        b"" => Body::default(),
+        body => serde_json::from_slice(body)?,
+    };
+    let keys = |keys: IndexMap<String, Box<RawValue>>| {
+        keys.into_iter()
+            .map(|(key_id, key)| (key_id, key.get().to_owned()))
+            .collect()
+    };
+    let upload = UploadKeys {
+        device_id: caller.device()?.to_owned(),
+        device_keys: body.device_keys.map(|keys| keys.get().to_owned()),
+        one_time_keys: keys(body.one_time_keys),
+        fallback_keys: keys(body.fallback_keys),
+    };
+    let counts = app.house.upload_keys(&caller.user_id, upload).await?;
+    let counts: Map<_, _> = counts
+        .into_iter()
+        .map(|(algorithm, count)| (algorithm, json!(count)))
+        .collect();
+    let answer = json!({ "one_time_key_counts": counts });
+    Ok(RawJson(Bytes::from(answer.to_string())))
+}

@@ -1,0 +1,37 @@
+//! `POST /_matrix/media/*/create`
+
+use std::sync::Arc;
+
+use playhouse_actors::media::{MediaCommand, message::Reserved};
+use ruma::{
+    MilliSecondsSinceUnixEpoch, UInt,
+    api::client::media::create_mxc_uri::v1::{Request, Response},
+};
+
+use super::create_content::address;
+use crate::edge::{App, Failure, Session};
+
+/// An address waits so long for its content.
+const LIFETIME_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Hands out an address before the content.
+pub(crate) async fn handle(
+    app: Arc<App>,
+    caller: Session,
+    _request: Request,
+) -> Result<Response, Failure> {
+    caller.not_suspended()?;
+    let media_id = app.env().random_string(24);
+    let expires_ms = app.env().now_ms() + LIFETIME_MS;
+    let command = MediaCommand::Reserve(Reserved {
+        user_id: caller.user_id.to_string(),
+        expires_ms,
+    });
+    app.house
+        .media_command(&media_id, command)
+        .await
+        .map_err(playhouse_actors::house::HouseError::from)?;
+    let mut response = Response::new(address(&app, &media_id));
+    response.unused_expires_at = UInt::new(expires_ms).map(MilliSecondsSinceUnixEpoch);
+    Ok(response)
+}

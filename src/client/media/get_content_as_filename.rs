@@ -1,0 +1,27 @@
+//! `GET /_matrix/media/*/download/{serverName}/{mediaId}/{fileName}`
+
+use std::sync::Arc;
+
+use ruma::api::client::media::get_content_as_filename::v3::Request;
+
+use crate::{
+    client::media::serve::{self, Wanted},
+    edge::{App, Failure, Prepared},
+};
+
+/// Gives a piece of media under a name that the caller chooses.
+#[expect(deprecated, reason = "old clients know nothing newer")]
+pub(crate) async fn handle(
+    app: Arc<App>,
+    _caller: (),
+    request: Request,
+) -> Result<Prepared, Failure> {
+    serve::must_be_open(&app)?;
+    let wanted = Wanted {
+        server_name: &request.server_name,
+        media_id: &request.media_id,
+        file_name: Some(&request.filename),
+        timeout: request.timeout_ms,
+    };
+    serve::content(&app, wanted).await
+}

@@ -1,0 +1,36 @@
+//! `GET /_matrix/media/*/thumbnail/{serverName}/{mediaId}`
+
+use std::sync::Arc;
+
+use ruma::{api::client::media::get_content_thumbnail::v3::Request, media::Method};
+
+use crate::{
+    client::media::serve::{self, Wanted},
+    edge::{App, Failure, Prepared},
+    media::{ThumbnailMethod, ThumbnailSize},
+};
+
+/// Gives a small picture of a picture.
+#[expect(deprecated, reason = "old clients know nothing newer")]
+pub(crate) async fn handle(
+    app: Arc<App>,
+    _caller: (),
+    request: Request,
+) -> Result<Prepared, Failure> {
+    serve::must_be_open(&app)?;
+    let wanted = Wanted {
+        server_name: &request.server_name,
+        media_id: &request.media_id,
+        file_name: None,
+        timeout: request.timeout_ms,
+    };
+    let size = ThumbnailSize {
+        width: u32::try_from(u64::from(request.width)).unwrap_or(u32::MAX),
+        height: u32::try_from(u64::from(request.height)).unwrap_or(u32::MAX),
+        method: match request.method {
+            Some(Method::Crop) => ThumbnailMethod::Crop,
+            _ => ThumbnailMethod::Scale,
+        },
+    };
+    serve::thumbnail(&app, wanted, size).await
+}

@@ -1,0 +1,161 @@
+//! Giving media out, whoever asks.
+
+use std::time::Duration;
+
+use actix_web::http::{
+    StatusCode,
+    header::{self, HeaderName, HeaderValue},
+};
+use playhouse_actors::media::{
+    MediaAnswer, MediaError, MediaQuery,
+    message::{Reserved, Uploaded},
+};
+use ruma::{ServerName, api::error::ErrorCode};
+
+use crate::{
+    edge::{App, Failure, Prepared},
+    media::{ThumbnailSize, blobs::BlobError, presentation, thumbnails::Thumbnail},
+};
+
+/// Content is awaited for so long at most.
+const TIMEOUT_MAX: Duration = Duration::from_secs(60);
+
+/// How often awaited content is looked for.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// A piece of media as asked for.
+pub(crate) struct Wanted<'a> {
+    /// Whose.
+    pub(crate) server_name: &'a ServerName,
+    /// Which.
+    pub(crate) media_id: &'a str,
+    /// Another name than the uploader's.
+    pub(crate) file_name: Option<&'a str>,
+    /// How long to wait for content that is still to come.
+    pub(crate) timeout: Duration,
+}
+
+/// The whole content.
+pub(crate) async fn content(app: &App, wanted: Wanted<'_>) -> Result<Prepared, Failure> {
+    let uploaded = find(app, &wanted).await?;
+    let content_type = presentation::content_type(uploaded.content_type.as_deref());
+    let file_name = wanted.file_name.or(uploaded.file_name.as_deref());
+    let disposition = presentation::content_disposition(&content_type, file_name);
+    let (length, pieces) = app.blobs.read(&uploaded.sha256).await?;
+    Ok(safe(Prepared::stream(
+        value(&content_type)?,
+        length,
+        Box::pin(pieces),
+    ))
+    .with_header(header::CONTENT_DISPOSITION, value(&disposition)?))
+}
+
+/// A thumbnail; the content itself when that is no larger.
+pub(crate) async fn thumbnail(
+    app: &App,
+    wanted: Wanted<'_>,
+    size: ThumbnailSize,
+) -> Result<Prepared, Failure> {
+    if size.width == 0 || size.height == 0 {
+        return Err(Failure::invalid_param(
+            "a thumbnail has a width and a height",
+        ));
+    }
+    let uploaded = find(app, &wanted).await?;
+    match app.thumbnails.get(&uploaded.sha256, size).await? {
+        Thumbnail::Made(bytes, content_type) => Ok(safe(Prepared::bytes(
+            HeaderValue::from_static(content_type),
+            bytes,
+        ))
+        .with_header(
+            header::CONTENT_DISPOSITION,
+            HeaderValue::from_static("inline; filename=thumbnail"),
+        )),
+        Thumbnail::Original => content(app, wanted).await,
+        Thumbnail::NotAnImage => Err(Failure::new(
+            ErrorCode::Unknown,
+            "there can be no thumbnail of this media",
+        )),
+    }
+}
+
+/// Downloads without a token can be switched off.
+pub(crate) fn must_be_open(app: &App) -> Result<(), Failure> {
+    if app.config.media.unauthenticated_download {
+        return Ok(());
+    }
+    Err(Failure::not_found(
+        "media is given out only with a token, below /_matrix/client/v1/media",
+    ))
+}
+
+async fn find(app: &App, wanted: &Wanted<'_>) -> Result<Uploaded, Failure> {
+    if !app.house.is_local(wanted.server_name) {
+        return Err(Failure::not_found("the media's server cannot be reached").with_status(404));
+    }
+    let end = tokio::time::Instant::now() + wanted.timeout.min(TIMEOUT_MAX);
+    loop {
+        match app
+            .house
+            .media_query(wanted.media_id, MediaQuery::Describe)
+            .await
+        {
+            Ok(MediaAnswer::There(uploaded)) => return Ok(uploaded),
+            Ok(MediaAnswer::Awaited(reserved)) => still_awaited(app, &reserved, end)?,
+            Err(MediaError::Unknown) => return Err(Failure::not_found("unknown media")),
+            Err(error) => return Err(playhouse_actors::house::HouseError::from(error).into()),
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
+fn still_awaited(app: &App, reserved: &Reserved, end: tokio::time::Instant) -> Result<(), Failure> {
+    if app.env().now_ms() > reserved.expires_ms {
+        return Err(Failure::not_found("the content was never uploaded"));
+    }
+    if tokio::time::Instant::now() >= end {
+        return Err(Failure::new(
+            ErrorCode::NotYetUploaded,
+            "the content is not there yet",
+        ));
+    }
+    Ok(())
+}
+
+/// What keeps a browser from running what it is given.
+fn safe(prepared: Prepared) -> Prepared {
+    prepared
+        .with_header(
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(presentation::CONTENT_SECURITY_POLICY),
+        )
+        .with_header(
+            HeaderName::from_static("cross-origin-resource-policy"),
+            HeaderValue::from_static("cross-origin"),
+        )
+        .with_header(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("private, max-age=86400, immutable"),
+        )
+        .with_header(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        )
+        .with_status(StatusCode::OK)
+}
+
+fn value(text: &str) -> Result<HeaderValue, Failure> {
+    HeaderValue::from_str(text).map_err(Failure::internal)
+}
+
+impl From<BlobError> for Failure {
+    fn from(error: BlobError) -> Self {
+        match error {
+            BlobError::TooLarge(bytes_max) => Failure::new(
+                ErrorCode::TooLarge,
+                format!("media may have {bytes_max} bytes"),
+            ),
+            BlobError::Disk(error) => Failure::internal(error),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Membership of rooms (client-server API, "Room membership").
+
+mod ban_user;
+mod forget_room;
+mod get_member_events;
+mod invite_user;
+mod join_room_by_id;
+mod join_room_by_id_or_alias;
+mod joined_members;
+mod joined_rooms;
+mod kick_user;
+mod leave_room;
+mod unban_user;
+
+use playhouse_actors::house::MemberWish;
+use ruma::{
+    OwnedRoomId, OwnedUserId,
+    api::client::membership::{get_member_events as members, joined_members as joined},
+};
+
+use crate::edge::{Class, Routes, Session};
+
+/// Mounts the area.
+pub(crate) fn mount(routes: &mut Routes) {
+    routes.mount(ban_user::handle);
+    routes.mount(forget_room::handle);
+    routes
+        .mount_raw::<members::v3::Request, _, _, _, _>(get_member_events::handle)
+        .guests();
+    routes.mount(invite_user::handle).class(Class::Invite);
+    routes
+        .mount(join_room_by_id::handle)
+        .guests()
+        .class(Class::Join);
+    routes
+        .mount(join_room_by_id_or_alias::handle)
+        .guests()
+        .class(Class::Join);
+    routes
+        .mount_raw::<joined::v3::Request, _, _, _, _>(joined_members::handle)
+        .guests();
+    routes.mount(joined_rooms::handle).guests();
+    routes.mount(kick_user::handle);
+    routes.mount(leave_room::handle).guests();
+    routes.mount(unban_user::handle);
+}
+
+/// A change of somebody's membership by the caller.
+fn wish(
+    caller: &Session,
+    room_id: OwnedRoomId,
+    target: OwnedUserId,
+    reason: Option<String>,
+) -> MemberWish {
+    MemberWish {
+        room_id,
+        sender: caller.user_id.clone(),
+        target,
+        reason,
+        extra_content: None,
+        guest: caller.guest,
+    }
+}

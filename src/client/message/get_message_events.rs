@@ -1,0 +1,47 @@
+//! `GET /_matrix/client/*/rooms/{roomId}/messages`
+
+use std::sync::Arc;
+
+use playhouse_actors::room::{RoomAnswer, RoomQuery, message::MessagesQuery};
+use ruma::api::{Direction, client::message::get_message_events::v3::Request};
+
+use crate::{
+    client::{page, point, reader_with_ignored},
+    edge::{App, Failure, RawJson, Session},
+};
+
+/// The most events on a page.
+const LIMIT_MAX: u64 = 1_000;
+
+/// Pages through a room's history.
+pub(crate) async fn handle(
+    app: Arc<App>,
+    caller: Session,
+    request: Request,
+) -> Result<RawJson, Failure> {
+    let room_id = &request.room_id;
+    let parse = |token: &Option<String>| {
+        let token = token.as_deref().filter(|token| !token.is_empty());
+        token.map(|token| point::parse(token)).transpose()
+    };
+    let query = RoomQuery::Messages(Box::new(MessagesQuery {
+        reader: reader_with_ignored(&app, &caller).await?,
+        from: parse(&request.from)?,
+        to: parse(&request.to)?,
+        backwards: request.dir == Direction::Backward,
+        limit: u64::from(request.limit).clamp(1, LIMIT_MAX) as usize,
+        filter: Some(serde_json::to_string(&request.filter).map_err(Failure::internal)?),
+    }));
+    let RoomAnswer::Page(history) = app.house.room_query(room_id, query).await? else {
+        return Err(Failure::internal("unexpected answer to Messages"));
+    };
+    let end = history.end.map(point::token);
+    let mut answer = page::Object::new()
+        .array("chunk", &history.chunk)
+        .text("start", &point::token(history.start))
+        .maybe_text("end", end.as_deref());
+    if !history.state.is_empty() {
+        answer = answer.array("state", &history.state);
+    }
+    Ok(answer.finish())
+}

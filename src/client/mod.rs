@@ -1,0 +1,167 @@
+//! The client-server API: one folder per area, one file per endpoint.
+//!
+//! An endpoint turns a request into a message for an actor and its answer into a response; it decides nothing.
+
+mod account;
+mod admin;
+mod alias;
+mod authenticated_media;
+mod config;
+mod context;
+mod device;
+mod directory;
+mod discovery;
+mod filter;
+mod keys;
+mod knock;
+mod media;
+mod membership;
+mod message;
+mod page;
+mod point;
+mod presence;
+mod profile;
+mod push;
+mod query;
+mod read_marker;
+mod receipt;
+mod redact;
+mod room;
+mod session;
+mod state;
+mod sync;
+mod tag;
+mod to_device;
+mod typing;
+
+use bytes::Bytes;
+use playhouse_actors::{
+    room::message::Reader,
+    user::{UserAnswer, UserQuery},
+};
+use playhouse_schema::record::room::Transaction;
+use ruma::UserId;
+
+use crate::edge::{App, Failure, RawJson, Routes, Session};
+
+/// Mounts all of it.
+pub(crate) fn mount(routes: &mut Routes) {
+    account::mount(routes);
+    admin::mount(routes);
+    alias::mount(routes);
+    authenticated_media::mount(routes);
+    config::mount(routes);
+    context::mount(routes);
+    device::mount(routes);
+    directory::mount(routes);
+    discovery::mount(routes);
+    filter::mount(routes);
+    keys::mount(routes);
+    knock::mount(routes);
+    media::mount(routes);
+    membership::mount(routes);
+    message::mount(routes);
+    presence::mount(routes);
+    profile::mount(routes);
+    push::mount(routes);
+    read_marker::mount(routes);
+    receipt::mount(routes);
+    redact::mount(routes);
+    room::mount(routes);
+    session::mount(routes);
+    state::mount(routes);
+    sync::mount(routes);
+    tag::mount(routes);
+    to_device::mount(routes);
+    typing::mount(routes);
+}
+
+/// `{}`.
+fn empty() -> RawJson {
+    RawJson(Bytes::from_static(b"{}"))
+}
+
+/// An object out of names and values that are JSON already.
+fn json_object<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> RawJson {
+    let mut text = String::from("{");
+    for (name, value) in fields {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        text.push_str(&serde_json::Value::from(name).to_string());
+        text.push(':');
+        text.push_str(value);
+    }
+    text.push('}');
+    RawJson(Bytes::from(text))
+}
+
+/// A body as text, if it is a JSON object.
+fn json_object_text(body: &[u8]) -> Result<String, Failure> {
+    let text = std::str::from_utf8(body).map_err(|_| Failure::not_json("body is not UTF-8"))?;
+    serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text)?;
+    Ok(text.trim().to_owned())
+}
+
+/// What belongs to somebody else may not be touched.
+fn must_be_own(caller: &Session, user_id: &UserId) -> Result<(), Failure> {
+    if caller.user_id == *user_id {
+        Ok(())
+    } else {
+        Err(Failure::forbidden("this belongs to another user"))
+    }
+}
+
+/// An identifier out of a path.
+fn parse_id<'a, T: ?Sized>(text: &'a str) -> Result<&'a T, Failure>
+where
+    &'a T: TryFrom<&'a str>,
+{
+    <&T>::try_from(text)
+        .map_err(|_| Failure::invalid_param(format!("{text} is not a valid identifier")))
+}
+
+/// The caller as somebody who reads a room.
+fn reader(caller: &Session) -> Reader {
+    Reader {
+        user_id: caller.user_id.clone(),
+        device_id: caller.device_id.as_ref().map(ToString::to_string),
+        ignored: Vec::new(),
+    }
+}
+
+/// The caller as somebody who reads a timeline, from which ignored users are left out.
+async fn reader_with_ignored(app: &App, caller: &Session) -> Result<Reader, Failure> {
+    match app
+        .house
+        .user_query(&caller.user_id, UserQuery::Ignored)
+        .await?
+    {
+        UserAnswer::Users(ignored) => Ok(Reader {
+            ignored,
+            ..reader(caller)
+        }),
+        _ => Err(Failure::internal("unexpected answer to Ignored")),
+    }
+}
+
+/// A body as text. What it says is judged where it belongs.
+fn text_body(body: &Bytes) -> Result<String, Failure> {
+    if body.is_empty() {
+        return Err(Failure::not_json("body is empty"));
+    }
+    String::from_utf8(body.to_vec()).map_err(|_| Failure::not_json("body is not UTF-8"))
+}
+
+/// The transaction of a request: its scope is the device and the endpoint.
+fn transaction(caller: &Session, endpoint: &str, transaction_id: &str) -> Transaction {
+    Transaction {
+        user_id: caller.user_id.to_string(),
+        device_id: caller
+            .device_id
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        transaction_id: format!("{endpoint}/{transaction_id}"),
+    }
+}

@@ -1,0 +1,57 @@
+//! Query parameters that hot endpoints read by hand.
+
+use crate::edge::{Failure, Session};
+
+/// The value of a parameter, percent-decoded; `None` when it is absent or not UTF-8.
+pub(crate) fn parameter(query: Option<&str>, name: &str) -> Option<String> {
+    let pairs = query?
+        .split('&')
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let (_, value) = pairs.into_iter().find(|(key, _)| *key == name)?;
+    decode(value)
+}
+
+/// `ts`: application services may say when an event was sent. From others it is ignored.
+pub(crate) fn timestamp(caller: &Session, query: Option<&str>) -> Result<Option<u64>, Failure> {
+    if caller.bridge.is_none() {
+        return Ok(None);
+    }
+    let value = parameter(query, "ts");
+    let parsed = value.map(|value| value.parse::<u64>());
+    parsed
+        .transpose()
+        .map_err(|_| Failure::invalid_param("ts is not a time in milliseconds"))
+}
+
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'+' => bytes.push(b' '),
+            b'%' => {
+                let digits = [rest.next()?, rest.next()?];
+                let digits = std::str::from_utf8(&digits).ok()?;
+                bytes.push(u8::from_str_radix(digits, 16).ok()?);
+            }
+            byte => bytes.push(byte),
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decodes() {
+        let query = Some("a=1&filter=%7B%22x%22%3A1%7D&since=s+1&flag");
+        assert_eq!(parameter(query, "filter").as_deref(), Some("{\"x\":1}"));
+        assert_eq!(parameter(query, "since").as_deref(), Some("s 1"));
+        assert_eq!(parameter(query, "flag").as_deref(), Some(""));
+        assert_eq!(parameter(query, "none"), None);
+        assert_eq!(parameter(Some("a=%zz"), "a"), None);
+        assert_eq!(parameter(Some("a=%ff"), "a"), None);
+    }
+}

@@ -1,0 +1,10 @@
+//! Receipts.
+
+mod create_receipt;
+
+use crate::edge::Routes;
+
+/// Mounts the area.
+pub(crate) fn mount(routes: &mut Routes) {
+    routes.mount(create_receipt::handle).guests();
+}

@@ -1,0 +1,74 @@
+//! `PUT /_matrix/client/*/rooms/{roomId}/redact/{eventId}/{txnId}`
+
+use std::sync::Arc;
+
+use playhouse_actors::room::message::SendEvent;
+use playhouse_actors::room::{RoomAnswer, RoomQuery};
+use ruma::{
+    OwnedEventId, OwnedUserId, RoomId,
+    api::client::redact::redact_event::v3::{Request, Response},
+    events::TimelineEventType,
+};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::{
+    client::{reader, transaction},
+    edge::{App, Failure, Session},
+};
+
+/// Strips an event of what its sender said.
+pub(crate) async fn handle(
+    app: Arc<App>,
+    caller: Session,
+    request: Request,
+) -> Result<Response, Failure> {
+    let content = match &request.reason {
+        Some(reason) => json!({ "reason": reason }),
+        None => json!({}),
+    };
+    let event = SendEvent {
+        event_type: TimelineEventType::RoomRedaction,
+        state_key: None,
+        content: content.to_string(),
+        redacts: Some(request.event_id),
+        transaction: Some(transaction(&caller, "redact", request.txn_id.as_str())),
+        origin_server_ts: None,
+        guest: caller.guest,
+        sender: caller.user_id.clone(),
+    };
+    if caller.suspended {
+        must_be_own_event(&app, &caller, &request.room_id, event.redacts.clone()).await?;
+    }
+    let event_id = app.house.send_event(&request.room_id, event).await?;
+    Ok(Response::new(event_id))
+}
+
+/// Somebody who is suspended may redact only what is their own (client-server API, "Account suspension").
+async fn must_be_own_event(
+    app: &App,
+    caller: &Session,
+    room_id: &RoomId,
+    event_id: Option<OwnedEventId>,
+) -> Result<(), Failure> {
+    #[derive(Deserialize)]
+    struct Sent {
+        sender: OwnedUserId,
+    }
+    let Some(event_id) = event_id else {
+        return Ok(());
+    };
+    let query = RoomQuery::Event {
+        reader: reader(caller),
+        event_id,
+    };
+    let RoomAnswer::Event(event) = app.house.room_query(room_id, query).await? else {
+        return Err(Failure::internal("unexpected answer to Event"));
+    };
+    let sent: Sent = serde_json::from_slice(&event).map_err(Failure::internal)?;
+    if sent.sender == caller.user_id {
+        Ok(())
+    } else {
+        caller.not_suspended()
+    }
+}

@@ -1,0 +1,127 @@
+//! `POST /_matrix/client/*/createRoom`
+
+use std::sync::Arc;
+
+use playhouse_actors::{
+    house::RoomWish,
+    room::message::{Preset, StateContent},
+};
+use ruma::{OwnedUserId, RoomVersionId, api::error::ErrorCode, events::StateEventType};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::{
+    client::page,
+    edge::{App, Arguments, Failure, RawJson, Session},
+};
+
+/// So many users may be invited at once.
+const INVITES_MAX: usize = 100;
+
+/// So many state events may be given at once.
+const INITIAL_STATE_MAX: usize = 1_000;
+
+/// The body. Read here and not by ruma so that contents stay as they were sent.
+#[derive(Deserialize)]
+struct Body {
+    visibility: Option<String>,
+    room_alias_name: Option<String>,
+    name: Option<String>,
+    topic: Option<String>,
+    #[serde(default)]
+    invite: Vec<OwnedUserId>,
+    #[serde(default)]
+    invite_3pid: Vec<serde_json::Value>,
+    room_version: Option<RoomVersionId>,
+    creation_content: Option<Box<RawValue>>,
+    #[serde(default)]
+    initial_state: Vec<InitialState>,
+    preset: Option<String>,
+    #[serde(default)]
+    is_direct: bool,
+    power_level_content_override: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct InitialState {
+    #[serde(rename = "type")]
+    event_type: StateEventType,
+    #[serde(default)]
+    state_key: String,
+    content: Box<RawValue>,
+}
+
+/// Makes a room.
+pub(crate) async fn handle(
+    app: Arc<App>,
+    caller: Session,
+    arguments: Arguments,
+) -> Result<RawJson, Failure> {
+    caller.not_suspended()?;
+    let body = if arguments.body.is_empty() {
+        b"{}"
+    } else {
+        arguments.body.as_ref()
+    };
+    let body: Body = serde_json::from_slice(body)?;
+    let made = app.house.create_room(wish(caller, body)?).await?;
+    let alias = made.alias.as_ref().map(|alias| alias.as_str());
+    Ok(page::Object::new()
+        .text("room_id", made.room_id.as_str())
+        .maybe_text("room_alias", alias)
+        .finish())
+}
+
+fn wish(caller: Session, body: Body) -> Result<RoomWish, Failure> {
+    if body.invite.len() > INVITES_MAX || body.initial_state.len() > INITIAL_STATE_MAX {
+        return Err(Failure::invalid_param(
+            "too many invites or state events at once",
+        ));
+    }
+    if !body.invite_3pid.is_empty() {
+        return Err(Failure::new(
+            ErrorCode::ThreepidDenied,
+            "no identity server is configured through which an address could be invited",
+        ));
+    }
+    let public = match body.visibility.as_deref() {
+        None | Some("private") => false,
+        Some("public") => true,
+        Some(_) => return Err(Failure::invalid_param("visibility is public or private")),
+    };
+    Ok(RoomWish {
+        creator: caller.known.user_id,
+        version: body.room_version,
+        preset: body.preset.as_deref().map(preset).transpose()?,
+        creation_content: body
+            .creation_content
+            .map(|content| content.get().to_owned()),
+        alias_localpart: body.room_alias_name.filter(|name| !name.is_empty()),
+        name: body.name.filter(|name| !name.is_empty()),
+        topic: body.topic,
+        invites: body.invite,
+        is_direct: body.is_direct,
+        public,
+        initial_state: body.initial_state.into_iter().map(state_content).collect(),
+        power_level_content_override: body
+            .power_level_content_override
+            .map(|content| content.get().to_owned()),
+    })
+}
+
+fn preset(name: &str) -> Result<Preset, Failure> {
+    match name {
+        "private_chat" => Ok(Preset::PrivateChat),
+        "trusted_private_chat" => Ok(Preset::TrustedPrivateChat),
+        "public_chat" => Ok(Preset::PublicChat),
+        _ => Err(Failure::invalid_param("unknown preset")),
+    }
+}
+
+fn state_content(state: InitialState) -> StateContent {
+    StateContent {
+        event_type: state.event_type,
+        state_key: state.state_key,
+        content: state.content.get().to_owned(),
+    }
+}

@@ -1,0 +1,60 @@
+//! `POST /_matrix/client/*/login`
+
+use std::{sync::Arc, time::Duration};
+
+use playhouse_actors::user::message::Login;
+use ruma::api::{
+    client::{
+        session::login::v3::{LoginInfo, Request, Response},
+        uiaa::UserIdentifier,
+    },
+    error::ErrorCode,
+};
+
+use crate::edge::{App, Bridge, Class, Failure, Visitor};
+
+/// Begins a session for somebody who knows the password.
+pub(crate) async fn handle(
+    app: Arc<App>,
+    _caller: (Visitor, Option<Arc<Bridge>>),
+    request: Request,
+) -> Result<Response, Failure> {
+    let LoginInfo::Password(password) = request.login_info else {
+        return Err(Failure::new(
+            ErrorCode::Unknown,
+            "this way of logging in is not offered",
+        ));
+    };
+    let user = login_name(password.identifier)?;
+    // Counted for the account as well as for the address: guessing from many addresses is slow too.
+    app.limiter.take_for(Class::Login, &user)?;
+    let login = Login {
+        device_id: request.device_id,
+        display_name: request.initial_device_display_name,
+        refresh: request.refresh_token,
+        access_lifetime_ms: app.config.registration.access_token_lifetime_ms,
+    };
+    let (user_id, session) = app
+        .house
+        .login_by_password(&user, password.password, login)
+        .await?;
+    let mut response = Response::new(user_id, session.access_token, session.device_id);
+    response.refresh_token = session.refresh_token;
+    response.expires_in = session.expires_in_ms.map(Duration::from_millis);
+    Ok(response)
+}
+
+/// The user name or user ID in an identifier. Third-party identifiers are not bound to accounts here yet, so they are unknown users.
+pub(crate) fn login_name(identifier: Option<UserIdentifier>) -> Result<String, Failure> {
+    match identifier {
+        Some(UserIdentifier::Matrix(matrix)) => Ok(matrix.user),
+        Some(
+            UserIdentifier::Email(_) | UserIdentifier::Msisdn(_) | UserIdentifier::PhoneNumber(_),
+        ) => Err(Failure::forbidden("wrong user or password")),
+        Some(_) => Err(Failure::new(
+            ErrorCode::Unknown,
+            "unknown type of identifier",
+        )),
+        None => Err(Failure::missing_param("identifier is missing")),
+    }
+}

@@ -1,0 +1,38 @@
+//! `PUT /_matrix/client/*/rooms/{roomId}/state/{eventType}/{stateKey}`
+
+use std::sync::Arc;
+
+use playhouse_actors::room::message::SendEvent;
+use ruma::RoomId;
+
+use crate::{
+    client::{page, parse_id, query, text_body},
+    edge::{App, Arguments, Failure, RawJson, Session},
+};
+
+/// Sets state; setting what is in force already is answered with the event in force.
+pub(crate) async fn handle(
+    app: Arc<App>,
+    caller: Session,
+    arguments: Arguments,
+) -> Result<RawJson, Failure> {
+    caller.not_suspended()?;
+    let [room_id, event_type, rest @ ..] = arguments.path.as_slice() else {
+        return Err(Failure::internal("the path has other variables"));
+    };
+    let room_id: &RoomId = parse_id(room_id)?;
+    let event = SendEvent {
+        event_type: event_type.as_str().into(),
+        state_key: Some(rest.first().cloned().unwrap_or_default()),
+        content: text_body(&arguments.body)?,
+        redacts: None,
+        transaction: None,
+        origin_server_ts: query::timestamp(&caller, arguments.query.as_deref())?,
+        guest: caller.guest,
+        sender: caller.known.user_id,
+    };
+    let event_id = app.house.send_event(room_id, event).await?;
+    Ok(page::Object::new()
+        .text("event_id", event_id.as_str())
+        .finish())
+}

@@ -1,0 +1,205 @@
+//! What makes sense and what does not.
+
+use std::{
+    net::{IpAddr, ToSocketAddrs as _},
+    path::Path,
+};
+
+use ruma::{RoomVersionId, ServerName};
+
+use super::{Config, ConfigError};
+
+impl Config {
+    /// Refuses values that make no sense, naming section and key.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.check_server()?;
+        self.check_listen()?;
+        self.check_database()?;
+        self.check_rest()
+    }
+
+    fn check_server(&self) -> Result<(), ConfigError> {
+        let name = &self.server.name;
+        require(ServerName::parse(name).is_ok(), || {
+            format!(
+                "[server] name: `{name}` is no server name (a host name, perhaps with a port, without https://)"
+            )
+        })?;
+        require(!self.server.data_dir.is_empty(), || {
+            "[server] data_dir must not be empty".to_owned()
+        })?;
+        for (key, url) in [
+            ("client_url", &self.server.client_url),
+            ("identity_server_url", &self.server.identity_server_url),
+        ] {
+            let Some(url) = url else { continue };
+            require(
+                url.starts_with("https://") || url.starts_with("http://"),
+                || format!("[server] {key}: `{url}` must begin with https:// or http://"),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn check_listen(&self) -> Result<(), ConfigError> {
+        let listen = &self.listen;
+        require_address("client", &listen.client)?;
+        require_pair("client", &listen.client_tls_cert, &listen.client_tls_key)?;
+        if let Some(address) = &listen.federation {
+            require_address("federation", address)?;
+        }
+        require_pair(
+            "federation",
+            &listen.federation_tls_cert,
+            &listen.federation_tls_key,
+        )?;
+        if let Some(address) = &listen.metrics {
+            require_address("metrics", address)?;
+        }
+        for listener in &listen.more {
+            require_address("more", &listener.address)?;
+            require_pair("more", &listener.tls_cert, &listener.tls_key)?;
+            require(!listener.resources.is_empty(), || {
+                format!("[listen] more: {} has no resources", listener.address)
+            })?;
+        }
+        for proxy in &listen.trusted_proxies {
+            require(Network::parse(proxy).is_some(), || {
+                format!("[listen] trusted_proxies: `{proxy}` is neither an address nor a network")
+            })?;
+        }
+        require(listen.connections_max > 0, || {
+            "[listen] connections_max must be at least 1".to_owned()
+        })
+    }
+
+    fn check_database(&self) -> Result<(), ConfigError> {
+        let database = &self.database;
+        if let Some(url) = &database.url {
+            require(
+                url.starts_with("postgres://") || url.starts_with("postgresql://"),
+                || {
+                    "[database] url must begin with postgres:// (leave it out for SQLite)"
+                        .to_owned()
+                },
+            )?;
+        }
+        require((1..=64).contains(&database.shards), || {
+            format!("[database] shards: {} is not from 1 to 64", database.shards)
+        })?;
+        let writers = database.writers;
+        require((1..=database.shards).contains(&writers), || {
+            format!("[database] writers: {writers} is not from 1 to the number of shards")
+        })
+    }
+
+    fn check_rest(&self) -> Result<(), ConfigError> {
+        let version = &self.rooms.default_version;
+        let known = RoomVersionId::try_from(version.as_str())
+            .is_ok_and(|version| version.rules().is_some());
+        require(known, || {
+            format!("[rooms] default_version: `{version}` is no room version (1 to 12)")
+        })?;
+        require(matches!(self.log.format.as_str(), "text" | "json"), || {
+            format!(
+                "[log] format: `{}` is neither text nor json",
+                self.log.format
+            )
+        })?;
+        require(
+            tracing_subscriber::EnvFilter::try_new(&self.log.level).is_ok(),
+            || format!("[log] level: `{}` is no level or filter", self.log.level),
+        )?;
+        let limits = &self.limits;
+        require(limits.body_bytes_max >= 65_536, || {
+            "[limits] body_bytes_max must be at least 65536: events may be that large".to_owned()
+        })?;
+        require((10..=120).contains(&limits.json_depth_max), || {
+            "[limits] json_depth_max is not from 10 to 120".to_owned()
+        })?;
+        for (key, rate) in limits.rates() {
+            require(rate.per_second > 0.0 && rate.burst > 0, || {
+                format!("[limits] {key}: per_second and burst must be above 0")
+            })?;
+        }
+        let secret = &self.registration.shared_secret;
+        require(
+            secret.as_ref().is_none_or(|secret| !secret.is_empty()),
+            || "[registration] shared_secret must not be empty".to_owned(),
+        )
+    }
+}
+
+fn require(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), ConfigError> {
+    if holds {
+        Ok(())
+    } else {
+        Err(ConfigError::Invalid(otherwise()))
+    }
+}
+
+fn require_address(key: &str, address: &str) -> Result<(), ConfigError> {
+    let resolves = address
+        .to_socket_addrs()
+        .is_ok_and(|mut found| found.next().is_some());
+    require(resolves, || {
+        format!("[listen] {key}: `{address}` is no address to listen on (host:port)")
+    })
+}
+
+fn require_pair(
+    key: &str,
+    cert: &Option<String>,
+    secret: &Option<String>,
+) -> Result<(), ConfigError> {
+    require(cert.is_some() == secret.is_some(), || {
+        format!("[listen] {key}: TLS needs both the certificate and the key")
+    })?;
+    for path in cert.iter().chain(secret) {
+        require(Path::new(path).is_file(), || {
+            format!("[listen] {key}: there is no file {path}")
+        })?;
+    }
+    Ok(())
+}
+
+/// An address or a network of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Network {
+    address: IpAddr,
+    prefix_bits: u8,
+}
+
+impl Network {
+    /// Reads `192.0.2.1`, `192.0.2.0/24` or `2001:db8::/32`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (address, prefix_bits) = match text.split_once('/') {
+            Some((address, bits)) => (address.parse().ok()?, bits.parse().ok()?),
+            None => {
+                let address: IpAddr = text.parse().ok()?;
+                (address, if address.is_ipv4() { 32 } else { 128 })
+            }
+        };
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        (prefix_bits <= longest).then_some(Self {
+            address,
+            prefix_bits,
+        })
+    }
+
+    /// Whether an address belongs to it.
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
+        let bits = u32::from(self.prefix_bits);
+        match (self.address, address) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                let difference = network.to_bits() ^ address.to_bits();
+                difference.checked_shr(32 - bits).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                let difference = network.to_bits() ^ address.to_bits();
+                difference.checked_shr(128 - bits).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! `[limits]`: sizes, times and rates.
+
+use serde::{Deserialize, Serialize};
+
+use super::section::{Form, Setting, section};
+
+section! {
+    /// Sizes, times and rates. A rate is `{ per_second, burst }`.
+    "limits" Limits {
+        /// Rate limits are applied.
+        rate_limits: bool = true, variable "PLAYHOUSE_RATE_LIMITS";
+        /// Requests of all kinds, for each address without a session.
+        rate_address: Rate = Rate::new(50.0, 200);
+        /// Requests of all kinds, for each user.
+        rate_user: Rate = Rate::new(100.0, 500);
+        /// Logins, for each address; and wrong passwords, for each user.
+        rate_login: Rate = Rate::new(0.2, 10);
+        /// Registrations, for each address.
+        rate_registration: Rate = Rate::new(0.2, 5);
+        /// Messages and other events, for each user.
+        rate_message: Rate = Rate::new(10.0, 50);
+        /// Joins and knocks, for each user.
+        rate_join: Rate = Rate::new(1.0, 20);
+        /// Invitations, for each user.
+        rate_invite: Rate = Rate::new(1.0, 30);
+        /// Rooms made, for each user.
+        rate_create_room: Rate = Rate::new(0.2, 10);
+        /// Uploads of media, for each user.
+        rate_upload: Rate = Rate::new(2.0, 30);
+        /// Body of a request, unless the endpoint has a limit of its own.
+        body_bytes_max: u64 = 1_048_576;
+        /// A request's head must have arrived after so many milliseconds.
+        head_timeout_ms: u64 = 10_000;
+        /// A request's body must have arrived after so many milliseconds.
+        body_timeout_ms: u64 = 30_000;
+        /// How deep JSON may be nested.
+        json_depth_max: u64 = 100;
+        /// A long poll waits so long at most, milliseconds.
+        sync_timeout_max_ms: u64 = 120_000;
+        /// Memory for awake rooms and users.
+        actor_bytes_max: u64 = 536_870_912;
+        /// Rooms and users, each, that stay awake at most.
+        actors_max: u64 = 20_000;
+    }
+}
+
+impl Limits {
+    /// All rates with their keys.
+    pub(crate) fn rates(&self) -> [(&'static str, Rate); 9] {
+        [
+            ("rate_address", self.rate_address),
+            ("rate_user", self.rate_user),
+            ("rate_login", self.rate_login),
+            ("rate_registration", self.rate_registration),
+            ("rate_message", self.rate_message),
+            ("rate_join", self.rate_join),
+            ("rate_invite", self.rate_invite),
+            ("rate_create_room", self.rate_create_room),
+            ("rate_upload", self.rate_upload),
+        ]
+    }
+}
+
+/// How often something may be done: a token bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// So often in the long run.
+    pub per_second: f64,
+    /// So often at once after a pause.
+    pub burst: u32,
+}
+
+impl Rate {
+    /// A rate.
+    pub const fn new(per_second: f64, burst: u32) -> Self {
+        Self { per_second, burst }
+    }
+}
+
+impl Setting for Rate {
+    const FORM: Form = Form::Tables;
+}

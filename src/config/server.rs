@@ -1,0 +1,21 @@
+//! `[server]`: who we are and where our files are.
+
+use super::section::section;
+
+section! {
+    /// Who this server is and where it keeps its files.
+    "server" Server {
+        /// The name of this server: the part of user IDs after the colon. It cannot be changed once users exist.
+        name: String = "localhost".to_owned(), variable "PLAYHOUSE_SERVER_NAME";
+        /// The folder for the database, media and keys.
+        data_dir: String = "./data".to_owned(), variable "PLAYHOUSE_DATA_DIR";
+        /// The file with the signing key; relative paths start in the data folder. It is made at the first start.
+        signing_key: String = "signing.key".to_owned();
+        /// The URL under which clients reach this server. Without it the client listener's address is told.
+        client_url: Option<String> = None, sample "https://matrix.example.org";
+        /// An identity server to tell clients of in `/.well-known/matrix/client`.
+        identity_server_url: Option<String> = None, sample "https://identity.example.org";
+        /// A JSON file answered at `/.well-known/matrix/support` (contacts of the administrators).
+        support_file: Option<String> = None, sample "/etc/playhouse/support.json";
+    }
+}

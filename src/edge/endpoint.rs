@@ -1,0 +1,74 @@
+//! One mounted endpoint: where it answers, who may call it, and what runs.
+
+use std::{future::Future, pin::Pin, sync::OnceLock};
+
+use actix_web::{HttpResponse, http::Method};
+
+use super::{failure::Failure, incoming::Incoming, limits::Class, trace::Gauges};
+use crate::config::Resource;
+
+/// What runs for a request.
+pub(crate) type Run = Box<
+    dyn Fn(Incoming) -> Pin<Box<dyn Future<Output = Result<HttpResponse, Failure>>>> + Send + Sync,
+>;
+
+/// An endpoint. [`super::Routes`] makes it; what the metadata does not tell is said by the methods here, in the line that mounts it.
+pub(crate) struct Endpoint {
+    pub(super) method: Method,
+    pub(super) paths: Vec<String>,
+    pub(super) resource: Resource,
+    pub(super) guests: bool,
+    pub(super) class: Class,
+    pub(super) body_bytes_max: Option<u64>,
+    pub(super) body_timeout_ms: Option<u64>,
+    pub(super) run: Run,
+    pub(super) gauges: OnceLock<Gauges>,
+}
+
+impl Endpoint {
+    /// Guests may call it too.
+    pub(crate) fn guests(&mut self) -> &mut Self {
+        self.guests = true;
+        self
+    }
+
+    /// The rate limit that applies besides the general one.
+    pub(crate) fn class(&mut self, class: Class) -> &mut Self {
+        self.class = class;
+        self
+    }
+
+    /// A limit of its own for the body, where `[limits] body_bytes_max` does not fit.
+    pub(crate) fn body_bytes_max(&mut self, bytes: u64) -> &mut Self {
+        self.body_bytes_max = Some(bytes);
+        self
+    }
+
+    /// A time of its own in which the body must have arrived.
+    pub(crate) fn body_timeout_ms(&mut self, timeout_ms: u64) -> &mut Self {
+        self.body_timeout_ms = Some(timeout_ms);
+        self
+    }
+
+    /// One more path, with the same variables in the same order.
+    pub(crate) fn also(&mut self, path: &str) -> &mut Self {
+        self.paths.push(path.to_owned());
+        self
+    }
+
+    /// Answered by listeners that carry this resource instead of `client`.
+    pub(crate) fn resource(&mut self, resource: Resource) -> &mut Self {
+        self.resource = resource;
+        self
+    }
+
+    /// The path that stands for the endpoint in logs and metrics: the newest stable one.
+    pub(crate) fn name(&self) -> &str {
+        self.paths
+            .iter()
+            .rev()
+            .find(|path| !path.contains("/unstable/"))
+            .or(self.paths.last())
+            .map_or("", String::as_str)
+    }
+}

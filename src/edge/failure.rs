@@ -1,0 +1,366 @@
+//! The one table from errors to `errcode` and HTTP status.
+
+use std::{borrow::Cow, fmt::Display};
+
+use playhouse_actors::{
+    alias::AliasError, house::HouseError, kernel::Unavailable, media::MediaError,
+    registration::RegistrationError, room::RoomError, user::UserError,
+};
+use ruma::api::error::{DeserializationError, ErrorCode, FromHttpRequestError, IntoHttpError};
+use serde_json::{Map, Value, json};
+
+/// Why a request is refused. Boxed, since nearly every function of the edge returns it.
+#[derive(Debug)]
+pub(crate) struct Failure(Box<Reason>);
+
+#[derive(Debug)]
+struct Reason {
+    status: u16,
+    code: ErrorCode,
+    message: Cow<'static, str>,
+    fields: Map<String, Value>,
+    retry_after_ms: Option<u64>,
+    /// For the log only.
+    inside: Option<String>,
+    /// The whole body, where the specification wants no `errcode` (user-interactive authentication).
+    body: Option<Value>,
+}
+
+impl Failure {
+    /// A failure with the status that belongs to its code.
+    pub(crate) fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(Reason {
+            status: status_of(&code),
+            code,
+            message: message.into(),
+            fields: Map::new(),
+            retry_after_ms: None,
+            inside: None,
+            body: None,
+        }))
+    }
+
+    /// The same with another status.
+    pub(crate) fn with_status(mut self, status: u16) -> Self {
+        self.0.status = status;
+        self
+    }
+
+    /// The same with one more field in the body.
+    pub(crate) fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
+        self.0.fields.insert(field.to_owned(), value.into());
+        self
+    }
+
+    /// `M_FORBIDDEN`.
+    pub(crate) fn forbidden(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::Forbidden, message)
+    }
+
+    /// `M_NOT_FOUND`.
+    pub(crate) fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::NotFound, message)
+    }
+
+    /// `M_INVALID_PARAM`.
+    pub(crate) fn invalid_param(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::InvalidParam, message)
+    }
+
+    /// `M_MISSING_PARAM`.
+    pub(crate) fn missing_param(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::MissingParam, message)
+    }
+
+    /// `M_BAD_JSON`.
+    pub(crate) fn bad_json(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::BadJson, message)
+    }
+
+    /// `M_NOT_JSON`.
+    pub(crate) fn not_json(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::NotJson, message)
+    }
+
+    /// `M_UNKNOWN_TOKEN`; with `soft_logout` the client may log in again and keep its device.
+    pub(crate) fn unknown_token(soft_logout: bool) -> Self {
+        Self::new(ErrorCode::UnknownToken, "unknown or ended access token")
+            .with("soft_logout", soft_logout)
+    }
+
+    /// `M_LIMIT_EXCEEDED` with the time to wait, in the body and as a `Retry-After` header.
+    pub(crate) fn limit_exceeded(retry_after_ms: u64) -> Self {
+        let mut failure = Self::new(ErrorCode::LimitExceeded, "too many requests")
+            .with("retry_after_ms", retry_after_ms);
+        failure.0.retry_after_ms = Some(retry_after_ms);
+        failure
+    }
+
+    /// Trouble of our own: the caller gets `M_UNKNOWN` and a trace identifier, the log gets the reason.
+    pub(crate) fn internal(reason: impl Display) -> Self {
+        let mut failure = Self::new(ErrorCode::Unknown, "internal error").with_status(500);
+        failure.0.inside = Some(reason.to_string());
+        failure
+    }
+
+    /// A 401 that asks for (more) user-interactive authentication; the body is the whole answer: `flows`, `params`, `session`, `completed`, and `errcode` and
+    /// `error` when a stage failed.
+    pub(crate) fn authentication_needed(body: Value) -> Self {
+        let mut failure = Self::new(ErrorCode::Unauthorized, "").with_status(401);
+        failure.0.body = Some(body);
+        failure
+    }
+
+    /// The HTTP status.
+    pub(crate) fn status(&self) -> u16 {
+        self.0.status
+    }
+
+    /// The code, for metrics and tests.
+    pub(crate) fn code(&self) -> &ErrorCode {
+        &self.0.code
+    }
+
+    /// What only the log may know.
+    pub(crate) fn inside(&self) -> Option<&str> {
+        self.0.inside.as_deref()
+    }
+
+    /// Seconds for a `Retry-After` header.
+    pub(crate) fn retry_after_seconds(&self) -> Option<u64> {
+        self.0.retry_after_ms.map(|wait_ms| wait_ms.div_ceil(1000))
+    }
+
+    /// The body of the answer.
+    pub(crate) fn body(&self, trace_id: &str) -> Value {
+        if let Some(body) = &self.0.body {
+            return body.clone();
+        }
+        let message = match &self.0.inside {
+            Some(_) => format!("{}; trace identifier {trace_id}", self.0.message),
+            None => self.0.message.to_string(),
+        };
+        let mut body = json!({ "errcode": self.0.code.as_str(), "error": message });
+        if let Some(object) = body.as_object_mut() {
+            object.extend(self.0.fields.clone());
+        }
+        body
+    }
+}
+
+/// The status that belongs to a code, unless an endpoint says otherwise.
+fn status_of(code: &ErrorCode) -> u16 {
+    match code {
+        ErrorCode::MissingToken
+        | ErrorCode::UnknownToken
+        | ErrorCode::Unauthorized
+        | ErrorCode::UserLocked => 401,
+        ErrorCode::Forbidden
+        | ErrorCode::GuestAccessForbidden
+        | ErrorCode::UserDeactivated
+        | ErrorCode::UserSuspended
+        | ErrorCode::UnableToGrantJoin
+        | ErrorCode::WrongRoomKeysVersion
+        | ErrorCode::ThreepidDenied
+        | ErrorCode::ResourceLimitExceeded
+        | ErrorCode::InviteBlocked
+        | ErrorCode::CannotLeaveServerNoticeRoom => 403,
+        ErrorCode::NotFound | ErrorCode::Unrecognized => 404,
+        ErrorCode::CannotOverwriteMedia => 409,
+        ErrorCode::TooLarge => 413,
+        ErrorCode::LimitExceeded => 429,
+        ErrorCode::ConnectionFailed => 502,
+        ErrorCode::NotYetUploaded | ErrorCode::ConnectionTimeout => 504,
+        _ => 400,
+    }
+}
+
+/// Asked again after so long, an overloaded entity has probably room.
+const OVERLOADED_RETRY_MS: u64 = 1_000;
+
+impl From<Unavailable> for Failure {
+    fn from(error: Unavailable) -> Self {
+        match error {
+            Unavailable::Overloaded => Self::limit_exceeded(OVERLOADED_RETRY_MS),
+            Unavailable::Timeout => {
+                Self::new(ErrorCode::Unknown, "timed out, try again").with_status(504)
+            }
+            Unavailable::Stopped => {
+                Self::new(ErrorCode::Unknown, "interrupted, try again").with_status(503)
+            }
+        }
+    }
+}
+
+impl From<RoomError> for Failure {
+    fn from(error: RoomError) -> Self {
+        match error {
+            // A room that the reader may not know of answers like a room that the reader is not in.
+            RoomError::UnknownRoom => Self::new(ErrorCode::NotFound, "unknown room"),
+            RoomError::NotFound => Self::not_found("not found"),
+            RoomError::Forbidden(message) => Self::forbidden(message),
+            RoomError::GuestForbidden => guest_forbidden(),
+            RoomError::BadJson(message) => Self::bad_json(message),
+            RoomError::InvalidParam(message) => Self::invalid_param(message),
+            RoomError::TooLarge => Self::new(ErrorCode::TooLarge, "event is too large"),
+            RoomError::BadAlias(message) => Self::new(ErrorCode::BadAlias, message),
+            RoomError::UnsupportedVersion(version) => Self::new(
+                ErrorCode::UnsupportedRoomVersion,
+                format!("room version {version} is not supported"),
+            ),
+            RoomError::UnableToGrantJoin(message) => {
+                Self::new(ErrorCode::UnableToGrantJoin, message)
+            }
+            RoomError::InvalidRoomState(message) => Self::new(ErrorCode::InvalidRoomState, message),
+            RoomError::Store(reason) => Self::internal(reason),
+            RoomError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
+impl From<UserError> for Failure {
+    fn from(error: UserError) -> Self {
+        match error {
+            UserError::UnknownUser => Self::not_found("unknown user"),
+            UserError::UserInUse => Self::new(ErrorCode::UserInUse, "user ID is taken"),
+            UserError::Deactivated => {
+                Self::new(ErrorCode::UserDeactivated, "account was deactivated")
+            }
+            UserError::UnknownToken { soft_logout } => Self::unknown_token(soft_logout),
+            UserError::Locked => {
+                Self::new(ErrorCode::UserLocked, "account is locked").with("soft_logout", true)
+            }
+            UserError::NotFound => Self::not_found("not found"),
+            UserError::InvalidParam(message) => Self::invalid_param(message),
+            UserError::BadJson(message) => Self::bad_json(message),
+            UserError::ProfileTooLarge => {
+                Self::new(ErrorCode::ProfileTooLarge, "the profile would be too large")
+            }
+            UserError::KeyTooLarge => {
+                Self::new(ErrorCode::KeyTooLarge, "the name of the field is too long")
+            }
+            UserError::TooLarge(message) => Self::new(ErrorCode::TooLarge, message),
+            UserError::Forbidden(message) => Self::forbidden(message),
+            UserError::Room(reason) | UserError::Store(reason) => Self::internal(reason),
+            UserError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
+impl From<AliasError> for Failure {
+    fn from(error: AliasError) -> Self {
+        match error {
+            AliasError::Unknown => Self::not_found("unknown alias"),
+            AliasError::Taken(_) => {
+                Self::new(ErrorCode::Unknown, "alias is taken").with_status(409)
+            }
+            AliasError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
+impl From<MediaError> for Failure {
+    fn from(error: MediaError) -> Self {
+        match error {
+            MediaError::Unknown => Self::not_found("unknown media"),
+            MediaError::CannotOverwrite => Self::new(
+                ErrorCode::CannotOverwriteMedia,
+                "this media ID has its content",
+            ),
+            MediaError::Forbidden => Self::forbidden("somebody else reserved this media ID"),
+            MediaError::Expired => Self::not_found("the reserved media ID has expired"),
+            MediaError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
+impl From<RegistrationError> for Failure {
+    fn from(error: RegistrationError) -> Self {
+        match error {
+            RegistrationError::Unknown => Self::not_found("unknown registration token"),
+            RegistrationError::Taken => Self::invalid_param("registration token exists"),
+            RegistrationError::Invalid => {
+                Self::new(ErrorCode::Unauthorized, "registration token is not valid")
+            }
+            RegistrationError::BadToken(message) => Self::invalid_param(message),
+            RegistrationError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
+impl From<HouseError> for Failure {
+    fn from(error: HouseError) -> Self {
+        match error {
+            HouseError::Room(error) => error.into(),
+            HouseError::User(error) => error.into(),
+            HouseError::Alias(error) => error.into(),
+            HouseError::Media(error) => error.into(),
+            HouseError::Registration(error) => error.into(),
+            HouseError::BadLogin => Self::forbidden("wrong user or password"),
+            HouseError::InvalidUsername(message) => Self::new(ErrorCode::InvalidUsername, message),
+            HouseError::InvalidParam(message) => Self::invalid_param(message),
+            HouseError::Forbidden(message) => Self::forbidden(message),
+            HouseError::Unreachable(server) => {
+                Self::not_found(format!("server {server} cannot be reached"))
+            }
+            HouseError::Busy => Self::limit_exceeded(OVERLOADED_RETRY_MS),
+            HouseError::Store(reason) => Self::internal(reason),
+        }
+    }
+}
+
+/// Guests may not use this endpoint.
+pub(crate) fn guest_forbidden() -> Failure {
+    Failure::new(ErrorCode::GuestAccessForbidden, "guests may not do this")
+}
+
+impl From<FromHttpRequestError> for Failure {
+    fn from(error: FromHttpRequestError) -> Self {
+        match error {
+            FromHttpRequestError::Deserialization(error) => error.into(),
+            _ => Self::new(ErrorCode::Unrecognized, "unrecognised request"),
+        }
+    }
+}
+
+impl From<DeserializationError> for Failure {
+    fn from(error: DeserializationError) -> Self {
+        match error {
+            DeserializationError::Json(error) => error.into(),
+            DeserializationError::Utf8(_) => Self::not_json("body is not UTF-8"),
+            DeserializationError::Query(error) => {
+                let message = error.to_string();
+                if message.starts_with("missing field") {
+                    Self::missing_param(message)
+                } else {
+                    Self::invalid_param(message)
+                }
+            }
+            DeserializationError::Ident(error) => Self::invalid_param(error.to_string()),
+            DeserializationError::Header(error) => Self::invalid_param(error.to_string()),
+            error => Self::bad_json(error.to_string()),
+        }
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        match error.classify() {
+            serde_json::error::Category::Data => {
+                let message = error.to_string();
+                if message.starts_with("missing field") {
+                    Self::missing_param(message)
+                } else {
+                    Self::bad_json(message)
+                }
+            }
+            _ => Self::not_json(error.to_string()),
+        }
+    }
+}
+
+impl From<IntoHttpError> for Failure {
+    fn from(error: IntoHttpError) -> Self {
+        Self::internal(error)
+    }
+}

@@ -1,0 +1,228 @@
+//! A request on its way to a handler.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use actix_web::{
+    HttpRequest,
+    http::header,
+    web::{BytesMut, Payload},
+};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use ruma::api::error::ErrorCode;
+
+use super::{
+    app::App,
+    caller::{Session, Visitor},
+    endpoint::Endpoint,
+    failure::{Failure, guest_forbidden},
+    json,
+};
+
+/// A request that has found its endpoint.
+pub(crate) struct Incoming {
+    pub(crate) app: Arc<App>,
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) request: HttpRequest,
+    pub(super) payload: Option<Payload>,
+    /// Path variables in the order of the template, percent-decoded.
+    pub(super) path: Vec<String>,
+    pub(super) address: IpAddr,
+}
+
+/// What a handler mounted by [`super::Routes::mount_fast`] gets.
+pub(crate) struct Arguments {
+    /// Path variables in the order of the template, percent-decoded.
+    pub(crate) path: Vec<String>,
+    /// The query string without access token.
+    pub(crate) query: Option<String>,
+    /// The body: UTF-8, of bounded size and depth, not yet parsed.
+    pub(crate) body: Bytes,
+}
+
+/// A body that is read as it comes, within its bounds.
+pub(crate) struct Upload {
+    payload: Payload,
+    left: u64,
+    pause: Duration,
+    /// The announced length.
+    pub(crate) length: Option<u64>,
+}
+
+impl Upload {
+    /// The next piece; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        let piece = tokio::time::timeout(self.pause, self.payload.next())
+            .await
+            .map_err(|_| too_slow())?;
+        let Some(piece) = piece else {
+            return Ok(None);
+        };
+        let piece = piece.map_err(|error| Failure::bad_json(format!("body: {error}")))?;
+        self.left = self
+            .left
+            .checked_sub(piece.len() as u64)
+            .ok_or_else(too_large)?;
+        Ok(Some(piece))
+    }
+}
+
+impl Incoming {
+    /// Who asks, as far as the connection tells.
+    pub(crate) fn visitor(&self) -> Visitor {
+        Visitor {
+            address: self.address,
+            user_agent: self
+                .header(header::USER_AGENT)
+                .map(|agent| agent.chars().take(200).collect())
+                .unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn header(&self, name: header::HeaderName) -> Option<&str> {
+        self.request.headers().get(name)?.to_str().ok()
+    }
+
+    /// Guests and rates.
+    pub(super) fn admit(&self, session: Option<&Session>) -> Result<(), Failure> {
+        if session.is_some_and(|session| session.guest) && !self.endpoint.guests {
+            return Err(guest_forbidden());
+        }
+        let limiter = &self.app.limiter;
+        let user = session.map(|session| session.user_id.as_str());
+        limiter.take(self.endpoint.class, user, self.address)
+    }
+
+    fn length(&self) -> Option<u64> {
+        self.header(header::CONTENT_LENGTH)?.parse().ok()
+    }
+
+    fn body_bytes_max(&self) -> u64 {
+        let limits = &self.app.config.limits;
+        self.endpoint
+            .body_bytes_max
+            .unwrap_or(limits.body_bytes_max)
+    }
+
+    fn body_timeout(&self) -> Duration {
+        let limits = &self.app.config.limits;
+        let timeout_ms = self.endpoint.body_timeout_ms;
+        Duration::from_millis(timeout_ms.unwrap_or(limits.body_timeout_ms))
+    }
+
+    /// The whole body, fit for a JSON parser.
+    pub(super) async fn json_body(&mut self) -> Result<Bytes, Failure> {
+        let Some(payload) = self.payload.take() else {
+            return Ok(Bytes::new());
+        };
+        let bytes_max = self.body_bytes_max();
+        if self.length().is_some_and(|length| length > bytes_max) {
+            return Err(too_large());
+        }
+        let body = tokio::time::timeout(self.body_timeout(), collect(payload, bytes_max))
+            .await
+            .map_err(|_| too_slow())??;
+        json::check(&body, self.app.config.limits.json_depth_max as usize)?;
+        Ok(body)
+    }
+
+    pub(super) async fn arguments(&mut self) -> Result<Arguments, Failure> {
+        Ok(Arguments {
+            body: self.json_body().await?,
+            path: std::mem::take(&mut self.path),
+            query: self.query().map(str::to_owned),
+        })
+    }
+
+    pub(super) fn upload(&mut self) -> Result<Upload, Failure> {
+        let bytes_max = self.body_bytes_max();
+        let length = self.length();
+        if length.is_some_and(|length| length > bytes_max) {
+            return Err(too_large());
+        }
+        let payload = self
+            .payload
+            .take()
+            .ok_or_else(|| Failure::internal("body was taken already"))?;
+        Ok(Upload {
+            payload,
+            left: bytes_max,
+            pause: self.body_timeout(),
+            length,
+        })
+    }
+
+    /// The query string. Contains the access token of old clients.
+    pub(super) fn query(&self) -> Option<&str> {
+        self.request.uri().query()
+    }
+
+    /// What ruma reads: method, query, and the few headers that requests are made of. Copying the whole head costs more than parsing it.
+    pub(super) fn as_http<'a>(
+        &self,
+        method: http::Method,
+        body: &'a [u8],
+    ) -> Result<http::Request<&'a [u8]>, Failure> {
+        let mut request = http::Request::new(body);
+        *request.method_mut() = method;
+        if let Some(query) = self.query() {
+            *request.uri_mut() = format!("/?{}", without_token(query))
+                .parse()
+                .map_err(|_| Failure::invalid_param("query is malformed"))?;
+        }
+        for (theirs, ours) in [
+            (header::CONTENT_TYPE, http::header::CONTENT_TYPE),
+            (header::ACCEPT_LANGUAGE, http::header::ACCEPT_LANGUAGE),
+        ] {
+            if let Some(value) = self.request.headers().get(theirs)
+                && let Ok(value) = http::HeaderValue::from_bytes(value.as_bytes())
+            {
+                request.headers_mut().insert(ours, value);
+            }
+        }
+        Ok(request)
+    }
+}
+
+/// Requests are parsed without the token, so that those made of the whole query do not contain it.
+fn without_token(query: &str) -> std::borrow::Cow<'_, str> {
+    if !query.contains("access_token=") {
+        return query.into();
+    }
+    let kept: Vec<&str> = query
+        .split('&')
+        .filter(|pair| !pair.starts_with("access_token="))
+        .collect();
+    kept.join("&").into()
+}
+
+async fn collect(mut payload: Payload, bytes_max: u64) -> Result<Bytes, Failure> {
+    let mut first = Bytes::new();
+    let mut whole = BytesMut::new();
+    while let Some(piece) = payload.next().await {
+        let piece = piece.map_err(|error| Failure::not_json(format!("body: {error}")))?;
+        if (first.len() + whole.len() + piece.len()) as u64 > bytes_max {
+            return Err(too_large());
+        }
+        if first.is_empty() && whole.is_empty() {
+            // Most bodies come in one piece, which is passed on as it is.
+            first = piece;
+        } else {
+            whole.extend_from_slice(&std::mem::take(&mut first));
+            whole.extend_from_slice(&piece);
+        }
+    }
+    Ok(if whole.is_empty() {
+        first
+    } else {
+        whole.freeze()
+    })
+}
+
+fn too_large() -> Failure {
+    Failure::new(ErrorCode::TooLarge, "body is too large")
+}
+
+fn too_slow() -> Failure {
+    Failure::new(ErrorCode::Unknown, "body did not arrive in time").with_status(408)
+}

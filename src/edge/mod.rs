@@ -1,0 +1,29 @@
+//! What is written once for all endpoints: routing, mounting, callers, failures, limits, CORS, tracing.
+//!
+//! Decides nothing about Matrix rooms or users and never touches the database: it parses, authenticates, limits, and hands typed requests to handlers.
+
+pub(crate) mod answer;
+pub(crate) mod app;
+pub(crate) mod caller;
+mod compress;
+pub(crate) mod endpoint;
+pub(crate) mod failure;
+pub(crate) mod incoming;
+mod json;
+pub(crate) mod limits;
+pub(crate) mod mount;
+pub(crate) mod route;
+#[cfg(test)]
+mod tests;
+pub(crate) mod trace;
+pub(crate) mod uiaa;
+
+pub(crate) use self::{
+    answer::{Prepared, RawJson},
+    app::App,
+    caller::{Bridge, Session, Visitor},
+    failure::Failure,
+    incoming::{Arguments, Upload},
+    limits::Class,
+    mount::Routes,
+};

@@ -1,0 +1,190 @@
+//! Mounting: from a handler's types follow method, paths, authentication and parsing.
+
+use std::{
+    future::Future,
+    sync::{Arc, OnceLock},
+};
+
+use actix_web::http::Method;
+use ruma::api::{
+    IncomingRequest, IncomingRequestExt as _, Metadata, OutgoingResponse,
+    path_builder::PathBuilder as _,
+};
+
+use super::{
+    answer::{self, Prepared},
+    app::App,
+    caller::Caller,
+    endpoint::{Endpoint, Run},
+    failure::Failure,
+    incoming::{Arguments, Incoming, Upload},
+    limits::Class,
+};
+use crate::config::Resource;
+
+/// Everything that is mounted.
+#[derive(Default)]
+pub(crate) struct Routes {
+    pub(super) endpoints: Vec<Endpoint>,
+}
+
+impl Routes {
+    /// Mounts `async fn handle(app: Arc<App>, caller: C, request: R) -> Result<Response, Failure>`.
+    ///
+    /// The caller type must fit the endpoint's authentication: see [`Caller`].
+    pub(crate) fn mount<R, C, H, F>(&mut self, handle: H) -> &mut Endpoint
+    where
+        R: IncomingRequest + 'static,
+        R::OutgoingResponse: OutgoingResponse,
+        C: Caller<R::Authentication>,
+        H: Fn(Arc<App>, C, R) -> F + Copy + Send + Sync + 'static,
+        F: Future<Output = Result<R::OutgoingResponse, Failure>> + 'static,
+    {
+        self.push::<R>(Box::new(move |mut incoming| {
+            Box::pin(async move {
+                let caller = admitted::<R, C>(&incoming).await?;
+                let request = typed::<R>(&mut incoming).await?;
+                let response = handle(incoming.app.clone(), caller, request).await?;
+                answer::typed(response)
+            })
+        }))
+    }
+
+    /// As [`Routes::mount`], for handlers that return a finished answer ([`Prepared`] or [`super::RawJson`]).
+    pub(crate) fn mount_raw<R, C, H, F, P>(&mut self, handle: H) -> &mut Endpoint
+    where
+        R: IncomingRequest + 'static,
+        C: Caller<R::Authentication>,
+        H: Fn(Arc<App>, C, R) -> F + Copy + Send + Sync + 'static,
+        F: Future<Output = Result<P, Failure>> + 'static,
+        P: Into<Prepared>,
+    {
+        self.push::<R>(Box::new(move |mut incoming| {
+            Box::pin(async move {
+                let caller = admitted::<R, C>(&incoming).await?;
+                let request = typed::<R>(&mut incoming).await?;
+                let prepared = handle(incoming.app.clone(), caller, request).await?;
+                Ok(prepared.into().into_response())
+            })
+        }))
+    }
+
+    /// For hot endpoints: `R` gives method, paths and authentication, but the handler reads path variables, query and body itself.
+    pub(crate) fn mount_fast<R, C, H, F, P>(&mut self, handle: H) -> &mut Endpoint
+    where
+        R: IncomingRequest + 'static,
+        C: Caller<R::Authentication>,
+        H: Fn(Arc<App>, C, Arguments) -> F + Copy + Send + Sync + 'static,
+        F: Future<Output = Result<P, Failure>> + 'static,
+        P: Into<Prepared>,
+    {
+        self.push::<R>(Box::new(move |mut incoming| {
+            Box::pin(async move {
+                let caller = admitted::<R, C>(&incoming).await?;
+                let arguments = incoming.arguments().await?;
+                let prepared = handle(incoming.app.clone(), caller, arguments).await?;
+                Ok(prepared.into().into_response())
+            })
+        }))
+    }
+
+    /// For uploads: the request is parsed without its body, which the handler reads as it comes.
+    pub(crate) fn mount_upload<R, C, H, F, P>(&mut self, handle: H) -> &mut Endpoint
+    where
+        R: IncomingRequest + 'static,
+        C: Caller<R::Authentication>,
+        H: Fn(Arc<App>, C, R, Upload) -> F + Copy + Send + Sync + 'static,
+        F: Future<Output = Result<P, Failure>> + 'static,
+        P: Into<Prepared>,
+    {
+        self.push::<R>(Box::new(move |mut incoming| {
+            Box::pin(async move {
+                let caller = admitted::<R, C>(&incoming).await?;
+                let upload = incoming.upload()?;
+                let request = parsed::<R>(&incoming, b"")?;
+                let prepared = handle(incoming.app.clone(), caller, request, upload).await?;
+                Ok(prepared.into().into_response())
+            })
+        }))
+    }
+
+    /// For what is no Matrix endpoint: the handler gets the request's address and query, without body or authentication.
+    pub(crate) fn mount_plain<H, F>(&mut self, path: &str, handle: H) -> &mut Endpoint
+    where
+        H: Fn(Arc<App>, super::Visitor) -> F + Copy + Send + Sync + 'static,
+        F: Future<Output = Result<Prepared, Failure>> + 'static,
+    {
+        self.push_at(
+            Method::GET,
+            vec![path.to_owned()],
+            Box::new(move |incoming| {
+                Box::pin(async move {
+                    let visitor = incoming.visitor();
+                    Ok(handle(incoming.app.clone(), visitor).await?.into_response())
+                })
+            }),
+        )
+    }
+
+    fn push<R: Metadata>(&mut self, run: Run) -> &mut Endpoint {
+        let mut paths: Vec<String> = R::PATH_BUILDER.all_paths().map(str::to_owned).collect();
+        for path in R::PATH_BUILDER.all_paths() {
+            paths.extend(old_spelling(path));
+        }
+        paths.sort();
+        paths.dedup();
+        self.push_at(method_of(&R::METHOD), paths, run)
+    }
+
+    fn push_at(&mut self, method: Method, paths: Vec<String>, run: Run) -> &mut Endpoint {
+        self.endpoints.push(Endpoint {
+            method,
+            paths,
+            resource: Resource::Client,
+            guests: false,
+            class: Class::General,
+            body_bytes_max: None,
+            body_timeout_ms: None,
+            run,
+            gauges: OnceLock::new(),
+        });
+        self.endpoints
+            .last_mut()
+            .expect("an endpoint was just pushed")
+    }
+}
+
+/// Clients from before version 1.1 say `r0` where later ones say `v3`.
+fn old_spelling(path: &str) -> Option<String> {
+    ["/_matrix/client/v3/", "/_matrix/media/v3/"]
+        .into_iter()
+        .find_map(|prefix| {
+            let rest = path.strip_prefix(prefix)?;
+            Some(format!("{}{rest}", prefix.replace("v3", "r0")))
+        })
+}
+
+fn method_of(method: &http::Method) -> Method {
+    Method::from_bytes(method.as_str().as_bytes()).expect("ruma's methods are methods")
+}
+
+async fn admitted<R, C>(incoming: &Incoming) -> Result<C, Failure>
+where
+    R: Metadata,
+    C: Caller<R::Authentication>,
+{
+    let caller = C::identify(incoming).await?;
+    incoming.admit(caller.session())?;
+    Ok(caller)
+}
+
+async fn typed<R: IncomingRequest>(incoming: &mut Incoming) -> Result<R, Failure> {
+    let body = incoming.json_body().await?;
+    parsed(incoming, &body)
+}
+
+fn parsed<R: IncomingRequest>(incoming: &Incoming, body: &[u8]) -> Result<R, Failure> {
+    let request = incoming.as_http(R::METHOD, body)?;
+    let path_arguments: Vec<&str> = incoming.path.iter().map(String::as_str).collect();
+    Ok(R::try_from_http_request(request, &path_arguments)?)
+}

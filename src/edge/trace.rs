@@ -1,0 +1,77 @@
+//! Request identifiers, the access log, and figures per endpoint. Tokens never get here: the path is logged without its query.
+
+use std::time::{Duration, Instant};
+
+use metrics::{Counter, Histogram, counter, histogram};
+use uuid::Uuid;
+
+use super::endpoint::Endpoint;
+
+/// Counters of one endpoint, made when it is first called.
+pub(crate) struct Gauges {
+    /// By first digit of the status: 2xx and 3xx, 4xx, 5xx.
+    answers: [Counter; 3],
+    seconds: Histogram,
+}
+
+impl Gauges {
+    fn new(endpoint: &Endpoint) -> Self {
+        let answers = ["ok", "refused", "failed"].map(|outcome| {
+            counter!(
+                "playhouse_http_requests_total",
+                "method" => endpoint.method.to_string(),
+                "path" => endpoint.name().to_owned(),
+                "outcome" => outcome,
+            )
+        });
+        let seconds = histogram!(
+            "playhouse_http_request_seconds",
+            "method" => endpoint.method.to_string(),
+            "path" => endpoint.name().to_owned(),
+        );
+        Self { answers, seconds }
+    }
+}
+
+/// One request being followed.
+pub(crate) struct Trace {
+    /// Its identifier, also told to the client.
+    pub(crate) id: String,
+    began: Instant,
+}
+
+impl Trace {
+    pub(crate) fn begin() -> Self {
+        Self {
+            id: Uuid::now_v7().to_string(),
+            began: Instant::now(),
+        }
+    }
+
+    /// The span in which everything about the request is logged.
+    pub(crate) fn span(&self) -> tracing::Span {
+        tracing::info_span!("request", id = %self.id)
+    }
+
+    /// Counts and logs the end.
+    pub(crate) fn end(&self, endpoint: Option<&Endpoint>, method: &str, path: &str, status: u16) {
+        let took: Duration = self.began.elapsed();
+        if let Some(endpoint) = endpoint {
+            let gauges = endpoint.gauges.get_or_init(|| Gauges::new(endpoint));
+            let outcome = match status {
+                0..400 => 0,
+                400..500 => 1,
+                _ => 2,
+            };
+            gauges.answers[outcome].increment(1);
+            gauges.seconds.record(took.as_secs_f64());
+        }
+        tracing::debug!(
+            method,
+            path,
+            status,
+            took_us = took.as_micros() as u64,
+            "answered"
+        );
+    }
+}

@@ -1,0 +1,3 @@
+//! What must hold although processes die and bytes rot.
+
+mod acked;

@@ -1,0 +1,261 @@
+//! A small client: requests and JSON answers, nothing hidden.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+static TRANSACTION: AtomicU64 = AtomicU64::new(1);
+
+/// A client, with or without an account.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    /// The access token.
+    pub token: Option<String>,
+    /// The user ID; empty without an account.
+    pub user_id: String,
+    /// The device ID; empty without an account.
+    pub device_id: String,
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body; `null` when it is not JSON.
+    pub body: Value,
+}
+
+impl Answer {
+    /// The body of a 2xx; anything else fails the test.
+    #[track_caller]
+    pub fn ok(self) -> Value {
+        assert!(
+            (200..300).contains(&self.status),
+            "{} {}",
+            self.status,
+            self.body
+        );
+        self.body
+    }
+
+    /// Fails the test unless it is this error.
+    #[track_caller]
+    pub fn refused(self, status: u16, errcode: &str) -> Value {
+        assert_eq!(
+            (self.status, self.body["errcode"].as_str()),
+            (status, Some(errcode)),
+            "{}",
+            self.body
+        );
+        self.body
+    }
+}
+
+impl Client {
+    /// A client without an account.
+    pub fn new(base: &str) -> Self {
+        // Several tests may be first: installing the provider twice is harmless.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(120))
+            .build()
+            .expect("a client can be built");
+        Self {
+            http,
+            base: base.to_owned(),
+            token: None,
+            user_id: String::new(),
+            device_id: String::new(),
+        }
+    }
+
+    /// Registers an account by `m.login.dummy`.
+    pub async fn register(base: &str, localpart: &str) -> Self {
+        let body = json!({"username": localpart, "password": "correct horse", "auth": {"type": "m.login.dummy"}});
+        let answer = Self::new(base)
+            .post("/_matrix/client/v3/register", body)
+            .await
+            .ok();
+        Self::new(base).with_session(&answer)
+    }
+
+    /// Logs in again: another device of the same account.
+    pub async fn login_again(&self) -> Self {
+        let body = json!({
+            "type": "m.login.password", "identifier": {"type": "m.id.user", "user": self.user_id}, "password": "correct horse"
+        });
+        let answer = Self::new(&self.base)
+            .post("/_matrix/client/v3/login", body)
+            .await
+            .ok();
+        Self::new(&self.base).with_session(&answer)
+    }
+
+    fn with_session(mut self, answer: &Value) -> Self {
+        self.token = answer["access_token"].as_str().map(ToOwned::to_owned);
+        self.user_id = answer["user_id"].as_str().expect("a user ID").to_owned();
+        self.device_id = answer["device_id"].as_str().unwrap_or_default().to_owned();
+        self
+    }
+
+    /// The same client, talking to the server at another place.
+    pub fn at(&self, base: &str) -> Self {
+        Self {
+            base: base.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// Any request.
+    pub async fn request(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        self.try_request(method, path, body)
+            .await
+            .expect("the server answers")
+    }
+
+    /// Any request; an error when the connection breaks.
+    pub async fn try_request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Answer, reqwest::Error> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await?;
+        let status = response.status().as_u16();
+        let bytes = response.bytes().await?;
+        Ok(Answer {
+            status,
+            body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        })
+    }
+
+    /// GET.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.request(Method::GET, path, None).await
+    }
+
+    /// POST.
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.request(Method::POST, path, Some(body)).await
+    }
+
+    /// PUT.
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        self.request(Method::PUT, path, Some(body)).await
+    }
+
+    /// DELETE.
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.request(Method::DELETE, path, None).await
+    }
+
+    /// Makes a room and gives its ID.
+    pub async fn create_room(&self, body: Value) -> String {
+        let answer = self.post("/_matrix/client/v3/createRoom", body).await.ok();
+        answer["room_id"].as_str().expect("a room ID").to_owned()
+    }
+
+    /// Joins a room.
+    pub async fn join(&self, room_id: &str) {
+        self.post(
+            &format!("/_matrix/client/v3/join/{}", encode(room_id)),
+            json!({}),
+        )
+        .await
+        .ok();
+    }
+
+    /// Sends a text and gives the event ID.
+    pub async fn say(&self, room_id: &str, text: &str) -> String {
+        let transaction = TRANSACTION.fetch_add(1, Ordering::Relaxed);
+        let path = format!(
+            "/_matrix/client/v3/rooms/{}/send/m.room.message/t{transaction}",
+            encode(room_id)
+        );
+        let answer = self
+            .put(&path, json!({"msgtype": "m.text", "body": text}))
+            .await
+            .ok();
+        answer["event_id"].as_str().expect("an event ID").to_owned()
+    }
+
+    /// Sets state and gives the event ID.
+    pub async fn set_state(
+        &self,
+        room_id: &str,
+        event_type: &str,
+        state_key: &str,
+        content: Value,
+    ) -> Answer {
+        self.put(
+            &format!(
+                "/_matrix/client/v3/rooms/{}/state/{event_type}/{}",
+                encode(room_id),
+                encode(state_key)
+            ),
+            content,
+        )
+        .await
+    }
+
+    /// Syncs; `query` is added to `timeout=0` and `since`.
+    pub async fn sync(&self, since: Option<&str>, query: &str) -> Value {
+        let since = since
+            .map(|since| format!("&since={}", encode(since)))
+            .unwrap_or_default();
+        let timeout = if query.contains("timeout=") {
+            ""
+        } else {
+            "&timeout=0"
+        };
+        self.get(&format!("/_matrix/client/v3/sync?{query}{timeout}{since}"))
+            .await
+            .ok()
+    }
+
+    /// A whole room's history, oldest first, by paging `/messages` forwards.
+    pub async fn history(&self, room_id: &str) -> Vec<Value> {
+        let mut events = Vec::new();
+        let mut from = String::new();
+        loop {
+            let path = format!(
+                "/_matrix/client/v3/rooms/{}/messages?dir=f&limit=1000{from}",
+                encode(room_id)
+            );
+            let page = self.get(&path).await.ok();
+            events.extend(page["chunk"].as_array().expect("a chunk").iter().cloned());
+            match page["end"].as_str() {
+                Some(end) => from = format!("&from={}", encode(end)),
+                None => return events,
+            }
+        }
+    }
+}
+
+/// Percent-encodes a path segment or query value.
+pub fn encode(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes()
+        .map(|byte| {
+            if plain(byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,222 @@
+//! A real server process on a free loopback port.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use super::{Client, Database};
+
+/// How a server is started.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// A PostgreSQL database; SQLite in the data folder when absent.
+    pub database: Option<String>,
+    /// Further environment variables.
+    pub environment: Vec<(String, String)>,
+}
+
+/// A running server. Killed when dropped.
+pub struct TestServer {
+    folder: TempDir,
+    options: Options,
+    process: Option<Child>,
+    base: String,
+}
+
+/// The shared secret of every test server.
+pub const SHARED_SECRET: &str = "test shared secret";
+
+/// The server name of every test server.
+pub const SERVER_NAME: &str = "playhouse.test";
+
+impl TestServer {
+    /// A fresh server; on PostgreSQL when `PLAYHOUSE_TEST_ENGINE=postgres`.
+    pub async fn start() -> Self {
+        Self::start_with(Options::default()).await
+    }
+
+    /// A fresh server.
+    pub async fn start_with(mut options: Options) -> Self {
+        if options.database.is_none() && wants_postgres() {
+            options.database = Some(Database::create());
+        }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut server = Self {
+            folder,
+            options,
+            process: None,
+            base: String::new(),
+        };
+        server.launch();
+        server
+    }
+
+    fn launch(&mut self) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_playhouse"));
+        command
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("PATH", path_variable())
+            .env("PLAYHOUSE_SERVER_NAME", SERVER_NAME)
+            .env("PLAYHOUSE_DATA_DIR", self.data())
+            .env("PLAYHOUSE_LISTEN", "127.0.0.1:0")
+            .env("PLAYHOUSE_REGISTRATION_SHARED_SECRET", SHARED_SECRET)
+            .env("PLAYHOUSE_ENABLE_REGISTRATION", "true")
+            .env("PLAYHOUSE_RATE_LIMITS", "off")
+            .env("PLAYHOUSE_LOG", "warn")
+            .envs(self.options.environment.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit());
+        if let Some(database) = &self.options.database {
+            command.env("PLAYHOUSE_DATABASE", database);
+        }
+        let mut process = command.spawn().expect("the server starts");
+        let output = process.stdout.take().expect("standard output is piped");
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if let Some(base) = base_url(&line) {
+                    let _ = sender.send(base);
+                }
+            }
+        });
+        match receiver.recv_timeout(Duration::from_secs(30)) {
+            Ok(base) => self.base = base,
+            Err(error) => panic!(
+                "the server never said where it listens: {error}; {:?}",
+                process.try_wait()
+            ),
+        }
+        self.process = Some(process);
+    }
+
+    /// Where it listens: `http://127.0.0.1:PORT`.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Its data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The folder in which it runs.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The process ID.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("it runs").id()
+    }
+
+    /// The database it uses, when that is PostgreSQL.
+    pub fn database(&self) -> Option<&str> {
+        self.options.database.as_deref()
+    }
+
+    /// A client without an account.
+    pub fn client(&self) -> Client {
+        Client::new(&self.base)
+    }
+
+    /// A client of a new account.
+    pub async fn register(&self, localpart: &str) -> Client {
+        Client::register(&self.base, localpart).await
+    }
+
+    /// SIGKILL: nothing is flushed, nobody is told.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().expect("the process can be killed");
+            process.wait().expect("the process ends");
+        }
+    }
+
+    /// SIGTERM, and waits until it has ended in order.
+    pub fn stop(&mut self) {
+        let Some(mut process) = self.process.take() else {
+            return;
+        };
+        let status = Command::new("kill").arg(process.id().to_string()).status();
+        assert!(status.expect("kill runs").success());
+        let status = process.wait().expect("the process ends");
+        assert!(status.success(), "the server ended with {status}");
+    }
+
+    /// Starts again on the same data, on another port.
+    pub fn start_again(&mut self) {
+        assert!(self.process.is_none(), "it still runs");
+        self.launch();
+    }
+
+    /// Starts again on the same data.
+    pub fn restart(&mut self) {
+        self.stop();
+        self.launch();
+    }
+
+    /// Runs the program's command line on this server's data, the server being stopped: success and standard output with standard error.
+    pub fn command_line(&self, arguments: &[&str]) -> (bool, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_playhouse"));
+        command
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("PATH", path_variable());
+        command
+            .env("PLAYHOUSE_SERVER_NAME", SERVER_NAME)
+            .env("PLAYHOUSE_DATA_DIR", self.data());
+        if let Some(database) = &self.options.database {
+            command.env("PLAYHOUSE_DATABASE", database);
+        }
+        let output = command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .expect("the program runs");
+        let text = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        (output.status.success(), text)
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn base_url(line: &str) -> Option<String> {
+    let start = line.find("http://127.0.0.1:")?;
+    let rest = &line[start..];
+    let end = rest
+        .find(|character: char| character.is_whitespace())
+        .unwrap_or(rest.len());
+    Some(rest[..end].trim_end_matches('/').to_owned())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test program has no configuration of its own"
+)]
+fn path_variable() -> String {
+    std::env::var("PATH").unwrap_or_default()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test program has no configuration of its own"
+)]
+fn wants_postgres() -> bool {
+    std::env::var("PLAYHOUSE_TEST_ENGINE").is_ok_and(|engine| engine == "postgres")
+}

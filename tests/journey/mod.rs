@@ -1,0 +1,3 @@
+//! Stories across the whole server, told by real clients.
+
+mod conversation;
