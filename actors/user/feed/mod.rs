@@ -7,7 +7,9 @@
 //! Must not know how records are tailed ([`surroundings::Board`]) nor how rooms are stored ([`surroundings::Sources`]).
 
 pub(crate) mod account;
+mod account_of_user;
 pub(crate) mod home;
+mod hooks;
 mod load;
 pub(crate) mod memory;
 pub(crate) mod presence;
@@ -41,6 +43,7 @@ use super::{
 };
 use crate::user::UserError;
 
+pub(super) use hooks::{answer, committed, signal, woken};
 pub use rooms::Membership;
 
 /// So many signals may come while the rooms are being read; with more the reading begins anew.

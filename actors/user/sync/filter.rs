@@ -71,11 +71,11 @@ pub(crate) struct RoomFilter {
     pub(crate) timeline: EventFilter,
 }
 
-/// How many events a timeline has when the filter does not say.
-const TIMELINE_LIMIT_DEFAULT: u64 = 20;
+/// How many events a timeline has when the filter does not say: as the rooms do it.
+const TIMELINE_LIMIT_DEFAULT: u64 = 10;
 
 /// The most events a timeline has, whatever the filter says.
-const TIMELINE_LIMIT_MAX: u64 = 1_000;
+const TIMELINE_LIMIT_MAX: u64 = 100;
 
 impl SyncFilter {
     /// Reads a filter; the error says what is wrong.
@@ -216,7 +216,7 @@ mod tests {
         assert!(!filter.account_data.wants_type("m.push_rules"));
         assert!(!filter.room.wants(room_id!("!a:x")));
         assert!(!filter.room.wants(room_id!("!b:x")));
-        assert_eq!(filter.room.timeline.timeline_limit(), 1_000);
+        assert_eq!(filter.room.timeline.timeline_limit(), 100);
         assert!(filter.is_lazy() && filter.omits_redundant() && filter.counts_threads());
         assert!(filter.room.timeline.is_plain() && !filter.presence.is_plain());
     }
