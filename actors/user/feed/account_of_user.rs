@@ -1,9 +1,6 @@
 //! The user's state as the feed reads it.
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use playhouse_schema::address::Sequence;

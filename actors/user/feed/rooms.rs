@@ -35,6 +35,8 @@ pub struct Membership {
     pub since_sequence: Sequence,
     /// The newest position of the room.
     pub newest: Position,
+    /// The last time of being joined that has ended, as first and end positions; zeros when there was none.
+    pub stay: (Position, Position),
 }
 
 /// One room of a user.
@@ -79,7 +81,10 @@ impl RoomEntry {
             since: found.since,
             since_sequence: found.since_sequence,
             newest: found.newest,
-            stays: VecDeque::new(),
+            stays: Some(found.stay)
+                .filter(|(_, end)| *end > 0)
+                .into_iter()
+                .collect(),
             recent: VecDeque::new(),
             recent_after: found.newest,
             typing: Arc::default(),
@@ -190,6 +195,7 @@ impl Rooms {
                 since: news.position,
                 since_sequence: news.sequence,
                 newest: news.position,
+                stay: (0, 0),
             });
             if let Some(entry) = self.entries.get_mut(&news.room_id) {
                 entry.recent_after = news.position - 1;
