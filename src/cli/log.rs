@@ -3,6 +3,7 @@
 use playhouse_schema::{
     address::{Family, Shard},
     port::{LogStore, StoreError},
+    verify::verify_shard,
 };
 
 use super::output::{Problem, say};
@@ -38,8 +39,8 @@ async fn verify(store: &dyn LogStore) -> Result<(), Problem> {
     let mut records = 0;
     for family in Family::ALL {
         for number in 0..store.layout().shards {
-            match store.heads(family).await.map(|_| Shard { family, number }) {
-                Ok(_) => records += 1,
+            match verify_shard(store, Shard { family, number }).await {
+                Ok(verified) => records += verified.position,
                 Err(damage) => {
                     damaged += 1;
                     say(format_args!("damaged: {damage}"));
