@@ -59,8 +59,7 @@ impl Ground {
         let store = drivers::open(config).await.unwrap();
         let env = Env::system(Identity {
             server_name: server_name!("example.org").to_owned(),
-            key_pair: Ed25519KeyPair::from_der(&Ed25519KeyPair::generate().unwrap(), "1".into())
-                .unwrap(),
+            key_pair: Ed25519KeyPair::from_der(&Ed25519KeyPair::generate(), "1".into()).unwrap(),
         });
         let pools = Pools::open(store.clone(), env, PoolLimits::default())
             .await
