@@ -3,6 +3,7 @@
 //! Both promise what [`crate::port`] says and pass the same suite (`conformance/`). Which one runs is known here and nowhere else.
 
 mod plan;
+mod postgres;
 mod sqlite;
 mod texts;
 
@@ -60,8 +61,12 @@ pub async fn open_with_layout(
         DatabaseConfig::Sqlite { folder, writers } => Ok(Arc::new(sqlite::SqliteStore::open(
             &folder, writers, layout,
         )?)),
-        DatabaseConfig::Postgres { .. } => Err(StoreError::Incompatible(
-            "this build cannot speak to PostgreSQL yet".into(),
+        DatabaseConfig::Postgres {
+            dsn,
+            writers,
+            owner,
+        } => Ok(Arc::new(
+            postgres::PostgresStore::open(&dsn, writers, owner, layout).await?,
         )),
     }
 }

@@ -29,7 +29,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-pub(super) async fn any_history_verifies(ground: Ground, history: Vec<Vec<Step>>) {
+async fn any_history_verifies(ground: Ground, history: Vec<Vec<Step>>) {
     let store = ground.open().await;
     let rooms = rooms(12);
     let mut writers = appenders(&store, Family::Rooms).await;
@@ -80,5 +80,14 @@ proptest! {
     #[test]
     fn any_history_verifies_on_sqlite(history in prop::collection::vec(prop::collection::vec(step(), 1..30), 1..12)) {
         run(any_history_verifies(Ground::sqlite(2), history));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_history_verifies_on_postgres(history in prop::collection::vec(prop::collection::vec(step(), 1..30), 1..12)) {
+        run(any_history_verifies(Ground::postgres(2), history));
     }
 }

@@ -1,0 +1,324 @@
+//! The writing side: one statement per batch.
+
+use std::sync::LazyLock;
+
+use tokio_postgres::{Config, Error, error::SqlState, types::ToSql};
+use uuid::Uuid;
+
+use super::{
+    super::plan::{Heads, Plan, StoredHead, bound},
+    connection::{Connection, explain, failure, is_disconnect},
+    read,
+};
+use crate::{
+    address::{Family, Layout, Shard},
+    port::{Batch, Head, Landed, LogAppender, StoreError, StoreFuture},
+    record,
+};
+
+/// Attempts at taking shards when two owners stand in each other's way.
+const TAKE_ATTEMPTS: usize = 5;
+
+/// Which shards an appender takes, and as whom.
+pub(super) struct Part {
+    pub(super) family: Family,
+    pub(super) index: usize,
+    pub(super) writers: usize,
+    pub(super) owner: String,
+}
+
+/// The statements of a family.
+struct Texts {
+    take: String,
+    retake: String,
+    append: String,
+    append_and_replace: String,
+}
+
+static TEXTS: LazyLock<[Texts; 3]> = LazyLock::new(|| Family::ALL.map(Texts::new));
+
+fn texts(family: Family) -> &'static Texts {
+    match family {
+        Family::Rooms => &TEXTS[0],
+        Family::Users => &TEXTS[1],
+        Family::Servers => &TEXTS[2],
+    }
+}
+
+impl Texts {
+    fn new(family: Family) -> Self {
+        let returned = "s.shard, s.epoch, s.head, s.chain, s.batch";
+        // The fence divides by zero when a shard was not ours, which ends the statement before a row is written.
+        let fenced = format!(
+            "WITH moved AS (\
+               UPDATE shard_{family} AS s SET head = w.head, chain = w.chain, batch = $6::bytea \
+               FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[]) AS w(shard, epoch, before, head, chain) \
+               WHERE s.shard = w.shard AND s.owner = $7::text AND s.epoch = w.epoch AND s.head = w.before RETURNING 1), \
+             fence AS MATERIALIZED (\
+               SELECT 1 / (CASE WHEN (SELECT count(*) FROM moved) = cardinality($1::bigint[]) THEN 1 ELSE 0 END) AS ours), \
+             written AS (\
+               INSERT INTO log_{family} (place, entity, sequence, kind, epoch, at_ms, chain, key, payload) \
+               SELECT r.place, r.entity, r.sequence, r.kind, r.epoch, $8::bigint, r.chain, r.key, r.payload \
+               FROM fence, unnest($9::bigint[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bytea[], $15::text[], $16::bytea[]) \
+                 AS r(place, entity, sequence, kind, epoch, chain, key, payload) \
+               WHERE fence.ours = 1 RETURNING 1)"
+        );
+        // Likewise the root of a negative number, when there is nothing to replace.
+        let replaced = format!(
+            "replaced AS (\
+               UPDATE log_{family} AS l SET erased = COALESCE(l.erased, sha256(l.payload)), payload = x.payload \
+               FROM fence, unnest($17::text[], $18::bigint[], $19::bytea[]) AS x(entity, target, payload) \
+               WHERE fence.ours = 1 AND l.entity = x.entity AND l.sequence = x.target AND l.kind <> {} RETURNING 1)",
+            record::ERASURE
+        );
+        Self {
+            take: format!(
+                "UPDATE shard_{family} AS s SET epoch = epoch + 1, owner = $1 WHERE s.shard % $2 = $3 RETURNING {returned}"
+            ),
+            retake: format!(
+                "UPDATE shard_{family} AS s SET epoch = s.epoch + 1 FROM unnest($1::bigint[], $2::bigint[]) AS w(shard, epoch) \
+                 WHERE s.shard = w.shard AND s.owner = $3::text AND s.epoch >= w.epoch AND s.epoch <= w.epoch + $4::bigint RETURNING {returned}"
+            ),
+            append: format!("{fenced} SELECT count(*) FROM written"),
+            append_and_replace: format!(
+                "{fenced}, {replaced} SELECT (SELECT count(*) FROM written), \
+                 sqrt((CASE WHEN (SELECT count(*) FROM replaced) = cardinality($17::text[]) THEN 1 ELSE -1 END)::float8)"
+            ),
+        }
+    }
+}
+
+/// Writes some shards of a family.
+pub(super) struct PostgresAppender {
+    config: Config,
+    part: Part,
+    connection: Connection,
+    heads: Heads,
+    /// An append's fate is unknown.
+    in_doubt: bool,
+    /// Attempts at settling whose own fate is unknown: each may have raised the epoch.
+    retakes_in_doubt: i64,
+}
+
+impl PostgresAppender {
+    /// Connects on the current runtime and takes the shards under a new epoch.
+    pub(super) async fn open(
+        config: Config,
+        layout: Layout,
+        part: Part,
+    ) -> Result<Self, StoreError> {
+        let mut connection = Connection::open_patiently(&config).await?;
+        let stored = take(&mut connection, &part).await?;
+        let heads = Heads::new(
+            part.family,
+            layout,
+            stored.into_iter().map(|stored| stored.head),
+        );
+        Ok(Self {
+            config,
+            part,
+            connection,
+            heads,
+            in_doubt: false,
+            retakes_in_doubt: 0,
+        })
+    }
+
+    async fn append_now(&mut self, batch: &Batch) -> Result<Vec<Landed>, StoreError> {
+        if self.in_doubt {
+            return Err(StoreError::InDoubt(
+                "an earlier append has not been settled".into(),
+            ));
+        }
+        let plan = self.heads.plan(batch)?;
+        if plan.rows.is_empty() {
+            return Ok(plan.landed);
+        }
+        if self.connection.client.is_closed() {
+            self.connection = Connection::open_patiently(&self.config).await?;
+        }
+        // A future that is dropped while the statement is under way leaves its fate unknown, too.
+        self.in_doubt = true;
+        let written = write(&mut self.connection, &self.part, &plan, batch.id).await;
+        let Err(error) = written else {
+            self.in_doubt = false;
+            self.heads.advance(&plan.moved);
+            return Ok(plan.landed);
+        };
+        if error.as_db_error().is_none() || is_disconnect(&error) {
+            return Err(StoreError::InDoubt(explain(&error)));
+        }
+        self.in_doubt = false;
+        let code = error.code();
+        if code == Some(&SqlState::DIVISION_BY_ZERO) {
+            let first = plan.moved[0].before.shard;
+            return Err(StoreError::Fenced(self.lost_shard(first).await));
+        }
+        if code == Some(&SqlState::INVALID_ARGUMENT_FOR_POWER_FUNCTION)
+            && let Some(replacement) = plan.replacements.first()
+        {
+            return Err(replacement.missing());
+        }
+        Err(failure(&error))
+    }
+
+    /// The shard that another owner has taken; the one given when that cannot be found out.
+    async fn lost_shard(&mut self, otherwise: Shard) -> Shard {
+        let sql = &super::texts(self.part.family).heads;
+        let Ok(rows) = self.connection.query(sql, &[]).await else {
+            return otherwise;
+        };
+        let held = self.heads.all();
+        let is_lost = |stored: &StoredHead| {
+            held.iter().any(|held| {
+                held.shard == stored.head.shard
+                    && (held.epoch, held.position) != (stored.head.epoch, stored.head.position)
+            })
+        };
+        rows.iter()
+            .filter_map(|row| read::head(row, self.part.family).ok())
+            .find(is_lost)
+            .map_or(otherwise, |stored| stored.head.shard)
+    }
+
+    /// Takes the shards again under yet another epoch. That waits for a statement that is still under way, and fences one that has not begun.
+    async fn settle_now(&mut self, batch: &Batch) -> Result<Option<Vec<Landed>>, StoreError> {
+        let plan = self.heads.plan(batch)?;
+        if self.in_doubt || self.connection.client.is_closed() {
+            self.connection = Connection::open_patiently(&self.config)
+                .await
+                .map_err(|error| StoreError::InDoubt(error.to_string()))?;
+        }
+        let held = self.heads.all();
+        let shards: Vec<i64> = held
+            .iter()
+            .map(|head| i64::from(head.shard.number))
+            .collect();
+        let epochs: Vec<i64> = held.iter().map(|head| bound(head.epoch)).collect();
+        let sql = &texts(self.part.family).retake;
+        let slack = self.retakes_in_doubt;
+        self.retakes_in_doubt += 1;
+        let rows = self
+            .connection
+            .query(sql, &[&shards, &epochs, &self.part.owner, &slack])
+            .await
+            .map_err(|error| StoreError::InDoubt(explain(&error)))?;
+        let mut stored = Vec::with_capacity(rows.len());
+        for row in &rows {
+            stored.push(read::head(row, self.part.family)?);
+        }
+        let is_stored = |shard: Shard| stored.iter().any(|stored| stored.head.shard == shard);
+        if let Some(lost) = held.iter().find(|head| !is_stored(head.shard)) {
+            return Err(StoreError::Fenced(lost.shard));
+        }
+        let committed = self.heads.settle(&plan.moved, batch.id, &stored)?;
+        self.retakes_in_doubt = 0;
+        self.in_doubt = false;
+        Ok(committed.then_some(plan.landed))
+    }
+}
+
+async fn take(connection: &mut Connection, part: &Part) -> Result<Vec<StoredHead>, StoreError> {
+    let sql = &texts(part.family).take;
+    let (writers, index) = (part.writers as i64, part.index as i64);
+    let mut attempt = 0;
+    let rows = loop {
+        attempt += 1;
+        match connection
+            .query(sql, &[&part.owner, &writers, &index])
+            .await
+        {
+            Ok(rows) => break rows,
+            Err(error)
+                if error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED)
+                    && attempt < TAKE_ATTEMPTS => {}
+            Err(error) => return Err(failure(&error)),
+        }
+    };
+    rows.iter()
+        .map(|row| read::head(row, part.family))
+        .collect()
+}
+
+/// Sends the batch as one statement.
+async fn write(
+    connection: &mut Connection,
+    part: &Part,
+    plan: &Plan<'_>,
+    id: Uuid,
+) -> Result<(), Error> {
+    let moved = &plan.moved;
+    let shards: Vec<i64> = moved
+        .iter()
+        .map(|moved| i64::from(moved.before.shard.number))
+        .collect();
+    let epochs: Vec<i64> = moved
+        .iter()
+        .map(|moved| bound(moved.before.epoch))
+        .collect();
+    let befores: Vec<i64> = moved
+        .iter()
+        .map(|moved| bound(moved.before.position))
+        .collect();
+    let heads: Vec<i64> = moved
+        .iter()
+        .map(|moved| bound(moved.after.position))
+        .collect();
+    let head_chains: Vec<&[u8]> = moved.iter().map(|moved| &moved.after.chain[..]).collect();
+    let id = &id.as_bytes()[..];
+    let rows = &plan.rows;
+    let places: Vec<i64> = rows.iter().map(|row| row.place).collect();
+    let entities: Vec<&str> = rows.iter().map(|row| row.entity).collect();
+    let sequences: Vec<i64> = rows.iter().map(|row| row.sequence).collect();
+    let kinds: Vec<i64> = rows.iter().map(|row| i64::from(row.kind)).collect();
+    let row_epochs: Vec<i64> = rows.iter().map(|row| row.epoch).collect();
+    let chains: Vec<&[u8]> = rows.iter().map(|row| &row.chain[..]).collect();
+    let keys: Vec<Option<&str>> = rows.iter().map(|row| row.key).collect();
+    let payloads: Vec<&[u8]> = rows.iter().map(|row| &row.payload[..]).collect();
+    let mut values: Vec<&(dyn ToSql + Sync)> = vec![
+        &shards,
+        &epochs,
+        &befores,
+        &heads,
+        &head_chains,
+        &id,
+        &part.owner,
+        &plan.at_ms,
+        &places,
+        &entities,
+        &sequences,
+        &kinds,
+        &row_epochs,
+        &chains,
+        &keys,
+        &payloads,
+    ];
+    if plan.replacements.is_empty() {
+        connection
+            .query(&texts(part.family).append, &values)
+            .await?;
+        return Ok(());
+    }
+    let replacements = &plan.replacements;
+    let entities: Vec<&str> = replacements.iter().map(|new| new.entity).collect();
+    let targets: Vec<i64> = replacements.iter().map(|new| new.target).collect();
+    let payloads: Vec<&[u8]> = replacements.iter().map(|new| new.payload).collect();
+    values.extend([&entities as &(dyn ToSql + Sync), &targets, &payloads]);
+    let sql = &texts(part.family).append_and_replace;
+    connection.query(sql, &values).await?;
+    Ok(())
+}
+
+impl LogAppender for PostgresAppender {
+    fn heads(&self) -> Vec<Head> {
+        self.heads.all()
+    }
+
+    fn append<'a>(&'a mut self, batch: &'a Batch) -> StoreFuture<'a, Vec<Landed>> {
+        Box::pin(self.append_now(batch))
+    }
+
+    fn settle<'a>(&'a mut self, batch: &'a Batch) -> StoreFuture<'a, Option<Vec<Landed>>> {
+        Box::pin(self.settle_now(batch))
+    }
+}

@@ -1,0 +1,129 @@
+//! Makes and updates the tables.
+
+use tokio_postgres::{Client, Config, GenericClient, Transaction};
+
+use super::connection::{Connection, failure};
+use crate::{
+    address::{Family, Layout, ShardNumber},
+    chain::GENESIS,
+    ground::{self, Dialect, META, STEPS, Scope, Step, meta},
+    port::StoreError,
+};
+
+/// Nodes that start at the same time take turns: the number is arbitrary, but the same for all.
+const TURN: i64 = 0x0070_6c61_7968_6f75;
+
+/// Brings the database up to date and tells its layout. A new one gets the layout wanted.
+pub(super) async fn prepare(config: &Config, wanted: Layout) -> Result<Layout, StoreError> {
+    let mut client = Connection::open_patiently(config).await?.client;
+    let found = read_meta(&client).await?;
+    if found.is_none_or(|(version, _)| version < ground::VERSION) {
+        // A step over a large table takes its time.
+        client
+            .batch_execute("SET statement_timeout = 0")
+            .await
+            .map_err(|error| failure(&error))?;
+        for step in &STEPS {
+            run(&mut client, step, wanted).await?;
+        }
+    }
+    match read_meta(&client).await? {
+        Some((_, layout)) => Ok(layout),
+        None => Err(foreign()),
+    }
+}
+
+fn foreign() -> StoreError {
+    StoreError::Incompatible("the database has a table `meta` that is not Playhouse's".into())
+}
+
+/// Version and layout; `None` when the database is new.
+async fn read_meta(client: &impl GenericClient) -> Result<Option<(i64, Layout)>, StoreError> {
+    let exists = client
+        .query_one("SELECT to_regclass('meta') IS NOT NULL", &[])
+        .await
+        .map_err(|error| failure(&error))?;
+    if !exists.get::<_, bool>(0) {
+        return Ok(None);
+    }
+    let rows = client
+        .query("SELECT name::text, value::bigint FROM meta", &[])
+        .await
+        .map_err(|_| foreign())?;
+    let value = |name: &str| {
+        rows.iter()
+            .find(|row| row.get::<_, &str>(0) == name)
+            .map(|row| row.get::<_, i64>(1))
+            .ok_or_else(foreign)
+    };
+    let version = value(meta::VERSION)?;
+    ground::check_version(version, value(meta::OLDEST)?)?;
+    let shards = ShardNumber::try_from(value(meta::SHARDS)?).map_err(|_| foreign())?;
+    if shards == 0 || shards > Layout::SHARDS_MAX {
+        return Err(foreign());
+    }
+    Ok(Some((version, Layout { shards })))
+}
+
+/// Runs a step, unless another node has done so meanwhile.
+async fn run(client: &mut Client, step: &Step, wanted: Layout) -> Result<(), StoreError> {
+    let transaction = client
+        .transaction()
+        .await
+        .map_err(|error| failure(&error))?;
+    transaction
+        .execute("SELECT pg_advisory_xact_lock($1)", &[&TURN])
+        .await
+        .map_err(|error| failure(&error))?;
+    let found = read_meta(&transaction).await?;
+    if found.is_some_and(|(version, _)| version >= step.number) {
+        return Ok(());
+    }
+    let layout = found.map_or(wanted, |(_, layout)| layout);
+    let mut text = format!("{};", Dialect::Postgres.fill(META));
+    let body = step.postgres.unwrap_or(step.shared);
+    if body.contains("{{family}}") {
+        for family in Family::ALL {
+            text.push_str(&Dialect::Postgres.fill_for(body, family));
+        }
+    } else {
+        text.push_str(&Dialect::Postgres.fill(body));
+    }
+    transaction
+        .batch_execute(&text)
+        .await
+        .map_err(|error| failure(&error))?;
+    if step.scope == Scope::Log {
+        fill_heads(&transaction, layout).await?;
+    }
+    let values = [
+        (meta::VERSION, step.number),
+        (meta::OLDEST, ground::OLDEST),
+        (meta::SHARDS, i64::from(layout.shards)),
+    ];
+    for (name, value) in values {
+        transaction
+            .execute(
+                "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                &[&name, &value],
+            )
+            .await
+            .map_err(|error| failure(&error))?;
+    }
+    transaction.commit().await.map_err(|error| failure(&error))
+}
+
+async fn fill_heads(transaction: &Transaction<'_>, layout: Layout) -> Result<(), StoreError> {
+    for family in Family::ALL {
+        let sql = format!(
+            "INSERT INTO shard_{family} (shard, owner, epoch, head, chain, batch) \
+             SELECT shard, '', 0, 0, $1, $2 FROM generate_series(0, $3 - 1) AS shard ON CONFLICT (shard) DO NOTHING"
+        );
+        let shards = i32::from(layout.shards as i16);
+        transaction
+            .execute(&sql, &[&&GENESIS[..], &&[0_u8; 16][..], &shards])
+            .await
+            .map_err(|error| failure(&error))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,279 @@
+//! PostgreSQL: one database for any number of nodes.
+//!
+//! An append is one auto-committed statement that checks owner, epoch and head of each shard it touches, so a stale owner writes nothing, whenever its statement
+//! arrives. Reads go through a few connections that are made on demand on the runtime in which the store was opened; an appender's connection lives on
+//! the runtime that opens the appender. There is no TLS: the database is reached over a socket or a private network.
+
+mod append;
+mod connection;
+mod ground;
+mod models;
+mod read;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio_postgres::Config;
+
+use self::{append::PostgresAppender, connection::Pool, models::PostgresModels};
+use super::{
+    plan::{bound, stretch},
+    texts::texts,
+};
+use crate::{
+    address::{Entity, Family, Layout, Position, Sequence, Shard},
+    port::{
+        ChainedRecord, EntityHead, EntityRange, Head, LogAppender, LogStore, ModelStore, Snapshot,
+        StoreError, StoreFuture, StoredRecord,
+    },
+};
+
+/// A statement that takes longer is ended by the server.
+const STATEMENT_TIMEOUT_MS: u32 = 30_000;
+
+/// A connection is not waited for any longer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bytes that the server does not acknowledge for so long end the connection.
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An opened database.
+pub(crate) struct PostgresStore {
+    config: Config,
+    pool: Arc<Pool>,
+    models: Arc<PostgresModels>,
+    layout: Layout,
+    writers: usize,
+    owner: String,
+    /// Appenders opened so far: part of what an owner calls itself, so that no two appenders are taken for one.
+    opened: AtomicU64,
+}
+
+impl PostgresStore {
+    /// Connects, makes or updates the tables.
+    pub(crate) async fn open(
+        dsn: &str,
+        writers: usize,
+        owner: String,
+        layout: Layout,
+    ) -> Result<Self, StoreError> {
+        let config = configure(dsn)?;
+        let layout = ground::prepare(&config, layout).await?;
+        let pool = Arc::new(Pool::new(config.clone()));
+        Ok(Self {
+            models: Arc::new(PostgresModels::new(Arc::clone(&pool))),
+            config,
+            pool,
+            layout,
+            writers: super::writers_within(writers, layout),
+            owner,
+            opened: AtomicU64::new(0),
+        })
+    }
+}
+
+fn configure(dsn: &str) -> Result<Config, StoreError> {
+    // What the parser says may repeat the password.
+    let mut config: Config = dsn
+        .parse()
+        .map_err(|_| StoreError::Incompatible("the PostgreSQL address is malformed".into()))?;
+    let options = format!(
+        "{} -c statement_timeout={STATEMENT_TIMEOUT_MS}",
+        config.get_options().unwrap_or_default()
+    );
+    config.options(options.trim());
+    config.connect_timeout(CONNECT_TIMEOUT);
+    config.tcp_user_timeout(TCP_USER_TIMEOUT);
+    if config.get_application_name().is_none() {
+        config.application_name("playhouse");
+    }
+    Ok(config)
+}
+
+impl LogStore for PostgresStore {
+    fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    fn appenders(&self, _family: Family) -> usize {
+        self.writers
+    }
+
+    fn open_appender(&self, family: Family, index: usize) -> StoreFuture<'_, Box<dyn LogAppender>> {
+        Box::pin(async move {
+            if index >= self.writers {
+                return Err(StoreError::Database(format!(
+                    "family {family} has {} appenders, so none is number {index}",
+                    self.writers
+                )));
+            }
+            let number = self.opened.fetch_add(1, Ordering::Relaxed);
+            let part = append::Part {
+                family,
+                index,
+                writers: self.writers,
+                owner: format!("{} {}.{number}", self.owner, std::process::id()),
+            };
+            let appender = PostgresAppender::open(self.config.clone(), self.layout, part).await?;
+            Ok(Box::new(appender) as Box<dyn LogAppender>)
+        })
+    }
+
+    fn heads(&self, family: Family) -> StoreFuture<'_, Vec<Head>> {
+        Box::pin(async move {
+            let rows = self.pool.query(&texts(family).heads, &[]).await?;
+            rows.iter()
+                .map(|row| Ok(read::head(row, family)?.head))
+                .collect()
+        })
+    }
+
+    fn read_entity<'a>(
+        &'a self,
+        entity: &'a Entity,
+        range: EntityRange,
+    ) -> StoreFuture<'a, Vec<StoredRecord>> {
+        Box::pin(async move {
+            let texts = texts(entity.family());
+            let sql = if range.backwards {
+                &texts.entity_backwards
+            } else {
+                &texts.entity_forwards
+            };
+            let (from, to) = (bound(range.from), bound(range.to));
+            let limit = bound(range.limit as u64);
+            let rows = self
+                .pool
+                .query(sql, &[&entity.as_str(), &from, &to, &limit])
+                .await?;
+            read::records(&rows, entity.family())
+        })
+    }
+
+    fn read_some<'a>(
+        &'a self,
+        entity: &'a Entity,
+        sequences: &'a [Sequence],
+    ) -> StoreFuture<'a, Vec<StoredRecord>> {
+        Box::pin(async move {
+            let sequences: Vec<i64> = sequences.iter().copied().map(bound).collect();
+            let sql = read::some_text(entity.family());
+            let rows = self
+                .pool
+                .query(sql, &[&entity.as_str(), &sequences])
+                .await?;
+            read::records(&rows, entity.family())
+        })
+    }
+
+    fn entity_heads<'a>(
+        &'a self,
+        entities: &'a [Entity],
+    ) -> StoreFuture<'a, Vec<Option<EntityHead>>> {
+        Box::pin(async move {
+            let mut heads = vec![None; entities.len()];
+            for family in Family::ALL {
+                let asked: Vec<(usize, &Entity)> = entities
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, entity)| entity.family() == family)
+                    .collect();
+                if asked.is_empty() {
+                    continue;
+                }
+                let names: Vec<&str> = asked.iter().map(|(_, entity)| entity.as_str()).collect();
+                let sql = read::entity_heads_text(family);
+                for row in self.pool.query(sql, &[&names]).await? {
+                    let (nth, head) = read::entity_head(&row, family)?;
+                    if let Some((index, _)) = asked.get(nth) {
+                        heads[*index] = Some(head);
+                    }
+                }
+            }
+            Ok(heads)
+        })
+    }
+
+    fn find<'a>(&'a self, family: Family, key: &'a str) -> StoreFuture<'a, Option<StoredRecord>> {
+        Box::pin(async move {
+            let rows = self.pool.query(&texts(family).find, &[&key]).await?;
+            Ok(read::records(&rows, family)?.into_iter().next())
+        })
+    }
+
+    fn read_shard(
+        &self,
+        shard: Shard,
+        after: Position,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<StoredRecord>> {
+        Box::pin(async move {
+            let (from, to) = stretch(shard, after);
+            let sql = &texts(shard.family).shard;
+            let limit = bound(limit as u64);
+            let rows = self.pool.query(sql, &[&from, &to, &limit]).await?;
+            read::records(&rows, shard.family)
+        })
+    }
+
+    fn read_chain(
+        &self,
+        shard: Shard,
+        after: Position,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<ChainedRecord>> {
+        Box::pin(async move {
+            let (from, to) = stretch(shard, after);
+            let sql = &texts(shard.family).chain;
+            let limit = bound(limit as u64);
+            let rows = self.pool.query(sql, &[&from, &to, &limit]).await?;
+            read::chained(&rows, shard.family)
+        })
+    }
+
+    fn load_snapshot<'a>(&'a self, entity: &'a Entity) -> StoreFuture<'a, Option<Snapshot>> {
+        Box::pin(async move {
+            let sql = &texts(entity.family()).snapshot_load;
+            let rows = self.pool.query(sql, &[&entity.as_str()]).await?;
+            rows.first().map(read::snapshot).transpose()
+        })
+    }
+
+    fn save_snapshot<'a>(&'a self, entity: &'a Entity, snapshot: Snapshot) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let sql = &texts(entity.family()).snapshot_save;
+            let (sequence, version) = (bound(snapshot.sequence), i64::from(snapshot.version));
+            let payload = &snapshot.payload[..];
+            self.pool
+                .query(sql, &[&entity.as_str(), &sequence, &version, &payload])
+                .await?;
+            Ok(())
+        })
+    }
+
+    fn drop_snapshots(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            for family in Family::ALL {
+                self.pool.query(&texts(family).snapshots_drop, &[]).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn models(&self) -> Arc<dyn ModelStore> {
+        Arc::clone(&self.models) as Arc<dyn ModelStore>
+    }
+
+    fn size_bytes(&self) -> StoreFuture<'_, u64> {
+        Box::pin(async move {
+            let sql = "SELECT pg_database_size(current_database())";
+            let rows = self.pool.query(sql, &[]).await?;
+            rows.first().map_or(Ok(0), |row| read::number(row, 0))
+        })
+    }
+}

@@ -1,0 +1,189 @@
+//! The read models' tables, in the same database.
+
+use std::{error::Error as StdError, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+
+use super::{
+    super::{
+        plan::bound,
+        texts::{CURSOR_SET, CURSORS, CURSORS_DROP},
+    },
+    connection::{Connection, Pool, failure},
+    read,
+};
+use crate::{
+    address::{Family, Position, ShardNumber},
+    ground::Dialect,
+    port::{CursorAdvance, ModelStore, Row, Statement, StoreError, StoreFuture, Value},
+};
+
+/// The read models' tables.
+pub(super) struct PostgresModels {
+    pool: Arc<Pool>,
+}
+
+impl PostgresModels {
+    pub(super) fn new(pool: Arc<Pool>) -> Self {
+        Self { pool }
+    }
+
+    /// Runs a text of several statements in one transaction.
+    async fn batch(&self, text: &str) -> Result<(), StoreError> {
+        let lent = self.pool.lend().await?;
+        let done = lent.connection.client.batch_execute(text).await;
+        lent.give_back();
+        done.map_err(|error| failure(&error))
+    }
+}
+
+/// A value, in whichever type the server wants it.
+#[derive(Debug)]
+struct Bound<'a>(&'a Value);
+
+impl ToSql for Bound<'_> {
+    fn to_sql(
+        &self,
+        wanted: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
+        match self.0 {
+            Value::Null => Ok(IsNull::Yes),
+            Value::Integer(number) => match *wanted {
+                Type::INT8 => number.to_sql(wanted, out),
+                Type::INT4 => i32::try_from(*number)?.to_sql(wanted, out),
+                Type::INT2 => i16::try_from(*number)?.to_sql(wanted, out),
+                _ => Err(format!("a number where {wanted} is wanted").into()),
+            },
+            Value::Text(text) if <&str as ToSql>::accepts(wanted) => text.to_sql(wanted, out),
+            Value::Text(_) => Err(format!("a text where {wanted} is wanted").into()),
+            Value::Bytes(bytes) if *wanted == Type::BYTEA => (&bytes[..]).to_sql(wanted, out),
+            Value::Bytes(_) => Err(format!("bytes where {wanted} is wanted").into()),
+        }
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}
+
+fn read_value(row: &tokio_postgres::Row, index: usize) -> Result<Value, StoreError> {
+    let damaged = |error: tokio_postgres::Error| StoreError::Damaged(error.to_string());
+    let wanted = row.columns()[index].type_();
+    let value = match *wanted {
+        Type::INT8 => row
+            .try_get::<_, Option<i64>>(index)
+            .map(|value| value.map(Value::Integer)),
+        Type::INT4 => row
+            .try_get::<_, Option<i32>>(index)
+            .map(|value| value.map(|number| Value::Integer(number.into()))),
+        Type::BOOL => row
+            .try_get::<_, Option<bool>>(index)
+            .map(|value| value.map(|truth| Value::Integer(truth.into()))),
+        Type::BYTEA => row
+            .try_get::<_, Option<&[u8]>>(index)
+            .map(|value| value.map(|bytes| Value::Bytes(Bytes::copy_from_slice(bytes)))),
+        _ => row
+            .try_get::<_, Option<String>>(index)
+            .map(|value| value.map(Value::Text)),
+    };
+    Ok(value.map_err(damaged)?.unwrap_or(Value::Null))
+}
+
+/// Runs statements and moves cursors; the caller has begun the transaction and ends it.
+async fn work(
+    connection: &mut Connection,
+    statements: &[Statement],
+    cursors: &[CursorAdvance],
+) -> Result<(), tokio_postgres::Error> {
+    for statement in statements {
+        let values: Vec<Bound<'_>> = statement.values.iter().map(Bound).collect();
+        let values: Vec<_> = values
+            .iter()
+            .map(|value| value as &(dyn ToSql + Sync))
+            .collect();
+        connection.query(statement.sql, &values).await?;
+    }
+    for cursor in cursors {
+        let shard = i64::from(cursor.shard.number);
+        let position = bound(cursor.position);
+        let family = cursor.shard.family.name();
+        connection
+            .query(CURSOR_SET, &[&cursor.name, &family, &shard, &position])
+            .await?;
+    }
+    Ok(())
+}
+
+impl ModelStore for PostgresModels {
+    fn create<'a>(&'a self, statements: &'a [&'static str]) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let text = statements.join(";\n");
+            self.batch(&Dialect::Postgres.fill(&text)).await
+        })
+    }
+
+    fn apply<'a>(
+        &'a self,
+        statements: Vec<Statement>,
+        cursors: Vec<CursorAdvance>,
+    ) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            // When this is cut short, the connection is dropped, and the server ends the transaction.
+            let mut lent = self.pool.lend().await?;
+            let connection = &mut lent.connection;
+            let begun = connection.client.batch_execute("BEGIN").await;
+            begun.map_err(|error| failure(&error))?;
+            let done = work(connection, &statements, &cursors).await;
+            let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
+            let ended = connection.client.batch_execute(end).await;
+            if ended.is_ok() {
+                lent.give_back();
+            }
+            done.and(ended).map_err(|error| failure(&error))
+        })
+    }
+
+    fn query<'a>(&'a self, statement: Statement) -> StoreFuture<'a, Vec<Row>> {
+        Box::pin(async move {
+            let values: Vec<Bound<'_>> = statement.values.iter().map(Bound).collect();
+            let values: Vec<_> = values
+                .iter()
+                .map(|value| value as &(dyn ToSql + Sync))
+                .collect();
+            let rows = self.pool.query(statement.sql, &values).await?;
+            rows.iter()
+                .map(|row| (0..row.len()).map(|index| read_value(row, index)).collect())
+                .collect()
+        })
+    }
+
+    fn cursors<'a>(
+        &'a self,
+        name: &'a str,
+        family: Family,
+    ) -> StoreFuture<'a, Vec<(ShardNumber, Position)>> {
+        Box::pin(async move {
+            let rows = self.pool.query(CURSORS, &[&name, &family.name()]).await?;
+            rows.iter()
+                .map(|row| {
+                    let shard = ShardNumber::try_from(read::number(row, 0)?)
+                        .map_err(|_| StoreError::Damaged("a shard number is too large".into()))?;
+                    Ok((shard, read::number(row, 1)?))
+                })
+                .collect()
+        })
+    }
+
+    fn drop_model<'a>(&'a self, table: &'static str) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let drop = format!("DROP TABLE IF EXISTS {table}");
+            self.batch(&drop).await?;
+            self.pool.query(CURSORS_DROP, &[&table]).await?;
+            Ok(())
+        })
+    }
+}
