@@ -52,6 +52,12 @@ pub enum HouseError {
     Store(String),
 }
 
+impl From<Lagging> for HouseError {
+    fn from(error: Lagging) -> Self {
+        HouseError::Store(error.to_string())
+    }
+}
+
 impl From<Unavailable> for HouseError {
     fn from(error: Unavailable) -> Self {
         HouseError::User(UserError::Unavailable(error))

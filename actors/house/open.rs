@@ -7,18 +7,16 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use playhouse_schema::port::{LogStore, StoreError};
+use playhouse_schema::{
+    models::all,
+    port::{LogStore, StoreError},
+};
 use ruma::{OwnedRoomId, OwnedUserId};
 use tokio::time::Instant;
 
 use super::{House, HouseConfig, members::HouseMembers};
 use crate::{
-    followers::{
-        departures,
-        members::Members,
-        models::{Model, Models},
-        profiles,
-    },
+    followers::{departures, members::Members, models::Models, profiles},
     kernel::{Directory, DirectoryLimits, Domain, Log},
     room::context::{RoomContext, TypingListener},
     user::{SessionCache, UserContext, UserSignal, password::Passwords},
@@ -36,9 +34,6 @@ impl TypingListener for TypingRelay {
         }
     }
 }
-
-/// The read models that are kept.
-const MODELS: &[&Model] = &[];
 
 impl House {
     /// Opens the house: writers, then actors, then followers. Costs the same whatever the size of the log; what lags behind catches up afterwards.
@@ -70,7 +65,7 @@ impl House {
         let aliases = opening.directory(env.clone(), config.rooms).await?;
         let media = opening.directory(env.clone(), config.users).await?;
         let registration = opening.directory(env.clone(), config.users).await?;
-        let models = Models::start(store.clone(), tail.clone(), MODELS).await?;
+        let models = Models::start(store.clone(), tail.clone(), all()).await?;
         let members: Arc<dyn Members> = Arc::new(HouseMembers {
             rooms: rooms.clone(),
             users: users.clone(),
