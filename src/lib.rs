@@ -1,6 +1,11 @@
 //! Playhouse, a Matrix homeserver: the edges that speak HTTP, configuration, command line, and the launch of a node.
 
+pub mod cli;
 mod client;
 pub mod config;
 mod edge;
 mod media;
+pub mod node;
+mod operator;
+
+pub use node::{RunningNode, StartError, start};

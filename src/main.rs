@@ -1,1 +1,8 @@
-fn main() {}
+//! The program `playhouse`.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    playhouse::cli::run()
+}

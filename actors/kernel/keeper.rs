@@ -285,7 +285,8 @@ impl<D: Domain> Kept<D> {
         let first = self.ahead_sequence + 1;
         let entity = &self.resident.entity;
         let mut encoded = Vec::with_capacity(records.len());
-        if !records.is_empty() {
+        let mut replaced = Vec::with_capacity(erasures.len());
+        if !records.is_empty() || !erasures.is_empty() {
             let state = Arc::make_mut(&mut self.ahead);
             for record in &records {
                 self.ahead_sequence += 1;
@@ -298,28 +299,24 @@ impl<D: Domain> Kept<D> {
                     payload: record.encode(),
                 });
             }
-        }
-        let erasures: Vec<_> = erasures
-            .into_iter()
-            .map(|(target, payload)| {
+            for (target, payload) in erasures {
                 // The store writes one record of its own for each erasure.
                 self.ahead_sequence += 1;
-                let note = self.ahead_sequence;
-                Arc::make_mut(&mut self.ahead).erased(note, Some((target, &payload)));
-                Erasure {
+                state.erased(self.ahead_sequence, Some((target, &payload)));
+                replaced.push(Erasure {
                     entity: entity.clone(),
                     target,
-                    note,
+                    note: self.ahead_sequence,
                     payload,
-                }
-            })
-            .collect();
+                });
+            }
+        }
         self.appended += 1;
         self.in_flight.push_back(InFlight {
             sequences: (first, self.ahead_sequence),
             state: self.ahead.clone(),
         });
-        (encoded, erasures)
+        (encoded, replaced)
     }
 
     /// Takes in the outcome of the oldest append; whether life goes on.

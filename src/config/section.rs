@@ -156,8 +156,6 @@ pub(crate) use section;
 
 /// Whether an option is absent; options that cannot be absent never are.
 pub(crate) fn is_absent<T: serde::Serialize>(value: &T) -> bool {
-    matches!(
-        Value::try_from(value),
-        Err(_) // TOML cannot write `None`: that is how an absent option is told.
-    )
+    // TOML cannot write `None`: that is how an absent option is told.
+    Value::try_from(value).is_err()
 }

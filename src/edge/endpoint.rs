@@ -50,9 +50,11 @@ impl Endpoint {
         self
     }
 
-    /// One more path, with the same variables in the same order.
+    /// One more path, with the same variables in the same order. One that is there already changes nothing.
     pub(crate) fn also(&mut self, path: &str) -> &mut Self {
-        self.paths.push(path.to_owned());
+        if !self.paths.iter().any(|known| known == path) {
+            self.paths.push(path.to_owned());
+        }
         self
     }
 

@@ -233,6 +233,12 @@ impl From<UserError> for Failure {
             UserError::NotFound => Self::not_found("not found"),
             UserError::InvalidParam(message) => Self::invalid_param(message),
             UserError::BadJson(message) => Self::bad_json(message),
+            UserError::ProfileTooLarge => {
+                Self::new(ErrorCode::ProfileTooLarge, "the profile would be too large")
+            }
+            UserError::KeyTooLarge => {
+                Self::new(ErrorCode::KeyTooLarge, "the name of the field is too long")
+            }
             UserError::TooLarge(message) => Self::new(ErrorCode::TooLarge, message),
             UserError::Forbidden(message) => Self::forbidden(message),
             UserError::Room(reason) | UserError::Store(reason) => Self::internal(reason),

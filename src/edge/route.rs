@@ -9,7 +9,7 @@ use std::{
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{
-        Method, StatusCode,
+        Method,
         header::{self, HeaderMap, HeaderName, HeaderValue},
     },
     web::Payload,
@@ -98,7 +98,11 @@ fn anonymous(path: &str) -> String {
 
 impl Table {
     /// The endpoint of a request and its path variables.
-    fn find(&self, method: &Method, path: &str) -> Result<(Arc<Endpoint>, Vec<String>), Failure> {
+    pub(super) fn find(
+        &self,
+        method: &Method,
+        path: &str,
+    ) -> Result<(Arc<Endpoint>, Vec<String>), Failure> {
         let Ok(found) = self.trie.at(path) else {
             return Err(unrecognised(404, "unknown path"));
         };
@@ -162,7 +166,7 @@ fn hex(digit: u8) -> Option<u8> {
 /// Takes a request from beginning to end. Never fails: a failure is an answer too.
 pub(crate) async fn dispatch(
     app: Arc<App>,
-    table: Arc<Table>,
+    table: Option<Arc<Table>>,
     request: HttpRequest,
     payload: Payload,
 ) -> HttpResponse {
@@ -171,7 +175,7 @@ pub(crate) async fn dispatch(
     let mut response = if request.method() == Method::OPTIONS {
         HttpResponse::NoContent().finish()
     } else {
-        serve(&app, &table, &trace, request.clone(), payload)
+        serve(&app, table.as_deref(), &trace, request.clone(), payload)
             .instrument(span)
             .await
     };
@@ -184,14 +188,17 @@ pub(crate) async fn dispatch(
 
 async fn serve(
     app: &Arc<App>,
-    table: &Table,
+    table: Option<&Table>,
     trace: &Trace,
     request: HttpRequest,
     payload: Payload,
 ) -> HttpResponse {
     let uri = request.uri().clone();
     let method = request.method().clone();
-    let (endpoint, outcome) = match table.find(&method, uri.path()) {
+    let found = table
+        .ok_or_else(|| Failure::internal("a listener without a table"))
+        .and_then(|table| table.find(&method, uri.path()));
+    let (endpoint, outcome) = match found {
         Err(failure) => (None, Err(failure)),
         Ok((endpoint, path)) => {
             let incoming = Incoming {
@@ -272,13 +279,6 @@ fn dress(headers: &mut HeaderMap, trace_id: &str) {
     if let Ok(id) = HeaderValue::from_str(trace_id) {
         headers.insert(HeaderName::from_static("x-request-id"), id);
     }
-}
-
-/// The answer to a connection whose request could not be read at all.
-pub(crate) fn unreadable() -> HttpResponse {
-    let mut response = answer::failed(&unrecognised(400, "malformed request"), "");
-    *response.status_mut() = StatusCode::BAD_REQUEST;
-    response
 }
 
 #[cfg(test)]

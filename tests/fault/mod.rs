@@ -1,3 +1,6 @@
-//! What must hold although processes die and bytes rot.
+//! What must hold although processes die, bytes rot and clients lie.
 
 mod acked;
+mod fuzz;
+mod hostile;
+mod log;

@@ -1,0 +1,64 @@
+//! `playhouse log …`
+
+use playhouse_schema::{
+    address::{Family, Shard},
+    port::{LogStore, StoreError},
+    verify::verify_shard,
+};
+
+use super::output::{Problem, say};
+use crate::{
+    config::Config,
+    node::{self, StartError},
+};
+
+/// What is stored. The server must not run.
+#[derive(clap::Subcommand)]
+pub(super) enum Command {
+    /// Walk the hash chain of every shard; name shard and position of what is damaged
+    Verify,
+    /// Drop snapshots and read models: they are folded from the log again
+    Rebuild,
+}
+
+pub(super) async fn execute(command: Command, config: Config) -> Result<(), Problem> {
+    let store = match node::open_store(&config).await {
+        Err(StartError::Store(StoreError::Locked(reason))) => {
+            return Err(Problem::new(format!("{reason}; stop the server first")));
+        }
+        opened => opened?,
+    };
+    match command {
+        Command::Verify => verify(&*store).await,
+        Command::Rebuild => rebuild(&*store).await,
+    }
+}
+
+async fn verify(store: &dyn LogStore) -> Result<(), Problem> {
+    let mut damaged = 0;
+    let mut records = 0;
+    for family in Family::ALL {
+        for number in 0..store.layout().shards {
+            match verify_shard(store, Shard { family, number }).await {
+                Ok(verified) => records += verified.position,
+                Err(damage) => {
+                    damaged += 1;
+                    say(format_args!("damaged: {damage}"));
+                }
+            }
+        }
+    }
+    if damaged > 0 {
+        return Err(Problem::new(format!("{damaged} shards are damaged")));
+    }
+    say(format_args!("The log is whole: {records} records."));
+    Ok(())
+}
+
+async fn rebuild(store: &dyn LogStore) -> Result<(), Problem> {
+    store.drop_snapshots().await?;
+    say(format_args!(
+        "Snapshots are dropped; everything is folded from the log at the next start."
+    ));
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! The command line.
+//!
+//! Owns what is printed for people. What it does it does through the configuration, the node and the house.
+
+mod config;
+mod log;
+mod output;
+mod secret;
+mod serve;
+mod user;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use self::output::{Problem, warn};
+use crate::{config::Config, node};
+
+/// A Matrix homeserver. Without a command it runs the server.
+#[derive(Parser)]
+#[command(name = "playhouse", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The configuration file; also PLAYHOUSE_CONFIG
+    #[arg(long, short, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server
+    Run,
+    /// Write or check configuration files
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Manage users
+    #[command(subcommand)]
+    User(user::Command),
+    /// Check and repair what is stored, while no server runs
+    #[command(subcommand)]
+    Log(log::Command),
+}
+
+/// Runs the program with the process's arguments.
+pub fn run() -> ExitCode {
+    node::install_crypto();
+    let arguments = Arguments::parse();
+    match execute(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            warn(format_args!("playhouse: {problem}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(arguments: Arguments) -> Result<(), Problem> {
+    let path = arguments.config;
+    let load = || Config::load(path.as_deref()).map_err(Problem::from);
+    match arguments.command.unwrap_or(Command::Run) {
+        Command::Run => serve::run(path.as_deref(), &load()?),
+        Command::Config(command) => config::execute(command, path.as_deref()),
+        Command::User(command) => on_runtime(user::execute(command, load()?)),
+        Command::Log(command) => on_runtime(log::execute(command, load()?)),
+    }
+}
+
+/// Runs a command to its end on a runtime like the server's.
+fn on_runtime<T>(future: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+    serve::runtime()?.block_on(future)
+}

@@ -1,0 +1,140 @@
+//! Wiring only: opens the store, starts the actors, opens the listeners, and ends all of it in order.
+
+mod house;
+mod identity;
+mod listeners;
+mod logging;
+mod metrics;
+mod tls;
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use playhouse_actors::house::{House, HouseError};
+use playhouse_schema::port::StoreError;
+
+pub(crate) use self::house::{close as close_house, open_house, open_store};
+pub use self::{
+    identity::{SigningKey, random_secret},
+    logging::LogHandle,
+};
+use self::{listeners::Listeners, tls::Certificates};
+use crate::{
+    client,
+    config::{Config, Resource},
+    edge::{App, Routes, route::MountError},
+    operator,
+};
+
+/// Requests and long polls have so long to end when the node stops.
+const REQUESTS_END_WITHIN: Duration = Duration::from_secs(10);
+
+/// Actors and writers have so long to end after that.
+const ACTORS_END_WITHIN: Duration = Duration::from_secs(20);
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A file or a socket.
+    #[error("{what}: {error}")]
+    Io {
+        /// Which.
+        what: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The signing key or a certificate cannot be used.
+    #[error("{0}")]
+    Key(String),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The actors do not start.
+    #[error(transparent)]
+    House(#[from] HouseError),
+    /// The endpoints contradict each other.
+    #[error(transparent)]
+    Mount(#[from] MountError),
+}
+
+/// A node that serves.
+pub struct RunningNode {
+    config: Arc<Config>,
+    addresses: BTreeMap<Resource, SocketAddr>,
+    house: Arc<House>,
+    listeners: Listeners,
+    certificates: Vec<Arc<Certificates>>,
+    log: Option<LogHandle>,
+    upkeep: tokio::task::JoinHandle<()>,
+}
+
+/// Starts a node on the current tokio runtime, which must be a multi-threaded one. Ports may be 0: see [`RunningNode::address`].
+///
+/// `log` is what SIGHUP adjusts; none in tests.
+pub async fn start(config: Config, log: Option<LogHandle>) -> Result<RunningNode, StartError> {
+    install_crypto();
+    metrics::install();
+    let config = Arc::new(config);
+    let house = open_house(&config).await?;
+    let app = Arc::new(App::new(config.clone(), house.clone(), metrics::render));
+    let mut routes = Routes::default();
+    client::mount(&mut routes);
+    operator::mount(&mut routes);
+    let bound = listeners::open(&config, &app, &routes.finish())?;
+    tracing::info!(server_name = config.server.name, "started");
+    Ok(RunningNode {
+        config,
+        addresses: bound.addresses,
+        house,
+        listeners: bound.listeners,
+        certificates: bound.certificates,
+        log,
+        upkeep: tokio::spawn(metrics::upkeep()),
+    })
+}
+
+/// Makes aws-lc the provider of all TLS in the process. Safe to repeat.
+pub(crate) fn install_crypto() {
+    // It fails when a provider is installed already, which then is this one.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+impl RunningNode {
+    /// Where something is answered, with the port that was taken.
+    pub fn address(&self, resource: Resource) -> Option<SocketAddr> {
+        self.addresses.get(&resource).copied()
+    }
+
+    /// The URL for clients.
+    pub fn client_url(&self) -> String {
+        let address = self.addresses.get(&Resource::Client);
+        let scheme = if self.config.listen.client_tls_cert.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        address.map_or_else(String::new, |address| format!("{scheme}://{address}"))
+    }
+
+    /// Reads certificates again, and sets the log level of `config`. What cannot be read stays as it is.
+    pub fn reload(&self, config: &Config) {
+        for certificates in &self.certificates {
+            match certificates.reload() {
+                Ok(()) => tracing::info!(path = %certificates.path(), "certificate read again"),
+                Err(error) => tracing::error!(%error, "certificate stays as it is"),
+            }
+        }
+        if let Some(log) = &self.log {
+            log.set_level(&config.log.level);
+        }
+    }
+
+    /// Stops in order: no new connections, long polls end, requests end, actors sleep, writers commit what they have.
+    pub async fn stop(self) {
+        tracing::info!("stopping");
+        house::end_waiting(&self.house);
+        self.listeners.stop(REQUESTS_END_WITHIN).await;
+        house::close(&self.house, ACTORS_END_WITHIN).await;
+        self.upkeep.abort();
+        tracing::info!("stopped");
+    }
+}
