@@ -195,6 +195,8 @@ pub enum MembershipAction {
     Unban,
     /// Knock.
     Knock,
+    /// Give the member event of somebody who has joined another profile; refused when not joined. Answers with the existing event when it has that profile.
+    RefreshProfile,
 }
 
 /// A receipt to be moved.

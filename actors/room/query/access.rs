@@ -10,12 +10,12 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
     super::{
+        auth::power::Power,
         error::RoomError,
         message::RoomAccess,
         state::{Room, membership_of},
     },
     members::member_events,
-    power,
     visibility::visibility_now,
 };
 
@@ -60,7 +60,7 @@ pub(super) fn access(room: &Room, user_id: &UserId) -> Result<RoomAccess, RoomEr
         joined_count: room.joined_count,
         public: room.public,
         may_set_aliases: membership == Some(MembershipState::Join)
-            && power::may_send_state(room, user_id, "m.room.canonical_alias"),
+            && may_send_state(room, user_id, &StateEventType::RoomCanonicalAlias),
         membership,
         servers: servers(room),
     })
@@ -75,6 +75,11 @@ fn text<T: DeserializeOwned>(room: &Room, event_type: &StateEventType, field: &s
         return None;
     }
     serde_json::from_value(value).ok()
+}
+
+/// Whether the power levels let somebody send state of a type. Membership is not looked at.
+pub(super) fn may_send_state(room: &Room, user_id: &UserId, event_type: &StateEventType) -> bool {
+    Power::of(room).is_ok_and(|power| power.of_user(user_id) >= power.needed_for_state(event_type))
 }
 
 /// The name in force, if there is one.

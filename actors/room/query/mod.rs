@@ -12,7 +12,6 @@ mod history;
 mod members;
 mod messages;
 mod past;
-mod power;
 mod receipts;
 mod slice;
 mod slice_state;

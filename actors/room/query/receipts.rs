@@ -119,11 +119,18 @@ pub(super) async fn own_receipts(
         let Ok(event_id) = EventId::parse(&receipt.moved.event_id) else {
             continue;
         };
-        let event = view.history.find(&event_id).await?;
+        let sequence = match receipt.place {
+            Some(place) => Some(place),
+            None => view
+                .history
+                .find(&event_id)
+                .await?
+                .map(|event| event.sequence),
+        };
         receipts.push(OwnReceipt {
             thread_id: thread_id.clone(),
             event_id,
-            sequence: event.map(|event| event.sequence),
+            sequence,
         });
     }
     Ok(receipts)

@@ -3,10 +3,14 @@
 use bytes::Bytes;
 use ruma::{
     UserId,
-    events::{TimelineEventType, room::member::MembershipState},
+    events::{StateEventType, TimelineEventType, room::member::MembershipState},
 };
 
-use super::{super::error::RoomError, View, access::room_type, power};
+use super::{
+    super::error::RoomError,
+    View,
+    access::{may_send_state, room_type},
+};
 
 /// The state that the specification recommends to transfer. Member events cannot be: servers cannot speak for other servers' users.
 const TYPES: [TimelineEventType; 9] = [
@@ -27,7 +31,7 @@ pub(super) fn state_for_upgrade(view: &View, user_id: &UserId) -> Result<Vec<Byt
     if room.membership(user_id) != Some(MembershipState::Join) {
         return Err(RoomError::Forbidden("you are not in this room".to_owned()));
     }
-    if !power::may_send_state(room, user_id, "m.room.tombstone") {
+    if !may_send_state(room, user_id, &StateEventType::RoomTombstone) {
         return Err(RoomError::Forbidden(
             "your power level does not allow m.room.tombstone".to_owned(),
         ));
