@@ -183,4 +183,17 @@ impl<D: Domain> Myself<D> {
     pub fn signal(&self, signal: D::Signal) {
         let _ = self.0.cast(Mail::Signal(signal, None));
     }
+
+    /// As [`Myself::signal`]; tells whether the actor still takes messages.
+    pub fn try_signal(&self, signal: D::Signal) -> bool {
+        self.0.cast(Mail::Signal(signal)).is_ok()
+    }
+
+    /// Tells itself to do something, and does not hear what came of it.
+    pub fn command(&self, command: D::Command) {
+        let (sender, _) = ractor::concurrency::oneshot();
+        let _ = self
+            .0
+            .cast(Mail::Command(command, RpcReplyPort::from(sender)));
+    }
 }

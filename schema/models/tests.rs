@@ -13,7 +13,10 @@ use crate::{
 };
 
 /// All shared SQL of the models.
-const STATEMENTS: [&str; 16] = [
+const STATEMENTS: [&str; 19] = [
+    device_lists::SET,
+    device_lists::SHARED,
+    device_lists::OF_USER,
     memberships::SET,
     memberships::OF_USER,
     memberships::OF_ROOM,
