@@ -9,6 +9,7 @@ use std::{
 use parking_lot::Mutex;
 use playhouse_schema::{
     address::{Family, Position, Shard, ShardNumber},
+    models::AnyModel,
     port::{CursorAdvance, LogStore, ModelStore, Statement, StoreError, StoredRecord},
 };
 use tokio::{sync::watch, time::Instant};
@@ -27,18 +28,6 @@ const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::f
 
 /// So many parked records are remembered; all are logged and counted.
 const PARKED_MAX: usize = 1_000;
-
-/// A read model: a fold of one family into tables.
-pub struct Model {
-    /// Its name: its table's, and its cursors'.
-    pub name: &'static str,
-    /// Of which records.
-    pub family: Family,
-    /// What creates its tables when they are missing.
-    pub tables: &'static [&'static str],
-    /// What a record changes. Pure.
-    pub fold: fn(&StoredRecord) -> Result<Vec<Statement>, StoreError>,
-}
 
 /// A record that a model could not take in.
 #[derive(Clone, Debug)]
@@ -67,37 +56,42 @@ type Reached = watch::Receiver<Vec<Position>>;
 pub struct Models {
     tail: Arc<Tail>,
     store: Arc<dyn ModelStore>,
-    folds: BTreeMap<&'static str, (&'static Model, Reached)>,
+    /// By model and family.
+    folds: BTreeMap<(&'static str, Family), Reached>,
     parked: Arc<Mutex<VecDeque<Parked>>>,
     running: Vec<Running>,
 }
 
 impl Models {
-    /// Creates what tables are missing and starts all folds, each from where it was.
+    /// Creates what tables are missing and starts all folds, each from where it was: one task for each model and family.
     pub async fn start(
         store: Arc<dyn LogStore>,
         tail: Arc<Tail>,
-        models: &[&'static Model],
+        models: Vec<Box<dyn AnyModel>>,
     ) -> Result<Self, StoreError> {
         let parked = Arc::new(Mutex::new(VecDeque::new()));
         let mut folds = BTreeMap::new();
         let mut running = Vec::new();
         for model in models {
+            let model: Arc<dyn AnyModel> = model.into();
             let database = store.models();
-            database.create(model.tables).await?;
-            let from = database.cursors(model.name, model.family).await?;
-            let (told, reached) = watch::channel(positions(&*store, &from));
-            folds.insert(model.name, (*model, reached));
-            let fold = Fold {
-                model,
-                database,
-                reader: tail.follow(model.family, &from),
-                shards: store.layout().shards,
-                told,
-                parked: parked.clone(),
-                saved: Instant::now(),
-            };
-            running.push(Running::start(|stop| Box::pin(fold.run(stop))));
+            database.create(model.creation()).await?;
+            for family in model.reads() {
+                let from = database.cursors(model.table(), *family).await?;
+                let (told, reached) = watch::channel(positions(&*store, &from));
+                folds.insert((model.name(), *family), reached);
+                let fold = Fold {
+                    model: model.clone(),
+                    family: *family,
+                    database: database.clone(),
+                    reader: tail.follow(*family, &from),
+                    shards: store.layout().shards,
+                    told,
+                    parked: parked.clone(),
+                    saved: Instant::now(),
+                };
+                running.push(Running::start(|stop| Box::pin(fold.run(stop))));
+            }
         }
         Ok(Self {
             tail,
@@ -120,22 +114,23 @@ impl Models {
         shard: Shard,
         position: Position,
     ) -> Result<(), Lagging> {
-        let wanted = vec![(shard.number, position)];
-        self.reached_all(model, &wanted).await
+        let reached = self.folds.get(&(model, shard.family)).ok_or(Lagging)?;
+        wait_for(reached, &[(shard.number, position)]).await
     }
 
     /// Waits until a model has taken in everything that this node has committed up to now.
     pub async fn caught_up(&self, model: &'static str) -> Result<(), Lagging> {
-        let Some((folded, reached)) = self.folds.get(model) else {
-            return Err(Lagging);
-        };
-        let shards = reached.borrow().len() as ShardNumber;
-        let heads = (0..shards).map(|number| {
-            let family = folded.family;
-            (number, self.tail.head(Shard { family, number }))
-        });
-        let wanted: Vec<_> = heads.collect();
-        self.reached_all(model, &wanted).await
+        let folds = self.folds.iter().filter(|((name, _), _)| *name == model);
+        for ((_, family), reached) in folds {
+            let shards = reached.borrow().len() as ShardNumber;
+            let heads = (0..shards).map(|number| {
+                let family = *family;
+                (number, self.tail.head(Shard { family, number }))
+            });
+            let wanted: Vec<_> = heads.collect();
+            wait_for(reached, &wanted).await?;
+        }
+        Ok(())
     }
 
     /// Records that could not be taken in, oldest first.
@@ -151,25 +146,20 @@ impl Models {
             running.stop(left).await;
         }
     }
+}
 
-    async fn reached_all(
-        &self,
-        model: &'static str,
-        wanted: &[(ShardNumber, Position)],
-    ) -> Result<(), Lagging> {
-        let (_, reached) = self.folds.get(model).ok_or(Lagging)?;
-        let mut reached = reached.clone();
-        let enough = reached.wait_for(|positions| {
-            wanted.iter().all(|(number, position)| {
-                positions
-                    .get(usize::from(*number))
-                    .is_some_and(|at| at >= position)
-            })
-        });
-        match tokio::time::timeout(REACHED_WITHIN, enough).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Lagging),
-        }
+async fn wait_for(reached: &Reached, wanted: &[(ShardNumber, Position)]) -> Result<(), Lagging> {
+    let mut reached = reached.clone();
+    let enough = reached.wait_for(|positions| {
+        wanted.iter().all(|(number, position)| {
+            positions
+                .get(usize::from(*number))
+                .is_some_and(|at| at >= position)
+        })
+    });
+    match tokio::time::timeout(REACHED_WITHIN, enough).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(Lagging),
     }
 }
 
@@ -184,7 +174,8 @@ fn positions(store: &dyn LogStore, from: &[(ShardNumber, Position)]) -> Vec<Posi
 }
 
 struct Fold {
-    model: &'static Model,
+    model: Arc<dyn AnyModel>,
+    family: Family,
     database: Arc<dyn ModelStore>,
     reader: TailReader,
     shards: ShardNumber,
@@ -209,11 +200,11 @@ impl Fold {
                 .map(|number| self.reader.position(number))
                 .collect();
             self.told.send_replace(positions);
-            metrics::counter!("playhouse_model_records_total", "model" => self.model.name)
+            metrics::counter!("playhouse_model_records_total", "model" => self.model.name())
                 .increment(records.len() as u64);
         }
         if let Err(error) = self.database.apply(Vec::new(), self.cursors()).await {
-            tracing::warn!(model = self.model.name, %error, "cannot store position");
+            tracing::warn!(model = self.model.name(), %error, "cannot store position");
         }
     }
 
@@ -224,7 +215,7 @@ impl Fold {
             return Ok(());
         }
         if let Err(error) = self.database.apply(statements, self.cursors()).await {
-            tracing::warn!(model = self.model.name, %error, "cannot fold a batch, trying its records one by one");
+            tracing::warn!(model = self.model.name(), %error, "cannot fold a batch, trying its records one by one");
             for (record, statements) in records.iter().zip(folded) {
                 self.take_in_one(record, statements, stop).await?;
             }
@@ -234,7 +225,7 @@ impl Fold {
     }
 
     fn fold(&self, record: &StoredRecord) -> Vec<Statement> {
-        (self.model.fold)(record).unwrap_or_else(|error| {
+        self.model.changes(record).unwrap_or_else(|error| {
             self.park(record, &error);
             Vec::new()
         })
@@ -249,7 +240,7 @@ impl Fold {
     ) -> Result<(), Stopped> {
         let (mut wait, longest) = RETRY_WAIT;
         let cursor = vec![CursorAdvance {
-            name: self.model.name,
+            name: self.model.table(),
             shard: record.shard,
             position: record.position,
         }];
@@ -280,9 +271,9 @@ impl Fold {
     fn cursors(&self) -> Vec<CursorAdvance> {
         (0..self.shards)
             .map(|number| CursorAdvance {
-                name: self.model.name,
+                name: self.model.table(),
                 shard: Shard {
-                    family: self.model.family,
+                    family: self.family,
                     number,
                 },
                 position: self.reader.position(number),
@@ -292,14 +283,15 @@ impl Fold {
     }
 
     fn park(&self, record: &StoredRecord, why: &StoreError) {
-        metrics::counter!("playhouse_model_parked_total", "model" => self.model.name).increment(1);
-        tracing::error!(model = self.model.name, shard = %record.shard, position = record.position, %why, "record parked");
+        metrics::counter!("playhouse_model_parked_total", "model" => self.model.name())
+            .increment(1);
+        tracing::error!(model = self.model.name(), shard = %record.shard, position = record.position, %why, "record parked");
         let mut parked = self.parked.lock();
         if parked.len() >= PARKED_MAX {
             parked.pop_front();
         }
         parked.push_back(Parked {
-            model: self.model.name,
+            model: self.model.name(),
             shard: record.shard,
             position: record.position,
             entity: record.entity.to_string(),

@@ -2,10 +2,9 @@
 
 use playhouse_schema::{
     address::{Position, Shard},
+    models::AnyModel,
     port::{CursorAdvance, LogStore, StoreError},
 };
-
-use super::models::Model;
 
 /// So many records one read brings.
 const PAGE_RECORDS: usize = 1_000;
@@ -28,27 +27,30 @@ pub struct Progress {
 /// Drops all snapshots and read models and folds the models again from the whole log. Tells its progress page by page. Safe to repeat when cut off.
 pub async fn rebuild(
     store: &dyn LogStore,
-    models: &[&'static Model],
+    models: &[Box<dyn AnyModel>],
     mut progress: impl FnMut(Progress),
 ) -> Result<(), StoreError> {
     store.drop_snapshots().await?;
     for model in models {
-        store.models().drop_model(model.name).await?;
-        store.models().create(model.tables).await?;
+        let database = store.models();
+        database.drop_model(model.table()).await?;
+        database.create(model.creation()).await?;
         let mut parked = 0;
-        for head in store.heads(model.family).await? {
-            let mut done = Progress {
-                model: model.name,
-                shard: head.shard,
-                position: 0,
-                head: head.position,
-                parked,
-            };
-            while done.position < head.position {
-                refold_page(store, model, &mut done).await?;
-                progress(done);
+        for family in model.reads() {
+            for head in store.heads(*family).await? {
+                let mut done = Progress {
+                    model: model.name(),
+                    shard: head.shard,
+                    position: 0,
+                    head: head.position,
+                    parked,
+                };
+                while done.position < head.position {
+                    refold_page(store, &**model, &mut done).await?;
+                    progress(done);
+                }
+                parked = done.parked;
             }
-            parked = done.parked;
         }
     }
     Ok(())
@@ -56,7 +58,7 @@ pub async fn rebuild(
 
 async fn refold_page(
     store: &dyn LogStore,
-    model: &Model,
+    model: &dyn AnyModel,
     done: &mut Progress,
 ) -> Result<(), StoreError> {
     let page = store
@@ -70,16 +72,16 @@ async fn refold_page(
     };
     let mut statements = Vec::new();
     for record in &page {
-        match (model.fold)(record) {
+        match model.changes(record) {
             Ok(folded) => statements.extend(folded),
             Err(error) => {
                 done.parked += 1;
-                tracing::error!(model = model.name, shard = %done.shard, position = record.position, %error, "record parked");
+                tracing::error!(model = model.name(), shard = %done.shard, position = record.position, %error, "record parked");
             }
         }
     }
     let cursor = CursorAdvance {
-        name: model.name,
+        name: model.table(),
         shard: done.shard,
         position: last.position,
     };
@@ -93,10 +95,10 @@ async fn refold_page(
         return Ok(());
     }
     for record in &page {
-        let statements = (model.fold)(record).unwrap_or_default();
+        let statements = model.changes(record).unwrap_or_default();
         if let Err(error) = store.models().apply(statements, Vec::new()).await {
             done.parked += 1;
-            tracing::error!(model = model.name, shard = %done.shard, position = record.position, %error, "record parked");
+            tracing::error!(model = model.name(), shard = %done.shard, position = record.position, %error, "record parked");
         }
     }
     // A database that fails altogether fails here too.

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use playhouse_schema::{
     address::{Entity, Family},
     drivers::{self, DatabaseConfig},
+    models::Model,
     port::{LogStore, NewRecord, Statement, StoreError, StoredRecord, Value},
     record::{
         codec::Record as _,
@@ -26,12 +27,7 @@ use ruma::{
 };
 use tempfile::TempDir;
 
-use super::{
-    departures,
-    members::Members,
-    models::{Model, Models},
-    profiles,
-};
+use super::{departures, members::Members, models::Models, profiles};
 use crate::{
     env::{Env, Identity},
     kernel::{Append, Landing, Lineage, Log as _},
@@ -59,8 +55,7 @@ impl Ground {
         let store = drivers::open(config).await.unwrap();
         let env = Env::system(Identity {
             server_name: server_name!("example.org").to_owned(),
-            key_pair: Ed25519KeyPair::from_der(&Ed25519KeyPair::generate().unwrap(), "1".into())
-                .unwrap(),
+            key_pair: Ed25519KeyPair::from_der(&Ed25519KeyPair::generate(), "1".into()).unwrap(),
         });
         let pools = Pools::open(store.clone(), env, PoolLimits::default())
             .await
@@ -268,12 +263,25 @@ async fn a_closed_account_leaves() {
     follower.stop(Duration::from_secs(5)).await;
 }
 
-static TRIAL: Model = Model {
-    name: "trial",
-    family: Family::Users,
-    tables: &["CREATE TABLE IF NOT EXISTS trial (position BIGINT PRIMARY KEY, name TEXT NOT NULL)"],
-    fold: fold_trial,
-};
+struct Trial;
+
+impl Model for Trial {
+    const NAME: &'static str = "trial";
+    const TABLE: &'static str = "trial";
+    const VERSION: u32 = 1;
+
+    fn families(&self) -> &[Family] {
+        &[Family::Users]
+    }
+
+    fn tables(&self) -> &[&'static str] {
+        &["CREATE TABLE IF NOT EXISTS trial (position BIGINT PRIMARY KEY, name TEXT NOT NULL)"]
+    }
+
+    fn fold(&self, record: &StoredRecord) -> Result<Vec<Statement>, StoreError> {
+        fold_trial(record)
+    }
+}
 
 /// Takes in display names; a number is damage, and the name "poison" breaks the table's rule.
 fn fold_trial(stored: &StoredRecord) -> Result<Vec<Statement>, StoreError> {
@@ -311,7 +319,9 @@ async fn names(ground: &Ground) -> Vec<String> {
 async fn models_park_poison_and_can_be_rebuilt() {
     let ground = Ground::new().await;
     let (store, tail) = ground.source();
-    let models = Models::start(store, tail, &[&TRIAL]).await.unwrap();
+    let models = Models::start(store, tail, vec![Box::new(Trial)])
+        .await
+        .unwrap();
     for name in ["one", "poison", "three"] {
         ground.rename(name).await;
     }
@@ -325,14 +335,18 @@ async fn models_park_poison_and_can_be_rebuilt() {
     models.stop(Duration::from_secs(5)).await;
 
     let mut told = Vec::new();
-    super::rebuild::rebuild(&*ground.store, &[&TRIAL], |progress| told.push(progress))
-        .await
-        .unwrap();
+    super::rebuild::rebuild(&*ground.store, &[Box::new(Trial)], |progress| {
+        told.push(progress)
+    })
+    .await
+    .unwrap();
     assert_eq!(names(&ground).await, ["one", "three", "four"]);
     assert_eq!(told.last().map(|progress| progress.parked), Some(1));
 
     let (store, tail) = ground.source();
-    let models = Models::start(store, tail, &[&TRIAL]).await.unwrap();
+    let models = Models::start(store, tail, vec![Box::new(Trial)])
+        .await
+        .unwrap();
     ground.rename("five").await;
     models.caught_up("trial").await.unwrap();
     assert_eq!(names(&ground).await, ["one", "three", "four", "five"]);

@@ -1,5 +1,9 @@
 //! Names of rooms.
 
+use playhouse_schema::models::{
+    Model as _,
+    aliases::{Aliases, of_room},
+};
 use ruma::{OwnedRoomAliasId, OwnedRoomId, OwnedServerName, RoomAliasId, RoomId, UserId};
 
 use super::{House, HouseError};
@@ -144,8 +148,12 @@ impl House {
         &self,
         room_id: &RoomId,
     ) -> Result<Vec<OwnedRoomAliasId>, HouseError> {
-        let _ = room_id;
-        Err(crate::kernel::Unavailable::Stopped.into())
+        self.models.caught_up(Aliases::NAME).await?;
+        let aliases = of_room(&**self.models.store(), room_id.as_str()).await?;
+        let aliases = aliases.into_iter();
+        Ok(aliases
+            .filter_map(|alias| OwnedRoomAliasId::try_from(alias.alias).ok())
+            .collect())
     }
 
     /// Points an alias of the one room to the other. Nothing happens when it does already, or points elsewhere.

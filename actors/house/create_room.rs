@@ -5,6 +5,7 @@ use ruma::{OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomId, RoomVersionId};
 use super::{House, HouseError};
 use crate::room::{
     RoomCommand, RoomError,
+    create::{NewRoom, prepare},
     message::{CreateRoom, JsonText, Preset, StateContent},
 };
 
@@ -46,16 +47,6 @@ pub struct MadeRoom {
     pub alias: Option<OwnedRoomAliasId>,
 }
 
-/// What the create event, and with it the room ID, is made from.
-pub(super) struct Draft {
-    pub(super) version: RoomVersionId,
-    pub(super) creator: OwnedUserId,
-    /// Further content of the create event, as a JSON object.
-    pub(super) creation_content: Option<JsonText>,
-    /// Users who get the creator's power, whatever that is in this version.
-    pub(super) trusted: Vec<OwnedUserId>,
-}
-
 /// So many users one request may invite.
 const INVITES_MAX: usize = 1_000;
 
@@ -83,27 +74,22 @@ impl House {
         let version = wish
             .version
             .unwrap_or_else(|| self.config.default_room_version.clone());
-        let draft = Draft {
-            version,
+        let request = NewRoom {
             creator: wish.creator,
+            creator_profile,
+            version,
             creation_content: wish.creation_content,
-            trusted: if preset == Preset::TrustedPrivateChat {
-                invites.iter().map(|(user_id, _)| user_id.clone()).collect()
-            } else {
-                Vec::new()
-            },
+            preset,
+            power_level_content_override: wish.power_level_content_override,
+            alias: alias.clone(),
+            initial_state: wish.initial_state,
+            name: wish.name,
+            topic: wish.topic,
+            invites,
+            is_direct: wish.is_direct,
+            public: wish.public,
         };
-        let (room_id, mut create) = self.prepare(draft)?;
-        create.creator_profile = creator_profile;
-        create.preset = preset;
-        create.power_level_content_override = wish.power_level_content_override;
-        create.alias = alias.clone();
-        create.initial_state = wish.initial_state;
-        create.name = wish.name;
-        create.topic = wish.topic;
-        create.invites = invites;
-        create.is_direct = wish.is_direct;
-        create.public = wish.public;
+        let (room_id, create) = prepare(&self.env, request)?;
         self.make_room(&room_id, create).await?;
         Ok(MadeRoom { room_id, alias })
     }
@@ -135,12 +121,6 @@ impl House {
             self.release_alias(alias, room_id).await?;
         }
         Err(error.into())
-    }
-
-    /// Makes the create event: from then on the room has an ID, and nothing else yet.
-    pub(super) fn prepare(&self, draft: Draft) -> Result<(OwnedRoomId, CreateRoom), HouseError> {
-        let _ = draft;
-        Err(RoomError::from(crate::kernel::Unavailable::Stopped).into())
     }
 
     fn alias_of(&self, localpart: &str) -> Result<OwnedRoomAliasId, HouseError> {

@@ -3,8 +3,13 @@
 use ruma::OwnedServerName;
 
 use crate::{
-    alias::AliasError, kernel::Unavailable, media::MediaError, registration::RegistrationError,
-    room::RoomError, user::UserError,
+    alias::AliasError,
+    followers::models::Lagging,
+    kernel::Unavailable,
+    media::MediaError,
+    registration::RegistrationError,
+    room::RoomError,
+    user::{UserError, password::PasswordError},
 };
 
 /// Why the house refuses.
@@ -48,9 +53,25 @@ pub enum HouseError {
     Store(String),
 }
 
+impl From<Lagging> for HouseError {
+    fn from(error: Lagging) -> Self {
+        HouseError::Store(error.to_string())
+    }
+}
+
 impl From<Unavailable> for HouseError {
     fn from(error: Unavailable) -> Self {
         HouseError::User(UserError::Unavailable(error))
+    }
+}
+
+impl From<PasswordError> for HouseError {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::TooLong => HouseError::InvalidParam(error.to_string()),
+            PasswordError::Overloaded => HouseError::Busy,
+            PasswordError::Unusable(reason) => HouseError::Store(reason),
+        }
     }
 }
 

@@ -1,17 +1,14 @@
 //! Logging in and out, passwords.
 
-use std::sync::Arc;
-
 use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
 
 use super::{House, HouseError, surprise};
 use crate::user::{
     UserAnswer, UserCommand, UserError, UserQuery, UserReply,
     message::{Account, LoggedIn, Login, Session},
+    password::PasswordError,
+    token,
 };
-
-/// The longest password; Argon2 takes longer ones, but nobody types them.
-const PASSWORD_BYTES_MAX: usize = 512;
 
 impl House {
     /// Logs in by password. `user` is a user ID of this server or a local part. Unknown users cost as much as wrong passwords.
@@ -63,7 +60,7 @@ impl House {
     /// Exchanges a refresh token.
     pub async fn refresh(&self, refresh_token: &str) -> Result<LoggedIn, HouseError> {
         let unknown = UserError::UnknownToken { soft_logout: false };
-        let owner = self.token_owner(refresh_token).ok_or(unknown)?;
+        let owner = token::owner(refresh_token, self.env.server_name()).ok_or(unknown)?;
         let command = UserCommand::Refresh {
             refresh_token: refresh_token.to_owned(),
         };
@@ -131,13 +128,7 @@ impl House {
 
     /// Hashes a password off the runtime's threads, a bounded number at a time.
     pub async fn hash_password(&self, password: String) -> Result<String, HouseError> {
-        if password.len() > PASSWORD_BYTES_MAX {
-            return Err(HouseError::InvalidParam("password is too long".to_owned()));
-        }
-        let env = self.env.clone();
-        self.off_thread(move || super::passwords::hash(&password, &env))
-            .await?
-            .map_err(HouseError::Store)
+        Ok(self.passwords.hash(password, &self.env).await?)
     }
 
     async fn verify_password(
@@ -145,33 +136,10 @@ impl House {
         password: String,
         hash: Option<String>,
     ) -> Result<bool, HouseError> {
-        if password.len() > PASSWORD_BYTES_MAX {
-            return Ok(false);
+        match self.passwords.verify(password, hash).await {
+            Err(PasswordError::TooLong) => Ok(false),
+            outcome => Ok(outcome?),
         }
-        self.off_thread(move || super::passwords::verify(&password, hash.as_deref()))
-            .await
-    }
-
-    /// Runs something that costs much CPU: so many at a time as there are permits, and not too many waiting.
-    async fn off_thread<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, HouseError> {
-        let _waiting = self
-            .hash_queue
-            .clone()
-            .try_acquire_owned()
-            .map_err(|_| HouseError::Busy)?;
-        let permit = Arc::clone(&self.hash_slots)
-            .acquire_owned()
-            .await
-            .map_err(|_| HouseError::Busy)?;
-        let work = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            work()
-        });
-        work.await
-            .map_err(|error| HouseError::Store(error.to_string()))
     }
 
     /// The user ID that a login names, if it can be one of ours.

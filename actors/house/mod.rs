@@ -35,8 +35,9 @@ mod error;
 mod join;
 mod keys;
 mod login;
+mod members;
 mod membership;
-mod passwords;
+mod open;
 mod presence;
 mod profile;
 mod receipts;
@@ -52,12 +53,12 @@ use std::{
     collections::BTreeMap,
     future::Future,
     sync::{Arc, Weak},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
 use playhouse_schema::{address::Entity, port::LogStore};
 use ruma::{OwnedDeviceId, OwnedUserId, RoomAliasId, RoomId, RoomVersionId, ServerName, UserId};
-use tokio::sync::Semaphore;
 
 pub use aliases::ResolvedAlias;
 pub use create_room::{MadeRoom, RoomWish};
@@ -74,16 +75,20 @@ pub use upgrade::UpgradeWish;
 use crate::{
     alias::{Alias, AliasAnswer, AliasCommand, AliasError, AliasQuery, AliasReply},
     env::Env,
-    kernel::{Directory, DirectoryLimits, Unavailable},
+    followers::{models::Models, task::Running},
+    kernel::{Directory, DirectoryLimits},
     media::{Media, MediaAnswer, MediaCommand, MediaError, MediaQuery, MediaReply},
     registration::{
         Registration, RegistrationAnswer, RegistrationCommand, RegistrationError,
         RegistrationQuery, RegistrationReply, RegistrationSignal,
     },
-    room::{RoomAnswer, RoomCommand, RoomError, RoomQuery, RoomReply, RoomSignal},
+    room::{Room, RoomAnswer, RoomCommand, RoomError, RoomQuery, RoomReply, RoomSignal},
     user::{
-        UserAnswer, UserCommand, UserError, UserQuery, UserReply, UserSignal, message::Session,
+        SessionCache, User, UserAnswer, UserCommand, UserError, UserLimits, UserQuery, UserReply,
+        UserSignal,
+        password::{PasswordSettings, Passwords},
     },
+    writers::{PoolLimits, Pools, Tail},
 };
 
 /// What a house is opened with.
@@ -97,10 +102,14 @@ pub struct HouseConfig {
     pub rooms: DirectoryLimits,
     /// Bounds of the users awake.
     pub users: DirectoryLimits,
-    /// Writers of each family.
-    pub writers: usize,
-    /// So many passwords are hashed at a time.
-    pub hashers: usize,
+    /// How much waits for the writers, and goes into one transaction.
+    pub writers: PoolLimits,
+    /// How much a user may keep.
+    pub user_limits: UserLimits,
+    /// How passwords are hashed.
+    pub passwords: PasswordSettings,
+    /// So many sessions are remembered without asking their users.
+    pub sessions_max: usize,
 }
 
 impl HouseConfig {
@@ -111,8 +120,10 @@ impl HouseConfig {
             default_room_version: RoomVersionId::V12,
             rooms: DirectoryLimits::default(),
             users: DirectoryLimits::default(),
-            writers: 1,
-            hashers: 2,
+            writers: PoolLimits::default(),
+            user_limits: UserLimits::default(),
+            passwords: PasswordSettings::default(),
+            sessions_max: 100_000,
         }
     }
 }
@@ -122,11 +133,16 @@ pub struct House {
     env: Env,
     config: HouseConfig,
     store: Arc<dyn LogStore>,
+    pools: Arc<Pools>,
+    rooms: Arc<Directory<Room>>,
+    users: Arc<Directory<User>>,
     aliases: Arc<Directory<Alias>>,
     media: Arc<Directory<Media>>,
     registration: Arc<Directory<Registration>>,
-    hash_slots: Arc<Semaphore>,
-    hash_queue: Arc<Semaphore>,
+    models: Arc<Models>,
+    followers: Vec<Running>,
+    sessions: Arc<SessionCache>,
+    passwords: Passwords,
     seen: Mutex<BTreeMap<(OwnedUserId, OwnedDeviceId), u64>>,
     runtime: tokio::runtime::Handle,
     myself: Weak<House>,
@@ -153,47 +169,88 @@ impl House {
         self.env.server_name() == server_name
     }
 
+    /// The read models, for queries and how far they are.
+    pub fn models(&self) -> &Models {
+        &self.models
+    }
+
+    /// What the writers have committed, as it comes.
+    pub fn tail(&self) -> Arc<Tail> {
+        self.pools.tail()
+    }
+
+    /// The writers, for the metrics and health.
+    pub fn pools(&self) -> &Arc<Pools> {
+        &self.pools
+    }
+
     /// Tells a room to do something. `Ok` means that it is durable.
     pub async fn room_command(
         &self,
-        _room_id: &RoomId,
-        _command: RoomCommand,
+        room_id: &RoomId,
+        command: RoomCommand,
     ) -> Result<RoomReply, RoomError> {
-        Err(Unavailable::Stopped.into())
+        let entity = Entity::room(room_id.as_str());
+        self.rooms.command(entity, command).await
     }
 
     /// Asks a room.
     pub async fn room_query(
         &self,
-        _room_id: &RoomId,
-        _query: RoomQuery,
+        room_id: &RoomId,
+        query: RoomQuery,
     ) -> Result<RoomAnswer, RoomError> {
-        Err(Unavailable::Stopped.into())
+        let entity = Entity::room(room_id.as_str());
+        self.rooms.query(entity, query).await
     }
 
     /// Lets a room hear something.
-    pub fn room_signal(&self, _room_id: &RoomId, _signal: RoomSignal) {}
+    pub fn room_signal(&self, room_id: &RoomId, signal: RoomSignal) {
+        self.rooms.signal(&Entity::room(room_id.as_str()), signal);
+    }
 
     /// Tells a local user to do something. `Ok` means that it is durable. Remote users are unknown users.
     pub async fn user_command(
         &self,
-        _user_id: &UserId,
-        _command: UserCommand,
+        user_id: &UserId,
+        command: UserCommand,
     ) -> Result<UserReply, UserError> {
-        Err(Unavailable::Stopped.into())
+        if !self.is_local(user_id.server_name()) {
+            return Err(UserError::UnknownUser);
+        }
+        let entity = Entity::user(user_id.as_str());
+        self.users.command(entity, command).await
     }
 
     /// Asks a local user. A [`UserQuery::Sync`] may wait as long as it says.
     pub async fn user_query(
         &self,
-        _user_id: &UserId,
-        _query: UserQuery,
+        user_id: &UserId,
+        query: UserQuery,
     ) -> Result<UserAnswer, UserError> {
-        Err(Unavailable::Stopped.into())
+        if !self.is_local(user_id.server_name()) {
+            return Err(UserError::UnknownUser);
+        }
+        let entity = Entity::user(user_id.as_str());
+        let patience_ms = match &query {
+            UserQuery::Sync(sync) => sync.timeout_ms,
+            _ => 0,
+        };
+        let timeout_ms = self
+            .config
+            .users
+            .call_timeout_ms
+            .saturating_add(patience_ms);
+        self.users
+            .query_within(entity, query, Duration::from_millis(timeout_ms))
+            .await
     }
 
-    /// Lets a local user hear something.
-    pub fn user_signal(&self, _user_id: &UserId, _signal: UserSignal) {}
+    /// Lets a local user hear something, if awake.
+    pub fn user_signal(&self, user_id: &UserId, signal: UserSignal) {
+        let entity = Entity::user(user_id.as_str());
+        self.users.signal_if_awake(&entity, signal);
+    }
 
     /// Tells a piece of media to do something.
     pub async fn media_command(
@@ -254,16 +311,6 @@ impl House {
         self.aliases.query(entity, query).await
     }
 
-    /// The session of a token that was authenticated before and has not ended since.
-    fn cached_session(&self, _access_token: &str) -> Option<Session> {
-        None
-    }
-
-    /// Whose token this must be, by its form.
-    fn token_owner(&self, _token: &str) -> Option<OwnedUserId> {
-        None
-    }
-
     /// Lets something go on that nobody waits for.
     fn background(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.runtime.spawn(task);
@@ -274,10 +321,4 @@ impl House {
 fn surprise(question: &'static str) -> HouseError {
     tracing::error!(question, "an actor's answer does not fit the question");
     HouseError::Store(format!("no fitting answer to {question}"))
-}
-
-/// The hash under which a token is stored.
-fn token_hash(token: &str) -> Vec<u8> {
-    use sha2::Digest as _;
-    sha2::Sha256::digest(token.as_bytes()).to_vec()
 }

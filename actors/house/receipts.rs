@@ -1,7 +1,8 @@
 //! Receipts and read markers.
 
+use playhouse_schema::address::{Entity, Family};
 use ruma::{
-    OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId, events::receipt::ReceiptType,
+    EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId, events::receipt::ReceiptType,
     events::room::member::MembershipState,
 };
 
@@ -33,6 +34,7 @@ impl House {
         room_id: &RoomId,
         receipt: MoveReceipt,
     ) -> Result<(), HouseError> {
+        self.check_event(room_id, &receipt.event_id).await?;
         let command = RoomCommand::MoveReceipts(vec![receipt]);
         self.room_command(room_id, command).await?;
         Ok(())
@@ -40,6 +42,10 @@ impl House {
 
     /// Moves receipts and the read marker. The marker is account data of the room (`m.fully_read`).
     pub async fn set_read_markers(&self, markers: ReadMarkers) -> Result<(), HouseError> {
+        let named = [&markers.fully_read, &markers.read, &markers.read_private];
+        for event_id in named.into_iter().flatten() {
+            self.check_event(&markers.room_id, event_id).await?;
+        }
         let receipt = |receipt_type, event_id| MoveReceipt {
             user_id: markers.user_id.clone(),
             receipt_type,
@@ -63,6 +69,15 @@ impl House {
                     .await
             }
             None => Ok(()),
+        }
+    }
+
+    /// The event must be one of this room. Rooms do not hold their whole history, so the log is asked.
+    async fn check_event(&self, room_id: &RoomId, event_id: &EventId) -> Result<(), HouseError> {
+        let stored = self.store.find(Family::Rooms, event_id.as_str()).await?;
+        match stored {
+            Some(stored) if stored.entity == Entity::room(room_id.as_str()) => Ok(()),
+            _ => Err(RoomError::NotFound.into()),
         }
     }
 

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use playhouse_schema::address::Family;
 use ruma::{OwnedEventId, OwnedRoomAliasId, RoomId, events::TimelineEventType};
 use serde::Deserialize;
 
 use super::{House, HouseError, surprise};
 use crate::room::{
     RoomAnswer, RoomCommand, RoomError, RoomQuery, RoomReply,
-    message::{Reader, SendEvent},
+    message::{Reader, Redact, RedactionTarget, SendEvent},
+    redact::read_target,
 };
 
 #[derive(Default, Deserialize)]
@@ -44,11 +46,37 @@ impl House {
         if canonical_alias {
             self.check_canonical_alias(room_id, &event).await?;
         }
-        let command = RoomCommand::SendEvent(Box::new(event));
+        let command = if event.event_type == TimelineEventType::RoomRedaction {
+            let target = self.redaction_target(room_id, &event).await?;
+            RoomCommand::Redact(Box::new(Redact { event, target }))
+        } else {
+            RoomCommand::SendEvent(Box::new(event))
+        };
         match self.room_command(room_id, command).await? {
             RoomReply::Sent(event_id) => Ok(event_id),
             RoomReply::Done => Err(surprise("SendEvent")),
         }
+    }
+
+    /// What the log knows of the event to redact. From room version 11 on its ID stands in the content.
+    async fn redaction_target(
+        &self,
+        room_id: &RoomId,
+        event: &SendEvent,
+    ) -> Result<Option<RedactionTarget>, HouseError> {
+        #[derive(Deserialize)]
+        struct Content {
+            redacts: Option<OwnedEventId>,
+        }
+        let named = || {
+            let content = serde_json::from_str::<Content>(&event.content).ok()?;
+            content.redacts
+        };
+        let Some(event_id) = event.redacts.clone().or_else(named) else {
+            return Ok(None);
+        };
+        let stored = self.store.find(Family::Rooms, event_id.as_str()).await?;
+        Ok(stored.and_then(|stored| read_target(room_id, &stored)))
     }
 
     /// Aliases that a canonical alias event adds must exist and point here (client-server API, "Room aliases"): else `M_BAD_ALIAS`.

@@ -1,11 +1,14 @@
 //! Whose token a request carries, and from where devices were seen.
 
+use std::sync::Arc;
+
 use ruma::UserId;
 
 use super::{House, HouseError};
 use crate::user::{
     UserAnswer, UserCommand, UserError, UserQuery,
     message::{DeviceSighting, Session},
+    token::{self, TokenHash},
 };
 
 /// From where a request came.
@@ -29,11 +32,13 @@ const USER_AGENT_BYTES_MAX: usize = 200;
 impl House {
     /// Whose access token this is. Refuses with `UserError::UnknownToken`, `Locked`.
     pub async fn authenticate(&self, access_token: &str) -> Result<Session, HouseError> {
-        if let Some(session) = self.cached_session(access_token) {
-            return Ok(session);
+        let hash = TokenHash::of(access_token);
+        if let Some(session) = self.sessions.get(&hash, self.env.now_ms()) {
+            return Ok((*session).clone());
         }
         let unknown = UserError::UnknownToken { soft_logout: false };
-        let owner = self.token_owner(access_token).ok_or(unknown)?;
+        let owner = token::owner(access_token, self.env.server_name()).ok_or(unknown)?;
+        let ticket = self.sessions.ticket(&owner);
         let query = UserQuery::Authenticate {
             access_token: access_token.to_owned(),
         };
@@ -47,9 +52,12 @@ impl House {
         };
         if session.confirms_refresh {
             let confirm = UserCommand::ConfirmRefresh {
-                access_hash: super::token_hash(access_token),
+                access_hash: hash.as_bytes().to_vec(),
             };
             self.user_command(&owner, confirm).await?;
+        } else {
+            self.sessions
+                .insert(ticket, hash, Arc::new(session.clone()));
         }
         Ok(session)
     }

@@ -12,11 +12,12 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::{Value as JsonValue, json};
 
-use super::{House, HouseError, create_room::Draft, surprise};
+use super::{House, HouseError, surprise};
 use crate::{
     env::JsonObject,
     room::{
         RoomAnswer, RoomCommand, RoomError, RoomQuery,
+        create::{NewRoom, prepare},
         message::{MessagesQuery, Preset, Reader, RoomAccess, SendEvent, StateContent},
     },
 };
@@ -146,13 +147,6 @@ impl House {
                 json!(wish.additional_creators),
             );
         }
-        let draft = Draft {
-            version: wish.version.clone(),
-            creator: wish.user_id.clone(),
-            creation_content: Some(JsonValue::Object(inherited.creation_content).to_string()),
-            trusted: Vec::new(),
-        };
-        let (new_id, mut create) = self.prepare(draft)?;
         let levels = inherited.power_levels.as_ref().map(|old| {
             if creators_rule {
                 without_creators(old, &creators)
@@ -160,16 +154,29 @@ impl House {
                 raised(old, &wish.user_id)
             }
         });
-        create.creator_profile = self.member_profile(&wish.user_id).await?;
-        create.preset = if old.join_rules.as_deref().is_some_and(is_public) {
+        let preset = if old.join_rules.as_deref().is_some_and(is_public) {
             Preset::PublicChat
         } else {
             Preset::PrivateChat
         };
-        create.initial_state = inherited.state;
-        create.power_level_content_override = levels
-            .clone()
-            .map(|levels| JsonValue::Object(levels).to_string());
+        let request = NewRoom {
+            creator: wish.user_id.clone(),
+            creator_profile: self.member_profile(&wish.user_id).await?,
+            version: wish.version.clone(),
+            creation_content: Some(JsonValue::Object(inherited.creation_content).to_string()),
+            preset,
+            power_level_content_override: levels
+                .clone()
+                .map(|levels| JsonValue::Object(levels).to_string()),
+            alias: None,
+            initial_state: inherited.state,
+            name: None,
+            topic: None,
+            invites: Vec::new(),
+            is_direct: false,
+            public: false,
+        };
+        let (new_id, create) = prepare(&self.env, request)?;
         self.make_room(&new_id, create).await?;
         let was_creator = old
             .version

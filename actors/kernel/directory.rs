@@ -178,6 +178,13 @@ impl<D: Domain> Directory<D> {
             .is_some_and(|whisper| actor.cast(Mail::Signal(signal, Some(whisper))).is_ok())
     }
 
+    /// Lets all who are awake hear something.
+    pub fn signal_awake(&self, signal: impl Fn() -> D::Signal) {
+        for slot in &self.slots {
+            let _ = slot.actor.cast(Mail::Signal(signal(), None));
+        }
+    }
+
     /// How many are awake.
     pub fn residents(&self) -> usize {
         self.slots.len()

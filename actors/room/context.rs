@@ -28,4 +28,6 @@ pub trait TypingListener: Send + Sync + 'static {
 pub struct RoomLive {
     /// Who types, and until when (milliseconds since the Unix epoch).
     pub typing: BTreeMap<OwnedUserId, u64>,
+    /// When a timer will next look at `typing`; 0 when none runs.
+    pub typing_timer_ms: u64,
 }

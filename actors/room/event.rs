@@ -15,6 +15,10 @@ use playhouse_schema::{
     },
 };
 
+use ruma::{OwnedEventId, events::TimelineEventType};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
 use super::pdu::{Pdu, stored_event_id};
 
 /// An event and its place in the room. Shared by everything that carries it.
@@ -38,6 +42,19 @@ pub struct RoomEvent {
     pub transaction: Option<Transaction>,
     /// The client form up to, and without, `unsigned`: see [`RoomEvent::client_head`].
     client_head: OnceLock<Bytes>,
+    /// What it replaced, once somebody asked.
+    replaced: OnceLock<Replaced>,
+    /// The redaction in a redacted event's `unsigned`, once somebody asked.
+    redacted_because: OnceLock<Option<Box<str>>>,
+}
+
+/// What clients learn of the state event that another one replaced.
+#[derive(Clone, Debug)]
+pub(crate) struct Replaced {
+    /// Its ID.
+    pub(crate) event_id: OwnedEventId,
+    /// Its content, as JSON text.
+    pub(crate) content: Arc<str>,
 }
 
 impl RoomEvent {
@@ -60,6 +77,8 @@ impl RoomEvent {
             placement: record.placement,
             transaction: record.transaction.clone(),
             client_head: OnceLock::new(),
+            replaced: OnceLock::new(),
+            redacted_because: OnceLock::new(),
         })
     }
 
@@ -114,11 +133,53 @@ impl RoomEvent {
         self.client_head.get_or_init(|| self.build_client_head())
     }
 
+    /// [`RoomEvent::client_head`] as text.
+    pub(crate) fn client_head_text(&self) -> &str {
+        std::str::from_utf8(self.client_head()).expect("it was built as text")
+    }
+
+    /// What it replaced, if [`RoomEvent::keep_replaced`] has told. Stale once the replaced event is redacted.
+    pub(crate) fn kept_replaced(&self) -> Option<&Replaced> {
+        self.replaced.get()
+    }
+
+    /// Keeps what it replaced for the next reader.
+    pub(crate) fn keep_replaced(&self, replaced: &Replaced) {
+        let _ = self.replaced.set(replaced.clone());
+    }
+
+    /// For a redacted event: the redaction as JSON text.
+    pub(crate) fn redacted_because(&self) -> Option<&str> {
+        self.redacted_because
+            .get_or_init(|| self.read_redacted_because())
+            .as_deref()
+    }
+
+    fn read_redacted_because(&self) -> Option<Box<str>> {
+        #[derive(Deserialize)]
+        struct Outer<'a> {
+            #[serde(borrow)]
+            unsigned: Option<Unsigned<'a>>,
+        }
+        #[derive(Deserialize)]
+        struct Unsigned<'a> {
+            #[serde(borrow)]
+            redacted_because: Option<&'a RawValue>,
+        }
+        let text = std::str::from_utf8(self.pdu.json()).ok()?;
+        if !text.contains("\"redacted_because\"") {
+            return None;
+        }
+        let outer: Outer<'_> = serde_json::from_str(text).ok()?;
+        let because = outer.unsigned?.redacted_because?;
+        Some(because.get().into())
+    }
+
     fn build_client_head(&self) -> Bytes {
         let pdu = &self.pdu;
         let mut head = String::with_capacity(pdu.content_json().len() + 256);
         head.push_str("{\"content\":");
-        head.push_str(pdu.content_json());
+        self.push_content(&mut head);
         head.push_str(",\"event_id\":");
         push_json_string(&mut head, pdu.event_id.as_str());
         head.push_str(",\"origin_server_ts\":");
@@ -137,6 +198,32 @@ impl RoomEvent {
         head.push_str(",\"type\":");
         push_json_string(&mut head, &pdu.event_type.to_string());
         Bytes::from(head)
+    }
+
+    /// The content; that of a redaction names its target in every room version (client-server API, m.room.redaction).
+    fn push_content(&self, head: &mut String) {
+        #[derive(Deserialize)]
+        struct Target {
+            redacts: Option<serde::de::IgnoredAny>,
+        }
+        let content = self.pdu.content_json();
+        let missing = self.pdu.redacts.as_ref().filter(|_| {
+            if self.pdu.event_type != TimelineEventType::RoomRedaction {
+                return false;
+            }
+            let target = self.pdu.content_as::<Target>();
+            target.is_none_or(|target| target.redacts.is_none())
+        });
+        let rest = content.strip_prefix('{').map(str::trim_start);
+        match (missing, rest) {
+            (Some(redacts), Some(rest)) => {
+                head.push_str("{\"redacts\":");
+                push_json_string(head, redacts.as_str());
+                head.push_str(if rest.starts_with('}') { "" } else { "," });
+                head.push_str(rest);
+            }
+            _ => head.push_str(content),
+        }
     }
 
     /// Memory it takes, roughly.

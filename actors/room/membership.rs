@@ -108,6 +108,9 @@ impl Step<'_> {
             MembershipAction::Join | MembershipAction::Leave | MembershipAction::Knock if !own => {
                 Err(forbidden("one joins, leaves and knocks only for oneself"))
             }
+            MembershipAction::RefreshProfile if !own || now != Some(Join) => {
+                Err(forbidden("only who has joined has a profile to refresh"))
+            }
             MembershipAction::Kick if !matches!(now, Some(Join | Invite | Knock)) => {
                 Err(forbidden("the user to kick is not in the room"))
             }
@@ -141,7 +144,7 @@ impl Step<'_> {
 
 fn membership_after(action: MembershipAction) -> MembershipState {
     match action {
-        MembershipAction::Join => Join,
+        MembershipAction::Join | MembershipAction::RefreshProfile => Join,
         MembershipAction::Leave | MembershipAction::Kick | MembershipAction::Unban => Leave,
         MembershipAction::Invite { .. } => Invite,
         MembershipAction::Ban => Ban,

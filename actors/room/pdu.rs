@@ -160,6 +160,11 @@ impl Pdu {
         std::str::from_utf8(&self.json[self.content.clone()]).unwrap_or("{}")
     }
 
+    /// The content's JSON text as shared bytes.
+    pub fn content_bytes(&self) -> Bytes {
+        self.json.slice(self.content.clone())
+    }
+
     /// Reads the content, or part of it, as some type; `None` when it does not fit.
     pub fn content_as<'a, T: Deserialize<'a>>(&'a self) -> Option<T> {
         serde_json::from_str(self.content_json()).ok()

@@ -10,7 +10,7 @@ use ruma::UserId;
 
 use super::{
     acknowledge_to_device, claim_keys, confirm_refresh,
-    context::UserContext,
+    context::{UserContext, UserLimits},
     deactivate,
     error::UserError,
     feed::{self, Feed},
@@ -22,7 +22,10 @@ use super::{
     state::{Change, User},
     store_filter, upload_keys,
 };
-use crate::kernel::{Committed, Decision, Domain, Port, Resident};
+use crate::{
+    env::Env,
+    kernel::{Committed, Decision, Domain, Port, Resident},
+};
 
 impl Domain for User {
     const NAME: &'static str = "user";
@@ -53,7 +56,7 @@ impl Domain for User {
         command: UserCommand,
         context: &UserContext,
     ) -> Result<Decision<Self>, UserError> {
-        let decision = self.judge(command, context)?;
+        let decision = self.judge(command, &context.env, &context.limits)?;
         // Before the commit, hence before the answer. Who asks from here on is answered from the new state; who asked before holds a ticket that is void.
         if decision.records.iter().any(ends_sessions) {
             context.sessions.invalidate(&self.user_id);
@@ -129,12 +132,13 @@ fn ends_sessions(record: &UserRecord) -> bool {
 }
 
 impl User {
-    fn judge(
+    /// Judges a command. Pure but for clock and randomness.
+    pub(super) fn judge(
         &self,
         command: UserCommand,
-        context: &UserContext,
+        env: &Env,
+        limits: &UserLimits,
     ) -> Result<Decision<Self>, UserError> {
-        let (env, limits) = (&context.env, &context.limits);
         match command {
             UserCommand::Register(register) => register::decide(self, *register, env, limits),
             UserCommand::Login(login) => login::decide(self, login, env, limits),
@@ -167,16 +171,15 @@ impl User {
                 presence,
                 status_msg,
             } => set_presence::decide(self, presence, status_msg, env),
-            command => self.judge_data(command, context),
+            command => self.judge_data(command, limits),
         }
     }
 
     fn judge_data(
         &self,
         command: UserCommand,
-        context: &UserContext,
+        limits: &UserLimits,
     ) -> Result<Decision<Self>, UserError> {
-        let limits = &context.limits;
         match command {
             UserCommand::SetProfileField { name, value } => {
                 set_profile_field::decide(self, name, value)

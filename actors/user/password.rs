@@ -178,3 +178,72 @@ fn verify_now(password: &str, hash: &str) -> Result<bool, PasswordError> {
 fn unusable(error: impl std::fmt::Display) -> PasswordError {
     PasswordError::Unusable(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::trial, *};
+
+    fn passwords(concurrent_max: usize, waiting_max: usize) -> Passwords {
+        let settings = PasswordSettings {
+            memory_kib: 64,
+            passes: 1,
+            lanes: 1,
+            concurrent_max,
+            waiting_max,
+        };
+        Passwords::new(settings, &trial::env()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_hash_knows_its_password() {
+        let passwords = passwords(2, 10);
+        let hash = passwords
+            .hash("secret".to_owned(), &trial::env())
+            .await
+            .unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{hash}");
+        let verify = |password: &str, hash: Option<&str>| {
+            passwords.verify(password.to_owned(), hash.map(str::to_owned))
+        };
+        assert_eq!(verify("secret", Some(&hash)).await, Ok(true));
+        assert_eq!(verify("Secret", Some(&hash)).await, Ok(false));
+        assert_eq!(verify("secret", None).await, Ok(false));
+        assert!(verify("secret", Some("plain")).await.is_err());
+        assert_eq!(
+            verify(&"x".repeat(513), Some(&hash)).await,
+            Err(PasswordError::TooLong)
+        );
+    }
+
+    #[tokio::test]
+    async fn bcrypt_of_every_dialect_is_accepted() {
+        let hash = bcrypt::hash("secret", 4).unwrap();
+        let passwords = passwords(2, 10);
+        for dialect in ["$2a$", "$2b$", "$2y$"] {
+            let hash = format!("{dialect}{}", &hash[4..]);
+            let verify = |password: &str| passwords.verify(password.to_owned(), Some(hash.clone()));
+            assert_eq!(verify("secret").await, Ok(true), "{dialect}");
+            assert_eq!(verify("other").await, Ok(false), "{dialect}");
+        }
+        let dear = format!("$2b$31${}", &hash[7..]);
+        assert!(
+            passwords
+                .verify("secret".to_owned(), Some(dear))
+                .await
+                .is_err()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_storm_is_turned_away() {
+        let passwords = passwords(1, 1);
+        let running = passwords.running.clone().acquire_owned().await.unwrap();
+        let env = trial::env();
+        let first = passwords.admitted.clone().acquire_owned().await.unwrap();
+        let second = passwords.admitted.clone().acquire_owned().await.unwrap();
+        let third = passwords.hash("secret".to_owned(), &env).await;
+        assert_eq!(third, Err(PasswordError::Overloaded));
+        drop((running, first, second));
+        assert!(passwords.hash("secret".to_owned(), &env).await.is_ok());
+    }
+}

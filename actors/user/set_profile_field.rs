@@ -1,7 +1,7 @@
 //! Set or remove a profile field.
 
 use playhouse_schema::record::user::UserRecord;
-use ruma::{CanonicalJsonObject, CanonicalJsonValue};
+use ruma::CanonicalJsonValue;
 
 use super::{error::UserError, json, message::UserReply, state::User};
 use crate::{kernel::Decision, room::message::JsonText};
@@ -81,9 +81,6 @@ fn size_with(user: &User, name: &str, value: &str) -> usize {
         .filter(|(other, _)| *other != name)
         .filter_map(|(other, item)| Some(quoted(other) + item.json.as_ref()?.len() + 2))
         .sum();
-    let braces = CanonicalJsonValue::Object(CanonicalJsonObject::new())
-        .to_string()
-        .len();
-    // A colon behind each name, and a comma between two fields.
-    others + quoted(name) + value.len() + 1 + braces
+    // The braces; a colon behind each name, a comma between two fields.
+    others + quoted(name) + value.len() + 1 + 2
 }

@@ -1,18 +1,204 @@
-//! Reading a room.
+//! Everything a room answers without changing.
+//!
+//! A query is tried at once on a view of the state that does not move; what needs the log goes on in a task of its own, so that the room need not wait.
+//! Knows neither tokens nor sessions: the readers' side turns positions into tokens.
 
-use crate::{
-    kernel::{Port, Resident},
-    room::{Room, RoomAnswer, RoomError, RoomQuery, RoomSignal},
+mod access;
+mod client_form;
+mod context;
+mod event;
+mod filter;
+mod history;
+mod members;
+mod messages;
+mod past;
+mod receipts;
+mod slice;
+mod slice_state;
+mod state;
+mod stripped;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod timeline;
+mod typing;
+mod upgrade;
+mod visibility;
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
 };
 
-/// Answers a query.
+use playhouse_schema::{address::Sequence, port::LogStore};
+use ruma::OwnedUserId;
+
+use super::{
+    error::RoomError,
+    message::{Reader, RoomAnswer, RoomQuery, RoomSignal},
+    state::Room,
+};
+use crate::kernel::{Port, Resident};
+use client_form::Form;
+use history::History;
+use visibility::{Sight, Standing};
+
+/// A room as one query sees it.
+struct View {
+    history: History,
+    now_ms: u64,
+    /// Who types; only looked at for slices.
+    typing: Vec<OwnedUserId>,
+}
+
+impl View {
+    fn new(room: Arc<Room>, last: Sequence, store: Arc<dyn LogStore>, now_ms: u64) -> Self {
+        Self {
+            history: History::new(room, last, store),
+            now_ms,
+            typing: Vec::new(),
+        }
+    }
+
+    fn room(&self) -> &Arc<Room> {
+        &self.history.room
+    }
+
+    /// How events look outside of `/sync`.
+    fn form<'a>(&self, room: &'a Room, reader: Option<&'a Reader>) -> Form<'a> {
+        Form {
+            now_ms: self.now_ms,
+            room_id: Some(&room.room_id),
+            reader,
+        }
+    }
+
+    /// The reader's view, refused to those who have none.
+    async fn sight(&mut self, reader: &Reader) -> Result<(Sight, Standing), RoomError> {
+        let (sight, standing) = Sight::new(&mut self.history, reader).await?;
+        if matches!(standing, Standing::Stranger) {
+            return Err(RoomError::Forbidden(
+                "you are not, and were not, in this room".to_owned(),
+            ));
+        }
+        Ok((sight, standing))
+    }
+}
+
+/// Answers a query: at once when memory suffices, otherwise from a task.
 pub(crate) fn answer(
-    _resident: &mut Resident<Room>,
-    _query: RoomQuery,
+    resident: &mut Resident<Room>,
+    query: RoomQuery,
     port: Port<RoomAnswer, RoomError>,
 ) {
-    let _ = port.send(Err(RoomError::NotFound));
+    let mut view = View::new(
+        resident.state.clone(),
+        resident.sequence,
+        resident.context.store.clone(),
+        resident.context.env.now_ms(),
+    );
+    if matches!(query, RoomQuery::Slice(_)) {
+        view.typing = resident.live.typing.keys().cloned().collect();
+    }
+    let mut work = Box::pin(answer_from(view, query));
+    match poll_once(work.as_mut()) {
+        Poll::Ready(answer) => {
+            let _ = port.send(answer);
+        }
+        Poll::Pending => {
+            ractor::concurrency::spawn(async move {
+                let _ = port.send(work.await);
+            });
+        }
+    }
 }
 
 /// Takes in a signal.
-pub(crate) fn signal(_resident: &mut Resident<Room>, _signal: RoomSignal) {}
+pub(crate) fn signal(resident: &mut Resident<Room>, signal: RoomSignal) {
+    match signal {
+        RoomSignal::Typing {
+            user_id,
+            timeout_ms,
+        } => typing::typed(resident, user_id, timeout_ms),
+        RoomSignal::TypingExpired => typing::expired(resident),
+    }
+}
+
+/// Tries whether some work ends without waiting. Work that does not is polled again by its task, which then hears of its progress.
+fn poll_once<F: Future + ?Sized>(work: Pin<&mut F>) -> Poll<F::Output> {
+    work.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, RoomError> {
+    if !view.room().exists() {
+        return Err(RoomError::UnknownRoom);
+    }
+    match query {
+        RoomQuery::Access { user_id } => {
+            let access = access::access(view.room(), &user_id)?;
+            Ok(RoomAnswer::Access(Box::new(access)))
+        }
+        RoomQuery::Event { reader, event_id } => event::event(&mut view, &reader, &event_id)
+            .await
+            .map(RoomAnswer::Event),
+        RoomQuery::StateEvent {
+            reader,
+            event_type,
+            state_key,
+            content_only,
+        } => {
+            let key = (event_type.to_string().into(), state_key);
+            state::state_event(&mut view, &reader, &key, content_only)
+                .await
+                .map(RoomAnswer::Event)
+        }
+        RoomQuery::State { reader } => state::state(&mut view, &reader)
+            .await
+            .map(RoomAnswer::Events),
+        RoomQuery::Members {
+            reader,
+            at,
+            membership,
+            not_membership,
+        } => {
+            let wanted = members::Wanted {
+                at,
+                membership,
+                not_membership,
+            };
+            members::members(&mut view, &reader, wanted)
+                .await
+                .map(RoomAnswer::Events)
+        }
+        RoomQuery::JoinedMembers { reader } => members::joined(&mut view, reader.as_ref())
+            .await
+            .map(RoomAnswer::Joined),
+        RoomQuery::Messages(query) => messages::messages(&mut view, &query)
+            .await
+            .map(|page| RoomAnswer::Page(Box::new(page))),
+        RoomQuery::Context(query) => context::context(&mut view, &query)
+            .await
+            .map(|page| RoomAnswer::Context(Box::new(page))),
+        RoomQuery::Slice(query) => slice::slice(&mut view, &query)
+            .await
+            .map(|slice| RoomAnswer::Slice(Box::new(slice))),
+        RoomQuery::Stripped { user_id } => Ok(RoomAnswer::Events(stripped::stripped(
+            view.room(),
+            &user_id,
+        ))),
+        RoomQuery::StateForUpgrade { user_id } => {
+            upgrade::state_for_upgrade(&view, &user_id).map(RoomAnswer::Events)
+        }
+        RoomQuery::OwnReceipts { user_id } => receipts::own_receipts(&mut view, &user_id)
+            .await
+            .map(RoomAnswer::Receipts),
+        RoomQuery::PushFacts { user_id } => {
+            let facts = super::push_facts::push_facts(view.room(), &user_id);
+            Ok(RoomAnswer::PushFacts(Box::new(facts)))
+        }
+        RoomQuery::LiveAfter { sequence, limit } => timeline::live_after(&view, sequence, limit)
+            .await
+            .map(RoomAnswer::Live),
+    }
+}

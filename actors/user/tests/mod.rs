@@ -1,3 +1,8 @@
 //! Given records, when a command comes, then records; and what must hold over any sequence of them.
 
+mod data;
+mod keys;
+mod properties;
+mod sessions;
+mod to_device;
 pub(in crate::user) mod trial;

@@ -1,8 +1,11 @@
 //! One body of tests that both drivers pass.
 
 mod appending;
+mod cluster;
 mod erasing;
+mod folding;
 mod modelling;
+mod postgres_only;
 mod random;
 mod reading;
 mod sqlite_only;
@@ -36,6 +39,19 @@ impl Ground {
             },
             layout: Layout { shards: 4 },
             folder,
+        }
+    }
+
+    /// Must not be called inside a runtime.
+    fn postgres(writers: usize) -> Self {
+        Self {
+            config: DatabaseConfig::Postgres {
+                dsn: cluster::new_database(),
+                writers,
+                owner: "test".into(),
+            },
+            layout: Layout { shards: 4 },
+            folder: tempfile::tempdir().unwrap(),
         }
     }
 
@@ -87,6 +103,9 @@ macro_rules! suites {
             reading::an_older_snapshot_never_replaces_a_newer_one,
             erasing::an_erasure_keeps_the_chain,
             erasing::what_is_not_there_cannot_be_erased,
+            folding::memberships_are_found_both_ways,
+            folding::accounts_are_listed,
+            folding::aliases_and_listed_rooms_are_found,
             modelling::statements_and_cursors_land_together,
             modelling::values_come_back_as_they_went,
             modelling::models_can_be_dropped,
@@ -97,6 +116,8 @@ macro_rules! suites {
 suites! {
     sqlite: Ground::sqlite(1),
     sqlite_files: Ground::sqlite(3),
+    postgres: Ground::postgres(1),
+    postgres_connections: Ground::postgres(3),
 }
 
 fn record(entity: &Entity, sequence: Sequence, text: &str) -> NewRecord {

@@ -82,3 +82,12 @@ proptest! {
         run(any_history_verifies(Ground::sqlite(2), history));
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_history_verifies_on_postgres(history in prop::collection::vec(prop::collection::vec(step(), 1..30), 1..12)) {
+        run(any_history_verifies(Ground::postgres(2), history));
+    }
+}

@@ -1,0 +1,96 @@
+//! An event and what surrounds it (client-server API, `GET /rooms/{roomId}/context/{eventId}`).
+
+use bytes::Bytes;
+use ruma::events::TimelineEventType;
+
+use super::{
+    super::{
+        error::RoomError,
+        message::{ContextPage, ContextQuery},
+    },
+    View,
+    event::find_visible,
+    filter::EventFilter,
+    history::Scroll,
+    messages::members_at,
+    timeline::{Gather, Shown},
+    visibility::Standing,
+};
+
+/// The most events around the one asked for.
+const LIMIT_MAX: usize = 100;
+
+/// Answers the surroundings.
+pub(super) async fn context(
+    view: &mut View,
+    query: &ContextQuery,
+) -> Result<ContextPage, RoomError> {
+    let room = view.room().clone();
+    let filter = EventFilter::parse(query.filter.as_deref(), &room.room_id)?;
+    let (mut sight, standing) = view.sight(&query.reader).await?;
+    let middle = find_visible(view, &mut sight, &query.reader, &query.event_id).await?;
+    let at = middle.event.sequence;
+    let end = match &standing {
+        Standing::Departed(departure) => departure.sequence,
+        _ => view.history.last,
+    };
+    let limit = query.limit.min(LIMIT_MAX);
+    let mut gather = Gather {
+        sight: &mut sight,
+        filter: &filter,
+        ignored: &query.reader.ignored,
+    };
+    let back = Scroll::backwards(1, at - 1);
+    let before = gather
+        .pick(&mut view.history, back, limit / 2, false)
+        .await?
+        .shown;
+    let on = Scroll::forwards(at + 1, end);
+    let after = gather
+        .pick(&mut view.history, on, limit - limit / 2, false)
+        .await?
+        .shown;
+    let state = state(view, &filter, [&before, &after], &middle).await?;
+    let form = view.form(&room, Some(&query.reader));
+    let history = &mut view.history;
+    let event = history
+        .write_timeline(&form, std::slice::from_ref(&middle))
+        .await?
+        .pop()
+        .ok_or(RoomError::NotFound)?;
+    Ok(ContextPage {
+        start: before.last().map_or(at, |shown| shown.event.sequence) - 1,
+        end: after.last().map_or(at, |shown| shown.event.sequence),
+        event,
+        events_before: history.write_timeline(&form, &before).await?,
+        events_after: history.write_timeline(&form, &after).await?,
+        state,
+    })
+}
+
+/// The state at the last event returned.
+async fn state(
+    view: &mut View,
+    filter: &EventFilter,
+    around: [&Vec<Shown>; 2],
+    middle: &Shown,
+) -> Result<Vec<Bytes>, RoomError> {
+    let room = view.room().clone();
+    let last = around[1].last().unwrap_or(middle);
+    let moment = view.history.after_event(&last.event);
+    let whole = view.history.state(moment).await?;
+    let lazy = filter.lazy_load_members;
+    let form = view.form(&room, None);
+    let mut events: Vec<_> = whole
+        .values()
+        .filter(|event| !(lazy && event.pdu.event_type == TimelineEventType::RoomMember))
+        .filter(|event| filter.passes(event))
+        .map(|event| form.state(event))
+        .collect();
+    if lazy {
+        let shown = around.into_iter().flatten().chain([middle]);
+        let senders = shown.map(|shown| shown.event.pdu.sender.clone()).collect();
+        events.extend(members_at(view, moment, senders).await?);
+    }
+    Ok(events)
+}

@@ -1,0 +1,391 @@
+//! Reading a room's past: what is held in memory first, then the log.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use playhouse_schema::{
+    address::{Entity, Family, Position, Sequence},
+    port::{EntityRange, LogStore},
+    record::{
+        codec::Record as _,
+        room::{Placement, RoomRecord, StateChange, StateId},
+    },
+};
+use ruma::EventId;
+
+use super::super::{error::RoomError, event::RoomEvent, message::TimelinePoint, state::Room};
+
+/// How many records one read of the log brings.
+const PAGE_RECORDS: usize = 128;
+
+/// How many events and state links one request keeps at hand.
+const CACHE_MAX: usize = 8_192;
+
+/// One step of the chain of states: what changed, and which state it changed.
+#[derive(Clone, Debug)]
+pub(super) struct StateLink {
+    /// The state before.
+    pub(super) base: StateId,
+    /// What changed.
+    pub(super) changes: Vec<StateChange>,
+}
+
+/// The past of a room as one request sees it: it does not move while the request works.
+pub(super) struct History {
+    /// The room.
+    pub(super) room: Arc<Room>,
+    /// The newest record that the request may see.
+    pub(super) last: Sequence,
+    entity: Entity,
+    store: Arc<dyn LogStore>,
+    events: BTreeMap<Sequence, Arc<RoomEvent>>,
+    links: BTreeMap<StateId, StateLink>,
+}
+
+impl History {
+    /// The past of a room up to its record `last`.
+    pub(super) fn new(room: Arc<Room>, last: Sequence, store: Arc<dyn LogStore>) -> Self {
+        Self {
+            entity: Entity::room(room.room_id.as_str()),
+            room,
+            last,
+            store,
+            events: BTreeMap::new(),
+            links: BTreeMap::new(),
+        }
+    }
+
+    /// The lowest sequence from which the recent window holds every timeline event.
+    pub(super) fn window_start(&self) -> Sequence {
+        match self.room.recent.front() {
+            // Nothing of a room precedes its first record.
+            Some(first) if first.sequence <= 1 => 0,
+            Some(first) => first.sequence,
+            None => self.last + 1,
+        }
+    }
+
+    /// A timeline event of the recent window.
+    pub(super) fn in_window(&self, sequence: Sequence) -> Option<&Arc<RoomEvent>> {
+        let recent = &self.room.recent;
+        let index = recent.partition_point(|event| event.sequence < sequence);
+        recent.get(index).filter(|event| event.sequence == sequence)
+    }
+
+    /// An event that is at hand.
+    pub(super) fn held(&self, sequence: Sequence) -> Option<&Arc<RoomEvent>> {
+        self.in_window(sequence)
+            .or_else(|| self.events.get(&sequence))
+    }
+
+    /// An event by its sequence; `None` when that record is no event.
+    pub(super) async fn event(
+        &mut self,
+        sequence: Sequence,
+    ) -> Result<Option<Arc<RoomEvent>>, RoomError> {
+        self.load(&[sequence]).await?;
+        Ok(self.held(sequence).cloned())
+    }
+
+    /// Brings some events to hand in one read.
+    pub(super) async fn load(&mut self, sequences: &[Sequence]) -> Result<(), RoomError> {
+        let mut missing: Vec<_> = sequences
+            .iter()
+            .copied()
+            .filter(|sequence| self.held(*sequence).is_none())
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        missing.sort_unstable();
+        missing.dedup();
+        for stored in self.store.read_some(&self.entity, &missing).await? {
+            if let Some(event) = RoomEvent::from_stored(&stored)? {
+                self.keep(event);
+            }
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, event: Arc<RoomEvent>) {
+        if self.events.len() >= CACHE_MAX {
+            self.events.clear();
+        }
+        self.events.insert(event.sequence, event);
+    }
+
+    /// An event by its ID.
+    pub(super) async fn find(
+        &mut self,
+        event_id: &EventId,
+    ) -> Result<Option<Arc<RoomEvent>>, RoomError> {
+        let recent = self.room.recent.iter().rev();
+        if let Some(event) = recent
+            .chain(self.room.current.values())
+            .find(|event| event.pdu.event_id == event_id)
+        {
+            return Ok(Some(event.clone()));
+        }
+        let stored = self.store.find(Family::Rooms, event_id.as_str()).await?;
+        match stored {
+            Some(stored) if stored.entity == self.entity && stored.sequence <= self.last => {
+                Ok(RoomEvent::from_stored(&stored)?)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The step of the chain of states that made a state; `None` for the empty state.
+    pub(super) async fn state_link(&mut self, id: StateId) -> Result<Option<StateLink>, RoomError> {
+        if id == 0 {
+            return Ok(None);
+        }
+        if let Some(event) = self.in_window(id)
+            && let Some(link) = link_of_event(event)
+        {
+            return Ok(Some(link));
+        }
+        if !self.links.contains_key(&id) {
+            self.load_links(id).await?;
+        }
+        self.links
+            .get(&id)
+            .cloned()
+            .map(Some)
+            .ok_or_else(|| RoomError::Store(format!("{}: no state {id}", self.entity)))
+    }
+
+    /// Reads the links at and shortly before a state: a walk goes on there.
+    async fn load_links(&mut self, id: StateId) -> Result<(), RoomError> {
+        if self.links.len() >= CACHE_MAX {
+            self.links.clear();
+        }
+        let range = EntityRange {
+            from: 1,
+            to: id,
+            backwards: true,
+            limit: PAGE_RECORDS,
+        };
+        for stored in self.store.read_entity(&self.entity, range).await? {
+            match RoomRecord::decode(&stored)? {
+                Some(RoomRecord::StateSet(set)) => {
+                    let link = StateLink {
+                        base: set.base,
+                        changes: set.changes,
+                    };
+                    self.links.insert(stored.sequence, link);
+                }
+                Some(RoomRecord::Event(_)) => {
+                    if let Some(event) = RoomEvent::from_stored(&stored)? {
+                        if let Some(link) = link_of_event(&event) {
+                            self.links.insert(stored.sequence, link);
+                        }
+                        self.keep(event);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The state that was in force just after a record of a room whose states have branched.
+    pub(super) async fn state_in_force(
+        &mut self,
+        sequence: Sequence,
+    ) -> Result<StateId, RoomError> {
+        if sequence >= self.room.current_id {
+            return Ok(self.room.current_id);
+        }
+        let mut to = sequence;
+        while to > 0 {
+            let range = EntityRange {
+                from: 1,
+                to,
+                backwards: true,
+                limit: PAGE_RECORDS,
+            };
+            let page = self.store.read_entity(&self.entity, range).await?;
+            for stored in &page {
+                let in_force = match RoomRecord::decode(stored)? {
+                    Some(RoomRecord::StateSet(set)) => set.current,
+                    Some(RoomRecord::Event(_)) => RoomEvent::from_stored(stored)?
+                        .is_some_and(|event| event.pdu.is_state() && is_in_timeline(&event)),
+                    _ => false,
+                };
+                if in_force {
+                    return Ok(stored.sequence);
+                }
+            }
+            to = page.last().map_or(0, |stored| stored.sequence - 1);
+        }
+        Ok(0)
+    }
+
+    /// The sequence behind a point: of a record at or before it, such that no event stands between the two.
+    pub(super) async fn resolve(&self, point: TimelinePoint) -> Result<Sequence, RoomError> {
+        let position = match point {
+            TimelinePoint::Sequence(sequence) => return Ok(sequence.min(self.last)),
+            TimelinePoint::Position(position) => position,
+        };
+        let recent = &self.room.recent;
+        let index = recent.partition_point(|event| event.position() <= position);
+        if index > 0 {
+            return Ok(recent[index - 1].sequence);
+        }
+        if position == 0 || self.window_start() == 0 {
+            return Ok(0);
+        }
+        self.search(position).await
+    }
+
+    /// Looks in the log for the newest record at or before a position: in growing steps from the window back, then by halving.
+    async fn search(&self, position: Position) -> Result<Sequence, RoomError> {
+        // The record `above` lies after the position, the record `below` does not.
+        let (mut below, mut above, mut step) = (0, self.window_start(), PAGE_RECORDS as u64);
+        while below + 1 < above {
+            let probe = if step > 0 && above > below + step {
+                above - step
+            } else {
+                below + (above - below) / 2
+            };
+            let probe = probe.max(below + 1);
+            match self.position_of(probe).await? {
+                Some(found) if found <= position => {
+                    below = probe;
+                    step = 0;
+                }
+                Some(_) => {
+                    above = probe;
+                    step *= 4;
+                }
+                None => return Err(RoomError::Store(format!("{}: gap", self.entity))),
+            }
+        }
+        Ok(below)
+    }
+
+    async fn position_of(&self, sequence: Sequence) -> Result<Option<Position>, RoomError> {
+        let found = self.store.read_some(&self.entity, &[sequence]).await?;
+        Ok(found.first().map(|stored| stored.position))
+    }
+}
+
+/// Whether an event belongs to the timeline that `/sync` and paging show. Backfilled events have sequences out of their order: they do not.
+pub(super) fn is_in_timeline(event: &RoomEvent) -> bool {
+    event.is_visible() && event.placement == Placement::Live
+}
+
+fn link_of_event(event: &RoomEvent) -> Option<StateLink> {
+    let state_key = event.pdu.state_key.clone()?;
+    Some(StateLink {
+        base: event.before,
+        changes: vec![StateChange {
+            event_type: event.pdu.event_type.to_string(),
+            state_key,
+            event: Some(event.sequence),
+        }],
+    })
+}
+
+/// Goes through timeline events in one direction, from the window or page by page from the log.
+pub(super) struct Scroll {
+    low: Sequence,
+    high: Sequence,
+    backwards: bool,
+}
+
+impl Scroll {
+    /// From `high` down to `low`, both included.
+    pub(super) fn backwards(low: Sequence, high: Sequence) -> Self {
+        Self {
+            low: low.max(1),
+            high,
+            backwards: true,
+        }
+    }
+
+    /// From `low` up to `high`, both included.
+    pub(super) fn forwards(low: Sequence, high: Sequence) -> Self {
+        Self {
+            low: low.max(1),
+            high,
+            backwards: false,
+        }
+    }
+
+    /// Whether nothing is left.
+    pub(super) fn is_done(&self) -> bool {
+        self.low > self.high
+    }
+
+    /// The next events; may be empty although more is left, see [`Scroll::is_done`].
+    pub(super) async fn next(
+        &mut self,
+        history: &History,
+    ) -> Result<Vec<Arc<RoomEvent>>, RoomError> {
+        if self.is_done() {
+            return Ok(Vec::new());
+        }
+        let window = history.window_start();
+        let in_window = if self.backwards {
+            self.high >= window
+        } else {
+            self.low >= window
+        };
+        if in_window {
+            return Ok(self.next_of_window(history, window));
+        }
+        self.next_of_log(history, window).await
+    }
+
+    fn next_of_window(&mut self, history: &History, window: Sequence) -> Vec<Arc<RoomEvent>> {
+        let recent = &history.room.recent;
+        let low = self.low.max(window);
+        let start = recent.partition_point(|event| event.sequence < low);
+        let end = recent.partition_point(|event| event.sequence <= self.high);
+        let events = recent.range(start..end.max(start)).cloned();
+        if self.backwards {
+            self.high = low - 1;
+            events.rev().collect()
+        } else {
+            self.low = self.high + 1;
+            events.collect()
+        }
+    }
+
+    async fn next_of_log(
+        &mut self,
+        history: &History,
+        window: Sequence,
+    ) -> Result<Vec<Arc<RoomEvent>>, RoomError> {
+        let range = EntityRange {
+            from: self.low,
+            to: self.high.min(window - 1),
+            backwards: self.backwards,
+            limit: PAGE_RECORDS,
+        };
+        let page = history.store.read_entity(&history.entity, range).await?;
+        let whole = page.len() < range.limit;
+        let last = page.last().map(|stored| stored.sequence);
+        if self.backwards {
+            self.high = match last {
+                Some(last) if !whole => last - 1,
+                _ => self.low - 1,
+            };
+        } else {
+            self.low = match last {
+                Some(last) if !whole => last + 1,
+                _ => range.to + 1,
+            };
+        }
+        let mut events = Vec::with_capacity(page.len());
+        for stored in &page {
+            if let Some(event) = RoomEvent::from_stored(stored)?
+                && is_in_timeline(&event)
+            {
+                events.push(event);
+            }
+        }
+        Ok(events)
+    }
+}

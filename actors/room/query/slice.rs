@@ -1,0 +1,226 @@
+//! What a sync shows of a room: the half-open interval after `since` up to `until`.
+//!
+//! The common case, an interval that lies in the recent window, reads nothing but memory.
+
+use std::collections::BTreeSet;
+
+use playhouse_schema::address::Sequence;
+use ruma::{
+    OwnedUserId, UserId,
+    events::{TimelineEventType, room::member::MembershipState},
+};
+
+use super::{
+    super::{
+        error::RoomError,
+        event::RoomEvent,
+        message::{RoomSlice, SliceQuery},
+        state::{Room, membership_of},
+    },
+    View,
+    client_form::Form,
+    filter::RoomFilter,
+    history::Scroll,
+    receipts::{receipts_event, typing_event},
+    slice_state::{Interval, Needs, member_changes},
+    summary::summary,
+    timeline::{Gather, Gathered, Shown},
+    visibility::{Sight, Standing, member_key},
+};
+
+/// The length of a timeline when the filter does not say.
+const TIMELINE_DEFAULT: usize = 10;
+
+/// The longest timeline.
+const TIMELINE_MAX: usize = 100;
+
+/// What of the room the reader may get in this slice.
+struct Scope {
+    /// After this record.
+    since: Sequence,
+    /// Up to and including this one.
+    end: Sequence,
+    /// The reader is no member any more at the end.
+    gone: bool,
+}
+
+/// Answers a slice.
+pub(super) async fn slice(view: &mut View, query: &SliceQuery) -> Result<RoomSlice, RoomError> {
+    let room = view.room().clone();
+    let filter = RoomFilter::parse(query.filter.as_deref(), &room.room_id)?;
+    let (mut sight, standing) = Sight::new(&mut view.history, &query.reader).await?;
+    let scope = scope(view, query, &standing).await?;
+    let gathered = timeline(view, query, &mut sight, (&filter, &scope)).await?;
+    let limited = gathered.stopped_at.is_some();
+    let mut shown = gathered.shown;
+    shown.reverse();
+    let start = shown
+        .first()
+        .map_or(scope.end, |shown| shown.event.sequence - 1);
+    // Somebody who has left learns of a later ban, and somebody who declined of that, too.
+    let last_word = last_word(view, query, &scope).await?;
+    let prev_batch = match &last_word {
+        Some(word) if shown.is_empty() => word.event.sequence - 1,
+        _ => start,
+    };
+    shown.extend(last_word);
+    let full = query.since.is_none() || query.full_state;
+    let interval = Interval {
+        // Who gets the whole state needs to know of changes only where the timeline does not show them.
+        since: query.since.map_or(start, |_| scope.since),
+        start,
+        end: scope.end,
+    };
+    let changes = interval.changes(&mut view.history).await?;
+    let summarised = !scope.gone && (full || changes.keys().any(|key| names_room(&key.0)));
+    let summary = summarised.then(|| summary(&room, &query.reader.user_id));
+    let needs = Needs {
+        filter: &filter.state,
+        full,
+        after: query.state_after,
+        shown: &shown,
+        known: known_members(query, &filter),
+        own: &query.reader.user_id,
+        heroes: summary.as_ref().map_or(&[], |summary| &summary.heroes[..]),
+    };
+    let state = interval.state(&mut view.history, &changes, &needs).await?;
+    let form = Form {
+        now_ms: view.now_ms,
+        room_id: None,
+        reader: Some(&query.reader),
+    };
+    let slice = RoomSlice {
+        limited,
+        prev_batch,
+        sent_members: sent_members(state.iter().map(|event| &**event), &shown),
+        state: state.iter().map(|event| form.state(event)).collect(),
+        timeline: view.history.write_timeline(&form, &shown).await?,
+        summary,
+        encrypted: is_encrypted(&room),
+        // A room that is new to the client is asked for all its members instead.
+        member_changes: match query.since {
+            Some(_) => member_changes(&mut view.history, &changes, scope.since).await?,
+            None => Vec::new(),
+        },
+        receipts: None,
+        typing: None,
+    };
+    Ok(with_ephemeral(slice, view, query, (&filter, &scope)))
+}
+
+/// Resolves the ends of the interval; a former member's ends with the departure, a stranger's is empty.
+async fn scope(view: &View, query: &SliceQuery, standing: &Standing) -> Result<Scope, RoomError> {
+    use super::super::message::TimelinePoint::Position;
+    let end = view.history.resolve(Position(query.until)).await?;
+    let since = match query.since {
+        Some(since) => view.history.resolve(Position(since)).await?,
+        None => 0,
+    };
+    let last = match standing {
+        Standing::Joined => None,
+        Standing::Departed(departure) if departure.sequence > end => None,
+        Standing::Departed(departure) => Some(departure.sequence),
+        Standing::Peeking | Standing::Stranger => Some(0),
+    };
+    Ok(Scope {
+        since,
+        end: last.unwrap_or(end),
+        gone: last.is_some(),
+    })
+}
+
+async fn timeline(
+    view: &mut View,
+    query: &SliceQuery,
+    sight: &mut Sight,
+    (filter, scope): (&RoomFilter, &Scope),
+) -> Result<Gathered, RoomError> {
+    let limit = filter.timeline.limit.unwrap_or(TIMELINE_DEFAULT);
+    let scroll = Scroll::backwards(scope.since + 1, scope.end);
+    let mut gather = Gather {
+        sight,
+        filter: &filter.timeline,
+        ignored: &query.reader.ignored,
+    };
+    gather
+        .pick(&mut view.history, scroll, limit.min(TIMELINE_MAX), true)
+        .await
+}
+
+/// For somebody who is gone: the own member event of the interval that lies behind what the reader may see of the room.
+async fn last_word(
+    view: &mut View,
+    query: &SliceQuery,
+    scope: &Scope,
+) -> Result<Option<Shown>, RoomError> {
+    use super::super::message::TimelinePoint::Position;
+    if !scope.gone {
+        return Ok(None);
+    }
+    let until = view.history.resolve(Position(query.until)).await?;
+    let own = view.room().current.get(&member_key(&query.reader.user_id));
+    let own = own.cloned();
+    let Some(event) = view.history.rewind(own, until).await? else {
+        return Ok(None);
+    };
+    let membership = membership_of(&event).unwrap_or(MembershipState::Leave);
+    let told = event.sequence > scope.since
+        && event.sequence > scope.end
+        && matches!(membership, MembershipState::Leave | MembershipState::Ban);
+    Ok(told.then_some(Shown { event, membership }))
+}
+
+/// Whether state of a type decides how a room is called.
+fn names_room(event_type: &TimelineEventType) -> bool {
+    matches!(
+        event_type,
+        TimelineEventType::RoomMember
+            | TimelineEventType::RoomName
+            | TimelineEventType::RoomCanonicalAlias
+    )
+}
+
+fn known_members(query: &SliceQuery, filter: &RoomFilter) -> BTreeSet<OwnedUserId> {
+    if filter.state.lazy_load_members && !filter.state.include_redundant_members {
+        query.known_members.iter().cloned().collect()
+    } else {
+        BTreeSet::new()
+    }
+}
+
+fn sent_members<'e>(
+    state: impl Iterator<Item = &'e RoomEvent>,
+    shown: &'e [Shown],
+) -> Vec<OwnedUserId> {
+    state
+        .chain(shown.iter().map(|shown| &*shown.event))
+        .filter(|event| event.pdu.event_type == TimelineEventType::RoomMember)
+        .filter_map(|event| UserId::parse(event.pdu.state_key.as_deref()?).ok())
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect()
+}
+
+fn is_encrypted(room: &Room) -> bool {
+    room.current
+        .contains_key(&(TimelineEventType::RoomEncryption, String::new()))
+}
+
+/// Adds receipts and typing; who is gone gets none.
+fn with_ephemeral(
+    mut slice: RoomSlice,
+    view: &View,
+    query: &SliceQuery,
+    (filter, scope): (&RoomFilter, &Scope),
+) -> RoomSlice {
+    if scope.gone {
+        return slice;
+    }
+    if filter.ephemeral.passes_type(&"m.receipt".into()) {
+        slice.receipts = receipts_event(view.room(), &query.reader, query.since, query.until);
+    }
+    if query.typing && filter.ephemeral.passes_type(&"m.typing".into()) {
+        slice.typing = Some(typing_event(&view.typing, &query.reader));
+    }
+    slice
+}

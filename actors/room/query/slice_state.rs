@@ -1,0 +1,334 @@
+//! The state part of a slice: exactly what has changed, whatever the timeline left out.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use playhouse_schema::address::Sequence;
+use ruma::{
+    OwnedUserId, UserId,
+    events::{TimelineEventType, room::member::MembershipState},
+};
+use serde::Deserialize;
+
+use super::{
+    super::{
+        error::RoomError,
+        event::RoomEvent,
+        state::{StateKey, StateMap, membership_of},
+    },
+    filter::EventFilter,
+    history::History,
+    past::Moment,
+    timeline::Shown,
+    visibility::member_key,
+};
+
+/// What a slice covers, by the records between which its parts lie.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Interval {
+    /// The client has everything up to this record.
+    pub(super) since: Sequence,
+    /// The timeline begins just after this one.
+    pub(super) start: Sequence,
+    /// The slice ends with this one.
+    pub(super) end: Sequence,
+}
+
+/// A key of the state that changed in the interval.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Change {
+    /// The value before the timeline.
+    start: Option<Arc<RoomEvent>>,
+    /// The value at the end.
+    end: Option<Arc<RoomEvent>>,
+    /// The value before the timeline is not what the client had.
+    in_gap: bool,
+    /// What the client had; known only where the states have branched.
+    had: Option<Arc<RoomEvent>>,
+}
+
+/// What changed, by key.
+pub(super) type Changes = BTreeMap<StateKey, Change>;
+
+/// What the client needs of the state.
+pub(super) struct Needs<'a> {
+    /// What it wants of state at all, and whether members only as needed.
+    pub(super) filter: &'a EventFilter,
+    /// All of it, not only what changed.
+    pub(super) full: bool,
+    /// As of the end of the timeline instead of its start.
+    pub(super) after: bool,
+    /// The timeline.
+    pub(super) shown: &'a [Shown],
+    /// Members that need not be sent for the timeline's or the heroes' sake.
+    pub(super) known: BTreeSet<OwnedUserId>,
+    /// The reader.
+    pub(super) own: &'a UserId,
+    /// The heroes that the answer names.
+    pub(super) heroes: &'a [OwnedUserId],
+}
+
+impl Interval {
+    /// Looks for what changed.
+    pub(super) async fn changes(&self, history: &mut History) -> Result<Changes, RoomError> {
+        let mut changes = Changes::new();
+        if self.since >= self.end || self.since >= history.room.current_id {
+            return Ok(changes);
+        }
+        let at_since = history.after_record(self.since).await?;
+        let at_start = history.after_record(self.start).await?;
+        let at_end = history.after_record(self.end).await?;
+        for key in self.keys(history, at_since).await? {
+            let end = history.value(at_end, &key).await?;
+            let (start, had, in_gap) = if history.room.forked {
+                let start = history.value(at_start, &key).await?;
+                let had = history.value(at_since, &key).await?;
+                let in_gap = sequence_of(&start) != sequence_of(&had);
+                (start, had, in_gap)
+            } else {
+                let start = self.start_value(history, &end).await?;
+                let in_gap = sequence_of(&start) > Some(self.since);
+                (start, None, in_gap)
+            };
+            let changed = in_gap || sequence_of(&start) != sequence_of(&end);
+            if changed {
+                let change = Change {
+                    start,
+                    end,
+                    in_gap,
+                    had,
+                };
+                changes.insert(key, change);
+            }
+        }
+        Ok(changes)
+    }
+
+    /// The value before the timeline, when it matters: a value that the client has already is not looked up.
+    async fn start_value(
+        &self,
+        history: &mut History,
+        end: &Option<Arc<RoomEvent>>,
+    ) -> Result<Option<Arc<RoomEvent>>, RoomError> {
+        let mut value = end.clone();
+        while let Some(event) = value.take_if(|event| event.sequence > self.start) {
+            value = match event.replaces {
+                Some(replaced) if replaced > self.since => history.event(replaced).await?,
+                _ => None,
+            };
+        }
+        Ok(value)
+    }
+
+    /// The keys that may have changed.
+    async fn keys(
+        &self,
+        history: &mut History,
+        at_since: Moment,
+    ) -> Result<BTreeSet<StateKey>, RoomError> {
+        if history.room.forked || self.since + 1 < history.window_start() {
+            return history.changed_since(at_since).await;
+        }
+        let recent = &history.room.recent;
+        let first = recent.partition_point(|event| event.sequence <= self.since);
+        let last = recent.partition_point(|event| event.sequence <= self.end);
+        Ok(recent
+            .range(first..last.max(first))
+            .filter_map(|event| {
+                let state_key = event.pdu.state_key.clone()?;
+                Some((event.pdu.event_type.clone(), state_key))
+            })
+            .collect())
+    }
+
+    /// The state events to send.
+    pub(super) async fn state(
+        &self,
+        history: &mut History,
+        changes: &Changes,
+        needs: &Needs<'_>,
+    ) -> Result<Vec<Arc<RoomEvent>>, RoomError> {
+        if self.end == 0 {
+            return Ok(Vec::new());
+        }
+        let mut picked = Picked::new(needs);
+        if needs.full {
+            let at = if needs.after { self.end } else { self.start };
+            let moment = history.after_record(at).await?;
+            picked.take_all(&history.state(moment).await?);
+        }
+        let shown: BTreeSet<_> = needs
+            .shown
+            .iter()
+            .filter_map(|shown| {
+                let pdu = &shown.event.pdu;
+                Some((&pdu.event_type, pdu.state_key.as_deref()?))
+            })
+            .collect();
+        let unshown = |key: &StateKey| !shown.contains(&(&key.0, key.1.as_str()));
+        for (key, change) in changes {
+            let differs = sequence_of(&change.start) != sequence_of(&change.end);
+            // What changed during the timeline but is not in it would be lost to the client.
+            let lost = differs && !needs.after && unshown(key);
+            let value = if lost || (needs.after && !needs.full) {
+                &change.end
+            } else if change.in_gap && !needs.full {
+                &change.start
+            } else {
+                &None
+            };
+            if let Some(event) = value {
+                picked.replace(key, event);
+            }
+        }
+        if needs.filter.lazy_load_members {
+            self.take_needed_members(history, &mut picked).await?;
+        }
+        Ok(picked.events)
+    }
+
+    /// The members without whom the timeline cannot be shown.
+    async fn take_needed_members(
+        &self,
+        history: &mut History,
+        picked: &mut Picked<'_>,
+    ) -> Result<(), RoomError> {
+        let needs = picked.needs;
+        let at = if needs.after { self.end } else { self.start };
+        let senders = needs.shown.iter().map(|shown| &*shown.event.pdu.sender);
+        let own = needs.full.then_some(needs.own);
+        let heroes = needs.heroes.iter().map(|hero| &**hero);
+        let wanted: BTreeSet<&UserId> = senders.chain(own).chain(heroes).collect();
+        for user_id in wanted {
+            if needs.known.contains(user_id) || !picked.wants_member(user_id) {
+                continue;
+            }
+            let moment = history.after_record(at).await?;
+            if let Some(event) = history.value(moment, &member_key(user_id)).await? {
+                picked.take(&event);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The state events picked so far.
+struct Picked<'a> {
+    needs: &'a Needs<'a>,
+    events: Vec<Arc<RoomEvent>>,
+    members: BTreeSet<String>,
+}
+
+impl<'a> Picked<'a> {
+    fn new(needs: &'a Needs<'a>) -> Self {
+        Self {
+            needs,
+            events: Vec::new(),
+            members: BTreeSet::new(),
+        }
+    }
+
+    fn take(&mut self, event: &Arc<RoomEvent>) {
+        if !self.needs.filter.passes(event) {
+            return;
+        }
+        if self.needs.filter.lazy_load_members
+            && event.pdu.event_type == TimelineEventType::RoomMember
+            && let Some(user_id) = &event.pdu.state_key
+        {
+            self.members.insert(user_id.clone());
+        }
+        self.events.push(event.clone());
+    }
+
+    /// Takes a whole state; with lazy loading without its members.
+    fn take_all(&mut self, state: &StateMap) {
+        let lazy = self.needs.filter.lazy_load_members;
+        for event in state.values() {
+            if !(lazy && event.pdu.event_type == TimelineEventType::RoomMember) {
+                self.take(event);
+            }
+        }
+    }
+
+    /// Takes a value in the place of what was taken under its key.
+    fn replace(&mut self, key: &StateKey, event: &Arc<RoomEvent>) {
+        if self.needs.full {
+            let lazy = self.needs.filter.lazy_load_members;
+            if lazy && key.0 == TimelineEventType::RoomMember {
+                return;
+            }
+            self.events.retain(|taken| {
+                taken.pdu.event_type != key.0 || taken.pdu.state_key.as_ref() != Some(&key.1)
+            });
+        }
+        self.take(event);
+    }
+
+    fn wants_member(&self, user_id: &UserId) -> bool {
+        !self.members.contains(user_id.as_str())
+            && self
+                .needs
+                .filter
+                .passes_type(&TimelineEventType::RoomMember)
+    }
+}
+
+/// Members that joined or left.
+pub(super) async fn member_changes(
+    history: &mut History,
+    changes: &Changes,
+    since: Sequence,
+) -> Result<Vec<(OwnedUserId, MembershipState)>, RoomError> {
+    let mut members = Vec::new();
+    for (key, change) in changes {
+        if key.0 != TimelineEventType::RoomMember {
+            continue;
+        }
+        let (Some(end), Ok(user_id)) = (&change.end, UserId::parse(&key.1)) else {
+            continue;
+        };
+        let before = match &change.had {
+            Some(had) => membership_of(had),
+            None if history.room.forked => None,
+            None => membership_before(history, end, since).await?,
+        };
+        let after = membership_of(end).unwrap_or(MembershipState::Leave);
+        let was_joined = before == Some(MembershipState::Join);
+        if was_joined != (after == MembershipState::Join) {
+            members.push((user_id, after));
+        }
+    }
+    Ok(members)
+}
+
+/// The membership that the client knew, in a room whose states never branched.
+async fn membership_before(
+    history: &mut History,
+    end: &Arc<RoomEvent>,
+    since: Sequence,
+) -> Result<Option<MembershipState>, RoomError> {
+    #[derive(Deserialize)]
+    struct Content {
+        membership: MembershipState,
+    }
+    let mut event = end.clone();
+    while let Some(replaced) = event.replaces.filter(|replaced| *replaced > since) {
+        match history.event(replaced).await? {
+            Some(former) => event = former,
+            None => return Ok(None),
+        }
+    }
+    let replaced = history.replaced(&event).await?;
+    Ok(replaced.and_then(|replaced| {
+        serde_json::from_str::<Content>(&replaced.content)
+            .ok()
+            .map(|content| content.membership)
+    }))
+}
+
+fn sequence_of(event: &Option<Arc<RoomEvent>>) -> Option<Sequence> {
+    event.as_ref().map(|event| event.sequence)
+}

@@ -1,0 +1,157 @@
+//! The read models' own SQL, on each engine.
+
+use super::Ground;
+use crate::{
+    address::{Entity, Layout},
+    models::{self, aliases, memberships, public_rooms, users},
+    port::{ModelStore, StoredRecord},
+    record::{
+        alias::{AliasRecord, Pointed},
+        codec::Record,
+        room::{DirectoryVisibilitySet, EventRecord, Placement, RoomRecord, Verdict},
+        user::{Deactivated, Registered, UserRecord},
+    },
+};
+
+/// Folds a record into every model.
+async fn fold<R: Record>(store: &dyn ModelStore, entity: Entity, record: R) {
+    let stored = StoredRecord {
+        shard: Layout::default().shard_of(&entity),
+        position: 9,
+        entity,
+        sequence: 4,
+        kind: record.kind(),
+        key: None,
+        epoch: 1,
+        at_ms: 5,
+        payload: record.encode(),
+    };
+    for model in models::all() {
+        if model.reads().contains(&stored.entity.family()) {
+            let statements = model.changes(&stored).unwrap();
+            store.apply(statements, Vec::new()).await.unwrap();
+        }
+    }
+}
+
+async fn ground(ground: &Ground) -> std::sync::Arc<dyn ModelStore> {
+    let store = ground.open().await.models();
+    for model in models::all() {
+        store.create(model.creation()).await.unwrap();
+    }
+    store
+}
+
+pub(super) async fn memberships_are_found_both_ways(place: Ground) {
+    let store = ground(&place).await;
+    let member = |user: &str, membership: &str| {
+        RoomRecord::Event(EventRecord {
+            event_id: format!("${user}-{membership}"),
+            pdu: format!(
+                r#"{{"type":"m.room.member","state_key":"{user}","sender":"@s","content":{{"membership":"{membership}"}}}}"#
+            )
+            .into_bytes()
+            .into(),
+            before: 0,
+            replaces: None,
+            verdict: Verdict::Accepted,
+            placement: Placement::Live,
+            transaction: None,
+        })
+    };
+    for (room, user, membership) in [
+        ("!1", "@a", "invite"),
+        ("!1", "@a", "join"),
+        ("!1", "@b", "join"),
+        ("!1", "@c", "leave"),
+        ("!2", "@a", "leave"),
+    ] {
+        fold(&*store, Entity::room(room), member(user, membership)).await;
+    }
+    let of_user = memberships::of_user(&*store, "@a").await.unwrap();
+    let rooms: Vec<_> = of_user
+        .iter()
+        .map(|found| (&*found.room_id, &*found.membership))
+        .collect();
+    assert_eq!(rooms, [("!1", "join"), ("!2", "leave")]);
+    assert_eq!((of_user[0].sequence, of_user[0].position), (4, 9));
+    assert_eq!(of_user[0].event_id, "$@a-join");
+    let first = memberships::of_room(&*store, "!1", "join", "", 1)
+        .await
+        .unwrap();
+    assert_eq!(first[0].user_id, "@a");
+    let rest = memberships::of_room(&*store, "!1", "join", "@a", 10)
+        .await
+        .unwrap();
+    assert_eq!((rest.len(), &*rest[0].user_id), (1, "@b"));
+}
+
+pub(super) async fn accounts_are_listed(place: Ground) {
+    let store = ground(&place).await;
+    let registered = |guest| {
+        UserRecord::Registered(Registered {
+            password_hash: None,
+            admin: false,
+            guest,
+            user_type: None,
+            at_ms: 77,
+        })
+    };
+    for (user, guest) in [("@a", false), ("@b", false), ("@g", true)] {
+        fold(&*store, Entity::user(user), registered(guest)).await;
+    }
+    fold(&*store, Entity::user("@b"), UserRecord::AdminSet(true)).await;
+    let closed = UserRecord::Deactivated(Deactivated { erase: false });
+    fold(&*store, Entity::user("@a"), closed).await;
+    let ordinary = users::Including::default();
+    let all = users::Including {
+        deactivated: true,
+        guests: true,
+    };
+    let listed = users::list(&*store, ordinary, "", 10).await.unwrap();
+    assert_eq!(listed.len(), 1);
+    assert!(listed[0].admin && listed[0].user_id == "@b" && listed[0].created_ms == 77);
+    assert_eq!(users::list(&*store, all, "@a", 10).await.unwrap().len(), 2);
+    assert_eq!(users::count(&*store, all).await.unwrap(), 3);
+    assert_eq!(users::count(&*store, ordinary).await.unwrap(), 1);
+    assert!(
+        users::get(&*store, "@a")
+            .await
+            .unwrap()
+            .unwrap()
+            .deactivated
+    );
+    assert_eq!(users::get(&*store, "@z").await.unwrap(), None);
+}
+
+pub(super) async fn aliases_and_listed_rooms_are_found(place: Ground) {
+    let store = ground(&place).await;
+    let pointed = |room: &str| {
+        AliasRecord::Pointed(Pointed {
+            room_id: room.into(),
+            creator: "@a".into(),
+            at_ms: 0,
+        })
+    };
+    fold(&*store, Entity::alias("#x"), pointed("!1")).await;
+    fold(&*store, Entity::alias("#y"), pointed("!1")).await;
+    fold(&*store, Entity::alias("#x"), AliasRecord::Deleted).await;
+    let found = aliases::of_room(&*store, "!1").await.unwrap();
+    assert_eq!(
+        (found.len(), &*found[0].alias, &*found[0].creator),
+        (1, "#y", "@a")
+    );
+    for (room, public) in [("!1", true), ("!2", true), ("!1", false)] {
+        let set = DirectoryVisibilitySet { public };
+        fold(
+            &*store,
+            Entity::room(room),
+            RoomRecord::DirectoryVisibilitySet(set),
+        )
+        .await;
+    }
+    assert_eq!(public_rooms::list(&*store, "", 10).await.unwrap(), ["!2"]);
+    assert!(public_rooms::is_public(&*store, "!2").await.unwrap());
+    assert!(!public_rooms::is_public(&*store, "!1").await.unwrap());
+    assert!(!public_rooms::is_public(&*store, "!9").await.unwrap());
+}

@@ -1,0 +1,156 @@
+//! What only a server can get wrong.
+
+use postgres::{Client, NoTls};
+
+use super::{Ground, append, appenders, batch, record, rooms, run};
+use crate::{
+    address::Family,
+    drivers::{DatabaseConfig, open},
+    port::StoreError,
+    verify::{Damage, verify_shard},
+};
+
+/// Runs SQL from a thread of its own: the blocking client does not work inside a runtime.
+fn beside<T: Send + 'static>(
+    ground: &Ground,
+    work: impl FnOnce(&mut Client) -> T + Send + 'static,
+) -> std::thread::JoinHandle<T> {
+    let DatabaseConfig::Postgres { dsn, .. } = ground.config.clone() else {
+        panic!("not PostgreSQL");
+    };
+    std::thread::spawn(move || work(&mut Client::connect(&dsn, NoTls).unwrap()))
+}
+
+#[test]
+fn a_flipped_byte_is_found_where_it_is() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let store = ground.open().await;
+        let room = &rooms(1)[0];
+        let mut writers = appenders(&store, Family::Rooms).await;
+        let records = (1..=5).map(|sequence| record(room, sequence, "text"));
+        append(&store, &mut writers, &batch(1, records.collect()))
+            .await
+            .unwrap();
+        let text = "UPDATE log_rooms SET payload = 'texu'::bytea WHERE sequence = 3";
+        beside(&ground, move |client| client.batch_execute(text).unwrap())
+            .join()
+            .unwrap();
+        let shard = store.layout().shard_of(room);
+        let damage = verify_shard(&*store, shard).await.unwrap_err();
+        assert!(
+            matches!(damage, Damage::Record { position: 3, .. }),
+            "{damage}"
+        );
+    });
+}
+
+#[test]
+fn an_append_that_is_cut_off_is_settled() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let store = ground.open().await;
+        let room = &rooms(1)[0];
+        let mut writer = store.open_appender(Family::Rooms, 0).await.unwrap();
+        let first = batch(1, vec![record(room, 1, "a")]);
+        writer.append(&first).await.unwrap();
+        // Someone holds the heads, so that the statement waits; then its connection is ended from outside.
+        let (held, wait_held) = std::sync::mpsc::channel();
+        let killer = beside(&ground, move |client| {
+            let mut transaction = client.transaction().unwrap();
+            transaction
+                .execute("SELECT 1 FROM shard_rooms FOR UPDATE", &[])
+                .unwrap();
+            held.send(()).unwrap();
+            let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+            while std::time::Instant::now() < deadline {
+                let ended = transaction
+                    .execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+                        &[],
+                    )
+                    .unwrap();
+                if ended > 0 {
+                    return true;
+                }
+                transaction
+                    .execute("SELECT pg_stat_clear_snapshot()", &[])
+                    .unwrap();
+            }
+            false
+        });
+        wait_held.recv().unwrap();
+        let second = batch(2, vec![record(room, 2, "b")]);
+        let doubt = writer.append(&second).await;
+        assert!(matches!(doubt, Err(StoreError::InDoubt(_))), "{doubt:?}");
+        assert!(killer.join().unwrap());
+        let again = writer.append(&second).await;
+        assert!(matches!(again, Err(StoreError::InDoubt(_))), "{again:?}");
+        assert_eq!(writer.settle(&second).await.unwrap(), None);
+        assert_eq!(writer.append(&second).await.unwrap()[0].position, 2);
+        let shard = store.layout().shard_of(room);
+        assert_eq!(verify_shard(&*store, shard).await.unwrap().position, 2);
+    });
+}
+
+#[test]
+fn broken_connections_are_made_again() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let store = ground.open().await;
+        let room = &rooms(1)[0];
+        let mut writer = store.open_appender(Family::Rooms, 0).await.unwrap();
+        for sequence in 1..=3 {
+            let next = batch(u128::from(sequence), vec![record(room, sequence, "a")]);
+            match writer.append(&next).await {
+                Err(StoreError::InDoubt(_)) => {
+                    if writer.settle(&next).await.unwrap().is_none() {
+                        writer.append(&next).await.unwrap();
+                    }
+                }
+                landed => assert_eq!(landed.unwrap()[0].position, sequence),
+            }
+            let heads = store
+                .entity_heads(std::slice::from_ref(room))
+                .await
+                .unwrap();
+            assert_eq!(heads[0].unwrap().sequence, sequence);
+            beside(&ground, |client| {
+                client
+                    .execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+                        &[],
+                    )
+                    .unwrap()
+            })
+            .join()
+            .unwrap();
+        }
+    });
+}
+
+#[test]
+fn nodes_that_start_together_make_one_database() {
+    let ground = Ground::postgres(2);
+    run(async {
+        let (one, two) = tokio::join!(open(ground.config.clone()), open(ground.config.clone()));
+        assert_eq!(one.unwrap().layout(), two.unwrap().layout());
+        assert_eq!(ground.open().await.layout().shards, 16);
+    });
+}
+
+#[test]
+fn a_newer_database_is_refused() {
+    let ground = Ground::postgres(1);
+    run(async {
+        drop(ground.open().await);
+        let text = "UPDATE meta SET value = 9000 WHERE name IN ('version', 'oldest')";
+        beside(&ground, move |client| client.batch_execute(text).unwrap())
+            .join()
+            .unwrap();
+        let Err(StoreError::Incompatible(why)) = open(ground.config.clone()).await else {
+            panic!("a newer database was opened");
+        };
+        assert!(why.contains("9000") && why.contains(&crate::ground::VERSION.to_string()));
+    });
+}

@@ -1,0 +1,215 @@
+//! Who is in which room: the newest membership of each user in each room.
+//!
+//! Folded from accepted member events at the end of the timeline. A state that was resolved or fetched otherwise is not read yet.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Columns, Model, number, text};
+use crate::{
+    address::{Family, Position, Sequence, ShardNumber},
+    port::{ModelStore, Row, Statement, StoreError, StoredRecord, Value},
+    record::{
+        codec::Record as _,
+        room::{Placement, RoomRecord, Verdict, kind},
+    },
+};
+
+const TABLES: [&str; 2] = [
+    "CREATE TABLE IF NOT EXISTS memberships_1 (
+        user_id {{text}} NOT NULL,
+        room_id {{text}} NOT NULL,
+        membership {{text}} NOT NULL,
+        sender {{text}} NOT NULL,
+        event_id {{text}} NOT NULL,
+        sequence BIGINT NOT NULL,
+        shard BIGINT NOT NULL,
+        position BIGINT NOT NULL,
+        since_sequence BIGINT NOT NULL,
+        since_position BIGINT NOT NULL,
+        stay_from BIGINT NOT NULL,
+        stay_to BIGINT NOT NULL,
+        PRIMARY KEY (user_id, room_id)
+    )",
+    "CREATE INDEX IF NOT EXISTS memberships_1_room ON memberships_1 (room_id, membership, user_id)",
+];
+
+/// Being joined goes on through changes of one's name. The last stay that ended is kept: a token from within it tells that the room is known.
+pub(super) const SET: &str = "INSERT INTO memberships_1 (user_id, room_id, membership, sender, event_id, sequence, shard, position, \
+     since_sequence, since_position, stay_from, stay_to) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $6, $8, 0, 0) \
+     ON CONFLICT (user_id, room_id) DO UPDATE SET membership = excluded.membership, sender = excluded.sender, \
+     event_id = excluded.event_id, sequence = excluded.sequence, shard = excluded.shard, position = excluded.position, \
+     since_sequence = CASE WHEN memberships_1.membership = 'join' AND excluded.membership = 'join' THEN memberships_1.since_sequence ELSE excluded.since_sequence END, \
+     since_position = CASE WHEN memberships_1.membership = 'join' AND excluded.membership = 'join' THEN memberships_1.since_position ELSE excluded.since_position END, \
+     stay_from = CASE WHEN memberships_1.membership = 'join' AND excluded.membership <> 'join' THEN memberships_1.since_position ELSE memberships_1.stay_from END, \
+     stay_to = CASE WHEN memberships_1.membership = 'join' AND excluded.membership <> 'join' THEN excluded.position ELSE memberships_1.stay_to END";
+
+pub(super) const OF_USER: &str = "SELECT user_id, room_id, membership, sender, event_id, sequence, shard, position, \
+     since_sequence, since_position, stay_from, stay_to FROM memberships_1 WHERE user_id = $1 ORDER BY room_id";
+
+pub(super) const OF_ROOM: &str = "SELECT user_id, room_id, membership, sender, event_id, sequence, shard, position, \
+     since_sequence, since_position, stay_from, stay_to \
+     FROM memberships_1 WHERE room_id = $1 AND membership = $2 AND user_id > $3 ORDER BY user_id LIMIT $4";
+
+/// The model.
+pub struct Memberships;
+
+/// A user's membership of a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// Who.
+    pub user_id: String,
+    /// Where.
+    pub room_id: String,
+    /// `join`, `invite`, `leave`, `ban` or `knock`.
+    pub membership: String,
+    /// Who made it so; of an invite, whom the invited user may be ignoring.
+    pub sender: String,
+    /// The member event.
+    pub event_id: String,
+    /// The member event's number among the room's records.
+    pub sequence: Sequence,
+    /// The room's shard.
+    pub shard: ShardNumber,
+    /// The member event's position in the shard.
+    pub position: Position,
+    /// The event with which this membership began: another one than the newest for a member that changed its name while joined.
+    pub since_sequence: Sequence,
+    /// That event's position.
+    pub since_position: Position,
+    /// The last time of being joined that has ended: from and up to which position; zeros when there was none.
+    pub stay: (Position, Position),
+}
+
+/// As much of a PDU as tells whether it is a member event.
+#[derive(Deserialize)]
+struct Pdu<'a> {
+    #[serde(rename = "type", borrow)]
+    event_type: Cow<'a, str>,
+    #[serde(borrow)]
+    state_key: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    sender: Cow<'a, str>,
+    #[serde(borrow)]
+    content: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct Content {
+    membership: String,
+}
+
+impl Model for Memberships {
+    const NAME: &'static str = "memberships";
+    const TABLE: &'static str = "memberships_1";
+    const VERSION: u32 = 1;
+
+    fn families(&self) -> &[Family] {
+        &[Family::Rooms]
+    }
+
+    fn tables(&self) -> &[&'static str] {
+        &TABLES
+    }
+
+    fn fold(&self, record: &StoredRecord) -> Result<Vec<Statement>, StoreError> {
+        if record.kind != kind::EVENT {
+            return Ok(Vec::new());
+        }
+        let Some(RoomRecord::Event(event)) = RoomRecord::decode(record)? else {
+            return Ok(Vec::new());
+        };
+        if event.placement != Placement::Live || event.verdict != Verdict::Accepted {
+            return Ok(Vec::new());
+        }
+        let Some((user_id, membership, sender)) = read_member(&event.pdu) else {
+            return Ok(Vec::new());
+        };
+        Ok(vec![Statement {
+            sql: SET,
+            values: vec![
+                text(user_id),
+                text(record.entity.name()),
+                text(membership),
+                text(sender),
+                text(event.event_id),
+                number(record.sequence),
+                number(record.shard.number.into()),
+                number(record.position),
+            ],
+        }])
+    }
+}
+
+/// User, membership and sender of a member event; `None` for anything else.
+fn read_member(pdu: &[u8]) -> Option<(String, String, String)> {
+    let pdu: Pdu<'_> = serde_json::from_slice(pdu).ok()?;
+    if pdu.event_type != "m.room.member" {
+        return None;
+    }
+    let content: Content = serde_json::from_str(pdu.content.get()).ok()?;
+    Some((
+        pdu.state_key?.into_owned(),
+        content.membership,
+        pdu.sender.into_owned(),
+    ))
+}
+
+fn read(row: Row) -> Result<Membership, StoreError> {
+    let mut columns = Columns::of(row);
+    Ok(Membership {
+        user_id: columns.text()?,
+        room_id: columns.text()?,
+        membership: columns.text()?,
+        sender: columns.text()?,
+        event_id: columns.text()?,
+        sequence: columns.number()?,
+        shard: columns.number()? as ShardNumber,
+        position: columns.number()?,
+        since_sequence: columns.number()?,
+        since_position: columns.number()?,
+        stay: (columns.number()?, columns.number()?),
+    })
+}
+
+/// All memberships of a user, of whatever kind, by room ID.
+pub async fn of_user(store: &dyn ModelStore, user_id: &str) -> Result<Vec<Membership>, StoreError> {
+    let statement = Statement {
+        sql: OF_USER,
+        values: vec![text(user_id)],
+    };
+    store
+        .query(statement)
+        .await?
+        .into_iter()
+        .map(read)
+        .collect()
+}
+
+/// Members of a room with a membership, by user ID: at most `limit` after `after` (empty for the first).
+pub async fn of_room(
+    store: &dyn ModelStore,
+    room_id: &str,
+    membership: &str,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<Membership>, StoreError> {
+    let values: Vec<Value> = vec![
+        text(room_id),
+        text(membership),
+        text(after),
+        number(limit as u64),
+    ];
+    let statement = Statement {
+        sql: OF_ROOM,
+        values,
+    };
+    store
+        .query(statement)
+        .await?
+        .into_iter()
+        .map(read)
+        .collect()
+}

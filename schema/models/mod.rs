@@ -1,0 +1,147 @@
+//! Read models: folds of the log that answer what no single actor can.
+//!
+//! A model is a table, a pure fold from records to statements, and queries. It has no migrations: a new shape is a new version under a new table name, filled from
+//! the log beside the old one. Rules of shared SQL:
+//!
+//! - one text for both engines; words that differ stand in double braces: `{{text}}` (a text that sorts by its bytes), `{{bytes}}`;
+//! - placeholders `$1`, `$2`, … first appear in that order, since SQLite binds by appearance;
+//! - BIGINT, text, bytes, `ON CONFLICT`, `RETURNING`, `WITH`; truth values are 0 and 1;
+//! - statements of a fold may be repeated after a crash only from a cursor, in one transaction with it: they need not be idempotent.
+
+pub mod aliases;
+pub mod device_lists;
+pub mod memberships;
+pub mod public_rooms;
+pub mod users;
+
+use crate::{
+    address::Family,
+    port::{Row, Statement, StoreError, StoredRecord, Value},
+};
+
+/// A read model.
+pub trait Model: Send + Sync + 'static {
+    /// The question it answers.
+    const NAME: &'static str;
+    /// Its table, which carries the version; also the name of its cursors.
+    const TABLE: &'static str;
+    /// Raised whenever the table or the fold changes.
+    const VERSION: u32;
+
+    /// The families whose records it reads.
+    fn families(&self) -> &[Family];
+
+    /// Statements that create the table, safe to repeat.
+    fn tables(&self) -> &[&'static str];
+
+    /// What a record changes. Pure: reads no table.
+    fn fold(&self, record: &StoredRecord) -> Result<Vec<Statement>, StoreError>;
+}
+
+/// A model of whichever type, for lists of them.
+pub trait AnyModel: Send + Sync + 'static {
+    /// See [`Model::NAME`].
+    fn name(&self) -> &'static str;
+    /// See [`Model::TABLE`].
+    fn table(&self) -> &'static str;
+    /// See [`Model::families`].
+    fn reads(&self) -> &[Family];
+    /// See [`Model::tables`].
+    fn creation(&self) -> &[&'static str];
+    /// See [`Model::fold`].
+    fn changes(&self, record: &StoredRecord) -> Result<Vec<Statement>, StoreError>;
+}
+
+impl<M: Model> AnyModel for M {
+    fn name(&self) -> &'static str {
+        M::NAME
+    }
+
+    fn table(&self) -> &'static str {
+        M::TABLE
+    }
+
+    fn reads(&self) -> &[Family] {
+        self.families()
+    }
+
+    fn creation(&self) -> &[&'static str] {
+        self.tables()
+    }
+
+    fn changes(&self, record: &StoredRecord) -> Result<Vec<Statement>, StoreError> {
+        self.fold(record)
+    }
+}
+
+/// All models.
+pub fn all() -> Vec<Box<dyn AnyModel>> {
+    vec![
+        Box::new(memberships::Memberships),
+        Box::new(users::Users),
+        Box::new(device_lists::DeviceLists),
+        Box::new(aliases::Aliases),
+        Box::new(public_rooms::PublicRooms),
+    ]
+}
+
+fn text(value: impl Into<String>) -> Value {
+    Value::Text(value.into())
+}
+
+fn truth(value: bool) -> Value {
+    Value::Integer(value.into())
+}
+
+fn number(value: u64) -> Value {
+    Value::Integer(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+/// Takes a row apart, column by column.
+struct Columns(std::vec::IntoIter<Value>);
+
+impl Columns {
+    fn of(row: Row) -> Self {
+        Self(row.into_iter())
+    }
+
+    fn text(&mut self) -> Result<String, StoreError> {
+        match self.0.next() {
+            Some(Value::Text(text)) => Ok(text),
+            other => Err(unexpected("text", other.as_ref())),
+        }
+    }
+
+    fn optional_text(&mut self) -> Result<Option<String>, StoreError> {
+        match self.0.next() {
+            Some(Value::Null) => Ok(None),
+            Some(Value::Text(text)) => Ok(Some(text)),
+            other => Err(unexpected("text or nothing", other.as_ref())),
+        }
+    }
+
+    fn number(&mut self) -> Result<u64, StoreError> {
+        match self.0.next() {
+            Some(Value::Integer(number)) if number >= 0 => Ok(number as u64),
+            other => Err(unexpected("a number", other.as_ref())),
+        }
+    }
+
+    fn truth(&mut self) -> Result<bool, StoreError> {
+        Ok(self.number()? != 0)
+    }
+}
+
+fn unexpected(wanted: &str, found: Option<&Value>) -> StoreError {
+    let found = match found {
+        None => "no column",
+        Some(Value::Null) => "nothing",
+        Some(Value::Integer(_)) => "a number",
+        Some(Value::Text(_)) => "text",
+        Some(Value::Bytes(_)) => "bytes",
+    };
+    StoreError::Damaged(format!("a read model holds {found} instead of {wanted}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+use bytes::Bytes;
+use serde_bytes::ByteBuf;
+
+use super::*;
+use crate::{
+    address::{Entity, Layout},
+    port::StoredRecord,
+    record::{
+        codec::Record,
+        room::{EventRecord, Placement, RoomRecord, Verdict},
+        user::{NamedJson, UserRecord},
+    },
+};
+
+/// All shared SQL of the models.
+const STATEMENTS: [&str; 19] = [
+    device_lists::SET,
+    device_lists::SHARED,
+    device_lists::OF_USER,
+    memberships::SET,
+    memberships::OF_USER,
+    memberships::OF_ROOM,
+    users::REGISTER,
+    users::SET_ADMIN,
+    users::DEACTIVATE,
+    users::SET_DISPLAYNAME,
+    users::LIST,
+    users::GET,
+    users::COUNT,
+    aliases::POINT,
+    aliases::DELETE,
+    aliases::OF_ROOM,
+    public_rooms::SET,
+    public_rooms::LIST,
+    public_rooms::GET,
+];
+
+fn stored<R: Record>(entity: Entity, record: &R) -> StoredRecord {
+    StoredRecord {
+        shard: Layout::default().shard_of(&entity),
+        position: 7,
+        entity,
+        sequence: 3,
+        kind: record.kind(),
+        key: None,
+        epoch: 1,
+        at_ms: 5,
+        payload: record.encode(),
+    }
+}
+
+fn event(pdu: &str, verdict: Verdict, placement: Placement) -> StoredRecord {
+    let record = RoomRecord::Event(EventRecord {
+        event_id: "$e".into(),
+        pdu: ByteBuf::from(pdu.as_bytes()),
+        before: 0,
+        replaces: None,
+        verdict,
+        placement,
+        transaction: None,
+    });
+    stored(Entity::room("!r:example.org"), &record)
+}
+
+const JOIN: &str = r#"{"type":"m.room.member","state_key":"@a:example.org","sender":"@b:example.org","content":{"membership":"invite"}}"#;
+
+#[test]
+fn placeholders_first_appear_in_order() {
+    for sql in STATEMENTS {
+        let mut highest = 0;
+        for part in sql.split('$').skip(1) {
+            let digits = part.split(|c: char| !c.is_ascii_digit()).next().unwrap();
+            let number: u32 = digits.parse().unwrap();
+            assert!(number <= highest + 1, "{sql}");
+            highest = highest.max(number);
+        }
+    }
+}
+
+#[test]
+fn tables_carry_the_version() {
+    fn check<M: Model>(model: &M) {
+        assert_eq!(M::TABLE, format!("{}_{}", M::NAME, M::VERSION));
+        for statement in model.tables() {
+            assert!(statement.contains(M::TABLE));
+            assert!(statement.contains("IF NOT EXISTS"));
+        }
+    }
+    check(&memberships::Memberships);
+    check(&users::Users);
+    check(&aliases::Aliases);
+    check(&public_rooms::PublicRooms);
+}
+
+#[test]
+fn a_member_event_sets_a_membership() {
+    let folded = memberships::Memberships
+        .fold(&event(JOIN, Verdict::Accepted, Placement::Live))
+        .unwrap();
+    let values = &folded[0].values;
+    assert_eq!(values[0], text("@a:example.org"));
+    assert_eq!(values[1], text("!r:example.org"));
+    assert_eq!(values[2], text("invite"));
+    assert_eq!(values[3], text("@b:example.org"));
+    assert_eq!((&values[5], &values[7]), (&number(3), &number(7)));
+}
+
+#[test]
+fn what_is_not_in_force_sets_nothing() {
+    let message =
+        r#"{"type":"m.room.message","sender":"@b:example.org","content":{"membership":1}}"#;
+    let malformed = r#"{"type":"m.room.member","state_key":"@a:example.org","sender":"@b:example.org","content":{"membership":1}}"#;
+    let stateless =
+        r#"{"type":"m.room.member","sender":"@b:example.org","content":{"membership":"join"}}"#;
+    for record in [
+        event(message, Verdict::Accepted, Placement::Live),
+        event(malformed, Verdict::Accepted, Placement::Live),
+        event(stateless, Verdict::Accepted, Placement::Live),
+        event("{", Verdict::Accepted, Placement::Live),
+        event(JOIN, Verdict::Rejected("no".into()), Placement::Live),
+        event(JOIN, Verdict::SoftFailed("no".into()), Placement::Live),
+        event(JOIN, Verdict::Accepted, Placement::Backfilled),
+        event(JOIN, Verdict::Accepted, Placement::Outlier),
+    ] {
+        assert_eq!(memberships::Memberships.fold(&record).unwrap(), []);
+    }
+}
+
+#[test]
+fn a_displayname_is_text_or_nothing() {
+    let folded = |json: Option<&str>| {
+        let record = UserRecord::ProfileFieldSet(NamedJson {
+            name: "displayname".into(),
+            json: json.map(|json| ByteBuf::from(json.as_bytes())),
+        });
+        let record = stored(Entity::user("@a:example.org"), &record);
+        users::Users.fold(&record).unwrap()[0].values[0].clone()
+    };
+    assert_eq!(folded(Some("\"A\"")), text("A"));
+    assert_eq!(folded(Some("7")), Value::Null);
+    assert_eq!(folded(None), Value::Null);
+}
+
+#[test]
+fn a_damaged_record_is_an_error() {
+    let mut record = event(JOIN, Verdict::Accepted, Placement::Live);
+    record.payload = Bytes::from_static(b"\xc1");
+    assert!(memberships::Memberships.fold(&record).is_err());
+}
