@@ -293,6 +293,8 @@ fn branches_of_a_room_merge_into_a_state_set() {
         let mut behind = stage.room.clone();
         behind.current = fork.clone();
         let set = merge(&behind, &both, &fetch).unwrap().unwrap();
+        let turned = merge(&behind, &[banned.clone(), fork], &fetch);
+        assert_eq!(turned.as_ref(), Ok(&Some(set.clone())));
         assert_eq!(set.changes.len(), 1);
         assert_eq!(set.changes[0].state_key, "@bob:localhost");
         let record = playhouse_schema::record::room::RoomRecord::StateSet(set);

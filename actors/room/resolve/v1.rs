@@ -56,10 +56,6 @@ pub(super) fn resolve<'a>(
 
 /// What the states agree on, and the different events of each key on which they do not. A key that some states lack is no conflict as long as the
 /// others agree.
-#[expect(
-    clippy::type_complexity,
-    reason = "the two halves of the states have no better name than their place"
-)]
 fn split<'a>(
     states: &[StateIds],
     fetch: &impl Fn(&EventId) -> Option<&'a Pdu>,
