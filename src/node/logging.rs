@@ -40,6 +40,8 @@ impl LogHandle {
 fn filter(level: &str) -> EnvFilter {
     // The configuration was checked; a reload may bring nonsense, which then means the default.
     // The HTTP server's own notes on its threads interest nobody, unless asked for.
-    EnvFilter::try_new(format!("actix_server=warn,{level}"))
-        .unwrap_or_else(|_| EnvFilter::new("actix_server=warn,info"))
+    EnvFilter::try_new(format!(
+        "actix_server=warn,ruma_state_res=warn,ractor=warn,{level}"
+    ))
+    .unwrap_or_else(|_| EnvFilter::new("actix_server=warn,ruma_state_res=warn,ractor=warn,info"))
 }
