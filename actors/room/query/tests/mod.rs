@@ -1,5 +1,6 @@
 //! A room and its log made by hand, asked through the front door.
 
+mod branches;
 mod paging;
 mod reading;
 mod slices;
