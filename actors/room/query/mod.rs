@@ -131,32 +131,30 @@ fn poll_once<F: Future + ?Sized>(work: Pin<&mut F>) -> Poll<F::Output> {
 }
 
 async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, RoomError> {
+    use RoomAnswer as Answer;
+    use RoomQuery as Query;
     if !view.room().exists() {
         return Err(RoomError::UnknownRoom);
     }
-    match query {
-        RoomQuery::Access { user_id } => {
-            let access = access::access(view.room(), &user_id)?;
-            Ok(RoomAnswer::Access(Box::new(access)))
+    let view = &mut view;
+    Ok(match query {
+        Query::Access { user_id } => {
+            Answer::Access(Box::new(access::access(view.room(), &user_id)?))
         }
-        RoomQuery::Event { reader, event_id } => event::event(&mut view, &reader, &event_id)
-            .await
-            .map(RoomAnswer::Event),
-        RoomQuery::StateEvent {
+        Query::Event { reader, event_id } => {
+            Answer::Event(event::event(view, &reader, &event_id).await?)
+        }
+        Query::StateEvent {
             reader,
             event_type,
             state_key,
             content_only,
         } => {
             let key = (event_type.to_string().into(), state_key);
-            state::state_event(&mut view, &reader, &key, content_only)
-                .await
-                .map(RoomAnswer::Event)
+            Answer::Event(state::state_event(view, &reader, &key, content_only).await?)
         }
-        RoomQuery::State { reader } => state::state(&mut view, &reader)
-            .await
-            .map(RoomAnswer::Events),
-        RoomQuery::Members {
+        Query::State { reader } => Answer::Events(state::state(view, &reader).await?),
+        Query::Members {
             reader,
             at,
             membership,
@@ -167,38 +165,23 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
                 membership,
                 not_membership,
             };
-            members::members(&mut view, &reader, wanted)
-                .await
-                .map(RoomAnswer::Events)
+            Answer::Events(members::members(view, &reader, wanted).await?)
         }
-        RoomQuery::JoinedMembers { reader } => members::joined(&mut view, reader.as_ref())
-            .await
-            .map(RoomAnswer::Joined),
-        RoomQuery::Messages(query) => messages::messages(&mut view, &query)
-            .await
-            .map(|page| RoomAnswer::Page(Box::new(page))),
-        RoomQuery::Context(query) => context::context(&mut view, &query)
-            .await
-            .map(|page| RoomAnswer::Context(Box::new(page))),
-        RoomQuery::Slice(query) => slice::slice(&mut view, &query)
-            .await
-            .map(|slice| RoomAnswer::Slice(Box::new(slice))),
-        RoomQuery::Stripped { user_id } => Ok(RoomAnswer::Events(stripped::stripped(
-            view.room(),
-            &user_id,
-        ))),
-        RoomQuery::StateForUpgrade { user_id } => {
-            upgrade::state_for_upgrade(&view, &user_id).map(RoomAnswer::Events)
+        Query::JoinedMembers { reader } => {
+            Answer::Joined(members::joined(view, reader.as_ref()).await?)
         }
-        RoomQuery::OwnReceipts { user_id } => receipts::own_receipts(&mut view, &user_id)
-            .await
-            .map(RoomAnswer::Receipts),
-        RoomQuery::PushFacts { user_id } => {
-            let facts = super::push_facts::push_facts(view.room(), &user_id);
-            Ok(RoomAnswer::PushFacts(Box::new(facts)))
+        Query::Messages(query) => Answer::Page(Box::new(messages::messages(view, &query).await?)),
+        Query::Context(query) => Answer::Context(Box::new(context::context(view, &query).await?)),
+        Query::Slice(query) => Answer::Slice(Box::new(slice::slice(view, &query).await?)),
+        Query::Stripped { user_id } => Answer::Events(stripped::stripped(view.room(), &user_id)),
+        Query::StateForUpgrade { user_id } => {
+            Answer::Events(upgrade::state_for_upgrade(view, &user_id)?)
         }
-        RoomQuery::LiveAfter { sequence, limit } => timeline::live_after(&view, sequence, limit)
-            .await
-            .map(RoomAnswer::Live),
-    }
+        Query::OwnReceipts { user_id } => {
+            Answer::Receipts(receipts::own_receipts(view, &user_id).await?)
+        }
+        Query::LiveAfter { sequence, limit } => {
+            Answer::Live(timeline::live_after(view, sequence, limit).await?)
+        }
+    })
 }

@@ -32,15 +32,6 @@ pub(super) enum Moment {
 }
 
 impl History {
-    /// Just before an event, as far as the event knows.
-    pub(super) fn before_event(&self, event: &RoomEvent) -> Moment {
-        if self.room.forked {
-            Moment::State(event.before)
-        } else {
-            Moment::After(event.sequence - 1)
-        }
-    }
-
     /// Just after an event, as far as the event knows.
     pub(super) fn after_event(&self, event: &RoomEvent) -> Moment {
         if !self.room.forked {
