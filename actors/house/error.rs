@@ -4,6 +4,7 @@ use ruma::OwnedServerName;
 
 use crate::{
     alias::AliasError,
+    followers::models::Lagging,
     kernel::Unavailable,
     media::MediaError,
     registration::RegistrationError,

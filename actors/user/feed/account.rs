@@ -25,13 +25,14 @@ pub(crate) trait Account: Send + Sync + 'static {
     /// The rooms whose account data were set after a sequence.
     fn rooms_with_data(&self, after: Sequence) -> BTreeSet<OwnedRoomId>;
 
-    /// To-device messages after an index that are durable (queued by records up to `durable`), oldest first, at most `limit`; and the index of the
+    /// To-device messages after an index that are durable (queued by records up to the first bound), oldest first, at most as many as the
+    /// second; and the index of the
     /// last of them, or `after` when there is none.
     fn to_device(
         &self,
         device_id: &DeviceId,
         after: ToDeviceIndex,
-        (durable, limit): (Sequence, usize),
+        bounds: (Sequence, usize),
     ) -> (Vec<Bytes>, ToDeviceIndex);
 
     /// Whether messages up to an index are still kept.

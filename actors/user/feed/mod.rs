@@ -149,8 +149,11 @@ impl DeviceLists {
         }
     }
 
-    /// Everything after `after` was read from the store.
+    /// Everything after `after` was read from the store. Too much to be held is read again the next time.
     fn found(&mut self, after: &Vector, changes: Vec<DeviceChange>) {
+        if self.changes.len() + changes.len() > DEVICE_CHANGES_MAX {
+            return;
+        }
         for (user_id, shard, position) in changes {
             self.changes.insert((shard, position), user_id);
         }

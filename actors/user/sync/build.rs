@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use ruma::OwnedUserId;
 
 use super::{
@@ -66,9 +66,12 @@ pub(crate) async fn build(plan: &Plan) -> Result<Outcome, UserError> {
     let mut parts = Vec::with_capacity(plan.rooms.len());
     let mut tallies = Vec::new();
     let mut members = BTreeMap::new();
-    let mut answers = stream::iter(&plan.rooms)
-        .map(|room| answer(plan, room))
-        .buffered(ROOMS_AT_ONCE);
+    let questions: Vec<_> = plan
+        .rooms
+        .iter()
+        .map(|room| answer(plan, room).boxed())
+        .collect();
+    let mut answers = stream::iter(questions).buffered(ROOMS_AT_ONCE);
     while let Some(answered) = answers.next().await {
         let Some(answered) = answered? else {
             continue;
@@ -98,10 +101,14 @@ pub(crate) async fn build(plan: &Plan) -> Result<Outcome, UserError> {
 /// What `GET /keys/changes` tells.
 pub(crate) async fn key_changes(plan: &Plan) -> Result<DeviceLists, UserError> {
     let mut movements = Movements::default();
-    let mut answers = stream::iter(&plan.rooms)
-        .map(|room| async move { (room, slice(plan, room).await) })
-        .buffered(ROOMS_AT_ONCE);
-    while let Some((room, slice)) = answers.next().await {
+    let questions: Vec<_> = plan
+        .rooms
+        .iter()
+        .map(|room| slice(plan, room).boxed())
+        .collect();
+    let mut answers = stream::iter(questions).buffered(ROOMS_AT_ONCE);
+    let mut rooms = plan.rooms.iter();
+    while let (Some(slice), Some(room)) = (answers.next().await, rooms.next()) {
         match slice {
             Ok(slice) => movements.add(plan, room, &slice).await,
             Err(RoomError::Unavailable(error)) => return Err(error.into()),
@@ -168,6 +175,11 @@ async fn try_answer<'p>(plan: &'p Plan, room: &'p RoomPlan) -> Result<Answered<'
                 ..RoomSlice::default()
             };
             part.add_slice(shown);
+            // A client that knew the room before must not take the timeline for the continuation of what it has.
+            part.limited |= room.section == Section::Join
+                && room.is_new
+                && !room.was_joined
+                && !plan.is_initial;
             answered.slice = Some(slice);
         }
     }
