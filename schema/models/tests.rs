@@ -54,6 +54,7 @@ fn event(pdu: &str, verdict: Verdict, placement: Placement) -> StoredRecord {
         event_id: "$e".into(),
         pdu: ByteBuf::from(pdu.as_bytes()),
         before: 0,
+        replaces: None,
         verdict,
         placement,
         transaction: None,
