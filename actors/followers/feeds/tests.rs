@@ -62,8 +62,7 @@ impl World {
         let store = drivers::open(config).await.unwrap();
         let env = Env::system(Identity {
             server_name: server_name!("x").to_owned(),
-            key_pair: Ed25519KeyPair::from_der(&Ed25519KeyPair::generate().unwrap(), "1".into())
-                .unwrap(),
+            key_pair: Ed25519KeyPair::from_der(&Ed25519KeyPair::generate(), "1".into()).unwrap(),
         });
         let pools = Pools::open(store.clone(), env.clone(), PoolLimits::default())
             .await
