@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use playhouse_schema::address::Sequence;
-use ruma::{DeviceId, OwnedRoomId, OwnedUserId, RoomId, UserId, push::Ruleset};
+use ruma::{DeviceId, OwnedRoomId, OwnedUserId, RoomId, push::Ruleset};
 
 use crate::user::message::{Presence, ToDeviceIndex};
 
@@ -13,9 +13,6 @@ pub(crate) type DataVisitor<'a> = &'a mut dyn FnMut(&str, &str, Sequence);
 
 /// The user's own state as a sync sees it. A value is a view that does not move.
 pub(crate) trait Account: Send + Sync + 'static {
-    /// Whose it is.
-    fn user_id(&self) -> &UserId;
-
     /// Global account data set after a sequence of the user's records.
     fn visit_data(&self, after: Sequence, visitor: DataVisitor<'_>);
 

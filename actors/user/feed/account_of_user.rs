@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use playhouse_schema::address::Sequence;
-use ruma::{DeviceId, OwnedRoomId, OwnedUserId, RoomId, UserId, push::Ruleset};
+use ruma::{DeviceId, OwnedRoomId, OwnedUserId, RoomId, push::Ruleset};
 
 use super::account::{Account, DataVisitor};
 use crate::user::{
@@ -27,10 +27,6 @@ impl User {
 }
 
 impl Account for User {
-    fn user_id(&self) -> &UserId {
-        &self.user_id
-    }
-
     fn visit_data(&self, after: Sequence, visitor: DataVisitor<'_>) {
         let mut has_rules = false;
         for ((room_id, event_type), item) in self.data_after(after) {

@@ -100,7 +100,10 @@ enum Phase {
         early: Vec<Early>,
     },
     /// It hears everything.
-    Live { seat: Arc<Seat> },
+    Live {
+        /// Kept so that the board goes on announcing.
+        _seat: Arc<Seat>,
+    },
 }
 
 /// See the module's documentation.
@@ -369,7 +372,7 @@ impl Feed {
             return;
         }
         let (signals, early) = (std::mem::take(signals), std::mem::take(early));
-        self.phase = Phase::Live { seat: loaded.seat };
+        self.phase = Phase::Live { _seat: loaded.seat };
         self.rooms = Rooms::default();
         for found in &loaded.rooms {
             self.rooms.found(found);
@@ -448,10 +451,5 @@ impl Feed {
                 home.tell(UserSignal::PresenceDue);
             });
         }
-    }
-
-    /// A rough figure of the memory it takes.
-    pub(crate) fn weight_bytes(&self) -> usize {
-        self.rooms.weight_bytes()
     }
 }

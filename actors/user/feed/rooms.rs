@@ -333,9 +333,4 @@ impl Rooms {
     pub(crate) fn known(&self) -> &Vector {
         &self.known
     }
-
-    /// Drops what can be read again, for memory.
-    pub(crate) fn weight_bytes(&self) -> usize {
-        self.entries.len() * 400
-    }
 }

@@ -2,8 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ruma::events::room::member::MembershipState;
-
 use super::{
     Early, Feed, FeedNews, FeedSignal, account::Account, home::Home, load, wait::SyncPort,
     wait::Waiter,
@@ -269,12 +267,5 @@ impl Feed {
             });
             let _ = port.send(answer);
         });
-    }
-
-    /// Whether the user is joined to a room, as far as was heard.
-    pub(crate) fn is_joined(&self, room_id: &ruma::RoomId) -> bool {
-        self.rooms
-            .get(room_id)
-            .is_some_and(|entry| entry.membership == MembershipState::Join)
     }
 }
