@@ -141,7 +141,7 @@ pub struct House {
     aliases: Arc<Directory<Alias>>,
     media: Arc<Directory<Media>>,
     registration: Arc<Directory<Registration>>,
-    models: Models,
+    models: Arc<Models>,
     followers: Vec<Running>,
     sessions: Arc<SessionCache>,
     passwords: Passwords,

@@ -1,39 +1,28 @@
 //! Opening the house and closing it: what must run before what.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use playhouse_schema::{
     models::all,
     port::{LogStore, StoreError},
 };
-use ruma::{OwnedRoomId, OwnedUserId};
 use tokio::time::Instant;
 
 use super::{House, HouseConfig, members::HouseMembers};
 use crate::{
-    followers::{departures, members::Members, models::Models, profiles},
+    followers::{
+        departures,
+        feeds::{self, sources::HouseSources},
+        members::Members,
+        models::Models,
+        profiles,
+    },
     kernel::{Directory, DirectoryLimits, Domain, Log},
-    room::context::{RoomContext, TypingListener},
+    room::context::RoomContext,
     user::{SessionCache, UserContext, UserSignal, password::Passwords},
     writers::Pools,
 };
-
-/// Rooms are opened before those who follow them: who types is told to whoever is named later.
-#[derive(Default)]
-struct TypingRelay(OnceLock<Arc<dyn TypingListener>>);
-
-impl TypingListener for TypingRelay {
-    fn typing_changed(&self, room_id: &OwnedRoomId, users: Vec<OwnedUserId>) {
-        if let Some(listener) = self.0.get() {
-            listener.typing_changed(room_id, users);
-        }
-    }
-}
 
 impl House {
     /// Opens the house: writers, then actors, then followers. Costs the same whatever the size of the log; what lags behind catches up afterwards.
@@ -49,29 +38,39 @@ impl House {
             log: pools.clone(),
         };
         let sessions = Arc::new(SessionCache::new(config.sessions_max));
+        let board = feeds::open_board(&*store).await?;
         let rooms = RoomContext {
             env: env.clone(),
             store: store.clone(),
-            typing: Arc::new(TypingRelay::default()),
+            typing: board.clone(),
         };
+        let rooms = opening.directory(rooms, config.rooms).await?;
+        let models = Arc::new(Models::start(store.clone(), tail.clone(), all()).await?);
+        let sources = Arc::new(HouseSources {
+            rooms: rooms.clone(),
+            store: store.clone(),
+            models: models.clone(),
+        });
         let users = UserContext {
             env: env.clone(),
             store: store.clone(),
             limits: config.user_limits.clone(),
             sessions: sessions.clone(),
+            board: board.clone(),
+            sources: sources.clone(),
         };
-        let rooms = opening.directory(rooms, config.rooms).await?;
         let users = opening.directory(users, config.users).await?;
         let aliases = opening.directory(env.clone(), config.rooms).await?;
         let media = opening.directory(env.clone(), config.users).await?;
         let registration = opening.directory(env.clone(), config.users).await?;
-        let models = Models::start(store.clone(), tail.clone(), all()).await?;
         let members: Arc<dyn Members> = Arc::new(HouseMembers {
             rooms: rooms.clone(),
             users: users.clone(),
         });
-        let source = (store.clone(), tail);
+        let source = (store.clone(), tail.clone());
         let followers = vec![
+            feeds::follow_rooms(board.clone(), &tail),
+            feeds::follow_devices(board, &tail, sources),
             profiles::start(source.clone(), members.clone()).await?,
             departures::start(source, members).await?,
         ];

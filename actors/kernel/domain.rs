@@ -10,7 +10,7 @@ use playhouse_schema::{
 };
 use ractor::{ActorRef, RpcReplyPort};
 
-use super::keeper::Mail;
+use super::{keeper::Mail, vitals::Ticket};
 
 /// Why an actor could not be asked at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
@@ -182,5 +182,19 @@ impl<D: Domain> Myself<D> {
     /// Sends a signal to itself. Lost when the actor has ended.
     pub fn signal(&self, signal: D::Signal) {
         let _ = self.0.cast(Mail::Signal(signal, None));
+    }
+
+    /// As [`Myself::signal`]; tells whether the actor still takes messages.
+    pub fn try_signal(&self, signal: D::Signal) -> bool {
+        self.0.cast(Mail::Signal(signal, None)).is_ok()
+    }
+
+    /// Tells itself to do something, and does not hear what came of it. Counts as nobody's call.
+    pub fn command(&self, command: D::Command) {
+        let (sender, _) = ractor::concurrency::oneshot();
+        let port = RpcReplyPort::from(sender);
+        let _ = self
+            .0
+            .cast(Mail::Command(command, port, Ticket::of_nobody()));
     }
 }

@@ -1,7 +1,8 @@
 //! The mailbox loop of every domain actor: decide, append, apply, answer.
 //!
 //! It never waits for a commit inside its handler. A decision is applied at once and handed to the writers; the reply leaves when the commit is
-//! acknowledged. Queries wait for what was decided before them, so nobody reads what could still be lost.
+//! acknowledged. Commands follow each other without a pause; a query or a signal is a turnstile: it waits until nothing is in flight, and what comes after it
+//! waits behind it. So nobody reads what could still be lost, there is one state only, and under load commands gather into larger batches.
 
 use std::{
     collections::VecDeque,
@@ -72,40 +73,23 @@ impl<D> Keeper<D> {
 
 /// Everything an awake actor owns.
 pub(super) struct Kept<D: Domain> {
-    /// As the hooks see it: what is durable.
     resident: Resident<D>,
-    /// The state with what is in flight applied: what commands are judged on.
-    ahead: Arc<D>,
-    ahead_sequence: Sequence,
     shard: Shard,
     store: Arc<dyn LogStore>,
     log: Arc<dyn Log>,
     vitals: Arc<Vitals>,
     lineage: Lineage,
-    /// Appends whose outcome is not known, oldest first.
-    in_flight: VecDeque<InFlight<D>>,
-    /// Queries that wait for the appends in flight when they came.
-    waiting: VecDeque<Waiting<D>>,
-    appended: u64,
-    landed: u64,
+    /// Appends whose outcome is not known, oldest first: the numbers of the first record and of the last one that the store writes.
+    in_flight: VecDeque<(Sequence, Sequence)>,
+    /// What has landed and was not yet told to the domain.
+    landed: Vec<Committed>,
+    /// What came behind a query or signal that waits for the appends in flight, that one first.
+    waiting: VecDeque<Mail<D>>,
     records_since_snapshot: u64,
 }
 
-/// An append whose outcome is not known.
-struct InFlight<D> {
-    /// The number of its first record, and of the last one that the store writes for it.
-    sequences: (Sequence, Sequence),
-    /// The state once it has landed.
-    state: Arc<D>,
-}
-
-struct Waiting<D: Domain> {
-    /// So many appends of this life must have landed.
-    landed: u64,
-    query: D::Query,
-    port: Port<D::Answer, D::Error>,
-    _ticket: Arc<Ticket>,
-}
+/// After so many records have landed without a moment of rest, the next command waits for one: the domain must hear of them.
+const LANDED_MAX: usize = 256;
 
 impl<D: Domain> Actor for Keeper<D> {
     type Msg = Mail<D>;
@@ -127,10 +111,9 @@ impl<D: Domain> Actor for Keeper<D> {
                 tracing::error!(entity = %birth.entity, %error, "cannot wake actor");
             })?;
         metrics::counter!("playhouse_actor_wakes_total", "kind" => D::NAME).increment(1);
-        let ahead = Arc::new(woken.state);
         let mut resident = Resident {
             entity: birth.entity,
-            state: ahead.clone(),
+            state: Arc::new(woken.state),
             live: D::Live::default(),
             context: birth.context,
             sequence: woken.sequence,
@@ -140,17 +123,14 @@ impl<D: Domain> Actor for Keeper<D> {
         D::woken(&mut resident);
         Ok(Kept {
             resident,
-            ahead,
-            ahead_sequence: woken.sequence,
             shard: birth.shard,
             store: birth.store,
             log: birth.log,
             vitals: birth.vitals,
             lineage: Lineage::default(),
             in_flight: VecDeque::new(),
+            landed: Vec::new(),
             waiting: VecDeque::new(),
-            appended: 0,
-            landed: 0,
             records_since_snapshot: woken.records_since_snapshot,
         })
     }
@@ -162,17 +142,15 @@ impl<D: Domain> Actor for Keeper<D> {
         kept: &mut Kept<D>,
     ) -> Result<(), ActorProcessingErr> {
         match mail {
-            Mail::Command(command, port, ticket) => kept.command(&myself, command, port, ticket),
-            Mail::Query(query, port, ticket) => kept.query(query, port, ticket),
-            Mail::Signal(signal, _whisper) => D::signal(&mut kept.resident, signal),
             Mail::Settled => {
                 while let Some(outcome) = kept.vitals.outcome() {
-                    if !kept.settle(outcome) {
+                    if !kept.settle(&myself, outcome) {
                         myself.stop(None);
                         break;
                     }
                 }
             }
+            mail => kept.take_in(&myself, mail),
         }
         kept.report();
         Ok(())
@@ -180,13 +158,13 @@ impl<D: Domain> Actor for Keeper<D> {
 
     async fn post_stop(
         &self,
-        _myself: ActorRef<Mail<D>>,
+        myself: ActorRef<Mail<D>>,
         kept: &mut Kept<D>,
     ) -> Result<(), ActorProcessingErr> {
         // What came in before the drain was decided during it: who waits for that is answered before the end.
         while !kept.in_flight.is_empty() && !kept.lineage.is_broken() {
             let outcome = kept.vitals.arrival().await;
-            if !kept.settle(outcome) {
+            if !kept.settle(&myself, outcome) {
                 break;
             }
         }
@@ -201,6 +179,29 @@ impl<D: Domain> Actor for Keeper<D> {
 const SNAPSHOT_AT_SLEEP_RECORDS: u64 = 50;
 
 impl<D: Domain> Kept<D> {
+    /// Acts on a message now, or lets it wait its turn.
+    fn take_in(&mut self, myself: &ActorRef<Mail<D>>, mail: Mail<D>) {
+        if self.waiting.is_empty() && self.may_act_on(&mail) {
+            self.act(myself, mail);
+        } else {
+            self.waiting.push_back(mail);
+        }
+    }
+
+    fn may_act_on(&self, mail: &Mail<D>) -> bool {
+        self.in_flight.is_empty()
+            || (matches!(mail, Mail::Command(..)) && self.landed.len() < LANDED_MAX)
+    }
+
+    fn act(&mut self, myself: &ActorRef<Mail<D>>, mail: Mail<D>) {
+        match mail {
+            Mail::Command(command, port, ticket) => self.command(myself, command, port, ticket),
+            Mail::Query(query, port, _ticket) => D::answer(&mut self.resident, query, port),
+            Mail::Signal(signal, _whisper) => D::signal(&mut self.resident, signal),
+            Mail::Settled => {}
+        }
+    }
+
     fn command(
         &mut self,
         myself: &ActorRef<Mail<D>>,
@@ -216,7 +217,7 @@ impl<D: Domain> Kept<D> {
             let _ = port.send(Err(Unavailable::Overloaded.into()));
             return;
         }
-        match self.ahead.decide(command, &self.resident.context) {
+        match self.resident.state.decide(command, &self.resident.context) {
             Err(error) => {
                 let _ = port.send(Err(error));
             }
@@ -229,19 +230,6 @@ impl<D: Domain> Kept<D> {
             }
             Ok(decision) => self.append(myself, decision, port, ticket),
         }
-    }
-
-    fn query(&mut self, query: D::Query, port: Port<D::Answer, D::Error>, ticket: Arc<Ticket>) {
-        if self.in_flight.is_empty() {
-            D::answer(&mut self.resident, query, port);
-            return;
-        }
-        self.waiting.push_back(Waiting {
-            landed: self.appended,
-            query,
-            port,
-            _ticket: ticket,
-        });
     }
 
     fn append(
@@ -276,24 +264,24 @@ impl<D: Domain> Kept<D> {
         });
     }
 
-    /// Applies a decision to the state ahead and notes it as in flight.
+    /// Applies a decision and notes it as in flight.
     fn apply(
         &mut self,
         records: Vec<D::Record>,
         erasures: Vec<(Sequence, bytes::Bytes)>,
     ) -> (Vec<NewRecord>, Vec<Erasure>) {
-        let first = self.ahead_sequence + 1;
-        let entity = &self.resident.entity;
+        let resident = &mut self.resident;
+        let first = resident.sequence + 1;
         let mut encoded = Vec::with_capacity(records.len());
         let mut replaced = Vec::with_capacity(erasures.len());
         if !records.is_empty() || !erasures.is_empty() {
-            let state = Arc::make_mut(&mut self.ahead);
+            let state = Arc::make_mut(&mut resident.state);
             for record in &records {
-                self.ahead_sequence += 1;
-                state.apply(self.ahead_sequence, 0, record);
+                resident.sequence += 1;
+                state.apply(resident.sequence, 0, record);
                 encoded.push(NewRecord {
-                    entity: entity.clone(),
-                    sequence: self.ahead_sequence,
+                    entity: resident.entity.clone(),
+                    sequence: resident.sequence,
                     kind: record.kind(),
                     key: record.key().map(Into::into),
                     payload: record.encode(),
@@ -301,29 +289,26 @@ impl<D: Domain> Kept<D> {
             }
             for (target, payload) in erasures {
                 // The store writes one record of its own for each erasure.
-                self.ahead_sequence += 1;
-                state.erased(self.ahead_sequence, Some((target, &payload)));
+                resident.sequence += 1;
+                state.erased(resident.sequence, Some((target, &payload)));
                 replaced.push(Erasure {
-                    entity: entity.clone(),
+                    entity: resident.entity.clone(),
                     target,
-                    note: self.ahead_sequence,
+                    note: resident.sequence,
                     payload,
                 });
             }
         }
-        self.appended += 1;
-        self.in_flight.push_back(InFlight {
-            sequences: (first, self.ahead_sequence),
-            state: self.ahead.clone(),
-        });
+        self.in_flight.push_back((first, resident.sequence));
         (encoded, replaced)
     }
 
     /// Takes in the outcome of the oldest append; whether life goes on.
-    fn settle(&mut self, outcome: Outcome) -> bool {
+    fn settle(&mut self, myself: &ActorRef<Mail<D>>, outcome: Outcome) -> bool {
         match outcome {
             Ok(landing) => {
                 self.land(&landing);
+                self.go_on(myself);
                 true
             }
             Err(error) => {
@@ -336,28 +321,25 @@ impl<D: Domain> Kept<D> {
     }
 
     fn land(&mut self, landing: &Landing) {
-        let Some(landed) = self.in_flight.pop_front() else {
+        let Some((first, last)) = self.in_flight.pop_front() else {
             return;
         };
-        let (first, last) = landed.sequences;
-        self.landed += 1;
         self.records_since_snapshot += last + 1 - first;
-        self.resident.state = landed.state;
-        self.resident.sequence = last;
-        let committed: Vec<_> = (first..)
+        let landed = (first..)
             .zip(&landing.landed)
             .map(|(sequence, landed)| Committed {
                 sequence,
                 position: landed.position,
-            })
-            .collect();
-        if let Some(last) = committed.last() {
+            });
+        self.landed.extend(landed);
+        if !self.in_flight.is_empty() {
+            return;
+        }
+        let landed = std::mem::take(&mut self.landed);
+        if let Some(last) = landed.last() {
             self.resident.position = last.position;
         }
-        D::committed(&mut self.resident, &committed);
-        while let Some(waiting) = self.waiting.pop_front_if(|next| next.landed <= self.landed) {
-            D::answer(&mut self.resident, waiting.query, waiting.port);
-        }
+        D::committed(&mut self.resident, &landed);
         if self
             .resident
             .state
@@ -366,6 +348,19 @@ impl<D: Domain> Kept<D> {
             self.records_since_snapshot = 0;
             let save = self.save_snapshot();
             ractor::concurrency::spawn(save);
+        }
+    }
+
+    /// Acts on what has waited, up to the next query or signal that must wait for the commands before it.
+    fn go_on(&mut self, myself: &ActorRef<Mail<D>>) {
+        while self
+            .waiting
+            .front()
+            .is_some_and(|next| self.may_act_on(next))
+        {
+            if let Some(mail) = self.waiting.pop_front() {
+                self.act(myself, mail);
+            }
         }
     }
 

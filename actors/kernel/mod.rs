@@ -15,4 +15,4 @@ mod wake;
 
 pub use append::{Append, AppendError, Landing, Lineage, Log};
 pub use directory::{Directory, DirectoryLimits};
-pub use domain::{Committed, Decision, Domain, Port, Resident, Unavailable};
+pub use domain::{Committed, Decision, Domain, Myself, Port, Resident, Unavailable};

@@ -9,6 +9,7 @@ use ruma::{
     events::{
         StateEventType, TimelineEventType, receipt::ReceiptType, room::member::MembershipState,
     },
+    push::PushConditionPowerLevelsCtx,
 };
 use serde::{Deserialize, Serialize};
 
@@ -290,6 +291,11 @@ pub enum RoomQuery {
         /// Whose.
         user_id: OwnedUserId,
     },
+    /// What push rules ask about the room. Answers `PushFacts`.
+    PushFacts {
+        /// Whose rules.
+        user_id: OwnedUserId,
+    },
     /// Live events after a sequence, oldest first, for counting unread messages; no visibility check. Answers `Live`.
     LiveAfter {
         /// Events with a higher sequence.
@@ -318,8 +324,21 @@ pub enum RoomAnswer {
     Slice(Box<RoomSlice>),
     /// Receipts in force.
     Receipts(Vec<OwnReceipt>),
+    /// See [`RoomQuery::PushFacts`].
+    PushFacts(Box<PushFacts>),
     /// Events themselves, for another actor of this house.
     Live(Vec<std::sync::Arc<super::event::RoomEvent>>),
+}
+
+/// What push rules ask about a room.
+#[derive(Clone, Debug)]
+pub struct PushFacts {
+    /// Joined members.
+    pub joined_count: u64,
+    /// The user's display name in the room.
+    pub displayname: Option<String>,
+    /// Who may notify the whole room.
+    pub power_levels: Option<PushConditionPowerLevelsCtx>,
 }
 
 /// What joining and finding a room depend on.

@@ -15,6 +15,7 @@ pub mod event;
 mod membership;
 pub mod message;
 pub mod pdu;
+pub(crate) mod push_facts;
 mod query;
 mod receipt;
 pub mod redact;

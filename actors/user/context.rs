@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use playhouse_schema::port::LogStore;
 
-use super::sessions::SessionCache;
+use super::{
+    feed::surroundings::{Board, Sources},
+    sessions::SessionCache,
+};
 use crate::env::Env;
 
-/// What all users of a node share. The feed's ways to rooms and to other users' news (`rooms`, `board`) belong here too.
+/// What all users of a node share.
 pub struct UserContext {
     /// Clock, randomness, identity.
     pub env: Env,
@@ -17,6 +20,10 @@ pub struct UserContext {
     pub limits: UserLimits,
     /// Sessions that endpoints may take for granted without asking the user.
     pub sessions: Arc<SessionCache>,
+    /// Where records are announced to the users they concern.
+    pub board: Arc<dyn Board>,
+    /// What feeds read of rooms and models.
+    pub sources: Arc<dyn Sources>,
 }
 
 /// How much a user may keep, and how long tokens live.

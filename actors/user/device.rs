@@ -304,6 +304,43 @@ impl Inbox {
         (messages, more)
     }
 
+    /// At most `limit` messages after an index that were queued by records up to `durable`, and the index after the last of them.
+    pub fn durable_after(
+        &self,
+        index: ToDeviceIndex,
+        durable: Sequence,
+        limit: usize,
+    ) -> (Vec<Arc<str>>, Option<ToDeviceIndex>) {
+        let mut following = self
+            .queue
+            .iter()
+            .skip_while(|queued| queued.is_before(index))
+            .take_while(|queued| queued.sequence <= durable)
+            .peekable();
+        let mut messages = Vec::new();
+        let mut end = None;
+        while messages.len() < limit
+            && let Some(queued) = following.next()
+        {
+            messages.push(queued.json.clone());
+            let goes_on = following
+                .peek()
+                .is_some_and(|next| next.sequence == queued.sequence);
+            end = Some(if goes_on {
+                ToDeviceIndex {
+                    sequence: queued.sequence.saturating_sub(1),
+                    partial: queued.ordinal + 1,
+                }
+            } else {
+                ToDeviceIndex {
+                    sequence: queued.sequence,
+                    partial: 0,
+                }
+            });
+        }
+        (messages, end)
+    }
+
     /// Whether the oldest message lies before an index.
     pub fn has_before(&self, index: ToDeviceIndex) -> bool {
         self.queue

@@ -1,15 +1,19 @@
 //! Everything a user can be asked.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use playhouse_schema::address::{Position, Shard};
 use ruma::{
-    OwnedDeviceId, OwnedRoomId, OwnedUserId, events::room::member::MembershipState,
+    OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId,
+    events::{AnySyncTimelineEvent, room::member::MembershipState},
     presence::PresenceState,
+    push::FlattenedJson,
+    serde::Raw,
 };
 use serde::{Deserialize, Serialize};
 
+pub use super::feed::FeedSignal;
 use crate::room::{event::RoomEvent, message::JsonText};
 
 /// What a user can be told to do.
@@ -396,7 +400,7 @@ pub struct SyncQuery {
 }
 
 /// What a user hears.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum UserSignal {
     /// An event (or receipt) was committed in a room this user follows, or a membership of this user changed. In order within a shard.
     Room(Arc<RoomNews>),
@@ -414,7 +418,7 @@ pub enum UserSignal {
         /// To what.
         presence: Arc<Presence>,
     },
-    /// Another user who shares a room with this one changed devices or keys.
+    /// Another user who shares a room with this one, or the user itself, changed devices or keys.
     DeviceListChanged {
         /// Whose.
         user_id: OwnedUserId,
@@ -425,12 +429,16 @@ pub enum UserSignal {
     },
     /// The time of a waiting sync is up.
     SyncDue(u64),
+    /// It is time to see whether the user is still there.
+    PresenceDue,
+    /// Something that the feed's own tasks found out.
+    Feed(Box<FeedSignal>),
     /// The server is shutting down: waiting syncs end with what there is.
     Closing,
 }
 
-/// Something was committed in a room.
-#[derive(Clone, Debug)]
+/// Something was committed in a room. Decoded once, shared by all who follow the room.
+#[derive(Debug)]
 pub struct RoomNews {
     /// The room.
     pub room_id: OwnedRoomId,
@@ -440,8 +448,80 @@ pub struct RoomNews {
     pub position: Position,
     /// The record's number in the room.
     pub sequence: u64,
-    /// The event; `None` for other records.
-    pub event: Option<Arc<RoomEvent>>,
-    /// A receipt: whose, and whether it is private.
-    pub receipt: Option<(OwnedUserId, bool)>,
+    /// What it is.
+    pub kind: NewsKind,
+    /// The event in the form in which push rules read it.
+    flat: OnceLock<FlattenedJson>,
+}
+
+/// A kind of news.
+#[derive(Debug)]
+pub enum NewsKind {
+    /// An event at the end of the timeline.
+    Event {
+        /// The event.
+        event: Arc<RoomEvent>,
+        /// A member event: whose membership became what.
+        membership: Option<(OwnedUserId, MembershipState)>,
+    },
+    /// A receipt moved.
+    Receipt(ReceiptNews),
+    /// The state was resolved anew.
+    StateSet,
+}
+
+/// A receipt that moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceiptNews {
+    /// Whose.
+    pub user_id: OwnedUserId,
+    /// Only the user sees it.
+    pub is_private: bool,
+    /// `None` unthreaded, `main`, or a thread root.
+    pub thread_id: Option<String>,
+    /// Up to this event.
+    pub event_id: OwnedEventId,
+    /// When, milliseconds since the Unix epoch.
+    pub ts_ms: u64,
+}
+
+impl RoomNews {
+    /// News from a record of a room.
+    pub fn new(
+        room_id: OwnedRoomId,
+        (shard, position): (Shard, Position),
+        sequence: u64,
+        kind: NewsKind,
+    ) -> Self {
+        Self {
+            room_id,
+            shard,
+            position,
+            sequence,
+            kind,
+            flat: OnceLock::new(),
+        }
+    }
+
+    /// The event, if it is one.
+    pub fn event(&self) -> Option<&Arc<RoomEvent>> {
+        match &self.kind {
+            NewsKind::Event { event, .. } => Some(event),
+            _ => None,
+        }
+    }
+
+    /// The event as push rules read it; made once for all users.
+    pub(crate) fn flat(&self) -> Option<&FlattenedJson> {
+        let event = self.event()?;
+        Some(self.flat.get_or_init(|| flatten(event)))
+    }
+}
+
+/// An event in the form in which push rules read it.
+pub(crate) fn flatten(event: &RoomEvent) -> FlattenedJson {
+    let text = std::str::from_utf8(event.pdu.json()).unwrap_or("{}");
+    let raw = Raw::<AnySyncTimelineEvent>::from_json_string(text.to_owned())
+        .unwrap_or_else(|_| Raw::from_json(serde_json::value::RawValue::NULL.to_owned()));
+    FlattenedJson::from_raw(&raw)
 }

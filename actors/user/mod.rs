@@ -35,6 +35,7 @@ mod set_tag;
 mod snapshot;
 pub mod state;
 mod store_filter;
+pub mod sync;
 #[cfg(test)]
 mod tests;
 pub mod token;

@@ -147,8 +147,7 @@ impl User {
         event_type: &str,
     ) -> Option<JsonText> {
         if room_id.is_none() && event_type == PUSH_RULES {
-            let rules = PushRulesEventContent::new((*self.push_rules()).clone());
-            return serde_json::to_string(&rules).ok();
+            return Some(push_rules_json(&self.push_rules()).to_string());
         }
         self.account_data
             .json(room_id, event_type)
@@ -221,6 +220,19 @@ pub(super) fn push_rules(user: &User) -> Ruleset {
         }
         None => server,
     }
+}
+
+/// The content of `m.push_rules`. Kinds without rules are there and empty: clients count on them.
+fn push_rules_json(rules: &Ruleset) -> JsonValue {
+    let mut global = serde_json::to_value(rules).unwrap_or_default();
+    if let JsonValue::Object(kinds) = &mut global {
+        for kind in ["content", "override", "room", "sender", "underride"] {
+            kinds
+                .entry(kind)
+                .or_insert_with(|| JsonValue::Array(Vec::new()));
+        }
+    }
+    serde_json::json!({ "global": global })
 }
 
 /// The users on the ignore list.

@@ -27,20 +27,30 @@ const TABLES: [&str; 2] = [
         sequence BIGINT NOT NULL,
         shard BIGINT NOT NULL,
         position BIGINT NOT NULL,
+        since_sequence BIGINT NOT NULL,
+        since_position BIGINT NOT NULL,
+        stay_from BIGINT NOT NULL,
+        stay_to BIGINT NOT NULL,
         PRIMARY KEY (user_id, room_id)
     )",
     "CREATE INDEX IF NOT EXISTS memberships_1_room ON memberships_1 (room_id, membership, user_id)",
 ];
 
-pub(super) const SET: &str = "INSERT INTO memberships_1 (user_id, room_id, membership, sender, event_id, sequence, shard, position) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+/// Being joined goes on through changes of one's name. The last stay that ended is kept: a token from within it tells that the room is known.
+pub(super) const SET: &str = "INSERT INTO memberships_1 (user_id, room_id, membership, sender, event_id, sequence, shard, position, \
+     since_sequence, since_position, stay_from, stay_to) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $6, $8, 0, 0) \
      ON CONFLICT (user_id, room_id) DO UPDATE SET membership = excluded.membership, sender = excluded.sender, \
-     event_id = excluded.event_id, sequence = excluded.sequence, shard = excluded.shard, position = excluded.position";
+     event_id = excluded.event_id, sequence = excluded.sequence, shard = excluded.shard, position = excluded.position, \
+     since_sequence = CASE WHEN memberships_1.membership = 'join' AND excluded.membership = 'join' THEN memberships_1.since_sequence ELSE excluded.since_sequence END, \
+     since_position = CASE WHEN memberships_1.membership = 'join' AND excluded.membership = 'join' THEN memberships_1.since_position ELSE excluded.since_position END, \
+     stay_from = CASE WHEN memberships_1.membership = 'join' AND excluded.membership <> 'join' THEN memberships_1.since_position ELSE memberships_1.stay_from END, \
+     stay_to = CASE WHEN memberships_1.membership = 'join' AND excluded.membership <> 'join' THEN excluded.position ELSE memberships_1.stay_to END";
 
-pub(super) const OF_USER: &str = "SELECT user_id, room_id, membership, sender, event_id, sequence, shard, position \
-     FROM memberships_1 WHERE user_id = $1 ORDER BY room_id";
+pub(super) const OF_USER: &str = "SELECT user_id, room_id, membership, sender, event_id, sequence, shard, position, \
+     since_sequence, since_position, stay_from, stay_to FROM memberships_1 WHERE user_id = $1 ORDER BY room_id";
 
-pub(super) const OF_ROOM: &str = "SELECT user_id, room_id, membership, sender, event_id, sequence, shard, position \
+pub(super) const OF_ROOM: &str = "SELECT user_id, room_id, membership, sender, event_id, sequence, shard, position, \
+     since_sequence, since_position, stay_from, stay_to \
      FROM memberships_1 WHERE room_id = $1 AND membership = $2 AND user_id > $3 ORDER BY user_id LIMIT $4";
 
 /// The model.
@@ -65,6 +75,12 @@ pub struct Membership {
     pub shard: ShardNumber,
     /// The member event's position in the shard.
     pub position: Position,
+    /// The event with which this membership began: another one than the newest for a member that changed its name while joined.
+    pub since_sequence: Sequence,
+    /// That event's position.
+    pub since_position: Position,
+    /// The last time of being joined that has ended: from and up to which position; zeros when there was none.
+    pub stay: (Position, Position),
 }
 
 /// As much of a PDU as tells whether it is a member event.
@@ -152,6 +168,9 @@ fn read(row: Row) -> Result<Membership, StoreError> {
         sequence: columns.number()?,
         shard: columns.number()? as ShardNumber,
         position: columns.number()?,
+        since_sequence: columns.number()?,
+        since_position: columns.number()?,
+        stay: (columns.number()?, columns.number()?),
     })
 }
 

@@ -9,6 +9,7 @@
 //! - statements of a fold may be repeated after a crash only from a cursor, in one transaction with it: they need not be idempotent.
 
 pub mod aliases;
+pub mod device_lists;
 pub mod memberships;
 pub mod public_rooms;
 pub mod users;
@@ -78,6 +79,7 @@ pub fn all() -> Vec<Box<dyn AnyModel>> {
     vec![
         Box::new(memberships::Memberships),
         Box::new(users::Users),
+        Box::new(device_lists::DeviceLists),
         Box::new(aliases::Aliases),
         Box::new(public_rooms::PublicRooms),
     ]

@@ -13,7 +13,10 @@ use crate::{
 };
 
 /// All shared SQL of the models.
-const STATEMENTS: [&str; 16] = [
+const STATEMENTS: [&str; 19] = [
+    device_lists::SET,
+    device_lists::SHARED,
+    device_lists::OF_USER,
     memberships::SET,
     memberships::OF_USER,
     memberships::OF_ROOM,
@@ -51,6 +54,7 @@ fn event(pdu: &str, verdict: Verdict, placement: Placement) -> StoredRecord {
         event_id: "$e".into(),
         pdu: ByteBuf::from(pdu.as_bytes()),
         before: 0,
+        replaces: None,
         verdict,
         placement,
         transaction: None,

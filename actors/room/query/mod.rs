@@ -193,6 +193,10 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
         RoomQuery::OwnReceipts { user_id } => receipts::own_receipts(&mut view, &user_id)
             .await
             .map(RoomAnswer::Receipts),
+        RoomQuery::PushFacts { user_id } => {
+            let facts = super::push_facts::push_facts(view.room(), &user_id);
+            Ok(RoomAnswer::PushFacts(Box::new(facts)))
+        }
         RoomQuery::LiveAfter { sequence, limit } => timeline::live_after(&view, sequence, limit)
             .await
             .map(RoomAnswer::Live),

@@ -4,10 +4,10 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader},
     os::unix::fs::MetadataExt as _,
     path::PathBuf,
-    process::{ChildStdin, Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use postgres::{Client, Config, NoTls};
+use postgres::{Config, NoTls};
 
 /// The server lives as long as its standard input is open, that is as long as this process.
 const SCRIPT: &str = r#"
@@ -32,7 +32,8 @@ rm -rf "$folder"
 
 struct Server {
     address: Config,
-    _life: Option<ChildStdin>,
+    /// Its standard input stays open as long as this process lives.
+    _script: Option<Child>,
 }
 
 static SERVER: OnceLock<Server> = OnceLock::new();
@@ -84,7 +85,7 @@ fn start() -> Server {
     if let Ok(address) = std::env::var("PLAYHOUSE_TEST_DATABASE") {
         return Server {
             address: address.parse().unwrap(),
-            _life: None,
+            _script: None,
         };
     }
     let path = std::env::var("PATH").unwrap_or_default();
@@ -120,11 +121,9 @@ fn start() -> Server {
         assert!(Instant::now() < deadline, "no server: {error}");
         std::thread::sleep(Duration::from_millis(20));
     }
-    let mut life = child.stdin.take().unwrap();
-    life.flush().unwrap();
     Server {
         address,
-        _life: Some(life),
+        _script: Some(child),
     }
 }
 

@@ -53,6 +53,7 @@ pub(super) async fn memberships_are_found_both_ways(place: Ground) {
             .into_bytes()
             .into(),
             before: 0,
+            replaces: None,
             verdict: Verdict::Accepted,
             placement: Placement::Live,
             transaction: None,
@@ -129,6 +130,7 @@ pub(super) async fn aliases_and_listed_rooms_are_found(place: Ground) {
         AliasRecord::Pointed(Pointed {
             room_id: room.into(),
             creator: "@a".into(),
+            at_ms: 0,
         })
     };
     fold(&*store, Entity::alias("#x"), pointed("!1")).await;

@@ -171,3 +171,35 @@ fn a_foreign_file_is_refused() {
         assert!(matches!(refused, Err(StoreError::Incompatible(_))));
     });
 }
+
+#[test]
+fn opening_does_not_depend_on_the_size() {
+    run(async {
+        let ground = Ground::sqlite(1);
+        {
+            let store = ground.open().await;
+            let rooms = rooms(100);
+            let mut writers = appenders(&store, Family::Rooms).await;
+            for round in 1..=50 {
+                let records = rooms
+                    .iter()
+                    .map(|room| record(room, round, &"x".repeat(800)));
+                append(
+                    &store,
+                    &mut writers,
+                    &batch(u128::from(round), records.collect()),
+                )
+                .await
+                .unwrap();
+            }
+        }
+        let started = std::time::Instant::now();
+        let store = ground.open().await;
+        for family in Family::ALL {
+            appenders(&store, family).await;
+        }
+        let took = started.elapsed();
+        // A few milliseconds on a quiet machine; this one may be busy.
+        assert!(took.as_millis() < 500, "{took:?}");
+    });
+}

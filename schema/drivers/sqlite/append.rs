@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     super::plan::{Heads, Moved, Plan, Replacement, StoredHead, bound},
     Inner,
-    files::{connect_log_writer, failure},
+    files::{connect_writer, failure},
     read,
 };
 use crate::{
@@ -72,7 +72,7 @@ impl SqliteAppender {
                 inner.writers
             )));
         };
-        let mut connection = connect_log_writer(file.path())?;
+        let mut connection = connect_writer(file.path())?;
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(failure)?;
@@ -131,7 +131,7 @@ impl SqliteAppender {
 
     fn settle_now(&mut self, batch: &Batch) -> Result<Option<Vec<Landed>>, StoreError> {
         let path = self.inner.files_of(self.family)[self.index].path();
-        self.connection = connect_log_writer(path)?;
+        self.connection = connect_writer(path)?;
         let stored = read::heads(&self.connection, self.family)?;
         self.check_epochs(&stored)?;
         let plan = self.heads.plan(batch)?;

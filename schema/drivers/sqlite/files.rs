@@ -134,27 +134,26 @@ pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Opens a connection that writes. What it deletes is overwritten.
-fn connect_writer(path: &Path, synchronous: &str) -> Result<Connection, StoreError> {
+/// Opens a connection that writes: every commit is on disk when it returns, and what is deleted is overwritten.
+pub(super) fn connect_writer(path: &Path) -> Result<Connection, StoreError> {
     let connection = connect(path)?;
     connection
         .execute_batch(&format!(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA secure_delete = ON; \
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; \
              PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}; PRAGMA journal_size_limit = 33554432;"
         ))
         .map_err(failure)?;
     Ok(connection)
 }
 
-/// Opens the writing connection of a log file: every commit is on disk when it returns.
-pub(super) fn connect_log_writer(path: &Path) -> Result<Connection, StoreError> {
-    connect_writer(path, "FULL")
-}
-
-/// Makes a file or brings it up to date. Returns what it was fixed to when it was made.
-pub(super) fn prepare(path: &Path, purpose: Purpose, wanted: Facts) -> Result<Facts, StoreError> {
+/// Makes a file or brings it up to date. Returns what it was fixed to when it was made, and a connection: closing it would cost a checkpoint.
+pub(super) fn prepare(
+    path: &Path,
+    purpose: Purpose,
+    wanted: Facts,
+) -> Result<(Connection, Facts), StoreError> {
     let is_new = !path.exists();
-    let mut connection = connect_log_writer(path)?;
+    let mut connection = connect_writer(path)?;
     let (version, facts) = match read_meta(&connection, path)? {
         Some(found) => found,
         None => (0, wanted),
@@ -165,7 +164,7 @@ pub(super) fn prepare(path: &Path, purpose: Purpose, wanted: Facts) -> Result<Fa
     if is_new && let Some(folder) = path.parent() {
         sync_folder(folder)?;
     }
-    Ok(facts)
+    Ok((connection, facts))
 }
 
 /// What a file says about itself; `None` when it is empty.
@@ -268,8 +267,11 @@ fn fill_heads(
 pub(super) struct Writer(Mutex<Connection>);
 
 impl Writer {
-    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self(Mutex::new(connect_writer(path, "NORMAL")?)))
+    pub(super) fn new(connection: Connection) -> Result<Self, StoreError> {
+        connection
+            .execute_batch("PRAGMA synchronous = NORMAL")
+            .map_err(failure)?;
+        Ok(Self(Mutex::new(connection)))
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Connection> {

@@ -64,8 +64,8 @@ impl SqliteStore {
             writers: super::writers_within(writers, layout),
         };
         // The first file dictates: a folder whose making was interrupted is completed as it was begun.
-        let first = log_path(folder, Family::Rooms, 0);
-        let facts = files::prepare(&first, Purpose::log(Family::Rooms, 0), wanted)?;
+        let path = log_path(folder, Family::Rooms, 0);
+        let (connection, facts) = files::prepare(&path, Purpose::log(Family::Rooms, 0), wanted)?;
         if facts.writers != wanted.writers {
             tracing::warn!(
                 configured = wanted.writers,
@@ -73,29 +73,32 @@ impl SqliteStore {
                 "the number of writers is fixed when the data folder is made"
             );
         }
-        let mut logs = [const { Vec::new() }; 3];
+        let mut logs = [
+            vec![Readers::with_first(path, connection)?],
+            Vec::new(),
+            Vec::new(),
+        ];
         for (family, readers) in Family::ALL.into_iter().zip(&mut logs) {
-            for index in 0..facts.writers {
+            for index in readers.len()..facts.writers {
                 let path = log_path(folder, family, index);
-                if path != first {
-                    files::prepare(&path, Purpose::log(family, index), facts)?;
-                }
-                readers.push(Readers::new(path));
+                let (connection, _) = files::prepare(&path, Purpose::log(family, index), facts)?;
+                readers.push(Readers::with_first(path, connection)?);
             }
         }
         let snapshots = folder.join("snapshots.db");
         let models = folder.join("models.db");
-        files::prepare(&snapshots, Purpose::derived(Scope::Snapshots), facts)?;
-        files::prepare(&models, Purpose::derived(Scope::Models), facts)?;
+        let derived = |path, scope| files::prepare(path, Purpose::derived(scope), facts);
+        let (snapshot_writer, _) = derived(&snapshots, Scope::Snapshots)?;
+        let (model_writer, _) = derived(&models, Scope::Models)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 folder: folder.to_owned(),
                 layout: facts.layout,
                 writers: facts.writers,
                 logs,
-                snapshots: Writer::open(&snapshots)?,
+                snapshots: Writer::new(snapshot_writer)?,
                 snapshot_readers: Readers::new(snapshots),
-                models: Arc::new(SqliteModels::open(&models)?),
+                models: Arc::new(SqliteModels::new(&models, model_writer)?),
                 _lock: lock,
             }),
         })

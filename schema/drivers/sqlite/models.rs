@@ -30,9 +30,9 @@ pub(super) struct SqliteModels {
 }
 
 impl SqliteModels {
-    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+    pub(super) fn new(path: &Path, connection: Connection) -> Result<Self, StoreError> {
         Ok(Self {
-            writer: Writer::open(path)?,
+            writer: Writer::new(connection)?,
             readers: Readers::new(path.to_owned()),
         })
     }

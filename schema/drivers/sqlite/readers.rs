@@ -33,6 +33,18 @@ impl Readers {
         }
     }
 
+    /// A pool that begins with a connection that is there already.
+    pub(super) fn with_first(path: PathBuf, first: Connection) -> Result<Self, StoreError> {
+        set_reading(&first)?;
+        let readers = Self::new(path);
+        {
+            let mut pool = readers.pool.lock();
+            pool.idle.push(first);
+            pool.open = 1;
+        }
+        Ok(readers)
+    }
+
     /// The file.
     pub(super) fn path(&self) -> &Path {
         &self.path
@@ -69,11 +81,15 @@ impl Readers {
 
     fn connect(&self) -> Result<Connection, StoreError> {
         let connection = connect(&self.path)?;
-        connection
-            .execute_batch("PRAGMA query_only = ON; PRAGMA mmap_size = 16777216;")
-            .map_err(failure)?;
+        set_reading(&connection)?;
         Ok(connection)
     }
+}
+
+fn set_reading(connection: &Connection) -> Result<(), StoreError> {
+    connection
+        .execute_batch("PRAGMA query_only = ON; PRAGMA mmap_size = 16777216;")
+        .map_err(failure)
 }
 
 /// A connection on loan; it goes back to the pool even when the reader panics.

@@ -1,0 +1,61 @@
+//! What a sync reads of the user's own state.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use bytes::Bytes;
+use playhouse_schema::address::Sequence;
+use ruma::{DeviceId, OwnedRoomId, OwnedUserId, RoomId, UserId, push::Ruleset};
+
+use crate::user::message::{Presence, ToDeviceIndex};
+
+/// Takes a piece of account data: type, content as JSON text, and the sequence of the record that set it. Removed data have the content `{}`.
+pub(crate) type DataVisitor<'a> = &'a mut dyn FnMut(&str, &str, Sequence);
+
+/// The user's own state as a sync sees it. A value is a view that does not move.
+pub(crate) trait Account: Send + Sync + 'static {
+    /// Whose it is.
+    fn user_id(&self) -> &UserId;
+
+    /// Global account data set after a sequence of the user's records.
+    fn visit_data(&self, after: Sequence, visitor: DataVisitor<'_>);
+
+    /// Account data of a room set after a sequence.
+    fn visit_room_data(&self, room_id: &RoomId, after: Sequence, visitor: DataVisitor<'_>);
+
+    /// The rooms whose account data were set after a sequence.
+    fn rooms_with_data(&self, after: Sequence) -> BTreeSet<OwnedRoomId>;
+
+    /// To-device messages after an index that are durable (queued by records up to the first bound), oldest first, at most as many as the
+    /// second; and the index of the
+    /// last of them, or `after` when there is none.
+    fn to_device(
+        &self,
+        device_id: &DeviceId,
+        after: ToDeviceIndex,
+        bounds: (Sequence, usize),
+    ) -> (Vec<Bytes>, ToDeviceIndex);
+
+    /// Whether messages up to an index are still kept.
+    fn keeps_to_device(&self, device_id: &DeviceId, until: ToDeviceIndex) -> bool;
+
+    /// Unclaimed one-time keys by algorithm.
+    fn one_time_key_counts(&self, device_id: &DeviceId) -> Vec<(String, u64)>;
+
+    /// Algorithms with an unused fallback key.
+    fn unused_fallback_types(&self, device_id: &DeviceId) -> Vec<String>;
+
+    /// Users whose events are not wanted.
+    fn ignored(&self) -> Arc<BTreeSet<OwnedUserId>>;
+
+    /// The push rules in force.
+    fn push_rules(&self) -> Arc<Ruleset>;
+
+    /// A stored filter as JSON.
+    fn filter(&self, filter_id: &str) -> Option<String>;
+
+    /// Whether the user has forgotten a room.
+    fn has_forgotten(&self, room_id: &RoomId) -> bool;
+
+    /// Presence as last kept.
+    fn presence(&self) -> Option<Presence>;
+}

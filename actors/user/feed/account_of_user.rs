@@ -1,0 +1,143 @@
+//! The user's state as the feed reads it.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use bytes::Bytes;
+use playhouse_schema::address::Sequence;
+use ruma::{DeviceId, OwnedRoomId, OwnedUserId, RoomId, UserId, push::Ruleset};
+
+use super::account::{Account, DataVisitor};
+use crate::user::{
+    User,
+    data::DataKey,
+    message::{Presence, ToDeviceIndex},
+    state::Item,
+};
+
+/// Account data with the push rules: there always are some.
+const PUSH_RULES: &str = "m.push_rules";
+
+impl User {
+    /// Account data set after a sequence, newest first. Costs only what it finds.
+    fn data_after(&self, after: Sequence) -> impl Iterator<Item = (&DataKey, &Item)> {
+        self.account_data
+            .since(0)
+            .take_while(move |(_, item)| item.change.sequence > after)
+    }
+}
+
+impl Account for User {
+    fn user_id(&self) -> &UserId {
+        &self.user_id
+    }
+
+    fn visit_data(&self, after: Sequence, visitor: DataVisitor<'_>) {
+        let mut has_rules = false;
+        for ((room_id, event_type), item) in self.data_after(after) {
+            if room_id.is_some() {
+                continue;
+            }
+            if event_type == PUSH_RULES {
+                has_rules = true;
+                visit_rules(self, item.change.sequence, visitor);
+            } else {
+                visitor(
+                    event_type,
+                    item.json.as_deref().unwrap_or("{}"),
+                    item.change.sequence,
+                );
+            }
+        }
+        if after == 0 && !has_rules {
+            visit_rules(self, 0, visitor);
+        }
+    }
+
+    fn visit_room_data(&self, room_id: &RoomId, after: Sequence, visitor: DataVisitor<'_>) {
+        for ((of, event_type), item) in self.data_after(after) {
+            if of.as_deref() == Some(room_id) {
+                visitor(
+                    event_type,
+                    item.json.as_deref().unwrap_or("{}"),
+                    item.change.sequence,
+                );
+            }
+        }
+    }
+
+    fn rooms_with_data(&self, after: Sequence) -> BTreeSet<OwnedRoomId> {
+        self.data_after(after)
+            .filter_map(|((room_id, _), _)| room_id.clone())
+            .collect()
+    }
+
+    fn to_device(
+        &self,
+        device_id: &DeviceId,
+        after: ToDeviceIndex,
+        (durable, limit): (Sequence, usize),
+    ) -> (Vec<Bytes>, ToDeviceIndex) {
+        let Some(device) = self.device(device_id) else {
+            return (Vec::new(), after);
+        };
+        let (messages, last) = device.inbox.durable_after(after, durable, limit);
+        let messages = messages
+            .into_iter()
+            .map(|json| Bytes::copy_from_slice(json.as_bytes()))
+            .collect();
+        (messages, last.unwrap_or(after))
+    }
+
+    fn keeps_to_device(&self, device_id: &DeviceId, until: ToDeviceIndex) -> bool {
+        self.device(device_id)
+            .is_some_and(|device| device.inbox.has_before(until))
+    }
+
+    fn one_time_key_counts(&self, device_id: &DeviceId) -> Vec<(String, u64)> {
+        self.device(device_id)
+            .map(|device| device.one_time.counts())
+            .unwrap_or_default()
+    }
+
+    fn unused_fallback_types(&self, device_id: &DeviceId) -> Vec<String> {
+        let device = self.device(device_id);
+        device
+            .map(|device| device.unused_fallback_algorithms())
+            .unwrap_or_default()
+            .into_iter()
+            .map(ToOwned::to_owned)
+            .collect()
+    }
+
+    fn ignored(&self) -> Arc<BTreeSet<OwnedUserId>> {
+        User::ignored(self)
+    }
+
+    fn push_rules(&self) -> Arc<Ruleset> {
+        User::push_rules(self)
+    }
+
+    fn filter(&self, filter_id: &str) -> Option<String> {
+        User::filter(self, filter_id).map(ToString::to_string)
+    }
+
+    fn has_forgotten(&self, room_id: &RoomId) -> bool {
+        self.forgotten.contains_key(room_id)
+    }
+
+    fn presence(&self) -> Option<Presence> {
+        let kept = self.presence.as_ref()?;
+        Some(Presence {
+            presence: kept.presence.as_str().into(),
+            status_msg: kept.status_msg.clone(),
+            active_ms: kept.active_ms,
+            currently_active: false,
+        })
+    }
+}
+
+fn visit_rules(user: &User, sequence: Sequence, visitor: DataVisitor<'_>) {
+    if let Some(json) = user.account_data_json(None, PUSH_RULES) {
+        visitor(PUSH_RULES, &json, sequence);
+    }
+}

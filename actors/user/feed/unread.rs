@@ -1,0 +1,347 @@
+//! Unread counts of a room: the events that the user's push rules notify about, after the user's receipts.
+//!
+//! Counted lazily: news pile up (bounded) until a sync shows the room; then they are judged. What cannot be told from the news (the actor has
+//! just woken, a receipt for an event that is not at hand) is read from the room again. Own events never count. An unthreaded receipt clears
+//! everything up to its event, a threaded one its thread; public and private ones count alike, so the further one wins.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use futures_util::FutureExt as _;
+use playhouse_schema::address::{Position, Sequence};
+use ruma::{
+    OwnedEventId, OwnedRoomId, OwnedUserId, UInt, UserId,
+    push::{FlattenedJson, PushConditionRoomCtx, Ruleset},
+};
+use serde::Deserialize;
+
+use crate::{
+    room::{event::RoomEvent, message::PushFacts},
+    user::message::{NewsKind, ReceiptNews, RoomNews, flatten},
+};
+
+/// So many unread events of a room are counted; beyond it the count stands still.
+pub(crate) const COUNTED_MAX: usize = 1_000;
+
+/// So many news wait to be judged; beyond it the room is read again.
+const PENDING_MAX: usize = 128;
+
+/// So many events are known by ID for receipts to come.
+const KNOWN_MAX: usize = 64;
+
+/// The unread events of a room.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Unread {
+    /// `None` until read from the room.
+    tally: Option<Arc<Tally>>,
+    /// News that the tally does not contain.
+    pending: VecDeque<Arc<RoomNews>>,
+    /// Counts how often it was forgotten.
+    epoch: u64,
+}
+
+/// Unread events as judged.
+#[derive(Clone, Debug)]
+pub(crate) struct Tally {
+    facts: Arc<PushFacts>,
+    counted: VecDeque<Counted>,
+    /// The newest judged events, to find those that receipts name.
+    known: VecDeque<(OwnedEventId, Sequence)>,
+    /// Everything up to this number among the room's records is judged.
+    judged: Sequence,
+}
+
+#[derive(Clone, Debug)]
+struct Counted {
+    sequence: Sequence,
+    thread: Option<OwnedEventId>,
+    highlight: bool,
+}
+
+/// Two counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Events that notify.
+    pub(crate) notifications: u64,
+    /// Those of them that highlight.
+    pub(crate) highlights: u64,
+}
+
+impl Counts {
+    fn add(&mut self, highlight: bool) {
+        self.notifications += 1;
+        self.highlights += u64::from(highlight);
+    }
+}
+
+/// What a room's unread counts are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct UnreadCounts {
+    /// Outside of threads.
+    pub(crate) main: Counts,
+    /// By thread root.
+    pub(crate) threads: BTreeMap<OwnedEventId, Counts>,
+}
+
+impl UnreadCounts {
+    /// Main and threads together.
+    pub(crate) fn total(&self) -> Counts {
+        self.threads.values().fold(self.main, |sum, thread| Counts {
+            notifications: sum.notifications + thread.notifications,
+            highlights: sum.highlights + thread.highlights,
+        })
+    }
+}
+
+/// Whose rules judge.
+#[derive(Clone, Debug)]
+pub(crate) struct Judge {
+    pub(crate) user_id: OwnedUserId,
+    pub(crate) rules: Arc<Ruleset>,
+    pub(crate) ignored: Arc<BTreeSet<OwnedUserId>>,
+}
+
+/// Receipts as they stand when a room is read: everything up to a sequence is read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ReadMarks {
+    /// Unthreaded, or the beginning of the stay.
+    pub(crate) all: Sequence,
+    /// By thread ID, `main` included.
+    pub(crate) threads: BTreeMap<String, Sequence>,
+}
+
+impl Unread {
+    /// Takes in news.
+    pub(crate) fn hear(&mut self, news: &Arc<RoomNews>) {
+        if self.pending.len() >= PENDING_MAX || changes_facts(news) {
+            self.forget();
+        } else {
+            self.pending.push_back(news.clone());
+        }
+    }
+
+    /// Judges what is pending. `None` when the room must be read.
+    pub(crate) fn settle(&mut self, judge: &Judge, room_id: &OwnedRoomId) -> Option<Arc<Tally>> {
+        let mut tally = self.tally.take()?;
+        if !self.pending.is_empty() {
+            let context = tally.context(judge, room_id);
+            let changed = Arc::make_mut(&mut tally);
+            let understood = self
+                .pending
+                .drain(..)
+                .all(|news| changed.hear(judge, &context, &news));
+            if !understood {
+                self.forget();
+                return None;
+            }
+        }
+        self.tally = Some(tally.clone());
+        Some(tally)
+    }
+
+    /// For recognising a reading that began before the counts were forgotten.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Takes in a tally of everything up to a position, whose reading began in this epoch.
+    pub(crate) fn replace(&mut self, tally: Arc<Tally>, until: Position, epoch: u64) {
+        if self.epoch == epoch && self.tally.is_none() {
+            self.pending.retain(|news| news.position > until);
+            self.tally = Some(tally);
+        }
+    }
+
+    fn forget(&mut self) {
+        self.epoch += 1;
+        self.tally = None;
+        self.pending.clear();
+    }
+}
+
+/// Whether the facts that push rules go by may have changed.
+fn changes_facts(news: &RoomNews) -> bool {
+    match &news.kind {
+        NewsKind::Event { event, .. } => event.pdu.is_state(),
+        NewsKind::StateSet => true,
+        NewsKind::Receipt(_) => false,
+    }
+}
+
+impl Tally {
+    /// Nothing is unread.
+    pub(crate) fn new(facts: Arc<PushFacts>) -> Self {
+        Self {
+            facts,
+            counted: VecDeque::new(),
+            known: VecDeque::new(),
+            judged: 0,
+        }
+    }
+
+    /// A tally of the live events after the read marks, oldest first.
+    pub(crate) fn read(
+        facts: Arc<PushFacts>,
+        judge: &Judge,
+        (room_id, marks): (&OwnedRoomId, &ReadMarks),
+        events: &[Arc<RoomEvent>],
+    ) -> Self {
+        let mut tally = Self::new(facts);
+        let context = tally.context(judge, room_id);
+        for event in events {
+            let thread = thread_of(event);
+            let read = marks
+                .threads
+                .get(thread.as_ref().map_or("main", |root| root.as_str()));
+            if event.sequence > marks.all && read.is_none_or(|read| event.sequence > *read) {
+                tally.judge(judge, &context, (event, None));
+            } else {
+                tally.note(event);
+            }
+        }
+        tally
+    }
+
+    /// How much is unread.
+    pub(crate) fn counts(&self) -> UnreadCounts {
+        let mut counts = UnreadCounts::default();
+        for counted in &self.counted {
+            match &counted.thread {
+                None => counts.main.add(counted.highlight),
+                Some(root) => counts
+                    .threads
+                    .entry(root.clone())
+                    .or_default()
+                    .add(counted.highlight),
+            }
+        }
+        counts
+    }
+
+    fn context(&self, judge: &Judge, room_id: &OwnedRoomId) -> PushConditionRoomCtx {
+        let name = self.facts.displayname.clone();
+        let context = PushConditionRoomCtx::new(
+            room_id.clone(),
+            UInt::new_saturating(self.facts.joined_count),
+            judge.user_id.clone(),
+            name.unwrap_or_else(|| judge.user_id.localpart().to_owned()),
+        );
+        match &self.facts.power_levels {
+            Some(levels) => context.with_power_levels(levels.clone()),
+            None => context,
+        }
+    }
+
+    /// Takes in news; `false` when they cannot be understood without the room.
+    fn hear(&mut self, judge: &Judge, context: &PushConditionRoomCtx, news: &RoomNews) -> bool {
+        match &news.kind {
+            NewsKind::Event { event, .. } => {
+                if event.sequence > self.judged {
+                    self.judge(judge, context, (event, news.flat()));
+                }
+                true
+            }
+            NewsKind::Receipt(receipt) if receipt.user_id == judge.user_id => self.clear(receipt),
+            NewsKind::Receipt(_) => true,
+            NewsKind::StateSet => false,
+        }
+    }
+
+    fn note(&mut self, event: &RoomEvent) {
+        self.judged = event.sequence;
+        self.known
+            .push_back((event.pdu.event_id.clone(), event.sequence));
+        if self.known.len() > KNOWN_MAX {
+            self.known.pop_front();
+        }
+    }
+
+    fn judge(
+        &mut self,
+        judge: &Judge,
+        context: &PushConditionRoomCtx,
+        (event, flat): (&RoomEvent, Option<&FlattenedJson>),
+    ) {
+        self.note(event);
+        let sender: &UserId = &event.pdu.sender;
+        if sender == judge.user_id
+            || self.counted.len() >= COUNTED_MAX
+            || judge.ignored.contains(sender)
+        {
+            return;
+        }
+        let verdict = match flat {
+            Some(flat) => verdict(&judge.rules, flat, context),
+            None => verdict(&judge.rules, &flatten(event), context),
+        };
+        if let Some(highlight) = verdict {
+            self.counted.push_back(Counted {
+                sequence: event.sequence,
+                thread: thread_of(event),
+                highlight,
+            });
+        }
+    }
+
+    fn clear(&mut self, receipt: &ReceiptNews) -> bool {
+        let found = self
+            .known
+            .iter()
+            .find(|(event_id, _)| *event_id == receipt.event_id);
+        // A full tally has left events out: what remains after the receipt is not known.
+        let Some((_, until)) = found.filter(|_| self.counted.len() < COUNTED_MAX) else {
+            return false;
+        };
+        let until = *until;
+        self.counted.retain(|counted| {
+            let concerned = match receipt.thread_id.as_deref() {
+                None => true,
+                Some("main") => counted.thread.is_none(),
+                Some(root) => counted
+                    .thread
+                    .as_ref()
+                    .is_some_and(|thread| thread.as_str() == root),
+            };
+            !concerned || counted.sequence > until
+        });
+        true
+    }
+}
+
+/// Whether an event notifies, and then whether it highlights. Rules are pure, though ruma's way of asking them is asynchronous.
+fn verdict(rules: &Ruleset, flat: &FlattenedJson, context: &PushConditionRoomCtx) -> Option<bool> {
+    let matching = rules.iter().find(|rule| {
+        rule.clone()
+            .applies(flat, context)
+            .now_or_never()
+            .unwrap_or(false)
+    })?;
+    matching
+        .triggers_notification()
+        .then(|| matching.triggers_highlight())
+}
+
+#[derive(Deserialize)]
+struct Relation {
+    #[serde(rename = "m.relates_to")]
+    relates_to: Option<RelatesTo>,
+}
+
+#[derive(Deserialize)]
+struct RelatesTo {
+    rel_type: Option<String>,
+    event_id: Option<OwnedEventId>,
+}
+
+/// The thread that an event belongs to.
+fn thread_of(event: &RoomEvent) -> Option<OwnedEventId> {
+    if event.pdu.is_state() || !event.pdu.content_json().contains("m.thread") {
+        return None;
+    }
+    let relation = event.pdu.content_as::<Relation>()?.relates_to?;
+    relation
+        .event_id
+        .filter(|_| relation.rel_type.as_deref() == Some("m.thread"))
+}

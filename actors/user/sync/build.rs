@@ -1,0 +1,344 @@
+//! Making an answer from its plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+use ruma::OwnedUserId;
+
+use super::{
+    Outcome, ReadTally,
+    body::Body,
+    counts,
+    devices::{DeviceLists, Movements, device_lists},
+    plan::{Plan, RoomPlan, Section, Source, UnreadPlan},
+    rooms::{RoomPart, data_event, write_rooms},
+};
+use crate::{
+    room::{
+        RoomAnswer, RoomError, RoomQuery,
+        message::{Reader, RoomSlice, SliceQuery},
+    },
+    user::{UserError, message::Presence},
+};
+
+/// So many rooms are asked at once.
+const ROOMS_AT_ONCE: usize = 64;
+
+/// So many to-device messages one answer brings.
+const TO_DEVICE_MAX: usize = 100;
+
+/// A room as answered.
+struct Answered<'p> {
+    room: &'p RoomPlan,
+    part: RoomPart,
+    slice: Option<RoomSlice>,
+    tally: Option<ReadTally>,
+}
+
+/// Makes an answer for which everything is at hand.
+pub(crate) fn build_direct(plan: &Plan) -> Outcome {
+    let parts = plan
+        .rooms
+        .iter()
+        .map(|room| {
+            let mut part = RoomPart::default();
+            if let Source::Direct(direct) = &room.source {
+                part.add_direct(plan, direct);
+            }
+            if let UnreadPlan::Known(counts) = &room.unread {
+                part.unread = Some(counts.clone());
+            }
+            part.add_own(plan, room);
+            (room, part)
+        })
+        .collect();
+    let lists = DeviceLists {
+        changed: plan.device_changes.clone(),
+        ..DeviceLists::default()
+    };
+    write(plan, parts, lists)
+}
+
+/// Makes an answer, asking rooms and store.
+pub(crate) async fn build(plan: &Plan) -> Result<Outcome, UserError> {
+    let mut movements = Movements::default();
+    let mut parts = Vec::with_capacity(plan.rooms.len());
+    let mut tallies = Vec::new();
+    let mut members = BTreeMap::new();
+    let questions: Vec<_> = plan
+        .rooms
+        .iter()
+        .map(|room| answer(plan, room).boxed())
+        .collect();
+    let mut answers = stream::iter(questions).buffered(ROOMS_AT_ONCE);
+    while let Some(answered) = answers.next().await {
+        let Some(answered) = answered? else {
+            continue;
+        };
+        if let Some(slice) = &answered.slice {
+            if !plan.is_initial {
+                movements.add(plan, answered.room, slice).await;
+            }
+            if plan.request.filter.is_lazy() && !slice.sent_members.is_empty() {
+                let sent: BTreeSet<OwnedUserId> = slice.sent_members.iter().cloned().collect();
+                members.insert(answered.room.room_id.clone(), sent);
+            }
+        }
+        tallies.extend(answered.tally);
+        parts.push((answered.room, answered.part));
+    }
+    drop(answers);
+    let mut lists = device_lists(plan, movements).await?;
+    let found = lists.found.take();
+    let mut outcome = write(plan, parts, lists);
+    outcome.tallies = tallies;
+    outcome.members = members;
+    outcome.devices = found;
+    Ok(outcome)
+}
+
+/// What `GET /keys/changes` tells.
+pub(crate) async fn key_changes(plan: &Plan) -> Result<DeviceLists, UserError> {
+    let mut movements = Movements::default();
+    let questions: Vec<_> = plan
+        .rooms
+        .iter()
+        .map(|room| slice(plan, room).boxed())
+        .collect();
+    let mut answers = stream::iter(questions).buffered(ROOMS_AT_ONCE);
+    let mut rooms = plan.rooms.iter();
+    while let (Some(slice), Some(room)) = (answers.next().await, rooms.next()) {
+        match slice {
+            Ok(slice) => movements.add(plan, room, &slice).await,
+            Err(RoomError::Unavailable(error)) => return Err(error.into()),
+            Err(error) => tracing::warn!(room_id = %room.room_id, %error, "room left out"),
+        }
+    }
+    drop(answers);
+    device_lists(plan, movements).await
+}
+
+/// Asks a room. A room that cannot be reached fails the sync, which is then repeated; one that is damaged or refuses is left out, so that one bad
+/// room does not end all syncs of its members.
+async fn answer<'p>(plan: &'p Plan, room: &'p RoomPlan) -> Result<Option<Answered<'p>>, UserError> {
+    match try_answer(plan, room).await {
+        Ok(answered) => Ok(Some(answered)),
+        Err(RoomError::Unavailable(error)) => Err(error.into()),
+        Err(error) => {
+            let is_gone = room.section == Section::Leave;
+            if !is_gone {
+                tracing::warn!(room_id = %room.room_id, %error, "room left out of a sync");
+                return Ok(None);
+            }
+            let mut part = RoomPart::default();
+            part.add_own(plan, room);
+            Ok(Some(Answered {
+                room,
+                part,
+                slice: None,
+                tally: None,
+            }))
+        }
+    }
+}
+
+async fn try_answer<'p>(plan: &'p Plan, room: &'p RoomPlan) -> Result<Answered<'p>, RoomError> {
+    let mut answered = Answered {
+        room,
+        part: RoomPart::default(),
+        slice: None,
+        tally: None,
+    };
+    let part = &mut answered.part;
+    match (&room.source, room.section) {
+        (Source::Nothing, _) => {}
+        (Source::Direct(direct), _) => part.add_direct(plan, direct),
+        (Source::Room, Section::Invite | Section::Knock) => {
+            let query = RoomQuery::Stripped {
+                user_id: plan.home.user_id.clone(),
+            };
+            match plan.home.sources.ask_room(&room.room_id, query).await? {
+                RoomAnswer::Events(events) => part.stripped = events,
+                _ => return Err(counts::unexpected()),
+            }
+        }
+        (Source::Room, _) => {
+            let mut slice = slice(plan, room).await?;
+            let shown = RoomSlice {
+                timeline: std::mem::take(&mut slice.timeline),
+                state: std::mem::take(&mut slice.state),
+                summary: slice.summary.take(),
+                receipts: slice.receipts.take(),
+                prev_batch: slice.prev_batch,
+                limited: slice.limited,
+                ..RoomSlice::default()
+            };
+            part.add_slice(shown);
+            // A client that knew the room before must not take the timeline for the continuation of what it has.
+            part.limited |= room.section == Section::Join
+                && room.is_new
+                && !room.was_joined
+                && !plan.is_initial;
+            answered.slice = Some(slice);
+        }
+    }
+    match &room.unread {
+        UnreadPlan::None => {}
+        UnreadPlan::Known(counts) => part.unread = Some(counts.clone()),
+        UnreadPlan::Read { stay, epoch } => {
+            let sources = &*plan.home.sources;
+            let bounds = (*stay, room.until);
+            let tally = counts::read(sources, &plan.judge, &room.room_id, bounds).await?;
+            part.unread = Some(tally.counts());
+            answered.tally = Some(ReadTally {
+                room_id: room.room_id.clone(),
+                tally: tally.into(),
+                until: room.until,
+                epoch: *epoch,
+            });
+        }
+    }
+    part.add_own(plan, room);
+    Ok(answered)
+}
+
+async fn slice(plan: &Plan, room: &RoomPlan) -> Result<RoomSlice, RoomError> {
+    let query = SliceQuery {
+        reader: Reader {
+            user_id: plan.home.user_id.clone(),
+            device_id: Some(plan.request.device_id.to_string()),
+            ignored: plan.judge.ignored.iter().cloned().collect(),
+        },
+        since: room.since,
+        until: room.until,
+        filter: plan.request.filter.room_json.clone(),
+        full_state: room.full_state,
+        state_after: plan.request.state_after,
+        known_members: room.known_members.clone(),
+        typing: false,
+    };
+    let query = RoomQuery::Slice(Box::new(query));
+    match plan.home.sources.ask_room(&room.room_id, query).await? {
+        RoomAnswer::Slice(slice) => Ok(*slice),
+        _ => Err(counts::unexpected()),
+    }
+}
+
+/// Writes the text.
+fn write(plan: &Plan, mut parts: Vec<(&RoomPlan, RoomPart)>, lists: DeviceLists) -> Outcome {
+    parts.retain(|(room, part)| room.is_wanted || !part.is_empty());
+    let mut next = plan.next.clone();
+    let device_id = &plan.request.device_id;
+    let bounds = (plan.durable(), TO_DEVICE_MAX);
+    let (messages, delivered) = plan
+        .account
+        .to_device(device_id, plan.since.to_device, bounds);
+    next.to_device = delivered;
+    let data = account_data(plan);
+    let presence = presence_events(plan);
+    let is_empty = parts.is_empty()
+        && messages.is_empty()
+        && data.is_empty()
+        && presence.is_empty()
+        && lists.changed.is_empty()
+        && lists.left.is_empty();
+    let weight = |part: &RoomPart| -> usize {
+        let events = part.timeline.iter().chain(&part.state);
+        events.map(Bytes::len).sum::<usize>() + 512
+    };
+    let room_bytes: usize = parts.iter().map(|(_, part)| weight(part)).sum();
+    let own_bytes: usize = messages.iter().map(Bytes::len).sum();
+    let mut body = Body::new(512 + room_bytes + own_bytes);
+    body.key("next_batch")
+        .string(&next.write(plan.home.sources.layout()));
+    body.events("account_data", &data, false);
+    body.events("presence", &presence, false);
+    write_rooms(&mut body, plan, &parts);
+    body.events("to_device", &messages, false);
+    if !lists.changed.is_empty() || !lists.left.is_empty() {
+        body.key("device_lists").object(|body| {
+            write_users(body, "changed", &lists.changed);
+            write_users(body, "left", &lists.left);
+        });
+    }
+    write_key_counts(&mut body, plan);
+    Outcome {
+        body: body.finish(),
+        next,
+        is_empty,
+        members: BTreeMap::new(),
+        tallies: Vec::new(),
+        devices: None,
+    }
+}
+
+fn write_users(body: &mut Body, name: &str, users: &BTreeSet<OwnedUserId>) {
+    body.key(name).array(|body| {
+        for user_id in users {
+            body.string(user_id.as_str());
+        }
+    });
+}
+
+fn write_key_counts(body: &mut Body, plan: &Plan) {
+    let device_id = &plan.request.device_id;
+    let counts = plan.account.one_time_key_counts(device_id);
+    body.key("device_one_time_keys_count").object(|body| {
+        // Clients wait for this one to upload their first keys.
+        let usual = "signed_curve25519";
+        if !counts.iter().any(|(algorithm, _)| algorithm == usual) {
+            body.key(usual).number(0);
+        }
+        for (algorithm, count) in &counts {
+            body.key(algorithm).number(*count);
+        }
+    });
+    body.key("device_unused_fallback_key_types").array(|body| {
+        for algorithm in plan.account.unused_fallback_types(device_id) {
+            body.string(&algorithm);
+        }
+    });
+}
+
+fn account_data(plan: &Plan) -> Vec<String> {
+    let filter = &plan.request.filter.account_data;
+    let until = plan.durable();
+    let mut data = Vec::new();
+    plan.account
+        .visit_data(plan.since.own, &mut |event_type, content, sequence| {
+            if sequence <= until && filter.wants_type(event_type) {
+                data.push(data_event(event_type, content));
+            }
+        });
+    data
+}
+
+fn presence_events(plan: &Plan) -> Vec<Bytes> {
+    let filter = &plan.request.filter.presence;
+    plan.presence
+        .iter()
+        .filter(|(user_id, _)| {
+            filter.wants("m.presence", user_id) && !plan.judge.ignored.contains(user_id)
+        })
+        .map(|(user_id, presence)| presence_event(user_id, presence, plan.now_ms))
+        .collect()
+}
+
+fn presence_event(user_id: &OwnedUserId, presence: &Presence, now_ms: u64) -> Bytes {
+    let mut body = Body::new(192);
+    body.key("type").string("m.presence");
+    body.key("sender").string(user_id.as_str());
+    body.key("content").object(|body| {
+        body.key("presence").string(presence.presence.as_str());
+        if presence.active_ms > 0 {
+            body.key("last_active_ago")
+                .number(now_ms.saturating_sub(presence.active_ms));
+        }
+        body.key("currently_active").flag(presence.currently_active);
+        if let Some(text) = &presence.status_msg {
+            body.key("status_msg").string(text);
+        }
+    });
+    body.finish()
+}

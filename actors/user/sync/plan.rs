@@ -1,0 +1,420 @@
+//! The plan of an answer: what it tells of which interval, fixed in one step of the actor.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use playhouse_schema::address::{Position, Sequence, ShardNumber};
+use ruma::{OwnedRoomId, OwnedUserId, RoomId, events::room::member::MembershipState};
+
+use super::{
+    direct::Direct,
+    request::Request,
+    token::{Parsed, SyncToken, Vector, typing_mark},
+};
+use crate::user::{
+    UserError,
+    feed::{
+        Feed,
+        account::Account,
+        home::Home,
+        rooms::RoomEntry,
+        unread::{Judge, UnreadCounts},
+    },
+    message::Presence,
+};
+
+/// The plan of an answer.
+pub(crate) struct Plan {
+    pub(crate) request: Request,
+    pub(crate) account: Arc<dyn Account>,
+    pub(crate) home: Arc<Home>,
+    /// Where the interval begins; empty for an initial sync.
+    pub(crate) since: SyncToken,
+    pub(crate) is_initial: bool,
+    /// Where it ends.
+    pub(crate) next: SyncToken,
+    pub(crate) rooms: Vec<RoomPlan>,
+    pub(crate) presence: Vec<(OwnedUserId, Arc<Presence>)>,
+    /// Users whose device lists changed.
+    pub(crate) device_changes: BTreeSet<OwnedUserId>,
+    /// Changes after `since` that only the store knows.
+    pub(crate) devices_until: Option<Vector>,
+    /// Rooms joined at the end of the interval; empty when no room is asked.
+    pub(crate) joined: BTreeSet<OwnedRoomId>,
+    pub(crate) judge: Judge,
+    pub(crate) now_ms: u64,
+    durable: Sequence,
+}
+
+/// Under which heading a room stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Section {
+    Join,
+    Invite,
+    Knock,
+    Leave,
+}
+
+/// What is told of one room.
+pub(crate) struct RoomPlan {
+    pub(crate) room_id: OwnedRoomId,
+    pub(crate) section: Section,
+    /// Timeline and state: from the room, made here, or nothing.
+    pub(crate) source: Source,
+    /// The interval; `since` is `None` for a room that is new to the client.
+    pub(crate) since: Option<Position>,
+    pub(crate) until: Position,
+    /// All of its state is wanted.
+    pub(crate) full_state: bool,
+    /// The membership began within the interval.
+    pub(crate) is_new: bool,
+    /// Whether the client knew the user as joined before.
+    pub(crate) was_joined: bool,
+    /// Typing users, if they are to be told.
+    pub(crate) typing: Option<Arc<Vec<OwnedUserId>>>,
+    pub(crate) unread: UnreadPlan,
+    /// It is told although nothing in it is.
+    pub(crate) is_wanted: bool,
+    /// Lazily loaded members that the client has.
+    pub(crate) known_members: Vec<OwnedUserId>,
+}
+
+/// Where a room's timeline comes from.
+pub(crate) enum Source {
+    /// Nothing happened: only account data or typing.
+    Nothing,
+    /// From the news at hand.
+    Direct(Direct),
+    /// Ask the room.
+    Room,
+}
+
+/// Unread counts of a room.
+pub(crate) enum UnreadPlan {
+    /// Not told.
+    None,
+    /// Known.
+    Known(UnreadCounts),
+    /// To be read: the sequence at which the stay began, and the epoch of the counts.
+    Read { stay: Sequence, epoch: u64 },
+}
+
+impl Plan {
+    /// Plans the answer to a sync.
+    pub(crate) fn make(
+        feed: &mut Feed,
+        account: &Arc<dyn Account>,
+        home: &Arc<Home>,
+        request: &Request,
+    ) -> Self {
+        let since = request.since.clone().unwrap_or_default();
+        let is_initial = request.since.is_none();
+        let judge = Judge {
+            user_id: home.user_id.clone(),
+            rules: account.push_rules(),
+            ignored: account.ignored(),
+        };
+        let mut plan = Self {
+            next: next_token(feed, &**account, &since, is_initial),
+            account: account.clone(),
+            home: home.clone(),
+            is_initial,
+            rooms: Vec::new(),
+            presence: presence(feed, &since),
+            device_changes: BTreeSet::new(),
+            devices_until: None,
+            joined: BTreeSet::new(),
+            judge,
+            now_ms: home.env.now_ms(),
+            durable: feed.durable,
+            request: request.clone(),
+            since,
+        };
+        plan.add_devices(feed);
+        plan.add_rooms(feed);
+        if plan
+            .rooms
+            .iter()
+            .any(|room| matches!(room.source, Source::Room))
+        {
+            plan.joined = feed.rooms.joined().cloned().collect();
+        }
+        plan
+    }
+
+    /// Plans what `GET /keys/changes` tells: the device lists of the interval between two tokens.
+    pub(crate) fn for_keys(
+        feed: &mut Feed,
+        account: &Arc<dyn Account>,
+        home: &Arc<Home>,
+        (from, to): (&str, &str),
+    ) -> Result<Self, UserError> {
+        let layout = home.sources.layout();
+        let parse = |word: &str| match SyncToken::parse(word, layout) {
+            Ok(Parsed::Token(token)) => Ok(token),
+            Ok(Parsed::Outdated) | Err(_) => {
+                Err(UserError::InvalidParam("from, to: not a sync token".into()))
+            }
+        };
+        let (from, to) = (parse(from)?, parse(to)?);
+        let request = Request {
+            device_id: "".into(),
+            since_word: None,
+            since: Some(from),
+            filter: Arc::default(),
+            filter_word: None,
+            full_state: false,
+            state_after: false,
+            deadline: tokio::time::Instant::now(),
+        };
+        let mut plan = Self::make(feed, account, home, &request);
+        for room in &mut plan.rooms {
+            let shard = layout
+                .shard_of(&playhouse_schema::address::Entity::room(
+                    room.room_id.as_str(),
+                ))
+                .number;
+            room.until = to.room_position(shard).min(room.until);
+            room.unread = UnreadPlan::None;
+        }
+        plan.rooms.retain(|room| {
+            !matches!(room.source, Source::Nothing) && room.since.unwrap_or(0) < room.until
+        });
+        for room in &mut plan.rooms {
+            room.source = Source::Room;
+        }
+        plan.joined = feed.rooms.joined().cloned().collect();
+        Ok(plan)
+    }
+
+    /// The user's newest durable record: what is younger is not told.
+    pub(crate) fn durable(&self) -> Sequence {
+        self.durable
+    }
+
+    /// Whether everything is at hand.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.devices_until.is_none()
+            && self.rooms.iter().all(|room| {
+                !matches!(room.source, Source::Room)
+                    && !matches!(room.unread, UnreadPlan::Read { .. })
+            })
+    }
+
+    fn add_devices(&mut self, feed: &Feed) {
+        if self.is_initial {
+            return;
+        }
+        self.device_changes = feed.devices.after(&self.since.devices).cloned().collect();
+        if feed.devices.has_gap_after(&self.since.devices) {
+            self.devices_until = Some(feed.devices.from.clone());
+        }
+    }
+
+    fn add_rooms(&mut self, feed: &mut Feed) {
+        for room_id in self.candidates(feed) {
+            if !self.request.filter.room.wants(&room_id) {
+                continue;
+            }
+            let Some(entry) = feed.rooms.get(&room_id) else {
+                continue;
+            };
+            let Some(mut room) = self.room(feed, &room_id, entry) else {
+                continue;
+            };
+            if room.section == Section::Join && !matches!(room.source, Source::Nothing) {
+                let stay = entry.since_sequence;
+                if let Some(entry) = feed.rooms.get_mut(&room_id) {
+                    let epoch = entry.unread.epoch();
+                    room.unread = match entry.unread.settle(&self.judge, &room_id) {
+                        Some(tally) => UnreadPlan::Known(tally.counts()),
+                        None => UnreadPlan::Read {
+                            stay,
+                            epoch: epoch.max(entry.unread.epoch()),
+                        },
+                    };
+                }
+            }
+            self.rooms.push(room);
+        }
+    }
+
+    /// Rooms of which there may be something to tell.
+    fn candidates(&self, feed: &Feed) -> BTreeSet<OwnedRoomId> {
+        if self.is_initial || self.request.full_state {
+            return feed
+                .rooms
+                .iter()
+                .map(|(room_id, _)| room_id.clone())
+                .collect();
+        }
+        let mut rooms: BTreeSet<_> = feed
+            .rooms
+            .changed_after(&self.since)
+            .map(|(room_id, _)| room_id.clone())
+            .collect();
+        if self.since.life != feed.life {
+            rooms.extend(feed.typing.iter().cloned());
+            if !self.since.typing.is_empty() {
+                let told =
+                    |room_id: &&OwnedRoomId| self.since.typing.contains(&typing_mark(room_id));
+                rooms.extend(feed.rooms.joined().filter(told).cloned());
+            }
+        } else if feed.serial > self.since.serial {
+            let changed = feed
+                .rooms
+                .iter()
+                .filter(|(_, entry)| entry.typing_serial > self.since.serial);
+            rooms.extend(changed.map(|(room_id, _)| room_id.clone()));
+        }
+        if feed.durable > self.since.own {
+            rooms.extend(self.account.rooms_with_data(self.since.own));
+        }
+        rooms
+    }
+
+    fn room(&self, feed: &Feed, room_id: &OwnedRoomId, entry: &RoomEntry) -> Option<RoomPlan> {
+        let since = (!self.is_initial).then(|| self.since.room_position(entry.shard));
+        let is_new = since.is_none_or(|since| entry.since > since);
+        let anew = self.is_initial || self.request.full_state;
+        let has_news = since.is_none_or(|since| entry.newest > since);
+        let section = match entry.membership {
+            MembershipState::Join => Section::Join,
+            MembershipState::Invite => Section::Invite,
+            MembershipState::Knock => Section::Knock,
+            _ => Section::Leave,
+        };
+        let shown = match section {
+            Section::Join => true,
+            Section::Invite | Section::Knock => anew || is_new,
+            Section::Leave if anew => {
+                self.request.filter.room.include_leave || (has_news && !self.is_initial)
+            }
+            Section::Leave => has_news,
+        };
+        if !shown {
+            return None;
+        }
+        let was_joined = since.is_some_and(|since| entry.was_joined_at(since));
+        let mut room = RoomPlan {
+            room_id: room_id.clone(),
+            section,
+            source: Source::Nothing,
+            since: since.filter(|_| section != Section::Join || !is_new || was_joined),
+            until: self.next.room_position(entry.shard),
+            full_state: self.request.full_state
+                || (section == Section::Join && is_new && was_joined),
+            is_new,
+            was_joined,
+            typing: self.typing(feed, room_id, entry),
+            unread: UnreadPlan::None,
+            is_wanted: anew || (is_new && section != Section::Leave),
+            known_members: Vec::new(),
+        };
+        if anew || has_news {
+            room.source = self.source(feed, entry, &mut room);
+        }
+        Some(room)
+    }
+
+    fn source(&self, feed: &Feed, entry: &RoomEntry, room: &mut RoomPlan) -> Source {
+        if room.section == Section::Join {
+            let after = room.since.unwrap_or(0);
+            room.is_wanted |= entry.own_receipt_after(&self.home.user_id, after);
+        }
+        let known = self
+            .request
+            .filter
+            .omits_redundant()
+            .then(|| feed.memory.known(&self.request.device_id, &room.room_id))
+            .flatten();
+        let may_be_direct = room.section == Section::Join
+            && !room.full_state
+            && !self.request.full_state
+            && room.since.is_some();
+        if may_be_direct
+            && let Some(news) = entry.news_between(room.since.unwrap_or(0), room.until)
+            && let Some(direct) = Direct::find(&self.request.filter, &self.judge, news, known)
+        {
+            return Source::Direct(direct);
+        }
+        room.known_members = known.into_iter().flatten().cloned().collect();
+        Source::Room
+    }
+
+    fn typing(
+        &self,
+        feed: &Feed,
+        room_id: &RoomId,
+        entry: &RoomEntry,
+    ) -> Option<Arc<Vec<OwnedUserId>>> {
+        if entry.membership != MembershipState::Join
+            || !self.request.filter.room.ephemeral.wants_type("m.typing")
+        {
+            return None;
+        }
+        let is_changed = if self.is_initial {
+            !entry.typing.is_empty()
+        } else if self.since.life == feed.life {
+            entry.typing_serial > self.since.serial
+        } else {
+            !entry.typing.is_empty() || self.since.typing.contains(&typing_mark(room_id))
+        };
+        is_changed.then(|| entry.typing.clone())
+    }
+}
+
+/// The token with which the answer ends. To-device messages are put in when they are written.
+fn next_token(
+    feed: &Feed,
+    account: &dyn Account,
+    since: &SyncToken,
+    is_initial: bool,
+) -> SyncToken {
+    let mut in_flight = false;
+    account.visit_data(feed.durable, &mut |_, _, _| in_flight = true);
+    in_flight |= !account.rooms_with_data(feed.durable).is_empty();
+    SyncToken {
+        rooms: latest(&feed.rooms.known().clone(), &since.rooms),
+        devices: latest(&feed.devices.known, &since.devices),
+        // Data in flight may hide older data of this interval: then the next sync looks at it again.
+        own: if in_flight && !is_initial {
+            since.own
+        } else if in_flight {
+            0
+        } else {
+            feed.durable.max(since.own)
+        },
+        to_device: since.to_device,
+        life: feed.life,
+        serial: feed.serial,
+        typing: feed
+            .typing
+            .iter()
+            .map(|room_id| typing_mark(room_id))
+            .collect(),
+    }
+}
+
+fn latest(known: &Vector, since: &Vector) -> Vector {
+    let mut latest: BTreeMap<ShardNumber, Position> = since.clone();
+    for (shard, position) in known {
+        let entry = latest.entry(*shard).or_default();
+        *entry = (*position).max(*entry);
+    }
+    latest
+}
+
+fn presence(feed: &Feed, since: &SyncToken) -> Vec<(OwnedUserId, Arc<Presence>)> {
+    let after = if since.life == feed.life {
+        since.serial
+    } else {
+        0
+    };
+    feed.presence
+        .after(after)
+        .map(|(user_id, presence)| (user_id.clone(), presence.clone()))
+        .collect()
+}

@@ -1,0 +1,138 @@
+//! When each user's devices or keys last changed in a way that others must hear of.
+
+use super::{Columns, Model, number, text};
+use crate::{
+    address::{Family, Position, ShardNumber},
+    port::{ModelStore, Statement, StoreError, StoredRecord},
+    record::{codec::Record as _, user::UserRecord},
+};
+
+const TABLES: [&str; 2] = [
+    "CREATE TABLE IF NOT EXISTS device_lists_1 (
+        user_id {{text}} PRIMARY KEY,
+        shard BIGINT NOT NULL,
+        position BIGINT NOT NULL
+    )",
+    "CREATE INDEX IF NOT EXISTS device_lists_1_position ON device_lists_1 (shard, position)",
+];
+
+pub(super) const SET: &str = "INSERT INTO device_lists_1 (user_id, shard, position) VALUES ($1, $2, $3) \
+     ON CONFLICT (user_id) DO UPDATE SET shard = excluded.shard, position = excluded.position";
+
+pub(super) const SHARED: &str = "SELECT DISTINCT d.user_id, d.shard, d.position FROM device_lists_1 d \
+     JOIN memberships_1 theirs ON theirs.user_id = d.user_id AND theirs.membership = 'join' \
+     JOIN memberships_1 own ON own.room_id = theirs.room_id AND own.membership = 'join' \
+     WHERE d.shard = $1 AND d.position > $2 AND d.position <= $3 AND own.user_id = $4 ORDER BY d.position";
+
+pub(super) const OF_USER: &str =
+    "SELECT user_id, shard, position FROM device_lists_1 WHERE user_id = $1";
+
+/// The model.
+pub struct DeviceLists;
+
+/// A change of a user's device list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceListChange {
+    /// Whose.
+    pub user_id: String,
+    /// The user's shard.
+    pub shard: ShardNumber,
+    /// The position of the newest change.
+    pub position: Position,
+}
+
+/// Whether a record changes a device list, and of whom. Cheap for those that do not: they are not decoded.
+pub fn changed_by(record: &StoredRecord) -> Result<bool, StoreError> {
+    let concerned = record.entity.prefix() == "user" && KINDS.contains(&record.kind);
+    if !concerned {
+        return Ok(false);
+    }
+    Ok(match UserRecord::decode(record)? {
+        // Signatures on the keys of others are no change of one's own list.
+        Some(UserRecord::SignaturesAdded(keys)) => {
+            let own = record.entity.name();
+            keys.iter().any(|key| key.user_id == own)
+        }
+        Some(_) => true,
+        None => false,
+    })
+}
+
+/// Kinds of records that may change a device list: closed account, devices added, renamed and removed, device keys, cross-signing keys, signatures.
+const KINDS: [crate::record::Kind; 7] = [502, 506, 507, 508, 517, 521, 522];
+
+impl Model for DeviceLists {
+    const NAME: &'static str = "device_lists";
+    const TABLE: &'static str = "device_lists_1";
+    const VERSION: u32 = 1;
+
+    fn families(&self) -> &[Family] {
+        &[Family::Users]
+    }
+
+    fn tables(&self) -> &[&'static str] {
+        &TABLES
+    }
+
+    fn fold(&self, record: &StoredRecord) -> Result<Vec<Statement>, StoreError> {
+        if !changed_by(record)? {
+            return Ok(Vec::new());
+        }
+        Ok(vec![Statement {
+            sql: SET,
+            values: vec![
+                text(record.entity.name()),
+                number(record.shard.number.into()),
+                number(record.position),
+            ],
+        }])
+    }
+}
+
+/// Users who share a joined room with this one and whose newest change lies in a shard after one position and not after another.
+pub async fn of_neighbours(
+    store: &dyn ModelStore,
+    user_id: &str,
+    shard: ShardNumber,
+    (after, until): (Position, Position),
+) -> Result<Vec<DeviceListChange>, StoreError> {
+    let statement = Statement {
+        sql: SHARED,
+        values: vec![
+            number(shard.into()),
+            number(after),
+            number(until),
+            text(user_id),
+        ],
+    };
+    ask(store, statement).await
+}
+
+/// The newest change of one user.
+pub async fn of_user(
+    store: &dyn ModelStore,
+    user_id: &str,
+) -> Result<Option<DeviceListChange>, StoreError> {
+    let statement = Statement {
+        sql: OF_USER,
+        values: vec![text(user_id)],
+    };
+    Ok(ask(store, statement).await?.pop())
+}
+
+async fn ask(
+    store: &dyn ModelStore,
+    statement: Statement,
+) -> Result<Vec<DeviceListChange>, StoreError> {
+    let rows = store.query(statement).await?;
+    rows.into_iter()
+        .map(|row| {
+            let mut columns = Columns::of(row);
+            Ok(DeviceListChange {
+                user_id: columns.text()?,
+                shard: columns.number()? as ShardNumber,
+                position: columns.number()?,
+            })
+        })
+        .collect()
+}
