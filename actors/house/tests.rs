@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use playhouse_schema::{
-    address::{Entity, Family},
+    address::Family,
     drivers::{self, DatabaseConfig},
     port::{LogStore, StoreError},
 };
@@ -324,11 +324,6 @@ async fn a_redaction_erases_the_payload() {
     };
     trial.send(&room_id, redaction).await;
     assert!(!stored().await.contains("damned spot"));
-    let head = trial
-        .house
-        .store
-        .entity_heads(&[Entity::room(room_id.as_str())]);
-    assert!(head.await.unwrap()[0].is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -398,4 +393,33 @@ async fn forgetting_needs_having_left() {
     };
     trial.house.leave(leave).await.unwrap();
     trial.house.forget(&room_id, &alice).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_and_departures_reach_the_rooms() {
+    let trial = Trial::new().await;
+    let (alice, bob) = (trial.user("alice").await, trial.user("bob").await);
+    let room_id = trial.room(&alice, |_| {}).await;
+    trial.join(&bob, &room_id).await.unwrap();
+    let name = Some("\"Robert\"".to_owned());
+    let set = trial.house.set_profile_field(&bob, "displayname", name);
+    set.await.unwrap();
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !trial
+        .state(&room_id, &alice)
+        .await
+        .concat()
+        .contains("Robert")
+    {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "the name never came"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    trial.house.deactivate(&bob, false).await.unwrap();
+    while trial.membership(&room_id, &bob).await == Some(MembershipState::Join) {
+        assert!(tokio::time::Instant::now() < deadline, "never left");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
