@@ -133,16 +133,16 @@ impl Trial {
         };
         let texts = events
             .iter()
-            .map(|event| String::from_utf8_lossy(event).into_owned());
-        let mut texts: Vec<_> = texts.map(without_age).collect();
+            .map(|event| without_age(&String::from_utf8_lossy(event)));
+        let mut texts: Vec<_> = texts.collect();
         texts.sort();
         texts
     }
 }
 
 /// `unsigned.age` depends on when one asks.
-fn without_age(event: String) -> String {
-    let mut event: serde_json::Value = serde_json::from_str(&event).unwrap();
+fn without_age(event: &str) -> String {
+    let mut event: serde_json::Value = serde_json::from_str(event).unwrap();
     if let Some(unsigned) = event["unsigned"].as_object_mut() {
         unsigned.remove("age");
     }
@@ -185,7 +185,7 @@ async fn a_conversation_survives_a_restart() {
     let (alice, bob) = (trial.user("alice").await, trial.user("bob").await);
     let room_id = trial
         .room(&alice, |wish| {
-            wish.alias_localpart = Some("globe".to_owned())
+            wish.alias_localpart = Some("globe".to_owned());
         })
         .await;
     trial.join(&bob, &room_id).await.unwrap();
