@@ -336,7 +336,7 @@ async fn models_park_poison_and_can_be_rebuilt() {
 
     let mut told = Vec::new();
     super::rebuild::rebuild(&*ground.store, &[Box::new(Trial)], |progress| {
-        told.push(progress)
+        told.push(progress);
     })
     .await
     .unwrap();

@@ -45,6 +45,8 @@ mod register;
 mod send;
 mod session;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod to_device;
 mod typing;
 mod upgrade;

@@ -188,16 +188,22 @@ impl House {
             && levels.as_ref() != Some(&old)
         {
             // Only the making needed more power than the user had.
-            let event = self.state_event(wish, "m.room.power_levels", JsonValue::Object(old));
+            let event = self.state_event(wish, "m.room.power_levels", &JsonValue::Object(old));
             self.send_event(&new_id, event).await?;
         }
+        self.bury(wish, &new_id).await?;
+        Ok(new_id)
+    }
+
+    /// Lets the old room point to the new one.
+    async fn bury(&self, wish: &UpgradeWish, new_id: &RoomId) -> Result<(), HouseError> {
         let content = json!({
             "body": "This room has been replaced",
             "replacement_room": new_id,
         });
-        let tombstone = self.state_event(wish, "m.room.tombstone", content);
+        let tombstone = self.state_event(wish, "m.room.tombstone", &content);
         self.send_event(&wish.room_id, tombstone).await?;
-        Ok(new_id)
+        Ok(())
     }
 
     /// Reads what the new room takes over. Refuses when the user may not send the tombstone.
@@ -303,9 +309,9 @@ impl House {
             return Ok(());
         };
         let content: JsonValue = serde_json::from_slice(&content).unwrap_or_default();
-        let event = self.state_event(wish, "m.room.canonical_alias", content);
+        let event = self.state_event(wish, "m.room.canonical_alias", &content);
         unless_forbidden(self.send_event(new_id, event).await)?;
-        let event = self.state_event(wish, "m.room.canonical_alias", json!({}));
+        let event = self.state_event(wish, "m.room.canonical_alias", &json!({}));
         unless_forbidden(self.send_event(&wish.room_id, event).await)
     }
 
@@ -347,11 +353,11 @@ impl House {
                 .max(muted);
             levels.insert(name.to_owned(), json!(raised));
         }
-        let event = self.state_event(wish, "m.room.power_levels", JsonValue::Object(levels));
+        let event = self.state_event(wish, "m.room.power_levels", &JsonValue::Object(levels));
         unless_forbidden(self.send_event(&wish.room_id, event).await)
     }
 
-    fn state_event(&self, wish: &UpgradeWish, event_type: &str, content: JsonValue) -> SendEvent {
+    fn state_event(&self, wish: &UpgradeWish, event_type: &str, content: &JsonValue) -> SendEvent {
         SendEvent {
             sender: wish.user_id.clone(),
             event_type: TimelineEventType::from(event_type),

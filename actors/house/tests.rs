@@ -1,0 +1,425 @@
+//! Flows on the real SQLite driver.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use playhouse_schema::{
+    address::Family,
+    drivers::{self, DatabaseConfig},
+    port::{LogStore, StoreError},
+};
+use ruma::{
+    OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, RoomVersionId, UserId,
+    events::{TimelineEventType, room::member::MembershipState},
+    server_name,
+    signatures::Ed25519KeyPair,
+};
+use serde_json::json;
+
+use super::{
+    House, HouseConfig, HouseError, JoinWish, MemberWish, NewAccount, RoomWish, UpgradeWish,
+};
+use crate::{
+    alias::AliasError,
+    env::{Env, Identity},
+    room::{
+        RoomAnswer, RoomError, RoomQuery,
+        message::{JsonText, Preset, Reader, SendEvent, StateContent},
+    },
+};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+async fn store(folder: &Path) -> Arc<dyn LogStore> {
+    let config = DatabaseConfig::Sqlite {
+        folder: folder.to_owned(),
+        writers: 1,
+    };
+    // What the last house held is let go a moment after it was dropped.
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        match drivers::open(config.clone()).await {
+            Ok(store) => return store,
+            Err(StoreError::Locked(_)) if tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+async fn open(folder: &Path, key: &[u8]) -> Arc<House> {
+    let env = Env::system(Identity {
+        server_name: server_name!("example.org").to_owned(),
+        key_pair: Ed25519KeyPair::from_der(key, "1".to_owned()).unwrap(),
+    });
+    let mut config = HouseConfig::new(env);
+    config.passwords.memory_kib = 8;
+    config.passwords.passes = 1;
+    House::open(store(folder).await, config).await.unwrap()
+}
+
+struct Trial {
+    folder: tempfile::TempDir,
+    key: Vec<u8>,
+    house: Arc<House>,
+}
+
+impl Trial {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let key = Ed25519KeyPair::generate().to_vec();
+        let house = open(folder.path(), &key).await;
+        Self { folder, key, house }
+    }
+
+    async fn restart(self) -> Self {
+        let Self { folder, key, house } = self;
+        house.close(PATIENCE).await;
+        drop(house);
+        let house = open(folder.path(), &key).await;
+        Self { folder, key, house }
+    }
+
+    async fn user(&self, name: &str) -> OwnedUserId {
+        let new = NewAccount {
+            username: Some(name.to_owned()),
+            password: Some("secret".to_owned()),
+            admin: false,
+            guest: false,
+            user_type: None,
+            displayname: Some(name.to_uppercase()),
+            login: None,
+            token: None,
+        };
+        self.house.register(new).await.unwrap().user_id
+    }
+
+    async fn room(&self, creator: &UserId, wish: impl FnOnce(&mut RoomWish)) -> OwnedRoomId {
+        let mut room = wish_of(creator);
+        wish(&mut room);
+        self.house.create_room(room).await.unwrap().room_id
+    }
+
+    async fn join(&self, user_id: &UserId, room_id: &RoomId) -> Result<OwnedRoomId, HouseError> {
+        let wish = JoinWish {
+            user_id: user_id.to_owned(),
+            guest: false,
+            room: room_id.to_owned().into(),
+            via: Vec::new(),
+            reason: None,
+            extra_content: None,
+        };
+        self.house.join(wish).await
+    }
+
+    async fn send(&self, room_id: &RoomId, event: SendEvent) -> OwnedEventId {
+        self.house.send_event(room_id, event).await.unwrap()
+    }
+
+    async fn membership(&self, room_id: &RoomId, user_id: &UserId) -> Option<MembershipState> {
+        let access = self.house.room_access(room_id, user_id).await;
+        access.unwrap().membership
+    }
+
+    async fn state(&self, room_id: &RoomId, user_id: &UserId) -> Vec<JsonText> {
+        let reader = Reader {
+            user_id: user_id.to_owned(),
+            device_id: None,
+            ignored: Vec::new(),
+        };
+        let answer = self.house.room_query(room_id, RoomQuery::State { reader });
+        let RoomAnswer::Events(events) = answer.await.unwrap() else {
+            panic!("State answers Events");
+        };
+        let texts = events
+            .iter()
+            .map(|event| without_age(&String::from_utf8_lossy(event)));
+        let mut texts: Vec<_> = texts.collect();
+        texts.sort();
+        texts
+    }
+}
+
+/// `unsigned.age` depends on when one asks.
+fn without_age(event: &str) -> String {
+    let mut event: serde_json::Value = serde_json::from_str(event).unwrap();
+    if let Some(unsigned) = event["unsigned"].as_object_mut() {
+        unsigned.remove("age");
+    }
+    event.to_string()
+}
+
+fn wish_of(creator: &UserId) -> RoomWish {
+    RoomWish {
+        creator: creator.to_owned(),
+        version: None,
+        preset: Some(Preset::PublicChat),
+        creation_content: None,
+        alias_localpart: None,
+        name: Some("The Globe".to_owned()),
+        topic: None,
+        invites: Vec::new(),
+        is_direct: false,
+        public: false,
+        initial_state: Vec::new(),
+        power_level_content_override: None,
+    }
+}
+
+fn message(sender: &UserId, body: &str) -> SendEvent {
+    SendEvent {
+        sender: sender.to_owned(),
+        event_type: TimelineEventType::RoomMessage,
+        state_key: None,
+        content: json!({ "msgtype": "m.text", "body": body }).to_string(),
+        redacts: None,
+        transaction: None,
+        origin_server_ts: None,
+        guest: false,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_survives_a_restart() {
+    let trial = Trial::new().await;
+    let (alice, bob) = (trial.user("alice").await, trial.user("bob").await);
+    let room_id = trial
+        .room(&alice, |wish| {
+            wish.alias_localpart = Some("globe".to_owned());
+        })
+        .await;
+    trial.join(&bob, &room_id).await.unwrap();
+    let event_id = trial.send(&room_id, message(&bob, "to be")).await;
+    let before = trial.state(&room_id, &alice).await;
+    assert!(before.iter().any(|event| event.contains("\"BOB\"")));
+    let trial = trial.restart().await;
+    assert_eq!(trial.state(&room_id, &alice).await, before);
+    let stored = trial.house.store.find(Family::Rooms, event_id.as_str());
+    assert!(stored.await.unwrap().is_some());
+    let alias = ruma::owned_room_alias_id!("#globe:example.org");
+    let resolved = trial.house.resolve_alias(&alias).await.unwrap();
+    assert_eq!(resolved.room_id, room_id);
+    let aliases = trial.house.room_aliases(&room_id, &bob).await.unwrap();
+    assert_eq!(aliases, [alias]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_two_rooms_gets_the_alias() {
+    let trial = Trial::new().await;
+    let alice = trial.user("alice").await;
+    let mut wish = wish_of(&alice);
+    wish.alias_localpart = Some("globe".to_owned());
+    let (one, other) = tokio::join!(
+        trial.house.create_room(wish.clone()),
+        trial.house.create_room(wish)
+    );
+    let (won, lost) = if one.is_ok() {
+        (one, other)
+    } else {
+        (other, one)
+    };
+    assert!(matches!(lost, Err(HouseError::Alias(AliasError::Taken(_)))));
+    let alias = ruma::owned_room_alias_id!("#globe:example.org");
+    let resolved = trial.house.resolve_alias(&alias).await.unwrap();
+    assert_eq!(resolved.room_id, won.unwrap().room_id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restricted_room_lets_in_members_of_another() {
+    let trial = Trial::new().await;
+    let (alice, bob) = (trial.user("alice").await, trial.user("bob").await);
+    let club = trial.room(&alice, |_| {}).await;
+    let rules = json!({
+        "join_rule": "restricted",
+        "allow": [{ "type": "m.room_membership", "room_id": club }],
+    });
+    let room_id = trial
+        .room(&alice, |wish| {
+            wish.preset = Some(Preset::PrivateChat);
+            wish.initial_state.push(StateContent {
+                event_type: "m.room.join_rules".into(),
+                state_key: String::new(),
+                content: rules.to_string(),
+            });
+        })
+        .await;
+    let refused = trial.join(&bob, &room_id).await;
+    assert!(matches!(
+        refused,
+        Err(HouseError::Room(RoomError::Forbidden(_)))
+    ));
+    trial.join(&bob, &club).await.unwrap();
+    trial.join(&bob, &room_id).await.unwrap();
+    let membership = trial.membership(&room_id, &bob).await;
+    assert_eq!(membership, Some(MembershipState::Join));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_moves_what_can_move_and_can_be_repeated() {
+    let trial = Trial::new().await;
+    let (alice, bob) = (trial.user("alice").await, trial.user("bob").await);
+    for (from, to) in [
+        (RoomVersionId::V10, RoomVersionId::V12),
+        (RoomVersionId::V12, RoomVersionId::V11),
+    ] {
+        let old = trial
+            .room(&alice, |wish| {
+                wish.version = Some(from.clone());
+                wish.alias_localpart = Some(format!("globe{from}"));
+                wish.public = true;
+            })
+            .await;
+        trial.join(&bob, &old).await.unwrap();
+        let wish = UpgradeWish {
+            room_id: old.clone(),
+            user_id: alice.clone(),
+            version: to.clone(),
+            additional_creators: Vec::new(),
+        };
+        let mut by_bob = wish.clone();
+        by_bob.user_id = bob.clone();
+        assert!(trial.house.upgrade_room(by_bob).await.is_err());
+        let new = trial.house.upgrade_room(wish.clone()).await.unwrap();
+        assert_eq!(trial.house.upgrade_room(wish).await.unwrap(), new);
+        let access = trial.house.room_access(&new, &alice).await.unwrap();
+        assert_eq!((access.version, access.public), (to, true));
+        assert_eq!(access.name.as_deref(), Some("The Globe"));
+        let alias = access.canonical_alias.unwrap();
+        let resolved = trial.house.resolve_alias(&alias).await.unwrap();
+        assert_eq!(resolved.room_id, new);
+        let old_state = trial.state(&old, &alice).await.concat();
+        assert!(old_state.contains("m.room.tombstone") && old_state.contains(new.as_str()));
+        assert!(
+            trial
+                .state(&new, &alice)
+                .await
+                .concat()
+                .contains(old.as_str())
+        );
+        let muted = trial.house.send_event(&old, message(&bob, "hello?")).await;
+        assert!(matches!(
+            muted,
+            Err(HouseError::Room(RoomError::Forbidden(_)))
+        ));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redaction_erases_the_payload() {
+    let trial = Trial::new().await;
+    let alice = trial.user("alice").await;
+    let room_id = trial.room(&alice, |_| {}).await;
+    let event_id = trial.send(&room_id, message(&alice, "damned spot")).await;
+    let stored = async || {
+        let stored = trial.house.store.find(Family::Rooms, event_id.as_str());
+        let payload = stored.await.unwrap().unwrap().payload;
+        String::from_utf8_lossy(&payload).into_owned()
+    };
+    assert!(stored().await.contains("damned spot"));
+    let redaction = SendEvent {
+        event_type: TimelineEventType::RoomRedaction,
+        content: json!({ "redacts": event_id }).to_string(),
+        redacts: Some(event_id.clone()),
+        ..message(&alice, "")
+    };
+    trial.send(&room_id, redaction).await;
+    assert!(!stored().await.contains("damned spot"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_and_passwords() {
+    let trial = Trial::new().await;
+    let alice = trial.user("alice").await;
+    let login = || crate::user::message::Login {
+        device_id: None,
+        display_name: None,
+        refresh: false,
+        access_lifetime_ms: 300_000,
+    };
+    for (user, password) in [("alice", "wrong"), ("nobody", "secret"), ("@x:y", "secret")] {
+        let refused = trial
+            .house
+            .login_by_password(user, password.to_owned(), login())
+            .await;
+        assert_eq!(refused.unwrap_err(), HouseError::BadLogin);
+    }
+    let (user_id, session) = trial
+        .house
+        .login_by_password("alice", "secret".to_owned(), login())
+        .await
+        .unwrap();
+    assert_eq!(user_id, alice);
+    for _ in 0..2 {
+        let found = trial
+            .house
+            .authenticate(&session.access_token)
+            .await
+            .unwrap();
+        assert_eq!(found.user_id, alice);
+    }
+    let found = trial
+        .house
+        .authenticate(&session.access_token)
+        .await
+        .unwrap();
+    trial.house.logout(&found).await.unwrap();
+    assert!(
+        trial
+            .house
+            .authenticate(&session.access_token)
+            .await
+            .is_err()
+    );
+    let taken = trial.house.available_user_id("ALICE").await;
+    assert!(matches!(
+        taken,
+        Err(HouseError::User(crate::user::UserError::UserInUse))
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forgetting_needs_having_left() {
+    let trial = Trial::new().await;
+    let alice = trial.user("alice").await;
+    let room_id = trial.room(&alice, |_| {}).await;
+    assert!(trial.house.forget(&room_id, &alice).await.is_err());
+    let leave = MemberWish {
+        room_id: room_id.clone(),
+        sender: alice.clone(),
+        target: alice.clone(),
+        reason: None,
+        extra_content: None,
+        guest: false,
+    };
+    trial.house.leave(leave).await.unwrap();
+    trial.house.forget(&room_id, &alice).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_and_departures_reach_the_rooms() {
+    let trial = Trial::new().await;
+    let (alice, bob) = (trial.user("alice").await, trial.user("bob").await);
+    let room_id = trial.room(&alice, |_| {}).await;
+    trial.join(&bob, &room_id).await.unwrap();
+    let name = Some("\"Robert\"".to_owned());
+    let set = trial.house.set_profile_field(&bob, "displayname", name);
+    set.await.unwrap();
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !trial
+        .state(&room_id, &alice)
+        .await
+        .concat()
+        .contains("Robert")
+    {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "the name never came"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    trial.house.deactivate(&bob, false).await.unwrap();
+    while trial.membership(&room_id, &bob).await == Some(MembershipState::Join) {
+        assert!(tokio::time::Instant::now() < deadline, "never left");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
