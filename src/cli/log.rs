@@ -1,7 +1,11 @@
 //! `playhouse log …`
 
+use std::collections::BTreeMap;
+
+use playhouse_actors::followers;
 use playhouse_schema::{
     address::{Family, Shard},
+    models,
     port::{LogStore, StoreError},
     verify::verify_shard,
 };
@@ -56,9 +60,20 @@ async fn verify(store: &dyn LogStore) -> Result<(), Problem> {
 }
 
 async fn rebuild(store: &dyn LogStore) -> Result<(), Problem> {
-    store.drop_snapshots().await?;
-    say(format_args!(
-        "Snapshots are dropped; everything is folded from the log at the next start."
-    ));
+    let mut parked = BTreeMap::new();
+    followers::rebuild::rebuild(store, &models::all(), |progress| {
+        if progress.position == progress.head {
+            say(format_args!("{} {}", progress.model, progress.shard));
+        }
+        parked.insert(progress.model, progress.parked);
+    })
+    .await?;
+    let parked: u64 = parked.values().sum();
+    if parked > 0 {
+        return Err(Problem::new(format!(
+            "rebuilt, but for {parked} records that could not be taken in: see the log above"
+        )));
+    }
+    say(format_args!("Everything is rebuilt."));
     Ok(())
 }

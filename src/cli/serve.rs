@@ -87,7 +87,7 @@ fn reload(path: Option<&Path>, node: &RunningNode) {
     match Config::load(path) {
         Ok(config) => node.reload(&config),
         Err(error) => {
-            tracing::error!(%error, "the configuration cannot be read again, nothing is reloaded")
+            tracing::error!(%error, "the configuration cannot be read again, nothing is reloaded");
         }
     }
 }

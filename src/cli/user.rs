@@ -88,7 +88,7 @@ async fn add(
                 token: None,
             };
             let made = house.register(account).await;
-            node::close_house(&house, CLOSE_WITHIN).await;
+            house.close(CLOSE_WITHIN).await;
             made?.user_id.to_string()
         }
         Opened::Running(registrar) => registrar.register(&name, &password, admin).await?,
@@ -105,7 +105,7 @@ async fn passwd(config: &Config, name: &str, password: Option<String>) -> Result
     let (password, made_up) = password_or_new(password)?;
     let user_id = user_id(config, name)?;
     let done = set_password(&house, &user_id, password.clone()).await;
-    node::close_house(&house, CLOSE_WITHIN).await;
+    house.close(CLOSE_WITHIN).await;
     done?;
     say(format_args!("Password set: {user_id}"));
     tell_password(&password, made_up);

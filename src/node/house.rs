@@ -1,6 +1,6 @@
 //! The store and the actors over it.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use playhouse_actors::{
     env::{Env, Identity},
@@ -31,14 +31,12 @@ pub(crate) async fn open_house(config: &Config) -> Result<Arc<House>, StartError
     let limits = DirectoryLimits {
         residents_max: config.limits.actors_max as usize,
         weight_bytes_max: config.limits.actor_bytes_max as usize,
-        call_timeout_ms: DirectoryLimits::default().call_timeout_ms,
         ..DirectoryLimits::default()
     };
     let mut house = HouseConfig::new(env);
     house.default_room_version = room_version(config);
     house.rooms = limits;
     house.users = limits;
-    house.writers = config.database.writers as usize;
     Ok(House::open(store, house).await?)
 }
 
@@ -70,9 +68,3 @@ fn room_version(config: &Config) -> RoomVersionId {
     RoomVersionId::try_from(config.rooms.default_version.as_str())
         .expect("the configuration was checked")
 }
-
-/// Ends long polls.
-pub(super) fn end_waiting(_house: &House) {}
-
-/// Lets actors sleep and writers commit.
-pub(crate) async fn close(_house: &House, _within: Duration) {}

@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use playhouse_actors::house::{House, HouseError};
 use playhouse_schema::port::StoreError;
 
-pub(crate) use self::house::{close as close_house, open_house, open_store};
+pub(crate) use self::house::{open_house, open_store};
 pub use self::{
     identity::{SigningKey, random_secret},
     logging::LogHandle,
@@ -131,9 +131,9 @@ impl RunningNode {
     /// Stops in order: no new connections, long polls end, requests end, actors sleep, writers commit what they have.
     pub async fn stop(self) {
         tracing::info!("stopping");
-        house::end_waiting(&self.house);
+        self.house.end_waiting();
         self.listeners.stop(REQUESTS_END_WITHIN).await;
-        house::close(&self.house, ACTORS_END_WITHIN).await;
+        self.house.close(ACTORS_END_WITHIN).await;
         self.upkeep.abort();
         tracing::info!("stopped");
     }
