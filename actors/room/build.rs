@@ -124,8 +124,7 @@ pub(crate) fn build(room: &Room, env: &Env, event: NewEvent) -> Result<Built, Ro
     let is_roomless = rules.authorization.room_create_event_id_as_room_id
         && event.event_type == TimelineEventType::RoomCreate;
     let fields = Fields {
-        // Given in room versions 1 and 2, otherwise replaced by the hash below.
-        event_id: random_event_id(env),
+        event_id: first_event_id(env, rules),
         room_id: (!is_roomless).then(|| room.room_id.clone()),
         sender: event.sender,
         event_type: event.event_type,
@@ -151,7 +150,7 @@ pub(crate) fn build_create(
         auth_events: CanonicalJsonValue::Array(Vec::new()),
     };
     let fields = Fields {
-        event_id: random_event_id(env),
+        event_id: first_event_id(env, rules),
         room_id,
         sender: event.sender,
         event_type: event.event_type,
@@ -340,8 +339,13 @@ pub(crate) fn hashed_event_id(hash: &[u8], rules: &RoomVersionRules) -> OwnedEve
     EventId::parse(format!("${text}")).expect("a hash in base64 is a valid event ID")
 }
 
-fn random_event_id(env: &Env) -> OwnedEventId {
-    let text = format!("${}:{}", env.random_string(18), env.server_name());
+/// The event ID before the event is hashed: given in room versions 1 and 2, otherwise replaced by the hash.
+fn first_event_id(env: &Env, rules: &RoomVersionRules) -> OwnedEventId {
+    let text = if rules.event_id_format == EventIdFormatVersion::V1 {
+        format!("${}:{}", env.random_string(18), env.server_name())
+    } else {
+        "$unhashed".to_owned()
+    };
     EventId::parse(text).expect("letters and a server name are a valid event ID")
 }
 

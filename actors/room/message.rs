@@ -13,7 +13,9 @@ use ruma::{
 };
 use serde::{Deserialize, Serialize};
 
-use playhouse_schema::record::room::{EventRecord, Transaction};
+use playhouse_schema::record::room::Transaction;
+
+pub use super::redact::{Redact, RedactionTarget};
 
 /// A JSON object as text.
 pub type JsonText = String;
@@ -134,24 +136,6 @@ pub struct SendEvent {
     pub origin_server_ts: Option<u64>,
     /// The sender is a guest.
     pub guest: bool,
-}
-
-/// A redaction whose target may have left the room's memory.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Redact {
-    /// The redaction: type `m.room.redaction`, with `redacts`.
-    pub event: SendEvent,
-    /// The event to redact as the log has it ([`super::redact::read_target`]); `None` when the log does not know it, or when it surely is in memory.
-    pub target: Option<RedactionTarget>,
-}
-
-/// A recorded event that is to be redacted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RedactionTarget {
-    /// Its number among the room's records.
-    pub sequence: Sequence,
-    /// The record.
-    pub record: EventRecord,
 }
 
 /// A change of membership. Member events with other content go through [`SendEvent`] with the same checks.

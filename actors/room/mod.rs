@@ -19,9 +19,14 @@ pub(crate) mod push_facts;
 mod query;
 mod receipt;
 pub mod redact;
+pub mod resolve;
 mod send_event;
 mod snapshot;
 pub mod state;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod transactions;
 
 pub use error::RoomError;

@@ -17,17 +17,37 @@ use ruma::{
     state_res::events::RoomPowerLevelsIntField,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     Room, RoomError, RoomReply,
     auth::power::Power,
     build::NewEvent,
     canonical::Canonical,
     event::RoomEvent,
-    message::{Redact, RedactionTarget, SendEvent},
+    message::SendEvent,
     pdu::Pdu,
     send_event::{make, new_event, repeated},
 };
 use crate::{env::Env, kernel::Decision};
+
+/// A redaction whose target may have left the room's memory.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Redact {
+    /// The redaction: type `m.room.redaction`, with `redacts`.
+    pub event: SendEvent,
+    /// The event to redact as the log has it ([`read_target`]); `None` when the log does not know it, or when it surely is in memory.
+    pub target: Option<RedactionTarget>,
+}
+
+/// A recorded event that is to be redacted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RedactionTarget {
+    /// Its number among the room's records.
+    pub sequence: Sequence,
+    /// The record.
+    pub record: EventRecord,
+}
 
 /// What a caller found in the log under the event ID to redact, for [`Redact::target`]; `None` when it is no event of this room.
 pub fn read_target(room_id: &RoomId, stored: &StoredRecord) -> Option<RedactionTarget> {

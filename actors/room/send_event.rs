@@ -1,7 +1,10 @@
 //! Sending an event: messages, state, and the events that other commands make.
 
 use playhouse_schema::record::room::{RoomRecord, Transaction};
-use ruma::{OwnedEventId, events::TimelineEventType};
+use ruma::{
+    OwnedEventId,
+    events::{TimelineEventType, room::member::MembershipState},
+};
 
 use super::{
     Room, RoomError, RoomReply, auth,
@@ -54,12 +57,13 @@ pub(super) fn repeated(
 /// The command's event, with its content in canonical form.
 pub(super) fn new_event(room: &Room, env: &Env, send: SendEvent) -> Result<NewEvent, RoomError> {
     let is_strict = room.rules()?.authorization.strict_canonical_json;
+    let is_redaction = send.event_type == TimelineEventType::RoomRedaction;
     Ok(NewEvent {
         content: Canonical::parse(&send.content, is_strict, env)?,
         sender: send.sender,
         event_type: send.event_type,
         state_key: send.state_key,
-        redacts: send.redacts,
+        redacts: send.redacts.filter(|_| is_redaction),
         origin_server_ts: send.origin_server_ts,
     })
 }
@@ -71,7 +75,7 @@ pub(super) fn submit(
     event: NewEvent,
     transaction: Option<Transaction>,
 ) -> Result<Decision<Room>, RoomError> {
-    if let Some(event_id) = same_in_force(room, &event)? {
+    if let Some(event_id) = same_in_force(room, &event) {
         return Ok(Decision::unchanged(RoomReply::Sent(event_id)));
     }
     let built = make(room, env, event)?;
@@ -88,24 +92,19 @@ pub(super) fn make(room: &Room, env: &Env, event: NewEvent) -> Result<Built, Roo
 }
 
 /// The state event in force when the sender has set just this content before and may still speak.
-fn same_in_force(room: &Room, event: &NewEvent) -> Result<Option<OwnedEventId>, RoomError> {
-    let Some(state_key) = &event.state_key else {
-        return Ok(None);
-    };
+fn same_in_force(room: &Room, event: &NewEvent) -> Option<OwnedEventId> {
+    let state_key = event.state_key.as_ref()?;
     let key = (event.event_type.clone(), state_key.clone());
-    let Some(current) = room.current.get(&key) else {
-        return Ok(None);
-    };
+    let current = room.current.get(&key)?;
     if current.pdu.sender != event.sender {
-        return Ok(None);
+        return None;
     }
-    let is_member = event.event_type == TimelineEventType::RoomMember;
-    let is_joined =
-        room.membership(&event.sender) == Some(ruma::events::room::member::MembershipState::Join);
-    if !is_member && !is_joined {
-        return Ok(None);
+    let is_own_member =
+        event.event_type == TimelineEventType::RoomMember && event.sender == *state_key;
+    if !is_own_member && room.membership(&event.sender) != Some(MembershipState::Join) {
+        return None;
     }
     let is_same = Canonical::received(current.pdu.content_json())
         .is_ok_and(|content| content.to_text() == event.content.to_text());
-    Ok(is_same.then(|| current.pdu.event_id.clone()))
+    is_same.then(|| current.pdu.event_id.clone())
 }

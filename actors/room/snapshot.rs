@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use playhouse_schema::{
     address::{Entity, Position, Sequence},
-    port::{LogStore, Snapshot, StoreError},
+    port::{LogStore, Snapshot, StoreError, StoredRecord},
     record::room::{ReceiptMoved, StateId, Transaction},
 };
 use ruma::{EventId, RoomVersionId, UserId};
@@ -130,30 +130,45 @@ pub(crate) fn decode(entity: &Entity, snapshot: &Snapshot) -> Option<Room> {
     Some(room)
 }
 
-/// Reads the events that the snapshot names.
-pub(crate) async fn hydrate(room: &mut Room, store: &dyn LogStore) -> Result<(), StoreError> {
-    let Some(stored) = room.stored.take() else {
-        return Ok(());
+/// The events that a room of [`decode`] lacks, by sequence.
+pub(crate) fn wanted(room: &Room) -> Vec<Sequence> {
+    let Some(stored) = &room.stored else {
+        return Vec::new();
     };
-    let entity = Entity::room(room.room_id.as_str());
     let wanted: BTreeSet<Sequence> = [&stored.current, &stored.recent, &stored.loose]
         .into_iter()
         .flatten()
         .copied()
         .collect();
-    let wanted: Vec<Sequence> = wanted.into_iter().collect();
-    let mut events = BTreeMap::new();
+    wanted.into_iter().collect()
+}
+
+/// Reads the events that the snapshot names.
+pub(crate) async fn hydrate(room: &mut Room, store: &dyn LogStore) -> Result<(), StoreError> {
+    let entity = Entity::room(room.room_id.as_str());
+    let wanted = wanted(room);
+    let mut records = Vec::with_capacity(wanted.len());
     for page in wanted.chunks(PAGE_EVENTS) {
-        for record in store.read_some(&entity, page).await? {
-            if let Some(event) = RoomEvent::from_stored(&record)? {
-                events.insert(event.sequence, event);
-            }
+        records.extend(store.read_some(&entity, page).await?);
+    }
+    put_events(room, records)
+}
+
+/// Puts the events that the snapshot names into the room.
+pub(crate) fn put_events(room: &mut Room, records: Vec<StoredRecord>) -> Result<(), StoreError> {
+    let Some(stored) = room.stored.take() else {
+        return Ok(());
+    };
+    let mut events = BTreeMap::new();
+    for record in &records {
+        if let Some(event) = RoomEvent::from_stored(record)? {
+            events.insert(event.sequence, event);
         }
     }
     let find = |sequence: &Sequence| {
         events.get(sequence).cloned().ok_or_else(|| {
             StoreError::Damaged(format!(
-                "{entity}: the snapshot names record {sequence}, which is no event"
+                "a room's snapshot names {sequence}, which is no event"
             ))
         })
     };

@@ -207,8 +207,7 @@ impl Room {
             (Verdict::Accepted, Placement::Outlier) | (Verdict::SoftFailed(_), _)
                 if event.pdu.is_state() =>
             {
-                self.held_bytes += event.weight_bytes();
-                self.loose.insert(sequence, event);
+                self.put_loose(event);
             }
             _ => {}
         }
@@ -221,13 +220,15 @@ impl Room {
         let mut after = event.before;
         if let Some(state_key) = &event.pdu.state_key {
             after = event.sequence;
-            // On another branch than the state in force it waits for the resolution, which is recorded behind it.
             if event.before == self.current_id {
                 self.put_state(
                     (event.pdu.event_type.clone(), state_key.clone()),
                     Some(event.clone()),
                 );
                 self.current_id = event.sequence;
+            } else {
+                // On another branch than the state in force it waits for the resolution, which is recorded behind it.
+                self.put_loose(event.clone());
             }
         }
         self.extremities
@@ -244,6 +245,11 @@ impl Room {
         {
             self.held_bytes = self.held_bytes.saturating_sub(oldest.weight_bytes());
         }
+    }
+
+    fn put_loose(&mut self, event: Arc<RoomEvent>) {
+        self.held_bytes += event.weight_bytes();
+        self.loose.insert(event.sequence, event);
     }
 
     fn take_in_create(&mut self, event: &RoomEvent) {

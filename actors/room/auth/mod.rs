@@ -46,7 +46,13 @@ pub(crate) fn auth_events<'a>(
 /// Judges a new event on the state in force.
 pub(crate) fn authorise(room: &Room, event: &Pdu) -> Result<(), RoomError> {
     let rules = &room.rules()?.authorization;
-    let fetch = |event_id: &EventId| authorising(room, event, event_id);
+    let candidates = candidates(room, event);
+    let fetch = |event_id: &EventId| {
+        candidates
+            .iter()
+            .copied()
+            .find(|candidate| candidate.event_id == event_id)
+    };
     check_state_independent_auth_rules(rules, event, fetch).map_err(RoomError::Forbidden)?;
     check_state_dependent_auth_rules(rules, event, |event_type: &StateEventType, state_key| {
         room.state_event(event_type, state_key)
@@ -55,34 +61,30 @@ pub(crate) fn authorise(room: &Room, event: &Pdu) -> Result<(), RoomError> {
     .map_err(RoomError::Forbidden)
 }
 
-/// An event that authorises a new one, by its ID. Never looks at more of the state than the rules can name.
-fn authorising<'a>(room: &'a Room, event: &Pdu, event_id: &EventId) -> Option<&'a Pdu> {
-    let single = [
-        StateEventType::RoomCreate,
-        StateEventType::RoomPowerLevels,
-        StateEventType::RoomJoinRules,
+/// The state that may authorise an event of its sender and kind. Never looks at more of the state than the rules can name.
+fn candidates<'a>(room: &'a Room, event: &Pdu) -> Vec<&'a Pdu> {
+    let mut keys = vec![
+        (StateEventType::RoomCreate, String::new()),
+        (StateEventType::RoomPowerLevels, String::new()),
+        (StateEventType::RoomMember, event.sender.to_string()),
     ];
-    let single = single
-        .iter()
-        .filter_map(|event_type| room.state_event(event_type, ""));
-    let target = event.state_key.as_deref().unwrap_or_default();
-    let members = [event.sender.as_str(), target]
-        .into_iter()
-        .filter_map(|user_id| room.state_event(&StateEventType::RoomMember, user_id));
-    let found = single
-        .chain(members)
-        .find(|event| event.pdu.event_id == event_id);
-    // What is left are the third-party invite and the user who vouches for a restricted join: rare, so found by their content's keys.
-    found
-        .or_else(|| {
-            keys_in_content(event)
-                .into_iter()
-                .filter_map(|(event_type, state_key)| room.state_event(&event_type, &state_key))
-                .find(|event| event.pdu.event_id == event_id)
-        })
+    if event.event_type == TimelineEventType::RoomMember {
+        keys.push((StateEventType::RoomJoinRules, String::new()));
+        keys.extend(
+            event
+                .state_key
+                .clone()
+                .map(|target| (StateEventType::RoomMember, target)),
+        );
+        keys.extend(keys_in_content(event));
+    }
+    keys.iter()
+        .filter_map(|(event_type, state_key)| room.state_event(event_type, state_key))
         .map(|event| &event.pdu)
+        .collect()
 }
 
+/// The third-party invite and the user who vouches for a restricted join.
 fn keys_in_content(event: &Pdu) -> Vec<(StateEventType, String)> {
     #[derive(serde::Deserialize)]
     struct Content {

@@ -1,0 +1,101 @@
+use ruma::{RoomVersionId, events::StateEventType};
+
+use super::VERSIONS;
+use crate::room::{
+    RoomError,
+    message::Preset,
+    redact::read_target,
+    state::RECENT_EVENTS_MAX,
+    testing::{Stage, message, redaction, state},
+};
+
+#[test]
+fn a_redaction_takes_the_content_out_of_log_and_memory() {
+    for version in VERSIONS {
+        let mut stage = Stage::of(version.clone(), Preset::PublicChat);
+        stage.join("bob").unwrap();
+        let target = stage.send(message("bob", "secret")).unwrap();
+        let by = stage.send(redaction("alice", &target)).unwrap();
+        for event in [
+            stage.event(&target),
+            stage.room.recent_event(&target).unwrap().clone(),
+        ] {
+            let json: serde_json::Value = serde_json::from_slice(event.pdu.json()).unwrap();
+            assert_eq!(json["content"], serde_json::json!({}), "version {version}");
+            let because = &json["unsigned"]["redacted_because"];
+            assert_eq!(because["event_id"], by.as_str());
+            assert_eq!(because["redacts"], target.as_str());
+            assert_eq!(because["content"]["redacts"], target.as_str());
+            assert!(event.position() > 0);
+        }
+        let redaction: serde_json::Value =
+            serde_json::from_slice(stage.event(&by).pdu.json()).unwrap();
+        let in_content = matches!(version, RoomVersionId::V11 | RoomVersionId::V12);
+        assert_eq!(redaction["content"].get("redacts").is_some(), in_content);
+        assert_eq!(redaction.get("redacts").is_some(), !in_content);
+    }
+}
+
+#[test]
+fn one_redacts_ones_own_or_with_power() {
+    let mut stage = Stage::of(RoomVersionId::V10, Preset::PublicChat);
+    stage.join("bob").unwrap();
+    let alices = stage.send(message("alice", "a")).unwrap();
+    let bobs = stage.send(message("bob", "b")).unwrap();
+    assert!(matches!(
+        stage.send(redaction("bob", &alices)),
+        Err(RoomError::Forbidden(_))
+    ));
+    stage.send(redaction("bob", &bobs)).unwrap();
+    let create = stage.events()[0].pdu.event_id.clone();
+    assert!(matches!(
+        stage.send(redaction("alice", &create)),
+        Err(RoomError::Forbidden(_))
+    ));
+}
+
+#[test]
+fn an_unknown_target_is_no_hindrance() {
+    let mut stage = Stage::of(RoomVersionId::V11, Preset::PublicChat);
+    let unknown = "$0000000000000000000000000000000000000000000"
+        .try_into()
+        .unwrap();
+    let count = stage.log.len();
+    stage.send(redaction("alice", &unknown)).unwrap();
+    assert_eq!(stage.log.len(), count + 1);
+}
+
+#[test]
+fn a_target_out_of_memory_is_brought_along() {
+    let mut stage = Stage::of(RoomVersionId::V12, Preset::PublicChat);
+    let target = stage.send(message("alice", "secret")).unwrap();
+    for _ in 0..RECENT_EVENTS_MAX {
+        stage.send(message("alice", "noise")).unwrap();
+    }
+    assert!(stage.room.event_at_hand(&target).is_none());
+    let sequence = stage.event(&target).sequence;
+    let brought = read_target(&stage.room.room_id, &stage.log[sequence as usize - 1]);
+    assert!(brought.is_some());
+    stage.redact(redaction("alice", &target), brought).unwrap();
+    assert_eq!(stage.event(&target).pdu.content_json(), "{}");
+    stage.send(message("alice", "and on")).unwrap();
+}
+
+#[test]
+fn redacted_state_stays_in_force_without_its_content() {
+    let mut stage = Stage::of(RoomVersionId::V11, Preset::PublicChat);
+    let name = stage
+        .send(state("alice", "m.room.name", "", r#"{"name":"secret"}"#))
+        .unwrap();
+    stage.send(redaction("alice", &name)).unwrap();
+    let event = stage
+        .room
+        .state_event(&StateEventType::RoomName, "")
+        .unwrap();
+    assert_eq!(event.pdu.event_id, name);
+    assert_eq!(event.pdu.content_json(), "{}");
+    let again = stage.send(redaction("alice", &name)).unwrap();
+    let event = stage.event(&name);
+    let json = std::str::from_utf8(event.pdu.json()).unwrap();
+    assert!(!json.contains(again.as_str()), "the first redaction stays");
+}
