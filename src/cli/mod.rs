@@ -61,9 +61,17 @@ fn execute(arguments: Arguments) -> Result<(), Problem> {
     match arguments.command.unwrap_or(Command::Run) {
         Command::Run => serve::run(path.as_deref(), &load()?),
         Command::Config(command) => config::execute(command, path.as_deref()),
-        Command::User(command) => on_runtime(user::execute(command, load()?)),
-        Command::Log(command) => on_runtime(log::execute(command, load()?)),
+        Command::User(command) => on_runtime(user::execute(command, with_warnings(load()?))),
+        Command::Log(command) => on_runtime(log::execute(command, with_warnings(load()?))),
     }
+}
+
+/// Commands of people log only what went wrong.
+fn with_warnings(mut config: Config) -> Config {
+    config.log.level = "warn".to_owned();
+    // None when something logs already, which then goes on.
+    let _ = node::LogHandle::install(&config.log);
+    config
 }
 
 /// Runs a command to its end on a runtime like the server's.

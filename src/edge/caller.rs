@@ -14,7 +14,6 @@ use ruma::{
         error::ErrorCode,
     },
 };
-use sha2::{Digest as _, Sha256};
 
 use super::{failure::Failure, incoming::Incoming};
 
@@ -23,12 +22,8 @@ use super::{failure::Failure, incoming::Incoming};
 pub(crate) struct Session {
     /// The house's word, for its flows that take a session.
     pub(crate) known: message::Session,
-    /// SHA-256 of the access token.
-    pub(crate) token_hash: [u8; 32],
     /// The application service that acts for the user.
     pub(crate) bridge: Option<Arc<Bridge>>,
-    /// Where the request comes from.
-    pub(crate) visitor: Visitor,
 }
 
 impl Deref for Session {
@@ -199,13 +194,11 @@ async fn session(incoming: &Incoming, token: &str) -> Result<Session, Failure> {
     let visitor = incoming.visitor();
     let sighting = Sighting {
         address: visitor.address.to_string(),
-        user_agent: visitor.user_agent.clone(),
+        user_agent: visitor.user_agent,
     };
     house.note_sighting(&known, sighting);
     Ok(Session {
         known,
-        token_hash: Sha256::digest(token.as_bytes()).into(),
         bridge: None,
-        visitor,
     })
 }

@@ -116,7 +116,8 @@ impl Failure {
         self.0.status
     }
 
-    /// The code, for metrics and tests.
+    /// The code.
+    #[cfg(test)]
     pub(crate) fn code(&self) -> &ErrorCode {
         &self.0.code
     }

@@ -45,8 +45,6 @@ pub(crate) struct Upload {
     payload: Payload,
     left: u64,
     pause: Duration,
-    /// The announced length.
-    pub(crate) length: Option<u64>,
 }
 
 impl Upload {
@@ -137,8 +135,7 @@ impl Incoming {
 
     pub(super) fn upload(&mut self) -> Result<Upload, Failure> {
         let bytes_max = self.body_bytes_max();
-        let length = self.length();
-        if length.is_some_and(|length| length > bytes_max) {
+        if self.length().is_some_and(|length| length > bytes_max) {
             return Err(too_large());
         }
         let payload = self
@@ -149,7 +146,6 @@ impl Incoming {
             payload,
             left: bytes_max,
             pause: self.body_timeout(),
-            length,
         })
     }
 

@@ -21,8 +21,8 @@ fn client_table() -> Table {
     mounted().table(&[Resource::Client]).unwrap()
 }
 
-fn refusal(method: Method, path: &str) -> (u16, String) {
-    let failure = client_table().find(&method, path).err().unwrap();
+fn refusal(method: &Method, path: &str) -> (u16, String) {
+    let failure = client_table().find(method, path).err().unwrap();
     (failure.status(), failure.code().to_string())
 }
 
@@ -44,10 +44,10 @@ fn unknown_paths_and_methods_are_unrecognised() {
         "//",
         "/%ff",
     ] {
-        assert_eq!(refusal(Method::GET, path), (404, unrecognised.clone()));
+        assert_eq!(refusal(&Method::GET, path), (404, unrecognised.clone()));
     }
     for method in [Method::POST, Method::DELETE, Method::TRACE] {
-        let refused = refusal(method, "/_matrix/client/versions");
+        let refused = refusal(&method, "/_matrix/client/versions");
         assert_eq!(refused, (405, unrecognised.clone()));
     }
 }

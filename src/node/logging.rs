@@ -37,11 +37,11 @@ impl LogHandle {
     }
 }
 
+/// Libraries that tell at `info` what only their own developers ask about: threads of the HTTP server, each step of each auth rule, each actor's span.
+const QUIET: &str = "actix_server=warn,ruma_state_res=warn,ractor=warn";
+
 fn filter(level: &str) -> EnvFilter {
-    // The configuration was checked; a reload may bring nonsense, which then means the default.
-    // The HTTP server's own notes on its threads interest nobody, unless asked for.
-    EnvFilter::try_new(format!(
-        "actix_server=warn,ruma_state_res=warn,ractor=warn,{level}"
-    ))
-    .unwrap_or_else(|_| EnvFilter::new("actix_server=warn,ruma_state_res=warn,ractor=warn,info"))
+    // The configuration was checked; a reload may bring nonsense, which then means the default. What the operator says about a library comes later and wins.
+    EnvFilter::try_new(format!("{QUIET},{level}"))
+        .unwrap_or_else(|_| EnvFilter::new(format!("{QUIET},info")))
 }
