@@ -180,6 +180,10 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
         Query::OwnReceipts { user_id } => {
             Answer::Receipts(receipts::own_receipts(view, &user_id).await?)
         }
+        Query::PushFacts { user_id } => Answer::PushFacts(Box::new(super::push_facts::push_facts(
+            view.room(),
+            &user_id,
+        ))),
         Query::LiveAfter { sequence, limit } => {
             Answer::Live(timeline::live_after(view, sequence, limit).await?)
         }
