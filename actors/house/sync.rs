@@ -1,10 +1,15 @@
 //! Syncing.
 
 use bytes::Bytes;
-use ruma::UserId;
+use playhouse_schema::address::{Entity, Position};
+use ruma::{RoomId, UserId};
 
 use super::{House, HouseError, surprise};
-use crate::user::{UserAnswer, UserQuery, message::SyncQuery};
+use crate::user::{
+    UserAnswer, UserQuery,
+    message::SyncQuery,
+    sync::token::{Parsed, SyncToken},
+};
 
 impl House {
     /// The complete body of a sync answer: at once, or as soon as there is something to tell, or when the query's time is up.
@@ -15,6 +20,16 @@ impl House {
         {
             UserAnswer::Synced(body) => Ok(body),
             _ => Err(surprise("Sync")),
+        }
+    }
+
+    /// Up to which position of a room's shard a sync token tells; `None` when it is no token of this server.
+    pub fn sync_position(&self, room_id: &RoomId, token: &str) -> Option<Position> {
+        let layout = self.store.layout();
+        let shard = layout.shard_of(&Entity::room(room_id.as_str()));
+        match SyncToken::parse(token, layout) {
+            Ok(Parsed::Token(token)) => Some(token.room_position(shard.number)),
+            _ => None,
         }
     }
 }

@@ -3,7 +3,9 @@
 use playhouse_actors::room::message::TimelinePoint;
 use playhouse_schema::address::Sequence;
 
-use crate::edge::Failure;
+use ruma::RoomId;
+
+use crate::edge::{App, Failure};
 
 /// The token of a point.
 pub(crate) fn token(sequence: Sequence) -> String {
@@ -11,10 +13,15 @@ pub(crate) fn token(sequence: Sequence) -> String {
 }
 
 /// The point of a token.
-pub(crate) fn parse(token: &str) -> Result<TimelinePoint, Failure> {
-    token
+pub(crate) fn parse(app: &App, room_id: &RoomId, token: &str) -> Result<TimelinePoint, Failure> {
+    if let Some(number) = token
         .strip_prefix('t')
         .and_then(|number| number.parse().ok())
-        .map(TimelinePoint::Sequence)
+    {
+        return Ok(TimelinePoint::Sequence(number));
+    }
+    app.house
+        .sync_position(room_id, token)
+        .map(TimelinePoint::Position)
         .ok_or_else(|| Failure::invalid_param("this is not a pagination token"))
 }

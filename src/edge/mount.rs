@@ -181,7 +181,8 @@ where
 
 async fn typed<R: IncomingRequest>(incoming: &mut Incoming) -> Result<R, Failure> {
     let body = incoming.json_body().await?;
-    parsed(incoming, &body)
+    // Clients send no body where all of it is optional.
+    parsed(incoming, if body.is_empty() { b"{}" } else { &body })
 }
 
 fn parsed<R: IncomingRequest>(incoming: &Incoming, body: &[u8]) -> Result<R, Failure> {

@@ -5,8 +5,16 @@
 // Prints `RESTART` when it wants the server restarted and then waits for a line on standard input. Ends with `CONVERSATION OK`.
 
 import { createInterface } from "node:readline";
-import * as sdk from "matrix-js-sdk";
-import { logger } from "matrix-js-sdk/lib/logger.js";
+
+// Node 20, which Debian and others still ship, lacks this; the SDK uses it.
+Promise.withResolvers ??= function withResolvers() {
+  let resolve, reject;
+  const promise = new this((onResolve, onReject) => ([resolve, reject] = [onResolve, onReject]));
+  return { promise, resolve, reject };
+};
+
+const sdk = await import("matrix-js-sdk");
+const { logger } = await import("matrix-js-sdk/lib/logger.js");
 
 const base = process.argv[2];
 const DEADLINE_MS = 60_000;

@@ -17,7 +17,7 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<RawJson, Failure> {
     let at = match &request.at {
-        Some(token) => Some(point::parse(token)?),
+        Some(token) => Some(point::parse(&app, &request.room_id, token)?),
         None => None,
     };
     let query = RoomQuery::Members {

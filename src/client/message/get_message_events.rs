@@ -22,7 +22,9 @@ pub(crate) async fn handle(
     let room_id = &request.room_id;
     let parse = |token: &Option<String>| {
         let token = token.as_deref().filter(|token| !token.is_empty());
-        token.map(|token| point::parse(token)).transpose()
+        token
+            .map(|token| point::parse(&app, room_id, token))
+            .transpose()
     };
     let query = RoomQuery::Messages(Box::new(MessagesQuery {
         reader: reader_with_ignored(&app, &caller).await?,
