@@ -16,7 +16,7 @@ mod membership;
 pub mod message;
 pub mod pdu;
 pub(crate) mod push_facts;
-mod query;
+pub(crate) mod query;
 mod receipt;
 pub mod redact;
 pub mod resolve;

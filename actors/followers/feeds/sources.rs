@@ -192,6 +192,7 @@ fn membership(row: memberships::Membership) -> Option<Membership> {
         membership: MembershipState::from(row.membership.as_str()),
         since: row.since_position,
         since_sequence: row.since_sequence,
+        own_event: row.position,
         newest: row.position,
         stay: row.stay,
     })

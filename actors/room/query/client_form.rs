@@ -100,6 +100,16 @@ impl Form<'_> {
     }
 }
 
+/// An event as a joined member sees it in `/sync`, for who has it at hand without asking the room. Not for state events, which tell what they replaced.
+pub(crate) fn as_member(event: &RoomEvent, reader: &Reader, now_ms: u64) -> Bytes {
+    let form = Form {
+        now_ms,
+        room_id: None,
+        reader: Some(reader),
+    };
+    form.timeline(event, &MembershipState::Join, None)
+}
+
 /// The stripped form: content, sender, state key and type.
 pub(super) fn stripped(event: &RoomEvent) -> Bytes {
     let content = event.pdu.content_json();

@@ -4,7 +4,7 @@
 //! Knows neither tokens nor sessions: the readers' side turns positions into tokens.
 
 mod access;
-mod client_form;
+pub(crate) mod client_form;
 mod context;
 mod event;
 mod filter;

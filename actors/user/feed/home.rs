@@ -1,6 +1,9 @@
 //! What a feed holds of the world around it, for one life of its actor.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
 
 use ruma::{OwnedDeviceId, OwnedUserId};
 
@@ -32,11 +35,48 @@ impl Home {
     }
 }
 
-/// What hears on behalf of the actor; kept apart from [`Owner`] so that the board sees only the ear.
-pub(crate) struct OwnEar(pub(crate) Arc<dyn Owner>);
+/// So many announcements may wait in the mailbox of one user. Beyond it the user is cut off from the board and reads its rooms anew.
+const ANNOUNCEMENTS_MAX: usize = 20_000;
+
+/// What hears announcements on behalf of the actor, within a bound. One for each time of reading the rooms.
+pub(crate) struct OwnEar {
+    owner: Arc<dyn Owner>,
+    waiting: AtomicUsize,
+    is_deaf: AtomicBool,
+}
+
+impl OwnEar {
+    pub(crate) fn new(owner: Arc<dyn Owner>) -> Self {
+        Self {
+            owner,
+            waiting: AtomicUsize::new(0),
+            is_deaf: AtomicBool::new(false),
+        }
+    }
+
+    /// The actor has taken an announcement in.
+    pub(crate) fn heard(&self) {
+        let less = |waiting: usize| Some(waiting.saturating_sub(1));
+        let _ = self
+            .waiting
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
+    /// Whether it has missed something.
+    pub(crate) fn is_deaf(&self) -> bool {
+        self.is_deaf.load(Ordering::Acquire)
+    }
+}
 
 impl Ear for OwnEar {
     fn hear(&self, signal: UserSignal) -> bool {
-        self.0.hear(signal)
+        if self.is_deaf() {
+            return false;
+        }
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= ANNOUNCEMENTS_MAX {
+            self.is_deaf.store(true, Ordering::Release);
+            return false;
+        }
+        self.owner.hear(signal)
     }
 }

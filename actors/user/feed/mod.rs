@@ -19,7 +19,11 @@ pub mod surroundings;
 pub(crate) mod unread;
 pub(crate) mod wait;
 
-use std::{collections::BTreeMap, collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use playhouse_schema::{
     address::{Position, Sequence, ShardNumber},
@@ -111,6 +115,8 @@ enum Phase {
 pub struct Feed {
     home: Option<Arc<Home>>,
     phase: Phase,
+    /// Where the board announces.
+    ear: Option<Arc<OwnEar>>,
     pub(crate) rooms: Rooms,
     /// Rooms in which somebody types.
     pub(crate) typing: BTreeSet<OwnedRoomId>,
@@ -232,20 +238,32 @@ impl Feed {
                     self.start(account, waiter);
                 }
             }
-            signal => match &mut self.phase {
-                Phase::Cold => {}
-                Phase::Loading { signals, .. } => {
-                    // Beyond the bound the reading is void: `loaded` sees it and begins anew.
-                    if signals.len() <= EARLY_SIGNALS_MAX {
-                        signals.push(signal);
-                    }
+            signal => self.hear_announced(account, signal),
+        }
+    }
+
+    fn hear_announced(&mut self, account: &Arc<dyn Account>, signal: UserSignal) {
+        if let Some(ear) = &self.ear {
+            ear.heard();
+        }
+        match &mut self.phase {
+            Phase::Cold => {}
+            Phase::Loading { signals, .. } => {
+                // Beyond the bound the reading is void: `loaded` sees it and begins anew.
+                if signals.len() <= EARLY_SIGNALS_MAX {
+                    signals.push(signal);
                 }
-                Phase::Live { .. } => {
-                    if self.take_in(signal) {
-                        self.serve(account);
-                    }
+            }
+            Phase::Live { .. } if self.ear.as_ref().is_some_and(|ear| ear.is_deaf()) => {
+                // Something was missed: what is known is void, tokens are not.
+                self.phase = Phase::Cold;
+                self.warm_up();
+            }
+            Phase::Live { .. } => {
+                if self.take_in(signal) {
+                    self.serve(account);
                 }
-            },
+            }
         }
     }
 
@@ -323,7 +341,8 @@ impl Feed {
         if let Phase::Loading { signals, .. } = &mut self.phase {
             signals.clear();
         }
-        let ear = Arc::new(OwnEar(home.owner.clone()));
+        let ear = Arc::new(OwnEar::new(home.owner.clone()));
+        self.ear = Some(ear.clone());
         let (seat, entered) = home.board.clone().enter(&home.user_id, ear);
         ractor::concurrency::spawn(async move {
             let loaded = load::load(home.clone(), Arc::new(seat), entered).await;
@@ -374,6 +393,8 @@ impl Feed {
         let (signals, early) = (std::mem::take(signals), std::mem::take(early));
         self.phase = Phase::Live { _seat: loaded.seat };
         self.rooms = Rooms::default();
+        self.typing.clear();
+        self.devices = DeviceLists::default();
         for found in &loaded.rooms {
             self.rooms.found(found);
             if account.has_forgotten(&found.room_id) {
@@ -394,6 +415,7 @@ impl Feed {
         for early in early {
             self.answer_early(account, early);
         }
+        self.serve(account);
     }
 
     /// Serves what needs the rooms, now or when they are read.

@@ -33,6 +33,8 @@ pub struct Membership {
     pub since: Position,
     /// The same as a number among the room's records.
     pub since_sequence: Sequence,
+    /// The position of the user's newest member event.
+    pub own_event: Position,
     /// The newest position of the room.
     pub newest: Position,
     /// The last time of being joined that has ended, as first and end positions; zeros when there was none.
@@ -50,6 +52,8 @@ pub(crate) struct RoomEntry {
     pub(crate) since_sequence: Sequence,
     /// The newest position that concerns the user.
     pub(crate) newest: Position,
+    /// The newest member event of the user. While waking it may be older than news read otherwise: later ones are still to be heard.
+    own_event: Position,
     /// Earlier times of being joined, as (first, end) positions.
     stays: VecDeque<(Position, Position)>,
     /// The newest news, oldest first; only while joined.
@@ -81,6 +85,7 @@ impl RoomEntry {
             since: found.since,
             since_sequence: found.since_sequence,
             newest: found.newest,
+            own_event: found.own_event,
             stays: Some(found.stay)
                 .filter(|(_, end)| *end > 0)
                 .into_iter()
@@ -100,6 +105,11 @@ impl RoomEntry {
             .stays
             .iter()
             .any(|(from, to)| *from <= position && position < *to)
+    }
+
+    /// Whether a time of being joined began after a position and is over.
+    pub(crate) fn was_joined_after(&self, position: Position) -> bool {
+        self.stays.iter().any(|(from, _)| *from > position)
     }
 
     /// All news after one position up to another, if all of them are at hand.
@@ -143,8 +153,9 @@ impl RoomEntry {
         self.membership = membership.clone();
         self.since = news.position;
         self.since_sequence = news.sequence;
+        self.own_event = news.position;
         self.recent.clear();
-        self.recent_after = news.position - 1;
+        self.recent_after = self.newest.max(news.position - 1);
         self.typing = Arc::default();
         self.unread = Unread::default();
     }
@@ -181,7 +192,11 @@ impl Rooms {
             _ => None,
         };
         let known = self.entries.get(&news.room_id);
-        if known.is_some_and(|entry| entry.newest >= news.position) {
+        let heard = known.map_or(0, |entry| match own {
+            Some(_) => entry.own_event,
+            None => entry.newest,
+        });
+        if heard >= news.position {
             return Heard::Nothing;
         }
         if known.is_none() {
@@ -194,6 +209,7 @@ impl Rooms {
                 membership: membership.clone(),
                 since: news.position,
                 since_sequence: news.sequence,
+                own_event: news.position,
                 newest: news.position,
                 stay: (0, 0),
             });
@@ -221,16 +237,18 @@ impl Rooms {
             entry.since = news.position;
             entry.since_sequence = news.sequence;
         }
-        entry.remember(news);
-        entry.unread.hear(news);
-        let before = (
-            entry.shard,
-            std::mem::replace(&mut entry.newest, news.position),
-        );
+        if own.is_some() {
+            entry.own_event = news.position;
+        }
+        let newest = entry.newest.max(news.position);
+        if newest == news.position {
+            entry.remember(news);
+            entry.unread.hear(news);
+        }
+        let before = (entry.shard, std::mem::replace(&mut entry.newest, newest));
         self.order.remove(&before);
-        self.order
-            .insert((before.0, news.position), news.room_id.clone());
-        self.reach(before.0, news.position);
+        self.order.insert((before.0, newest), news.room_id.clone());
+        self.reach(before.0, newest);
         match changed {
             Some(_) => Heard::Membership,
             None => Heard::News,

@@ -13,7 +13,8 @@
 //! 5. The task waits until the board has announced everything up to the highest position read in each shard. The announcements are then in the
 //!    mailbox, before the message that brings the result.
 //!
-//! News at or below the position read for their room are dropped, so nothing is doubled. After step 5 it is true of every shard that all that
+//! News at or below the position read for their room are dropped, so nothing is doubled. Only member events of the user itself are measured against
+//! the member event read in step 2, since the position of step 4 was read later. After step 5 it is true of every shard that all that
 //! concerns the user up to the highest position seen there was heard: this is what a token says, and it stays true because each shard is
 //! announced in order by one task.
 

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     room::{
         RoomAnswer, RoomError, RoomQuery,
-        message::{Reader, RoomSlice, SliceQuery},
+        message::{RoomSlice, SliceQuery},
     },
     user::{UserError, message::Presence},
 };
@@ -176,10 +176,7 @@ async fn try_answer<'p>(plan: &'p Plan, room: &'p RoomPlan) -> Result<Answered<'
             };
             part.add_slice(shown);
             // A client that knew the room before must not take the timeline for the continuation of what it has.
-            part.limited |= room.section == Section::Join
-                && room.is_new
-                && !room.was_joined
-                && !plan.is_initial;
+            part.limited |= room.since.is_none() && !plan.is_initial;
             answered.slice = Some(slice);
         }
     }
@@ -205,11 +202,7 @@ async fn try_answer<'p>(plan: &'p Plan, room: &'p RoomPlan) -> Result<Answered<'
 
 async fn slice(plan: &Plan, room: &RoomPlan) -> Result<RoomSlice, RoomError> {
     let query = SliceQuery {
-        reader: Reader {
-            user_id: plan.home.user_id.clone(),
-            device_id: Some(plan.request.device_id.to_string()),
-            ignored: plan.judge.ignored.iter().cloned().collect(),
-        },
+        reader: plan.reader.clone(),
         since: room.since,
         until: room.until,
         filter: plan.request.filter.room_json.clone(),

@@ -13,6 +13,7 @@ use super::{
     request::Request,
     token::{Parsed, SyncToken, Vector, typing_mark},
 };
+use crate::room::message::Reader;
 use crate::user::{
     UserError,
     feed::{
@@ -44,6 +45,8 @@ pub(crate) struct Plan {
     /// Rooms joined at the end of the interval; empty when no room is asked.
     pub(crate) joined: BTreeSet<OwnedRoomId>,
     pub(crate) judge: Judge,
+    /// Who reads, as rooms are told.
+    pub(crate) reader: Reader,
     pub(crate) now_ms: u64,
     durable: Sequence,
 }
@@ -126,6 +129,11 @@ impl Plan {
             device_changes: BTreeSet::new(),
             devices_until: None,
             joined: BTreeSet::new(),
+            reader: Reader {
+                user_id: home.user_id.clone(),
+                device_id: Some(request.device_id.to_string()),
+                ignored: judge.ignored.iter().cloned().collect(),
+            },
             judge,
             now_ms: home.env.now_ms(),
             durable: feed.durable,
@@ -298,11 +306,17 @@ impl Plan {
             return None;
         }
         let was_joined = since.is_some_and(|since| entry.was_joined_at(since));
+        // What the client may know of the room from before does not reach up to the token: it gets the room anew.
+        let is_unknown = !was_joined
+            && match section {
+                Section::Join => is_new,
+                _ => since.is_some_and(|since| entry.was_joined_after(since)),
+            };
         let mut room = RoomPlan {
             room_id: room_id.clone(),
             section,
             source: Source::Nothing,
-            since: since.filter(|_| section != Section::Join || !is_new || was_joined),
+            since: since.filter(|_| !is_unknown),
             until: self.next.room_position(entry.shard),
             full_state: self.request.full_state
                 || (section == Section::Join && is_new && was_joined),

@@ -1,6 +1,6 @@
 //! The rooms of an answer.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use ruma::{OwnedUserId, RoomId};
@@ -14,6 +14,7 @@ use crate::{
     room::{
         event::{RoomEvent, push_json_string},
         message::{RoomSlice, RoomSummary},
+        query::client_form::as_member,
     },
     user::{
         feed::unread::{Counts, UnreadCounts},
@@ -61,8 +62,8 @@ impl RoomPart {
 
     /// Takes over what was at hand.
     pub(crate) fn add_direct(&mut self, plan: &Plan, direct: &Direct) {
-        let form = |event| client_form(plan, event);
-        self.timeline = direct.events.iter().map(|event| form(event)).collect();
+        let form = |event: &Arc<RoomEvent>| as_member(event, &plan.reader, plan.now_ms);
+        self.timeline = direct.events.iter().map(form).collect();
         self.prev_batch = format!("t{}", direct.before);
         if !direct.receipts.is_empty() {
             self.ephemeral.push(receipt_event(&direct.receipts));
@@ -162,30 +163,7 @@ fn receipt_event(receipts: &[ReceiptNews]) -> Bytes {
     body.finish()
 }
 
-/// A message as the user, joined, sees it.
-fn client_form(plan: &Plan, event: &RoomEvent) -> Bytes {
-    let head = event.client_head();
-    let mut out = String::with_capacity(head.len() + 96);
-    out.push_str(std::str::from_utf8(head).unwrap_or("{"));
-    let sent_ms = u64::from(event.pdu.origin_server_ts.0);
-    let age = plan.now_ms.saturating_sub(sent_ms);
-    let _ = write!(out, ",\"unsigned\":{{\"age\":{age},\"membership\":\"join\"");
-    let own = event.transaction.as_ref().filter(|transaction| {
-        transaction.user_id == plan.home.user_id.as_str()
-            && transaction.device_id == plan.request.device_id.as_str()
-    });
-    if let Some(transaction) = own {
-        let stored = transaction.transaction_id.as_str();
-        // The stored name begins with the endpoint's.
-        let id = stored.split_once('/').map_or(stored, |(_, id)| id);
-        out.push_str(",\"transaction_id\":");
-        push_json_string(&mut out, id);
-    }
-    out.push_str("}}");
-    Bytes::from(out)
-}
-
-/// Writes `rooms`; whether there was any.
+/// Writes `rooms`.
 pub(crate) fn write_rooms(body: &mut Body, plan: &Plan, parts: &[(&RoomPlan, RoomPart)]) {
     if parts.is_empty() {
         return;
