@@ -89,7 +89,7 @@ impl House {
             is_direct: wish.is_direct,
             public: wish.public,
         };
-        let (room_id, create) = prepare(&self.env, request)?;
+        let (room_id, create) = prepare(&self.births, request)?;
         self.make_room(&room_id, create).await?;
         Ok(MadeRoom { room_id, alias })
     }

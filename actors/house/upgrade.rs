@@ -176,7 +176,7 @@ impl House {
             is_direct: false,
             public: false,
         };
-        let (new_id, create) = prepare(&self.env, request)?;
+        let (new_id, create) = prepare(&self.births, request)?;
         self.make_room(&new_id, create).await?;
         let was_creator = old
             .version

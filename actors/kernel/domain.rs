@@ -119,7 +119,7 @@ pub trait Domain: Clone + Send + Sync + Sized + 'static {
     /// Takes in a signal.
     fn signal(resident: &mut Resident<Self>, signal: Self::Signal);
 
-    /// Called when own records have become durable, before the callers hear of it.
+    /// Called when own records have become durable and none is in flight. The callers may have heard of it already.
     fn committed(_resident: &mut Resident<Self>, _records: &[Committed]) {}
 
     /// Called once after waking, with the state folded.
@@ -151,7 +151,7 @@ pub trait Domain: Clone + Send + Sync + Sized + 'static {
     }
 }
 
-/// An awake actor as its hooks see it: what is durable, never what is in flight and could still be lost.
+/// An awake actor as its hooks see it. They run only while nothing is in flight, so what they see is durable.
 pub struct Resident<D: Domain> {
     /// Who it is.
     pub entity: Entity,

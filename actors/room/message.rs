@@ -2,20 +2,23 @@
 //!
 //! Contents of events travel as JSON text ([`JsonText`]): what a client sent is parsed where it is judged, and what is stored goes out as stored.
 
-use bytes::Bytes;
 use playhouse_schema::address::{Position, Sequence};
 use ruma::{
-    OwnedEventId, OwnedMxcUri, OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomVersionId,
+    OwnedEventId, OwnedMxcUri, OwnedRoomAliasId, OwnedUserId, RoomVersionId,
     events::{
         StateEventType, TimelineEventType, receipt::ReceiptType, room::member::MembershipState,
     },
-    push::PushConditionPowerLevelsCtx,
 };
 use serde::{Deserialize, Serialize};
 
 use playhouse_schema::record::room::Transaction;
 
 pub use super::redact::{Redact, RedactionTarget};
+
+pub use super::answer::{
+    ContextPage, MessagesPage, OwnReceipt, PushFacts, RoomAccess, RoomAnswer, RoomSlice,
+    RoomSummary,
+};
 
 /// A JSON object as text.
 pub type JsonText = String;
@@ -289,79 +292,6 @@ pub enum RoomQuery {
     },
 }
 
-/// What a query answers. Events are complete JSON objects in client form.
-#[derive(Clone, Debug)]
-pub enum RoomAnswer {
-    /// See [`RoomQuery::Access`].
-    Access(Box<RoomAccess>),
-    /// One event, or its content.
-    Event(Bytes),
-    /// Some events.
-    Events(Vec<Bytes>),
-    /// Joined members.
-    Joined(Vec<(OwnedUserId, MemberProfile)>),
-    /// A page.
-    Page(Box<MessagesPage>),
-    /// Surroundings.
-    Context(Box<ContextPage>),
-    /// A sync's part.
-    Slice(Box<RoomSlice>),
-    /// Receipts in force.
-    Receipts(Vec<OwnReceipt>),
-    /// See [`RoomQuery::PushFacts`].
-    PushFacts(Box<PushFacts>),
-    /// Events themselves, for another actor of this house.
-    Live(Vec<std::sync::Arc<super::event::RoomEvent>>),
-}
-
-/// What push rules ask about a room.
-#[derive(Clone, Debug)]
-pub struct PushFacts {
-    /// Joined members.
-    pub joined_count: u64,
-    /// The user's display name in the room.
-    pub displayname: Option<String>,
-    /// Who may notify the whole room.
-    pub power_levels: Option<PushConditionPowerLevelsCtx>,
-}
-
-/// What joining and finding a room depend on.
-#[derive(Clone, Debug)]
-pub struct RoomAccess {
-    /// The version.
-    pub version: RoomVersionId,
-    /// The asked user's membership.
-    pub membership: Option<MembershipState>,
-    /// Content of `m.room.join_rules`, if any.
-    pub join_rules: Option<JsonText>,
-    /// Rooms whose members may join (restricted).
-    pub allowed_rooms: Vec<OwnedRoomId>,
-    /// World readable.
-    pub world_readable: bool,
-    /// Guests may join.
-    pub guests_can_join: bool,
-    /// Name, if any.
-    pub name: Option<String>,
-    /// Topic, if any.
-    pub topic: Option<String>,
-    /// Canonical alias, if any.
-    pub canonical_alias: Option<OwnedRoomAliasId>,
-    /// Avatar, if any.
-    pub avatar_url: Option<OwnedMxcUri>,
-    /// `type` of the create event.
-    pub room_type: Option<String>,
-    /// Encryption algorithm.
-    pub encryption: Option<String>,
-    /// Joined members.
-    pub joined_count: u64,
-    /// Listed publicly.
-    pub public: bool,
-    /// Whether the asked user may send `m.room.canonical_alias` (moderate aliases).
-    pub may_set_aliases: bool,
-    /// Servers with joined members.
-    pub servers: Vec<ruma::OwnedServerName>,
-}
-
 /// A point in a room's timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum TimelinePoint {
@@ -388,19 +318,6 @@ pub struct MessagesQuery {
     pub filter: Option<JsonText>,
 }
 
-/// A page of history.
-#[derive(Clone, Debug)]
-pub struct MessagesPage {
-    /// Where it began.
-    pub start: Sequence,
-    /// Where to go on; `None` at the end of what there is.
-    pub end: Option<Sequence>,
-    /// The events.
-    pub chunk: Vec<Bytes>,
-    /// Member events for lazy loading.
-    pub state: Vec<Bytes>,
-}
-
 /// Surroundings of an event (client-server API, `GET /rooms/{roomId}/context/{eventId}`).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ContextQuery {
@@ -412,23 +329,6 @@ pub struct ContextQuery {
     pub limit: usize,
     /// A `RoomEventFilter`, as JSON.
     pub filter: Option<JsonText>,
-}
-
-/// Surroundings of an event.
-#[derive(Clone, Debug)]
-pub struct ContextPage {
-    /// Where to page backwards from.
-    pub start: Sequence,
-    /// Where to page forwards from.
-    pub end: Sequence,
-    /// The event itself.
-    pub event: Bytes,
-    /// What came before, newest first.
-    pub events_before: Vec<Bytes>,
-    /// What came after.
-    pub events_after: Vec<Bytes>,
-    /// The state at the last event returned.
-    pub state: Vec<Bytes>,
 }
 
 /// What a sync wants of one room: everything in the half-open interval after `since` up to and including `until`.
@@ -450,53 +350,6 @@ pub struct SliceQuery {
     pub known_members: Vec<OwnedUserId>,
     /// Typing users are wanted.
     pub typing: bool,
-}
-
-/// What a sync shows of one room.
-#[derive(Clone, Debug, Default)]
-pub struct RoomSlice {
-    /// Timeline events, oldest first; without `room_id`.
-    pub timeline: Vec<Bytes>,
-    /// Something between `since` and the timeline's first event was left out.
-    pub limited: bool,
-    /// Just before the timeline's first event.
-    pub prev_batch: Sequence,
-    /// State events: before the timeline, or after it when `state_after` was asked.
-    pub state: Vec<Bytes>,
-    /// Members whose events `state` or `timeline` brought, for the memory of lazy loading.
-    pub sent_members: Vec<OwnedUserId>,
-    /// Heroes, when they or the counts changed in the interval.
-    pub summary: Option<RoomSummary>,
-    /// The complete `m.receipt` event for receipts moved in the interval, if any.
-    pub receipts: Option<Bytes>,
-    /// The complete `m.typing` event, when wanted.
-    pub typing: Option<Bytes>,
-    /// The room is encrypted (for device lists).
-    pub encrypted: bool,
-    /// Members that joined or left in the interval (for device lists).
-    pub member_changes: Vec<(OwnedUserId, MembershipState)>,
-}
-
-/// Room summary (client-server API, `GET /sync`, RoomSummary).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RoomSummary {
-    /// Up to five members to name the room by, when it has no name or canonical alias.
-    pub heroes: Vec<OwnedUserId>,
-    /// Joined members.
-    pub joined_count: u64,
-    /// Invited users.
-    pub invited_count: u64,
-}
-
-/// A receipt of the asking user.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnReceipt {
-    /// The thread, as in [`MoveReceipt::thread_id`].
-    pub thread_id: Option<String>,
-    /// The event.
-    pub event_id: OwnedEventId,
-    /// The event's sequence in the room, when it is known.
-    pub sequence: Option<Sequence>,
 }
 
 /// What a room hears.

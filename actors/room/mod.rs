@@ -3,6 +3,7 @@
 //! Owns the authorisation of events, their order and the room's state. Must not know users' sessions, other servers' addresses, or who reads along:
 //! users and servers follow the log.
 
+pub mod answer;
 mod auth;
 mod build;
 mod canonical;

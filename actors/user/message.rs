@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
 use playhouse_schema::address::{Position, Shard};
 use ruma::{
     OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId,
@@ -15,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 pub use super::feed::FeedSignal;
 use crate::room::{event::RoomEvent, message::JsonText};
+
+pub use super::answer::{Account, Device, Presence, Session, UserAnswer};
 
 /// What a user can be told to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -278,106 +279,6 @@ pub enum UserQuery {
         /// The newer one.
         to: String,
     },
-}
-
-/// What a query answers.
-#[derive(Clone, Debug)]
-pub enum UserAnswer {
-    /// See [`UserQuery::Authenticate`].
-    Session(Session),
-    /// See [`UserQuery::Account`].
-    Account(Account),
-    /// See [`UserQuery::Devices`].
-    Devices(Vec<Device>),
-    /// Field names and JSON values, sorted by name.
-    Profile(Vec<(String, JsonText)>),
-    /// A JSON object.
-    Json(JsonText),
-    /// Yes or no.
-    Flag(bool),
-    /// Device ID and `device_keys` object with `unsigned.device_display_name`.
-    Keys(Vec<(OwnedDeviceId, JsonText)>),
-    /// Room and membership; forgotten ones left out.
-    Rooms(Vec<(OwnedRoomId, MembershipState)>),
-    /// Some users.
-    Users(Vec<OwnedUserId>),
-    /// See [`UserQuery::Presence`].
-    Presence(Presence),
-    /// The complete body of a sync answer.
-    Synced(Bytes),
-    /// Users whose keys changed, and users no longer shared.
-    KeyChanges {
-        /// Changed.
-        changed: Vec<OwnedUserId>,
-        /// No longer shared.
-        left: Vec<OwnedUserId>,
-    },
-}
-
-/// Who a token belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Session {
-    /// The user.
-    pub user_id: OwnedUserId,
-    /// The device; absent for an application service without one.
-    pub device_id: Option<OwnedDeviceId>,
-    /// Server administrator.
-    pub admin: bool,
-    /// Guest.
-    pub guest: bool,
-    /// Suspended: may read, not write.
-    pub suspended: bool,
-    /// Until when the token is valid, milliseconds since the Unix epoch.
-    pub expires_ms: Option<u64>,
-    /// The first use of this token must be told with [`UserCommand::ConfirmRefresh`].
-    pub confirms_refresh: bool,
-}
-
-/// An account.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Account {
-    /// The user.
-    pub user_id: OwnedUserId,
-    /// When it began, milliseconds since the Unix epoch.
-    pub created_ms: u64,
-    /// PHC or modular-crypt string.
-    pub password_hash: Option<String>,
-    /// Server administrator.
-    pub admin: bool,
-    /// Guest.
-    pub guest: bool,
-    /// Locked.
-    pub locked: bool,
-    /// Suspended.
-    pub suspended: bool,
-    /// Closed.
-    pub deactivated: bool,
-}
-
-/// A device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Device {
-    /// Its ID.
-    pub device_id: OwnedDeviceId,
-    /// Its name.
-    pub display_name: Option<String>,
-    /// Last seen, milliseconds since the Unix epoch.
-    pub last_seen_ms: Option<u64>,
-    /// From which address.
-    pub last_seen_address: Option<String>,
-}
-
-/// Presence of a user.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Presence {
-    /// State.
-    pub presence: PresenceState,
-    /// Text.
-    pub status_msg: Option<String>,
-    /// Last activity, milliseconds since the Unix epoch.
-    pub active_ms: u64,
-    /// Active right now.
-    pub currently_active: bool,
 }
 
 /// A sync (client-server API, `GET /sync`).

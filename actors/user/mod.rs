@@ -3,6 +3,7 @@
 //! Owns everything about its own local part; two commands cannot race for a name. Must not know HTTP, nor other users' state.
 
 mod acknowledge_to_device;
+pub mod answer;
 mod chain;
 mod claim_keys;
 mod confirm_refresh;

@@ -68,6 +68,15 @@ pub struct Passwords {
     decoy: Arc<str>,
 }
 
+/// A PHC string that no password fits and that takes as long to check as a real one. Written, not computed: a server that starts must not hash for it.
+fn decoy(params: &Params, env: &Env) -> String {
+    use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
+    let salt = STANDARD_NO_PAD.encode(env.random_bytes::<16>());
+    let hash = STANDARD_NO_PAD.encode(env.random_bytes::<32>());
+    let (memory, passes, lanes) = (params.m_cost(), params.t_cost(), params.p_cost());
+    format!("$argon2id$v=19$m={memory},t={passes},p={lanes}${salt}${hash}")
+}
+
 /// Imported hashes may not ask for more memory than this, KiB.
 const MEMORY_KIB_MAX: u32 = 256 * 1024;
 /// Nor for more work than this: memory times passes, KiB.
@@ -81,7 +90,7 @@ impl Passwords {
         let params = Params::new(settings.memory_kib, settings.passes, settings.lanes, None)
             .map_err(unusable)?;
         let running = settings.concurrent_max.max(1);
-        let decoy = hash_now(&params, &env.random_string(32), &env.random_bytes())?;
+        let decoy = decoy(&params, env);
         Ok(Self {
             params,
             admitted: Arc::new(Semaphore::new(running + settings.waiting_max)),

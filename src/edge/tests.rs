@@ -154,3 +154,21 @@ fn limits_tell_when_to_come_back() {
     assert_eq!(failure.retry_after_seconds(), Some(2));
     assert_eq!(failure.body("")["retry_after_ms"], 1_500);
 }
+
+#[test]
+fn the_list_of_routes_is_up_to_date() {
+    let mut routes = Routes::default();
+    client::mount(&mut routes);
+    let mut lines: Vec<_> = routes
+        .endpoints
+        .iter()
+        .map(|endpoint| format!("{} {}\n", endpoint.method, endpoint.name()))
+        .collect();
+    lines.sort();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fault/routes.txt");
+    let (listed, mounted) = (std::fs::read_to_string(path).unwrap(), lines.concat());
+    if listed != mounted {
+        std::fs::write(path, mounted).unwrap();
+        panic!("tests/fault/routes.txt was out of date and has been written anew");
+    }
+}

@@ -10,9 +10,9 @@ use std::{
     },
 };
 
+use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use sha2::{Digest, Sha256};
 
 /// How much of a blob is read at once.
 const READ_CHUNK_BYTES: usize = 256 << 10;
@@ -122,7 +122,7 @@ impl Blobs {
 pub(crate) struct Upload {
     blobs: Blobs,
     temporary: PathBuf,
-    disk: Option<(File, Sha256)>,
+    disk: Option<(File, Context)>,
     waiting: Vec<u8>,
     size_bytes: u64,
 }
@@ -148,7 +148,7 @@ impl Upload {
         let disk = blocking(move || {
             let (mut file, mut hash) = match disk {
                 Some(disk) => disk,
-                None => (create(&temporary)?, Sha256::new()),
+                None => (create(&temporary)?, Context::new(&SHA256)),
             };
             hash.update(&piece);
             file.write_all(&piece)?;
@@ -165,7 +165,7 @@ impl Upload {
         let Some((file, hash)) = self.disk.take() else {
             return Err(io::Error::other("the upload was not begun").into());
         };
-        let sha256 = hexadecimal(&hash.finalize());
+        let sha256 = hexadecimal(hash.finish().as_ref());
         let (from, to) = (self.temporary.clone(), self.blobs.path(&sha256));
         let size_bytes = self.size_bytes;
         blocking(move || {
