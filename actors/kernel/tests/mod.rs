@@ -118,12 +118,13 @@ async fn commands_and_queries_wait_for_the_commit() {
     let (one, two, three) = (house.clone(), house.clone(), house.clone());
     let add = begin(async move { one.add("!a:a", 5).await }).await;
     house.store.wait_begun(1).await;
-    let ask = begin(async move { two.ask("!a:a", Question::Sum).await }).await;
-    let nothing = begin(async move { three.order("!a:a", Order::Nothing).await }).await;
+    // A refusal needs no commit.
     assert_eq!(
         house.order("!a:a", Order::Refuse).await,
         Err(CounterError::Refused)
     );
+    let nothing = begin(async move { three.order("!a:a", Order::Nothing).await }).await;
+    let ask = begin(async move { two.ask("!a:a", Question::Sum).await }).await;
     assert!(!add.is_finished() && !ask.is_finished() && !nothing.is_finished());
     house.store.release();
     assert_eq!(add.await.unwrap(), Ok(5));
@@ -139,12 +140,8 @@ async fn no_answer_shows_what_is_in_flight() {
     let first = begin(async move { one.add("!a:a", 1).await }).await;
     house.store.wait_begun(1).await;
     let ask = begin(async move { two.ask("!a:a", Question::Sum).await }).await;
+    // What comes behind a query is decided after it.
     let second = begin(async move { three.add("!a:a", 10).await }).await;
-    // Mail is taken in order, so the second command has been decided when this is refused.
-    assert_eq!(
-        house.order("!a:a", Order::Refuse).await,
-        Err(CounterError::Refused)
-    );
     house.store.let_one_through();
     assert_eq!(first.await.unwrap(), Ok(1));
     assert_eq!(ask.await.unwrap(), Ok(1));
@@ -174,13 +171,16 @@ async fn a_failed_commit_ends_the_life_and_the_next_one_reads_the_log() {
     let failing = begin(async move { one.add("!a:a", 10).await }).await;
     house.store.wait_begun(2).await;
     let later = begin(async move { two.add("!a:a", 100).await }).await;
-    let ask = begin(async move { three.ask("!a:a", Question::Sum).await }).await;
+    // Mail is taken in order, so the later command has been decided when this is refused.
     house.order("!a:a", Order::Refuse).await.unwrap_err();
+    let ask = begin(async move { three.ask("!a:a", Question::Sum).await }).await;
     house.store.release();
     let stopped = Err(CounterError::Unavailable(Unavailable::Stopped));
     assert_eq!(failing.await.unwrap(), stopped);
     assert_eq!(later.await.unwrap(), stopped);
-    assert_eq!(ask.await.unwrap(), stopped);
+    // It may have come too late for the old life; then the new one answers what is in the log.
+    let asked = ask.await.unwrap();
+    assert!(asked == stopped || asked == Ok(1), "{asked:?}");
     until("a new life", || house.counters.residents() > 0).await;
     loop {
         // Until the old life is seen to end it may still refuse.
