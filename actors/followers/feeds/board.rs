@@ -126,7 +126,7 @@ impl FeedBoard {
     }
 
     /// Announces news to whom they concern.
-    pub(super) fn announce(&self, news: Arc<RoomNews>) {
+    pub(super) fn announce(&self, news: &Arc<RoomNews>) {
         let Some(shard) = self.shard(news.shard.number) else {
             return;
         };

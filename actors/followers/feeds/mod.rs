@@ -100,7 +100,7 @@ pub fn follow_devices(
 /// Announces one record of the rooms family.
 pub(crate) fn announce(board: &FeedBoard, record: &StoredRecord) {
     match news(board, record) {
-        Ok(Some(news)) => board.announce(Arc::new(news)),
+        Ok(Some(news)) => board.announce(&Arc::new(news)),
         Ok(None) => {}
         Err(error) => {
             metrics::counter!("playhouse_follower_parked_total", "follower" => "feeds")

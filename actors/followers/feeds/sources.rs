@@ -138,7 +138,7 @@ impl Sources for HouseSources {
         at_least: Vector,
     ) -> BoxFuture<'static, Result<Vec<Membership>, StoreError>> {
         let rows = self.clone().read_memberships(user_id.to_string(), at_least);
-        Box::pin(async move { Ok(rows.await?.into_iter().filter_map(membership).collect()) })
+        Box::pin(async move { Ok(rows.await?.iter().filter_map(membership).collect()) })
     }
 
     fn newest(
@@ -185,7 +185,7 @@ impl Sources for HouseSources {
     }
 }
 
-fn membership(row: memberships::Membership) -> Option<Membership> {
+fn membership(row: &memberships::Membership) -> Option<Membership> {
     Some(Membership {
         room_id: RoomId::parse(&row.room_id).ok()?,
         shard: row.shard,

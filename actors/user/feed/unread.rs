@@ -312,12 +312,9 @@ impl Tally {
 
 /// Whether an event notifies, and then whether it highlights. Rules are pure, though ruma's way of asking them is asynchronous.
 fn verdict(rules: &Ruleset, flat: &FlattenedJson, context: &PushConditionRoomCtx) -> Option<bool> {
-    let matching = rules.iter().find(|rule| {
-        rule.clone()
-            .applies(flat, context)
-            .now_or_never()
-            .unwrap_or(false)
-    })?;
+    let matching = rules
+        .iter()
+        .find(|rule| rule.applies(flat, context).now_or_never().unwrap_or(false))?;
     matching
         .triggers_notification()
         .then(|| matching.triggers_highlight())

@@ -57,7 +57,7 @@ pub(crate) fn build_direct(plan: &Plan) -> Outcome {
         changed: plan.device_changes.clone(),
         ..DeviceLists::default()
     };
-    write(plan, parts, lists)
+    write(plan, parts, &lists)
 }
 
 /// Makes an answer, asking rooms and store.
@@ -91,7 +91,7 @@ pub(crate) async fn build(plan: &Plan) -> Result<Outcome, UserError> {
     drop(answers);
     let mut lists = device_lists(plan, movements).await?;
     let found = lists.found.take();
-    let mut outcome = write(plan, parts, lists);
+    let mut outcome = write(plan, parts, &lists);
     outcome.tallies = tallies;
     outcome.members = members;
     outcome.devices = found;
@@ -219,7 +219,7 @@ async fn slice(plan: &Plan, room: &RoomPlan) -> Result<RoomSlice, RoomError> {
 }
 
 /// Writes the text.
-fn write(plan: &Plan, mut parts: Vec<(&RoomPlan, RoomPart)>, lists: DeviceLists) -> Outcome {
+fn write(plan: &Plan, mut parts: Vec<(&RoomPlan, RoomPart)>, lists: &DeviceLists) -> Outcome {
     parts.retain(|(room, part)| room.is_wanted || !part.is_empty());
     let mut next = plan.next.clone();
     let device_id = &plan.request.device_id;

@@ -37,7 +37,7 @@ impl Direct {
     pub(crate) fn find(
         filter: &SyncFilter,
         judge: &Judge,
-        news: Vec<Arc<RoomNews>>,
+        news: &[Arc<RoomNews>],
         known_members: Option<&BTreeSet<OwnedUserId>>,
     ) -> Option<Self> {
         if !filter.room.timeline.is_plain() {
@@ -51,7 +51,7 @@ impl Direct {
         };
         let mut receipts = BTreeMap::new();
         let mut first_event = None;
-        for news in &news {
+        for news in news {
             match &news.kind {
                 NewsKind::StateSet => return None,
                 NewsKind::Event { event, .. } => {

@@ -350,7 +350,7 @@ impl Plan {
             && room.since.is_some();
         if may_be_direct
             && let Some(news) = entry.news_between(room.since.unwrap_or(0), room.until)
-            && let Some(direct) = Direct::find(&self.request.filter, &self.judge, news, known)
+            && let Some(direct) = Direct::find(&self.request.filter, &self.judge, &news, known)
         {
             return Source::Direct(direct);
         }

@@ -327,6 +327,20 @@ impl World {
         client.take_in(&answer);
     }
 
+    /// Sends to-device messages to a client: two records of half each.
+    pub(super) async fn whisper(&self, client: &Client, count: usize) {
+        for numbers in [0..count / 2, count / 2..count] {
+            let to = |n: usize| (client.device_id.to_string(), format!(r#"{{"n":{n}}}"#));
+            let command = UserCommand::QueueToDevice {
+                sender: client.user_id.clone(),
+                event_type: "m.test".into(),
+                messages: numbers.map(to).collect(),
+            };
+            let entity = Entity::user(client.user_id.as_str());
+            self.users().command(entity, command).await.unwrap();
+        }
+    }
+
     pub(super) async fn ask_room(&self, room_id: &str, query: RoomQuery) -> RoomAnswer {
         self.rooms
             .query(Entity::room(room_id), query)
@@ -415,7 +429,6 @@ pub(super) struct Client {
     pub(super) is_lazy: bool,
     /// Where timelines were cut off: room, `prev_batch` and the first event.
     pub(super) cuts: Vec<(String, String, String)>,
-    pub(super) log: BTreeMap<String, Vec<String>>,
 }
 
 impl Client {
@@ -431,7 +444,6 @@ impl Client {
             filter: r#"{"room":{"timeline":{"limit":100}}}"#.to_owned(),
             is_lazy: false,
             cuts: Vec::new(),
-            log: BTreeMap::new(),
         }
     }
 
@@ -440,10 +452,6 @@ impl Client {
         let ids = timelines(answer);
         for section in ["join", "leave"] {
             for (room_id, room) in answer["rooms"][section].as_object().into_iter().flatten() {
-                self.log
-                    .entry(room_id.clone())
-                    .or_default()
-                    .push(format!("{section} {room} next {:?}", answer["next_batch"]));
                 let view = self.rooms.entry(room_id.clone()).or_default();
                 view.is_joined = section == "join";
                 self.invited.remove(room_id);
