@@ -272,7 +272,7 @@ impl User {
             UserRecord::DeviceRenamed(renamed) => {
                 self.change_device(&renamed.device_id, |device| {
                     device.display_name.clone_from(&renamed.display_name);
-                })
+                });
             }
             UserRecord::DeviceRemoved(device_id) => {
                 self.devices.remove(<&DeviceId>::from(device_id.as_str()));

@@ -50,6 +50,10 @@ struct Cast {
     known: HashMap<String, HashSet<String>>,
 }
 
+#[expect(
+    clippy::print_stdout,
+    reason = "the figures belong into the test's output"
+)]
 async fn rounds(options: Options, rounds: usize) {
     let mut server = TestServer::start_with(options).await;
     let mut acked = 0;

@@ -35,6 +35,10 @@ async fn a_flipped_byte_is_found_on_postgres() {
     assert_damage_is_named(&server);
 }
 
+#[expect(
+    clippy::print_stdout,
+    reason = "what was found belongs into the test's output"
+)]
 fn assert_damage_is_named(server: &TestServer) {
     let (whole, text) = server.command_line(&["log", "verify"]);
     println!("{text}");

@@ -12,30 +12,30 @@ static TRANSACTION: AtomicU64 = AtomicU64::new(1);
 
 /// A client, with or without an account.
 #[derive(Clone, Debug)]
-pub struct Client {
+pub(crate) struct Client {
     http: reqwest::Client,
     base: String,
     /// The access token.
-    pub token: Option<String>,
+    pub(crate) token: Option<String>,
     /// The user ID; empty without an account.
-    pub user_id: String,
+    pub(crate) user_id: String,
     /// The device ID; empty without an account.
-    pub device_id: String,
+    pub(crate) device_id: String,
 }
 
 /// An answer.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// The HTTP status.
-    pub status: u16,
+    pub(crate) status: u16,
     /// The body; `null` when it is not JSON.
-    pub body: Value,
+    pub(crate) body: Value,
 }
 
 impl Answer {
     /// The body of a 2xx; anything else fails the test.
     #[track_caller]
-    pub fn ok(self) -> Value {
+    pub(crate) fn ok(self) -> Value {
         assert!(
             (200..300).contains(&self.status),
             "{} {}",
@@ -47,7 +47,7 @@ impl Answer {
 
     /// Fails the test unless it is this error.
     #[track_caller]
-    pub fn refused(self, status: u16, errcode: &str) -> Value {
+    pub(crate) fn refused(self, status: u16, errcode: &str) -> Value {
         assert_eq!(
             (self.status, self.body["errcode"].as_str()),
             (status, Some(errcode)),
@@ -60,7 +60,7 @@ impl Answer {
 
 impl Client {
     /// A client without an account.
-    pub fn new(base: &str) -> Self {
+    pub(crate) fn new(base: &str) -> Self {
         // Several tests may be first: installing the provider twice is harmless.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let http = reqwest::Client::builder()
@@ -77,7 +77,7 @@ impl Client {
     }
 
     /// Registers an account by `m.login.dummy`.
-    pub async fn register(base: &str, localpart: &str) -> Self {
+    pub(crate) async fn register(base: &str, localpart: &str) -> Self {
         let body = json!({"username": localpart, "password": "correct horse", "auth": {"type": "m.login.dummy"}});
         let answer = Self::new(base)
             .post("/_matrix/client/v3/register", body)
@@ -87,7 +87,7 @@ impl Client {
     }
 
     /// Logs in again: another device of the same account.
-    pub async fn login_again(&self) -> Self {
+    pub(crate) async fn login_again(&self) -> Self {
         let body = json!({
             "type": "m.login.password", "identifier": {"type": "m.id.user", "user": self.user_id}, "password": "correct horse"
         });
@@ -106,7 +106,7 @@ impl Client {
     }
 
     /// The same client, talking to the server at another place.
-    pub fn at(&self, base: &str) -> Self {
+    pub(crate) fn at(&self, base: &str) -> Self {
         Self {
             base: base.to_owned(),
             ..self.clone()
@@ -114,14 +114,14 @@ impl Client {
     }
 
     /// Any request.
-    pub async fn request(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+    pub(crate) async fn request(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
         self.try_request(method, path, body)
             .await
             .expect("the server answers")
     }
 
     /// Any request; an error when the connection breaks.
-    pub async fn try_request(
+    pub(crate) async fn try_request(
         &self,
         method: Method,
         path: &str,
@@ -144,7 +144,7 @@ impl Client {
     }
 
     /// Any bytes as a body.
-    pub async fn raw(
+    pub(crate) async fn raw(
         &self,
         method: Method,
         path: &str,
@@ -167,33 +167,28 @@ impl Client {
     }
 
     /// GET.
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.request(Method::GET, path, None).await
     }
 
     /// POST.
-    pub async fn post(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
         self.request(Method::POST, path, Some(body)).await
     }
 
     /// PUT.
-    pub async fn put(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
         self.request(Method::PUT, path, Some(body)).await
     }
 
-    /// DELETE.
-    pub async fn delete(&self, path: &str) -> Answer {
-        self.request(Method::DELETE, path, None).await
-    }
-
     /// Makes a room and gives its ID.
-    pub async fn create_room(&self, body: Value) -> String {
+    pub(crate) async fn create_room(&self, body: Value) -> String {
         let answer = self.post("/_matrix/client/v3/createRoom", body).await.ok();
         answer["room_id"].as_str().expect("a room ID").to_owned()
     }
 
     /// Joins a room.
-    pub async fn join(&self, room_id: &str) {
+    pub(crate) async fn join(&self, room_id: &str) {
         self.post(
             &format!("/_matrix/client/v3/join/{}", encode(room_id)),
             json!({}),
@@ -203,7 +198,7 @@ impl Client {
     }
 
     /// Sends a text and gives the event ID.
-    pub async fn say(&self, room_id: &str, text: &str) -> String {
+    pub(crate) async fn say(&self, room_id: &str, text: &str) -> String {
         let transaction = TRANSACTION.fetch_add(1, Ordering::Relaxed);
         let path = format!(
             "/_matrix/client/v3/rooms/{}/send/m.room.message/t{transaction}",
@@ -217,7 +212,7 @@ impl Client {
     }
 
     /// Sets state and gives the event ID.
-    pub async fn set_state(
+    pub(crate) async fn set_state(
         &self,
         room_id: &str,
         event_type: &str,
@@ -236,7 +231,7 @@ impl Client {
     }
 
     /// Syncs; `query` is added to `timeout=0` and `since`.
-    pub async fn sync(&self, since: Option<&str>, query: &str) -> Value {
+    pub(crate) async fn sync(&self, since: Option<&str>, query: &str) -> Value {
         let since = since
             .map(|since| format!("&since={}", encode(since)))
             .unwrap_or_default();
@@ -251,7 +246,7 @@ impl Client {
     }
 
     /// A whole room's history, oldest first, by paging `/messages` forwards.
-    pub async fn history(&self, room_id: &str) -> Vec<Value> {
+    pub(crate) async fn history(&self, room_id: &str) -> Vec<Value> {
         let mut events = Vec::new();
         let mut from = String::new();
         loop {
@@ -270,7 +265,7 @@ impl Client {
 }
 
 /// Percent-encodes a path segment or query value.
-pub fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     text.bytes()
         .map(|byte| {

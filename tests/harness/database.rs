@@ -13,7 +13,7 @@ use std::{
 use tempfile::TempDir;
 
 /// The databases of this test program.
-pub struct Database;
+pub(crate) struct Database;
 
 struct Cluster {
     port: u16,
@@ -26,7 +26,7 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 
 impl Database {
     /// Makes a fresh database and gives its URL.
-    pub fn create() -> String {
+    pub(crate) fn create() -> String {
         let port = CLUSTER.get_or_init(start).port;
         let name = format!("playhouse_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let admin = format!("host=127.0.0.1 port={port} user=postgres dbname=postgres");
@@ -45,14 +45,16 @@ impl Database {
     }
 }
 
+fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output();
+    output.is_ok_and(|output| output.stdout.starts_with(b"0\n"))
+}
+
 fn start() -> Cluster {
     let binaries = binaries();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().join("data");
-    let as_root = Command::new("id")
-        .arg("-u")
-        .output()
-        .is_ok_and(|output| output.stdout.starts_with(b"0\n"));
+    let as_root = is_root();
     if as_root {
         // PostgreSQL refuses to run as root.
         std::fs::create_dir(&data).expect("the data folder can be made");

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::mpsc,
     time::Duration,
@@ -14,15 +14,15 @@ use super::{Client, Database};
 
 /// How a server is started.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
+pub(crate) struct Options {
     /// A PostgreSQL database; SQLite in the data folder when absent.
-    pub database: Option<String>,
+    pub(crate) database: Option<String>,
     /// Further environment variables.
-    pub environment: Vec<(String, String)>,
+    pub(crate) environment: Vec<(String, String)>,
 }
 
 /// A running server. Killed when dropped.
-pub struct TestServer {
+pub(crate) struct TestServer {
     folder: TempDir,
     options: Options,
     process: Option<Child>,
@@ -30,19 +30,19 @@ pub struct TestServer {
 }
 
 /// The shared secret of every test server.
-pub const SHARED_SECRET: &str = "test shared secret";
+pub(crate) const SHARED_SECRET: &str = "test shared secret";
 
 /// The server name of every test server.
-pub const SERVER_NAME: &str = "playhouse.test";
+pub(crate) const SERVER_NAME: &str = "playhouse.test";
 
 impl TestServer {
     /// A fresh server; on PostgreSQL when `PLAYHOUSE_TEST_ENGINE=postgres`.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(Options::default()).await
     }
 
     /// A fresh server.
-    pub async fn start_with(mut options: Options) -> Self {
+    pub(crate) async fn start_with(mut options: Options) -> Self {
         if options.database.is_none() && wants_postgres() {
             options.database = Some(Database::create());
         }
@@ -98,42 +98,32 @@ impl TestServer {
     }
 
     /// Where it listens: `http://127.0.0.1:PORT`.
-    pub fn base(&self) -> &str {
+    pub(crate) fn base(&self) -> &str {
         &self.base
     }
 
     /// Its data folder.
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
-    /// The folder in which it runs.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// The process ID.
-    pub fn pid(&self) -> u32 {
-        self.process.as_ref().expect("it runs").id()
-    }
-
     /// The database it uses, when that is PostgreSQL.
-    pub fn database(&self) -> Option<&str> {
+    pub(crate) fn database(&self) -> Option<&str> {
         self.options.database.as_deref()
     }
 
     /// A client without an account.
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::new(&self.base)
     }
 
     /// A client of a new account.
-    pub async fn register(&self, localpart: &str) -> Client {
+    pub(crate) async fn register(&self, localpart: &str) -> Client {
         Client::register(&self.base, localpart).await
     }
 
     /// SIGKILL: nothing is flushed, nobody is told.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().expect("the process can be killed");
             process.wait().expect("the process ends");
@@ -141,7 +131,7 @@ impl TestServer {
     }
 
     /// SIGTERM, and waits until it has ended in order.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let Some(mut process) = self.process.take() else {
             return;
         };
@@ -152,19 +142,19 @@ impl TestServer {
     }
 
     /// Starts again on the same data, on another port.
-    pub fn start_again(&mut self) {
+    pub(crate) fn start_again(&mut self) {
         assert!(self.process.is_none(), "it still runs");
         self.launch();
     }
 
     /// Starts again on the same data.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.stop();
         self.launch();
     }
 
     /// Runs the program's command line on this server's data, the server being stopped: success and standard output with standard error.
-    pub fn command_line(&self, arguments: &[&str]) -> (bool, String) {
+    pub(crate) fn command_line(&self, arguments: &[&str]) -> (bool, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_playhouse"));
         command
             .current_dir(self.folder.path())

@@ -373,7 +373,7 @@ impl LogStore for MemoryStore {
     }
 
     fn models(&self) -> Arc<dyn ModelStore> {
-        unimplemented!("the log in memory has no read models")
+        panic!("the log in memory has no read models")
     }
 
     fn size_bytes(&self) -> StoreFuture<'_, u64> {

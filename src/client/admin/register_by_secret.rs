@@ -35,13 +35,13 @@ pub(crate) mod nonce {
 
     /// Asks for a nonce.
     #[request]
-    pub struct Request {}
+    pub(crate) struct Request {}
 
     /// A nonce.
     #[response]
-    pub struct Response {
+    pub(crate) struct Response {
         /// To be used once, soon.
-        pub nonce: String,
+        pub(crate) nonce: String,
     }
 }
 
@@ -54,37 +54,37 @@ metadata! {
 
 /// An account to be made.
 #[request]
-pub struct Request {
+pub(crate) struct Request {
     /// From the request before.
-    pub nonce: String,
+    pub(crate) nonce: String,
     /// The local part.
-    pub username: String,
+    pub(crate) username: String,
     /// The display name.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub displayname: Option<String>,
+    pub(crate) displayname: Option<String>,
     /// The password.
-    pub password: String,
+    pub(crate) password: String,
     /// Server administrator.
     #[serde(default)]
-    pub admin: bool,
+    pub(crate) admin: bool,
     /// `bot`, `support` or nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub user_type: Option<String>,
+    pub(crate) user_type: Option<String>,
     /// HMAC-SHA1 in hexadecimal over nonce, name, password, `admin` or `notadmin`, and the user type if any, joined by NUL bytes.
-    pub mac: String,
+    pub(crate) mac: String,
 }
 
 /// The account, logged in.
 #[response]
-pub struct Response {
+pub(crate) struct Response {
     /// An access token.
-    pub access_token: String,
+    pub(crate) access_token: String,
     /// The user.
-    pub user_id: OwnedUserId,
+    pub(crate) user_id: OwnedUserId,
     /// This server.
-    pub home_server: OwnedServerName,
+    pub(crate) home_server: OwnedServerName,
     /// The device.
-    pub device_id: OwnedDeviceId,
+    pub(crate) device_id: OwnedDeviceId,
 }
 
 /// Gives a nonce.

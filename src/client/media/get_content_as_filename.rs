@@ -1,5 +1,7 @@
 //! `GET /_matrix/media/*/download/{serverName}/{mediaId}/{fileName}`
 
+#![expect(deprecated, reason = "old clients know nothing newer")]
+
 use std::sync::Arc;
 
 use ruma::api::client::media::get_content_as_filename::v3::Request;
@@ -10,7 +12,6 @@ use crate::{
 };
 
 /// Gives a piece of media under a name that the caller chooses.
-#[expect(deprecated, reason = "old clients know nothing newer")]
 pub(crate) async fn handle(
     app: Arc<App>,
     _caller: (),

@@ -1,5 +1,7 @@
 //! `GET /_matrix/media/*/thumbnail/{serverName}/{mediaId}`
 
+#![expect(deprecated, reason = "old clients know nothing newer")]
+
 use std::sync::Arc;
 
 use ruma::{api::client::media::get_content_thumbnail::v3::Request, media::Method};
@@ -11,7 +13,6 @@ use crate::{
 };
 
 /// Gives a small picture of a picture.
-#[expect(deprecated, reason = "old clients know nothing newer")]
 pub(crate) async fn handle(
     app: Arc<App>,
     _caller: (),

@@ -1,5 +1,7 @@
 //! `GET /_matrix/media/*/config`
 
+#![expect(deprecated, reason = "old clients know nothing newer")]
+
 use std::sync::Arc;
 
 use ruma::{
@@ -10,7 +12,6 @@ use ruma::{
 use crate::edge::{App, Failure, Session};
 
 /// Tells how large an upload may be.
-#[expect(deprecated, reason = "old clients know nothing newer")]
 pub(crate) async fn handle(
     app: Arc<App>,
     _caller: Session,

@@ -19,6 +19,7 @@ use crate::edge::{Class, Routes};
 const UPLOAD_PAUSE_MS: u64 = 60_000;
 
 /// Mounts the area.
+#[expect(deprecated, reason = "old clients know nothing newer")]
 pub(crate) fn mount(routes: &mut Routes) {
     // The largest upload is the blobs' own bound; here it must only not be smaller.
     routes
