@@ -3,7 +3,8 @@
 use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+
+use crate::chain;
 
 /// The number of bits of a [`Place`] that hold the position within the shard.
 const POSITION_BITS: u32 = 48;
@@ -107,7 +108,7 @@ impl Layout {
 
     /// The shard of an entity. Stable for ever: it decides where records are found.
     pub fn shard_of(self, entity: &Entity) -> Shard {
-        let digest = Sha256::digest(entity.as_str().as_bytes());
+        let digest = chain::digest(entity.as_str().as_bytes());
         let number = u64::from_be_bytes(
             digest[..8]
                 .try_into()

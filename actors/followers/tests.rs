@@ -21,15 +21,12 @@ use playhouse_schema::{
         user::{Deactivated, NamedJson, UserRecord},
     },
 };
-use ruma::{
-    OwnedRoomId, RoomId, UserId, events::room::member::MembershipState, server_name,
-    signatures::Ed25519KeyPair,
-};
+use ruma::{OwnedRoomId, RoomId, UserId, events::room::member::MembershipState, server_name};
 use tempfile::TempDir;
 
 use super::{departures, members::Members, models::Models, profiles};
 use crate::{
-    env::{Env, Identity},
+    env::{Env, Identity, Signer},
     kernel::{Append, Landing, Lineage, Log as _},
     room::{RoomError, message::MemberProfile},
     user::UserError,
@@ -55,7 +52,7 @@ impl Ground {
         let store = drivers::open(config).await.unwrap();
         let env = Env::system(Identity {
             server_name: server_name!("example.org").to_owned(),
-            key_pair: Ed25519KeyPair::from_der(&Ed25519KeyPair::generate(), "1".into()).unwrap(),
+            signer: Signer::from_seed("1", &[7; 32]).unwrap(),
         });
         let pools = Pools::open(store.clone(), env, PoolLimits::default())
             .await

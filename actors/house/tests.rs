@@ -11,7 +11,6 @@ use ruma::{
     OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, RoomVersionId, UserId,
     events::{TimelineEventType, room::member::MembershipState},
     server_name,
-    signatures::Ed25519KeyPair,
 };
 use serde_json::json;
 
@@ -20,7 +19,7 @@ use super::{
 };
 use crate::{
     alias::AliasError,
-    env::{Env, Identity},
+    env::{Env, Identity, Signer},
     room::{
         RoomAnswer, RoomError, RoomQuery,
         message::{JsonText, Preset, Reader, SendEvent, StateContent},
@@ -47,10 +46,10 @@ async fn store(folder: &Path) -> Arc<dyn LogStore> {
     }
 }
 
-async fn open(folder: &Path, key: &[u8]) -> Arc<House> {
+async fn open(folder: &Path) -> Arc<House> {
     let env = Env::system(Identity {
         server_name: server_name!("example.org").to_owned(),
-        key_pair: Ed25519KeyPair::from_der(key, "1".to_owned()).unwrap(),
+        signer: Signer::from_seed("1", &[7; 32]).unwrap(),
     });
     let mut config = HouseConfig::new(env);
     config.passwords.memory_kib = 8;
@@ -60,24 +59,22 @@ async fn open(folder: &Path, key: &[u8]) -> Arc<House> {
 
 struct Trial {
     folder: tempfile::TempDir,
-    key: Vec<u8>,
     house: Arc<House>,
 }
 
 impl Trial {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let key = Ed25519KeyPair::generate().to_vec();
-        let house = open(folder.path(), &key).await;
-        Self { folder, key, house }
+        let house = open(folder.path()).await;
+        Self { folder, house }
     }
 
     async fn restart(self) -> Self {
-        let Self { folder, key, house } = self;
+        let Self { folder, house } = self;
         house.close(PATIENCE).await;
         drop(house);
-        let house = open(folder.path(), &key).await;
-        Self { folder, key, house }
+        let house = open(folder.path()).await;
+        Self { folder, house }
     }
 
     async fn user(&self, name: &str) -> OwnedUserId {

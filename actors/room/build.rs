@@ -1,20 +1,22 @@
 //! Makes PDUs for local users: links, hash, signature, event ID. The hot path of every send.
 
 use bytes::Bytes;
-use playhouse_schema::record::room::{EventRecord, Placement, Transaction, Verdict};
+use playhouse_schema::{
+    chain::digest,
+    record::room::{EventRecord, Placement, Transaction, Verdict},
+};
 use ruma::{
-    CanonicalJsonObject, CanonicalJsonValue, EventId, Int, MilliSecondsSinceUnixEpoch,
-    OwnedEventId, OwnedUserId, UInt,
-    canonical_json::RedactingSerializer,
+    EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedUserId, UInt,
+    canonical_json::{RedactingSerializer, redact_content_in_place},
     events::TimelineEventType,
     room_version_rules::{EventIdFormatVersion, EventsReferenceFormatVersion, RoomVersionRules},
     signatures::KeyPair as _,
 };
-use sha2::{Digest as _, Sha256};
 
 use super::{
     Room, RoomError, auth,
     canonical::Canonical,
+    event::push_json_string,
     pdu::{Fields, Pdu},
     state::Extremity,
 };
@@ -107,19 +109,9 @@ pub(crate) fn build(room: &Room, env: &Env, event: NewEvent) -> Result<Built, Ro
         .iter()
         .map(|event| event.pdu.event_id.clone())
         .collect();
-    let with_hashes = rules.events_reference_format == EventsReferenceFormatVersion::V1;
-    let link = |event_id: &OwnedEventId| {
-        let id = CanonicalJsonValue::String(event_id.to_string());
-        if with_hashes {
-            let hashes = reference_hashes(room, event_id, rules);
-            CanonicalJsonValue::Array(vec![id, CanonicalJsonValue::Object(hashes)])
-        } else {
-            id
-        }
-    };
     let links = Links {
-        prev_events: CanonicalJsonValue::Array(prev_events.iter().map(link).collect()),
-        auth_events: CanonicalJsonValue::Array(auth_events.iter().map(link).collect()),
+        prev_events: links_text(room, rules, &prev_events),
+        auth_events: links_text(room, rules, &auth_events),
     };
     let is_roomless = rules.authorization.room_create_event_id_as_room_id
         && event.event_type == TimelineEventType::RoomCreate;
@@ -146,8 +138,8 @@ pub(crate) fn build_create(
     event: NewEvent,
 ) -> Result<Built, RoomError> {
     let links = Links {
-        prev_events: CanonicalJsonValue::Array(Vec::new()),
-        auth_events: CanonicalJsonValue::Array(Vec::new()),
+        prev_events: "[]".to_owned(),
+        auth_events: "[]".to_owned(),
     };
     let fields = Fields {
         event_id: first_event_id(env, rules),
@@ -164,13 +156,24 @@ pub(crate) fn build_create(
     finish(env, rules, fields, links, event.content)
 }
 
-/// The links of an event, in the form of the room version.
+/// The links of an event as JSON, in the form of the room version.
 struct Links {
-    prev_events: CanonicalJsonValue,
-    auth_events: CanonicalJsonValue,
+    prev_events: String,
+    auth_events: String,
 }
 
-/// Hashes, signs and writes the event.
+/// What stands in an event before it is whole: without `signatures` it is signed, without `hashes` it is hashed.
+#[derive(Clone, Copy)]
+struct Parts<'a> {
+    event_type: &'a str,
+    content: &'a str,
+    hashes: Option<&'a str>,
+    signatures: Option<&'a str>,
+    /// Redaction drops `redacts` where it stands beside the content.
+    with_redacts: bool,
+}
+
+/// Hashes, signs and writes the event. Everything but the content is written from the fields, in the order of canonical JSON.
 fn finish(
     env: &Env,
     rules: &RoomVersionRules,
@@ -178,95 +181,127 @@ fn finish(
     links: Links,
     mut content: Canonical,
 ) -> Result<Built, RoomError> {
-    let is_given_id = rules.event_id_format == EventIdFormatVersion::V1;
-    let tree = std::mem::take(&mut content.object);
-    let mut object = object_of(&fields, links, tree, rules)?;
-    if is_given_id {
-        set(&mut object, "event_id", fields.event_id.as_str());
+    if let Some(redacts) = &fields.redacts
+        && rules.redaction.content_field_redacts
+    {
+        content.set_string("redacts", redacts.as_str());
     }
-    let canonical = content;
-    let hashed = serialize(RedactingSerializer::new(), &object)?;
-    let hash = base64_standard(&Sha256::digest(canonical.finish(hashed).as_bytes()));
-    object.insert("hashes".to_owned(), nested([("sha256", hash)]));
+    let event_type = fields.event_type.to_string();
+    let text = content.to_text();
+    let whole = Parts {
+        event_type: &event_type,
+        content: &text,
+        hashes: None,
+        signatures: None,
+        with_redacts: true,
+    };
+    let (hashed, _) = write(rules, &fields, &links, whole);
+    let hash = base64_standard(&digest(hashed.as_bytes()));
+    let hashes = format!(r#"{{"sha256":"{hash}"}}"#);
 
     // What is signed is also what the reference hash covers: the redacted event without signatures.
-    let redacted = serialize(RedactingSerializer::new().rules(&rules.redaction), &object)?;
-    let redacted = canonical.finish(redacted);
-    let signature = env.identity.key_pair.sign(redacted.as_bytes());
-    let signatures = nested([(signature.id().as_str(), signature.base64())]);
-    object.insert(
-        "signatures".to_owned(),
-        CanonicalJsonValue::Object([(env.server_name().to_string(), signatures)].into()),
+    redact_content_in_place(&mut content.object, &rules.redaction, &event_type);
+    let redacted_content = content.to_text();
+    let redacted = Parts {
+        content: &redacted_content,
+        hashes: Some(&hashes),
+        with_redacts: false,
+        ..whole
+    };
+    let (redacted, _) = write(rules, &fields, &links, redacted);
+    let signature = env.identity.signer.sign(redacted.as_bytes());
+    let signatures = format!(
+        r#"{{"{}":{{"{}":"{}"}}}}"#,
+        env.server_name(),
+        signature.id(),
+        signature.base64()
     );
-    if !is_given_id {
-        fields.event_id = hashed_event_id(&Sha256::digest(redacted.as_bytes()), rules);
+    if rules.event_id_format != EventIdFormatVersion::V1 {
+        fields.event_id = hashed_event_id(&digest(redacted.as_bytes()), rules);
     }
-    let (json, span) = write(&object, &canonical)?;
-    check_sizes(&fields, json.len())?;
+    let whole = Parts {
+        hashes: Some(&hashes),
+        signatures: Some(&signatures),
+        ..whole
+    };
+    let (json, span) = write(rules, &fields, &links, whole);
+    check_sizes(&fields, &event_type, json.len())?;
     Ok(Built {
         pdu: Pdu::made(fields, Bytes::from(json), span),
     })
 }
 
-/// The event without hashes and signatures.
-fn object_of(
-    fields: &Fields,
-    links: Links,
-    mut content: CanonicalJsonObject,
-    rules: &RoomVersionRules,
-) -> Result<CanonicalJsonObject, RoomError> {
-    let mut object = CanonicalJsonObject::new();
-    object.insert("auth_events".to_owned(), links.auth_events);
-    object.insert("prev_events".to_owned(), links.prev_events);
-    object.insert("depth".to_owned(), integer(fields.depth)?);
-    let origin_server_ts = integer(u64::from(fields.origin_server_ts.0))?;
-    object.insert("origin_server_ts".to_owned(), origin_server_ts);
-    if let Some(redacts) = &fields.redacts {
-        let in_content = rules.redaction.content_field_redacts;
-        let place = if in_content {
-            &mut content
-        } else {
-            &mut object
-        };
-        set(place, "redacts", redacts.as_str());
-    }
-    object.insert("content".to_owned(), CanonicalJsonValue::Object(content));
-    if let Some(room_id) = &fields.room_id {
-        set(&mut object, "room_id", room_id.as_str());
-    }
-    set(&mut object, "sender", fields.sender.as_str());
-    set(&mut object, "type", &fields.event_type.to_string());
-    if let Some(state_key) = &fields.state_key {
-        set(&mut object, "state_key", state_key);
-    }
-    Ok(object)
-}
-
 /// Writes the event and tells where its content stands.
 fn write(
-    object: &CanonicalJsonObject,
-    canonical: &Canonical,
-) -> Result<(String, std::ops::Range<usize>), RoomError> {
-    let mut json = String::with_capacity(1_024);
-    let mut span = 0..0;
-    for (key, value) in object {
-        json.push(if json.is_empty() { '{' } else { ',' });
-        super::event::push_json_string(&mut json, key);
-        json.push(':');
-        let start = json.len();
-        let text = serde_json::to_string(value).map_err(unwritable)?;
-        json.push_str(&canonical.finish(text));
-        if key == "content" {
-            span = start..json.len();
+    rules: &RoomVersionRules,
+    fields: &Fields,
+    links: &Links,
+    parts: Parts<'_>,
+) -> (String, std::ops::Range<usize>) {
+    use std::fmt::Write as _;
+    let mut json = String::with_capacity(parts.content.len() + 1_024);
+    let text = |json: &mut String, key: &str, value: Option<&str>| {
+        if let Some(value) = value {
+            json.push_str(key);
+            push_json_string(json, value);
         }
+    };
+    let is_given_id = rules.event_id_format == EventIdFormatVersion::V1;
+    let redacts = fields.redacts.as_ref();
+    let redacts = redacts.filter(|_| parts.with_redacts && !rules.redaction.content_field_redacts);
+    let _ = write!(json, r#"{{"auth_events":{},"content":"#, links.auth_events);
+    let start = json.len();
+    json.push_str(parts.content);
+    let span = start..json.len();
+    let _ = write!(json, r#","depth":{}"#, fields.depth);
+    let event_id = is_given_id.then_some(fields.event_id.as_str());
+    text(&mut json, r#","event_id":"#, event_id);
+    if let Some(hashes) = parts.hashes {
+        let _ = write!(json, r#","hashes":{hashes}"#);
     }
+    let _ = write!(
+        json,
+        r#","origin_server_ts":{},"prev_events":{}"#,
+        fields.origin_server_ts.0, links.prev_events
+    );
+    text(&mut json, r#","redacts":"#, redacts.map(|id| id.as_str()));
+    let room_id = fields.room_id.as_ref().map(|id| id.as_str());
+    text(&mut json, r#","room_id":"#, room_id);
+    text(&mut json, r#","sender":"#, Some(fields.sender.as_str()));
+    if let Some(signatures) = parts.signatures {
+        let _ = write!(json, r#","signatures":{signatures}"#);
+    }
+    text(&mut json, r#","state_key":"#, fields.state_key.as_deref());
+    text(&mut json, r#","type":"#, Some(parts.event_type));
     json.push('}');
-    Ok((json, span))
+    (json, span)
 }
 
-fn check_sizes(fields: &Fields, pdu_bytes: usize) -> Result<(), RoomError> {
+/// A list of links. In room versions 1 and 2 each has the hash of the event beside its ID.
+fn links_text(room: &Room, rules: &RoomVersionRules, event_ids: &[OwnedEventId]) -> String {
+    let with_hashes = rules.events_reference_format == EventsReferenceFormatVersion::V1;
+    let mut json = "[".to_owned();
+    for event_id in event_ids {
+        if json.len() > 1 {
+            json.push(',');
+        }
+        if with_hashes {
+            json.push('[');
+            push_json_string(&mut json, event_id.as_str());
+            json.push(',');
+            json.push_str(&reference_hashes(room, event_id, rules));
+            json.push(']');
+        } else {
+            push_json_string(&mut json, event_id.as_str());
+        }
+    }
+    json.push(']');
+    json
+}
+
+fn check_sizes(fields: &Fields, event_type: &str, pdu_bytes: usize) -> Result<(), RoomError> {
     let lengths = [
-        fields.event_type.to_string().len(),
+        event_type.len(),
         fields.state_key.as_ref().map_or(0, String::len),
         fields.sender.as_str().len(),
         fields.room_id.as_ref().map_or(0, |id| id.as_str().len()),
@@ -292,24 +327,15 @@ fn newest_ends(room: &Room) -> Vec<&Extremity> {
     ends
 }
 
-/// The hashes beside a link of room versions 1 and 2. Empty for an event that is not at hand: nobody may rely on them.
-fn reference_hashes(
-    room: &Room,
-    event_id: &EventId,
-    rules: &RoomVersionRules,
-) -> CanonicalJsonObject {
-    let hash = room
-        .event_at_hand(event_id)
+/// The hashes beside a link of room versions 1 and 2, as JSON. Empty for an event that is not at hand: nobody may rely on them.
+fn reference_hashes(room: &Room, event_id: &EventId, rules: &RoomVersionRules) -> String {
+    room.event_at_hand(event_id)
         .and_then(|event| std::str::from_utf8(event.pdu.json()).ok())
-        .and_then(|text| reference_hash(text, rules).ok());
-    hash.map(|hash| {
-        [(
-            "sha256".to_owned(),
-            CanonicalJsonValue::String(base64_standard(&hash)),
-        )]
-        .into()
-    })
-    .unwrap_or_default()
+        .and_then(|text| reference_hash(text, rules).ok())
+        .map_or_else(
+            || "{}".to_owned(),
+            |hash| format!(r#"{{"sha256":"{}"}}"#, base64_standard(&hash)),
+        )
 }
 
 /// The reference hash of an event (server-server API, "Calculating the reference hash for an event").
@@ -319,11 +345,12 @@ pub(crate) fn reference_hash(text: &str, rules: &RoomVersionRules) -> Result<[u8
     } else {
         Canonical::received(text)?
     };
-    let redacted = serialize(
-        RedactingSerializer::new().rules(&rules.redaction),
-        &event.object,
-    )?;
-    Ok(Sha256::digest(event.finish(redacted).as_bytes()).into())
+    let redacted = RedactingSerializer::new()
+        .rules(&rules.redaction)
+        .custom_redacted_root_fields(&["signatures", "unsigned"])
+        .serialize(&event.object)
+        .map_err(|error| RoomError::BadJson(error.to_string()))?;
+    Ok(digest(event.finish(redacted).as_bytes()))
 }
 
 /// The event ID of room version 3 and later.
@@ -349,43 +376,9 @@ fn first_event_id(env: &Env, rules: &RoomVersionRules) -> OwnedEventId {
     EventId::parse(text).expect("letters and a server name are a valid event ID")
 }
 
-/// Serialises without what no hash and no signature covers; without `hashes` too while there are none.
-fn serialize(
-    serializer: RedactingSerializer<'_>,
-    object: &CanonicalJsonObject,
-) -> Result<String, RoomError> {
-    serializer
-        .custom_redacted_root_fields(&["signatures", "unsigned"])
-        .serialize(object)
-        .map_err(unwritable)
-}
-
-fn unwritable(error: serde_json::Error) -> RoomError {
-    RoomError::BadJson(error.to_string())
-}
-
 fn base64_standard(bytes: &[u8]) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD_NO_PAD.encode(bytes)
-}
-
-fn set(object: &mut CanonicalJsonObject, key: &str, value: &str) {
-    object.insert(key.to_owned(), CanonicalJsonValue::String(value.to_owned()));
-}
-
-fn nested<const N: usize>(entries: [(&str, String); N]) -> CanonicalJsonValue {
-    CanonicalJsonValue::Object(
-        entries
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), CanonicalJsonValue::String(value)))
-            .collect(),
-    )
-}
-
-fn integer(value: u64) -> Result<CanonicalJsonValue, RoomError> {
-    Int::try_from(value)
-        .map(CanonicalJsonValue::Integer)
-        .map_err(|_| RoomError::BadJson("a number is too large for JSON".to_owned()))
 }
 
 fn timestamp(ms: u64) -> Result<MilliSecondsSinceUnixEpoch, RoomError> {

@@ -5,9 +5,9 @@
 
 use std::borrow::Cow;
 
+use playhouse_schema::chain::digest;
 use ruma::{CanonicalJsonObject, CanonicalJsonValue};
 use serde_json::Value as JsonValue;
-use sha2::{Digest as _, Sha256};
 
 use super::RoomError;
 use crate::env::Env;
@@ -58,7 +58,7 @@ impl Canonical {
     /// Parses a whole event leniently. No text contains its own hash, so that is the mark.
     pub(crate) fn received(text: &str) -> Result<Self, RoomError> {
         Self::lenient(text, || {
-            Sha256::digest(text.as_bytes())
+            digest(text.as_bytes())
                 .iter()
                 .map(|byte| format!("{byte:02x}"))
                 .collect()

@@ -24,8 +24,9 @@ const BARE_BYTES: usize = 2_000;
 /// Rough bytes of an entry of one of its maps.
 const ENTRY_BYTES: usize = 250;
 
-/// A snapshot is worth its bytes after so many records at least.
-const SNAPSHOT_RECORDS_MIN: u64 = 100;
+/// A snapshot is worth its bytes after so many records at least: reading so many back takes a few milliseconds, and one remembered transaction weighs as
+/// much as a record.
+const SNAPSHOT_RECORDS_MIN: u64 = 500;
 
 impl Domain for Room {
     const NAME: &'static str = "room";
@@ -84,7 +85,8 @@ impl Domain for Room {
     }
 
     fn weight_bytes(&self) -> usize {
-        let entries = self.current.len() + self.receipts.len() + self.transactions.len();
+        let entries =
+            self.current.len() + self.receipts.len() + self.transactions.len() + self.allowed.len();
         BARE_BYTES + self.held_bytes + entries * ENTRY_BYTES
     }
 

@@ -14,7 +14,10 @@ use ruma::{
 };
 use serde::Deserialize;
 
-use super::{RoomError, event::RoomEvent, snapshot::Stored, transactions::Transactions};
+use super::{
+    RoomError, auth::allowed::Allowed, event::RoomEvent, snapshot::Stored,
+    transactions::Transactions,
+};
 
 /// Type and state key of a state event.
 pub type StateKey = (TimelineEventType, String);
@@ -99,6 +102,8 @@ pub struct Room {
     pub forked: bool,
     /// Bytes of the events held.
     pub held_bytes: usize,
+    /// Which kinds of event, by whom, the state in force has allowed already.
+    pub(crate) allowed: Allowed,
     /// Records whose position is not known yet.
     pub(crate) in_flight: OrdMap<Sequence, InFlight>,
     /// What a snapshot names and `hydrate` has to read.
@@ -130,6 +135,7 @@ impl Room {
             invited_count: 0,
             forked: false,
             held_bytes: 0,
+            allowed: Allowed::default(),
             in_flight: OrdMap::new(),
             stored: None,
         }
@@ -216,6 +222,9 @@ impl Room {
     fn take_in_live(&mut self, event: Arc<RoomEvent>) {
         if event.pdu.event_type == TimelineEventType::RoomCreate {
             self.take_in_create(&event);
+        }
+        if event.before == self.current_id {
+            self.allowed.remember(&event.pdu);
         }
         let mut after = event.before;
         if let Some(state_key) = &event.pdu.state_key {
@@ -307,6 +316,7 @@ impl Room {
 
     /// Puts one key of the state in force, or removes it, and keeps the counts.
     pub(crate) fn put_state(&mut self, key: StateKey, event: Option<Arc<RoomEvent>>) {
+        self.allowed.forget();
         if key.0 == TimelineEventType::RoomMember {
             let before = self
                 .current
@@ -407,6 +417,7 @@ impl Room {
         let Some(event) = RoomEvent::from_record(sequence, 0, record) else {
             return;
         };
+        self.allowed.forget();
         let event = Arc::new(event);
         let mut old_position = 0;
         let mut replace = |old: &mut Arc<RoomEvent>, held_bytes: Option<&mut usize>| {

@@ -17,7 +17,6 @@ use playhouse_schema::{
 use ruma::{
     OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId, UserId,
     events::{StateEventType, TimelineEventType},
-    signatures::Ed25519KeyPair,
 };
 
 use super::{
@@ -31,7 +30,7 @@ use super::{
     },
 };
 use crate::{
-    env::{Clock, Env, Identity, Randomness},
+    env::{Clock, Env, Identity, Randomness, Signer},
     kernel::Domain as _,
 };
 
@@ -61,18 +60,12 @@ impl Randomness for Seeded {
 
 /// The environment of the server `localhost`.
 pub(crate) fn env() -> Env {
-    // RFC 8410: an Ed25519 private key of 32 bytes.
-    let mut der = vec![
-        0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04,
-        0x20,
-    ];
-    der.extend([7; 32]);
     Env {
         clock: Arc::new(Ticking(AtomicU64::new(1_700_000_000_000))),
         randomness: Arc::new(Seeded(AtomicU64::new(42))),
         identity: Arc::new(Identity {
             server_name: "localhost".try_into().unwrap(),
-            key_pair: Ed25519KeyPair::from_der(&der, "1".to_owned()).unwrap(),
+            signer: Signer::from_seed("1", &[7; 32]).unwrap(),
         }),
     }
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use imbl::{OrdMap, Vector};
+use playhouse_schema::chain::digest;
 use playhouse_schema::{address::Sequence, record::user::ToDeviceAcknowledged};
 use ruma::OwnedDeviceId;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::message::ToDeviceIndex;
 
@@ -208,7 +208,7 @@ impl OneTimeKeys {
 }
 
 fn name_hash(key_id: &str) -> u64 {
-    let digest = Sha256::digest(key_id.as_bytes());
+    let digest = digest(key_id.as_bytes());
     u64::from_be_bytes(
         digest[..8]
             .try_into()
@@ -217,7 +217,7 @@ fn name_hash(key_id: &str) -> u64 {
 }
 
 fn content_hash(json: &str) -> u32 {
-    let digest = Sha256::digest(json.as_bytes());
+    let digest = digest(json.as_bytes());
     u32::from_be_bytes(
         digest[..4]
             .try_into()

@@ -4,9 +4,9 @@
 //! secret scanners recognise a token.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use playhouse_schema::chain::digest;
 use ruma::{OwnedUserId, ServerName, UserId};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::env::Env;
@@ -53,7 +53,7 @@ impl std::hash::Hash for TokenHash {
 impl TokenHash {
     /// The hash of a token.
     pub fn of(token: &str) -> Self {
-        Self(Sha256::digest(token.as_bytes()).into())
+        Self(digest(token.as_bytes()))
     }
 
     /// A hash out of a record. Anything that is not 32 bytes long matches no token.

@@ -25,7 +25,7 @@ pub(crate) async fn open_house(config: &Config) -> Result<Arc<House>, StartError
     let key = SigningKey::load_or_create(&config.signing_key_path())?;
     let env = Env::system(Identity {
         server_name: server_name(config),
-        key_pair: key.key_pair()?,
+        signer: key.signer()?,
     });
     let store = open_store(config).await?;
     let limits = DirectoryLimits {

@@ -8,14 +8,9 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
-use ruma::signatures::Ed25519KeyPair;
+use playhouse_actors::env::Signer;
 
 use super::StartError;
-
-/// What stands before the 32 bytes of an Ed25519 seed in its PKCS#8 form (RFC 8410).
-const PKCS8_PREFIX: [u8; 16] = [
-    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
-];
 
 /// The key with which events and requests are signed: a version and a seed.
 pub struct SigningKey {
@@ -78,12 +73,10 @@ impl SigningKey {
             .map_err(|error| io(path, error))
     }
 
-    /// As ruma signs with it.
-    pub fn key_pair(&self) -> Result<Ed25519KeyPair, StartError> {
-        let mut document = PKCS8_PREFIX.to_vec();
-        document.extend_from_slice(&self.seed);
-        Ed25519KeyPair::from_der(&document, self.version.clone())
-            .map_err(|error| StartError::Key(format!("signing key: {error}")))
+    /// What signs with it.
+    pub fn signer(&self) -> Result<Signer, StartError> {
+        Signer::from_seed(&self.version, &self.seed)
+            .ok_or_else(|| StartError::Key("the signing key is unusable".to_owned()))
     }
 }
 
@@ -126,7 +119,7 @@ mod tests {
         let made = SigningKey::load_or_create(&path).unwrap();
         let read = SigningKey::load_or_create(&path).unwrap();
         assert_eq!((made.version, made.seed), (read.version.clone(), read.seed));
-        assert!(read.key_pair().is_ok());
+        assert!(read.signer().is_ok());
         assert!(read.store(&path).is_err(), "never replaced");
         let mode = std::os::unix::fs::PermissionsExt::mode(
             &std::fs::metadata(&path).unwrap().permissions(),

@@ -18,17 +18,15 @@ use playhouse_schema::{
         ModelStore, Snapshot, StoreError, StoreFuture, StoredRecord,
     },
 };
-use ruma::signatures::Ed25519KeyPair;
 
 use self::books::Books;
-use crate::env::{Env, Identity};
+use crate::env::{Env, Identity, Signer};
 
 /// A world for tests: the real clock and randomness, a server called `test.example`.
 pub(crate) fn env() -> Env {
-    let document = Ed25519KeyPair::generate();
     Env::system(Identity {
         server_name: "test.example".try_into().unwrap(),
-        key_pair: Ed25519KeyPair::from_der(&document, "1".to_owned()).unwrap(),
+        signer: Signer::from_seed("1", &[7; 32]).unwrap(),
     })
 }
 

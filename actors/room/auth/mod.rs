@@ -1,5 +1,6 @@
 //! Whether an event may happen: the authorisation rules of the room's version, through `ruma`.
 
+pub(crate) mod allowed;
 pub(crate) mod power;
 
 use std::sync::Arc;

@@ -145,7 +145,7 @@ fn verify(stage: &Stage, event: &RoomEvent, keys: &PublicKeyMap) {
 }
 
 fn keys(stage: &Stage) -> PublicKeyMap {
-    let key = stage.env.identity.key_pair.public_key().to_vec();
+    let key = stage.env.identity.signer.public_key().to_vec();
     let set: PublicKeySet = [("ed25519:1".to_owned(), ruma::serde::Base64::new(key))].into();
     [(stage.env.server_name().to_string(), set)].into()
 }

@@ -9,10 +9,10 @@ use playhouse_schema::{
     address::{Position, Sequence},
     record::user::UserRecord,
 };
-use ruma::{server_name, signatures::Ed25519KeyPair, user_id};
+use ruma::{server_name, user_id};
 
 use crate::{
-    env::{Clock, Env, Identity, Randomness},
+    env::{Clock, Env, Identity, Randomness, Signer},
     user::{
         context::UserLimits,
         error::UserError,
@@ -57,8 +57,7 @@ pub(in crate::user) fn env_and_clock() -> (Env, Arc<SetClock>) {
         randomness: Arc::new(CountedRandomness(AtomicU64::new(1))),
         identity: Arc::new(Identity {
             server_name: server_name!("example.org").to_owned(),
-            key_pair: Ed25519KeyPair::from_der(&Ed25519KeyPair::generate(), "1".to_owned())
-                .unwrap(),
+            signer: Signer::from_seed("1", &[7; 32]).unwrap(),
         }),
     };
     (env, clock)

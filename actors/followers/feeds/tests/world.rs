@@ -16,14 +16,13 @@ use ruma::{
     OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId, UserId,
     events::{TimelineEventType, receipt::ReceiptType},
     server_name,
-    signatures::Ed25519KeyPair,
 };
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::super::{board::FeedBoard, follow_devices, follow_rooms, heads, open_board, sources};
 use crate::{
-    env::{Env, Identity},
+    env::{Env, Identity, Signer},
     followers::{models::Models, task::Running},
     kernel::{Directory, DirectoryLimits},
     room::{
@@ -66,7 +65,7 @@ impl World {
         let store = drivers::open(config).await.unwrap();
         let env = Env::system(Identity {
             server_name: server_name!("x").to_owned(),
-            key_pair: Ed25519KeyPair::from_der(&Ed25519KeyPair::generate(), "1".into()).unwrap(),
+            signer: Signer::from_seed("1", &[7; 32]).unwrap(),
         });
         let pools = Pools::open(store.clone(), env.clone(), PoolLimits::default())
             .await
