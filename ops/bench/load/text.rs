@@ -62,6 +62,13 @@ impl Seen {
         !std::mem::replace(&mut self.0[number], true)
     }
 
+    /// Takes in all numbers that a text has under a tag.
+    pub(crate) fn take_all(&mut self, text: &str, tag: &str) {
+        for number in marks(text, tag) {
+            self.take(number);
+        }
+    }
+
     /// Whether the number was seen.
     pub(crate) fn has(&self, number: usize) -> bool {
         self.0.get(number).copied().unwrap_or(false)

@@ -49,9 +49,9 @@ pub(crate) fn append(criterion: &mut Criterion) {
 
 /// Records that follow on those of all batches before.
 fn batch(next: &mut u64, size: u64) -> Batch {
-    let records = (0..size).map(|_| {
-        let number = *next;
-        *next += 1;
+    let first = *next;
+    *next += size;
+    let records = (first..*next).map(|number| {
         let room = number % ROOMS;
         NewRecord {
             entity: Entity::room(&format!("!room{room}:bench.localhost")),

@@ -5,7 +5,7 @@ use super::{
         knobs::{Knob, Knobs},
         meter::{Meter, Part, prepare},
         target::Target,
-        text::{Seen, marked, marks},
+        text::{Seen, marked},
         trouble::Outcome,
     },
     PREPARE_CLIENTS,
@@ -47,7 +47,7 @@ pub(super) async fn run(target: &Target, knobs: &Knobs) -> Outcome<Vec<Part>> {
         target
             .api
             .walk(user, &room, &meter, |page| {
-                marks(page, TAG).for_each(|number| drop(seen.take(number)));
+                seen.take_all(page, TAG);
             })
             .await;
         lost += (0..events).filter(|number| !seen.has(*number)).count();

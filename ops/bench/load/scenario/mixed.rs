@@ -71,11 +71,9 @@ pub(super) async fn run(target: &Target, knobs: &Knobs) -> Outcome<Vec<Part>> {
         places: &places,
         spoken: RefCell::default(),
     };
-    let listening = join_all(
-        listeners
-            .into_iter()
-            .map(|(number, listener)| async { (number, hall.listen(listener).await) }),
-    );
+    let room = &hall;
+    let listen = |(number, listener)| async move { (number, room.listen(listener).await) };
+    let listening = join_all(listeners.into_iter().map(listen));
     let acting = async {
         let actors = (0..knobs.number("actors").min(users.len()))
             .map(|number| stage.act(number, &users[number], knobs));

@@ -6,7 +6,7 @@ use super::{
         knobs::{Knob, Knobs},
         meter::{Meter, Part, prepare},
         target::Target,
-        text::{Seen, marked, marks},
+        text::{Seen, marked},
         trouble::Outcome,
     },
     PREPARE_CLIENTS,
@@ -62,7 +62,7 @@ pub(super) async fn send(
         target
             .api
             .walk(user, room, &reading, |page| {
-                marks(page, tag).for_each(|number| drop(seen.take(number)));
+                seen.take_all(page, tag);
             })
             .await;
     }
