@@ -69,6 +69,7 @@ async fn starts(target: &Target, name: &str, knobs: &Knobs) -> Outcome<Part> {
         target.stop().await?;
         let meter = Meter::begin(target, name);
         meter.time(target.start()).await;
+        meter.stop_clock();
         tokio::time::sleep(Duration::from_millis(knobs.number("settle") as u64)).await;
         awake.push(rooms_awake(target).await?);
         let part = meter.end();
