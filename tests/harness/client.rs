@@ -166,6 +166,14 @@ impl Client {
         })
     }
 
+    /// GET of what is not JSON.
+    pub(crate) async fn text(&self, path: &str) -> (u16, String) {
+        let request = self.http.get(format!("{}{path}", self.base));
+        let response = request.send().await.expect("the server answers");
+        let status = response.status().as_u16();
+        (status, response.text().await.expect("the body is text"))
+    }
+
     /// GET.
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.request(Method::GET, path, None).await

@@ -122,6 +122,16 @@ impl TestServer {
         Client::register(&self.base, localpart).await
     }
 
+    /// What the process has read so far from files and sockets, cached or not, by the kernel's count.
+    pub(crate) fn bytes_read(&self) -> u64 {
+        let process = self.process.as_ref().expect("it runs");
+        let counts = std::fs::read_to_string(format!("/proc/{}/io", process.id()));
+        let counts = counts.expect("the kernel counts");
+        let read = counts.lines().find_map(|line| line.strip_prefix("rchar: "));
+        read.and_then(|bytes| bytes.parse().ok())
+            .expect("a number of bytes")
+    }
+
     /// SIGKILL: nothing is flushed, nobody is told.
     pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {

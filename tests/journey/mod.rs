@@ -1,3 +1,4 @@
 //! Stories across the whole server, told by real clients.
 
 mod conversation;
+mod idle_rooms;
