@@ -48,7 +48,8 @@ pub struct NewRecord {
     pub sequence: Sequence,
     /// What it is, see [`crate::record`].
     pub kind: Kind,
-    /// A name by which the record can be found again ([`LogStore::find`]), for example an event ID. Unique within the family, or absent.
+    /// A name by which the record can be found again ([`LogStore::find`]), for example an event ID. Where several have the same, the first is
+    /// found: no stranger can hinder a record by writing another under its key.
     pub key: Option<Arc<str>>,
     /// The encoded record.
     pub payload: Bytes,
@@ -220,7 +221,7 @@ pub trait LogStore: Send + Sync + 'static {
         entities: &'a [Entity],
     ) -> StoreFuture<'a, Vec<Option<EntityHead>>>;
 
-    /// The record of a family that carries this key.
+    /// The record of a family that carries this key; the first of a shard, where there are several.
     fn find<'a>(&'a self, family: Family, key: &'a str) -> StoreFuture<'a, Option<StoredRecord>>;
 
     /// Records of a shard after a position, oldest first.

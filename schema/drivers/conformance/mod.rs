@@ -93,7 +93,7 @@ macro_rules! suites {
             appending::positions_are_dense_over_shards_and_appenders,
             appending::a_second_owner_fences_the_first,
             appending::a_taken_number_is_refused_with_its_whole_batch,
-            appending::a_taken_key_is_refused,
+            appending::the_first_of_equal_keys_is_found,
             appending::heads_survive_reopening,
             appending::settling_tells_whether_a_batch_landed,
             appending::a_foreign_shard_is_refused,

@@ -56,19 +56,26 @@ impl Texts {
                WHERE s.shard = w.shard AND s.owner = $7::text AND s.epoch = w.epoch AND s.head = w.before RETURNING 1), \
              fence AS MATERIALIZED (\
                SELECT 1 / (CASE WHEN (SELECT count(*) FROM moved) = cardinality($1::bigint[]) THEN 1 ELSE 0 END) AS ours), \
+             made AS (\
+               INSERT INTO entity_{family} (name) \
+               SELECT r.entity FROM fence, unnest($10::text[], $11::bigint[]) AS r(entity, sequence) \
+               WHERE fence.ours = 1 AND r.sequence = 1 ON CONFLICT (name) DO NOTHING RETURNING id, name), \
+             named AS (\
+               SELECT id, name FROM made UNION ALL \
+               SELECT e.id, e.name FROM entity_{family} AS e WHERE e.name = ANY($10::text[])), \
              written AS (\
                INSERT INTO log_{family} (place, entity, sequence, kind, epoch, at_ms, chain, key, payload) \
-               SELECT r.place, r.entity, r.sequence, r.kind, r.epoch, $8::bigint, r.chain, r.key, r.payload \
+               SELECT r.place, named.id, r.sequence, r.kind, r.epoch, $8::bigint, r.chain, r.key, r.payload \
                FROM fence, unnest($9::bigint[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bytea[], $15::text[], $16::bytea[]) \
-                 AS r(place, entity, sequence, kind, epoch, chain, key, payload) \
+                 AS r(place, entity, sequence, kind, epoch, chain, key, payload) LEFT JOIN named ON named.name = r.entity \
                WHERE fence.ours = 1 RETURNING 1)"
         );
         // Likewise the root of a negative number, when there is nothing to replace.
         let replaced = format!(
             "replaced AS (\
                UPDATE log_{family} AS l SET erased = COALESCE(l.erased, sha256(l.payload)), payload = x.payload \
-               FROM fence, unnest($17::text[], $18::bigint[], $19::bytea[]) AS x(entity, target, payload) \
-               WHERE fence.ours = 1 AND l.entity = x.entity AND l.sequence = x.target AND l.kind <> {} RETURNING 1)",
+               FROM fence, unnest($17::text[], $18::bigint[], $19::bytea[]) AS x(entity, target, payload) JOIN entity_{family} AS e ON e.name = x.entity \
+               WHERE fence.ours = 1 AND l.entity = e.id AND l.sequence = x.target AND l.kind <> {} RETURNING 1)",
             record::ERASURE
         );
         Self {

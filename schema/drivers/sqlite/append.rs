@@ -30,9 +30,13 @@ pub(super) struct SqliteAppender {
     truncate_due: bool,
 }
 
+/// An entity's first record brings its name.
+const FIRST: i64 = 1;
+
 /// The statements of a family, spelt once.
 struct Texts {
     advance: String,
+    name: String,
     insert: String,
     original: String,
     replace: String,
@@ -44,16 +48,19 @@ impl Texts {
             advance: format!(
                 "UPDATE shard_{family} SET head = $1, chain = $2, batch = $3 WHERE shard = $4 AND epoch = $5 AND head = $6"
             ),
+            name: format!(
+                "INSERT INTO entity_{family} (name) VALUES ($1) ON CONFLICT (name) DO NOTHING"
+            ),
             insert: format!(
                 "INSERT INTO log_{family} (place, entity, sequence, kind, epoch, at_ms, chain, key, payload) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+                 VALUES ($1, (SELECT id FROM entity_{family} WHERE name = $2), $3, $4, $5, $6, $7, $8, $9)"
             ),
             original: format!(
-                "SELECT payload, erased FROM log_{family} WHERE entity = $1 AND sequence = $2 AND kind <> {}",
+                "SELECT payload, erased FROM log_{family} WHERE entity = (SELECT id FROM entity_{family} WHERE name = $1) AND sequence = $2 AND kind <> {}",
                 record::ERASURE
             ),
             replace: format!(
-                "UPDATE log_{family} SET erased = $1, payload = $2 WHERE entity = $3 AND sequence = $4"
+                "UPDATE log_{family} SET erased = $1, payload = $2 WHERE entity = (SELECT id FROM entity_{family} WHERE name = $3) AND sequence = $4"
             ),
         }
     }
@@ -169,6 +176,12 @@ fn write(
     {
         let mut insert = transaction.prepare_cached(&texts.insert).map_err(failure)?;
         for row in &plan.rows {
+            if row.sequence == FIRST {
+                transaction
+                    .prepare_cached(&texts.name)
+                    .and_then(|mut statement| statement.execute([row.entity]))
+                    .map_err(failure)?;
+            }
             insert
                 .execute((
                     row.place,
