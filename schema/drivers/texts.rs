@@ -90,5 +90,8 @@ pub(crate) const CURSOR_SET: &str = "INSERT INTO cursor (name, family, shard, po
 pub(crate) const CURSORS: &str =
     "SELECT shard, position FROM cursor WHERE name = $1 AND family = $2 ORDER BY shard";
 
+/// Forgets what a read model has parked.
+pub(crate) const PARKED_DROP: &str = "DELETE FROM parked WHERE name = $1";
+
 /// Forgets a read model's cursors.
 pub(crate) const CURSORS_DROP: &str = "DELETE FROM cursor WHERE name = $1";

@@ -7,7 +7,7 @@
 use crate::{address::Family, port::StoreError};
 
 /// The step that this program's tables have reached.
-pub const VERSION: i64 = 3;
+pub const VERSION: i64 = 4;
 
 /// The oldest program, by its [`VERSION`], that may run on a database that this program has opened.
 pub const OLDEST: i64 = 1;
@@ -53,7 +53,7 @@ pub(crate) struct Step {
 }
 
 /// All steps, in order.
-pub(crate) const STEPS: [Step; 3] = [
+pub(crate) const STEPS: [Step; 4] = [
     Step {
         number: 1,
         scope: Scope::Log,
@@ -70,6 +70,12 @@ pub(crate) const STEPS: [Step; 3] = [
         number: 3,
         scope: Scope::Models,
         shared: include_str!("0003_cursor.sql"),
+        postgres: None,
+    },
+    Step {
+        number: 4,
+        scope: Scope::Models,
+        shared: include_str!("0004_parked.sql"),
         postgres: None,
     },
 ];
