@@ -48,7 +48,8 @@ pub struct NewRecord {
     pub sequence: Sequence,
     /// What it is, see [`crate::record`].
     pub kind: Kind,
-    /// A name by which the record can be found again ([`LogStore::find`]), for example an event ID. Unique within the family, or absent.
+    /// A name by which the record can be found again ([`LogStore::find`]), for example an event ID. Where several have the same, the first is
+    /// found: no stranger can hinder a record by writing another under its key.
     pub key: Option<Arc<str>>,
     /// The encoded record.
     pub payload: Bytes,
@@ -139,10 +140,17 @@ pub struct Landed {
 
 /// The write side of some shards of one family. Owned by one writer thread.
 ///
-/// It remembers each shard's head, so an append costs no read.
+/// It remembers each shard's head, so an append costs no read. It writes the shards that it has taken and no others.
 pub trait LogAppender: Send {
-    /// The shards it writes, with their heads.
+    /// The shards it writes, with their heads. A shard that another owner has taken meanwhile stands here until it is taken back or let go.
     fn heads(&self) -> Vec<Head>;
+
+    /// Takes shards, whoever holds them: each gets a new epoch, and from then on nothing of the owner before can land. Those that are held already are
+    /// taken again. Shards that do not belong to this appender are refused, all of them then. Who may take what is for placement to say.
+    fn take<'a>(&'a mut self, shards: &'a [ShardNumber]) -> StoreFuture<'a, ()>;
+
+    /// Writes shards no more. Nothing is told to the database: the next owner takes them under an epoch of its own.
+    fn let_go(&mut self, shards: &[ShardNumber]);
 
     /// Commits a batch durably (fsync) and tells where each record landed. Erasures add one record each, after the batch's records.
     fn append<'a>(&'a mut self, batch: &'a Batch) -> StoreFuture<'a, Vec<Landed>>;
@@ -194,7 +202,7 @@ pub trait LogStore: Send + Sync + 'static {
     /// How many appenders a family must have here at most; a shard belongs to appender `shard % count`.
     fn appenders(&self, family: Family) -> usize;
 
-    /// Opens appender `index` of a family and takes ownership of its shards under a new epoch.
+    /// Opens appender `index` of a family. It holds no shard yet: see [`LogAppender::take`].
     fn open_appender(&self, family: Family, index: usize) -> StoreFuture<'_, Box<dyn LogAppender>>;
 
     /// The newest position of every shard of a family.
@@ -220,7 +228,7 @@ pub trait LogStore: Send + Sync + 'static {
         entities: &'a [Entity],
     ) -> StoreFuture<'a, Vec<Option<EntityHead>>>;
 
-    /// The record of a family that carries this key.
+    /// The record of a family that carries this key; the first of a shard, where there are several.
     fn find<'a>(&'a self, family: Family, key: &'a str) -> StoreFuture<'a, Option<StoredRecord>>;
 
     /// Records of a shard after a position, oldest first.

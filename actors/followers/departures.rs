@@ -11,8 +11,8 @@ use playhouse_schema::{
 use ruma::{OwnedUserId, UserId, events::room::member::MembershipState};
 
 use super::{
-    members::{Members, insist, park},
-    task::{Handler, Running, Stop, Stopped, follow},
+    members::{Members, insist},
+    task::{Handled, Handler, Running, Stop, Stopped, follow, park},
 };
 use crate::writers::Tail;
 
@@ -34,13 +34,19 @@ impl Handler for Departures {
         &'a mut self,
         records: &'a [StoredRecord],
         stop: &'a mut Stop,
-    ) -> BoxFuture<'a, Result<bool, Stopped>> {
+    ) -> BoxFuture<'a, Result<Handled, Stopped>> {
         Box::pin(async move {
-            let gone: Vec<OwnedUserId> = records.iter().filter_map(deactivated_user).collect();
-            for user_id in &gone {
-                self.depart(user_id, stop).await?;
+            let mut handled = Handled::default();
+            for record in records {
+                let Some(user_id) = deactivated_user(record) else {
+                    continue;
+                };
+                handled.acted = true;
+                if let Err(why) = self.depart(&user_id, stop).await? {
+                    handled.parked.push(park(NAME, record, &why));
+                }
             }
-            Ok(!gone.is_empty())
+            Ok(handled)
         })
     }
 }
@@ -56,24 +62,27 @@ fn deactivated_user(stored: &StoredRecord) -> Option<OwnedUserId> {
 }
 
 impl Departures {
-    async fn depart(&self, user_id: &UserId, stop: &mut Stop) -> Result<(), Stopped> {
+    /// Leaves all rooms; the last trouble, when one could not be left.
+    async fn depart(
+        &self,
+        user_id: &UserId,
+        stop: &mut Stop,
+    ) -> Result<Result<(), String>, Stopped> {
         let members = &self.0;
         let rooms = match insist(stop, || members.rooms(user_id)).await? {
             Ok(rooms) => rooms,
-            Err(error) => {
-                park(NAME, user_id, None, &error);
-                return Ok(());
-            }
+            Err(error) => return Ok(Err(error.to_string())),
         };
+        let mut outcome = Ok(());
         for (room_id, membership) in rooms {
             let inside = matches!(
                 membership,
                 MembershipState::Join | MembershipState::Invite | MembershipState::Knock
             );
             if inside && let Err(error) = insist(stop, || members.leave(&room_id, user_id)).await? {
-                park(NAME, user_id, Some(&room_id), &error);
+                outcome = Err(format!("{room_id}: {error}"));
             }
         }
-        Ok(())
+        Ok(outcome)
     }
 }

@@ -94,15 +94,3 @@ where
     }
     Ok(attempt().await)
 }
-
-/// Says that something was left undone, and why.
-pub(super) fn park(
-    follower: &'static str,
-    user_id: &UserId,
-    room_id: Option<&RoomId>,
-    why: &dyn std::fmt::Display,
-) {
-    metrics::counter!("playhouse_follower_parked_total", "follower" => follower).increment(1);
-    let room_id = room_id.map(RoomId::as_str).unwrap_or_default();
-    tracing::error!(follower, %user_id, room_id, %why, "parked");
-}

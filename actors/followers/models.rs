@@ -1,20 +1,21 @@
 //! Runs the read models: folds every record into their tables, in order, and tells how far each has come.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
 use playhouse_schema::{
     address::{Family, Position, Shard, ShardNumber},
-    models::AnyModel,
+    models::{
+        AnyModel,
+        parked::{self, Parked},
+    },
     port::{CursorAdvance, LogStore, ModelStore, Statement, StoreError, StoredRecord},
 };
 use tokio::{sync::watch, time::Instant};
 
-use super::task::{Running, Stop, Stopped};
+use super::{
+    rebuild::refold,
+    task::{PROGRAM, Running, Stop, Stopped, park, parked_before},
+};
 use crate::writers::{Tail, TailReader};
 
 /// A query waits so long at most for a model that lags.
@@ -25,24 +26,6 @@ const IDLE_SAVE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Waits before a failed write is tried again: the first and the longest.
 const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
-
-/// So many parked records are remembered; all are logged and counted.
-const PARKED_MAX: usize = 1_000;
-
-/// A record that a model could not take in.
-#[derive(Clone, Debug)]
-pub struct Parked {
-    /// The model.
-    pub model: &'static str,
-    /// The record's shard …
-    pub shard: Shard,
-    /// … and position.
-    pub position: Position,
-    /// Whose record.
-    pub entity: String,
-    /// Why.
-    pub reason: String,
-}
 
 /// A model has not come far enough in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,7 +41,6 @@ pub struct Models {
     store: Arc<dyn ModelStore>,
     /// By model and family.
     folds: BTreeMap<(&'static str, Family), Reached>,
-    parked: Arc<Mutex<VecDeque<Parked>>>,
     running: Vec<Running>,
 }
 
@@ -69,13 +51,13 @@ impl Models {
         tail: Arc<Tail>,
         models: Vec<Box<dyn AnyModel>>,
     ) -> Result<Self, StoreError> {
-        let parked = Arc::new(Mutex::new(VecDeque::new()));
         let mut folds = BTreeMap::new();
         let mut running = Vec::new();
         for model in models {
             let model: Arc<dyn AnyModel> = model.into();
             let database = store.models();
             database.create(model.creation()).await?;
+            retry(&*store, &*model).await?;
             for family in model.reads() {
                 let from = database.cursors(model.table(), *family).await?;
                 let (told, reached) = watch::channel(positions(&*store, &from));
@@ -87,7 +69,6 @@ impl Models {
                     reader: tail.follow(*family, &from),
                     shards: store.layout().shards,
                     told,
-                    parked: parked.clone(),
                     saved: Instant::now(),
                 };
                 running.push(Running::start(|stop| Box::pin(fold.run(stop))));
@@ -97,7 +78,6 @@ impl Models {
             tail,
             store: store.models(),
             folds,
-            parked,
             running,
         })
     }
@@ -133,9 +113,14 @@ impl Models {
         Ok(())
     }
 
-    /// Records that could not be taken in, oldest first.
-    pub fn parked(&self) -> Vec<Parked> {
-        self.parked.lock().iter().cloned().collect()
+    /// What models and followers could not take in, at most `limit` records.
+    pub async fn parked(&self, limit: usize) -> Result<Vec<Parked>, StoreError> {
+        parked::all(&*self.store, limit).await
+    }
+
+    /// How much is parked.
+    pub async fn parked_count(&self) -> Result<u64, StoreError> {
+        parked::count(&*self.store).await
     }
 
     /// Ends all folds.
@@ -163,6 +148,33 @@ async fn wait_for(reached: &Reached, wanted: &[(ShardNumber, Position)]) -> Resu
     }
 }
 
+/// Looks at what another program has parked. When this one understands a record of it, the model is folded again from the whole log before it is asked
+/// anything: what came after that record was folded without it, and the order of records matters.
+async fn retry(store: &dyn LogStore, model: &dyn AnyModel) -> Result<(), StoreError> {
+    let database = store.models();
+    let mut kept = Vec::new();
+    for parked in parked_before(store, model.table()).await? {
+        let Some(record) = parked.record(store).await? else {
+            kept.push(parked.release());
+            continue;
+        };
+        match model.changes(&record) {
+            Ok(_) => {
+                tracing::warn!(model = model.name(), shard = %parked.shard, position = parked.position, "a parked record is understood now, the model is folded again");
+                refold(store, model, &mut |_| {}).await?;
+                return Ok(());
+            }
+            Err(error) => {
+                kept.push(Parked::new(model.table(), &record, PROGRAM, &error).park());
+            }
+        }
+    }
+    if kept.is_empty() {
+        return Ok(());
+    }
+    database.apply(kept, Vec::new()).await
+}
+
 fn positions(store: &dyn LogStore, from: &[(ShardNumber, Position)]) -> Vec<Position> {
     let mut positions = vec![0; usize::from(store.layout().shards)];
     for (number, position) in from {
@@ -180,7 +192,6 @@ struct Fold {
     reader: TailReader,
     shards: ShardNumber,
     told: watch::Sender<Vec<Position>>,
-    parked: Arc<Mutex<VecDeque<Parked>>>,
     saved: Instant,
 }
 
@@ -225,10 +236,9 @@ impl Fold {
     }
 
     fn fold(&self, record: &StoredRecord) -> Vec<Statement> {
-        self.model.changes(record).unwrap_or_else(|error| {
-            self.park(record, &error);
-            Vec::new()
-        })
+        self.model
+            .changes(record)
+            .unwrap_or_else(|error| vec![park(self.model.table(), record, &error).park()])
     }
 
     /// One record alone. When its statements fail while the position can be stored, the record is to blame: it is parked.
@@ -252,13 +262,9 @@ impl Fold {
             else {
                 return Ok(());
             };
-            if self
-                .database
-                .apply(Vec::new(), cursor.clone())
-                .await
-                .is_ok()
-            {
-                self.park(record, &error);
+            let blamed = vec![Parked::new(self.model.table(), record, PROGRAM, &error).park()];
+            if self.database.apply(blamed, cursor.clone()).await.is_ok() {
+                park(self.model.table(), record, &error);
                 return Ok(());
             }
             if !stop.pause(wait).await {
@@ -280,22 +286,5 @@ impl Fold {
             })
             .filter(|cursor| cursor.position > 0)
             .collect()
-    }
-
-    fn park(&self, record: &StoredRecord, why: &StoreError) {
-        metrics::counter!("playhouse_model_parked_total", "model" => self.model.name())
-            .increment(1);
-        tracing::error!(model = self.model.name(), shard = %record.shard, position = record.position, %why, "record parked");
-        let mut parked = self.parked.lock();
-        if parked.len() >= PARKED_MAX {
-            parked.pop_front();
-        }
-        parked.push_back(Parked {
-            model: self.model.name(),
-            shard: record.shard,
-            position: record.position,
-            entity: record.entity.to_string(),
-            reason: why.to_string(),
-        });
     }
 }

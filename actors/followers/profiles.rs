@@ -1,6 +1,6 @@
 //! A changed display name or avatar goes into the user's member events, room by room.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use playhouse_schema::{
@@ -11,8 +11,8 @@ use playhouse_schema::{
 use ruma::{OwnedUserId, UserId, events::room::member::MembershipState};
 
 use super::{
-    members::{Members, insist, park},
-    task::{Handler, Running, Stop, Stopped, follow},
+    members::{Members, insist},
+    task::{Handled, Handler, Running, Stop, Stopped, follow, park},
 };
 use crate::writers::Tail;
 
@@ -34,20 +34,26 @@ impl Handler for Profiles {
         &'a mut self,
         records: &'a [StoredRecord],
         stop: &'a mut Stop,
-    ) -> BoxFuture<'a, Result<bool, Stopped>> {
+    ) -> BoxFuture<'a, Result<Handled, Stopped>> {
         Box::pin(async move {
-            let changed = changed_users(records);
-            for user_id in &changed {
-                self.propagate(user_id, stop).await?;
+            let mut handled = Handled::default();
+            for (user_id, record) in changed_users(records) {
+                handled.acted = true;
+                if let Err(why) = self.propagate(&user_id, stop).await? {
+                    handled.parked.push(park(NAME, record, &why));
+                }
             }
-            Ok(!changed.is_empty())
+            Ok(handled)
         })
     }
 }
 
-/// Whose name or avatar changed, each once. What they changed to is read when it is their turn, so that the newest wins.
-fn changed_users(records: &[StoredRecord]) -> BTreeSet<OwnedUserId> {
-    records.iter().filter_map(changed_user).collect()
+/// Whose name or avatar changed, each once, with the last record that says so. What they changed to is read when it is their turn, so that the newest wins.
+fn changed_users(records: &[StoredRecord]) -> BTreeMap<OwnedUserId, &StoredRecord> {
+    let changed = records.iter();
+    changed
+        .filter_map(|record| Some((changed_user(record)?, record)))
+        .collect()
 }
 
 fn changed_user(stored: &StoredRecord) -> Option<OwnedUserId> {
@@ -65,33 +71,33 @@ fn changed_user(stored: &StoredRecord) -> Option<OwnedUserId> {
 }
 
 impl Profiles {
-    async fn propagate(&self, user_id: &UserId, stop: &mut Stop) -> Result<(), Stopped> {
+    /// Refreshes the user in all rooms; the last trouble, when a room could not be refreshed.
+    async fn propagate(
+        &self,
+        user_id: &UserId,
+        stop: &mut Stop,
+    ) -> Result<Result<(), String>, Stopped> {
         let members = &self.0;
         let rooms = match insist(stop, || members.rooms(user_id)).await? {
             Ok(rooms) => rooms,
-            Err(error) => {
-                park(NAME, user_id, None, &error);
-                return Ok(());
-            }
+            Err(error) => return Ok(Err(error.to_string())),
         };
         let joined = rooms
             .into_iter()
             .filter(|(_, membership)| *membership == MembershipState::Join);
+        let mut outcome = Ok(());
         for (room_id, _) in joined {
             let profile = match insist(stop, || members.profile(user_id)).await? {
                 Ok(profile) => profile,
-                Err(error) => {
-                    park(NAME, user_id, None, &error);
-                    return Ok(());
-                }
+                Err(error) => return Ok(Err(error.to_string())),
             };
             let refreshed = insist(stop, || {
                 members.refresh_profile(&room_id, user_id, profile.clone())
             });
             if let Err(error) = refreshed.await? {
-                park(NAME, user_id, Some(&room_id), &error);
+                outcome = Err(format!("{room_id}: {error}"));
             }
         }
-        Ok(())
+        Ok(outcome)
     }
 }

@@ -2,9 +2,11 @@
 
 use playhouse_schema::{
     address::{Position, Shard},
-    models::AnyModel,
+    models::{AnyModel, parked::Parked},
     port::{CursorAdvance, LogStore, StoreError},
 };
+
+use super::task::{PROGRAM, park};
 
 /// So many records one read brings.
 const PAGE_RECORDS: usize = 1_000;
@@ -28,29 +30,39 @@ pub struct Progress {
 pub async fn rebuild(
     store: &dyn LogStore,
     models: &[Box<dyn AnyModel>],
-    mut progress: impl FnMut(Progress),
+    mut progress: impl FnMut(Progress) + Send,
 ) -> Result<(), StoreError> {
     store.drop_snapshots().await?;
     for model in models {
-        let database = store.models();
-        database.drop_model(model.table()).await?;
-        database.create(model.creation()).await?;
-        let mut parked = 0;
-        for family in model.reads() {
-            for head in store.heads(*family).await? {
-                let mut done = Progress {
-                    model: model.name(),
-                    shard: head.shard,
-                    position: 0,
-                    head: head.position,
-                    parked,
-                };
-                while done.position < head.position {
-                    refold_page(store, &**model, &mut done).await?;
-                    progress(done);
-                }
-                parked = done.parked;
+        refold(store, &**model, &mut progress).await?;
+    }
+    Ok(())
+}
+
+/// Drops one model and folds it again.
+pub(super) async fn refold(
+    store: &dyn LogStore,
+    model: &dyn AnyModel,
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<(), StoreError> {
+    let database = store.models();
+    database.drop_model(model.table()).await?;
+    database.create(model.creation()).await?;
+    let mut parked = 0;
+    for family in model.reads() {
+        for head in store.heads(*family).await? {
+            let mut done = Progress {
+                model: model.name(),
+                shard: head.shard,
+                position: 0,
+                head: head.position,
+                parked,
+            };
+            while done.position < head.position {
+                refold_page(store, model, &mut done).await?;
+                progress(done);
             }
+            parked = done.parked;
         }
     }
     Ok(())
@@ -76,7 +88,7 @@ async fn refold_page(
             Ok(folded) => statements.extend(folded),
             Err(error) => {
                 done.parked += 1;
-                tracing::error!(model = model.name(), shard = %done.shard, position = record.position, %error, "record parked");
+                statements.push(park(model.table(), record, &error).park());
             }
         }
     }
@@ -95,10 +107,21 @@ async fn refold_page(
         return Ok(());
     }
     for record in &page {
-        let statements = model.changes(record).unwrap_or_default();
+        let folded = model.changes(record);
+        let (statements, is_new) = match folded {
+            Ok(statements) => (statements, true),
+            Err(error) => (
+                vec![Parked::new(model.table(), record, PROGRAM, &error).park()],
+                false,
+            ),
+        };
         if let Err(error) = store.models().apply(statements, Vec::new()).await {
-            done.parked += 1;
-            tracing::error!(model = model.name(), shard = %done.shard, position = record.position, %error, "record parked");
+            done.parked += u64::from(is_new);
+            let parked = park(model.table(), record, &error);
+            store
+                .models()
+                .apply(vec![parked.park()], Vec::new())
+                .await?;
         }
     }
     // A database that fails altogether fails here too.

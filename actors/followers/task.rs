@@ -6,7 +6,8 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use playhouse_schema::{
     address::{Family, Shard},
-    port::{CursorAdvance, LogStore, StoreError, StoredRecord},
+    models::parked::{self, Parked},
+    port::{CursorAdvance, LogStore, Statement, StoreError, StoredRecord},
 };
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
@@ -75,14 +76,52 @@ impl Drop for Running {
     }
 }
 
-/// What a durable follower does with a batch. Must be safe to repeat.
+/// What a durable follower does with a batch. Must be safe to repeat, also long afterwards: what was parked is handled again after an upgrade.
 pub trait Handler: Send + 'static {
-    /// Handles records of one batch. `Ok(true)`: something came of it, so the position is stored at once. `Err`: told to stop before it was done.
+    /// Handles records of one batch. `Err`: told to stop before it was done.
     fn handle<'a>(
         &'a mut self,
         records: &'a [StoredRecord],
         stop: &'a mut Stop,
-    ) -> BoxFuture<'a, Result<bool, Stopped>>;
+    ) -> BoxFuture<'a, Result<Handled, Stopped>>;
+}
+
+/// What came of a batch.
+#[derive(Default)]
+pub struct Handled {
+    /// Something: the position is stored at once.
+    pub acted: bool,
+    /// What must wait for a better program.
+    pub parked: Vec<Parked>,
+}
+
+/// The version of this program: what another one has parked is tried again.
+pub(super) const PROGRAM: &str = env!("CARGO_PKG_VERSION");
+
+/// So many parked records of one reader are looked at.
+pub(super) const PARKED_MAX: usize = 10_000;
+
+/// Parks a record: says so, counts it, and gives what must be stored with the position.
+pub(super) fn park(
+    name: &'static str,
+    record: &StoredRecord,
+    why: &dyn std::fmt::Display,
+) -> Parked {
+    metrics::counter!("playhouse_parked_total", "reader" => name).increment(1);
+    metrics::gauge!("playhouse_parked_records", "reader" => name).increment(1.0);
+    tracing::error!(reader = name, shard = %record.shard, position = record.position, entity = %record.entity, %why, "record parked");
+    Parked::new(name, record, PROGRAM, why)
+}
+
+/// What a reader has parked; and those of it that another program did.
+pub(super) async fn parked_before(
+    store: &dyn LogStore,
+    name: &'static str,
+) -> Result<Vec<Parked>, StoreError> {
+    let mut parked = parked::of(&*store.models(), name, PARKED_MAX).await?;
+    metrics::gauge!("playhouse_parked_records", "reader" => name).set(parked.len() as f64);
+    parked.retain(|parked| parked.program != PROGRAM);
+    Ok(parked)
 }
 
 /// Told to stop.
@@ -119,19 +158,23 @@ struct Follower {
 impl Follower {
     async fn run(mut self, mut handler: impl Handler, mut stop: Stop) {
         let mut signal = stop.clone();
+        if self.retry(&mut handler, &mut stop).await.is_err() {
+            return;
+        }
         loop {
             let records = tokio::select! {
                 biased;
                 () = signal.told() => break,
                 records = self.reader.next() => records,
             };
-            match handler.handle(&records, &mut stop).await {
-                Err(Stopped) => return,
-                Ok(false) if self.saved.elapsed() < IDLE_SAVE_INTERVAL => {}
-                Ok(_) => {
-                    if !self.save(&mut stop).await {
-                        return;
-                    }
+            let Ok(handled) = handler.handle(&records, &mut stop).await else {
+                return;
+            };
+            let is_due = handled.acted || self.saved.elapsed() >= IDLE_SAVE_INTERVAL;
+            if is_due || !handled.parked.is_empty() {
+                let parked = handled.parked.iter().map(Parked::park).collect();
+                if self.save(parked, &mut stop).await.is_err() {
+                    return;
                 }
             }
             metrics::counter!("playhouse_follower_records_total", "follower" => self.name)
@@ -157,17 +200,46 @@ impl Follower {
             .collect()
     }
 
-    /// Stores the position; `false` when told to stop meanwhile.
-    async fn save(&mut self, stop: &mut Stop) -> bool {
+    /// Handles again what another program has parked.
+    async fn retry(&mut self, handler: &mut impl Handler, stop: &mut Stop) -> Result<(), Stopped> {
+        let parked = match parked_before(&*self.store, self.name).await {
+            Ok(parked) => parked,
+            Err(error) => {
+                tracing::warn!(follower = self.name, %error, "cannot read what is parked");
+                return Ok(());
+            }
+        };
+        for parked in parked {
+            let record = match parked.record(&*self.store).await {
+                Ok(record) => record,
+                Err(error) => {
+                    tracing::warn!(follower = self.name, %error, "cannot read a parked record");
+                    continue;
+                }
+            };
+            metrics::gauge!("playhouse_parked_records", "reader" => self.name).decrement(1.0);
+            let mut statements = vec![parked.release()];
+            if let Some(record) = record {
+                let handled = handler.handle(&[record], stop).await?;
+                statements.extend(handled.parked.iter().map(Parked::park));
+            }
+            self.save(statements, stop).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores the position, and what was parked before it.
+    async fn save(&mut self, statements: Vec<Statement>, stop: &mut Stop) -> Result<(), Stopped> {
         let (mut wait, longest) = RETRY_WAIT;
-        while let Err(error) = self.store.models().apply(Vec::new(), self.cursors()).await {
+        let database = self.store.models();
+        while let Err(error) = database.apply(statements.clone(), self.cursors()).await {
             tracing::warn!(follower = self.name, %error, "cannot store position");
             if !stop.pause(wait).await {
-                return false;
+                return Err(Stopped);
             }
             wait = (wait * 2).min(longest);
         }
         self.saved = Instant::now();
-        true
+        Ok(())
     }
 }

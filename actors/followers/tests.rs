@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use playhouse_schema::{
     address::{Entity, Family},
     drivers::{self, DatabaseConfig},
-    models::Model,
+    models::{Model, parked},
     port::{LogStore, NewRecord, Statement, StoreError, StoredRecord, Value},
     record::{
         codec::Record as _,
@@ -24,7 +24,13 @@ use playhouse_schema::{
 use ruma::{OwnedRoomId, RoomId, UserId, events::room::member::MembershipState, server_name};
 use tempfile::TempDir;
 
-use super::{departures, members::Members, models::Models, profiles};
+use super::{
+    departures,
+    members::Members,
+    models::Models,
+    profiles,
+    task::{Handled, Handler, Stop, Stopped, follow, park},
+};
 use crate::{
     env::{Env, Identity, Signer},
     kernel::{Append, Landing, Lineage, Log as _},
@@ -328,7 +334,7 @@ async fn models_park_poison_and_can_be_rebuilt() {
         .await
         .unwrap();
     assert_eq!(names(&ground).await, ["one", "three", "four"]);
-    assert_eq!(models.parked().len(), 1);
+    assert_eq!(models.parked(10).await.unwrap().len(), 1);
     models.stop(Duration::from_secs(5)).await;
 
     let mut told = Vec::new();
@@ -347,4 +353,127 @@ async fn models_park_poison_and_can_be_rebuilt() {
     ground.rename("five").await;
     models.caught_up("trial").await.unwrap();
     assert_eq!(names(&ground).await, ["one", "three", "four", "five"]);
+    let parked = models.parked(10).await.unwrap();
+    assert_eq!((parked.len(), &*parked[0].name), (1, "trial"));
+    assert_eq!(parked[0].entity, Entity::user(ALICE).as_str());
+    models.stop(Duration::from_secs(5)).await;
+
+    // The same program does not try again, another one does: in the place where the record belongs.
+    for (program, names_then, parked_then) in [
+        (None, vec!["one", "three", "four", "five"], 1),
+        (
+            Some("older"),
+            vec!["one", "mended", "three", "four", "five"],
+            0,
+        ),
+    ] {
+        if let Some(program) = program {
+            parked_by(&ground, program).await;
+        }
+        let (store, tail) = ground.source();
+        let models = Models::start(store, tail, vec![Box::new(Mended)])
+            .await
+            .unwrap();
+        assert_eq!(names(&ground).await, names_then);
+        assert_eq!(models.parked_count().await.unwrap(), parked_then);
+        models.stop(Duration::from_secs(5)).await;
+    }
+}
+
+/// As if another program had parked what is parked.
+async fn parked_by(ground: &Ground, program: &str) {
+    let statement = Statement {
+        sql: "UPDATE parked SET program = $1",
+        values: vec![Value::Text(program.to_owned())],
+    };
+    let database = ground.store.models();
+    database.apply(vec![statement], Vec::new()).await.unwrap();
+}
+
+/// [`Trial`] as a later program has it: it knows what to do with poison.
+struct Mended;
+
+impl Model for Mended {
+    const NAME: &'static str = "trial";
+    const TABLE: &'static str = "trial";
+    const VERSION: u32 = 1;
+
+    fn families(&self) -> &[Family] {
+        &[Family::Users]
+    }
+
+    fn tables(&self) -> &[&'static str] {
+        &["CREATE TABLE IF NOT EXISTS trial (position BIGINT PRIMARY KEY, name TEXT NOT NULL)"]
+    }
+
+    fn fold(&self, record: &StoredRecord) -> Result<Vec<Statement>, StoreError> {
+        let mut statements = fold_trial(record)?;
+        for value in statements.iter_mut().flat_map(|one| &mut one.values) {
+            if *value == Value::Null {
+                *value = Value::Text("mended".to_owned());
+            }
+        }
+        Ok(statements)
+    }
+}
+
+/// Fails until it is told not to.
+struct Stubborn {
+    works: bool,
+    seen: Arc<Mutex<Vec<u64>>>,
+}
+
+impl Handler for Stubborn {
+    fn handle<'a>(
+        &'a mut self,
+        records: &'a [StoredRecord],
+        _stop: &'a mut Stop,
+    ) -> BoxFuture<'a, Result<Handled, Stopped>> {
+        let mut handled = Handled::default();
+        for record in records {
+            if self.works {
+                self.seen.lock().push(record.position);
+            } else {
+                handled.parked.push(park("stubborn", record, &"cannot"));
+            }
+        }
+        Box::pin(async { Ok(handled) })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn followers_park_and_another_program_tries_again() {
+    let ground = Ground::new().await;
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let start = async |works| {
+        let seen = seen.clone();
+        let handler = Stubborn { works, seen };
+        follow(ground.source(), "stubborn", Family::Users, handler)
+            .await
+            .unwrap()
+    };
+    let parked = async || parked::count(&*ground.store.models()).await.unwrap();
+    let follower = start(false).await;
+    let positions = [
+        ground.rename("one").await.landed[0].position,
+        ground.rename("two").await.landed[0].position,
+    ];
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while parked().await < 2 {
+        assert!(tokio::time::Instant::now() < deadline, "both are parked");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    follower.stop(Duration::from_secs(5)).await;
+    // The same program goes on after them.
+    let follower = start(true).await;
+    let third = ground.rename("three").await.landed[0].position;
+    until("the third is seen", || !seen.lock().is_empty()).await;
+    follower.stop(Duration::from_secs(5)).await;
+    assert_eq!((&*seen.lock(), parked().await), (&vec![third], 2));
+    parked_by(&ground, "older").await;
+    let follower = start(true).await;
+    until("the others are seen", || seen.lock().len() == 3).await;
+    follower.stop(Duration::from_secs(5)).await;
+    assert_eq!(seen.lock()[1..], positions);
+    assert_eq!(parked().await, 0);
 }

@@ -72,6 +72,11 @@ impl Desk {
         self.fenced.lock().insert(shard);
     }
 
+    /// This node holds the shard again.
+    pub(super) fn unfence(&self, shard: ShardNumber) {
+        self.fenced.lock().remove(&shard);
+    }
+
     pub(super) fn fenced(&self) -> Vec<ShardNumber> {
         self.fenced.lock().iter().copied().collect()
     }

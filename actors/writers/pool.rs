@@ -15,15 +15,15 @@ use actix::{Actor, Addr};
 use actix_rt::{Arbiter, System};
 use parking_lot::RwLock;
 use playhouse_schema::{
-    address::{Family, Shard},
-    port::{LogStore, StoreError},
+    address::{Family, Shard, ShardNumber},
+    port::{LogAppender, LogStore, StoreError},
 };
 use tokio::sync::oneshot;
 
 use super::{
     desk::{Desk, Queued},
     tail::Tail,
-    writer::{Birth, Close, Enqueue, Knell, Writer},
+    writer::{Birth, Close, Enqueue, Knell, Retake, Writer},
 };
 use crate::{
     env::Env,
@@ -134,6 +134,21 @@ impl Pools {
             }
         }
         shards
+    }
+
+    /// Takes a shard under a new epoch, whoever holds it, and writes to it again. The owner before can write nothing more. Actors of the shard that are still
+    /// awake here know nothing of what was written elsewhere meanwhile: they must have gone before anybody asks for this.
+    pub async fn retake(&self, shard: Shard) -> Result<(), StoreError> {
+        let ended = || StoreError::Database(format!("no writer serves shard {shard}"));
+        let seat = self.seat_of(shard.family, shard.number).ok_or_else(ended)?;
+        let (told, outcome) = oneshot::channel();
+        if let Some(writer) = &*seat.writer.read() {
+            writer.do_send(Retake {
+                shard: shard.number,
+                told,
+            });
+        }
+        outcome.await.unwrap_or_else(|_| Err(ended()))
     }
 
     /// Takes nothing in any more, commits what was taken in, and ends the writers. What is not committed when the time is up fails.
@@ -295,8 +310,9 @@ impl Seat {
         };
         let (opened, opening) = oneshot::channel();
         let (store, family, index) = (house.store.clone(), self.desk.family, self.desk.index);
+        let fenced = self.desk.fenced();
         running.arbiter.spawn(async move {
-            let _ = opened.send(store.open_appender(family, index).await);
+            let _ = opened.send(open(&*store, family, index, &fenced).await);
         });
         let appender = match opening.await {
             Ok(Ok(appender)) => appender,
@@ -322,6 +338,22 @@ impl Seat {
         *self.writer.write() = Some(writer);
         Ok(running)
     }
+}
+
+/// Opens an appender and takes its shards, but for those that another owner holds: a writer that is rebuilt must not steal them back.
+async fn open(
+    store: &dyn LogStore,
+    family: Family,
+    index: usize,
+    fenced: &[ShardNumber],
+) -> Result<Box<dyn LogAppender>, StoreError> {
+    let mut appender = store.open_appender(family, index).await?;
+    let own = (0..store.layout().shards)
+        .skip(index)
+        .step_by(store.appenders(family).max(1));
+    let wanted: Vec<_> = own.filter(|number| !fenced.contains(number)).collect();
+    appender.take(&wanted).await?;
+    Ok(appender)
 }
 
 impl Running {

@@ -290,6 +290,11 @@ async fn a_fenced_shard_takes_nothing_more() {
     ));
     assert_eq!(house.store.appends_begun(), begun);
     assert_eq!(house.pools.fenced_shards(), [fenced]);
+    house.pools.retake(fenced).await.unwrap();
+    assert!(house.pools.fenced_shards().is_empty());
+    let mut back = Author::new("!0:a");
+    outcome(back.append(&house, 1)).await.unwrap();
+    assert_eq!(house.store.records_of(&back.entity)[0].epoch, 2);
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture,
 };
 use playhouse_schema::{
-    address::Shard,
+    address::{Shard, ShardNumber},
     port::{Batch, Head, Landed, LogAppender, NewRecord, StoreError, StoredRecord},
 };
 use tokio::sync::oneshot;
@@ -45,6 +45,8 @@ pub(super) struct Writer {
     queue: VecDeque<Queued>,
     flush_due: bool,
     at_ms: u64,
+    /// Shards to take, and who wants to know.
+    retakes: VecDeque<Retake>,
     closing: Option<oneshot::Sender<()>>,
     meters: Meters,
     /// Tells the pool that this writer has ended, by a panic for example.
@@ -109,6 +111,7 @@ impl Writer {
             queue: VecDeque::new(),
             flush_due: false,
             at_ms: 0,
+            retakes: VecDeque::new(),
             closing: None,
             meters,
         }
@@ -119,7 +122,7 @@ impl Writer {
         if self.flush_due || self.appender.is_none() {
             return;
         }
-        if !self.queue.is_empty() {
+        if !self.queue.is_empty() || !self.retakes.is_empty() {
             self.flush_due = true;
             ctx.notify(Flush);
         } else if let Some(closed) = self.closing.take() {
@@ -133,6 +136,9 @@ impl Writer {
         let Some(mut appender) = self.appender.take() else {
             return;
         };
+        if let Some(retake) = self.retakes.pop_front() {
+            return self.retake(appender, retake, ctx);
+        }
         self.meters
             .queue_records
             .set(self.desk.queued_records() as f64);
@@ -152,6 +158,33 @@ impl Writer {
             |(appender, taken, outcome, took), writer: &mut Self, ctx| {
                 writer.meters.commit_seconds.record(took.as_secs_f64());
                 writer.committed(&*appender, taken, outcome);
+                writer.appender = Some(appender);
+                writer.schedule(ctx);
+            },
+        ));
+    }
+
+    /// Takes a shard under a new epoch, between two statements.
+    fn retake(
+        &mut self,
+        mut appender: Box<dyn LogAppender>,
+        retake: Retake,
+        ctx: &mut Context<Self>,
+    ) {
+        let run = async move {
+            let outcome = appender.take(&[retake.shard]).await;
+            (appender, retake, outcome)
+        };
+        ctx.spawn(run.into_actor(self).map(
+            |(appender, retake, outcome), writer: &mut Self, ctx| {
+                if outcome.is_ok() {
+                    let family = writer.desk.family;
+                    writer
+                        .tail
+                        .publish(family, Arc::default(), &appender.heads());
+                    writer.desk.unfence(retake.shard);
+                }
+                let _ = retake.told.send(outcome);
                 writer.appender = Some(appender);
                 writer.schedule(ctx);
             },
@@ -353,6 +386,16 @@ impl Message for Enqueue {
     type Result = ();
 }
 
+/// Take a shard, whoever holds it.
+pub(super) struct Retake {
+    pub(super) shard: ShardNumber,
+    pub(super) told: oneshot::Sender<Result<(), StoreError>>,
+}
+
+impl Message for Retake {
+    type Result = ();
+}
+
 /// Commit what was taken in.
 struct Flush;
 
@@ -380,6 +423,15 @@ impl Handler<Enqueue> for Writer {
 
     fn handle(&mut self, Enqueue(queued): Enqueue, ctx: &mut Context<Self>) {
         self.queue.push_back(queued);
+        self.schedule(ctx);
+    }
+}
+
+impl Handler<Retake> for Writer {
+    type Result = ();
+
+    fn handle(&mut self, retake: Retake, ctx: &mut Context<Self>) {
+        self.retakes.push_back(retake);
         self.schedule(ctx);
     }
 }

@@ -61,18 +61,12 @@ pub(crate) struct Heads {
 }
 
 impl Heads {
-    pub(crate) fn new(
-        family: Family,
-        layout: Layout,
-        heads: impl IntoIterator<Item = Head>,
-    ) -> Self {
+    /// None yet.
+    pub(crate) fn new(family: Family, layout: Layout) -> Self {
         Self {
             family,
             layout,
-            by_shard: heads
-                .into_iter()
-                .map(|head| (head.shard.number, head))
-                .collect(),
+            by_shard: BTreeMap::new(),
         }
     }
 
@@ -134,6 +128,17 @@ impl Heads {
         })
     }
 
+    /// These shards are ours under the epochs in them.
+    pub(crate) fn take(&mut self, heads: impl IntoIterator<Item = Head>) {
+        for head in heads {
+            self.by_shard.insert(head.shard.number, head);
+        }
+    }
+
+    pub(crate) fn let_go(&mut self, shards: &[ShardNumber]) {
+        self.by_shard.retain(|number, _| !shards.contains(number));
+    }
+
     /// The plan is in the database.
     pub(crate) fn advance(&mut self, moved: &[Moved]) {
         for moved in moved {
@@ -168,7 +173,9 @@ impl Heads {
             )));
         }
         for stored in stored {
-            self.by_shard.insert(stored.head.shard.number, stored.head);
+            if let Some(held) = self.by_shard.get_mut(&stored.head.shard.number) {
+                *held = stored.head;
+            }
         }
         Ok(committed != 0)
     }
@@ -248,6 +255,22 @@ impl<'a> Planner<'a, '_> {
 
 fn encode_note(note: &ErasureNote) -> Result<Vec<u8>, StoreError> {
     rmp_serde::to_vec(note).map_err(|error| StoreError::Database(error.to_string()))
+}
+
+/// Refuses shards that do not exist or belong to another appender.
+pub(crate) fn check_shards(
+    shards: &[ShardNumber],
+    layout: Layout,
+    (index, writers): (usize, usize),
+) -> Result<(), StoreError> {
+    let is_foreign = |number: &&ShardNumber| {
+        **number >= layout.shards || usize::from(**number) % writers != index
+    };
+    shards.iter().find(is_foreign).map_or(Ok(()), |number| {
+        Err(StoreError::Database(format!(
+            "shard {number} does not belong to appender {index}"
+        )))
+    })
 }
 
 /// A number as a BIGINT.

@@ -5,7 +5,18 @@ use std::sync::LazyLock;
 use crate::address::Family;
 
 /// The columns of a record, in the order in which the drivers read them.
-const RECORD: &str = "place, entity, sequence, kind, epoch, at_ms, key, payload";
+pub(super) const RECORD: &str =
+    "l.place, e.name, l.sequence, l.kind, l.epoch, l.at_ms, l.key, l.payload";
+
+/// So much of a key is in the index, as `0001_log.sql` says.
+const KEY_INDEXED_CHARACTERS: usize = 12;
+
+/// What the index of keys knows of a key.
+pub(crate) fn key_prefix(key: &str) -> &str {
+    key.char_indices()
+        .nth(KEY_INDEXED_CHARACTERS)
+        .map_or(key, |(end, _)| &key[..end])
+}
 
 /// Shared texts of one family.
 pub(crate) struct Texts {
@@ -35,8 +46,9 @@ pub(crate) fn texts(family: Family) -> &'static Texts {
 
 impl Texts {
     fn new(family: Family) -> Self {
+        let log = format!("log_{family} AS l JOIN entity_{family} AS e ON e.id = l.entity");
         let range = format!(
-            "SELECT {RECORD} FROM log_{family} WHERE entity = $1 AND sequence >= $2 AND sequence <= $3 ORDER BY sequence"
+            "SELECT {RECORD} FROM {log} WHERE e.name = $1 AND l.sequence >= $2 AND l.sequence <= $3 ORDER BY l.sequence"
         );
         Self {
             heads: format!(
@@ -44,18 +56,18 @@ impl Texts {
             ),
             entity_forwards: format!("{range} LIMIT $4"),
             entity_backwards: format!("{range} DESC LIMIT $4"),
-            entity_one: format!(
-                "SELECT {RECORD} FROM log_{family} WHERE entity = $1 AND sequence = $2"
-            ),
+            entity_one: format!("SELECT {RECORD} FROM {log} WHERE e.name = $1 AND l.sequence = $2"),
             entity_head: format!(
-                "SELECT place, sequence FROM log_{family} WHERE entity = $1 ORDER BY sequence DESC LIMIT 1"
+                "SELECT l.place, l.sequence FROM {log} WHERE e.name = $1 ORDER BY l.sequence DESC LIMIT 1"
             ),
-            find: format!("SELECT {RECORD} FROM log_{family} WHERE key = $1"),
+            find: format!(
+                "SELECT {RECORD} FROM {log} WHERE substr(l.key, 1, {KEY_INDEXED_CHARACTERS}) = $1 AND l.key = $2 ORDER BY l.place LIMIT 1"
+            ),
             shard: format!(
-                "SELECT {RECORD} FROM log_{family} WHERE place > $1 AND place <= $2 ORDER BY place LIMIT $3"
+                "SELECT {RECORD} FROM {log} WHERE l.place > $1 AND l.place <= $2 ORDER BY l.place LIMIT $3"
             ),
             chain: format!(
-                "SELECT {RECORD}, erased, chain FROM log_{family} WHERE place > $1 AND place <= $2 ORDER BY place LIMIT $3"
+                "SELECT {RECORD}, l.erased, l.chain FROM {log} WHERE l.place > $1 AND l.place <= $2 ORDER BY l.place LIMIT $3"
             ),
             snapshot_load: format!(
                 "SELECT sequence, version, payload FROM snapshot_{family} WHERE entity = $1"
@@ -77,6 +89,9 @@ pub(crate) const CURSOR_SET: &str = "INSERT INTO cursor (name, family, shard, po
 /// Reads a read model's cursors.
 pub(crate) const CURSORS: &str =
     "SELECT shard, position FROM cursor WHERE name = $1 AND family = $2 ORDER BY shard";
+
+/// Forgets what a read model has parked.
+pub(crate) const PARKED_DROP: &str = "DELETE FROM parked WHERE name = $1";
 
 /// Forgets a read model's cursors.
 pub(crate) const CURSORS_DROP: &str = "DELETE FROM cursor WHERE name = $1";

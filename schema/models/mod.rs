@@ -11,6 +11,7 @@
 pub mod aliases;
 pub mod device_lists;
 pub mod memberships;
+pub mod parked;
 pub mod public_rooms;
 pub mod users;
 

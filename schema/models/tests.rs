@@ -13,7 +13,12 @@ use crate::{
 };
 
 /// All shared SQL of the models.
-const STATEMENTS: [&str; 19] = [
+const STATEMENTS: [&str; 24] = [
+    parked::PARK,
+    parked::RELEASE,
+    parked::ALL,
+    parked::OF,
+    parked::COUNT,
     device_lists::SET,
     device_lists::SHARED,
     device_lists::OF_USER,

@@ -20,6 +20,9 @@ pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
         None
     }
 
+    /// Takes back the key: it is stored beside the payload and need not stand in it too.
+    fn restore_key(&mut self, _key: &str) {}
+
     /// The stored bytes.
     fn encode(&self) -> Bytes {
         Bytes::from(
@@ -32,14 +35,16 @@ pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
         if stored.kind == super::ERASURE {
             return Ok(None);
         }
-        rmp_serde::from_slice(&stored.payload)
-            .map(Some)
-            .map_err(|error| {
-                StoreError::Damaged(format!(
-                    "{} position {} ({}): {error}",
-                    stored.shard, stored.position, stored.entity
-                ))
-            })
+        let mut record: Self = rmp_serde::from_slice(&stored.payload).map_err(|error| {
+            StoreError::Damaged(format!(
+                "{} position {} ({}): {error}",
+                stored.shard, stored.position, stored.entity
+            ))
+        })?;
+        if let Some(key) = &stored.key {
+            record.restore_key(key);
+        }
+        Ok(Some(record))
     }
 }
 

@@ -43,6 +43,12 @@ impl Record for RoomRecord {
             _ => None,
         }
     }
+
+    fn restore_key(&mut self, key: &str) {
+        if let RoomRecord::Event(event) = self {
+            event.event_id = key.to_owned();
+        }
+    }
 }
 
 /// Kinds of room records.
@@ -62,7 +68,8 @@ pub mod kind {
 /// An event and the verdict on it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EventRecord {
-    /// The event ID.
+    /// The event ID. It is the record's key, and stands nowhere else in the log.
+    #[serde(skip)]
     pub event_id: String,
     /// The PDU as received, or as canonical JSON when it was made here. After a redaction: the pruned PDU with `unsigned.redacted_because`.
     pub pdu: ByteBuf,

@@ -23,6 +23,8 @@ pub(super) enum Command {
     Verify,
     /// Drop snapshots and read models: they are folded from the log again
     Rebuild,
+    /// List the records that a read model or follower could not take in, and why
+    Parked,
 }
 
 pub(super) async fn execute(command: Command, config: Config) -> Result<(), Problem> {
@@ -35,6 +37,7 @@ pub(super) async fn execute(command: Command, config: Config) -> Result<(), Prob
     match command {
         Command::Verify => verify(&*store).await,
         Command::Rebuild => rebuild(&*store).await,
+        Command::Parked => parked(&*store).await,
     }
 }
 
@@ -56,6 +59,27 @@ async fn verify(store: &dyn LogStore) -> Result<(), Problem> {
         return Err(Problem::new(format!("{damaged} shards are damaged")));
     }
     say(format_args!("The log is whole: {records} records."));
+    Ok(())
+}
+
+/// So many parked records are listed.
+const LISTED_MAX: usize = 10_000;
+
+async fn parked(store: &dyn LogStore) -> Result<(), Problem> {
+    let database = store.models();
+    for record in models::parked::all(&*database, LISTED_MAX).await? {
+        say(format_args!(
+            "{} {} {} {} (tried by {}): {}",
+            record.name,
+            record.shard,
+            record.position,
+            record.entity,
+            record.program,
+            record.reason
+        ));
+    }
+    let count = models::parked::count(&*database).await?;
+    say(format_args!("{count} records are parked."));
     Ok(())
 }
 

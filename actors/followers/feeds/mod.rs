@@ -103,8 +103,7 @@ pub(crate) fn announce(board: &FeedBoard, record: &StoredRecord) {
         Ok(Some(news)) => board.announce(&Arc::new(news)),
         Ok(None) => {}
         Err(error) => {
-            metrics::counter!("playhouse_follower_parked_total", "follower" => "feeds")
-                .increment(1);
+            metrics::counter!("playhouse_parked_total", "reader" => "feeds").increment(1);
             tracing::error!(shard = %record.shard, position = record.position, %error, "record parked");
         }
     }

@@ -12,7 +12,7 @@ use std::{
 
 use parking_lot::Mutex;
 use playhouse_schema::{
-    address::{Entity, Family, Layout, Position, Sequence, Shard},
+    address::{Entity, Family, Layout, Position, Sequence, Shard, ShardNumber},
     port::{
         Batch, ChainedRecord, EntityHead, EntityRange, Head, Landed, LogAppender, LogStore,
         ModelStore, Snapshot, StoreError, StoreFuture, StoredRecord,
@@ -161,6 +161,7 @@ impl MemoryStore {
 }
 
 struct MemoryAppender {
+    family: Family,
     layout: Layout,
     epochs: Vec<(Shard, u64)>,
     books: Arc<Mutex<Books>>,
@@ -188,6 +189,27 @@ impl LogAppender for MemoryAppender {
             .iter()
             .map(|(shard, _)| books.head(*shard))
             .collect()
+    }
+
+    fn take<'a>(&'a mut self, shards: &'a [ShardNumber]) -> StoreFuture<'a, ()> {
+        self.let_go(shards);
+        let mut books = self.books.lock();
+        for number in shards {
+            let shard = Shard {
+                family: self.family,
+                number: *number,
+            };
+            books.fenced.remove(&shard);
+            let shelf = books.shards.entry(shard).or_default();
+            shelf.epoch += 1;
+            self.epochs.push((shard, shelf.epoch));
+        }
+        ready(())
+    }
+
+    fn let_go(&mut self, shards: &[ShardNumber]) {
+        self.epochs
+            .retain(|(shard, _)| !shards.contains(&shard.number));
     }
 
     fn append<'a>(&'a mut self, batch: &'a Batch) -> StoreFuture<'a, Vec<Landed>> {
@@ -259,17 +281,11 @@ impl LogStore for MemoryStore {
         }
         let mut books = self.books.lock();
         books.opened += 1;
-        let mut epochs = Vec::new();
-        for number in (0..self.layout.shards).filter(|n| usize::from(*n) % self.appenders == index)
-        {
-            let shard = Shard { family, number };
-            let shelf = books.shards.entry(shard).or_default();
-            shelf.epoch += 1;
-            epochs.push((shard, shelf.epoch));
-        }
+        debug_assert!(index < self.appenders);
         ready(Box::new(MemoryAppender {
+            family,
             layout: self.layout,
-            epochs,
+            epochs: Vec::new(),
             books: self.books.clone(),
             held: self.held.clone(),
             delay_ms: self.delay_ms.clone(),

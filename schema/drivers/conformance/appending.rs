@@ -1,6 +1,6 @@
 //! What an append promises.
 
-use super::{Ground, append, appenders, batch, record, rooms};
+use super::{Ground, append, appender, appenders, batch, record, rooms};
 use crate::{
     address::{Entity, Family, Shard},
     port::StoreError,
@@ -66,6 +66,71 @@ pub(super) async fn a_second_owner_fences_the_first(ground: Ground) {
     assert_eq!(verify_shard(&*store, shard).await.unwrap().position, 2);
 }
 
+pub(super) async fn a_fenced_shard_is_taken_back(ground: Ground) {
+    let store = ground.open().await;
+    let rooms = rooms(20);
+    let shard = store.layout().shard_of(&rooms[0]);
+    let other = rooms
+        .iter()
+        .find(|room| store.layout().shard_of(room) != shard)
+        .unwrap();
+    let index = usize::from(shard.number) % store.appenders(Family::Rooms);
+    let mut old = appenders(&store, Family::Rooms).await;
+    append(&store, &mut old, &batch(1, vec![record(&rooms[0], 1, "a")]))
+        .await
+        .unwrap();
+    // Another owner takes one shard, writes, and only that shard is fenced.
+    let mut thief = store.open_appender(Family::Rooms, index).await.unwrap();
+    thief.take(&[shard.number]).await.unwrap();
+    let stolen = batch(2, vec![record(&rooms[0], 2, "b")]);
+    assert_eq!(thief.append(&stolen).await.unwrap()[0].position, 2);
+    let late = batch(3, vec![record(&rooms[0], 2, "late")]);
+    let refused = append(&store, &mut old, &late).await;
+    assert!(matches!(refused, Err(StoreError::Fenced(lost)) if lost == shard));
+    append(&store, &mut old, &batch(4, vec![record(other, 1, "x")]))
+        .await
+        .unwrap();
+    // Back again: the head is the thief's, and now the thief is fenced.
+    old[index].take(&[shard.number]).await.unwrap();
+    append(&store, &mut old, &batch(5, vec![record(&rooms[0], 3, "c")]))
+        .await
+        .unwrap();
+    let refused = batch(6, vec![record(&rooms[0], 4, "d")]);
+    let refused = thief.append(&refused).await;
+    assert!(matches!(refused, Err(StoreError::Fenced(_))));
+    let records = store.read_shard(shard, 0, 10).await.unwrap();
+    let epochs: Vec<_> = records.iter().map(|record| record.epoch).collect();
+    assert_eq!(epochs, [1, 2, 3]);
+    assert_eq!(verify_shard(&*store, shard).await.unwrap().position, 3);
+    // What was let go is not written, not even under the old epoch.
+    old[index].let_go(&[shard.number]);
+    let refused = append(&store, &mut old, &batch(7, vec![record(&rooms[0], 4, "e")])).await;
+    assert!(matches!(refused, Err(StoreError::Database(_))));
+}
+
+pub(super) async fn only_own_shards_are_taken(ground: Ground) {
+    let store = ground.open().await;
+    let mut writer = store.open_appender(Family::Rooms, 0).await.unwrap();
+    assert!(writer.heads().is_empty());
+    let refused = writer
+        .append(&batch(1, vec![record(&rooms(1)[0], 1, "a")]))
+        .await;
+    assert!(
+        matches!(refused, Err(StoreError::Database(_))),
+        "{refused:?}"
+    );
+    let mut foreign: Vec<u16> = vec![store.layout().shards];
+    if store.appenders(Family::Rooms) > 1 {
+        foreign.push(1);
+    }
+    for number in foreign {
+        assert!(writer.take(&[0, number]).await.is_err());
+        assert!(writer.heads().is_empty());
+    }
+    writer.take(&[0]).await.unwrap();
+    assert_eq!(writer.heads().len(), 1);
+}
+
 pub(super) async fn a_taken_number_is_refused_with_its_whole_batch(ground: Ground) {
     let store = ground.open().await;
     let room = &rooms(1)[0];
@@ -87,28 +152,33 @@ pub(super) async fn a_taken_number_is_refused_with_its_whole_batch(ground: Groun
     assert_eq!(verify_shard(&*store, shard).await.unwrap().position, 2);
 }
 
-pub(super) async fn a_taken_key_is_refused(ground: Ground) {
+pub(super) async fn the_first_of_equal_keys_is_found(ground: Ground) {
     let store = ground.open().await;
     let room = &rooms(1)[0];
     let mut writers = appenders(&store, Family::Rooms).await;
-    let keyed = |sequence| {
+    // Keys that differ only beyond what the index holds, and one that is shorter.
+    let keys = ["$event-of-a-room-1", "$event-of-a-room-2", "$e"];
+    for sequence in 1..=6 {
         let mut record = record(room, sequence, "a");
-        record.key = Some("$event".into());
-        record
-    };
-    append(&store, &mut writers, &batch(1, vec![keyed(1)]))
-        .await
-        .unwrap();
-    let refused = append(&store, &mut writers, &batch(2, vec![keyed(2)])).await;
+        record.key = Some(keys[(sequence as usize - 1) % 3].into());
+        append(&store, &mut writers, &batch(sequence.into(), vec![record]))
+            .await
+            .unwrap();
+    }
+    for (key, sequence) in keys.into_iter().zip(1..) {
+        let found = store.find(Family::Rooms, key).await.unwrap().unwrap();
+        assert_eq!(
+            (found.sequence, found.key.as_deref()),
+            (sequence, Some(key))
+        );
+    }
     assert!(
-        matches!(refused, Err(StoreError::Database(_))),
-        "{refused:?}"
+        store
+            .find(Family::Rooms, "$event-of-a-room-3")
+            .await
+            .unwrap()
+            .is_none()
     );
-    let heads = store
-        .entity_heads(std::slice::from_ref(room))
-        .await
-        .unwrap();
-    assert_eq!(heads[0].unwrap().sequence, 1);
 }
 
 pub(super) async fn heads_survive_reopening(ground: Ground) {
@@ -138,12 +208,12 @@ pub(super) async fn settling_tells_whether_a_batch_landed(ground: Ground) {
     let store = ground.open().await;
     let room = &rooms(1)[0];
     let index = usize::from(store.layout().shard_of(room).number) % store.appenders(Family::Rooms);
-    let mut writer = store.open_appender(Family::Rooms, index).await.unwrap();
+    let mut writer = appender(&store, Family::Rooms, index).await;
     let never = batch(1, vec![record(room, 1, "a")]);
     assert_eq!(writer.settle(&never).await.unwrap(), None);
     let landed = writer.append(&never).await.unwrap();
     assert_eq!(landed[0].position, 1);
-    let mut other = store.open_appender(Family::Rooms, index).await.unwrap();
+    let mut other = appender(&store, Family::Rooms, index).await;
     let refused = writer.settle(&batch(2, vec![record(room, 2, "b")])).await;
     assert!(matches!(refused, Err(StoreError::Fenced(_))), "{refused:?}");
     other
@@ -154,7 +224,7 @@ pub(super) async fn settling_tells_whether_a_batch_landed(ground: Ground) {
 
 pub(super) async fn a_foreign_shard_is_refused(ground: Ground) {
     let store = ground.open().await;
-    let mut writer = store.open_appender(Family::Rooms, 0).await.unwrap();
+    let mut writer = appender(&store, Family::Rooms, 0).await;
     let user = Entity::user("@a:example.org");
     let refused = writer.append(&batch(1, vec![record(&user, 1, "a")])).await;
     assert!(

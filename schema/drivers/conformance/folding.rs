@@ -21,7 +21,7 @@ async fn fold<R: Record>(store: &dyn ModelStore, entity: Entity, record: R) {
         entity,
         sequence: 4,
         kind: record.kind(),
-        key: None,
+        key: record.key().map(Into::into),
         epoch: 1,
         at_ms: 5,
         payload: record.encode(),

@@ -92,8 +92,10 @@ macro_rules! suites {
         $(suite!($module, $ground, [
             appending::positions_are_dense_over_shards_and_appenders,
             appending::a_second_owner_fences_the_first,
+            appending::a_fenced_shard_is_taken_back,
+            appending::only_own_shards_are_taken,
             appending::a_taken_number_is_refused_with_its_whole_batch,
-            appending::a_taken_key_is_refused,
+            appending::the_first_of_equal_keys_is_found,
             appending::heads_survive_reopening,
             appending::settling_tells_whether_a_batch_landed,
             appending::a_foreign_shard_is_refused,
@@ -161,11 +163,23 @@ fn rooms(count: usize) -> Vec<Entity> {
         .collect()
 }
 
+/// An appender that has taken all shards that belong to it.
+async fn appender(store: &Arc<dyn LogStore>, family: Family, index: usize) -> Box<dyn LogAppender> {
+    let mut appender = store.open_appender(family, index).await.unwrap();
+    let count = store.appenders(family);
+    let all: Vec<_> = (0..store.layout().shards)
+        .skip(index)
+        .step_by(count)
+        .collect();
+    appender.take(&all).await.unwrap();
+    appender
+}
+
 /// All appenders of a family.
 async fn appenders(store: &Arc<dyn LogStore>, family: Family) -> Vec<Box<dyn LogAppender>> {
     let mut appenders = Vec::new();
     for index in 0..store.appenders(family) {
-        appenders.push(store.open_appender(family, index).await.unwrap());
+        appenders.push(appender(store, family, index).await);
     }
     appenders
 }

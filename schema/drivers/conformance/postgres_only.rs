@@ -2,7 +2,7 @@
 
 use postgres::{Client, NoTls};
 
-use super::{Ground, append, appenders, batch, record, rooms, run};
+use super::{Ground, append, appender, appenders, batch, record, rooms, run};
 use crate::{
     address::Family,
     drivers::{DatabaseConfig, open},
@@ -51,7 +51,7 @@ fn an_append_that_is_cut_off_is_settled() {
     run(async {
         let store = ground.open().await;
         let room = &rooms(1)[0];
-        let mut writer = store.open_appender(Family::Rooms, 0).await.unwrap();
+        let mut writer = appender(&store, Family::Rooms, 0).await;
         let first = batch(1, vec![record(room, 1, "a")]);
         writer.append(&first).await.unwrap();
         // Someone holds the heads, so that the statement waits; then its connection is ended from outside.
@@ -99,7 +99,7 @@ fn broken_connections_are_made_again() {
     run(async {
         let store = ground.open().await;
         let room = &rooms(1)[0];
-        let mut writer = store.open_appender(Family::Rooms, 0).await.unwrap();
+        let mut writer = appender(&store, Family::Rooms, 0).await;
         for sequence in 1..=3 {
             let next = batch(u128::from(sequence), vec![record(room, sequence, "a")]);
             match writer.append(&next).await {

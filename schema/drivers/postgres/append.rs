@@ -6,12 +6,12 @@ use tokio_postgres::{Config, Error, error::SqlState, types::ToSql};
 use uuid::Uuid;
 
 use super::{
-    super::plan::{Heads, Plan, StoredHead, bound},
+    super::plan::{Heads, Plan, StoredHead, bound, check_shards},
     connection::{Connection, explain, failure, is_disconnect},
     read,
 };
 use crate::{
-    address::{Family, Layout, Shard},
+    address::{Family, Layout, Shard, ShardNumber},
     port::{Batch, Head, Landed, LogAppender, StoreError, StoreFuture},
     record,
 };
@@ -56,24 +56,31 @@ impl Texts {
                WHERE s.shard = w.shard AND s.owner = $7::text AND s.epoch = w.epoch AND s.head = w.before RETURNING 1), \
              fence AS MATERIALIZED (\
                SELECT 1 / (CASE WHEN (SELECT count(*) FROM moved) = cardinality($1::bigint[]) THEN 1 ELSE 0 END) AS ours), \
+             made AS (\
+               INSERT INTO entity_{family} (name) \
+               SELECT r.entity FROM fence, unnest($10::text[], $11::bigint[]) AS r(entity, sequence) \
+               WHERE fence.ours = 1 AND r.sequence = 1 ON CONFLICT (name) DO NOTHING RETURNING id, name), \
+             named AS (\
+               SELECT id, name FROM made UNION ALL \
+               SELECT e.id, e.name FROM entity_{family} AS e WHERE e.name = ANY($10::text[])), \
              written AS (\
                INSERT INTO log_{family} (place, entity, sequence, kind, epoch, at_ms, chain, key, payload) \
-               SELECT r.place, r.entity, r.sequence, r.kind, r.epoch, $8::bigint, r.chain, r.key, r.payload \
+               SELECT r.place, named.id, r.sequence, r.kind, r.epoch, $8::bigint, r.chain, r.key, r.payload \
                FROM fence, unnest($9::bigint[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bytea[], $15::text[], $16::bytea[]) \
-                 AS r(place, entity, sequence, kind, epoch, chain, key, payload) \
+                 AS r(place, entity, sequence, kind, epoch, chain, key, payload) LEFT JOIN named ON named.name = r.entity \
                WHERE fence.ours = 1 RETURNING 1)"
         );
         // Likewise the root of a negative number, when there is nothing to replace.
         let replaced = format!(
             "replaced AS (\
                UPDATE log_{family} AS l SET erased = COALESCE(l.erased, sha256(l.payload)), payload = x.payload \
-               FROM fence, unnest($17::text[], $18::bigint[], $19::bytea[]) AS x(entity, target, payload) \
-               WHERE fence.ours = 1 AND l.entity = x.entity AND l.sequence = x.target AND l.kind <> {} RETURNING 1)",
+               FROM fence, unnest($17::text[], $18::bigint[], $19::bytea[]) AS x(entity, target, payload) JOIN entity_{family} AS e ON e.name = x.entity \
+               WHERE fence.ours = 1 AND l.entity = e.id AND l.sequence = x.target AND l.kind <> {} RETURNING 1)",
             record::ERASURE
         );
         Self {
             take: format!(
-                "UPDATE shard_{family} AS s SET epoch = epoch + 1, owner = $1 WHERE s.shard % $2 = $3 RETURNING {returned}"
+                "UPDATE shard_{family} AS s SET epoch = epoch + 1, owner = $1 WHERE s.shard = ANY($2::bigint[]) RETURNING {returned}"
             ),
             retake: format!(
                 "UPDATE shard_{family} AS s SET epoch = s.epoch + 1 FROM unnest($1::bigint[], $2::bigint[]) AS w(shard, epoch) \
@@ -90,6 +97,7 @@ impl Texts {
 
 /// Writes some shards of a family.
 pub(super) struct PostgresAppender {
+    layout: Layout,
     config: Config,
     part: Part,
     connection: Connection,
@@ -101,20 +109,16 @@ pub(super) struct PostgresAppender {
 }
 
 impl PostgresAppender {
-    /// Connects on the current runtime and takes the shards under a new epoch.
+    /// Connects on the current runtime.
     pub(super) async fn open(
         config: Config,
         layout: Layout,
         part: Part,
     ) -> Result<Self, StoreError> {
-        let mut connection = Connection::open_patiently(&config).await?;
-        let stored = take(&mut connection, &part).await?;
-        let heads = Heads::new(
-            part.family,
-            layout,
-            stored.into_iter().map(|stored| stored.head),
-        );
+        let connection = Connection::open_patiently(&config).await?;
+        let heads = Heads::new(part.family, layout);
         Ok(Self {
+            layout,
             config,
             part,
             connection,
@@ -122,6 +126,22 @@ impl PostgresAppender {
             in_doubt: false,
             retakes_in_doubt: 0,
         })
+    }
+
+    async fn take_now(&mut self, shards: &[ShardNumber]) -> Result<(), StoreError> {
+        check_shards(shards, self.layout, (self.part.index, self.part.writers))?;
+        if self.in_doubt {
+            return Err(StoreError::InDoubt(
+                "an earlier append has not been settled".into(),
+            ));
+        }
+        if self.connection.client.is_closed() {
+            self.connection = Connection::open_patiently(&self.config).await?;
+        }
+        let stored = take(&mut self.connection, &self.part, shards).await?;
+        self.heads
+            .take(stored.into_iter().map(|stored| stored.head));
+        Ok(())
     }
 
     async fn append_now(&mut self, batch: &Batch) -> Result<Vec<Landed>, StoreError> {
@@ -218,16 +238,17 @@ impl PostgresAppender {
     }
 }
 
-async fn take(connection: &mut Connection, part: &Part) -> Result<Vec<StoredHead>, StoreError> {
+async fn take(
+    connection: &mut Connection,
+    part: &Part,
+    shards: &[ShardNumber],
+) -> Result<Vec<StoredHead>, StoreError> {
     let sql = &texts(part.family).take;
-    let (writers, index) = (part.writers as i64, part.index as i64);
+    let numbers: Vec<i64> = shards.iter().copied().map(i64::from).collect();
     let mut attempt = 0;
     let rows = loop {
         attempt += 1;
-        match connection
-            .query(sql, &[&part.owner, &writers, &index])
-            .await
-        {
+        match connection.query(sql, &[&part.owner, &numbers]).await {
             Ok(rows) => break rows,
             Err(error)
                 if error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED)
@@ -312,6 +333,14 @@ async fn write(
 impl LogAppender for PostgresAppender {
     fn heads(&self) -> Vec<Head> {
         self.heads.all()
+    }
+
+    fn take<'a>(&'a mut self, shards: &'a [ShardNumber]) -> StoreFuture<'a, ()> {
+        Box::pin(self.take_now(shards))
+    }
+
+    fn let_go(&mut self, shards: &[ShardNumber]) {
+        self.heads.let_go(shards);
     }
 
     fn append<'a>(&'a mut self, batch: &'a Batch) -> StoreFuture<'a, Vec<Landed>> {

@@ -23,7 +23,7 @@ use tokio_postgres::Config;
 use self::{append::PostgresAppender, connection::Pool, models::PostgresModels};
 use super::{
     plan::{bound, stretch},
-    texts::texts,
+    texts::{key_prefix, texts},
 };
 use crate::{
     address::{Entity, Family, Layout, Position, Sequence, Shard},
@@ -201,7 +201,10 @@ impl LogStore for PostgresStore {
 
     fn find<'a>(&'a self, family: Family, key: &'a str) -> StoreFuture<'a, Option<StoredRecord>> {
         Box::pin(async move {
-            let rows = self.pool.query(&texts(family).find, &[&key]).await?;
+            let rows = self
+                .pool
+                .query(&texts(family).find, &[&key_prefix(key), &key])
+                .await?;
             Ok(read::records(&rows, family)?.into_iter().next())
         })
     }

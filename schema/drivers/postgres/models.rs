@@ -8,7 +8,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use super::{
     super::{
         plan::bound,
-        texts::{CURSOR_SET, CURSORS, CURSORS_DROP},
+        texts::{CURSOR_SET, CURSORS, CURSORS_DROP, PARKED_DROP},
     },
     connection::{Connection, Pool, failure},
     read,
@@ -182,6 +182,7 @@ impl ModelStore for PostgresModels {
         Box::pin(async move {
             let drop = format!("DROP TABLE IF EXISTS {table}");
             self.batch(&drop).await?;
+            self.pool.query(PARKED_DROP, &[&table]).await?;
             self.pool.query(CURSORS_DROP, &[&table]).await?;
             Ok(())
         })

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio_postgres::{Row, types::FromSql};
 use uuid::Uuid;
 
-use super::super::plan::StoredHead;
+use super::super::{plan::StoredHead, texts::RECORD};
 use crate::{
     address::{Entity, Family, Place, Shard, ShardNumber},
     chain::Digest,
@@ -17,8 +17,8 @@ use crate::{
 static SOME: LazyLock<[String; 3]> = LazyLock::new(|| {
     Family::ALL.map(|family| {
         format!(
-            "SELECT place, entity, sequence, kind, epoch, at_ms, key, payload FROM log_{family} \
-             WHERE entity = $1 AND sequence = ANY($2::bigint[]) ORDER BY sequence"
+            "SELECT {RECORD} FROM log_{family} AS l JOIN entity_{family} AS e ON e.id = l.entity \
+             WHERE e.name = $1 AND l.sequence = ANY($2::bigint[]) ORDER BY l.sequence"
         )
     })
 });
@@ -27,7 +27,8 @@ static ENTITY_HEADS: LazyLock<[String; 3]> = LazyLock::new(|| {
     Family::ALL.map(|family| {
         format!(
             "SELECT asked.nth, head.place, head.sequence FROM unnest($1::text[]) WITH ORDINALITY AS asked(entity, nth) \
-             CROSS JOIN LATERAL (SELECT place, sequence FROM log_{family} WHERE entity = asked.entity ORDER BY sequence DESC LIMIT 1) AS head"
+             JOIN entity_{family} AS e ON e.name = asked.entity \
+             CROSS JOIN LATERAL (SELECT place, sequence FROM log_{family} WHERE entity = e.id ORDER BY sequence DESC LIMIT 1) AS head"
         )
     })
 });

@@ -6,13 +6,13 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavio
 use uuid::Uuid;
 
 use super::{
-    super::plan::{Heads, Moved, Plan, Replacement, StoredHead, bound},
+    super::plan::{Heads, Moved, Plan, Replacement, StoredHead, bound, check_shards},
     Inner,
     files::{connect_writer, failure},
     read,
 };
 use crate::{
-    address::Family,
+    address::{Family, ShardNumber},
     chain::{self, Digest},
     port::{Batch, Head, Landed, LogAppender, StoreError, StoreFuture},
     record,
@@ -30,9 +30,14 @@ pub(super) struct SqliteAppender {
     truncate_due: bool,
 }
 
+/// An entity's first record brings its name.
+const FIRST: i64 = 1;
+
 /// The statements of a family, spelt once.
 struct Texts {
+    take: String,
     advance: String,
+    name: String,
     insert: String,
     original: String,
     replace: String,
@@ -41,26 +46,32 @@ struct Texts {
 impl Texts {
     fn new(family: Family) -> Self {
         Self {
+            take: format!(
+                "UPDATE shard_{family} SET epoch = epoch + 1, owner = $1 WHERE shard = $2"
+            ),
             advance: format!(
                 "UPDATE shard_{family} SET head = $1, chain = $2, batch = $3 WHERE shard = $4 AND epoch = $5 AND head = $6"
             ),
+            name: format!(
+                "INSERT INTO entity_{family} (name) VALUES ($1) ON CONFLICT (name) DO NOTHING"
+            ),
             insert: format!(
                 "INSERT INTO log_{family} (place, entity, sequence, kind, epoch, at_ms, chain, key, payload) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+                 VALUES ($1, (SELECT id FROM entity_{family} WHERE name = $2), $3, $4, $5, $6, $7, $8, $9)"
             ),
             original: format!(
-                "SELECT payload, erased FROM log_{family} WHERE entity = $1 AND sequence = $2 AND kind <> {}",
+                "SELECT payload, erased FROM log_{family} WHERE entity = (SELECT id FROM entity_{family} WHERE name = $1) AND sequence = $2 AND kind <> {}",
                 record::ERASURE
             ),
             replace: format!(
-                "UPDATE log_{family} SET erased = $1, payload = $2 WHERE entity = $3 AND sequence = $4"
+                "UPDATE log_{family} SET erased = $1, payload = $2 WHERE entity = (SELECT id FROM entity_{family} WHERE name = $3) AND sequence = $4"
             ),
         }
     }
 }
 
 impl SqliteAppender {
-    /// Opens the file and takes its shards under a new epoch.
+    /// Opens the file.
     pub(super) fn open(
         inner: Arc<Inner>,
         family: Family,
@@ -72,23 +83,8 @@ impl SqliteAppender {
                 inner.writers
             )));
         };
-        let mut connection = connect_writer(file.path())?;
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(failure)?;
-        transaction
-            .execute(
-                &format!("UPDATE shard_{family} SET epoch = epoch + 1, owner = $1"),
-                [std::process::id().to_string()],
-            )
-            .map_err(failure)?;
-        let stored = read::heads(&transaction, family)?;
-        transaction.commit().map_err(failure)?;
-        let heads = Heads::new(
-            family,
-            inner.layout,
-            stored.into_iter().map(|stored| stored.head),
-        );
+        let connection = connect_writer(file.path())?;
+        let heads = Heads::new(family, inner.layout);
         Ok(Self {
             inner,
             index,
@@ -98,6 +94,28 @@ impl SqliteAppender {
             texts: Texts::new(family),
             truncate_due: false,
         })
+    }
+
+    fn take_now(&mut self, shards: &[ShardNumber]) -> Result<(), StoreError> {
+        let part = (self.index, self.inner.writers);
+        check_shards(shards, self.inner.layout, part)?;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failure)?;
+        let owner = std::process::id().to_string();
+        for number in shards {
+            transaction
+                .prepare_cached(&self.texts.take)
+                .and_then(|mut statement| statement.execute((&owner, number)))
+                .map_err(failure)?;
+        }
+        let stored = read::heads(&transaction, self.family)?;
+        transaction.commit().map_err(failure)?;
+        let heads = stored.into_iter().map(|stored| stored.head);
+        self.heads
+            .take(heads.filter(|head| shards.contains(&head.shard.number)));
+        Ok(())
     }
 
     fn append_now(&mut self, batch: &Batch) -> Result<Vec<Landed>, StoreError> {
@@ -141,8 +159,11 @@ impl SqliteAppender {
     }
 
     fn check_epochs(&self, stored: &[StoredHead]) -> Result<(), StoreError> {
-        for (held, stored) in self.heads.all().iter().zip(stored) {
-            if held.shard != stored.head.shard || held.epoch != stored.head.epoch {
+        for held in self.heads.all() {
+            let is_held = |stored: &StoredHead| {
+                (held.shard, held.epoch) == (stored.head.shard, stored.head.epoch)
+            };
+            if !stored.iter().any(is_held) {
                 return Err(StoreError::Fenced(held.shard));
             }
         }
@@ -169,6 +190,12 @@ fn write(
     {
         let mut insert = transaction.prepare_cached(&texts.insert).map_err(failure)?;
         for row in &plan.rows {
+            if row.sequence == FIRST {
+                transaction
+                    .prepare_cached(&texts.name)
+                    .and_then(|mut statement| statement.execute([row.entity]))
+                    .map_err(failure)?;
+            }
             insert
                 .execute((
                     row.place,
@@ -254,6 +281,14 @@ fn replace(
 impl LogAppender for SqliteAppender {
     fn heads(&self) -> Vec<Head> {
         self.heads.all()
+    }
+
+    fn take<'a>(&'a mut self, shards: &'a [ShardNumber]) -> StoreFuture<'a, ()> {
+        Box::pin(async move { self.take_now(shards) })
+    }
+
+    fn let_go(&mut self, shards: &[ShardNumber]) {
+        self.heads.let_go(shards);
     }
 
     fn append<'a>(&'a mut self, batch: &'a Batch) -> StoreFuture<'a, Vec<Landed>> {

@@ -19,8 +19,11 @@ use crate::{
 /// How long a connection waits for another one's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Pages in the write-ahead log before a commit moves them into the file.
-const CHECKPOINT_PAGES: u32 = 4_000;
+/// Pages in the write-ahead log before a commit moves them into the file: some 4 MiB for each file that is written.
+const CHECKPOINT_PAGES: u32 = 1_000;
+
+/// A write-ahead log that had to grow, because a reader was in the way, is cut back to so many bytes.
+const WAL_BYTES_KEPT: u32 = 4 << 20;
 
 /// Prepared statements kept by a connection.
 const STATEMENTS_KEPT: usize = 64;
@@ -140,7 +143,7 @@ pub(super) fn connect_writer(path: &Path) -> Result<Connection, StoreError> {
     connection
         .execute_batch(&format!(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; \
-             PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}; PRAGMA journal_size_limit = 33554432;"
+             PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}; PRAGMA journal_size_limit = {WAL_BYTES_KEPT};"
         ))
         .map_err(failure)?;
     Ok(connection)

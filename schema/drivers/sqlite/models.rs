@@ -11,7 +11,7 @@ use rusqlite::{
 use super::{
     super::{
         plan::bound,
-        texts::{CURSOR_SET, CURSORS, CURSORS_DROP},
+        texts::{CURSOR_SET, CURSORS, CURSORS_DROP, PARKED_DROP},
     },
     files::{Writer, failure},
     read::{collect, number},
@@ -154,6 +154,7 @@ impl ModelStore for SqliteModels {
         Box::pin(async move {
             self.write(|connection| {
                 connection.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
+                connection.execute(PARKED_DROP, [table])?;
                 connection.execute(CURSORS_DROP, [table])?;
                 Ok(())
             })

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{
     super::{
         plan::{StoredHead, bound, stretch},
-        texts::texts,
+        texts::{key_prefix, texts},
     },
     files::failure,
 };
@@ -190,7 +190,12 @@ pub(super) fn find(
     family: Family,
     key: &str,
 ) -> Result<Option<StoredRecord>, StoreError> {
-    let found = collect_records(connection, family, &texts(family).find, [key])?;
+    let found = collect_records(
+        connection,
+        family,
+        &texts(family).find,
+        (key_prefix(key), key),
+    )?;
     Ok(found.into_iter().next())
 }
 
