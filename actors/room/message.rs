@@ -350,6 +350,19 @@ pub struct SliceQuery {
     pub known_members: Vec<OwnedUserId>,
     /// Typing users are wanted.
     pub typing: bool,
+    /// The form of timeline and state.
+    pub format: EventFormat,
+}
+
+/// The form in which events are told (`event_format` of a filter).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventFormat {
+    /// As clients know them.
+    #[default]
+    Client,
+    /// As servers exchange them, with the event ID, which the bytes lack from room version 3 on.
+    Federation,
 }
 
 /// What a room hears.

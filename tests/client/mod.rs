@@ -1,1 +1,3 @@
 //! The client-server API over HTTP, mirroring `src/client/`.
+
+mod filter;

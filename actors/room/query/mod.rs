@@ -36,7 +36,7 @@ use ruma::OwnedUserId;
 
 use super::{
     error::RoomError,
-    message::{Reader, RoomAnswer, RoomQuery, RoomSignal},
+    message::{EventFormat, Reader, RoomAnswer, RoomQuery, RoomSignal},
     state::Room,
 };
 use crate::kernel::{Port, Resident};
@@ -71,6 +71,7 @@ impl View {
             now_ms: self.now_ms,
             room_id: Some(&room.room_id),
             reader,
+            format: EventFormat::Client,
         }
     }
 
