@@ -56,6 +56,8 @@ pub struct Session {
     pub guest: bool,
     /// Suspended: may read, not write.
     pub suspended: bool,
+    /// Locked: may log out, nothing else.
+    pub locked: bool,
     /// Until when the token is valid, milliseconds since the Unix epoch.
     pub expires_ms: Option<u64>,
     /// The first use of this token must be told with [`UserCommand::ConfirmRefresh`].

@@ -1,5 +1,7 @@
 //! Flows on the real SQLite driver.
 
+mod standing;
+
 use std::{path::Path, sync::Arc, time::Duration};
 
 use playhouse_schema::{
