@@ -5,75 +5,54 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use playhouse_schema::{
     address::Family,
-    port::{LogStore, StoreError, StoredRecord},
+    port::{StoreError, StoredRecord},
     record::{codec::Record as _, user::UserRecord},
 };
-use ruma::{OwnedUserId, UserId, events::room::member::MembershipState};
+use ruma::{OwnedUserId, events::room::member::MembershipState};
 
 use super::{
+    errand::{Errand, rooms_of, run_errands, user_of},
     members::{Members, insist, park},
-    task::{Handler, Running, Stop, Stopped, follow},
+    task::{Running, Source, Stop, Stopped},
 };
-use crate::writers::Tail;
-
-/// Its name among the cursors.
-const NAME: &str = "departures";
 
 /// Starts it.
-pub async fn start(
-    source: (Arc<dyn LogStore>, Arc<Tail>),
-    members: Arc<dyn Members>,
-) -> Result<Running, StoreError> {
-    follow(source, NAME, Family::Users, Departures(members)).await
+pub async fn start(source: Source, members: Arc<dyn Members>) -> Result<Running, StoreError> {
+    run_errands(source, Departures(members)).await
 }
 
 struct Departures(Arc<dyn Members>);
 
-impl Handler for Departures {
-    fn handle<'a>(
+impl Errand for Departures {
+    const NAME: &'static str = "departures";
+    const FAMILY: Family = Family::Users;
+    type Subject = OwnedUserId;
+
+    fn subject(&self, stored: &StoredRecord) -> Option<OwnedUserId> {
+        let user_id = user_of(stored)?;
+        let record = UserRecord::decode(stored).ok()??;
+        matches!(record, UserRecord::Deactivated(_)).then_some(user_id)
+    }
+
+    fn run<'a>(
         &'a mut self,
-        records: &'a [StoredRecord],
+        user_id: OwnedUserId,
         stop: &'a mut Stop,
-    ) -> BoxFuture<'a, Result<bool, Stopped>> {
+    ) -> BoxFuture<'a, Result<(), Stopped>> {
         Box::pin(async move {
-            let gone: Vec<OwnedUserId> = records.iter().filter_map(deactivated_user).collect();
-            for user_id in &gone {
-                self.depart(user_id, stop).await?;
+            let members = &*self.0;
+            for (room_id, membership) in rooms_of(members, (Self::NAME, &user_id), stop).await? {
+                let inside = matches!(
+                    membership,
+                    MembershipState::Join | MembershipState::Invite | MembershipState::Knock
+                );
+                if inside
+                    && let Err(error) = insist(stop, || members.leave(&room_id, &user_id)).await?
+                {
+                    park(Self::NAME, user_id.as_str(), Some(&room_id), &error);
+                }
             }
-            Ok(!gone.is_empty())
+            Ok(())
         })
-    }
-}
-
-fn deactivated_user(stored: &StoredRecord) -> Option<OwnedUserId> {
-    if stored.entity.prefix() != "user" {
-        return None;
-    }
-    match UserRecord::decode(stored) {
-        Ok(Some(UserRecord::Deactivated(_))) => UserId::parse(stored.entity.name()).ok(),
-        _ => None,
-    }
-}
-
-impl Departures {
-    async fn depart(&self, user_id: &UserId, stop: &mut Stop) -> Result<(), Stopped> {
-        let members = &self.0;
-        let rooms = match insist(stop, || members.rooms(user_id)).await? {
-            Ok(rooms) => rooms,
-            Err(error) => {
-                park(NAME, user_id, None, &error);
-                return Ok(());
-            }
-        };
-        for (room_id, membership) in rooms {
-            let inside = matches!(
-                membership,
-                MembershipState::Join | MembershipState::Invite | MembershipState::Knock
-            );
-            if inside && let Err(error) = insist(stop, || members.leave(&room_id, user_id)).await? {
-                park(NAME, user_id, Some(&room_id), &error);
-            }
-        }
-        Ok(())
     }
 }

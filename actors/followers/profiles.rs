@@ -1,97 +1,73 @@
 //! A changed display name or avatar goes into the user's member events, room by room.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use playhouse_schema::{
     address::Family,
-    port::{LogStore, StoreError, StoredRecord},
+    port::{StoreError, StoredRecord},
     record::{codec::Record as _, user::UserRecord},
 };
-use ruma::{OwnedUserId, UserId, events::room::member::MembershipState};
+use ruma::{OwnedUserId, events::room::member::MembershipState};
 
 use super::{
+    errand::{Errand, rooms_of, run_errands, user_of},
     members::{Members, insist, park},
-    task::{Handler, Running, Stop, Stopped, follow},
+    task::{Running, Source, Stop, Stopped},
 };
-use crate::writers::Tail;
-
-/// Its name among the cursors.
-const NAME: &str = "profiles";
 
 /// Starts it.
-pub async fn start(
-    source: (Arc<dyn LogStore>, Arc<Tail>),
-    members: Arc<dyn Members>,
-) -> Result<Running, StoreError> {
-    follow(source, NAME, Family::Users, Profiles(members)).await
+pub async fn start(source: Source, members: Arc<dyn Members>) -> Result<Running, StoreError> {
+    run_errands(source, Profiles(members)).await
 }
 
+/// Once for each user: what a name changed to is read when it is the user's turn, so that the newest wins.
 struct Profiles(Arc<dyn Members>);
 
-impl Handler for Profiles {
-    fn handle<'a>(
+impl Errand for Profiles {
+    const NAME: &'static str = "profiles";
+    const FAMILY: Family = Family::Users;
+    type Subject = OwnedUserId;
+
+    fn subject(&self, stored: &StoredRecord) -> Option<OwnedUserId> {
+        let user_id = user_of(stored)?;
+        match UserRecord::decode(stored).ok()?? {
+            UserRecord::ProfileFieldSet(field)
+                if field.name == "displayname" || field.name == "avatar_url" =>
+            {
+                Some(user_id)
+            }
+            _ => None,
+        }
+    }
+
+    fn run<'a>(
         &'a mut self,
-        records: &'a [StoredRecord],
+        user_id: OwnedUserId,
         stop: &'a mut Stop,
-    ) -> BoxFuture<'a, Result<bool, Stopped>> {
+    ) -> BoxFuture<'a, Result<(), Stopped>> {
         Box::pin(async move {
-            let changed = changed_users(records);
-            for user_id in &changed {
-                self.propagate(user_id, stop).await?;
-            }
-            Ok(!changed.is_empty())
-        })
-    }
-}
-
-/// Whose name or avatar changed, each once. What they changed to is read when it is their turn, so that the newest wins.
-fn changed_users(records: &[StoredRecord]) -> BTreeSet<OwnedUserId> {
-    records.iter().filter_map(changed_user).collect()
-}
-
-fn changed_user(stored: &StoredRecord) -> Option<OwnedUserId> {
-    if stored.entity.prefix() != "user" {
-        return None;
-    }
-    match UserRecord::decode(stored) {
-        Ok(Some(UserRecord::ProfileFieldSet(field)))
-            if field.name == "displayname" || field.name == "avatar_url" =>
-        {
-            UserId::parse(stored.entity.name()).ok()
-        }
-        _ => None,
-    }
-}
-
-impl Profiles {
-    async fn propagate(&self, user_id: &UserId, stop: &mut Stop) -> Result<(), Stopped> {
-        let members = &self.0;
-        let rooms = match insist(stop, || members.rooms(user_id)).await? {
-            Ok(rooms) => rooms,
-            Err(error) => {
-                park(NAME, user_id, None, &error);
-                return Ok(());
-            }
-        };
-        let joined = rooms
-            .into_iter()
-            .filter(|(_, membership)| *membership == MembershipState::Join);
-        for (room_id, _) in joined {
-            let profile = match insist(stop, || members.profile(user_id)).await? {
-                Ok(profile) => profile,
-                Err(error) => {
-                    park(NAME, user_id, None, &error);
-                    return Ok(());
+            let members = &*self.0;
+            let rooms = rooms_of(members, (Self::NAME, &user_id), stop).await?;
+            let joined = rooms
+                .into_iter()
+                .filter(|(_, membership)| *membership == MembershipState::Join);
+            for (room_id, _) in joined {
+                let profile = match insist(stop, || members.profile(&user_id)).await? {
+                    Ok(profile) => profile,
+                    Err(error) => {
+                        park(Self::NAME, user_id.as_str(), None, &error);
+                        return Ok(());
+                    }
+                };
+                let refreshed = insist(stop, || {
+                    members.refresh_profile(&room_id, &user_id, profile.clone())
+                });
+                if let Err(error) = refreshed.await? {
+                    park(Self::NAME, user_id.as_str(), Some(&room_id), &error);
                 }
-            };
-            let refreshed = insist(stop, || {
-                members.refresh_profile(&room_id, user_id, profile.clone())
-            });
-            if let Err(error) = refreshed.await? {
-                park(NAME, user_id, Some(&room_id), &error);
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }

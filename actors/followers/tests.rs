@@ -22,8 +22,8 @@ use playhouse_schema::{
     },
 };
 use ruma::{
-    OwnedRoomId, RoomId, UserId, events::room::member::MembershipState, server_name,
-    signatures::Ed25519KeyPair,
+    EventId, OwnedRoomId, OwnedUserId, RoomId, UserId, events::room::member::MembershipState,
+    server_name, signatures::Ed25519KeyPair,
 };
 use tempfile::TempDir;
 
@@ -193,6 +193,30 @@ impl Members for Village {
         profile: MemberProfile,
     ) -> BoxFuture<'a, Result<(), RoomError>> {
         Box::pin(self.change(room_id, profile.displayname))
+    }
+
+    fn unwelcome_guests<'a>(
+        &'a self,
+        _room_id: &'a RoomId,
+    ) -> BoxFuture<'a, Result<Vec<OwnedUserId>, RoomError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn predecessor<'a>(
+        &'a self,
+        _room_id: &'a RoomId,
+        _user_id: &'a UserId,
+    ) -> BoxFuture<'a, Result<Option<OwnedRoomId>, UserError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn take_along<'a>(
+        &'a self,
+        _user_id: &'a UserId,
+        _from_to: (&'a RoomId, &'a RoomId),
+        _event_id: &'a EventId,
+    ) -> BoxFuture<'a, Result<(), UserError>> {
+        Box::pin(async { Ok(()) })
     }
 
     fn leave<'a>(

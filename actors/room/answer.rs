@@ -70,6 +70,8 @@ pub struct RoomAccess {
     pub avatar_url: Option<OwnedMxcUri>,
     /// `type` of the create event.
     pub room_type: Option<String>,
+    /// The room that this one replaces.
+    pub predecessor: Option<OwnedRoomId>,
     /// Encryption algorithm.
     pub encryption: Option<String>,
     /// Joined members.

@@ -14,7 +14,7 @@ use super::{
     deactivate,
     error::UserError,
     feed::{self, Feed},
-    forget_room, login,
+    forget_room, inherit_room, login,
     message::{UserAnswer, UserCommand, UserQuery, UserReply, UserSignal},
     note_devices_seen, note_transaction, queue_to_device, refresh, register, remove_devices,
     rename_device, set_account_data, set_password, set_presence, set_profile_field, set_standing,
@@ -194,6 +194,9 @@ impl User {
                 tag,
                 content,
             } => set_tag::decide(self, room_id, (tag, content), limits),
+            UserCommand::InheritRoom { from, to } => {
+                inherit_room::decide(self, (&from, &to), limits)
+            }
             UserCommand::StoreFilter(filter) => store_filter::decide(self, &filter, limits),
             UserCommand::ForgetRoom(room_id) => forget_room::decide(self, &room_id, limits),
             UserCommand::UploadKeys(upload) => upload_keys::decide(self, *upload, limits),

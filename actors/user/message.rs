@@ -96,6 +96,13 @@ pub enum UserCommand {
         /// Content (with `order`); `None` removes it.
         content: Option<JsonText>,
     },
+    /// Take tags, direct chats and push rules along from a room into the one that replaces it. Answers `Done`.
+    InheritRoom {
+        /// The old room.
+        from: OwnedRoomId,
+        /// The new one.
+        to: OwnedRoomId,
+    },
     /// Store a filter. Answers `FilterId`; the same filter gets the same ID.
     StoreFilter(JsonText),
     /// Forget a room; the caller has made sure that the user is not in it. Answers `Done`.

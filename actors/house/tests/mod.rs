@@ -1,6 +1,7 @@
 //! Flows on the real SQLite driver.
 
 mod standing;
+mod upkeep;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
