@@ -22,8 +22,8 @@ pub enum UserAnswer {
     Profile(Vec<(String, JsonText)>),
     /// A JSON object.
     Json(JsonText),
-    /// Yes or no.
-    Flag(bool),
+    /// A name that tells the transaction from all others of this user; `None` once it is done.
+    Transaction(Option<String>),
     /// Device ID and `device_keys` object with `unsigned.device_display_name`.
     Keys(Vec<(OwnedDeviceId, JsonText)>),
     /// Room and membership; forgotten ones left out.

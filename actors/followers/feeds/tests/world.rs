@@ -332,6 +332,7 @@ impl World {
         for numbers in [0..count / 2, count / 2..count] {
             let to = |n: usize| (client.device_id.to_string(), format!(r#"{{"n":{n}}}"#));
             let command = UserCommand::QueueToDevice {
+                message_id: None,
                 sender: client.user_id.clone(),
                 event_type: "m.test".into(),
                 messages: numbers.map(to).collect(),
