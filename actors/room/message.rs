@@ -195,8 +195,11 @@ pub struct MoveReceipt {
     pub receipt_type: ReceiptType,
     /// `None` unthreaded, `main`, or a thread root.
     pub thread_id: Option<String>,
-    /// Up to this event, which must be in this room: the caller has made sure of it by a query, since the room does not hold its whole history. A receipt never moves backwards: such a move is answered `Done` and ignored.
+    /// Up to this event, which must be in this room. A receipt never moves backwards: such a move is answered `Done` and ignored.
     pub event_id: OwnedEventId,
+    /// The caller has found the event in the log. Otherwise the room, which does not hold its whole history, refuses with `NotAtHand` what it does not
+    /// have in memory.
+    pub found: bool,
 }
 
 /// Who reads, and how.
@@ -277,6 +280,13 @@ pub enum RoomQuery {
     OwnReceipts {
         /// Whose.
         user_id: OwnedUserId,
+    },
+    /// Whether a user is joined, and whether an event is in memory, for a read marker. Answers `Marker`.
+    Marker {
+        /// Whose marker.
+        user_id: OwnedUserId,
+        /// At which event.
+        event_id: OwnedEventId,
     },
     /// What push rules ask about the room. Answers `PushFacts`.
     PushFacts {

@@ -32,7 +32,7 @@ use std::{
 };
 
 use playhouse_schema::{address::Sequence, port::LogStore};
-use ruma::OwnedUserId;
+use ruma::{OwnedUserId, events::room::member::MembershipState};
 
 use super::{
     error::RoomError,
@@ -181,6 +181,10 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
         Query::OwnReceipts { user_id } => {
             Answer::Receipts(receipts::own_receipts(view, &user_id).await?)
         }
+        Query::Marker { user_id, event_id } => Answer::Marker {
+            joined: view.room().membership(&user_id) == Some(MembershipState::Join),
+            at_hand: view.room().recent_event(&event_id).is_some(),
+        },
         Query::PushFacts { user_id } => Answer::PushFacts(Box::new(super::push_facts::push_facts(
             view.room(),
             &user_id,

@@ -236,6 +236,7 @@ impl World {
             receipt_type: ReceiptType::Read,
             thread_id: None,
             event_id,
+            found: true,
         };
         let _ = self
             .tell(room_id, RoomCommand::MoveReceipts(vec![receipt]))
