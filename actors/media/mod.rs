@@ -8,7 +8,6 @@ mod state;
 
 use playhouse_schema::{
     address::{Entity, Position, Sequence},
-    port::Snapshot,
     record::media::MediaRecord,
 };
 
@@ -22,7 +21,6 @@ use crate::{
 
 impl Domain for Media {
     const NAME: &'static str = "media";
-    const SNAPSHOT_VERSION: u32 = 1;
 
     type Record = MediaRecord;
     type Command = MediaCommand;
@@ -55,21 +53,7 @@ impl Domain for Media {
         let _ = port.send(decide::describe(&resident.state));
     }
 
-    fn signal(_resident: &mut Resident<Self>, (): ()) {}
-
     fn weight_bytes(&self) -> usize {
         512
-    }
-
-    fn snapshot_due(&self, _records_since: u64) -> bool {
-        false
-    }
-
-    fn to_snapshot(&self) -> bytes::Bytes {
-        self.encode()
-    }
-
-    fn from_snapshot(_entity: &Entity, snapshot: &Snapshot) -> Option<Self> {
-        Self::decode(&snapshot.payload)
     }
 }
