@@ -29,7 +29,6 @@
 //! Flows answer [`HouseError`]; the edge's table maps it. `HouseError::Unreachable` is a remote server while there is no federation.
 
 mod aliases;
-mod births;
 mod create_room;
 mod deactivate;
 mod error;
@@ -134,8 +133,6 @@ impl HouseConfig {
 /// All actors of a node.
 pub struct House {
     env: Env,
-    /// As `env`, for making rooms.
-    births: Env,
     config: HouseConfig,
     store: Arc<dyn LogStore>,
     pools: Arc<Pools>,

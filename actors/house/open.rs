@@ -9,7 +9,7 @@ use playhouse_schema::{
 };
 use tokio::time::Instant;
 
-use super::{House, HouseConfig, births::births, members::HouseMembers};
+use super::{House, HouseConfig, members::HouseMembers};
 use crate::{
     followers::{
         departures,
@@ -81,7 +81,6 @@ impl House {
         let passwords = Passwords::new(config.passwords, &env)
             .map_err(|error| StoreError::Incompatible(error.to_string()))?;
         Ok(Arc::new_cyclic(|myself| Self {
-            births: births(&env),
             env,
             config,
             store,

@@ -29,10 +29,10 @@ use crate::{
     room::{
         Room, RoomAnswer, RoomCommand, RoomQuery, RoomReply,
         context::RoomContext,
-        create::{NewRoom, prepare},
+        create::prepare,
         message::{
-            ChangeMembership, MemberProfile, MembershipAction, MoveReceipt, Preset, Reader,
-            SendEvent,
+            ChangeMembership, MemberProfile, MembershipAction, MoveReceipt, NewRoom, Preset,
+            Reader, SendEvent,
         },
     },
     user::{
