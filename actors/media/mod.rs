@@ -5,6 +5,7 @@
 mod decide;
 pub mod message;
 mod state;
+mod waiting;
 
 use playhouse_schema::{
     address::{Entity, Position, Sequence},
@@ -14,9 +15,10 @@ use playhouse_schema::{
 pub use message::{MediaAnswer, MediaCommand, MediaError, MediaQuery, MediaReply};
 pub use state::Media;
 
+use self::waiting::Waiting;
 use crate::{
     env::Env,
-    kernel::{Decision, Domain, Port, Resident},
+    kernel::{Committed, Decision, Domain, Port, Resident},
 };
 
 impl Domain for Media {
@@ -29,7 +31,7 @@ impl Domain for Media {
     type Answer = MediaAnswer;
     type Signal = ();
     type Error = MediaError;
-    type Live = ();
+    type Live = Waiting;
     type Context = Env;
 
     fn empty(_entity: &Entity) -> Self {
@@ -49,8 +51,26 @@ impl Domain for Media {
         query: MediaQuery,
         port: Port<MediaAnswer, MediaError>,
     ) {
-        let MediaQuery::Describe = query;
-        let _ = port.send(decide::describe(&resident.state));
+        let description = decide::describe(&resident.state);
+        match (query, description) {
+            (MediaQuery::Await, Ok(MediaAnswer::Awaited(reserved))) => {
+                resident.live.add(port, reserved);
+            }
+            (_, description) => {
+                let _ = port.send(description);
+            }
+        }
+    }
+
+    fn committed(resident: &mut Resident<Self>, _records: &[Committed]) {
+        let description = decide::describe(&resident.state);
+        if let Ok(there @ MediaAnswer::There(_)) = description {
+            resident.live.tell(&there);
+        }
+    }
+
+    fn is_busy(live: &Waiting) -> bool {
+        live.is_waiting()
     }
 
     fn weight_bytes(&self) -> usize {
