@@ -9,7 +9,6 @@ mod state;
 
 use playhouse_schema::{
     address::{Entity, Position, Sequence},
-    port::Snapshot,
     record::alias::AliasRecord,
 };
 
@@ -23,7 +22,6 @@ use crate::{
 
 impl Domain for Alias {
     const NAME: &'static str = "alias";
-    const SNAPSHOT_VERSION: u32 = 1;
 
     type Record = AliasRecord;
     type Command = AliasCommand;
@@ -57,21 +55,7 @@ impl Domain for Alias {
         let _ = port.send(answer);
     }
 
-    fn signal(_resident: &mut Resident<Self>, (): ()) {}
-
     fn weight_bytes(&self) -> usize {
         256
-    }
-
-    fn snapshot_due(&self, _records_since: u64) -> bool {
-        false
-    }
-
-    fn to_snapshot(&self) -> bytes::Bytes {
-        self.encode()
-    }
-
-    fn from_snapshot(_entity: &Entity, snapshot: &Snapshot) -> Option<Self> {
-        Self::decode(&snapshot.payload)
     }
 }

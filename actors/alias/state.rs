@@ -1,6 +1,5 @@
 //! What an alias owns, and how it changes.
 
-use bytes::Bytes;
 use playhouse_schema::record::alias::{AliasRecord, Pointed};
 use ruma::{RoomId, UserId};
 
@@ -29,16 +28,5 @@ impl Alias {
             AliasRecord::Pointed(pointed) => Some(pointed.clone()),
             AliasRecord::Deleted => None,
         };
-    }
-
-    pub(super) fn encode(&self) -> Bytes {
-        rmp_serde::to_vec(&self.pointed)
-            .expect("strings and numbers are always representable in MessagePack")
-            .into()
-    }
-
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let pointed = rmp_serde::from_slice(bytes).ok()?;
-        Some(Self { pointed })
     }
 }

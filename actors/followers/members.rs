@@ -3,7 +3,9 @@
 use std::{future::Future, time::Duration};
 
 use futures_util::future::BoxFuture;
-use ruma::{OwnedRoomId, RoomId, UserId, events::room::member::MembershipState};
+use ruma::{
+    EventId, OwnedRoomId, OwnedUserId, RoomId, UserId, events::room::member::MembershipState,
+};
 
 use super::task::{Stop, Stopped};
 use crate::{
@@ -33,6 +35,27 @@ pub trait Members: Send + Sync + 'static {
         user_id: &'a UserId,
         profile: MemberProfile,
     ) -> BoxFuture<'a, Result<(), RoomError>>;
+
+    /// Local guests who are joined to a room that does not, or no longer, let guests in.
+    fn unwelcome_guests<'a>(
+        &'a self,
+        room_id: &'a RoomId,
+    ) -> BoxFuture<'a, Result<Vec<OwnedUserId>, RoomError>>;
+
+    /// The room that a room replaces, as it says itself. The user is, or was, a member.
+    fn predecessor<'a>(
+        &'a self,
+        room_id: &'a RoomId,
+        user_id: &'a UserId,
+    ) -> BoxFuture<'a, Result<Option<OwnedRoomId>, UserError>>;
+
+    /// Takes the settings of a local user along from one room into another. Nothing happens unless the member event is one by which the user came in.
+    fn take_along<'a>(
+        &'a self,
+        user_id: &'a UserId,
+        from_to: (&'a RoomId, &'a RoomId),
+        event_id: &'a EventId,
+    ) -> BoxFuture<'a, Result<(), UserError>>;
 
     /// Makes a user leave a room, reject its invite or retract a knock. Nothing happens when there is nothing to leave.
     fn leave<'a>(

@@ -3,6 +3,7 @@
 //! Owns nothing but positions. Must not know who wants an effect: a record is all a follower sees.
 
 pub mod departures;
+mod errand;
 pub mod feeds;
 pub mod members;
 pub mod models;
@@ -11,3 +12,4 @@ pub mod rebuild;
 pub mod task;
 #[cfg(test)]
 mod tests;
+pub mod upkeep;

@@ -124,13 +124,16 @@ pub(super) async fn parked_before(
     Ok(parked)
 }
 
+/// The log, and what is new in it.
+pub type Source = (Arc<dyn LogStore>, Arc<Tail>);
+
 /// Told to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopped;
 
 /// Runs a durable follower: every record of the family from where it was before, each at least once.
 pub async fn follow(
-    (store, tail): (Arc<dyn LogStore>, Arc<Tail>),
+    (store, tail): Source,
     name: &'static str,
     family: Family,
     handler: impl Handler,

@@ -21,7 +21,10 @@ use playhouse_schema::{
         user::{Deactivated, NamedJson, UserRecord},
     },
 };
-use ruma::{OwnedRoomId, RoomId, UserId, events::room::member::MembershipState, server_name};
+use ruma::{
+    EventId, OwnedRoomId, OwnedUserId, RoomId, UserId, events::room::member::MembershipState,
+    server_name,
+};
 use tempfile::TempDir;
 
 use super::{
@@ -196,6 +199,30 @@ impl Members for Village {
         profile: MemberProfile,
     ) -> BoxFuture<'a, Result<(), RoomError>> {
         Box::pin(self.change(room_id, profile.displayname))
+    }
+
+    fn unwelcome_guests<'a>(
+        &'a self,
+        _room_id: &'a RoomId,
+    ) -> BoxFuture<'a, Result<Vec<OwnedUserId>, RoomError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn predecessor<'a>(
+        &'a self,
+        _room_id: &'a RoomId,
+        _user_id: &'a UserId,
+    ) -> BoxFuture<'a, Result<Option<OwnedRoomId>, UserError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn take_along<'a>(
+        &'a self,
+        _user_id: &'a UserId,
+        _from_to: (&'a RoomId, &'a RoomId),
+        _event_id: &'a EventId,
+    ) -> BoxFuture<'a, Result<(), UserError>> {
+        Box::pin(async { Ok(()) })
     }
 
     fn leave<'a>(

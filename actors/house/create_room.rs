@@ -5,8 +5,8 @@ use ruma::{OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomId, RoomVersionId};
 use super::{House, HouseError};
 use crate::room::{
     RoomCommand, RoomError,
-    create::{NewRoom, prepare},
-    message::{CreateRoom, JsonText, Preset, StateContent},
+    create::prepare,
+    message::{CreateRoom, JsonText, NewRoom, Preset, StateContent},
 };
 
 /// A room that a user wants (client-server API, `POST /createRoom`).
@@ -89,7 +89,7 @@ impl House {
             is_direct: wish.is_direct,
             public: wish.public,
         };
-        let (room_id, create) = prepare(&self.births, request)?;
+        let (room_id, create) = prepare(&self.env, request)?;
         self.make_room(&room_id, create).await?;
         Ok(MadeRoom { room_id, alias })
     }
@@ -100,8 +100,8 @@ impl House {
         room_id: &RoomId,
         create: CreateRoom,
     ) -> Result<(), HouseError> {
-        let creator = create.creator.clone();
-        let alias = create.alias.clone();
+        let creator = create.wish.creator.clone();
+        let alias = create.wish.alias.clone();
         if let Some(alias) = &alias {
             self.take_alias(alias, room_id, &creator).await?;
         }

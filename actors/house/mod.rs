@@ -5,7 +5,7 @@
 //!
 //! # For endpoint writers
 //! One entity: [`House::room_command`], [`House::room_query`], [`House::user_command`], [`House::user_query`], [`House::media_command`],
-//! [`House::media_query`], [`House::registration_command`], [`House::registration_query`]. More than one, by file:
+//! [`House::media_query`], [`House::await_media`], [`House::registration_command`], [`House::registration_query`]. More than one, by file:
 //!
 //! | file | flows |
 //! |---|---|
@@ -29,7 +29,6 @@
 //! Flows answer [`HouseError`]; the edge's table maps it. `HouseError::Unreachable` is a remote server while there is no federation.
 
 mod aliases;
-mod births;
 mod create_room;
 mod deactivate;
 mod error;
@@ -79,7 +78,7 @@ use crate::{
     alias::{Alias, AliasAnswer, AliasCommand, AliasError, AliasQuery, AliasReply},
     env::Env,
     followers::{models::Models, task::Running},
-    kernel::{Directory, DirectoryLimits},
+    kernel::{Directory, DirectoryLimits, Unavailable},
     media::{Media, MediaAnswer, MediaCommand, MediaError, MediaQuery, MediaReply},
     registration::{
         Registration, RegistrationAnswer, RegistrationCommand, RegistrationError,
@@ -134,8 +133,6 @@ impl HouseConfig {
 /// All actors of a node.
 pub struct House {
     env: Env,
-    /// As `env`, for making rooms.
-    births: Env,
     config: HouseConfig,
     store: Arc<dyn LogStore>,
     pools: Arc<Pools>,
@@ -273,6 +270,24 @@ impl House {
         query: MediaQuery,
     ) -> Result<MediaAnswer, MediaError> {
         self.media.query(Entity::media(media_id), query).await
+    }
+
+    /// What a piece of media is, once its content is there or the time is up.
+    pub async fn await_media(
+        &self,
+        media_id: &str,
+        within: Duration,
+    ) -> Result<MediaAnswer, MediaError> {
+        let described = self.media_query(media_id, MediaQuery::Describe).await?;
+        if within.is_zero() || matches!(described, MediaAnswer::There(_)) {
+            return Ok(described);
+        }
+        let entity = Entity::media(media_id);
+        let awaited = self.media.query_within(entity, MediaQuery::Await, within);
+        match awaited.await {
+            Err(MediaError::Unavailable(Unavailable::Timeout)) => Ok(described),
+            outcome => outcome,
+        }
     }
 
     /// Does something with registration tokens.

@@ -9,14 +9,14 @@ use playhouse_schema::{
 };
 use tokio::time::Instant;
 
-use super::{House, HouseConfig, births::births, members::HouseMembers};
+use super::{House, HouseConfig, members::HouseMembers};
 use crate::{
     followers::{
         departures,
         feeds::{self, sources::HouseSources},
         members::Members,
         models::Models,
-        profiles,
+        profiles, upkeep,
     },
     kernel::{Directory, DirectoryLimits, Domain, Log},
     room::context::RoomContext,
@@ -66,18 +66,21 @@ impl House {
         let members: Arc<dyn Members> = Arc::new(HouseMembers {
             rooms: rooms.clone(),
             users: users.clone(),
+            store: store.clone(),
+            models: models.clone(),
+            server_name: env.server_name().to_owned(),
         });
         let source = (store.clone(), tail.clone());
         let followers = vec![
             feeds::follow_rooms(board.clone(), &tail),
             feeds::follow_devices(board, &tail, sources),
             profiles::start(source.clone(), members.clone()).await?,
-            departures::start(source, members).await?,
+            departures::start(source.clone(), members.clone()).await?,
+            upkeep::start(source, members, env.server_name().to_owned()).await?,
         ];
         let passwords = Passwords::new(config.passwords, &env)
             .map_err(|error| StoreError::Incompatible(error.to_string()))?;
         Ok(Arc::new_cyclic(|myself| Self {
-            births: births(&env),
             env,
             config,
             store,

@@ -32,6 +32,15 @@ const USER_AGENT_BYTES_MAX: usize = 200;
 impl House {
     /// Whose access token this is. Refuses with `UserError::UnknownToken`, `Locked`.
     pub async fn authenticate(&self, access_token: &str) -> Result<Session, HouseError> {
+        let session = self.authenticate_locked(access_token).await?;
+        if session.locked {
+            return Err(UserError::Locked.into());
+        }
+        Ok(session)
+    }
+
+    /// As [`House::authenticate`], but somebody whose account is locked is let in too: only for logging out.
+    pub async fn authenticate_locked(&self, access_token: &str) -> Result<Session, HouseError> {
         let hash = TokenHash::of(access_token);
         if let Some(session) = self.sessions.get(&hash, self.env.now_ms()) {
             return Ok((*session).clone());
@@ -50,7 +59,7 @@ impl House {
             Ok(_) => return Err(super::surprise("Authenticate")),
             Err(error) => return Err(error.into()),
         };
-        if session.confirms_refresh {
+        if session.confirms_refresh && !session.locked {
             let confirm = UserCommand::ConfirmRefresh {
                 access_hash: hash.as_bytes().to_vec(),
             };

@@ -17,8 +17,8 @@ use crate::{
     env::JsonObject,
     room::{
         RoomAnswer, RoomCommand, RoomError, RoomQuery,
-        create::{NewRoom, prepare},
-        message::{MessagesQuery, Preset, Reader, RoomAccess, SendEvent, StateContent},
+        create::prepare,
+        message::{MessagesQuery, NewRoom, Preset, Reader, RoomAccess, SendEvent, StateContent},
     },
 };
 
@@ -176,7 +176,7 @@ impl House {
             is_direct: false,
             public: false,
         };
-        let (new_id, create) = prepare(&self.births, request)?;
+        let (new_id, create) = prepare(&self.env, request)?;
         self.make_room(&new_id, create).await?;
         let was_creator = old
             .version

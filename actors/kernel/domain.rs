@@ -71,7 +71,7 @@ pub trait Domain: Clone + Send + Sync + Sized + 'static {
     /// For logs and metrics: `room`, `user`.
     const NAME: &'static str;
     /// The format of snapshots; another number makes older snapshots ignored.
-    const SNAPSHOT_VERSION: u32;
+    const SNAPSHOT_VERSION: u32 = 0;
 
     /// What it writes.
     type Record: Record;
@@ -117,7 +117,7 @@ pub trait Domain: Clone + Send + Sync + Sized + 'static {
     );
 
     /// Takes in a signal.
-    fn signal(resident: &mut Resident<Self>, signal: Self::Signal);
+    fn signal(_resident: &mut Resident<Self>, _signal: Self::Signal) {}
 
     /// Called when own records have become durable and none is in flight. The callers may have heard of it already.
     fn committed(_resident: &mut Resident<Self>, _records: &[Committed]) {}
@@ -133,14 +133,21 @@ pub trait Domain: Clone + Send + Sync + Sized + 'static {
     /// A rough figure of the memory it takes.
     fn weight_bytes(&self) -> usize;
 
-    /// Whether a snapshot is worth its bytes, so many records after the last one.
-    fn snapshot_due(&self, records_since: u64) -> bool;
+    /// Whether a snapshot is worth its bytes, so many records after the last one. Actors of few records never have one: for them this and the two that
+    /// follow stay as they are.
+    fn snapshot_due(&self, _records_since: u64) -> bool {
+        false
+    }
 
     /// The state as snapshot bytes of format [`Domain::SNAPSHOT_VERSION`].
-    fn to_snapshot(&self) -> bytes::Bytes;
+    fn to_snapshot(&self) -> bytes::Bytes {
+        bytes::Bytes::new()
+    }
 
     /// The state of a snapshot, `None` when it does not decode.
-    fn from_snapshot(entity: &Entity, snapshot: &Snapshot) -> Option<Self>;
+    fn from_snapshot(_entity: &Entity, _snapshot: &Snapshot) -> Option<Self> {
+        None
+    }
 
     /// Reads what the state needs beyond snapshot and later records, for example the bytes of events that a snapshot names. Called between the two.
     fn hydrate<'a>(

@@ -23,6 +23,8 @@ pub struct MediaReply;
 pub enum MediaQuery {
     /// What it is; `Unknown` when the ID was never handed out.
     Describe,
+    /// The same, but answered only once the content is there. Who asks says by a timeout how long to wait.
+    Await,
 }
 
 /// What a piece of media is.

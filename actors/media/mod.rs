@@ -5,24 +5,24 @@
 mod decide;
 pub mod message;
 mod state;
+mod waiting;
 
 use playhouse_schema::{
     address::{Entity, Position, Sequence},
-    port::Snapshot,
     record::media::MediaRecord,
 };
 
 pub use message::{MediaAnswer, MediaCommand, MediaError, MediaQuery, MediaReply};
 pub use state::Media;
 
+use self::waiting::Waiting;
 use crate::{
     env::Env,
-    kernel::{Decision, Domain, Port, Resident},
+    kernel::{Committed, Decision, Domain, Port, Resident},
 };
 
 impl Domain for Media {
     const NAME: &'static str = "media";
-    const SNAPSHOT_VERSION: u32 = 1;
 
     type Record = MediaRecord;
     type Command = MediaCommand;
@@ -31,7 +31,7 @@ impl Domain for Media {
     type Answer = MediaAnswer;
     type Signal = ();
     type Error = MediaError;
-    type Live = ();
+    type Live = Waiting;
     type Context = Env;
 
     fn empty(_entity: &Entity) -> Self {
@@ -51,25 +51,29 @@ impl Domain for Media {
         query: MediaQuery,
         port: Port<MediaAnswer, MediaError>,
     ) {
-        let MediaQuery::Describe = query;
-        let _ = port.send(decide::describe(&resident.state));
+        let description = decide::describe(&resident.state);
+        match (query, description) {
+            (MediaQuery::Await, Ok(MediaAnswer::Awaited(reserved))) => {
+                resident.live.add(port, reserved);
+            }
+            (_, description) => {
+                let _ = port.send(description);
+            }
+        }
     }
 
-    fn signal(_resident: &mut Resident<Self>, (): ()) {}
+    fn committed(resident: &mut Resident<Self>, _records: &[Committed]) {
+        let description = decide::describe(&resident.state);
+        if let Ok(there @ MediaAnswer::There(_)) = description {
+            resident.live.tell(&there);
+        }
+    }
+
+    fn is_busy(live: &Waiting) -> bool {
+        live.is_waiting()
+    }
 
     fn weight_bytes(&self) -> usize {
         512
-    }
-
-    fn snapshot_due(&self, _records_since: u64) -> bool {
-        false
-    }
-
-    fn to_snapshot(&self) -> bytes::Bytes {
-        self.encode()
-    }
-
-    fn from_snapshot(_entity: &Entity, snapshot: &Snapshot) -> Option<Self> {
-        Self::decode(&snapshot.payload)
     }
 }

@@ -28,6 +28,13 @@ pub enum RoomAnswer {
     Slice(Box<RoomSlice>),
     /// Receipts in force.
     Receipts(Vec<OwnReceipt>),
+    /// See [`RoomQuery::Marker`].
+    Marker {
+        /// The user is joined.
+        joined: bool,
+        /// The event is in memory.
+        at_hand: bool,
+    },
     /// See [`RoomQuery::PushFacts`].
     PushFacts(Box<PushFacts>),
     /// Events themselves, for another actor of this house.
@@ -70,6 +77,8 @@ pub struct RoomAccess {
     pub avatar_url: Option<OwnedMxcUri>,
     /// `type` of the create event.
     pub room_type: Option<String>,
+    /// The room that this one replaces.
+    pub predecessor: Option<OwnedRoomId>,
     /// Encryption algorithm.
     pub encryption: Option<String>,
     /// Joined members.

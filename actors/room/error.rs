@@ -14,6 +14,9 @@ pub enum RoomError {
     /// There is no such event or state, or the reader may not see it.
     #[error("not found")]
     NotFound,
+    /// The room has no such event in memory: whether it exists at all, the log knows.
+    #[error("event is not at hand")]
+    NotAtHand,
     /// The authorisation rules, or the reader's membership, forbid it. The text names the rule.
     #[error("{0}")]
     Forbidden(String),

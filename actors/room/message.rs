@@ -54,28 +54,24 @@ pub enum RoomReply {
     Done,
 }
 
-/// A room to be made (client-server API, `POST /createRoom`).
+/// A room that somebody wants (client-server API, `POST /createRoom`).
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct CreateRoom {
+pub struct NewRoom {
+    /// Who wants it.
+    pub creator: OwnedUserId,
+    /// The creator's profile.
+    pub creator_profile: MemberProfile,
     /// The version.
     pub version: RoomVersionId,
-    /// Who makes it.
-    pub creator: OwnedUserId,
-    /// The signed create event as canonical JSON, and its ID.
-    pub create_pdu: JsonText,
-    /// The create event's ID.
-    pub create_event_id: OwnedEventId,
-    /// The creator's profile, for the member event.
-    pub creator_profile: MemberProfile,
-    /// Creators besides the sender, from room version 12 on.
-    pub additional_creators: Vec<OwnedUserId>,
+    /// Further keys of the create event's content, as a JSON object. The server's own keys win.
+    pub creation_content: Option<JsonText>,
     /// The preset.
     pub preset: Preset,
     /// Overrides of the default power levels' content.
     pub power_level_content_override: Option<JsonText>,
-    /// The canonical alias to set: the alias is already taken for this room.
+    /// The canonical alias: the caller points it to the room before the command is sent.
     pub alias: Option<OwnedRoomAliasId>,
-    /// Further state: applied after the preset, before name and topic.
+    /// Further state.
     pub initial_state: Vec<StateContent>,
     /// The name.
     pub name: Option<String>,
@@ -87,6 +83,19 @@ pub struct CreateRoom {
     pub is_direct: bool,
     /// List it in the public room list.
     pub public: bool,
+}
+
+/// A room to be made. Made by [`super::create::prepare`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CreateRoom {
+    /// The signed create event as canonical JSON.
+    pub create_pdu: JsonText,
+    /// The create event's ID.
+    pub create_event_id: OwnedEventId,
+    /// Creators besides the sender, from room version 12 on.
+    pub additional_creators: Vec<OwnedUserId>,
+    /// What is wanted, but for the content of the create event.
+    pub wish: NewRoom,
 }
 
 /// The presets of `POST /createRoom`.
@@ -195,8 +204,11 @@ pub struct MoveReceipt {
     pub receipt_type: ReceiptType,
     /// `None` unthreaded, `main`, or a thread root.
     pub thread_id: Option<String>,
-    /// Up to this event, which must be in this room: the caller has made sure of it by a query, since the room does not hold its whole history. A receipt never moves backwards: such a move is answered `Done` and ignored.
+    /// Up to this event, which must be in this room. A receipt never moves backwards: such a move is answered `Done` and ignored.
     pub event_id: OwnedEventId,
+    /// The caller has found the event in the log. Otherwise the room, which does not hold its whole history, refuses with `NotAtHand` what it does not
+    /// have in memory.
+    pub found: bool,
 }
 
 /// Who reads, and how.
@@ -278,6 +290,13 @@ pub enum RoomQuery {
         /// Whose.
         user_id: OwnedUserId,
     },
+    /// Whether a user is joined, and whether an event is in memory, for a read marker. Answers `Marker`.
+    Marker {
+        /// Whose marker.
+        user_id: OwnedUserId,
+        /// At which event.
+        event_id: OwnedEventId,
+    },
     /// What push rules ask about the room. Answers `PushFacts`.
     PushFacts {
         /// Whose rules.
@@ -350,6 +369,19 @@ pub struct SliceQuery {
     pub known_members: Vec<OwnedUserId>,
     /// Typing users are wanted.
     pub typing: bool,
+    /// The form of timeline and state.
+    pub format: EventFormat,
+}
+
+/// The form in which events are told (`event_format` of a filter).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventFormat {
+    /// As clients know them.
+    #[default]
+    Client,
+    /// As servers exchange them, with the event ID, which the bytes lack from room version 3 on.
+    Federation,
 }
 
 /// What a room hears.

@@ -19,6 +19,7 @@ pub mod pdu;
 pub(crate) mod push_facts;
 pub(crate) mod query;
 mod receipt;
+pub mod receipts;
 pub mod redact;
 pub mod resolve;
 mod send_event;

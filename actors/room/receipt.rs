@@ -13,7 +13,7 @@ use ruma::{
 use serde::Deserialize;
 
 use super::{
-    Room, RoomError, RoomReply, event::RoomEvent, message::MoveReceipt, state::ReceiptKey,
+    Room, RoomError, RoomReply, event::RoomEvent, message::MoveReceipt, receipts::ReceiptKey,
 };
 use crate::{env::Env, kernel::Decision};
 
@@ -25,8 +25,8 @@ const HOPS_MAX: usize = 3;
 
 /// Judges a move of receipts. Moves that would go backwards are left out.
 ///
-/// The room compares places only among what it has in memory. That the event exists in this room is the caller's to have checked. An event older than
-/// the newest ones is before every receipt that stands among those; against a receipt that is as old, the move is believed.
+/// The room compares places only among what it has in memory; that an older event exists in this room is the caller's to have checked. An event older
+/// than the newest ones is before every receipt that stands among those; against a receipt that is as old, the move is believed.
 pub(super) fn decide(
     room: &Room,
     env: &Env,
@@ -81,6 +81,9 @@ fn check(room: &Room, receipt: &MoveReceipt) -> Result<(), RoomError> {
         return Err(RoomError::Forbidden(
             "only joined members have receipts".to_owned(),
         ));
+    }
+    if !receipt.found && room.recent_event(&receipt.event_id).is_none() {
+        return Err(RoomError::NotAtHand);
     }
     let Some(thread_id) = receipt.thread_id.as_deref() else {
         return Ok(());

@@ -14,11 +14,7 @@ use playhouse_schema::{
 use ruma::{EventId, RoomVersionId, UserId};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Room,
-    event::RoomEvent,
-    state::{Extremity, Receipt},
-};
+use super::{Room, event::RoomEvent, receipts::Receipt, state::Extremity};
 
 /// The format written here.
 pub(crate) const VERSION: u32 = 1;
@@ -72,8 +68,8 @@ pub(crate) fn encode(room: &Room) -> Bytes {
             .collect(),
         receipts: room
             .receipts
-            .values()
-            .map(|receipt| StoredReceipt {
+            .iter()
+            .map(|(_, receipt)| StoredReceipt {
                 moved: receipt.moved.clone(),
                 sequence: receipt.sequence,
                 position: receipt.position,

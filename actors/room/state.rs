@@ -8,14 +8,18 @@ use playhouse_schema::{
     record::room::{EventRecord, Placement, ReceiptMoved, RoomRecord, StateId, StateSet, Verdict},
 };
 use ruma::{
-    EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId, UserId,
+    EventId, OwnedEventId, OwnedRoomId, RoomVersionId, UserId,
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
     room_version_rules::RoomVersionRules,
 };
 use serde::Deserialize;
 
 use super::{
-    RoomError, auth::allowed::Allowed, event::RoomEvent, snapshot::Stored,
+    RoomError,
+    auth::allowed::Allowed,
+    event::RoomEvent,
+    receipts::{Receipt, ReceiptKey, Receipts},
+    snapshot::Stored,
     transactions::Transactions,
 };
 
@@ -28,9 +32,6 @@ pub type StateMap = OrdMap<StateKey, Arc<RoomEvent>>;
 /// How many of the newest events a room keeps at hand.
 pub(crate) const RECENT_EVENTS_MAX: usize = 64;
 
-/// In how many threads of a room a user may have receipts of one type.
-pub(crate) const RECEIPT_THREADS_MAX: usize = 500;
-
 /// The end of a branch of the room's event graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extremity {
@@ -40,22 +41,6 @@ pub struct Extremity {
     pub depth: u64,
     /// The state after it.
     pub after: StateId,
-}
-
-/// The key of a receipt: whose, of which type, for which thread.
-pub type ReceiptKey = (OwnedUserId, String, Option<String>);
-
-/// A receipt in force.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Receipt {
-    /// What it says.
-    pub moved: ReceiptMoved,
-    /// The record that says it.
-    pub sequence: Sequence,
-    /// The record's position in the shard; 0 while in flight.
-    pub position: Position,
-    /// The event's number among the room's records, when it was one of the newest at that time.
-    pub place: Option<Sequence>,
 }
 
 /// What waits to hear its position.
@@ -91,7 +76,7 @@ pub struct Room {
     /// Client transactions and the events they made.
     pub transactions: Transactions,
     /// Receipts in force.
-    pub receipts: OrdMap<ReceiptKey, Receipt>,
+    pub receipts: Receipts,
     /// Listed in the public room list.
     pub public: bool,
     /// Members that have joined.
@@ -129,7 +114,7 @@ impl Room {
             recent: VecDeque::new(),
             loose: OrdMap::new(),
             transactions: Transactions::default(),
-            receipts: OrdMap::new(),
+            receipts: Receipts::default(),
             public: false,
             joined_count: 0,
             invited_count: 0,
@@ -368,46 +353,14 @@ impl Room {
             position,
             place,
         };
-        let is_new = self.receipts.insert(key.clone(), receipt).is_none();
-        if is_new && key.2.is_some() {
-            self.forget_old_threads(key);
-        }
-    }
-
-    /// Keeps the number of threads in which one user has receipts bounded.
-    fn forget_old_threads(&mut self, (user_id, receipt_type, _): ReceiptKey) {
-        let first = (user_id.clone(), receipt_type.clone(), Some(String::new()));
-        let threads = self
-            .receipts
-            .range(first..)
-            .take_while(|(key, _)| key.0 == user_id && key.1 == receipt_type);
-        let mut oldest: Option<(&ReceiptKey, Sequence)> = None;
-        let mut count = 0;
-        for (key, receipt) in threads {
-            count += 1;
-            if oldest.is_none_or(|(_, sequence)| receipt.sequence < sequence) {
-                oldest = Some((key, receipt.sequence));
-            }
-        }
-        if count > RECEIPT_THREADS_MAX
-            && let Some((key, _)) = oldest
-        {
-            let key = key.clone();
-            self.receipts.remove(&key);
-        }
+        self.receipts.insert(key, receipt);
     }
 
     /// The commit has told where a record landed.
     pub(crate) fn landed(&mut self, sequence: Sequence, position: Position) {
         match self.in_flight.remove(&sequence) {
             Some(InFlight::Event(event)) => event.landed(position),
-            Some(InFlight::Receipt(key)) => {
-                if let Some(receipt) = self.receipts.get_mut(&key)
-                    && receipt.sequence == sequence
-                {
-                    receipt.position = position;
-                }
-            }
+            Some(InFlight::Receipt(key)) => self.receipts.landed(key, sequence, position),
             None => {}
         }
     }

@@ -21,12 +21,12 @@ use ruma::{
 
 use super::{
     Room, RoomCommand, RoomError, RoomReply,
-    create::{NewRoom, prepare},
+    create::prepare,
     domain::decide,
     event::RoomEvent,
     message::{
-        ChangeMembership, MemberProfile, MembershipAction, Preset, Redact, RedactionTarget,
-        SendEvent,
+        ChangeMembership, MemberProfile, MembershipAction, NewRoom, Preset, Redact,
+        RedactionTarget, SendEvent,
     },
 };
 use crate::{

@@ -22,8 +22,8 @@ pub enum UserAnswer {
     Profile(Vec<(String, JsonText)>),
     /// A JSON object.
     Json(JsonText),
-    /// Yes or no.
-    Flag(bool),
+    /// A name that tells the transaction from all others of this user; `None` once it is done.
+    Transaction(Option<String>),
     /// Device ID and `device_keys` object with `unsigned.device_display_name`.
     Keys(Vec<(OwnedDeviceId, JsonText)>),
     /// Room and membership; forgotten ones left out.
@@ -56,6 +56,8 @@ pub struct Session {
     pub guest: bool,
     /// Suspended: may read, not write.
     pub suspended: bool,
+    /// Locked: may log out, nothing else.
+    pub locked: bool,
     /// Until when the token is valid, milliseconds since the Unix epoch.
     pub expires_ms: Option<u64>,
     /// The first use of this token must be told with [`UserCommand::ConfirmRefresh`].

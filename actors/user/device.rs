@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use imbl::{OrdMap, Vector};
 use playhouse_schema::chain::digest;
 use playhouse_schema::{address::Sequence, record::user::ToDeviceAcknowledged};
@@ -18,6 +19,8 @@ const TRANSACTIONS_MAX: usize = 200;
 pub struct DeviceState {
     /// Its ID.
     pub device_id: OwnedDeviceId,
+    /// The record that added it: tells it from an earlier device of the same ID.
+    pub since: Sequence,
     /// Its name.
     pub display_name: Option<String>,
     /// Last seen, milliseconds since the Unix epoch.
@@ -49,9 +52,10 @@ pub struct FallbackKey {
 }
 
 impl DeviceState {
-    pub(super) fn new(device_id: OwnedDeviceId) -> Self {
+    pub(super) fn new(device_id: OwnedDeviceId, since: Sequence) -> Self {
         Self {
             device_id,
+            since,
             display_name: None,
             last_seen_ms: None,
             last_seen_address: None,
@@ -71,6 +75,13 @@ impl DeviceState {
             .iter()
             .rev()
             .any(|done| **done == *transaction_id)
+    }
+
+    /// A name for a transaction that no other of the same user has. Device and transaction cannot be read out of it.
+    pub fn transaction_name(&self, transaction_id: &str) -> String {
+        let text = format!("{} {} {transaction_id}", self.since, self.device_id);
+        let digest = digest(text.as_bytes());
+        URL_SAFE_NO_PAD.encode(&digest[..24])
     }
 
     pub(super) fn note_transaction(&mut self, transaction_id: &str) {

@@ -14,11 +14,11 @@ use super::{
     deactivate,
     error::UserError,
     feed::{self, Feed},
-    forget_room, login,
+    forget_room, inherit_room, login,
     message::{UserAnswer, UserCommand, UserQuery, UserReply, UserSignal},
     note_devices_seen, note_transaction, queue_to_device, refresh, register, remove_devices,
-    rename_device, set_account_data, set_password, set_presence, set_profile_field, set_standing,
-    set_tag, snapshot,
+    rename_device, send_to_device, set_account_data, set_password, set_presence, set_profile_field,
+    set_standing, set_tag, snapshot,
     state::{Change, User},
     store_filter, upload_keys,
 };
@@ -194,15 +194,32 @@ impl User {
                 tag,
                 content,
             } => set_tag::decide(self, room_id, (tag, content), limits),
+            UserCommand::InheritRoom { from, to } => {
+                inherit_room::decide(self, (&from, &to), limits)
+            }
             UserCommand::StoreFilter(filter) => store_filter::decide(self, &filter, limits),
             UserCommand::ForgetRoom(room_id) => forget_room::decide(self, &room_id, limits),
             UserCommand::UploadKeys(upload) => upload_keys::decide(self, *upload, limits),
             UserCommand::ClaimKeys(wanted) => claim_keys::decide(self, wanted),
             UserCommand::QueueToDevice {
+                message_id,
                 sender,
                 event_type,
                 messages,
-            } => queue_to_device::decide(self, (&sender, &event_type), messages, limits),
+            } => {
+                let origin = message_id.map(|id| queue_to_device::origin(&sender, &id));
+                let known = origin.filter(|origin| self.has_received(origin));
+                match known {
+                    Some(_) => Ok(Decision::unchanged(UserReply::Done)),
+                    None => queue_to_device::decide(
+                        self,
+                        (&sender, &event_type, origin),
+                        messages,
+                        limits,
+                    ),
+                }
+            }
+            UserCommand::SendToDevice(sending) => send_to_device::decide(self, *sending),
             UserCommand::NoteTransaction {
                 device_id,
                 transaction_id,
@@ -249,10 +266,12 @@ impl User {
             UserQuery::TransactionDone {
                 device_id,
                 transaction_id,
-            } => UserAnswer::Flag(
-                self.device(&device_id)
-                    .is_some_and(|device| device.has_done(&transaction_id)),
-            ),
+            } => {
+                let device = self.device(&device_id).ok_or(UserError::NotFound)?;
+                let done = device.has_done(&transaction_id);
+                let name = || device.transaction_name(&transaction_id);
+                UserAnswer::Transaction((!done).then(name))
+            }
             UserQuery::Keys(device_ids) => UserAnswer::Keys(self.keys(&device_ids)),
             UserQuery::Ignored => UserAnswer::Users(self.ignored().iter().cloned().collect()),
             UserQuery::Authenticate { .. }

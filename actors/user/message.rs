@@ -96,6 +96,13 @@ pub enum UserCommand {
         /// Content (with `order`); `None` removes it.
         content: Option<JsonText>,
     },
+    /// Take tags, direct chats and push rules along from a room into the one that replaces it. Answers `Done`.
+    InheritRoom {
+        /// The old room.
+        from: OwnedRoomId,
+        /// The new one.
+        to: OwnedRoomId,
+    },
     /// Store a filter. Answers `FilterId`; the same filter gets the same ID.
     StoreFilter(JsonText),
     /// Forget a room; the caller has made sure that the user is not in it. Answers `Done`.
@@ -106,6 +113,8 @@ pub enum UserCommand {
     ClaimKeys(Vec<(OwnedDeviceId, String)>),
     /// Take in to-device messages from a sender. Answers `Done`. Bounded per device.
     QueueToDevice {
+        /// What tells the sending from others of the same sender: a repeat brings nothing. `None` is never a repeat.
+        message_id: Option<String>,
         /// The sender.
         sender: OwnedUserId,
         /// Event type.
@@ -120,6 +129,8 @@ pub enum UserCommand {
         /// Endpoint name, slash, transaction ID.
         transaction_id: String,
     },
+    /// As `NoteTransaction` for a sending to devices, and keep its messages to users of other servers: both or neither, once. Answers `Done`.
+    SendToDevice(Box<SendToDevice>),
     /// Delete to-device messages that a sync has delivered. Answers `Done`.
     AcknowledgeToDevice {
         /// The device.
@@ -220,6 +231,21 @@ pub struct UploadKeys {
     pub fallback_keys: Vec<(String, JsonText)>,
 }
 
+/// The end of a sending to devices.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SendToDevice {
+    /// The device; absent for an application service without one, whose transactions are not remembered.
+    pub device_id: Option<OwnedDeviceId>,
+    /// Endpoint name, slash, transaction ID.
+    pub transaction_id: String,
+    /// What tells the sending from others of this user.
+    pub message_id: String,
+    /// The event type.
+    pub event_type: String,
+    /// User of another server, device ID or `*`, and content.
+    pub remote: Vec<(OwnedUserId, String, JsonText)>,
+}
+
 /// A place in a device's to-device messages: the user's record that queued them, and how many of that record's messages for the device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ToDeviceIndex {
@@ -255,7 +281,7 @@ pub enum UserQuery {
     },
     /// A stored filter. Answers `Json`.
     Filter(String),
-    /// Whether a transaction of a device is done. Answers `Flag`.
+    /// Whether a transaction of a device is done, and its name. Answers `Transaction`.
     TransactionDone {
         /// The device.
         device_id: OwnedDeviceId,

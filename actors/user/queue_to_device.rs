@@ -1,7 +1,11 @@
 //! Take in to-device messages.
 
-use playhouse_schema::record::user::{ToDevice, UserRecord};
+use playhouse_schema::{
+    chain::digest,
+    record::user::{ToDevice, ToDeviceReceived, UserRecord},
+};
 use ruma::UserId;
+use serde_bytes::ByteBuf;
 use serde_json::{json, value::RawValue};
 
 use super::{
@@ -13,10 +17,22 @@ use crate::{kernel::Decision, room::message::JsonText};
 /// One command brings at most so many messages, `*` counted once.
 const MESSAGES_MAX: usize = 10_000;
 
+/// What tells a sending from all others.
+pub(super) type Origin = [u8; 16];
+
+/// What tells a sending from all others.
+pub(super) fn origin(sender: &UserId, message_id: &str) -> Origin {
+    // Neither a user ID nor a message ID has the zero.
+    let digest = digest(format!("{sender}\0{message_id}").as_bytes());
+    let mut origin = Origin::default();
+    origin.copy_from_slice(&digest[..size_of::<Origin>()]);
+    origin
+}
+
 /// A device that is full takes no more, and its messages are counted as refused; the others get theirs. When all are full the sender is told.
 pub(super) fn decide(
     user: &User,
-    (sender, event_type): (&UserId, &str),
+    (sender, event_type, origin): (&UserId, &str, Option<Origin>),
     messages: Vec<(String, JsonText)>,
     limits: &UserLimits,
 ) -> Result<Decision<User>, UserError> {
@@ -50,7 +66,14 @@ pub(super) fn decide(
     if inflow.taken.is_empty() {
         return Ok(Decision::unchanged(UserReply::Done));
     }
-    let records = vec![UserRecord::ToDeviceQueued(inflow.taken)];
+    let record = match origin {
+        Some(origin) => UserRecord::ToDeviceReceived(ToDeviceReceived {
+            origin: ByteBuf::from(origin),
+            messages: inflow.taken,
+        }),
+        None => UserRecord::ToDeviceQueued(inflow.taken),
+    };
+    let records = vec![record];
     Ok(Decision::new(records, UserReply::Done))
 }
 

@@ -139,6 +139,7 @@ mod tests {
             admin: false,
             guest: false,
             suspended: false,
+            locked: false,
             expires_ms: Some(100),
             confirms_refresh: false,
         })

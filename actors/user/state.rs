@@ -98,6 +98,8 @@ pub struct User {
     pub signatures: OrdMap<(String, String), Arc<str>>,
     /// When devices or their keys last changed in a way that others must hear of.
     pub device_list_change: Change,
+    /// Which sendings of to-device messages came last.
+    received: Vector<[u8; 16]>,
     /// Presence as last kept.
     pub presence: Option<PresenceKept>,
     #[serde(skip)]
@@ -124,6 +126,9 @@ enum Unplaced {
     DeviceList,
 }
 
+/// So many sendings of to-device messages are remembered: repeats come soon after.
+const RECEIVED_MAX: usize = 512;
+
 /// The weight is measured again after so many records.
 const WEIGHT_RECORDS: u64 = 64;
 
@@ -144,6 +149,7 @@ impl User {
             cross_signing: CrossSigning::default(),
             signatures: OrdMap::new(),
             device_list_change: Change::default(),
+            received: Vector::new(),
             presence: None,
             derived: Derived::default(),
             unplaced: Vec::new(),
@@ -155,7 +161,7 @@ impl User {
         self.sequence = change.sequence;
         self.fold_account(change, record);
         self.fold_data(change, record);
-        self.fold_keys(record);
+        self.fold_keys(change, record);
         self.fold_messages(change, record);
         if self.changes_device_list(record) {
             self.device_list_change = change;
@@ -261,11 +267,11 @@ impl User {
         self.expect_position(change, Unplaced::AccountData(room_id, data.name.clone()));
     }
 
-    fn fold_keys(&mut self, record: &UserRecord) {
+    fn fold_keys(&mut self, change: Change, record: &UserRecord) {
         match record {
             UserRecord::DeviceAdded(added) => {
                 let device_id = OwnedDeviceId::from(added.device_id.as_str());
-                let mut device = DeviceState::new(device_id.clone());
+                let mut device = DeviceState::new(device_id.clone(), change.sequence);
                 device.display_name.clone_from(&added.display_name);
                 self.devices.insert(device_id, Arc::new(device));
             }
@@ -355,11 +361,16 @@ impl User {
     fn fold_messages(&mut self, change: Change, record: &UserRecord) {
         match record {
             UserRecord::ToDeviceQueued(messages) => {
-                for ToDevice { device_id, json } in messages {
-                    self.change_device(device_id, |device| {
-                        device.inbox.push(change.sequence, text(json));
-                    });
+                self.queue_messages(change.sequence, messages);
+            }
+            UserRecord::ToDeviceReceived(received) => {
+                if let Ok(origin) = <[u8; 16]>::try_from(received.origin.as_slice()) {
+                    self.received.push_back(origin);
+                    if self.received.len() > RECEIVED_MAX {
+                        self.received.pop_front();
+                    }
                 }
+                self.queue_messages(change.sequence, &received.messages);
             }
             UserRecord::ToDeviceAcknowledged(acknowledged) => {
                 self.change_device(&acknowledged.device_id, |device| {
@@ -371,6 +382,20 @@ impl User {
             }),
             _ => {}
         }
+    }
+
+    fn queue_messages(&mut self, sequence: Sequence, messages: &[ToDevice]) {
+        for ToDevice { device_id, json } in messages {
+            self.change_device(device_id, |device| {
+                device.inbox.push(sequence, text(json));
+            });
+        }
+    }
+
+    /// Whether the to-device messages of a sending were taken in, lately.
+    pub(super) fn has_received(&self, origin: &[u8; 16]) -> bool {
+        // Repeats come soon after: newest first.
+        self.received.iter().rev().any(|known| known == origin)
     }
 
     fn change_device(&mut self, device_id: &str, change: impl FnOnce(&mut DeviceState)) {

@@ -75,13 +75,13 @@ impl User {
         if account.deactivated {
             return Err(unknown(false));
         }
-        if account.locked {
+        let expired = access
+            .expires_ms
+            .is_some_and(|expires_ms| expires_ms <= now_ms);
+        if expired && account.locked {
             return Err(UserError::Locked);
         }
-        if access
-            .expires_ms
-            .is_some_and(|expires_ms| expires_ms <= now_ms)
-        {
+        if expired {
             return Err(unknown(true));
         }
         let replaced = access.replaces.as_ref();
@@ -91,6 +91,7 @@ impl User {
             admin: account.admin,
             guest: account.guest,
             suspended: account.suspended,
+            locked: account.locked,
             expires_ms: access.expires_ms,
             confirms_refresh: replaced.is_some_and(|hash| self.tokens.refresh(hash).is_some()),
         })

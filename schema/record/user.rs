@@ -89,6 +89,13 @@ pub enum UserRecord {
     /// A client's transaction was carried out (sendToDevice).
     #[serde(rename = "tx")]
     TransactionDone(TransactionDone),
+    /// As [`UserRecord::ToDeviceQueued`], from a sending that may be repeated: it is taken in once.
+    #[serde(rename = "tdo")]
+    ToDeviceReceived(ToDeviceReceived),
+    /// This user sent to-device messages to users of other servers, which wait here for whoever carries them there: a follower of these records, with a
+    /// position of its own.
+    #[serde(rename = "tds")]
+    ToDeviceSent(ToDeviceSent),
 }
 
 impl Record for UserRecord {
@@ -121,6 +128,8 @@ impl Record for UserRecord {
             UserRecord::ToDeviceAcknowledged(_) => 524,
             UserRecord::PresenceKept(_) => 525,
             UserRecord::TransactionDone(_) => 526,
+            UserRecord::ToDeviceReceived(_) => 540,
+            UserRecord::ToDeviceSent(_) => 541,
         }
     }
 }
@@ -271,6 +280,39 @@ pub struct ToDevice {
     pub device_id: String,
     /// The event (`type`, `sender`, `content`) as JSON.
     pub json: ByteBuf,
+}
+
+/// To-device messages of one sending.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToDeviceReceived {
+    /// What tells the sending from all others: the beginning of the SHA-256 of sender and message ID, 16 bytes.
+    pub origin: ByteBuf,
+    /// What it brought.
+    pub messages: Vec<ToDevice>,
+}
+
+/// To-device messages for users of other servers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToDeviceSent {
+    /// From which device.
+    pub device_id: Option<String>,
+    /// What tells the sending from others of this user: fit for the EDU's `message_id`.
+    pub message_id: String,
+    /// The event type.
+    pub event_type: String,
+    /// For whom.
+    pub messages: Vec<RemoteToDevice>,
+}
+
+/// One to-device message for one device, or `*`, of a user of another server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoteToDevice {
+    /// For whom.
+    pub user_id: String,
+    /// For which device; `*` for all.
+    pub device_id: String,
+    /// The content as JSON.
+    pub content: ByteBuf,
 }
 
 /// To-device messages were delivered.

@@ -11,7 +11,7 @@ section! {
         data_dir: String = "./data".to_owned(), variable "PLAYHOUSE_DATA_DIR";
         /// The file with the signing key; relative paths start in the data folder. It is made at the first start.
         signing_key: String = "signing.key".to_owned();
-        /// The URL under which clients reach this server. Without it the client listener's address is told.
+        /// The URL under which clients reach this server. Without it a server named `localhost` tells its client listener's address, any other nothing.
         client_url: Option<String> = None, sample "https://matrix.example.org";
         /// An identity server to tell clients of in `/.well-known/matrix/client`.
         identity_server_url: Option<String> = None, sample "https://identity.example.org";

@@ -1,9 +1,14 @@
 //! What every handler is handed: the configuration, the house, the limiter.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+};
 
 use parking_lot::Mutex;
 use playhouse_actors::{env::Env, house::House};
+use ruma::ServerName;
 
 use super::{caller::Bridge, limits::Limiter, uiaa::Interactive};
 use crate::{
@@ -29,6 +34,8 @@ pub(crate) struct App {
     pub(crate) nonces: Mutex<VecDeque<(String, u64)>>,
     /// The Prometheus text, or nothing when no recorder is installed.
     pub(crate) metrics: fn() -> String,
+    /// Where the client listener answers, once it is open.
+    pub(crate) client_listener: OnceLock<String>,
     /// Proxies whose word on addresses is believed.
     pub(super) proxies: Vec<Network>,
 }
@@ -51,6 +58,7 @@ impl App {
                 .iter()
                 .filter_map(|proxy| Network::parse(proxy))
                 .collect(),
+            client_listener: OnceLock::new(),
             metrics,
             house,
             config,
@@ -62,8 +70,61 @@ impl App {
         self.house.env()
     }
 
+    /// The URL under which clients reach this server: as configured. A server whose name means this machine is reached at its listener; any other may
+    /// stand behind a proxy, so nothing can be told of it, and clients go by the name alone.
+    pub(crate) fn client_url(&self) -> Option<&str> {
+        let server = &self.config.server;
+        let listener = || {
+            let listener = self.client_listener.get()?;
+            means_this_machine(&server.name).then_some(listener.as_str())
+        };
+        server.client_url.as_deref().or_else(listener)
+    }
+
     /// The application service with this token. None is registered yet.
     pub(crate) fn bridge(&self, _token: &str) -> Option<Arc<Bridge>> {
         None
+    }
+}
+
+/// Whether a server name is that of a server for one machine.
+fn means_this_machine(server_name: &str) -> bool {
+    let Ok(server_name) = <&ServerName>::try_from(server_name) else {
+        return false;
+    };
+    let host = server_name.host();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = |address: &str| {
+        address
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+    };
+    host.eq_ignore_ascii_case("localhost") || is_loopback(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::means_this_machine;
+
+    #[test]
+    fn names_of_this_machine() {
+        for name in [
+            "localhost",
+            "LOCALHOST:8008",
+            "127.0.0.1",
+            "127.0.0.2:80",
+            "[::1]:8008",
+        ] {
+            assert!(means_this_machine(name), "{name}");
+        }
+        for name in [
+            "example.org",
+            "localhost.example.org",
+            "10.0.0.1",
+            "[2001:db8::1]",
+            "",
+        ] {
+            assert!(!means_this_machine(name), "{name}");
+        }
     }
 }

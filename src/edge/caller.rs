@@ -54,6 +54,10 @@ impl Session {
     }
 }
 
+/// A logged-in caller whose account may be locked: for logging out, which a lock does not forbid (client-server API, "Account locking").
+#[derive(Clone, Debug)]
+pub(crate) struct Leaver(pub(crate) Session);
+
 /// A caller of whom only the connection is known.
 #[derive(Clone, Debug)]
 pub(crate) struct Visitor {
@@ -90,6 +94,22 @@ impl Caller<AccessToken> for Session {
 
     fn session(&self) -> Option<&Session> {
         Some(self)
+    }
+}
+
+impl Caller<AccessToken> for Leaver {
+    async fn identify(incoming: &Incoming) -> Result<Self, Failure> {
+        let token = token(incoming)
+            .ok_or_else(|| Failure::new(ErrorCode::MissingToken, "access token is missing"))?;
+        let known = incoming.app.house.authenticate_locked(&token).await?;
+        Ok(Self(Session {
+            known,
+            bridge: None,
+        }))
+    }
+
+    fn session(&self) -> Option<&Session> {
+        Some(&self.0)
     }
 }
 

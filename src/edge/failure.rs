@@ -198,7 +198,7 @@ impl From<RoomError> for Failure {
         match error {
             // A room that the reader may not know of answers like a room that the reader is not in.
             RoomError::UnknownRoom => Self::new(ErrorCode::NotFound, "unknown room"),
-            RoomError::NotFound => Self::not_found("not found"),
+            RoomError::NotFound | RoomError::NotAtHand => Self::not_found("not found"),
             RoomError::Forbidden(message) => Self::forbidden(message),
             RoomError::GuestForbidden => guest_forbidden(),
             RoomError::BadJson(message) => Self::bad_json(message),

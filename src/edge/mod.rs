@@ -21,7 +21,7 @@ pub(crate) mod uiaa;
 pub(crate) use self::{
     answer::{Prepared, RawJson},
     app::App,
-    caller::{Bridge, Session, Visitor},
+    caller::{Bridge, Leaver, Session, Visitor},
     failure::Failure,
     incoming::{Arguments, Upload},
     limits::Class,

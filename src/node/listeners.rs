@@ -80,6 +80,10 @@ pub(super) fn open(
         );
         sockets.push(socket);
     }
+    if let Some(address) = addresses.get(&Resource::Client) {
+        // Set once: a node opens its listeners once.
+        let _ = app.client_listener.set(client_url(config, address));
+    }
     let certificates = sockets
         .iter()
         .filter_map(|socket| socket.certificates.clone())
@@ -90,6 +94,19 @@ pub(super) fn open(
         listeners,
         certificates,
     })
+}
+
+/// The URL of the client listener.
+pub(super) fn client_url(config: &Config, address: &SocketAddr) -> String {
+    let scheme = if config.listen.client_tls_cert.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    if address.ip().is_unspecified() {
+        return format!("{scheme}://localhost:{}", address.port());
+    }
+    format!("{scheme}://{address}")
 }
 
 /// The listeners of the simple keys and the further ones.

@@ -107,12 +107,9 @@ impl RunningNode {
     /// The URL for clients.
     pub fn client_url(&self) -> String {
         let address = self.addresses.get(&Resource::Client);
-        let scheme = if self.config.listen.client_tls_cert.is_some() {
-            "https"
-        } else {
-            "http"
-        };
-        address.map_or_else(String::new, |address| format!("{scheme}://{address}"))
+        address.map_or_else(String::new, |address| {
+            listeners::client_url(&self.config, address)
+        })
     }
 
     /// Reads certificates again, and sets the log level of `config`. What cannot be read stays as it is.

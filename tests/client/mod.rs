@@ -1,1 +1,6 @@
 //! The client-server API over HTTP, mirroring `src/client/`.
+
+mod discovery;
+mod filter;
+mod media;
+mod to_device;

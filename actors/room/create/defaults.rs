@@ -7,27 +7,27 @@ use super::bad;
 use crate::room::{
     RoomError,
     canonical::Canonical,
-    message::{CreateRoom, Preset},
+    message::{NewRoom, Preset},
 };
 
 /// The first power levels: the defaults of the room version and the preset, with the request's overrides on top.
 pub(super) fn power_levels(
     rules: &RoomVersionRules,
-    create: &CreateRoom,
+    wish: &NewRoom,
 ) -> Result<Canonical, RoomError> {
     let has_infinite_creators = rules.authorization.explicitly_privilege_room_creators;
     let mut users = serde_json::Map::new();
     if !has_infinite_creators {
-        users.insert(create.creator.to_string(), json!(100));
-        if create.preset == Preset::TrustedPrivateChat {
-            for (user_id, _) in &create.invites {
+        users.insert(wish.creator.to_string(), json!(100));
+        if wish.preset == Preset::TrustedPrivateChat {
+            for (user_id, _) in &wish.invites {
                 users.insert(user_id.to_string(), json!(100));
             }
         }
     }
     // Creators stand above all levels, so closing the room for good can be kept from everybody else.
     let tombstone = if has_infinite_creators { 150 } else { 100 };
-    let invite = if create.preset == Preset::PublicChat {
+    let invite = if wish.preset == Preset::PublicChat {
         50
     } else {
         0
@@ -54,7 +54,7 @@ pub(super) fn power_levels(
         "users_default": 0,
     });
     let mut content = canonical(&defaults);
-    if let Some(overrides) = &create.power_level_content_override {
+    if let Some(overrides) = &wish.power_level_content_override {
         let overrides = Canonical::strict(overrides)
             .map_err(|_| bad("`power_level_content_override` must be canonical JSON"))?;
         content.object.extend(overrides.object);

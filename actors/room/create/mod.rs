@@ -7,8 +7,7 @@ use playhouse_schema::record::room::{
     DirectoryVisibilitySet, EventRecord, Placement, RoomRecord, Verdict,
 };
 use ruma::{
-    CanonicalJsonValue, EventId, OwnedEventId, OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomId,
-    RoomVersionId, UserId,
+    CanonicalJsonValue, EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId,
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
     room_version_rules::RoomVersionRules,
     state_res::check_state_independent_auth_rules,
@@ -19,42 +18,18 @@ use super::{
     build::{NewEvent, build_create, hashed_event_id, reference_hash},
     canonical::Canonical,
     membership,
-    message::{CreateRoom, JsonText, MemberProfile, Preset, StateContent},
+    message::{CreateRoom, MemberProfile, NewRoom, Preset, StateContent},
     pdu::Pdu,
     send_event::make,
 };
 use crate::{env::Env, kernel::Decision};
 
-/// A room that somebody wants.
-#[derive(Clone, Debug)]
-pub struct NewRoom {
-    /// Who wants it.
-    pub creator: OwnedUserId,
-    /// The creator's profile.
-    pub creator_profile: MemberProfile,
-    /// The version.
-    pub version: RoomVersionId,
-    /// Further keys of the create event's content, as a JSON object. The server's own keys win.
-    pub creation_content: Option<JsonText>,
-    /// The preset.
-    pub preset: Preset,
-    /// Overrides of the default power levels' content.
-    pub power_level_content_override: Option<JsonText>,
-    /// The canonical alias: the caller points it to the room before the command is sent.
-    pub alias: Option<OwnedRoomAliasId>,
-    /// Further state.
-    pub initial_state: Vec<StateContent>,
-    /// The name.
-    pub name: Option<String>,
-    /// The topic.
-    pub topic: Option<String>,
-    /// Whom to invite, with their profiles.
-    pub invites: Vec<(OwnedUserId, MemberProfile)>,
-    /// Mark the invites as direct chats.
-    pub is_direct: bool,
-    /// List it in the public room list.
-    pub public: bool,
-}
+/// Where the room ID is the hash of the create event, this key of its content makes sure that two rooms which the same user makes alike in the same
+/// millisecond, perhaps on two nodes, are two.
+const SALT: &str = "playhouse.salt";
+
+/// Random characters of a salt: 130 bits.
+const SALT_CHARACTERS: usize = 22;
 
 /// Makes the create event, from which the room ID follows, and the command to be sent to that room.
 pub fn prepare(env: &Env, request: NewRoom) -> Result<(OwnedRoomId, CreateRoom), RoomError> {
@@ -78,21 +53,14 @@ pub fn prepare(env: &Env, request: NewRoom) -> Result<(OwnedRoomId, CreateRoom),
     let create = build_create(env, &rules, given.clone(), event)?.pdu;
     let room_id = given.unwrap_or_else(|| room_id_of(&create.event_id));
     let command = CreateRoom {
-        version: request.version,
-        creator: request.creator,
         create_pdu: String::from_utf8_lossy(create.json()).into_owned(),
         create_event_id: create.event_id,
-        creator_profile: request.creator_profile,
         additional_creators,
-        preset: request.preset,
-        power_level_content_override: request.power_level_content_override,
-        alias: request.alias,
-        initial_state: request.initial_state,
-        name: request.name,
-        topic: request.topic,
-        invites: request.invites,
-        is_direct: request.is_direct,
-        public: request.public,
+        // It is in the create event.
+        wish: NewRoom {
+            creation_content: None,
+            ..request
+        },
     };
     Ok((room_id, command))
 }
@@ -109,6 +77,10 @@ fn create_content(
         None => Canonical::default(),
     };
     content.object.remove("creator");
+    content.object.remove(SALT);
+    if auth.room_create_event_id_as_room_id {
+        content.set_string(SALT, &env.random_string(SALT_CHARACTERS));
+    }
     content.set_string("room_version", request.version.as_str());
     if !auth.use_room_create_sender {
         content.set_string("creator", request.creator.as_str());
@@ -186,13 +158,14 @@ pub(super) fn decide(
         return Err(RoomError::InvalidRoomState("the room exists".to_owned()));
     }
     let rules = create
+        .wish
         .version
         .rules()
-        .ok_or_else(|| RoomError::UnsupportedVersion(create.version.clone()))?;
+        .ok_or_else(|| RoomError::UnsupportedVersion(create.wish.version.clone()))?;
     let mut draft = Draft {
         room: room.clone(),
         env,
-        creator: create.creator.clone(),
+        creator: create.wish.creator.clone(),
         records: Vec::new(),
     };
     let first = first_record(room, &rules, &create)?;
@@ -201,7 +174,7 @@ pub(super) fn decide(
         return Err(bad("the create event is of no known room version"));
     }
     draft.join(&create)?;
-    let power_levels = defaults::power_levels(&rules, &create)?;
+    let power_levels = defaults::power_levels(&rules, &create.wish)?;
     draft
         .state(StateEventType::RoomPowerLevels, power_levels)
         .map_err(|error| match error {
@@ -234,7 +207,7 @@ fn first_record(
     let is_given_id = rules.event_format.require_event_id;
     let fits = pdu.event_type == TimelineEventType::RoomCreate
         && pdu.state_key.as_deref() == Some("")
-        && pdu.sender == create.creator
+        && pdu.sender == create.wish.creator
         && room_id.as_ref() == Some(&room.room_id)
         && (is_given_id || hashed_event_id(&hash, rules) == create.create_event_id);
     if !fits {
@@ -281,10 +254,10 @@ impl Draft<'_> {
     }
 
     fn join(&mut self, create: &CreateRoom) -> Result<(), RoomError> {
-        let creator = create.creator.clone();
+        let creator = create.wish.creator.clone();
         let mut content = Canonical::default();
         content.set_string("membership", MembershipState::Join.as_str());
-        membership::put_profile(&mut content, &create.creator_profile);
+        membership::put_profile(&mut content, &create.wish.creator_profile);
         let event = NewEvent::state(
             creator.clone(),
             TimelineEventType::RoomMember,
@@ -296,31 +269,31 @@ impl Draft<'_> {
 
     /// Everything after the power levels, in the order of the specification.
     fn rest(&mut self, create: &CreateRoom) -> Result<(), RoomError> {
-        if let Some(alias) = &create.alias {
+        if let Some(alias) = &create.wish.alias {
             let mut content = Canonical::default();
             content.set_string("alias", alias.as_str());
             self.state(StateEventType::RoomCanonicalAlias, content)?;
         }
-        for (event_type, content) in defaults::preset_state(create.preset) {
-            if !sets(&create.initial_state, &event_type) {
+        for (event_type, content) in defaults::preset_state(create.wish.preset) {
+            if !sets(&create.wish.initial_state, &event_type) {
                 self.state(event_type, content)?;
             }
         }
-        for state in &create.initial_state {
+        for state in &create.wish.initial_state {
             self.initial_state(create, state)?;
         }
-        if let Some(name) = &create.name {
+        if let Some(name) = &create.wish.name {
             let mut content = Canonical::default();
             content.set_string("name", name);
             self.state(StateEventType::RoomName, content)?;
         }
-        if let Some(topic) = &create.topic {
+        if let Some(topic) = &create.wish.topic {
             self.state(StateEventType::RoomTopic, defaults::topic(topic))?;
         }
-        for (user_id, profile) in &create.invites {
-            self.invite(user_id, profile, create.is_direct)?;
+        for (user_id, profile) in &create.wish.invites {
+            self.invite(user_id, profile, create.wish.is_direct)?;
         }
-        if create.public {
+        if create.wish.public {
             let listed = DirectoryVisibilitySet { public: true };
             self.take(RoomRecord::DirectoryVisibilitySet(listed));
         }
@@ -334,8 +307,8 @@ impl Draft<'_> {
     ) -> Result<(), RoomError> {
         // Name and topic of the request take the place of those in the initial state.
         let is_overridden = state.state_key.is_empty()
-            && (state.event_type == StateEventType::RoomName && create.name.is_some()
-                || state.event_type == StateEventType::RoomTopic && create.topic.is_some());
+            && (state.event_type == StateEventType::RoomName && create.wish.name.is_some()
+                || state.event_type == StateEventType::RoomTopic && create.wish.topic.is_some());
         if is_overridden {
             return Ok(());
         }

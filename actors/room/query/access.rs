@@ -56,6 +56,7 @@ pub(super) fn access(room: &Room, user_id: &UserId) -> Result<RoomAccess, RoomEr
         canonical_alias: canonical_alias(room),
         avatar_url: text::<OwnedMxcUri>(room, &StateEventType::RoomAvatar, "url"),
         room_type: room_type(room),
+        predecessor: predecessor(room),
         encryption: text(room, &StateEventType::RoomEncryption, "algorithm"),
         joined_count: room.joined_count,
         public: room.public,
@@ -95,6 +96,21 @@ pub(super) fn canonical_alias(room: &Room) -> Option<OwnedRoomAliasId> {
 /// `type` of the create event.
 pub(super) fn room_type(room: &Room) -> Option<String> {
     text(room, &StateEventType::RoomCreate, "type")
+}
+
+/// `predecessor` of the create event.
+fn predecessor(room: &Room) -> Option<OwnedRoomId> {
+    #[derive(Deserialize)]
+    struct Content {
+        predecessor: Option<Predecessor>,
+    }
+    #[derive(Deserialize)]
+    struct Predecessor {
+        room_id: OwnedRoomId,
+    }
+    let create = room.state_event(&StateEventType::RoomCreate, "")?;
+    let content: Content = create.pdu.content_as()?;
+    Some(content.predecessor?.room_id)
 }
 
 fn allowed_rooms(rules: JoinRules) -> Vec<OwnedRoomId> {

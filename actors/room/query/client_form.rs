@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use ruma::{RoomId, events::room::member::MembershipState};
+use serde::Deserialize;
 
 use super::{
     super::{
         error::RoomError,
         event::{Replaced, RoomEvent, push_json_string},
-        message::Reader,
+        message::{EventFormat, Reader},
     },
     history::History,
 };
@@ -22,6 +23,8 @@ pub(super) struct Form<'a> {
     pub(super) room_id: Option<&'a RoomId>,
     /// Who reads.
     pub(super) reader: Option<&'a Reader>,
+    /// The form that is wanted.
+    pub(super) format: EventFormat,
 }
 
 impl Form<'_> {
@@ -46,6 +49,9 @@ impl Form<'_> {
         membership: Option<&MembershipState>,
         replaced: Option<&Replaced>,
     ) -> Bytes {
+        if self.format == EventFormat::Federation {
+            return federation_form(event);
+        }
         let head = event.client_head_text();
         let because = event.redacted_because();
         let extra = replaced.map_or(0, |replaced| replaced.content.len() + 128)
@@ -101,13 +107,41 @@ impl Form<'_> {
 }
 
 /// An event as a joined member sees it in `/sync`, for who has it at hand without asking the room. Not for state events, which tell what they replaced.
-pub(crate) fn as_member(event: &RoomEvent, reader: &Reader, now_ms: u64) -> Bytes {
+pub(crate) fn as_member(
+    event: &RoomEvent,
+    reader: &Reader,
+    format: EventFormat,
+    now_ms: u64,
+) -> Bytes {
     let form = Form {
         now_ms,
         room_id: None,
         reader: Some(reader),
+        format,
     };
     form.timeline(event, &MembershipState::Join, None)
+}
+
+/// The bytes of the PDU, and in them the event ID where they do not have it.
+fn federation_form(event: &RoomEvent) -> Bytes {
+    #[derive(Deserialize)]
+    struct Named {
+        event_id: Option<serde::de::IgnoredAny>,
+    }
+    let json = event.pdu.json();
+    let named = serde_json::from_slice::<Named>(json).is_ok_and(|named| named.event_id.is_some());
+    let members = std::str::from_utf8(json).map(|text| text.trim_end().strip_suffix('}'));
+    match members {
+        Ok(Some(members)) if !named => {
+            let mut out = String::with_capacity(json.len() + 64);
+            out.push_str(members);
+            out.push_str(",\"event_id\":");
+            push_json_string(&mut out, event.pdu.event_id.as_str());
+            out.push('}');
+            Bytes::from(out)
+        }
+        _ => json.clone(),
+    }
 }
 
 /// The stripped form: content, sender, state key and type.

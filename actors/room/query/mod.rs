@@ -32,11 +32,11 @@ use std::{
 };
 
 use playhouse_schema::{address::Sequence, port::LogStore};
-use ruma::OwnedUserId;
+use ruma::{OwnedUserId, events::room::member::MembershipState};
 
 use super::{
     error::RoomError,
-    message::{Reader, RoomAnswer, RoomQuery, RoomSignal},
+    message::{EventFormat, Reader, RoomAnswer, RoomQuery, RoomSignal},
     state::Room,
 };
 use crate::kernel::{Port, Resident};
@@ -71,6 +71,7 @@ impl View {
             now_ms: self.now_ms,
             room_id: Some(&room.room_id),
             reader,
+            format: EventFormat::Client,
         }
     }
 
@@ -180,6 +181,10 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
         Query::OwnReceipts { user_id } => {
             Answer::Receipts(receipts::own_receipts(view, &user_id).await?)
         }
+        Query::Marker { user_id, event_id } => Answer::Marker {
+            joined: view.room().membership(&user_id) == Some(MembershipState::Join),
+            at_hand: view.room().recent_event(&event_id).is_some(),
+        },
         Query::PushFacts { user_id } => Answer::PushFacts(Box::new(super::push_facts::push_facts(
             view.room(),
             &user_id,

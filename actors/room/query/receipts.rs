@@ -12,7 +12,8 @@ use super::{
         error::RoomError,
         event::push_json_string,
         message::{OwnReceipt, Reader},
-        state::{Receipt, Room},
+        receipts::Receipt,
+        state::Room,
     },
     View,
 };
@@ -34,10 +35,8 @@ pub(super) fn receipts_event(
     until: Position,
 ) -> Option<Bytes> {
     let mut events: BTreeMap<&str, ByType<'_>> = BTreeMap::new();
-    for ((user_id, receipt_type, thread_id), receipt) in &room.receipts {
-        if receipt.position <= since.unwrap_or(0) || receipt.position > until {
-            continue;
-        }
+    let moved = room.receipts.moved_between(since.unwrap_or(0), until);
+    for ((user_id, receipt_type, thread_id), receipt) in moved {
         let own = *user_id == reader.user_id;
         let shown = receipt_type == READ || (own && receipt_type == READ_PRIVATE);
         if !shown || (!own && reader.ignored.contains(user_id)) {
@@ -109,11 +108,7 @@ pub(super) async fn own_receipts(
     user_id: &UserId,
 ) -> Result<Vec<OwnReceipt>, RoomError> {
     let room = view.room().clone();
-    let first = (user_id.to_owned(), String::new(), None);
-    let own = room
-        .receipts
-        .range(first..)
-        .take_while(|((owner, ..), _)| owner == user_id);
+    let own = room.receipts.of_user(user_id);
     let mut receipts = Vec::new();
     for ((.., thread_id), receipt) in own {
         let Ok(event_id) = EventId::parse(&receipt.moved.event_id) else {

@@ -88,6 +88,7 @@ pub(super) async fn slice(view: &mut View, query: &SliceQuery) -> Result<RoomSli
         now_ms: view.now_ms,
         room_id: None,
         reader: Some(&query.reader),
+        format: query.format,
     };
     let slice = RoomSlice {
         limited,

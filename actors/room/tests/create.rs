@@ -148,7 +148,7 @@ fn initial_state_takes_the_place_of_the_preset() {
 
 #[test]
 fn a_room_that_cannot_be_made_is_not_made() {
-    let create = |change: fn(&mut crate::room::create::NewRoom)| {
+    let create = |change: fn(&mut crate::room::message::NewRoom)| {
         let mut new = new_room(RoomVersionId::V12, "alice", Preset::PrivateChat);
         change(&mut new);
         Stage::created(new).err().unwrap()
@@ -194,4 +194,25 @@ fn a_room_is_created_once_and_under_its_own_name() {
         stage.run(command),
         Err(RoomError::InvalidRoomState(_))
     ));
+}
+
+#[test]
+fn rooms_alike_made_in_one_moment_are_two() {
+    struct Still;
+    impl crate::env::Clock for Still {
+        fn now_ms(&self) -> u64 {
+            7
+        }
+    }
+    let env = crate::env::Env {
+        clock: std::sync::Arc::new(Still),
+        ..env()
+    };
+    for version in [RoomVersionId::V11, RoomVersionId::V12] {
+        let make = || {
+            let new = new_room(version.clone(), "alice", Preset::PublicChat);
+            prepare(&env, new).unwrap().0
+        };
+        assert_ne!(make(), make());
+    }
 }

@@ -22,6 +22,7 @@ fn threaded(
         receipt_type: ReceiptType::Read,
         thread_id: thread_id.map(str::to_owned),
         event_id: event_id.clone(),
+        found: true,
     }]))?;
     Ok((stage.log.len() - before) as u64)
 }
@@ -40,7 +41,7 @@ fn receipts_never_go_backwards() {
     assert_eq!(read(&mut stage, "alice", &old), Ok(0));
     let third = stage.send(message("alice", "3")).unwrap();
     assert_eq!(read(&mut stage, "alice", &third), Ok(1));
-    let receipt = stage.room.receipts.values().next().unwrap();
+    let receipt = stage.room.receipts.iter().next().unwrap().1;
     assert_eq!(receipt.moved.event_id, third.as_str());
     assert_eq!(receipt.position, receipt.sequence * 10);
     assert!(matches!(
@@ -76,4 +77,26 @@ fn threads_have_receipts_of_their_own() {
         assert!(matches!(refused, Err(RoomError::InvalidParam(_))));
     }
     assert_eq!(stage.room.receipts.len(), 2);
+}
+
+#[test]
+fn what_is_not_at_hand_must_have_been_found() {
+    let mut stage = Stage::of(RoomVersionId::V12, Preset::PublicChat);
+    let first = stage.send(message("alice", "1")).unwrap();
+    let read = |event_id: &OwnedEventId, found| {
+        RoomCommand::MoveReceipts(vec![MoveReceipt {
+            user_id: user("alice"),
+            receipt_type: ReceiptType::Read,
+            thread_id: None,
+            event_id: event_id.clone(),
+            found,
+        }])
+    };
+    let old: OwnedEventId = "$0000000000000000000000000000000000000000000"
+        .try_into()
+        .unwrap();
+    let refused = stage.run(read(&old, false)).err();
+    assert_eq!(refused, Some(RoomError::NotAtHand));
+    assert!(stage.run(read(&old, true)).is_ok());
+    assert!(stage.run(read(&first, false)).is_ok());
 }

@@ -116,6 +116,7 @@ fn perform(stage: &mut Stage, step: Step) {
             receipt_type: ReceiptType::Read,
             thread_id: None,
             event_id: pick(stage, index),
+            found: true,
         }]),
     };
     let _ = stage.run(command);

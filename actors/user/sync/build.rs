@@ -210,6 +210,7 @@ async fn slice(plan: &Plan, room: &RoomPlan) -> Result<RoomSlice, RoomError> {
         state_after: plan.request.state_after,
         known_members: room.known_members.clone(),
         typing: false,
+        format: plan.request.filter.format,
     };
     let query = RoomQuery::Slice(Box::new(query));
     match plan.home.sources.ask_room(&room.room_id, query).await? {

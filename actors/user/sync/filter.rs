@@ -1,14 +1,19 @@
 //! The filter of a sync (client-server API, "Filtering"), as far as the user actor judges by it: the room part is handed to the rooms as it came.
-//!
-//! `event_fields` and `event_format` are taken in and not acted on: a server may send more fields than were asked for.
 
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::fields::EventFields;
+use crate::room::message::EventFormat;
+
 /// A whole filter.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SyncFilter {
+    /// The fields of room events that are wanted; `None` wants them whole.
+    pub(crate) fields: Option<EventFields>,
+    /// The form in which room events are wanted.
+    pub(crate) format: EventFormat,
     /// Presence events.
     pub(crate) presence: EventFilter,
     /// Global account data.
@@ -21,6 +26,9 @@ pub(crate) struct SyncFilter {
 
 #[derive(Deserialize)]
 struct Wire<'a> {
+    event_fields: Option<Vec<String>>,
+    #[serde(default)]
+    event_format: EventFormat,
     #[serde(default)]
     presence: EventFilter,
     #[serde(default)]
@@ -86,6 +94,8 @@ impl SyncFilter {
             .as_deref()
             .map_or_else(|| Ok(RoomFilter::default()), serde_json::from_str)?;
         Ok(Self {
+            fields: wire.event_fields.as_deref().and_then(EventFields::new),
+            format: wire.event_format,
             presence: wire.presence,
             account_data: wire.account_data,
             room,

@@ -13,6 +13,7 @@ pub(crate) mod build;
 mod counts;
 mod devices;
 mod direct;
+mod fields;
 pub(crate) mod filter;
 pub(crate) mod news;
 pub(crate) mod plan;

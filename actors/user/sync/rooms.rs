@@ -62,7 +62,9 @@ impl RoomPart {
 
     /// Takes over what was at hand.
     pub(crate) fn add_direct(&mut self, plan: &Plan, direct: &Direct) {
-        let form = |event: &Arc<RoomEvent>| as_member(event, &plan.reader, plan.now_ms);
+        let form = |event: &Arc<RoomEvent>| {
+            as_member(event, &plan.reader, plan.request.filter.format, plan.now_ms)
+        };
         self.timeline = direct.events.iter().map(form).collect();
         self.prev_batch = format!("t{}", direct.before);
         if !direct.receipts.is_empty() {
@@ -70,8 +72,13 @@ impl RoomPart {
         }
     }
 
-    /// Adds what does not come from the room.
+    /// Adds what does not come from the room, and cuts what does down to the fields that are wanted.
     pub(crate) fn add_own(&mut self, plan: &Plan, room: &RoomPlan) {
+        if let Some(fields) = &plan.request.filter.fields {
+            for event in self.timeline.iter_mut().chain(&mut self.state) {
+                *event = fields.cut(event);
+            }
+        }
         if let Some(users) = &room.typing {
             self.ephemeral.push(typing_event(plan, users));
         }

@@ -5,11 +5,12 @@ use ruma::owned_user_id;
 use super::trial::Trial;
 use crate::user::{
     error::UserError,
-    message::{ToDeviceIndex, UserCommand},
+    message::{SendToDevice, ToDeviceIndex, UserCommand},
 };
 
 pub(super) fn queue(messages: &[(&str, &str)]) -> UserCommand {
     UserCommand::QueueToDevice {
+        message_id: None,
         sender: owned_user_id!("@bob:example.org"),
         event_type: "m.test".to_owned(),
         messages: messages
@@ -121,4 +122,54 @@ fn transactions_are_remembered_for_a_while() {
     let device = alice.user.device("ONE".into()).unwrap();
     assert!(!device.has_done("sendToDevice/0"));
     assert!(device.has_done("sendToDevice/1") && device.has_done("sendToDevice/200"));
+}
+
+#[test]
+fn a_repeated_sending_brings_nothing() {
+    let mut alice = Trial::with_devices(&["ONE", "TWO"]);
+    let from = |name: &str, id: &str| {
+        let mut command = queue(&[("*", "{}")]);
+        if let UserCommand::QueueToDevice {
+            message_id, sender, ..
+        } = &mut command
+        {
+            *message_id = Some(id.to_owned());
+            *sender = ruma::UserId::parse(format!("@{name}:example.org")).unwrap();
+        }
+        command
+    };
+    assert_eq!(alice.done(from("bob", "1")), 1);
+    assert_eq!(alice.done(from("bob", "1")), 0);
+    assert_eq!(alice.done(from("bob", "2")), 1);
+    assert_eq!(alice.done(from("carol", "1")), 1);
+    assert_eq!(waiting(&alice, "ONE"), 3);
+    let restored = crate::user::snapshot::read(&crate::user::snapshot::write(&alice.user));
+    assert!(
+        restored
+            .unwrap()
+            .has_received(&super::super::queue_to_device::origin(
+                ruma::user_id!("@bob:example.org"),
+                "1"
+            ))
+    );
+}
+
+#[test]
+fn messages_to_other_servers_are_kept_once() {
+    let mut alice = Trial::with_devices(&["ONE"]);
+    let send = || {
+        UserCommand::SendToDevice(Box::new(SendToDevice {
+            device_id: Some("ONE".into()),
+            transaction_id: "sendToDevice/m.test/1".to_owned(),
+            message_id: "x".to_owned(),
+            event_type: "m.test".to_owned(),
+            remote: vec![(
+                owned_user_id!("@bob:elsewhere.org"),
+                "*".to_owned(),
+                "{}".to_owned(),
+            )],
+        }))
+    };
+    assert_eq!(alice.done(send()), 2);
+    assert_eq!(alice.done(send()), 0);
 }

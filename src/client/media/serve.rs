@@ -7,7 +7,7 @@ use actix_web::http::{
     header::{self, HeaderName, HeaderValue},
 };
 use playhouse_actors::media::{
-    MediaAnswer, MediaError, MediaQuery,
+    MediaAnswer, MediaError,
     message::{Reserved, Uploaded},
 };
 use ruma::{ServerName, api::error::ErrorCode};
@@ -19,9 +19,6 @@ use crate::{
 
 /// Content is awaited for so long at most.
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
-
-/// How often awaited content is looked for.
-const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A piece of media as asked for.
 pub(crate) struct Wanted<'a> {
@@ -93,33 +90,23 @@ async fn find(app: &App, wanted: &Wanted<'_>) -> Result<Uploaded, Failure> {
     if !app.house.is_local(wanted.server_name) {
         return Err(Failure::not_found("the media's server cannot be reached").with_status(404));
     }
-    let end = tokio::time::Instant::now() + wanted.timeout.min(TIMEOUT_MAX);
-    loop {
-        match app
-            .house
-            .media_query(wanted.media_id, MediaQuery::Describe)
-            .await
-        {
-            Ok(MediaAnswer::There(uploaded)) => return Ok(uploaded),
-            Ok(MediaAnswer::Awaited(reserved)) => still_awaited(app, &reserved, end)?,
-            Err(MediaError::Unknown) => return Err(Failure::not_found("unknown media")),
-            Err(error) => return Err(playhouse_actors::house::HouseError::from(error).into()),
-        }
-        tokio::time::sleep(LOOK_INTERVAL).await;
+    let described = app
+        .house
+        .await_media(wanted.media_id, wanted.timeout.min(TIMEOUT_MAX))
+        .await;
+    match described {
+        Ok(MediaAnswer::There(uploaded)) => Ok(uploaded),
+        Ok(MediaAnswer::Awaited(reserved)) => Err(still_awaited(app, &reserved)),
+        Err(MediaError::Unknown) => Err(Failure::not_found("unknown media")),
+        Err(error) => Err(playhouse_actors::house::HouseError::from(error).into()),
     }
 }
 
-fn still_awaited(app: &App, reserved: &Reserved, end: tokio::time::Instant) -> Result<(), Failure> {
+fn still_awaited(app: &App, reserved: &Reserved) -> Failure {
     if app.env().now_ms() > reserved.expires_ms {
-        return Err(Failure::not_found("the content was never uploaded"));
+        return Failure::not_found("the content was never uploaded");
     }
-    if tokio::time::Instant::now() >= end {
-        return Err(Failure::new(
-            ErrorCode::NotYetUploaded,
-            "the content is not there yet",
-        ));
-    }
-    Ok(())
+    Failure::new(ErrorCode::NotYetUploaded, "the content is not there yet")
 }
 
 /// What keeps a browser from running what it is given.

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use playhouse_actors::room::message::SendEvent;
-use ruma::RoomId;
+use ruma::{OwnedEventId, RoomId};
+use serde::Deserialize;
 
 use crate::{
-    client::{page, parse_id, query, text_body, transaction},
+    client::{
+        page, parse_id, query, redact::redact_event::must_be_own_event, text_body, transaction,
+    },
     edge::{App, Arguments, Failure, RawJson, Session},
 };
 
@@ -16,15 +19,18 @@ pub(crate) async fn handle(
     caller: Session,
     arguments: Arguments,
 ) -> Result<RawJson, Failure> {
-    caller.not_suspended()?;
     let [room_id, event_type, transaction_id] = arguments.path.as_slice() else {
         return Err(Failure::internal("the path has other variables"));
     };
     let room_id: &RoomId = parse_id(room_id)?;
+    let content = text_body(&arguments.body)?;
+    if caller.suspended {
+        may_send_suspended(&app, &caller, room_id, (event_type, &content)).await?;
+    }
     let event = SendEvent {
         event_type: event_type.as_str().into(),
         state_key: None,
-        content: text_body(&arguments.body)?,
+        content,
         redacts: None,
         transaction: Some(transaction(&caller, "send", transaction_id)),
         origin_server_ts: query::timestamp(&caller, arguments.query.as_deref())?,
@@ -35,4 +41,22 @@ pub(crate) async fn handle(
     Ok(page::Object::new()
         .text("event_id", event_id.as_str())
         .finish())
+}
+
+/// Somebody who is suspended may send nothing but redactions of what is their own.
+async fn may_send_suspended(
+    app: &App,
+    caller: &Session,
+    room_id: &RoomId,
+    (event_type, content): (&str, &str),
+) -> Result<(), Failure> {
+    #[derive(Deserialize)]
+    struct Redaction {
+        redacts: Option<OwnedEventId>,
+    }
+    if event_type != "m.room.redaction" {
+        return caller.not_suspended();
+    }
+    let redaction: Redaction = serde_json::from_str(content)?;
+    must_be_own_event(app, caller, room_id, redaction.redacts.as_deref()).await
 }

@@ -16,6 +16,7 @@ pub(crate) async fn handle(
 ) -> Result<RawJson, Failure> {
     let (user_id, field) = user_and_field(&arguments.path)?;
     must_be_own(&caller, user_id)?;
+    caller.not_suspended()?;
     app.house.set_profile_field(user_id, field, None).await?;
     Ok(empty())
 }

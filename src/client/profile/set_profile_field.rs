@@ -18,6 +18,7 @@ pub(crate) async fn handle(
 ) -> Result<RawJson, Failure> {
     let (user_id, field) = user_and_field(&arguments.path)?;
     must_be_own(&caller, user_id)?;
+    caller.not_suspended()?;
     let body: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(&arguments.body)?;
     let value = body
         .get(field)

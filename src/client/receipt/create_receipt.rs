@@ -46,6 +46,7 @@ pub(crate) async fn handle(
         receipt_type,
         thread_id,
         event_id: request.event_id,
+        found: false,
     };
     app.house.move_receipt(&request.room_id, receipt).await?;
     Ok(Response::new())

@@ -1,6 +1,6 @@
 //! Redactions.
 
-mod redact_event;
+pub(crate) mod redact_event;
 
 use crate::edge::{Class, Routes};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use playhouse_actors::room::message::SendEvent;
 use playhouse_actors::room::{RoomAnswer, RoomQuery};
 use ruma::{
-    OwnedEventId, OwnedUserId, RoomId,
+    EventId, OwnedUserId, RoomId,
     api::client::redact::redact_event::v3::{Request, Response},
     events::TimelineEventType,
 };
@@ -38,29 +38,29 @@ pub(crate) async fn handle(
         sender: caller.user_id.clone(),
     };
     if caller.suspended {
-        must_be_own_event(&app, &caller, &request.room_id, event.redacts.clone()).await?;
+        must_be_own_event(&app, &caller, &request.room_id, event.redacts.as_deref()).await?;
     }
     let event_id = app.house.send_event(&request.room_id, event).await?;
     Ok(Response::new(event_id))
 }
 
 /// Somebody who is suspended may redact only what is their own (client-server API, "Account suspension").
-async fn must_be_own_event(
+pub(crate) async fn must_be_own_event(
     app: &App,
     caller: &Session,
     room_id: &RoomId,
-    event_id: Option<OwnedEventId>,
+    event_id: Option<&EventId>,
 ) -> Result<(), Failure> {
     #[derive(Deserialize)]
     struct Sent {
         sender: OwnedUserId,
     }
     let Some(event_id) = event_id else {
-        return Ok(());
+        return caller.not_suspended();
     };
     let query = RoomQuery::Event {
         reader: reader(caller),
-        event_id,
+        event_id: event_id.to_owned(),
     };
     let RoomAnswer::Event(event) = app.house.room_query(room_id, query).await? else {
         return Err(Failure::internal("unexpected answer to Event"));

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use ruma::api::client::session::logout::v3::{Request, Response};
 
-use crate::edge::{App, Failure, Session};
+use crate::edge::{App, Failure, Leaver};
 
 /// Ends this session and its device.
 pub(crate) async fn handle(
     app: Arc<App>,
-    caller: Session,
+    Leaver(caller): Leaver,
     _request: Request,
 ) -> Result<Response, Failure> {
     app.house.logout(&caller.known).await?;

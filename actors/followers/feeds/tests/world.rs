@@ -28,10 +28,10 @@ use crate::{
     room::{
         Room, RoomAnswer, RoomCommand, RoomQuery, RoomReply,
         context::RoomContext,
-        create::{NewRoom, prepare},
+        create::prepare,
         message::{
-            ChangeMembership, MemberProfile, MembershipAction, MoveReceipt, Preset, Reader,
-            SendEvent,
+            ChangeMembership, MemberProfile, MembershipAction, MoveReceipt, NewRoom, Preset,
+            Reader, SendEvent,
         },
     },
     user::{
@@ -235,6 +235,7 @@ impl World {
             receipt_type: ReceiptType::Read,
             thread_id: None,
             event_id,
+            found: true,
         };
         let _ = self
             .tell(room_id, RoomCommand::MoveReceipts(vec![receipt]))
@@ -331,6 +332,7 @@ impl World {
         for numbers in [0..count / 2, count / 2..count] {
             let to = |n: usize| (client.device_id.to_string(), format!(r#"{{"n":{n}}}"#));
             let command = UserCommand::QueueToDevice {
+                message_id: None,
                 sender: client.user_id.clone(),
                 event_type: "m.test".into(),
                 messages: numbers.map(to).collect(),

@@ -31,8 +31,8 @@ use super::{
     super::{
         error::RoomError,
         message::{
-            MessagesPage, MessagesQuery, Reader, RoomAnswer, RoomQuery, RoomSlice, SliceQuery,
-            TimelinePoint,
+            EventFormat, MessagesPage, MessagesQuery, Reader, RoomAnswer, RoomQuery, RoomSlice,
+            SliceQuery, TimelinePoint,
         },
         state::Room,
     },
@@ -353,6 +353,7 @@ fn slice_of(name: &str, since: Option<Position>, until: Position) -> SliceQuery 
         state_after: false,
         known_members: Vec::new(),
         typing: false,
+        format: EventFormat::Client,
     }
 }
 

@@ -1,5 +1,8 @@
 //! Flows on the real SQLite driver.
 
+mod standing;
+mod upkeep;
+
 use std::{path::Path, sync::Arc, time::Duration};
 
 use playhouse_schema::{
