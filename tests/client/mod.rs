@@ -1,1 +1,9 @@
-//! The client-server API over HTTP, mirroring `src/client/`.
+//! The client-server API over HTTP, mirroring `src/client/`: one file for each family of endpoints.
+//!
+//! Each test runs on both database engines. Tests share the servers (`stage`), so they make users and rooms of their own and never count what others make.
+
+mod props;
+mod stage;
+mod sync_personal;
+mod sync_rooms;
+mod sync_timeline;
