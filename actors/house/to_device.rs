@@ -29,7 +29,7 @@ impl House {
         session: &Session,
         wish: ToDeviceWish,
     ) -> Result<(), HouseError> {
-        let transaction_id = format!("sendToDevice/{}", wish.transaction_id);
+        let transaction_id = format!("sendToDevice/{}/{}", wish.event_type, wish.transaction_id);
         let device_id = session.device_id.clone();
         if let Some(device_id) = &device_id {
             let query = UserQuery::TransactionDone {

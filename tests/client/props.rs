@@ -140,9 +140,39 @@ impl Client {
         text(&answer["event_id"])
     }
 
-    /// The present position of this client's sync.
+    /// A position of this client's sync. What others did just before may or may not be behind it.
     pub(crate) async fn now(&self) -> String {
         next_batch(&self.sync(None, "").await)
+    }
+
+    /// A position of this client's sync behind all that has happened in a joined room.
+    pub(crate) async fn now_in(&self, room_id: &str) -> String {
+        let newest = self.look(room_id, "messages?dir=b&limit=1").await.ok();
+        let newest = newest["chunk"][0]["event_id"].clone();
+        let has_newest = |answer: &Value| {
+            let events = answer["rooms"]["join"][room_id]["timeline"]["events"].as_array();
+            events
+                .and_then(|events| events.last())
+                .is_some_and(|event| event["event_id"] == newest)
+        };
+        next_batch(&self.sync_anew_until("", has_newest).await)
+    }
+
+    /// Syncs without a token until an answer is as wanted, and gives that answer.
+    pub(crate) async fn sync_anew_until(
+        &self,
+        query: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let started = Instant::now();
+        loop {
+            let answer = self.sync(None, query).await;
+            if wanted(&answer) {
+                return answer;
+            }
+            assert!(started.elapsed() < PATIENCE, "it never came: {answer}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Syncs on from a token until an answer is as wanted, and gives that answer.

@@ -143,7 +143,7 @@ async fn device_lists_tell_of_new_keys_and_of_partings() {
             let users = answer["device_lists"][list].as_array();
             users.is_some_and(|users| users.contains(&json!(user.user_id)))
         };
-        let since = anna.now().await;
+        let since = anna.now_in(&room_id).await;
         bert.join(&room_id).await;
         let answer = anna.sync_until(&since, "", |answer| has(answer, "changed", &bert)).await;
         let since = next_batch(&answer);
@@ -166,7 +166,7 @@ async fn account_data_is_told_to_all_own_devices() {
         let anna = stage.user("anna").await;
         let phone = anna.login_again().await;
         let room_id = anna.create_room(json!({})).await;
-        let since = phone.now().await;
+        let since = phone.now_in(&room_id).await;
         let path = user_path(&anna.user_id, "account_data/org.example.global");
         anna.put(&path, json!({"a": 1})).await.ok();
         let rest = format!("rooms/{}/account_data/org.example.room", encode(&room_id));
@@ -200,7 +200,7 @@ async fn presence_reaches_those_who_share_a_room() {
         let [anna, bert, carl] = stage.users(["anna", "bert", "carl"]).await;
         let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
         bert.join(&room_id).await;
-        let since = bert.now().await;
+        let since = bert.now_in(&room_id).await;
         let status = |user: &Client| {
             format!(
                 "/_matrix/client/v3/presence/{}/status",
@@ -247,7 +247,7 @@ async fn typing_begins_and_ends() {
         let (mut anna, mut bert) = (server.register("anna").await, server.register("bert").await);
         let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
         bert.join(&room_id).await;
-        let since = bert.now().await;
+        let since = bert.now_in(&room_id).await;
         let path = room_path(&room_id, &format!("typing/{}", encode(&anna.user_id)));
         let body = json!({"typing": true, "timeout": 60_000});
         anna.put(&path, body.clone()).await.ok();
@@ -284,7 +284,7 @@ async fn receipts_reach_those_whom_they_concern() {
         let [anna, bert] = stage.users(["anna", "bert"]).await;
         let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
         bert.join(&room_id).await;
-        let since = anna.now().await;
+        let since = anna.now_in(&room_id).await;
         let root = anna.say(&room_id, "root").await;
         let reply = json!({"body": "in thread", "m.relates_to": {"rel_type": "m.thread", "event_id": root}});
         let reply = anna.send(&room_id, "m.room.message", reply).await;
@@ -293,7 +293,7 @@ async fn receipts_reach_those_whom_they_concern() {
             let rest = format!("receipt/{kind}/{}", encode(event_id));
             bert.act(&room_id, &rest, body).await
         };
-        let before = bert.now().await;
+        let before = bert.now_in(&room_id).await;
         receipt("m.read.private", &later, json!({})).await.ok();
         receipt("m.read", &root, json!({"thread_id": "main"})).await.ok();
         receipt("m.read", &reply, json!({"thread_id": root})).await.ok();
@@ -326,7 +326,7 @@ async fn unread_counts_come_with_the_event_and_go_with_the_receipt() {
         let [anna, bert] = stage.users(["anna", "bert"]).await;
         let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
         bert.join(&room_id).await;
-        let since = bert.now().await;
+        let since = bert.now_in(&room_id).await;
         let root = anna.say(&room_id, "one").await;
         let mention = json!({"body": "two", "m.mentions": {"user_ids": [bert.user_id]}});
         let mention = anna.send(&room_id, "m.room.message", mention).await;
@@ -351,7 +351,7 @@ async fn unread_counts_come_with_the_event_and_go_with_the_receipt() {
         let threads = &first["rooms"]["join"][&room_id]["unread_thread_notifications"];
         assert_eq!(threads[&root]["notification_count"], 1);
         assert_eq!(counts(&bert.sync(None, "").await), (Some(3), Some(1)));
-        let since = bert.now().await;
+        let since = bert.now_in(&room_id).await;
         let rest = format!("receipt/m.read/{}", encode(&threaded));
         bert.act(&room_id, &rest, json!({})).await.ok();
         bert.sync_until(&since, "", |answer| counts(answer) == (Some(0), Some(0)))

@@ -15,7 +15,7 @@ async fn each_answer_begins_where_the_last_ended() {
         let [anna, bert] = stage.users(["anna", "bert"]).await;
         let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
         bert.join(&room_id).await;
-        let mut since = bert.now().await;
+        let mut since = bert.now_in(&room_id).await;
         for round in 0..3 {
             let mut sent = Vec::new();
             for line in 0..4 {
@@ -36,7 +36,7 @@ async fn a_retry_with_the_same_token_gives_the_same() {
     on_each_engine(async |stage| {
         let anna = stage.user("anna").await;
         let room_id = anna.create_room(json!({})).await;
-        let since = anna.now().await;
+        let since = anna.now_in(&room_id).await;
         let event_id = anna.say(&room_id, "once").await;
         anna.sync_to(&since, &room_id, &event_id).await;
         for _ in 0..2 {
@@ -54,7 +54,7 @@ async fn a_message_wakes_a_long_poll() {
         let [anna, bert] = stage.users(["anna", "bert"]).await;
         let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
         bert.join(&room_id).await;
-        let since = bert.now().await;
+        let since = bert.now_in(&room_id).await;
         let started = Instant::now();
         let (answer, event_id) = tokio::join!(
             bert.sync_until(&since, "timeout=60000", |answer| {
@@ -76,7 +76,7 @@ async fn a_limited_timeline_and_messages_give_everything_once() {
         let [anna, bert] = stage.users(["anna", "bert"]).await;
         let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
         bert.join(&room_id).await;
-        let start = bert.now().await;
+        let start = bert.now_in(&room_id).await;
         let before = anna.say(&room_id, "known").await;
         let (_, since) = bert.sync_to(&start, &room_id, &before).await;
         let mut sent = Vec::new();
@@ -119,7 +119,7 @@ async fn full_state_is_given_at_once() {
     on_each_engine(async |stage| {
         let anna = stage.user("anna").await;
         let room_id = anna.create_room(json!({"name": "Room"})).await;
-        let since = anna.now().await;
+        let since = anna.now_in(&room_id).await;
         let started = Instant::now();
         let answer = anna
             .sync(Some(&since), "full_state=true&timeout=60000")
@@ -143,7 +143,7 @@ async fn state_after_is_the_state_at_the_end() {
         let [anna, bert] = stage.users(["anna", "bert"]).await;
         let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
         bert.join(&room_id).await;
-        let since = bert.now().await;
+        let since = bert.now_in(&room_id).await;
         for topic in ["first", "second"] {
             anna.set_state(&room_id, "m.room.topic", "", json!({ "topic": topic }))
                 .await
@@ -211,7 +211,7 @@ async fn own_events_carry_the_transaction_for_the_sending_device_only() {
         let anna = stage.user("anna").await;
         let phone = anna.login_again().await;
         let room_id = anna.create_room(json!({})).await;
-        let since = anna.now().await;
+        let since = anna.now_in(&room_id).await;
         let path = super::props::room_path(&room_id, "send/m.room.message/mine");
         let sent = anna.put(&path, json!({"body": "hello"})).await.ok();
         let event_id = text(&sent["event_id"]);
@@ -229,7 +229,7 @@ async fn a_redaction_blanks_the_event_in_a_later_sync() {
     on_each_engine(async |stage| {
         let anna = stage.user("anna").await;
         let room_id = anna.create_room(json!({})).await;
-        let since = anna.now().await;
+        let since = anna.now_in(&room_id).await;
         let event_id = anna.say(&room_id, "too much").await;
         let redaction = anna.redact(&room_id, &event_id).await;
         anna.sync_to(&since, &room_id, &redaction).await;
@@ -253,7 +253,7 @@ async fn a_token_from_before_a_restart_misses_and_repeats_nothing() {
         let (anna, bert) = (server.register("anna").await, server.register("bert").await);
         let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
         bert.join(&room_id).await;
-        let start = bert.now().await;
+        let start = bert.now_in(&room_id).await;
         let known = anna.say(&room_id, "known").await;
         let (_, since) = bert.sync_to(&start, &room_id, &known).await;
         let unseen = anna.say(&room_id, "unseen").await;
