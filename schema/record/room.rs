@@ -120,7 +120,7 @@ pub struct Transaction {
     pub user_id: String,
     /// From which device; empty for an application service without one.
     pub device_id: String,
-    /// The transaction ID, preceded by the name of the endpoint (`send`, `redact`) and a slash.
+    /// The transaction ID, preceded by the endpoint (`send`, `redact`), what else its path names (`:` and the event type or event ID) and a slash.
     pub transaction_id: String,
 }
 

@@ -153,8 +153,14 @@ fn text_body(body: &Bytes) -> Result<String, Failure> {
     String::from_utf8(body.to_vec()).map_err(|_| Failure::not_json("body is not UTF-8"))
 }
 
-/// The transaction of a request: its scope is the device and the endpoint.
-fn transaction(caller: &Session, endpoint: &str, transaction_id: &str) -> Transaction {
+/// The transaction of a request: its scope is the device and the path, of which `detail` is what stands between the room and the transaction ID.
+fn transaction(
+    caller: &Session,
+    (endpoint, detail): (&str, &str),
+    transaction_id: &str,
+) -> Transaction {
+    // The first slash ends the scope: what follows is the client's own.
+    let detail = detail.replace('%', "%25").replace('/', "%2F");
     Transaction {
         user_id: caller.user_id.to_string(),
         device_id: caller
@@ -162,6 +168,6 @@ fn transaction(caller: &Session, endpoint: &str, transaction_id: &str) -> Transa
             .as_ref()
             .map(ToString::to_string)
             .unwrap_or_default(),
-        transaction_id: format!("{endpoint}/{transaction_id}"),
+        transaction_id: format!("{endpoint}:{detail}/{transaction_id}"),
     }
 }

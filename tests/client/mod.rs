@@ -1,6 +1,13 @@
-//! The client-server API over HTTP, mirroring `src/client/`.
+//! The client-server API over HTTP, mirroring `src/client/`: one file for each family of endpoints.
+//!
+//! Most tests run on both database engines and share the servers (`stage`), so they make users and rooms of their own and never count what others make.
 
 mod discovery;
 mod filter;
 mod media;
+mod props;
+mod stage;
+mod sync_personal;
+mod sync_rooms;
+mod sync_timeline;
 mod to_device;

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use reqwest::Method;
+use reqwest::{Method, Response, header::HeaderMap};
 use serde_json::{Value, json};
 
 static TRANSACTION: AtomicU64 = AtomicU64::new(1);
@@ -30,9 +30,33 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// The body; `null` when it is not JSON.
     pub(crate) body: Value,
+    /// The headers.
+    pub(crate) headers: HeaderMap,
+    /// The body as it came.
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Answer {
+    async fn read(response: Response) -> Result<Self, reqwest::Error> {
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let bytes = response.bytes().await?.to_vec();
+        Ok(Self {
+            status,
+            body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            headers,
+            bytes,
+        })
+    }
+
+    /// A header as text; empty when it is absent.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name);
+        value
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    }
+
     /// The body of a 2xx; anything else fails the test.
     #[track_caller]
     pub(crate) fn ok(self) -> Value {
@@ -79,11 +103,9 @@ impl Client {
     /// Registers an account by `m.login.dummy`.
     pub(crate) async fn register(base: &str, localpart: &str) -> Self {
         let body = json!({"username": localpart, "password": "correct horse", "auth": {"type": "m.login.dummy"}});
-        let answer = Self::new(base)
-            .post("/_matrix/client/v3/register", body)
-            .await
-            .ok();
-        Self::new(base).with_session(&answer)
+        let client = Self::new(base);
+        let answer = client.post("/_matrix/client/v3/register", body).await.ok();
+        client.with_session(&answer)
     }
 
     /// Logs in again: another device of the same account.
@@ -91,14 +113,23 @@ impl Client {
         let body = json!({
             "type": "m.login.password", "identifier": {"type": "m.id.user", "user": self.user_id}, "password": "correct horse"
         });
-        let answer = Self::new(&self.base)
-            .post("/_matrix/client/v3/login", body)
-            .await
-            .ok();
-        Self::new(&self.base).with_session(&answer)
+        let client = self.nobody();
+        let answer = client.post("/_matrix/client/v3/login", body).await.ok();
+        client.with_session(&answer)
     }
 
-    fn with_session(mut self, answer: &Value) -> Self {
+    /// The same without an account.
+    pub(crate) fn nobody(&self) -> Self {
+        Self {
+            token: None,
+            user_id: String::new(),
+            device_id: String::new(),
+            ..self.clone()
+        }
+    }
+
+    /// The same with the session of an answer to a login or a registration.
+    pub(crate) fn with_session(mut self, answer: &Value) -> Self {
         self.token = answer["access_token"].as_str().map(ToOwned::to_owned);
         self.user_id = answer["user_id"].as_str().expect("a user ID").to_owned();
         self.device_id = answer["device_id"].as_str().unwrap_or_default().to_owned();
@@ -134,13 +165,7 @@ impl Client {
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let response = request.send().await?;
-        let status = response.status().as_u16();
-        let bytes = response.bytes().await?;
-        Ok(Answer {
-            status,
-            body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
-        })
+        Answer::read(request.send().await?).await
     }
 
     /// Any bytes as a body.
@@ -157,13 +182,7 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
-        let response = request.send().await?;
-        let status = response.status().as_u16();
-        let bytes = response.bytes().await?;
-        Ok(Answer {
-            status,
-            body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
-        })
+        Answer::read(request.send().await?).await
     }
 
     /// GET of what is not JSON.
@@ -187,6 +206,33 @@ impl Client {
     /// PUT.
     pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
         self.request(Method::PUT, path, Some(body)).await
+    }
+
+    /// DELETE.
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.request(Method::DELETE, path, None).await
+    }
+
+    /// Any request with further headers.
+    pub(crate) async fn with_headers(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Answer {
+        let mut request = self
+            .http
+            .request(method, format!("{}{path}", self.base))
+            .body(body);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.expect("the server answers");
+        Answer::read(response).await.expect("the answer is whole")
     }
 
     /// Makes a room and gives its ID.

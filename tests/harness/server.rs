@@ -46,6 +46,11 @@ impl TestServer {
         if options.database.is_none() && wants_postgres() {
             options.database = Some(Database::create());
         }
+        Self::start_exactly(options)
+    }
+
+    /// A fresh server on the engine that the options name, whatever the environment says.
+    pub(crate) fn start_exactly(options: Options) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut server = Self {
             folder,
@@ -130,6 +135,20 @@ impl TestServer {
         let read = counts.lines().find_map(|line| line.strip_prefix("rchar: "));
         read.and_then(|bytes| bytes.parse().ok())
             .expect("a number of bytes")
+    }
+
+    /// Kills the server and removes its folder when this test program has ended, however it ended: for servers that are never dropped.
+    pub(crate) fn end_with_program(&self) -> Child {
+        let process = self.process.as_ref().expect("it runs");
+        Command::new("sh")
+            .args(["-c", "read -r _; kill -9 \"$1\"; rm -rf \"$2\"", "sh"])
+            .arg(process.id().to_string())
+            .arg(self.folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the guard starts")
     }
 
     /// SIGKILL: nothing is flushed, nobody is told.

@@ -121,6 +121,8 @@ pub struct Feed {
     /// Rooms in which somebody types.
     pub(crate) typing: BTreeSet<OwnedRoomId>,
     pub(crate) presence: PresenceBook,
+    /// The user's own presence changed before the rooms were read in which to announce it.
+    unannounced: Option<Arc<Presence>>,
     /// Names this life in tokens.
     pub(crate) life: u32,
     /// Counts typing and presence.
@@ -412,6 +414,9 @@ impl Feed {
         for signal in signals {
             self.take_in(signal);
         }
+        if let Some(presence) = self.unannounced.take() {
+            self.announce_presence(presence);
+        }
         for early in early {
             self.answer_early(account, early);
         }
@@ -443,6 +448,12 @@ impl Feed {
         self.serial += 1;
         self.presence
             .heard(home.user_id.clone(), presence.clone(), self.serial);
+        if !matches!(self.phase, Phase::Live { .. }) {
+            // Set by hand by somebody who does not sync: whom it concerns must be found out first.
+            self.unannounced = Some(presence);
+            self.warm_up();
+            return;
+        }
         let rooms: Vec<_> = self.rooms.joined().cloned().collect();
         home.board
             .announce_presence(&home.user_id, presence, &rooms);

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
-use ruma::OwnedUserId;
+use ruma::{OwnedUserId, UserId};
+use serde::Deserialize;
 
 use super::{
     Outcome, ReadTally,
@@ -143,6 +144,23 @@ async fn answer<'p>(plan: &'p Plan, room: &'p RoomPlan) -> Result<Option<Answere
     }
 }
 
+/// Who invited a user, by the stripped state of the room.
+fn inviter(stripped: &[Bytes], invited: &UserId) -> Option<OwnedUserId> {
+    #[derive(Deserialize)]
+    struct Stripped {
+        #[serde(rename = "type")]
+        event_type: String,
+        state_key: String,
+        sender: OwnedUserId,
+    }
+    // The member event stands last.
+    let events = stripped.iter().rev();
+    events
+        .filter_map(|event| serde_json::from_slice::<Stripped>(event).ok())
+        .find(|event| event.event_type == "m.room.member" && event.state_key == *invited)
+        .map(|event| event.sender)
+}
+
 async fn try_answer<'p>(plan: &'p Plan, room: &'p RoomPlan) -> Result<Answered<'p>, RoomError> {
     let mut answered = Answered {
         room,
@@ -159,7 +177,12 @@ async fn try_answer<'p>(plan: &'p Plan, room: &'p RoomPlan) -> Result<Answered<'
                 user_id: plan.home.user_id.clone(),
             };
             match plan.home.sources.ask_room(&room.room_id, query).await? {
-                RoomAnswer::Events(events) => part.stripped = events,
+                RoomAnswer::Events(events) => {
+                    part.is_hidden = room.section == Section::Invite
+                        && inviter(&events, &plan.home.user_id)
+                            .is_some_and(|inviter| plan.judge.ignored.contains(&inviter));
+                    part.stripped = events;
+                }
                 _ => return Err(counts::unexpected()),
             }
         }
@@ -221,7 +244,7 @@ async fn slice(plan: &Plan, room: &RoomPlan) -> Result<RoomSlice, RoomError> {
 
 /// Writes the text.
 fn write(plan: &Plan, mut parts: Vec<(&RoomPlan, RoomPart)>, lists: &DeviceLists) -> Outcome {
-    parts.retain(|(room, part)| room.is_wanted || !part.is_empty());
+    parts.retain(|(room, part)| !part.is_hidden && (room.is_wanted || !part.is_empty()));
     let mut next = plan.next.clone();
     let device_id = &plan.request.device_id;
     let bounds = (plan.durable(), TO_DEVICE_MAX);

@@ -35,6 +35,8 @@ pub(crate) struct RoomPart {
     pub(crate) unread: Option<UnreadCounts>,
     /// Stripped state of an invite or knock.
     pub(crate) stripped: Vec<Bytes>,
+    /// It is not told at all: an invite from somebody ignored.
+    pub(crate) is_hidden: bool,
 }
 
 impl RoomPart {

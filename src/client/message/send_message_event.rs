@@ -32,7 +32,11 @@ pub(crate) async fn handle(
         state_key: None,
         content,
         redacts: None,
-        transaction: Some(transaction(&caller, "send", transaction_id)),
+        transaction: Some(transaction(
+            &caller,
+            ("send", event_type.as_str()),
+            transaction_id,
+        )),
         origin_server_ts: query::timestamp(&caller, arguments.query.as_deref())?,
         guest: caller.guest,
         sender: caller.known.user_id,

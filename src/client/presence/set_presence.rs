@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use ruma::api::client::presence::set_presence::v3::{Request, Response};
+use ruma::{
+    api::client::presence::set_presence::v3::{Request, Response},
+    presence::PresenceState,
+};
 
 use crate::{
     client::must_be_own,
@@ -19,6 +22,14 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Response, Failure> {
     must_be_own(&caller, &request.user_id)?;
+    if !matches!(
+        request.presence,
+        PresenceState::Online | PresenceState::Unavailable | PresenceState::Offline
+    ) {
+        return Err(Failure::bad_json(
+            "presence is online, unavailable or offline",
+        ));
+    }
     if request
         .status_msg
         .as_ref()

@@ -27,12 +27,14 @@ pub(crate) async fn handle(
         Some(reason) => json!({ "reason": reason }),
         None => json!({}),
     };
+    let scope = ("redact", request.event_id.as_str());
+    let transaction = transaction(&caller, scope, request.txn_id.as_str());
     let event = SendEvent {
         event_type: TimelineEventType::RoomRedaction,
         state_key: None,
         content: content.to_string(),
         redacts: Some(request.event_id),
-        transaction: Some(transaction(&caller, "redact", request.txn_id.as_str())),
+        transaction: Some(transaction),
         origin_server_ts: None,
         guest: caller.guest,
         sender: caller.user_id.clone(),
