@@ -19,7 +19,8 @@
 //! | `aliases` | `resolve_alias(&RoomAliasId) -> ResolvedAlias`, `create_alias(&RoomAliasId, &RoomId, &UserId)`, `delete_alias(&RoomAliasId, &UserId, admin)`, `room_aliases(&RoomId, &UserId)`, `set_directory_visibility(&RoomId, &UserId, public)` |
 //! | `send` | `send_event(&RoomId, SendEvent) -> OwnedEventId` for messages, state and redactions |
 //! | `to_device` | `send_to_device(&Session, ToDeviceWish)` |
-//! | `keys` | `query_keys`, `claim_keys`, `upload_keys` |
+//! | `keys` | `query_keys`, `claim_keys`, `upload_keys`, `key_changes` |
+//! | `cross_signing` | `upload_signing_keys(&UserId, UploadSigningKeys)`, `add_signatures(&UserId, signed)` |
 //! | `receipts` | `move_receipt(&RoomId, MoveReceipt)`, `set_read_markers(ReadMarkers)` |
 //! | `profile` | `profile(&UserId)`, `profile_field(&UserId, name)`, `set_profile_field(&UserId, name, Option<JsonText>)` |
 //! | `deactivate` | `deactivate(&UserId, erase)` |
@@ -31,6 +32,7 @@
 mod aliases;
 mod births;
 mod create_room;
+mod cross_signing;
 mod deactivate;
 mod error;
 mod join;
@@ -67,7 +69,7 @@ pub use aliases::ResolvedAlias;
 pub use create_room::{MadeRoom, RoomWish};
 pub use error::HouseError;
 pub use join::JoinWish;
-pub use keys::{ClaimedKeys, FoundKeys};
+pub use keys::{ChangedKeys, ClaimedKeys, FoundKeys};
 pub use membership::MemberWish;
 pub use receipts::ReadMarkers;
 pub use register::{MadeAccount, NewAccount};

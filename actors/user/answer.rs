@@ -24,8 +24,10 @@ pub enum UserAnswer {
     Json(JsonText),
     /// Yes or no.
     Flag(bool),
-    /// Device ID and `device_keys` object with `unsigned.device_display_name`.
-    Keys(Vec<(OwnedDeviceId, JsonText)>),
+    /// See [`UserQuery::IdentityKeys`](super::UserQuery::IdentityKeys).
+    IdentityKeys(Box<IdentityKeys>),
+    /// Whose key, its ID, and a `signatures` object.
+    Signatures(Vec<(OwnedUserId, String, JsonText)>),
     /// Room and membership; forgotten ones left out.
     Rooms(Vec<(OwnedRoomId, MembershipState)>),
     /// Some users.
@@ -41,6 +43,19 @@ pub enum UserAnswer {
         /// No longer shared.
         left: Vec<OwnedUserId>,
     },
+}
+
+/// Identity keys of a user.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityKeys {
+    /// Device ID and `device_keys` object with `unsigned.device_display_name`.
+    pub devices: Vec<(OwnedDeviceId, JsonText)>,
+    /// Master key.
+    pub master: Option<JsonText>,
+    /// Self-signing key.
+    pub self_signing: Option<JsonText>,
+    /// User-signing key: for the user itself only.
+    pub user_signing: Option<JsonText>,
 }
 
 /// Who a token belongs to.

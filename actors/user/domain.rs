@@ -9,7 +9,7 @@ use playhouse_schema::{
 use ruma::UserId;
 
 use super::{
-    acknowledge_to_device, claim_keys, confirm_refresh,
+    acknowledge_to_device, add_signatures, claim_keys, confirm_refresh,
     context::{UserContext, UserLimits},
     deactivate,
     error::UserError,
@@ -20,7 +20,7 @@ use super::{
     rename_device, set_account_data, set_password, set_presence, set_profile_field, set_standing,
     set_tag, snapshot,
     state::{Change, User},
-    store_filter, upload_keys,
+    store_filter, upload_keys, upload_signing_keys,
 };
 use crate::{
     env::Env,
@@ -171,6 +171,13 @@ impl User {
                 presence,
                 status_msg,
             } => set_presence::decide(self, presence, status_msg, env),
+            UserCommand::UploadKeys(upload) => upload_keys::decide(self, *upload, limits),
+            UserCommand::UploadSigningKeys(upload) => {
+                upload_signing_keys::decide(self, *upload, limits)
+            }
+            UserCommand::AddSignatures(upload) => add_signatures::decide(self, *upload, limits),
+            UserCommand::ClaimKeys(wanted) => claim_keys::decide(self, wanted),
+            UserCommand::DropOneTimeKeys(device_id) => claim_keys::decide_drop(self, &device_id),
             command => self.judge_data(command, limits),
         }
     }
@@ -196,8 +203,6 @@ impl User {
             } => set_tag::decide(self, room_id, (tag, content), limits),
             UserCommand::StoreFilter(filter) => store_filter::decide(self, &filter, limits),
             UserCommand::ForgetRoom(room_id) => forget_room::decide(self, &room_id, limits),
-            UserCommand::UploadKeys(upload) => upload_keys::decide(self, *upload, limits),
-            UserCommand::ClaimKeys(wanted) => claim_keys::decide(self, wanted),
             UserCommand::QueueToDevice {
                 sender,
                 event_type,
@@ -224,6 +229,11 @@ impl User {
             | UserCommand::SetLocked(_)
             | UserCommand::SetSuspended(_)
             | UserCommand::SetAdmin(_)
+            | UserCommand::UploadKeys(_)
+            | UserCommand::UploadSigningKeys(_)
+            | UserCommand::AddSignatures(_)
+            | UserCommand::ClaimKeys(_)
+            | UserCommand::DropOneTimeKeys(_)
             | UserCommand::SetPresence { .. } => Err(UserError::NotFound),
         }
     }
@@ -253,7 +263,10 @@ impl User {
                 self.device(&device_id)
                     .is_some_and(|device| device.has_done(&transaction_id)),
             ),
-            UserQuery::Keys(device_ids) => UserAnswer::Keys(self.keys(&device_ids)),
+            UserQuery::IdentityKeys(device_ids) => {
+                UserAnswer::IdentityKeys(Box::new(self.identity_keys(&device_ids)))
+            }
+            UserQuery::SignaturesOn(users) => UserAnswer::Signatures(self.signatures_on(&users)),
             UserQuery::Ignored => UserAnswer::Users(self.ignored().iter().cloned().collect()),
             UserQuery::Authenticate { .. }
             | UserQuery::Rooms

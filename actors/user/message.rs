@@ -1,6 +1,9 @@
 //! Everything a user can be asked.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use playhouse_schema::address::{Position, Shard};
 use ruma::{
@@ -15,7 +18,8 @@ use serde::{Deserialize, Serialize};
 pub use super::feed::FeedSignal;
 use crate::room::{event::RoomEvent, message::JsonText};
 
-pub use super::answer::{Account, Device, Presence, Session, UserAnswer};
+pub use super::answer::{Account, Device, IdentityKeys, Presence, Session, UserAnswer};
+use super::error::UserError;
 
 /// What a user can be told to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -102,6 +106,12 @@ pub enum UserCommand {
     ForgetRoom(OwnedRoomId),
     /// Publish keys of a device. Answers `KeyCounts`.
     UploadKeys(Box<UploadKeys>),
+    /// Publish cross-signing keys. Refused with `ProofNeeded` when keys that are there would change and the caller proved nothing. Answers `Done`.
+    UploadSigningKeys(Box<UploadSigningKeys>),
+    /// Take in signatures on keys. Answers `SignatureFailures`.
+    AddSignatures(Box<AddSignatures>),
+    /// Give out no more of a device's one-time keys that wait: the client knows of records that this database lacks. Answers `Done`.
+    DropOneTimeKeys(OwnedDeviceId),
     /// Give out one-time keys, or the fallback key when none is left. Answers `Claimed`.
     ClaimKeys(Vec<(OwnedDeviceId, String)>),
     /// Take in to-device messages from a sender. Answers `Done`. Bounded per device.
@@ -149,6 +159,8 @@ pub enum UserReply {
     KeyCounts(Vec<(String, u64)>),
     /// Keys given out: device, key ID with algorithm, key as JSON.
     Claimed(Vec<(OwnedDeviceId, String, JsonText)>),
+    /// Signatures that were not taken in.
+    SignatureFailures(Vec<SignatureFailure>),
 }
 
 /// A new account.
@@ -220,6 +232,39 @@ pub struct UploadKeys {
     pub fallback_keys: Vec<(String, JsonText)>,
 }
 
+/// Cross-signing keys; those left out stay as they are.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct UploadSigningKeys {
+    /// Master key.
+    pub master: Option<JsonText>,
+    /// Self-signing key.
+    pub self_signing: Option<JsonText>,
+    /// User-signing key.
+    pub user_signing: Option<JsonText>,
+    /// The caller proved again who it is.
+    pub proven: bool,
+}
+
+/// Signatures made by clients of the user.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct AddSignatures {
+    /// Whose key, device ID or public key, and the key as signed.
+    pub signed: Vec<(OwnedUserId, String, JsonText)>,
+    /// The master keys of the other users among them, as far as they are known.
+    pub masters: BTreeMap<OwnedUserId, JsonText>,
+}
+
+/// A signature that was not taken in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignatureFailure {
+    /// Whose key.
+    pub user_id: OwnedUserId,
+    /// Device ID or public key.
+    pub key_id: String,
+    /// Why.
+    pub error: UserError,
+}
+
 /// A place in a device's to-device messages: the user's record that queued them, and how many of that record's messages for the device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ToDeviceIndex {
@@ -262,8 +307,10 @@ pub enum UserQuery {
         /// Endpoint name, slash, transaction ID.
         transaction_id: String,
     },
-    /// Keys of devices; all when none is named. Answers `Keys`.
-    Keys(Vec<OwnedDeviceId>),
+    /// Cross-signing keys, and keys of devices; of all when none is named. Answers `IdentityKeys`.
+    IdentityKeys(Vec<OwnedDeviceId>),
+    /// What this user signed of the keys of others. Answers `Signatures`.
+    SignaturesOn(Vec<OwnedUserId>),
     /// Rooms the user is in, by membership. Answers `Rooms`.
     Rooms,
     /// Users whose events this user does not want to see. Answers `Users`.

@@ -3,18 +3,22 @@
 //! Owns everything about its own local part; two commands cannot race for a name. Must not know HTTP, nor other users' state.
 
 mod acknowledge_to_device;
+mod add_signatures;
 pub mod answer;
 mod chain;
 mod claim_keys;
 mod confirm_refresh;
 pub mod context;
+pub mod cross_signing;
 pub mod data;
 mod deactivate;
 pub mod device;
 mod domain;
 pub mod error;
 pub mod feed;
+mod fold_keys;
 mod forget_room;
+pub mod identity;
 mod json;
 mod login;
 pub mod message;
@@ -41,6 +45,7 @@ pub mod sync;
 mod tests;
 pub mod token;
 mod upload_keys;
+mod upload_signing_keys;
 mod view;
 
 pub use context::{UserContext, UserLimits};

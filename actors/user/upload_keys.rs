@@ -129,9 +129,7 @@ fn new_one_time_keys(
             KeyStanding::New => new.push((key_id, key)),
             KeyStanding::Known => {}
             KeyStanding::Contradicts => {
-                return Err(UserError::InvalidParam(format!(
-                    "one-time key {key_id} was already uploaded with other content"
-                )));
+                return Err(UserError::KeyExists(key_id));
             }
         }
         // Checked inside the loop: it also bounds the search for keys that come twice.

@@ -234,6 +234,14 @@ impl From<UserError> for Failure {
             UserError::NotFound => Self::not_found("not found"),
             UserError::InvalidParam(message) => Self::invalid_param(message),
             UserError::BadJson(message) => Self::bad_json(message),
+            UserError::MissingParam(message) => Self::missing_param(message),
+            // Clients know this code for it.
+            UserError::KeyExists(_) => Self::new(ErrorCode::Unknown, error.to_string()),
+            UserError::UnknownKey(_) => Self::not_found(error.to_string()),
+            UserError::InvalidSignature(message) => {
+                Self::new(ErrorCode::from("M_INVALID_SIGNATURE"), message)
+            }
+            UserError::ProofNeeded => Self::forbidden("this needs authentication"),
             UserError::ProfileTooLarge => {
                 Self::new(ErrorCode::ProfileTooLarge, "the profile would be too large")
             }

@@ -287,11 +287,18 @@ fn write_key_counts(body: &mut Body, plan: &Plan) {
             body.key(algorithm).number(*count);
         }
     });
-    body.key("device_unused_fallback_key_types").array(|body| {
-        for algorithm in plan.account.unused_fallback_types(device_id) {
-            body.string(&algorithm);
-        }
-    });
+    let unused = plan.account.unused_fallback_types(device_id);
+    // The second is the name from before fallback keys were specified, for clients of that time.
+    for name in [
+        "device_unused_fallback_key_types",
+        "org.matrix.msc2732.device_unused_fallback_key_types",
+    ] {
+        body.key(name).array(|body| {
+            for algorithm in &unused {
+                body.string(algorithm);
+            }
+        });
+    }
 }
 
 fn account_data(plan: &Plan) -> Vec<String> {

@@ -59,5 +59,7 @@ fn has_own_news(feed: &Feed, account: &dyn Account, request: &Request) -> bool {
     account.visit_data(since.own, &mut |_, _, sequence| {
         changed |= sequence <= feed.durable;
     });
-    changed || !account.rooms_with_data(since.own).is_empty()
+    changed
+        || !account.rooms_with_data(since.own).is_empty()
+        || !account.signed_users(since.own).is_empty()
 }

@@ -216,6 +216,10 @@ impl Plan {
             return;
         }
         self.device_changes = feed.devices.after(&self.since.devices).cloned().collect();
+        if feed.durable > self.since.own {
+            self.device_changes
+                .extend(self.account.signed_users(self.since.own));
+        }
         if feed.devices.has_gap_after(&self.since.devices) {
             self.devices_until = Some(feed.devices.from.clone());
         }

@@ -16,8 +16,11 @@ struct Body {
     device_keys: Option<Box<RawValue>>,
     #[serde(default)]
     one_time_keys: IndexMap<String, Box<RawValue>>,
-    #[serde(default, alias = "org.matrix.msc2732.fallback_keys")]
+    #[serde(default)]
     fallback_keys: IndexMap<String, Box<RawValue>>,
+    /// The name from before fallback keys were specified; some clients send both.
+    #[serde(default, rename = "org.matrix.msc2732.fallback_keys")]
+    old_fallback_keys: IndexMap<String, Box<RawValue>>,
 }
 
 /// Publishes keys of the caller's device and tells how many one-time keys are left.
@@ -26,10 +29,13 @@ pub(crate) async fn handle(
     caller: Session,
     arguments: Arguments,
 ) -> Result<RawJson, Failure> {
-    let body: Body = match arguments.body.as_ref() {
+    let mut body: Body = match arguments.body.as_ref() {
         b"" => Body::default(),
         body => serde_json::from_slice(body)?,
     };
+    if body.fallback_keys.is_empty() {
+        body.fallback_keys = body.old_fallback_keys;
+    }
     let keys = |keys: IndexMap<String, Box<RawValue>>| {
         keys.into_iter()
             .map(|(key_id, key)| (key_id, key.get().to_owned()))
