@@ -7,6 +7,7 @@ use ruma::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::message::ToDeviceIndex;
 use crate::room::message::JsonText;
 
 /// What a query answers.
@@ -26,6 +27,10 @@ pub enum UserAnswer {
     Flag(bool),
     /// See [`UserQuery::IdentityKeys`](super::UserQuery::IdentityKeys).
     IdentityKeys(Box<IdentityKeys>),
+    /// The dehydrated device, and its `device_data` object.
+    Dehydrated(OwnedDeviceId, JsonText),
+    /// To-device messages, and where to go on.
+    ToDevice(Vec<JsonText>, ToDeviceIndex),
     /// Whose key, its ID, and a `signatures` object.
     Signatures(Vec<(OwnedUserId, String, JsonText)>),
     /// Room and membership; forgotten ones left out.

@@ -11,7 +11,7 @@ use ruma::UserId;
 use super::{
     acknowledge_to_device, add_signatures, claim_keys, confirm_refresh,
     context::{UserContext, UserLimits},
-    deactivate,
+    deactivate, dehydrate,
     error::UserError,
     feed::{self, Feed},
     forget_room, login,
@@ -176,6 +176,10 @@ impl User {
                 upload_signing_keys::decide(self, *upload, limits)
             }
             UserCommand::AddSignatures(upload) => add_signatures::decide(self, *upload, limits),
+            UserCommand::SetDehydratedDevice(device) => {
+                dehydrate::decide_set(self, *device, limits)
+            }
+            UserCommand::RemoveDehydratedDevice => dehydrate::decide_remove(self),
             UserCommand::ClaimKeys(wanted) => claim_keys::decide(self, wanted),
             UserCommand::DropOneTimeKeys(device_id) => claim_keys::decide_drop(self, &device_id),
             command => self.judge_data(command, limits),
@@ -234,6 +238,8 @@ impl User {
             | UserCommand::AddSignatures(_)
             | UserCommand::ClaimKeys(_)
             | UserCommand::DropOneTimeKeys(_)
+            | UserCommand::SetDehydratedDevice(_)
+            | UserCommand::RemoveDehydratedDevice
             | UserCommand::SetPresence { .. } => Err(UserError::NotFound),
         }
     }
@@ -266,6 +272,15 @@ impl User {
             UserQuery::IdentityKeys(device_ids) => {
                 UserAnswer::IdentityKeys(Box::new(self.identity_keys(&device_ids)))
             }
+            UserQuery::DehydratedDevice => {
+                let device = self.dehydrated.as_ref().ok_or(UserError::NotFound)?;
+                UserAnswer::Dehydrated(device.device_id.clone(), device.data.to_string())
+            }
+            UserQuery::DehydratedEvents {
+                device_id,
+                after,
+                limit,
+            } => dehydrate::events(self, &device_id, after, limit)?,
             UserQuery::SignaturesOn(users) => UserAnswer::Signatures(self.signatures_on(&users)),
             UserQuery::Ignored => UserAnswer::Users(self.ignored().iter().cloned().collect()),
             UserQuery::Authenticate { .. }

@@ -110,6 +110,10 @@ pub enum UserCommand {
     UploadSigningKeys(Box<UploadSigningKeys>),
     /// Take in signatures on keys. Answers `SignatureFailures`.
     AddSignatures(Box<AddSignatures>),
+    /// Put a dehydrated device in the place of the one there was. Answers `Done`.
+    SetDehydratedDevice(Box<SetDehydratedDevice>),
+    /// Remove the dehydrated device; `NotFound` when there is none. Answers `DeviceId`.
+    RemoveDehydratedDevice,
     /// Give out no more of a device's one-time keys that wait: the client knows of records that this database lacks. Answers `Done`.
     DropOneTimeKeys(OwnedDeviceId),
     /// Give out one-time keys, or the fallback key when none is left. Answers `Claimed`.
@@ -159,6 +163,8 @@ pub enum UserReply {
     KeyCounts(Vec<(String, u64)>),
     /// Keys given out: device, key ID with algorithm, key as JSON.
     Claimed(Vec<(OwnedDeviceId, String, JsonText)>),
+    /// A device.
+    DeviceId(OwnedDeviceId),
     /// Signatures that were not taken in.
     SignatureFailures(Vec<SignatureFailure>),
 }
@@ -230,6 +236,17 @@ pub struct UploadKeys {
     pub one_time_keys: Vec<(String, JsonText)>,
     /// Key ID with algorithm, and key.
     pub fallback_keys: Vec<(String, JsonText)>,
+}
+
+/// A dehydrated device.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SetDehydratedDevice {
+    /// Its name.
+    pub display_name: Option<String>,
+    /// The `device_data` object.
+    pub data: JsonText,
+    /// Its ID and keys; identity keys must be among them.
+    pub keys: UploadKeys,
 }
 
 /// Cross-signing keys; those left out stay as they are.
@@ -309,6 +326,17 @@ pub enum UserQuery {
     },
     /// Cross-signing keys, and keys of devices; of all when none is named. Answers `IdentityKeys`.
     IdentityKeys(Vec<OwnedDeviceId>),
+    /// The dehydrated device; `NotFound` when there is none. Answers `Dehydrated`.
+    DehydratedDevice,
+    /// Messages that wait for the dehydrated device, after an index. Answers `ToDevice`.
+    DehydratedEvents {
+        /// Must be the dehydrated device.
+        device_id: OwnedDeviceId,
+        /// What the last answer said; the beginning at first.
+        after: ToDeviceIndex,
+        /// At most so many.
+        limit: usize,
+    },
     /// What this user signed of the keys of others. Answers `Signatures`.
     SignaturesOn(Vec<OwnedUserId>),
     /// Rooms the user is in, by membership. Answers `Rooms`.

@@ -12,6 +12,7 @@ pub mod context;
 pub mod cross_signing;
 pub mod data;
 mod deactivate;
+mod dehydrate;
 pub mod device;
 mod domain;
 pub mod error;

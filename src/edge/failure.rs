@@ -3,8 +3,8 @@
 use std::{borrow::Cow, fmt::Display};
 
 use playhouse_actors::{
-    alias::AliasError, house::HouseError, kernel::Unavailable, media::MediaError,
-    registration::RegistrationError, room::RoomError, user::UserError,
+    alias::AliasError, backup::BackupError, house::HouseError, kernel::Unavailable,
+    media::MediaError, registration::RegistrationError, room::RoomError, user::UserError,
 };
 use ruma::api::error::{DeserializationError, ErrorCode, FromHttpRequestError, IntoHttpError};
 use serde_json::{Map, Value, json};
@@ -268,6 +268,24 @@ impl From<AliasError> for Failure {
     }
 }
 
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::UnknownVersion | BackupError::UnknownSession => {
+                Self::not_found(error.to_string())
+            }
+            BackupError::WrongVersion { current } => {
+                Self::new(ErrorCode::WrongRoomKeysVersion, "wrong backup version")
+                    .with("current_version", current)
+            }
+            BackupError::InvalidParam(message) => Self::invalid_param(message),
+            BackupError::BadJson(message) => Self::bad_json(message),
+            BackupError::TooLarge(message) => Self::new(ErrorCode::TooLarge, message),
+            BackupError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
 impl From<MediaError> for Failure {
     fn from(error: MediaError) -> Self {
         match error {
@@ -304,6 +322,7 @@ impl From<HouseError> for Failure {
             HouseError::User(error) => error.into(),
             HouseError::Alias(error) => error.into(),
             HouseError::Media(error) => error.into(),
+            HouseError::Backup(error) => error.into(),
             HouseError::Registration(error) => error.into(),
             HouseError::BadLogin => Self::forbidden("wrong user or password"),
             HouseError::InvalidUsername(message) => Self::new(ErrorCode::InvalidUsername, message),

@@ -48,10 +48,12 @@ pub(crate) async fn handle(
         fallback_keys: keys(body.fallback_keys),
     };
     let counts = app.house.upload_keys(&caller.user_id, upload).await?;
-    let counts: Map<_, _> = counts
+    // Clients count on this one: without it they take the count for unchanged.
+    let usual = ("signed_curve25519".to_owned(), json!(0));
+    let counts = counts
         .into_iter()
-        .map(|(algorithm, count)| (algorithm, json!(count)))
-        .collect();
+        .map(|(algorithm, count)| (algorithm, json!(count)));
+    let counts: Map<_, _> = std::iter::once(usual).chain(counts).collect();
     let answer = json!({ "one_time_key_counts": counts });
     Ok(RawJson(Bytes::from(answer.to_string())))
 }
