@@ -1,9 +1,6 @@
 //! Everything a user can be asked.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
 
 use playhouse_schema::address::{Position, Shard};
 use ruma::{
@@ -19,7 +16,9 @@ pub use super::feed::FeedSignal;
 use crate::room::{event::RoomEvent, message::JsonText};
 
 pub use super::answer::{Account, Device, IdentityKeys, Presence, Session, UserAnswer};
-use super::error::UserError;
+pub use super::key_messages::{
+    AddSignatures, SetDehydratedDevice, SignatureFailure, UploadKeys, UploadSigningKeys,
+};
 
 /// What a user can be told to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -223,63 +222,6 @@ pub struct DeviceSighting {
     pub address: String,
     /// The User-Agent header.
     pub user_agent: String,
-}
-
-/// Keys of a device.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct UploadKeys {
-    /// The device.
-    pub device_id: OwnedDeviceId,
-    /// `device_keys` object.
-    pub device_keys: Option<JsonText>,
-    /// Key ID with algorithm, and key; in upload order.
-    pub one_time_keys: Vec<(String, JsonText)>,
-    /// Key ID with algorithm, and key.
-    pub fallback_keys: Vec<(String, JsonText)>,
-}
-
-/// A dehydrated device.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SetDehydratedDevice {
-    /// Its name.
-    pub display_name: Option<String>,
-    /// The `device_data` object.
-    pub data: JsonText,
-    /// Its ID and keys; identity keys must be among them.
-    pub keys: UploadKeys,
-}
-
-/// Cross-signing keys; those left out stay as they are.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct UploadSigningKeys {
-    /// Master key.
-    pub master: Option<JsonText>,
-    /// Self-signing key.
-    pub self_signing: Option<JsonText>,
-    /// User-signing key.
-    pub user_signing: Option<JsonText>,
-    /// The caller proved again who it is.
-    pub proven: bool,
-}
-
-/// Signatures made by clients of the user.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct AddSignatures {
-    /// Whose key, device ID or public key, and the key as signed.
-    pub signed: Vec<(OwnedUserId, String, JsonText)>,
-    /// The master keys of the other users among them, as far as they are known.
-    pub masters: BTreeMap<OwnedUserId, JsonText>,
-}
-
-/// A signature that was not taken in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SignatureFailure {
-    /// Whose key.
-    pub user_id: OwnedUserId,
-    /// Device ID or public key.
-    pub key_id: String,
-    /// Why.
-    pub error: UserError,
 }
 
 /// A place in a device's to-device messages: the user's record that queued them, and how many of that record's messages for the device.

@@ -21,6 +21,7 @@ mod fold_keys;
 mod forget_room;
 pub mod identity;
 mod json;
+pub mod key_messages;
 mod login;
 pub mod message;
 mod note_devices_seen;

@@ -9,11 +9,10 @@ pub(crate) fn has_news(feed: &Feed, account: &dyn Account, request: &Request) ->
         return true;
     };
     let room_filter = &request.filter.room;
-    if feed
-        .rooms
-        .changed_after(since)
-        .any(|(room_id, _)| room_filter.wants(room_id))
-    {
+    if feed.rooms.changed_after(since).any(|(room_id, entry)| {
+        let after = since.room_position(entry.shard);
+        room_filter.wants(room_id) || entry.may_move_after(Some(after))
+    }) {
         return true;
     }
     let same_life = since.life == feed.life;

@@ -26,7 +26,7 @@ fn fallback(device_id: &str, fallback_keys: &[(&str, &str)]) -> UserCommand {
     }))
 }
 
-fn identity(device_id: &str, keys: &Value) -> UserCommand {
+pub(super) fn identity(device_id: &str, keys: &Value) -> UserCommand {
     UserCommand::UploadKeys(Box::new(UploadKeys {
         device_id: device_id.into(),
         device_keys: Some(keys.to_string()),
@@ -50,7 +50,7 @@ pub(super) fn claim(trial: &mut Trial, device_id: &str, algorithm: &str) -> Opti
     }
 }
 
-fn keys_of(device_id: &str) -> Value {
+pub(super) fn keys_of(device_id: &str) -> Value {
     json!({
         "user_id": "@alice:example.org",
         "device_id": device_id,

@@ -2,18 +2,16 @@
 
 use std::sync::Arc;
 
+use crate::{
+    client::page,
+    edge::{App, Failure, RawJson, Session},
+};
 use bytes::Bytes;
 use playhouse_actors::user::message::ToDeviceIndex;
-use ruma::OwnedDeviceId;
 use ruma::{
+    DeviceId, OwnedDeviceId,
     api::{auth_scheme::AccessToken, request, response},
     metadata,
-};
-use serde::Deserialize;
-
-use crate::{
-    client::{page, query::parameter},
-    edge::{App, Arguments, Failure, RawJson, Session},
 };
 metadata! {
     method: GET,
@@ -28,6 +26,10 @@ pub(crate) struct Request {
     /// The dehydrated device.
     #[ruma_api(path)]
     pub(crate) device_id: OwnedDeviceId,
+    /// What the last answer said.
+    #[ruma_api(query)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next_batch: Option<String>,
 }
 
 /// The answer, which is written by hand.
@@ -36,7 +38,10 @@ pub(crate) struct Response {}
 
 /// The same by another method.
 pub(crate) mod by_post {
-    use super::{AccessToken, OwnedDeviceId, Response, metadata, request};
+    use super::{
+        AccessToken, App, Arc, Failure, OwnedDeviceId, RawJson, Response, Session, answer,
+        metadata, request,
+    };
 
     metadata! {
         method: POST,
@@ -51,12 +56,19 @@ pub(crate) mod by_post {
         /// The dehydrated device.
         #[ruma_api(path)]
         pub(crate) device_id: OwnedDeviceId,
+        /// What the last answer said.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub(crate) next_batch: Option<String>,
     }
-}
 
-#[derive(Default, Deserialize)]
-struct Body {
-    next_batch: Option<String>,
+    /// Gives what the dehydrated device collected, some at a time.
+    pub(crate) async fn handle(
+        app: Arc<App>,
+        caller: Session,
+        request: Request,
+    ) -> Result<RawJson, Failure> {
+        answer(&app, &caller, &request.device_id, request.next_batch).await
+    }
 }
 
 /// Reads a `next_batch`.
@@ -72,24 +84,25 @@ fn read(token: &str) -> Option<ToDeviceIndex> {
 pub(crate) async fn handle(
     app: Arc<App>,
     caller: Session,
-    arguments: Arguments,
+    request: Request,
 ) -> Result<RawJson, Failure> {
-    let body: Body = match arguments.body.as_ref() {
-        b"" => Body::default(),
-        body => serde_json::from_slice(body)?,
-    };
-    let token = body
-        .next_batch
-        .or_else(|| parameter(arguments.query.as_deref(), "next_batch"));
-    let after = match token.filter(|token| !token.is_empty()) {
+    answer(&app, &caller, &request.device_id, request.next_batch).await
+}
+
+async fn answer(
+    app: &App,
+    caller: &Session,
+    device_id: &DeviceId,
+    next_batch: Option<String>,
+) -> Result<RawJson, Failure> {
+    let after = match next_batch.filter(|token| !token.is_empty()) {
         Some(token) => read(&token)
             .ok_or_else(|| Failure::invalid_param("next_batch is not one of this server"))?,
         None => ToDeviceIndex::default(),
     };
-    let device_id = arguments.path.first().map_or("", String::as_str);
     let (messages, next) = app
         .house
-        .dehydrated_events(&caller.user_id, device_id.into(), after)
+        .dehydrated_events(&caller.user_id, device_id, after)
         .await?;
     let messages: Vec<_> = messages.into_iter().map(Bytes::from).collect();
     let next = format!("d{}_{}", next.sequence, next.partial);

@@ -18,8 +18,8 @@ pub(crate) fn mount(routes: &mut Routes) {
     routes.mount_fast::<delete_dehydrated_device::Request, _, _, _, _>(
         delete_dehydrated_device::handle,
     );
-    routes.mount_fast::<get_events::by_post::Request, _, _, _, _>(get_events::handle);
-    routes.mount_fast::<get_events::Request, _, _, _, _>(get_events::handle);
+    routes.mount_raw::<get_events::by_post::Request, _, _, _, _>(get_events::by_post::handle);
+    routes.mount_raw::<get_events::Request, _, _, _, _>(get_events::handle);
 }
 
 fn named(device_id: &DeviceId) -> RawJson {
