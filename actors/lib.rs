@@ -1,9 +1,10 @@
 //! The domain: rooms, users and remote servers as actors over the log.
 //!
-//! Inside this package a module imports only from the left: env, kernel, writers, room, alias, user, media, registration, followers, house. No HTTP,
+//! Inside this package a module imports only from the left: env, kernel, writers, room, alias, user, backup, media, registration, followers, house. No HTTP,
 //! no SQL, no `ruma::api`.
 
 pub mod alias;
+pub mod backup;
 pub mod env;
 pub mod followers;
 pub mod house;

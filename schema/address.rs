@@ -14,7 +14,7 @@ const POSITION_BITS: u32 = 48;
 pub enum Family {
     /// Room events, receipts, aliases.
     Rooms,
-    /// Accounts, devices, keys, account data, to-device messages, media metadata.
+    /// Accounts, devices, keys, key backups, account data, to-device messages, media metadata.
     Users,
     /// Remote servers and what belongs to this server itself.
     Servers,
@@ -127,7 +127,7 @@ impl Default for Layout {
     }
 }
 
-/// Something that owns state and writes records: `room:!id`, `alias:#name`, `user:@id`, `media:id`, `server:name` or `house:topic`.
+/// Something that owns state and writes records: `room:!id`, `alias:#name`, `user:@id`, `backup:@id`, `media:id`, `server:name` or `house:topic`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Entity(Arc<str>);
 
@@ -145,6 +145,11 @@ impl Entity {
     /// A local user, by the full user ID.
     pub fn user(user_id: &str) -> Self {
         Self(format!("user:{user_id}").into())
+    }
+
+    /// The key backups of a local user, by the full user ID.
+    pub fn backup(user_id: &str) -> Self {
+        Self(format!("backup:{user_id}").into())
     }
 
     /// A piece of media of this server, by its media ID.
@@ -167,7 +172,7 @@ impl Entity {
         let (prefix, _) = text.split_once(':')?;
         matches!(
             prefix,
-            "room" | "alias" | "user" | "media" | "server" | "house"
+            "room" | "alias" | "user" | "backup" | "media" | "server" | "house"
         )
         .then(|| Self(text.into()))
     }
@@ -191,7 +196,7 @@ impl Entity {
     pub fn family(&self) -> Family {
         match self.prefix() {
             "room" | "alias" => Family::Rooms,
-            "user" | "media" => Family::Users,
+            "user" | "backup" | "media" => Family::Users,
             _ => Family::Servers,
         }
     }

@@ -1,6 +1,7 @@
 //! All tests that need a whole server, in one program.
 
 mod client;
+mod e2ee;
 mod fault;
 mod harness;
 mod journey;

@@ -11,13 +11,14 @@ use syn::{UseTree, visit::Visit};
 const FILE_LINES_MAX: usize = 500;
 
 /// The order of modules in `actors/`: one imports only from those before it.
-const ACTOR_MODULES: [&str; 10] = [
+const ACTOR_MODULES: [&str; 11] = [
     "env",
     "kernel",
     "writers",
     "room",
     "alias",
     "user",
+    "backup",
     "media",
     "registration",
     "followers",

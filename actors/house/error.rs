@@ -4,6 +4,7 @@ use ruma::OwnedServerName;
 
 use crate::{
     alias::AliasError,
+    backup::BackupError,
     followers::models::Lagging,
     kernel::Unavailable,
     media::MediaError,
@@ -24,6 +25,9 @@ pub enum HouseError {
     /// An alias refuses.
     #[error(transparent)]
     Alias(#[from] AliasError),
+    /// The key backups refuse.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// A piece of media refuses.
     #[error(transparent)]
     Media(#[from] MediaError),

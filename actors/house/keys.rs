@@ -1,20 +1,36 @@
-//! End-to-end encryption keys of other users' devices.
+//! End-to-end encryption keys of users and their devices.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId, UserId};
 
 use super::{House, HouseError, surprise};
 use crate::{
     room::message::JsonText,
-    user::{UserAnswer, UserCommand, UserError, UserQuery, UserReply, message::UploadKeys},
+    user::{
+        UserAnswer, UserCommand, UserError, UserQuery, UserReply, identity,
+        message::{IdentityKeys, UploadKeys},
+    },
 };
+
+/// So many users are asked at once.
+const USERS_AT_ONCE: usize = 32;
+
+/// One question may name so many users: each is an actor that may have to be woken. Clients ask for some hundreds.
+const USERS_MAX: usize = 10_000;
 
 /// Identity keys that were asked for.
 #[derive(Clone, Debug, Default)]
 pub struct FoundKeys {
-    /// Per user and device the `device_keys` object.
+    /// Per user and device the `device_keys` object. Every local user that was asked for is there: clients ask again and again for one that is not.
     pub device_keys: BTreeMap<OwnedUserId, BTreeMap<OwnedDeviceId, JsonText>>,
+    /// Per user the master key, with the owner's signatures and those of who asks.
+    pub master_keys: BTreeMap<OwnedUserId, JsonText>,
+    /// Per user the self-signing key.
+    pub self_signing_keys: BTreeMap<OwnedUserId, JsonText>,
+    /// The user-signing key of who asks.
+    pub user_signing_keys: BTreeMap<OwnedUserId, JsonText>,
     /// Servers that could not be asked.
     pub failures: BTreeSet<OwnedServerName>,
 }
@@ -28,30 +44,116 @@ pub struct ClaimedKeys {
     pub failures: BTreeSet<OwnedServerName>,
 }
 
+/// Device lists that changed between two sync tokens.
+#[derive(Clone, Debug, Default)]
+pub struct ChangedKeys {
+    /// Users whose keys changed.
+    pub changed: Vec<OwnedUserId>,
+    /// Users with whom no room is shared any more.
+    pub left: Vec<OwnedUserId>,
+}
+
+impl FoundKeys {
+    fn add(&mut self, asker: &UserId, user_id: OwnedUserId, keys: IdentityKeys) {
+        if let Some(master) = keys.master {
+            self.master_keys.insert(user_id.clone(), master);
+        }
+        if let Some(key) = keys.self_signing {
+            self.self_signing_keys.insert(user_id.clone(), key);
+        }
+        if let Some(key) = keys.user_signing.filter(|_| user_id == asker) {
+            self.user_signing_keys.insert(user_id.clone(), key);
+        }
+        let devices = keys.devices.into_iter().collect();
+        self.device_keys.insert(user_id, devices);
+    }
+
+    /// Adds a signature of who asks to another's master key.
+    fn sign(&mut self, user_id: &UserId, key_id: &str, signatures: &str) {
+        let Some(master) = self.master_keys.get_mut(user_id) else {
+            return;
+        };
+        let Ok(mut key) = serde_json::from_str::<crate::env::JsonObject>(master) else {
+            return;
+        };
+        let is_signed = key
+            .get("keys")
+            .and_then(|keys| keys.as_object())
+            .is_some_and(|keys| keys.values().any(|public| public == key_id));
+        // What was signed may have been replaced since.
+        if is_signed {
+            identity::add_signatures(&mut key, signatures);
+            *master = serde_json::Value::Object(key).to_string();
+        }
+    }
+}
+
 impl House {
     /// Identity keys of devices; an empty list asks for all devices of the user.
     pub async fn query_keys(
         &self,
+        asker: &UserId,
         wanted: BTreeMap<OwnedUserId, Vec<OwnedDeviceId>>,
     ) -> Result<FoundKeys, HouseError> {
         let mut found = FoundKeys::default();
-        for (user_id, devices) in wanted {
-            if !self.is_local(user_id.server_name()) {
-                found.failures.insert(user_id.server_name().to_owned());
-                continue;
-            }
-            match self.user_query(&user_id, UserQuery::Keys(devices)).await {
-                Ok(UserAnswer::Keys(keys)) => {
-                    found
-                        .device_keys
-                        .insert(user_id, keys.into_iter().collect());
+        let (local, failures) = self.local_only(wanted)?;
+        found.failures = failures;
+        let others: Vec<_> = local
+            .keys()
+            .filter(|user_id| **user_id != *asker)
+            .cloned()
+            .collect();
+        let questions: Vec<_> = local
+            .into_iter()
+            .map(|(user_id, devices)| {
+                async move {
+                    let query = UserQuery::IdentityKeys(devices);
+                    match self.user_query(&user_id, query).await {
+                        Ok(UserAnswer::IdentityKeys(keys)) => Ok((user_id, *keys)),
+                        Ok(_) => Err(surprise("IdentityKeys")),
+                        Err(UserError::UnknownUser | UserError::Deactivated) => {
+                            Ok((user_id, IdentityKeys::default()))
+                        }
+                        Err(error) => Err(HouseError::from(error)),
+                    }
                 }
-                Ok(_) => return Err(surprise("Keys")),
-                Err(UserError::UnknownUser | UserError::Deactivated) => {}
-                Err(error) => return Err(error.into()),
-            }
+                .boxed()
+            })
+            .collect();
+        let mut answers = stream::iter(questions).buffer_unordered(USERS_AT_ONCE);
+        while let Some(answer) = answers.next().await {
+            let (user_id, keys) = answer?;
+            found.add(asker, user_id, keys);
+        }
+        drop(answers);
+        if !others.is_empty() && !found.master_keys.is_empty() {
+            self.add_own_signatures(asker, others, &mut found).await?;
         }
         Ok(found)
+    }
+
+    /// What a user signed of others' keys is for its own eyes.
+    async fn add_own_signatures(
+        &self,
+        asker: &UserId,
+        others: Vec<OwnedUserId>,
+        found: &mut FoundKeys,
+    ) -> Result<(), HouseError> {
+        match self
+            .user_query(asker, UserQuery::SignaturesOn(others))
+            .await
+        {
+            Ok(UserAnswer::Signatures(signatures)) => {
+                for (user_id, key_id, signatures) in signatures {
+                    found.sign(&user_id, &key_id, &signatures);
+                }
+                Ok(())
+            }
+            Ok(_) => Err(surprise("SignaturesOn")),
+            // A user of an application service may not be an account here.
+            Err(UserError::UnknownUser) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Claims a one-time key per named device and algorithm.
@@ -60,28 +162,56 @@ impl House {
         wanted: BTreeMap<OwnedUserId, Vec<(OwnedDeviceId, String)>>,
     ) -> Result<ClaimedKeys, HouseError> {
         let mut claimed = ClaimedKeys::default();
-        for (user_id, devices) in wanted {
-            if !self.is_local(user_id.server_name()) {
-                claimed.failures.insert(user_id.server_name().to_owned());
-                continue;
-            }
-            match self
-                .user_command(&user_id, UserCommand::ClaimKeys(devices))
-                .await
-            {
-                Ok(UserReply::Claimed(keys)) => {
-                    let keys = keys
-                        .into_iter()
-                        .map(|(device_id, key_id, key)| (device_id, (key_id, key)))
-                        .collect();
-                    claimed.one_time_keys.insert(user_id, keys);
+        let (local, failures) = self.local_only(wanted)?;
+        claimed.failures = failures;
+        let commands: Vec<_> = local
+            .into_iter()
+            .map(|(user_id, devices)| {
+                async move {
+                    let command = UserCommand::ClaimKeys(devices);
+                    match self.user_command(&user_id, command).await {
+                        Ok(UserReply::Claimed(keys)) => Ok((user_id, keys)),
+                        Ok(_) => Err(surprise("ClaimKeys")),
+                        Err(UserError::UnknownUser | UserError::Deactivated) => {
+                            Ok((user_id, Vec::new()))
+                        }
+                        Err(error) => Err(HouseError::from(error)),
+                    }
                 }
-                Ok(_) => return Err(surprise("ClaimKeys")),
-                Err(UserError::UnknownUser | UserError::Deactivated) => {}
-                Err(error) => return Err(error.into()),
+                .boxed()
+            })
+            .collect();
+        let mut answers = stream::iter(commands).buffer_unordered(USERS_AT_ONCE);
+        while let Some(answer) = answers.next().await {
+            let (user_id, keys) = answer?;
+            if !keys.is_empty() {
+                let keys = keys
+                    .into_iter()
+                    .map(|(device_id, key_id, key)| (device_id, (key_id, key)));
+                claimed.one_time_keys.insert(user_id, keys.collect());
             }
         }
         Ok(claimed)
+    }
+
+    /// Parts local users from servers that cannot be asked.
+    fn local_only<T>(
+        &self,
+        wanted: BTreeMap<OwnedUserId, T>,
+    ) -> Result<(BTreeMap<OwnedUserId, T>, BTreeSet<OwnedServerName>), HouseError> {
+        if wanted.len() > USERS_MAX {
+            return Err(UserError::TooLarge("too many users at once".to_owned()).into());
+        }
+        let mut failures = BTreeSet::new();
+        let mut local = BTreeMap::new();
+        for (user_id, what) in wanted {
+            if self.is_local(user_id.server_name()) {
+                local.insert(user_id, what);
+            } else {
+                failures.insert(user_id.server_name().to_owned());
+            }
+        }
+        Ok((local, failures))
     }
 
     /// Publishes keys of a device; gives the number of one-time keys left per algorithm.
@@ -94,6 +224,20 @@ impl House {
         match self.user_command(user_id, command).await? {
             UserReply::KeyCounts(counts) => Ok(counts),
             _ => Err(surprise("UploadKeys")),
+        }
+    }
+
+    /// Whose device lists changed after one sync token; the other, newer one is taken as the hint that it is: changes after it are told too.
+    pub async fn key_changes(
+        &self,
+        user_id: &UserId,
+        from: String,
+        to: String,
+    ) -> Result<ChangedKeys, HouseError> {
+        let query = UserQuery::KeyChanges { from, to };
+        match self.user_query(user_id, query).await? {
+            UserAnswer::KeyChanges { changed, left } => Ok(ChangedKeys { changed, left }),
+            _ => Err(surprise("KeyChanges")),
         }
     }
 }

@@ -19,7 +19,10 @@
 //! | `aliases` | `resolve_alias(&RoomAliasId) -> ResolvedAlias`, `create_alias(&RoomAliasId, &RoomId, &UserId)`, `delete_alias(&RoomAliasId, &UserId, admin)`, `room_aliases(&RoomId, &UserId)`, `set_directory_visibility(&RoomId, &UserId, public)` |
 //! | `send` | `send_event(&RoomId, SendEvent) -> OwnedEventId` for messages, state and redactions |
 //! | `to_device` | `send_to_device(&Session, ToDeviceWish)` |
-//! | `keys` | `query_keys`, `claim_keys`, `upload_keys` |
+//! | `keys` | `query_keys`, `claim_keys`, `upload_keys`, `key_changes` |
+//! | `cross_signing` | `upload_signing_keys(&UserId, UploadSigningKeys)`, `add_signatures(&UserId, signed)` |
+//! | `backups` | `backup_command(&UserId, BackupCommand)`, `backup_version(&UserId, Option<String>)`, `backup_sessions(&UserId, Selection) -> StoredSessions` |
+//! | `dehydrated` | `set_dehydrated_device`, `remove_dehydrated_device`, `dehydrated_device`, `dehydrated_events` |
 //! | `receipts` | `move_receipt(&RoomId, MoveReceipt)`, `set_read_markers(ReadMarkers)` |
 //! | `profile` | `profile(&UserId)`, `profile_field(&UserId, name)`, `set_profile_field(&UserId, name, Option<JsonText>)` |
 //! | `deactivate` | `deactivate(&UserId, erase)` |
@@ -29,8 +32,11 @@
 //! Flows answer [`HouseError`]; the edge's table maps it. `HouseError::Unreachable` is a remote server while there is no federation.
 
 mod aliases;
+mod backups;
 mod create_room;
+mod cross_signing;
 mod deactivate;
+mod dehydrated;
 mod error;
 mod join;
 mod keys;
@@ -63,10 +69,11 @@ use playhouse_schema::{address::Entity, port::LogStore};
 use ruma::{OwnedDeviceId, OwnedUserId, RoomAliasId, RoomId, RoomVersionId, ServerName, UserId};
 
 pub use aliases::ResolvedAlias;
+pub use backups::StoredSessions;
 pub use create_room::{MadeRoom, RoomWish};
 pub use error::HouseError;
 pub use join::JoinWish;
-pub use keys::{ClaimedKeys, FoundKeys};
+pub use keys::{ChangedKeys, ClaimedKeys, FoundKeys};
 pub use membership::MemberWish;
 pub use receipts::ReadMarkers;
 pub use register::{MadeAccount, NewAccount};
@@ -76,6 +83,7 @@ pub use upgrade::UpgradeWish;
 
 use crate::{
     alias::{Alias, AliasAnswer, AliasCommand, AliasError, AliasQuery, AliasReply},
+    backup::Backup,
     env::Env,
     followers::{models::Models, task::Running},
     kernel::{Directory, DirectoryLimits, Unavailable},
@@ -139,6 +147,7 @@ pub struct House {
     rooms: Arc<Directory<Room>>,
     users: Arc<Directory<User>>,
     aliases: Arc<Directory<Alias>>,
+    backups: Arc<Directory<Backup>>,
     media: Arc<Directory<Media>>,
     registration: Arc<Directory<Registration>>,
     models: Arc<Models>,

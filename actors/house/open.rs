@@ -61,6 +61,7 @@ impl House {
         };
         let users = opening.directory(users, config.users).await?;
         let aliases = opening.directory(env.clone(), config.rooms).await?;
+        let backups = opening.directory(env.clone(), config.users).await?;
         let media = opening.directory(env.clone(), config.users).await?;
         let registration = opening.directory(env.clone(), config.users).await?;
         let members: Arc<dyn Members> = Arc::new(HouseMembers {
@@ -88,6 +89,7 @@ impl House {
             rooms,
             users,
             aliases,
+            backups,
             media,
             registration,
             models,
@@ -116,6 +118,7 @@ impl House {
         self.users.close(left()).await;
         self.rooms.close(left()).await;
         self.aliases.close(left()).await;
+        self.backups.close(left()).await;
         self.media.close(left()).await;
         self.registration.close(left()).await;
         self.models.stop(left()).await;

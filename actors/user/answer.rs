@@ -7,6 +7,7 @@ use ruma::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::message::ToDeviceIndex;
 use crate::room::message::JsonText;
 
 /// What a query answers.
@@ -24,8 +25,16 @@ pub enum UserAnswer {
     Json(JsonText),
     /// A name that tells the transaction from all others of this user; `None` once it is done.
     Transaction(Option<String>),
-    /// Device ID and `device_keys` object with `unsigned.device_display_name`.
-    Keys(Vec<(OwnedDeviceId, JsonText)>),
+    /// Yes or no.
+    Flag(bool),
+    /// See [`UserQuery::IdentityKeys`](super::UserQuery::IdentityKeys).
+    IdentityKeys(Box<IdentityKeys>),
+    /// The dehydrated device, and its `device_data` object.
+    Dehydrated(OwnedDeviceId, JsonText),
+    /// To-device messages, and where to go on.
+    ToDevice(Vec<JsonText>, ToDeviceIndex),
+    /// Whose key, its ID, and a `signatures` object.
+    Signatures(Vec<(OwnedUserId, String, JsonText)>),
     /// Room and membership; forgotten ones left out.
     Rooms(Vec<(OwnedRoomId, MembershipState)>),
     /// Some users.
@@ -41,6 +50,19 @@ pub enum UserAnswer {
         /// No longer shared.
         left: Vec<OwnedUserId>,
     },
+}
+
+/// Identity keys of a user.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityKeys {
+    /// Device ID and `device_keys` object with `unsigned.device_display_name`.
+    pub devices: Vec<(OwnedDeviceId, JsonText)>,
+    /// Master key.
+    pub master: Option<JsonText>,
+    /// Self-signing key.
+    pub self_signing: Option<JsonText>,
+    /// User-signing key: for the user itself only.
+    pub user_signing: Option<JsonText>,
 }
 
 /// Who a token belongs to.

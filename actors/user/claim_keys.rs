@@ -43,6 +43,20 @@ pub(super) fn decide(
     Ok(Decision::new(records, UserReply::Claimed(given)))
 }
 
+/// Gives out no more of what waits. After a restore from a backup of the database the keys in it may have been given out by the life that is lost.
+pub(super) fn decide_drop(user: &User, device_id: &DeviceId) -> Result<Decision<User>, UserError> {
+    user.open()?;
+    let has_some = user
+        .device(device_id)
+        .is_some_and(|device| device.one_time.waiting() > 0);
+    let records = if has_some {
+        vec![UserRecord::OneTimeKeysDropped(device_id.to_string())]
+    } else {
+        Vec::new()
+    };
+    Ok(Decision::new(records, UserReply::Done))
+}
+
 /// The key to give out when so many of the device and algorithm were given out by the same command.
 fn next(device: &DeviceState, algorithm: &str, before: usize) -> Option<(KeyClaimed, String)> {
     let one_time = device.one_time.of(algorithm).nth(before);

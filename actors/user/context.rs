@@ -49,6 +49,10 @@ pub struct UserLimits {
     pub key_ids_max: usize,
     /// One key, identity keys included.
     pub key_bytes_max: usize,
+    /// Keys, own and others', with signatures of this user: one of each user that was verified, and one of each device.
+    pub signed_keys_max: usize,
+    /// Signed keys in one upload: each costs a verification.
+    pub signatures_per_upload_max: usize,
     /// To-device messages that wait for one device.
     pub inbox_messages_max: usize,
     /// Their bytes.
@@ -74,6 +78,8 @@ impl Default for UserLimits {
             one_time_keys_max: 1_000,
             key_ids_max: 500_000,
             key_bytes_max: 16 * 1024,
+            signed_keys_max: 20_000,
+            signatures_per_upload_max: 1_000,
             inbox_messages_max: 5_000,
             inbox_bytes_max: 8 * 1024 * 1024,
             to_device_bytes_max: 64 * 1024,

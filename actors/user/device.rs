@@ -187,6 +187,11 @@ impl OneTimeKeys {
         }
     }
 
+    /// None that waits is given out any more; their names stay taken.
+    pub(super) fn drop_waiting(&mut self) {
+        self.waiting.clear();
+    }
+
     /// The keys of an algorithm that wait, oldest first.
     pub fn of(&self, wanted: &str) -> impl Iterator<Item = (&str, &Arc<str>)> {
         self.waiting

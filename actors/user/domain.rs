@@ -9,9 +9,9 @@ use playhouse_schema::{
 use ruma::UserId;
 
 use super::{
-    acknowledge_to_device, claim_keys, confirm_refresh,
+    acknowledge_to_device, add_signatures, claim_keys, confirm_refresh,
     context::{UserContext, UserLimits},
-    deactivate,
+    deactivate, dehydrate,
     error::UserError,
     feed::{self, Feed},
     forget_room, inherit_room, login,
@@ -20,7 +20,7 @@ use super::{
     rename_device, send_to_device, set_account_data, set_password, set_presence, set_profile_field,
     set_standing, set_tag, snapshot,
     state::{Change, User},
-    store_filter, upload_keys,
+    store_filter, upload_keys, upload_signing_keys,
 };
 use crate::{
     env::Env,
@@ -171,6 +171,17 @@ impl User {
                 presence,
                 status_msg,
             } => set_presence::decide(self, presence, status_msg, env),
+            UserCommand::UploadKeys(upload) => upload_keys::decide(self, *upload, limits),
+            UserCommand::UploadSigningKeys(upload) => {
+                upload_signing_keys::decide(self, *upload, limits)
+            }
+            UserCommand::AddSignatures(upload) => add_signatures::decide(self, *upload, limits),
+            UserCommand::SetDehydratedDevice(device) => {
+                dehydrate::decide_set(self, *device, limits)
+            }
+            UserCommand::RemoveDehydratedDevice => dehydrate::decide_remove(self),
+            UserCommand::ClaimKeys(wanted) => claim_keys::decide(self, wanted),
+            UserCommand::DropOneTimeKeys(device_id) => claim_keys::decide_drop(self, &device_id),
             command => self.judge_data(command, limits),
         }
     }
@@ -199,8 +210,6 @@ impl User {
             }
             UserCommand::StoreFilter(filter) => store_filter::decide(self, &filter, limits),
             UserCommand::ForgetRoom(room_id) => forget_room::decide(self, &room_id, limits),
-            UserCommand::UploadKeys(upload) => upload_keys::decide(self, *upload, limits),
-            UserCommand::ClaimKeys(wanted) => claim_keys::decide(self, wanted),
             UserCommand::QueueToDevice {
                 message_id,
                 sender,
@@ -241,6 +250,13 @@ impl User {
             | UserCommand::SetLocked(_)
             | UserCommand::SetSuspended(_)
             | UserCommand::SetAdmin(_)
+            | UserCommand::UploadKeys(_)
+            | UserCommand::UploadSigningKeys(_)
+            | UserCommand::AddSignatures(_)
+            | UserCommand::ClaimKeys(_)
+            | UserCommand::DropOneTimeKeys(_)
+            | UserCommand::SetDehydratedDevice(_)
+            | UserCommand::RemoveDehydratedDevice
             | UserCommand::SetPresence { .. } => Err(UserError::NotFound),
         }
     }
@@ -272,7 +288,19 @@ impl User {
                 let name = || device.transaction_name(&transaction_id);
                 UserAnswer::Transaction((!done).then(name))
             }
-            UserQuery::Keys(device_ids) => UserAnswer::Keys(self.keys(&device_ids)),
+            UserQuery::IdentityKeys(device_ids) => {
+                UserAnswer::IdentityKeys(Box::new(self.identity_keys(&device_ids)))
+            }
+            UserQuery::DehydratedDevice => {
+                let device = self.dehydrated.as_ref().ok_or(UserError::NotFound)?;
+                UserAnswer::Dehydrated(device.device_id.clone(), device.data.to_string())
+            }
+            UserQuery::DehydratedEvents {
+                device_id,
+                after,
+                limit,
+            } => dehydrate::events(self, &device_id, after, limit)?,
+            UserQuery::SignaturesOn(users) => UserAnswer::Signatures(self.signatures_on(&users)),
             UserQuery::Ignored => UserAnswer::Users(self.ignored().iter().cloned().collect()),
             UserQuery::Authenticate { .. }
             | UserQuery::Rooms

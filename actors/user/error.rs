@@ -34,6 +34,21 @@ pub enum UserError {
     /// JSON that is not what it must be.
     #[error("{0}")]
     BadJson(String),
+    /// Something without which it cannot be done was not sent.
+    #[error("{0}")]
+    MissingParam(String),
+    /// A one-time key was uploaded before, with other content.
+    #[error("One time key {0} already exists with other content")]
+    KeyExists(String),
+    /// There is no such key.
+    #[error("unknown key {0}")]
+    UnknownKey(String),
+    /// A signature is missing or wrong.
+    #[error("{0}")]
+    InvalidSignature(String),
+    /// The caller must first prove again who it is.
+    #[error("authentication needed")]
+    ProofNeeded,
     /// More than may be kept: account data, profile, filters, devices, one-time keys.
     #[error("{0}")]
     TooLarge(String),

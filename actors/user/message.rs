@@ -15,7 +15,10 @@ use serde::{Deserialize, Serialize};
 pub use super::feed::FeedSignal;
 use crate::room::{event::RoomEvent, message::JsonText};
 
-pub use super::answer::{Account, Device, Presence, Session, UserAnswer};
+pub use super::answer::{Account, Device, IdentityKeys, Presence, Session, UserAnswer};
+pub use super::key_messages::{
+    AddSignatures, SetDehydratedDevice, SignatureFailure, UploadKeys, UploadSigningKeys,
+};
 
 /// What a user can be told to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -109,6 +112,16 @@ pub enum UserCommand {
     ForgetRoom(OwnedRoomId),
     /// Publish keys of a device. Answers `KeyCounts`.
     UploadKeys(Box<UploadKeys>),
+    /// Publish cross-signing keys. Refused with `ProofNeeded` when keys that are there would change and the caller proved nothing. Answers `Done`.
+    UploadSigningKeys(Box<UploadSigningKeys>),
+    /// Take in signatures on keys. Answers `SignatureFailures`.
+    AddSignatures(Box<AddSignatures>),
+    /// Put a dehydrated device in the place of the one there was. Answers `Done`.
+    SetDehydratedDevice(Box<SetDehydratedDevice>),
+    /// Remove the dehydrated device; `NotFound` when there is none. Answers `DeviceId`.
+    RemoveDehydratedDevice,
+    /// Give out no more of a device's one-time keys that wait: the client knows of records that this database lacks. Answers `Done`.
+    DropOneTimeKeys(OwnedDeviceId),
     /// Give out one-time keys, or the fallback key when none is left. Answers `Claimed`.
     ClaimKeys(Vec<(OwnedDeviceId, String)>),
     /// Take in to-device messages from a sender. Answers `Done`. Bounded per device.
@@ -160,6 +173,10 @@ pub enum UserReply {
     KeyCounts(Vec<(String, u64)>),
     /// Keys given out: device, key ID with algorithm, key as JSON.
     Claimed(Vec<(OwnedDeviceId, String, JsonText)>),
+    /// A device.
+    DeviceId(OwnedDeviceId),
+    /// Signatures that were not taken in.
+    SignatureFailures(Vec<SignatureFailure>),
 }
 
 /// A new account.
@@ -216,19 +233,6 @@ pub struct DeviceSighting {
     pub address: String,
     /// The User-Agent header.
     pub user_agent: String,
-}
-
-/// Keys of a device.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct UploadKeys {
-    /// The device.
-    pub device_id: OwnedDeviceId,
-    /// `device_keys` object.
-    pub device_keys: Option<JsonText>,
-    /// Key ID with algorithm, and key; in upload order.
-    pub one_time_keys: Vec<(String, JsonText)>,
-    /// Key ID with algorithm, and key.
-    pub fallback_keys: Vec<(String, JsonText)>,
 }
 
 /// The end of a sending to devices.
@@ -288,8 +292,21 @@ pub enum UserQuery {
         /// Endpoint name, slash, transaction ID.
         transaction_id: String,
     },
-    /// Keys of devices; all when none is named. Answers `Keys`.
-    Keys(Vec<OwnedDeviceId>),
+    /// Cross-signing keys, and keys of devices; of all when none is named. Answers `IdentityKeys`.
+    IdentityKeys(Vec<OwnedDeviceId>),
+    /// The dehydrated device; `NotFound` when there is none. Answers `Dehydrated`.
+    DehydratedDevice,
+    /// Messages that wait for the dehydrated device, after an index. Answers `ToDevice`.
+    DehydratedEvents {
+        /// Must be the dehydrated device.
+        device_id: OwnedDeviceId,
+        /// What the last answer said; the beginning at first.
+        after: ToDeviceIndex,
+        /// At most so many.
+        limit: usize,
+    },
+    /// What this user signed of the keys of others. Answers `Signatures`.
+    SignaturesOn(Vec<OwnedUserId>),
     /// Rooms the user is in, by membership. Answers `Rooms`.
     Rooms,
     /// Users whose events this user does not want to see. Answers `Users`.

@@ -3,20 +3,26 @@
 //! Owns everything about its own local part; two commands cannot race for a name. Must not know HTTP, nor other users' state.
 
 mod acknowledge_to_device;
+mod add_signatures;
 pub mod answer;
 mod chain;
 mod claim_keys;
 mod confirm_refresh;
 pub mod context;
+pub mod cross_signing;
 pub mod data;
 mod deactivate;
+mod dehydrate;
 pub mod device;
 mod domain;
 pub mod error;
 pub mod feed;
+mod fold_keys;
 mod forget_room;
+pub mod identity;
 mod inherit_room;
 mod json;
+pub mod key_messages;
 mod login;
 pub mod message;
 mod note_devices_seen;
@@ -43,6 +49,7 @@ pub mod sync;
 mod tests;
 pub mod token;
 mod upload_keys;
+mod upload_signing_keys;
 mod view;
 
 pub use context::{UserContext, UserLimits};

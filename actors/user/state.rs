@@ -8,16 +8,19 @@ use std::{
 use imbl::{OrdMap, Vector};
 use playhouse_schema::{
     address::{Position, Sequence},
-    record::user::{
-        CrossSigningKeysSet, DeviceKeysSet, KeyClaimed, NamedJson, OneTimeKeysAdded, PresenceKept,
-        Registered, SignedKey, ToDevice, UserRecord,
-    },
+    record::user::{NamedJson, PresenceKept, Registered, ToDevice, UserRecord},
 };
 use ruma::{DeviceId, OwnedDeviceId, OwnedRoomId, OwnedUserId, RoomId, push::Ruleset};
 use serde::{Deserialize, Serialize};
 
-use super::{chain::Tokens, data::AccountData, device::DeviceState, json, view};
-use crate::env::JsonObject;
+use super::{
+    chain::Tokens,
+    cross_signing::CrossSigning,
+    data::AccountData,
+    device::DeviceState,
+    fold_keys::{Dehydrated, Signed},
+    view,
+};
 
 /// When something last changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,17 +63,6 @@ pub struct AccountState {
     pub erased: bool,
 }
 
-/// The cross-signing keys, each as JSON.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct CrossSigning {
-    /// Master key.
-    pub master: Option<Arc<str>>,
-    /// Self-signing key.
-    pub self_signing: Option<Arc<str>>,
-    /// User-signing key.
-    pub user_signing: Option<Arc<str>>,
-}
-
 /// A user's state: a fold of its records. Cheap to clone.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct User {
@@ -94,8 +86,12 @@ pub struct User {
     pub forgotten: OrdMap<OwnedRoomId, Change>,
     /// Cross-signing keys.
     pub cross_signing: CrossSigning,
-    /// Signatures that were added after upload, by user and key: `signatures` objects.
-    pub signatures: OrdMap<(String, String), Arc<str>>,
+    /// Signatures that were added after upload, by user and key.
+    pub signatures: OrdMap<(String, String), Signed>,
+    /// The newest record by which the user signed another's key.
+    pub(super) signed_others: Sequence,
+    /// The dehydrated device.
+    pub dehydrated: Option<Dehydrated>,
     /// When devices or their keys last changed in a way that others must hear of.
     pub device_list_change: Change,
     /// Which sendings of to-device messages came last.
@@ -148,6 +144,8 @@ impl User {
             forgotten: OrdMap::new(),
             cross_signing: CrossSigning::default(),
             signatures: OrdMap::new(),
+            signed_others: 0,
+            dehydrated: None,
             device_list_change: Change::default(),
             received: Vector::new(),
             presence: None,
@@ -161,7 +159,7 @@ impl User {
         self.sequence = change.sequence;
         self.fold_account(change, record);
         self.fold_data(change, record);
-        self.fold_keys(change, record);
+        self.fold_keys(change.sequence, record);
         self.fold_messages(change, record);
         if self.changes_device_list(record) {
             self.device_list_change = change;
@@ -267,97 +265,6 @@ impl User {
         self.expect_position(change, Unplaced::AccountData(room_id, data.name.clone()));
     }
 
-    fn fold_keys(&mut self, change: Change, record: &UserRecord) {
-        match record {
-            UserRecord::DeviceAdded(added) => {
-                let device_id = OwnedDeviceId::from(added.device_id.as_str());
-                let mut device = DeviceState::new(device_id.clone(), change.sequence);
-                device.display_name.clone_from(&added.display_name);
-                self.devices.insert(device_id, Arc::new(device));
-            }
-            UserRecord::DeviceRenamed(renamed) => {
-                self.change_device(&renamed.device_id, |device| {
-                    device.display_name.clone_from(&renamed.display_name);
-                });
-            }
-            UserRecord::DeviceRemoved(device_id) => {
-                self.devices.remove(<&DeviceId>::from(device_id.as_str()));
-                self.tokens.revoke_device(device_id.as_str().into());
-                self.signatures
-                    .remove(&(self.user_id.to_string(), device_id.clone()));
-            }
-            UserRecord::DevicesSeen(sightings) => {
-                for seen in sightings {
-                    self.change_device(&seen.device_id, |device| {
-                        device.last_seen_ms = Some(seen.at_ms);
-                        device.last_seen_address = Some(seen.address.clone());
-                        device.user_agent = Some(seen.user_agent.clone());
-                    });
-                }
-            }
-            UserRecord::DeviceKeysSet(set) => self.set_device_keys(set),
-            UserRecord::OneTimeKeysAdded(added) => self.add_keys(added),
-            UserRecord::FallbackKeysSet(set) => self.change_device(&set.device_id, |device| {
-                for (key_id, json) in &set.keys {
-                    device.set_fallback(key_id, text(json));
-                }
-            }),
-            UserRecord::KeysClaimed(claimed) => claimed.iter().for_each(|key| self.claim(key)),
-            UserRecord::CrossSigningKeysSet(set) => self.set_cross_signing(set),
-            UserRecord::SignaturesAdded(keys) => keys.iter().for_each(|key| self.sign(key)),
-            _ => {}
-        }
-    }
-
-    fn set_device_keys(&mut self, set: &DeviceKeysSet) {
-        // What others signed was the older keys.
-        self.signatures
-            .remove(&(self.user_id.to_string(), set.device_id.clone()));
-        self.change_device(&set.device_id, |device| device.keys = Some(text(&set.json)));
-    }
-
-    fn add_keys(&mut self, added: &OneTimeKeysAdded) {
-        self.change_device(&added.device_id, |device| {
-            for (key_id, json) in &added.keys {
-                device.one_time.add(key_id, text(json));
-            }
-        });
-    }
-
-    fn claim(&mut self, claimed: &KeyClaimed) {
-        self.change_device(&claimed.device_id, |device| {
-            if claimed.fallback {
-                device.use_fallback(&claimed.key_id);
-            } else {
-                device.one_time.take(&claimed.key_id);
-            }
-        });
-    }
-
-    fn set_cross_signing(&mut self, set: &CrossSigningKeysSet) {
-        let keys = &mut self.cross_signing;
-        for (key, new) in [
-            (&mut keys.master, &set.master),
-            (&mut keys.self_signing, &set.self_signing),
-            (&mut keys.user_signing, &set.user_signing),
-        ] {
-            if let Some(json) = new {
-                *key = Some(text(json));
-            }
-        }
-    }
-
-    fn sign(&mut self, signed: &SignedKey) {
-        let name = (signed.user_id.clone(), signed.key_id.clone());
-        let mut signatures = JsonObject::new();
-        if let Some(known) = self.signatures.get(&name) {
-            json::merge_signatures(&mut signatures, known);
-        }
-        json::merge_signatures(&mut signatures, &text(&signed.signatures));
-        let merged = serde_json::Value::Object(signatures).to_string();
-        self.signatures.insert(name, merged.into());
-    }
-
     fn fold_messages(&mut self, change: Change, record: &UserRecord) {
         match record {
             UserRecord::ToDeviceQueued(messages) => {
@@ -398,7 +305,7 @@ impl User {
         self.received.iter().rev().any(|known| known == origin)
     }
 
-    fn change_device(&mut self, device_id: &str, change: impl FnOnce(&mut DeviceState)) {
+    pub(super) fn change_device(&mut self, device_id: &str, change: impl FnOnce(&mut DeviceState)) {
         if let Some(device) = self.devices.get_mut(<&DeviceId>::from(device_id)) {
             change(Arc::make_mut(device));
         }
@@ -471,7 +378,11 @@ impl User {
             + self.account_data.bytes()
             + self.account_data.len() * 200
             + self.forgotten.len() * 80
-            + self.signatures.len() * 500;
+            + self.signatures.len() * 500
+            + self
+                .dehydrated
+                .as_ref()
+                .map_or(0, |device| device.data.len());
     }
 
     /// The push rules, with the server's own among them.
@@ -513,6 +424,6 @@ fn begin(registered: &Registered) -> AccountState {
 }
 
 /// The text of a record's JSON. What was written was UTF-8.
-fn text(json: &[u8]) -> Arc<str> {
+pub(super) fn text(json: &[u8]) -> Arc<str> {
     String::from_utf8_lossy(json).into()
 }

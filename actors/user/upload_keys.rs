@@ -28,6 +28,17 @@ pub(super) fn decide(
 ) -> Result<Decision<User>, UserError> {
     user.open()?;
     let device = user.device(&upload.device_id).ok_or(UserError::NotFound)?;
+    let (records, counts) = records(user, device, upload, limits)?;
+    Ok(Decision::new(records, UserReply::KeyCounts(counts)))
+}
+
+/// The records of an upload, and how many one-time keys the device has then.
+pub(super) fn records(
+    user: &User,
+    device: &DeviceState,
+    upload: UploadKeys,
+    limits: &UserLimits,
+) -> Result<(Vec<UserRecord>, Vec<(String, u64)>), UserError> {
     let device_id = upload.device_id.to_string();
     let mut records = Vec::new();
     if let Some(keys) = upload.device_keys {
@@ -53,8 +64,7 @@ pub(super) fn decide(
     if !fallback.is_empty() {
         records.push(UserRecord::FallbackKeysSet(added(&device_id, fallback)));
     }
-    let reply = UserReply::KeyCounts(counts.into_iter().collect());
-    Ok(Decision::new(records, reply))
+    Ok((records, counts.into_iter().collect()))
 }
 
 fn added(device_id: &str, keys: Vec<(String, String)>) -> OneTimeKeysAdded {
@@ -129,9 +139,7 @@ fn new_one_time_keys(
             KeyStanding::New => new.push((key_id, key)),
             KeyStanding::Known => {}
             KeyStanding::Contradicts => {
-                return Err(UserError::InvalidParam(format!(
-                    "one-time key {key_id} was already uploaded with other content"
-                )));
+                return Err(UserError::KeyExists(key_id));
             }
         }
         // Checked inside the loop: it also bounds the search for keys that come twice.

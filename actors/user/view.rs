@@ -3,8 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use ruma::{
-    DeviceId, OwnedDeviceId, OwnedUserId, RoomId,
-    events::ignored_user_list::IgnoredUserListEventContent,
+    DeviceId, OwnedUserId, RoomId, events::ignored_user_list::IgnoredUserListEventContent,
     events::push_rules::PushRulesEventContent, push::Ruleset,
 };
 use serde_json::Value as JsonValue;
@@ -12,12 +11,11 @@ use serde_json::Value as JsonValue;
 use super::{
     device::DeviceState,
     error::UserError,
-    json,
     message::{Account, Device, Session, ToDeviceIndex},
     state::{AccountState, User},
     token::TokenHash,
 };
-use crate::{env::JsonObject, room::message::JsonText};
+use crate::room::message::JsonText;
 
 /// Account data with the push rules.
 const PUSH_RULES: &str = "m.push_rules";
@@ -158,51 +156,6 @@ impl User {
     /// A stored filter.
     pub fn filter(&self, filter_id: &str) -> Option<&Arc<str>> {
         self.filters.get(filter_id.parse().ok()?)
-    }
-
-    /// Identity keys of devices, of all when none is named, with the signatures that were added since and the device's name.
-    pub fn keys(&self, device_ids: &[OwnedDeviceId]) -> Vec<(OwnedDeviceId, JsonText)> {
-        let wanted = |device: &DeviceState| -> Option<(OwnedDeviceId, JsonText)> {
-            let JsonValue::Object(mut keys) = serde_json::from_str(device.keys.as_ref()?).ok()?
-            else {
-                return None;
-            };
-            self.add_signatures(&device.device_id, &mut keys);
-            keys.remove("unsigned");
-            if let Some(name) = &device.display_name {
-                let unsigned = serde_json::json!({ "device_display_name": name });
-                keys.insert("unsigned".to_owned(), unsigned);
-            }
-            Some((
-                device.device_id.clone(),
-                JsonValue::Object(keys).to_string(),
-            ))
-        };
-        if device_ids.is_empty() {
-            self.devices
-                .values()
-                .filter_map(|device| wanted(device))
-                .collect()
-        } else {
-            let named: BTreeSet<_> = device_ids.iter().collect();
-            named
-                .into_iter()
-                .filter_map(|device_id| wanted(self.device(device_id)?))
-                .collect()
-        }
-    }
-
-    fn add_signatures(&self, device_id: &DeviceId, keys: &mut JsonObject) {
-        let name = (self.user_id.to_string(), device_id.to_string());
-        let Some(added) = self.signatures.get(&name) else {
-            return;
-        };
-        let signatures = keys
-            .entry("signatures")
-            .or_insert_with(|| JsonValue::Object(JsonObject::new()));
-        if let JsonValue::Object(signatures) = signatures {
-            json::merge_signatures(signatures, added);
-        }
     }
 }
 

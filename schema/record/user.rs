@@ -96,6 +96,12 @@ pub enum UserRecord {
     /// position of its own.
     #[serde(rename = "tds")]
     ToDeviceSent(ToDeviceSent),
+    /// A device that was just added is the user's dehydrated one.
+    #[serde(rename = "dd")]
+    DehydratedDeviceSet(DehydratedDeviceSet),
+    /// One-time keys that waited will not be given out any more: they may have been by a life of the database that is gone.
+    #[serde(rename = "od")]
+    OneTimeKeysDropped(String),
 }
 
 impl Record for UserRecord {
@@ -128,8 +134,10 @@ impl Record for UserRecord {
             UserRecord::ToDeviceAcknowledged(_) => 524,
             UserRecord::PresenceKept(_) => 525,
             UserRecord::TransactionDone(_) => 526,
-            UserRecord::ToDeviceReceived(_) => 540,
-            UserRecord::ToDeviceSent(_) => 541,
+            UserRecord::DehydratedDeviceSet(_) => 527,
+            UserRecord::OneTimeKeysDropped(_) => 528,
+            UserRecord::ToDeviceReceived(_) => 529,
+            UserRecord::ToDeviceSent(_) => 530,
         }
     }
 }
@@ -344,4 +352,13 @@ pub struct TransactionDone {
     pub device_id: String,
     /// The transaction ID, preceded by the name of the endpoint and a slash.
     pub transaction_id: String,
+}
+
+/// A dehydrated device: it collects keys for the user while none of the others is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DehydratedDeviceSet {
+    /// Which device.
+    pub device_id: String,
+    /// The `device_data` object as JSON.
+    pub data: ByteBuf,
 }

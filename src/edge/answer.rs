@@ -2,7 +2,7 @@
 
 use actix_web::{
     HttpResponse, HttpResponseBuilder,
-    body::{BoxBody, MessageBody, SizedStream},
+    body::{BodyStream, BoxBody, MessageBody, SizedStream},
     http::{
         StatusCode,
         header::{self, HeaderName, HeaderValue},
@@ -57,6 +57,19 @@ impl Prepared {
             status: StatusCode::OK,
             headers: vec![(header::CONTENT_TYPE, content_type)],
             body: SizedStream::new(length, body).boxed(),
+        }
+    }
+
+    /// 200 with JSON that is written as it is read, of a length that nobody knows before.
+    pub(crate) fn json_stream<S, E>(body: S) -> Self
+    where
+        S: Stream<Item = Result<Bytes, E>> + 'static,
+        E: Into<Box<dyn std::error::Error>> + 'static,
+    {
+        Self {
+            status: StatusCode::OK,
+            headers: vec![(header::CONTENT_TYPE, JSON)],
+            body: BodyStream::new(body).boxed(),
         }
     }
 

@@ -3,8 +3,8 @@
 use std::{borrow::Cow, fmt::Display};
 
 use playhouse_actors::{
-    alias::AliasError, house::HouseError, kernel::Unavailable, media::MediaError,
-    registration::RegistrationError, room::RoomError, user::UserError,
+    alias::AliasError, backup::BackupError, house::HouseError, kernel::Unavailable,
+    media::MediaError, registration::RegistrationError, room::RoomError, user::UserError,
 };
 use ruma::api::error::{DeserializationError, ErrorCode, FromHttpRequestError, IntoHttpError};
 use serde_json::{Map, Value, json};
@@ -234,6 +234,14 @@ impl From<UserError> for Failure {
             UserError::NotFound => Self::not_found("not found"),
             UserError::InvalidParam(message) => Self::invalid_param(message),
             UserError::BadJson(message) => Self::bad_json(message),
+            UserError::MissingParam(message) => Self::missing_param(message),
+            // Clients know this code for it.
+            UserError::KeyExists(_) => Self::new(ErrorCode::Unknown, error.to_string()),
+            UserError::UnknownKey(_) => Self::not_found(error.to_string()),
+            UserError::InvalidSignature(message) => {
+                Self::new(ErrorCode::from("M_INVALID_SIGNATURE"), message)
+            }
+            UserError::ProofNeeded => Self::forbidden("this needs authentication"),
             UserError::ProfileTooLarge => {
                 Self::new(ErrorCode::ProfileTooLarge, "the profile would be too large")
             }
@@ -256,6 +264,24 @@ impl From<AliasError> for Failure {
                 Self::new(ErrorCode::Unknown, "alias is taken").with_status(409)
             }
             AliasError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::UnknownVersion | BackupError::UnknownSession => {
+                Self::not_found(error.to_string())
+            }
+            BackupError::WrongVersion { current } => {
+                Self::new(ErrorCode::WrongRoomKeysVersion, "wrong backup version")
+                    .with("current_version", current)
+            }
+            BackupError::InvalidParam(message) => Self::invalid_param(message),
+            BackupError::BadJson(message) => Self::bad_json(message),
+            BackupError::TooLarge(message) => Self::new(ErrorCode::TooLarge, message),
+            BackupError::Unavailable(error) => error.into(),
         }
     }
 }
@@ -296,6 +322,7 @@ impl From<HouseError> for Failure {
             HouseError::User(error) => error.into(),
             HouseError::Alias(error) => error.into(),
             HouseError::Media(error) => error.into(),
+            HouseError::Backup(error) => error.into(),
             HouseError::Registration(error) => error.into(),
             HouseError::BadLogin => Self::forbidden("wrong user or password"),
             HouseError::InvalidUsername(message) => Self::new(ErrorCode::InvalidUsername, message),

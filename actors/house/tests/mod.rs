@@ -3,7 +3,12 @@
 mod standing;
 mod upkeep;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use playhouse_schema::{
     address::Family,
@@ -27,6 +32,7 @@ use crate::{
         RoomAnswer, RoomError, RoomQuery,
         message::{JsonText, Preset, Reader, SendEvent, StateContent},
     },
+    user::message::UploadKeys,
 };
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -422,4 +428,64 @@ async fn names_and_departures_reach_the_rooms() {
         assert!(tokio::time::Instant::now() < deadline, "never left");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// Thousands of claims at once, while keys are uploaded again and again: each key goes to one claimer, in the order of upload.
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_claims_never_share_a_key() {
+    const CLAIMERS: usize = 40;
+    const CLAIMS: usize = 100;
+    const UPLOADS: usize = 60;
+    const BATCH: usize = 50;
+    let trial = Trial::new().await;
+    let alice = trial.user("alice").await;
+    let login = crate::user::message::Login {
+        device_id: Some("ONE".into()),
+        display_name: None,
+        refresh: false,
+        access_lifetime_ms: 300_000,
+    };
+    trial.house.login(&alice, login).await.unwrap();
+    let uploader = async {
+        for upload in 0..UPLOADS {
+            // Half of each upload was there before.
+            let first = upload * BATCH / 2;
+            let keys = (first..first + BATCH).map(|id| (format!("a:{id:05}"), format!("\"{id}\"")));
+            let upload = UploadKeys {
+                device_id: "ONE".into(),
+                device_keys: None,
+                one_time_keys: keys.collect(),
+                fallback_keys: Vec::new(),
+            };
+            trial.house.upload_keys(&alice, upload).await.unwrap();
+        }
+    };
+    let claimer = |_| async {
+        let mut claimed = Vec::new();
+        for _ in 0..CLAIMS {
+            let wish = BTreeMap::from([(alice.clone(), vec![("ONE".into(), "a".to_owned())])]);
+            let answer = trial.house.claim_keys(wish).await.unwrap();
+            let keys = answer.one_time_keys.into_values().flatten();
+            claimed.extend(keys.map(|(_, (key_id, _))| key_id));
+        }
+        assert!(claimed.is_sorted(), "keys come in the order of upload");
+        claimed
+    };
+    let claimers = futures_util::future::join_all((0..CLAIMERS).map(claimer));
+    let ((), claimed) = tokio::join!(uploader, claimers);
+    let all: Vec<_> = claimed.into_iter().flatten().collect();
+    let distinct: BTreeSet<_> = all.iter().collect();
+    assert_eq!(distinct.len(), all.len(), "no key is given out twice");
+    let uploaded = (UPLOADS + 1) * BATCH / 2;
+    let counts = trial.house.upload_keys(
+        &alice,
+        UploadKeys {
+            device_id: "ONE".into(),
+            device_keys: None,
+            one_time_keys: Vec::new(),
+            fallback_keys: Vec::new(),
+        },
+    );
+    let left: u64 = counts.await.unwrap().iter().map(|(_, count)| *count).sum();
+    assert_eq!(all.len() + left as usize, uploaded, "no key is lost");
 }

@@ -290,43 +290,47 @@ pub(super) async fn member_changes(
         let (Some(end), Ok(user_id)) = (&change.end, UserId::parse(&key.1)) else {
             continue;
         };
-        let before = match &change.had {
-            Some(had) => membership_of(had),
-            None if history.room.forked => None,
-            None => membership_before(history, end, since).await?,
-        };
         let after = membership_of(end).unwrap_or(MembershipState::Leave);
-        let was_joined = before == Some(MembershipState::Join);
-        if was_joined != (after == MembershipState::Join) {
+        let was_joined = match &change.had {
+            Some(had) => Some(membership_of(had) == Some(MembershipState::Join)),
+            // Where states have branched it is not known: rather told once too often.
+            None if history.room.forked => None,
+            None => was_joined_throughout(history, end, since).await?,
+        };
+        if was_joined != Some(after == MembershipState::Join) {
             members.push((user_id, after));
         }
     }
     Ok(members)
 }
 
-/// The membership that the client knew, in a room whose states never branched.
-async fn membership_before(
+/// Whether the client knew the member as joined, in a room whose states never branched; `None` when the member was away in between: what it
+/// changed meanwhile nobody here was told.
+async fn was_joined_throughout(
     history: &mut History,
     end: &Arc<RoomEvent>,
     since: Sequence,
-) -> Result<Option<MembershipState>, RoomError> {
+) -> Result<Option<bool>, RoomError> {
     #[derive(Deserialize)]
     struct Content {
         membership: MembershipState,
     }
+    let mut was_away = false;
     let mut event = end.clone();
     while let Some(replaced) = event.replaces.filter(|replaced| *replaced > since) {
         match history.event(replaced).await? {
             Some(former) => event = former,
             None => return Ok(None),
         }
+        was_away |= membership_of(&event) != Some(MembershipState::Join);
     }
-    let replaced = history.replaced(&event).await?;
-    Ok(replaced.and_then(|replaced| {
+    let before = history.replaced(&event).await?.and_then(|replaced| {
         serde_json::from_str::<Content>(&replaced.content)
             .ok()
             .map(|content| content.membership)
-    }))
+    });
+    let was_joined = before == Some(MembershipState::Join);
+    Ok((!(was_joined && was_away)).then_some(was_joined))
 }
 
 fn sequence_of(event: &Option<Arc<RoomEvent>>) -> Option<Sequence> {

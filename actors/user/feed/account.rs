@@ -41,6 +41,9 @@ pub(crate) trait Account: Send + Sync + 'static {
     /// Algorithms with an unused fallback key.
     fn unused_fallback_types(&self, device_id: &DeviceId) -> Vec<String>;
 
+    /// Other users whose keys this user signed by records after a sequence.
+    fn signed_users(&self, after: Sequence) -> BTreeSet<OwnedUserId>;
+
     /// Users whose events are not wanted.
     fn ignored(&self) -> Arc<BTreeSet<OwnedUserId>>;
 

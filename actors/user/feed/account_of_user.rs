@@ -105,6 +105,10 @@ impl Account for User {
             .collect()
     }
 
+    fn signed_users(&self, after: Sequence) -> BTreeSet<OwnedUserId> {
+        self.signed_after(after).collect()
+    }
+
     fn ignored(&self) -> Arc<BTreeSet<OwnedUserId>> {
         User::ignored(self)
     }

@@ -17,6 +17,9 @@ use crate::{
 pub(crate) trait Owner: Ear {
     /// Has to-device messages deleted that a device has received.
     fn acknowledge(&self, device_id: OwnedDeviceId, until: ToDeviceIndex);
+
+    /// Has a device's one-time keys given out no more.
+    fn drop_one_time_keys(&self, device_id: OwnedDeviceId);
 }
 
 /// What a feed holds of the world around it.

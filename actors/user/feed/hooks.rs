@@ -31,6 +31,10 @@ impl Owner for Actor {
         self.0
             .command(UserCommand::AcknowledgeToDevice { device_id, until });
     }
+
+    fn drop_one_time_keys(&self, device_id: OwnedDeviceId) {
+        self.0.command(UserCommand::DropOneTimeKeys(device_id));
+    }
 }
 
 fn account(resident: &Resident<User>) -> Arc<dyn Account> {

@@ -122,6 +122,27 @@ impl RoomEntry {
         (after >= self.recent_after).then(|| self.recent.iter().filter(within).cloned().collect())
     }
 
+    /// Whether anybody may have come or gone after a position; never in an initial sync, which names nobody.
+    pub(crate) fn may_move_after(&self, since: Option<Position>) -> bool {
+        let Some(since) = since else {
+            return false;
+        };
+        if self.newest <= since {
+            return false;
+        }
+        let still = |news: &Arc<RoomNews>| match &news.kind {
+            NewsKind::Event { membership, .. } => membership.is_none(),
+            NewsKind::Receipt(_) => true,
+            NewsKind::StateSet => false,
+        };
+        let is_still = self.membership == MembershipState::Join
+            && self.since <= since
+            && self
+                .news_between(since, Position::MAX)
+                .is_some_and(|news| news.iter().all(still));
+        !is_still
+    }
+
     /// Whether a receipt of this user moved after a position, as far as is known.
     pub(crate) fn own_receipt_after(&self, user_id: &UserId, after: Position) -> bool {
         let mut newer = self

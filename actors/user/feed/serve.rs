@@ -8,7 +8,7 @@ use super::{
 };
 use crate::user::{
     UserAnswer, UserError, UserSignal,
-    message::SyncQuery,
+    message::{SyncQuery, ToDeviceIndex},
     sync::{self, Built, Outcome, filter::SyncFilter, plan::Plan, request, request::Request},
 };
 
@@ -55,13 +55,16 @@ impl Feed {
                 let deadline = tokio::time::Instant::now() + timeout;
                 Request::read(query, home.sources.layout(), filter, deadline)
             });
-        let request = match request {
+        let mut request = match request {
             Ok(request) => request,
             Err(error) => {
                 let _ = port.send(Err(error));
                 return;
             }
         };
+        if self.turn_back(&home, &mut request) {
+            home.owner.drop_one_time_keys(request.device_id.clone());
+        }
         if let Some(since) = &request.since
             && account.keeps_to_device(&request.device_id, since.to_device)
         {
@@ -85,6 +88,27 @@ impl Feed {
         }
         let is_last = timeout.is_zero() || self.is_closing || request.is_immediate();
         self.admit(account, &home, Waiter::new(request, port, is_last));
+    }
+
+    /// Whether a token tells of own records that the log does not have: then the database was restored from a backup. What the client has seen
+    /// since then is lost, so it goes on from here; and one-time keys that stand in the log as unclaimed may have been given out.
+    fn turn_back(&self, home: &Home, request: &mut Request) -> bool {
+        let Some(since) = &mut request.since else {
+            return false;
+        };
+        if since.own <= self.durable {
+            return false;
+        }
+        since.own = self.durable;
+        since.to_device = since.to_device.min(ToDeviceIndex {
+            sequence: self.durable,
+            partial: 0,
+        });
+        let announced = home.board.device_positions();
+        for (shard, known) in &mut since.devices {
+            *known = announced.get(shard).copied().unwrap_or(0).min(*known);
+        }
+        true
     }
 
     /// Lets a sync in; one with a token from the future waits first.

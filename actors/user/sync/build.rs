@@ -77,10 +77,14 @@ pub(crate) async fn build(plan: &Plan) -> Result<Outcome, UserError> {
         let Some(answered) = answered? else {
             continue;
         };
+        if !plan.is_initial {
+            let slice = answered.slice.as_ref();
+            movements.add(plan, answered.room, slice).await;
+        }
+        if answered.room.is_silent {
+            continue;
+        }
         if let Some(slice) = &answered.slice {
-            if !plan.is_initial {
-                movements.add(plan, answered.room, slice).await;
-            }
             if plan.request.filter.is_lazy() && !slice.sent_members.is_empty() {
                 let sent: BTreeSet<OwnedUserId> = slice.sent_members.iter().cloned().collect();
                 members.insert(answered.room.room_id.clone(), sent);
@@ -105,19 +109,31 @@ pub(crate) async fn key_changes(plan: &Plan) -> Result<DeviceLists, UserError> {
     let questions: Vec<_> = plan
         .rooms
         .iter()
-        .map(|room| slice(plan, room).boxed())
+        .map(|room| moved(plan, room).boxed())
         .collect();
     let mut answers = stream::iter(questions).buffered(ROOMS_AT_ONCE);
     let mut rooms = plan.rooms.iter();
     while let (Some(slice), Some(room)) = (answers.next().await, rooms.next()) {
         match slice {
-            Ok(slice) => movements.add(plan, room, &slice).await,
+            Ok(slice) => movements.add(plan, room, slice.as_ref()).await,
             Err(RoomError::Unavailable(error)) => return Err(error.into()),
             Err(error) => tracing::warn!(room_id = %room.room_id, %error, "room left out"),
         }
     }
     drop(answers);
     device_lists(plan, movements).await
+}
+
+/// What a room tells of its members; nothing to one who is not in it and never read it.
+async fn moved(plan: &Plan, room: &RoomPlan) -> Result<Option<RoomSlice>, RoomError> {
+    match room.section {
+        Section::Invite | Section::Knock => Ok(None),
+        Section::Leave => match slice(plan, room).await {
+            Err(error @ RoomError::Unavailable(_)) => Err(error),
+            slice => Ok(slice.ok()),
+        },
+        Section::Join => slice(plan, room).await.map(Some),
+    }
 }
 
 /// Asks a room. A room that cannot be reached fails the sync, which is then repeated; one that is damaged or refuses is left out, so that one bad
@@ -311,11 +327,18 @@ fn write_key_counts(body: &mut Body, plan: &Plan) {
             body.key(algorithm).number(*count);
         }
     });
-    body.key("device_unused_fallback_key_types").array(|body| {
-        for algorithm in plan.account.unused_fallback_types(device_id) {
-            body.string(&algorithm);
-        }
-    });
+    let unused = plan.account.unused_fallback_types(device_id);
+    // The second is the name from before fallback keys were specified, for clients of that time.
+    for name in [
+        "device_unused_fallback_key_types",
+        "org.matrix.msc2732.device_unused_fallback_key_types",
+    ] {
+        body.key(name).array(|body| {
+            for algorithm in &unused {
+                body.string(algorithm);
+            }
+        });
+    }
 }
 
 fn account_data(plan: &Plan) -> Vec<String> {

@@ -33,30 +33,38 @@ pub(crate) struct Movements {
 }
 
 impl Movements {
-    /// Takes in what a room that was asked tells.
-    pub(crate) async fn add(&mut self, plan: &Plan, room: &RoomPlan, slice: &RoomSlice) {
-        for (user_id, membership) in &slice.member_changes {
+    /// Takes in what a room tells: what it answered, if it was asked for a slice, and who is in it when the user came or went.
+    pub(crate) async fn add(&mut self, plan: &Plan, room: &RoomPlan, slice: Option<&RoomSlice>) {
+        let changes = slice.map_or(&[][..], |slice| &slice.member_changes);
+        for (user_id, membership) in changes {
             match membership {
                 MembershipState::Join => self.came.insert(user_id.clone()),
                 _ => self.went.insert(user_id.clone()),
             };
         }
-        let entered = room.section == Section::Join && room.is_new;
-        let departed = room.section == Section::Leave && room.was_joined;
-        if entered || departed {
-            let members = joined_members(plan, &room.room_id).await;
-            if entered {
-                self.came.extend(members);
-            } else {
-                self.went.extend(members);
-            }
+        // Whoever was joined and is now invited, banned or gone has departed.
+        let departed = room.section != Section::Join && room.was_joined;
+        if room.section == Section::Join && room.is_new {
+            self.came
+                .extend(joined_members(plan, &room.room_id, false).await);
+        } else if departed {
+            self.went
+                .extend(joined_members(plan, &room.room_id, true).await);
         }
     }
 }
 
-async fn joined_members(plan: &Plan, room_id: &RoomId) -> Vec<OwnedUserId> {
-    let query = RoomQuery::JoinedMembers { reader: None };
-    match plan.home.sources.ask_room(room_id, query).await {
+/// The joined members now; or, for one who left, as of then.
+async fn joined_members(plan: &Plan, room_id: &RoomId, of_former: bool) -> Vec<OwnedUserId> {
+    let ask = |reader| {
+        let query = RoomQuery::JoinedMembers { reader };
+        plan.home.sources.ask_room(room_id, query)
+    };
+    let mut answer = ask(of_former.then(|| plan.reader.clone())).await;
+    if of_former && answer.is_err() {
+        answer = ask(None).await;
+    }
+    match answer {
         Ok(RoomAnswer::Joined(members)) => {
             members.into_iter().map(|(user_id, _)| user_id).collect()
         }

@@ -9,11 +9,10 @@ pub(crate) fn has_news(feed: &Feed, account: &dyn Account, request: &Request) ->
         return true;
     };
     let room_filter = &request.filter.room;
-    if feed
-        .rooms
-        .changed_after(since)
-        .any(|(room_id, _)| room_filter.wants(room_id))
-    {
+    if feed.rooms.changed_after(since).any(|(room_id, entry)| {
+        let after = since.room_position(entry.shard);
+        room_filter.wants(room_id) || entry.may_move_after(Some(after))
+    }) {
         return true;
     }
     let same_life = since.life == feed.life;
@@ -59,5 +58,7 @@ fn has_own_news(feed: &Feed, account: &dyn Account, request: &Request) -> bool {
     account.visit_data(since.own, &mut |_, _, sequence| {
         changed |= sequence <= feed.durable;
     });
-    changed || !account.rooms_with_data(since.own).is_empty()
+    changed
+        || !account.rooms_with_data(since.own).is_empty()
+        || !account.signed_users(since.own).is_empty()
 }

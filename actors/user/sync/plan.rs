@@ -82,6 +82,18 @@ pub(crate) struct RoomPlan {
     pub(crate) is_wanted: bool,
     /// Lazily loaded members that the client has.
     pub(crate) known_members: Vec<OwnedUserId>,
+    /// The filter leaves it out: it only counts for device lists.
+    pub(crate) is_silent: bool,
+}
+
+impl RoomPlan {
+    /// Nothing of the room is told, but who came and went.
+    fn silence(&mut self) {
+        self.is_silent = true;
+        self.is_wanted = false;
+        self.typing = None;
+        self.source = Source::Room;
+    }
 }
 
 /// Where a room's timeline comes from.
@@ -152,7 +164,7 @@ impl Plan {
         plan
     }
 
-    /// Plans what `GET /keys/changes` tells: the device lists of the interval between two tokens.
+    /// Plans what `GET /keys/changes` tells: the device lists of the interval after a token.
     pub(crate) fn for_keys(
         feed: &mut Feed,
         account: &Arc<dyn Account>,
@@ -166,7 +178,8 @@ impl Plan {
                 Err(UserError::InvalidParam("from, to: not a sync token".into()))
             }
         };
-        let (from, to) = (parse(from)?, parse(to)?);
+        // The newer token is a hint that nothing after it is wanted. What is told is what is true now: memberships of then are not kept.
+        let (from, _) = (parse(from)?, parse(to)?);
         let request = Request {
             device_id: "".into(),
             since_word: None,
@@ -178,20 +191,15 @@ impl Plan {
             deadline: tokio::time::Instant::now(),
         };
         let mut plan = Self::make(feed, account, home, &request);
-        for room in &mut plan.rooms {
-            let shard = layout
-                .shard_of(&playhouse_schema::address::Entity::room(
-                    room.room_id.as_str(),
-                ))
-                .number;
-            room.until = to.room_position(shard).min(room.until);
-            room.unread = UnreadPlan::None;
-        }
         plan.rooms.retain(|room| {
-            !matches!(room.source, Source::Nothing) && room.since.unwrap_or(0) < room.until
+            let moves = feed.rooms.get(&room.room_id);
+            moves.is_some_and(|entry| {
+                entry.may_move_after(plan.since.rooms.get(&entry.shard).copied().or(Some(0)))
+            })
         });
         for room in &mut plan.rooms {
-            room.source = Source::Room;
+            room.silence();
+            room.unread = UnreadPlan::None;
         }
         plan.joined = feed.rooms.joined().cloned().collect();
         Ok(plan)
@@ -216,6 +224,10 @@ impl Plan {
             return;
         }
         self.device_changes = feed.devices.after(&self.since.devices).cloned().collect();
+        if feed.durable > self.since.own {
+            self.device_changes
+                .extend(self.account.signed_users(self.since.own));
+        }
         if feed.devices.has_gap_after(&self.since.devices) {
             self.devices_until = Some(feed.devices.from.clone());
         }
@@ -223,15 +235,21 @@ impl Plan {
 
     fn add_rooms(&mut self, feed: &mut Feed) {
         for room_id in self.candidates(feed) {
-            if !self.request.filter.room.wants(&room_id) {
-                continue;
-            }
             let Some(entry) = feed.rooms.get(&room_id) else {
                 continue;
             };
+            let is_silent = !self.request.filter.room.wants(&room_id);
+            if is_silent && !entry.may_move_after(self.since_of(entry)) {
+                continue;
+            }
             let Some(mut room) = self.room(feed, &room_id, entry) else {
                 continue;
             };
+            if is_silent {
+                room.silence();
+                self.rooms.push(room);
+                continue;
+            }
             if room.section == Section::Join && !matches!(room.source, Source::Nothing) {
                 let stay = entry.since_sequence;
                 if let Some(entry) = feed.rooms.get_mut(&room_id) {
@@ -247,6 +265,11 @@ impl Plan {
             }
             self.rooms.push(room);
         }
+    }
+
+    /// The room's part of the token; `None` for an initial sync.
+    fn since_of(&self, entry: &RoomEntry) -> Option<Position> {
+        (!self.is_initial).then(|| self.since.room_position(entry.shard))
     }
 
     /// Rooms of which there may be something to tell.
@@ -284,7 +307,7 @@ impl Plan {
     }
 
     fn room(&self, feed: &Feed, room_id: &OwnedRoomId, entry: &RoomEntry) -> Option<RoomPlan> {
-        let since = (!self.is_initial).then(|| self.since.room_position(entry.shard));
+        let since = self.since_of(entry);
         let is_new = since.is_none_or(|since| entry.since > since);
         let anew = self.is_initial || self.request.full_state;
         let has_news = since.is_none_or(|since| entry.newest > since);
@@ -326,6 +349,7 @@ impl Plan {
             unread: UnreadPlan::None,
             is_wanted: anew || (is_new && section != Section::Leave),
             known_members: Vec::new(),
+            is_silent: false,
         };
         if anew || has_news {
             room.source = self.source(feed, entry, &mut room);

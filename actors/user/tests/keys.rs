@@ -26,7 +26,7 @@ fn fallback(device_id: &str, fallback_keys: &[(&str, &str)]) -> UserCommand {
     }))
 }
 
-fn identity(device_id: &str, keys: &Value) -> UserCommand {
+pub(super) fn identity(device_id: &str, keys: &Value) -> UserCommand {
     UserCommand::UploadKeys(Box::new(UploadKeys {
         device_id: device_id.into(),
         device_keys: Some(keys.to_string()),
@@ -50,7 +50,7 @@ pub(super) fn claim(trial: &mut Trial, device_id: &str, algorithm: &str) -> Opti
     }
 }
 
-fn keys_of(device_id: &str) -> Value {
+pub(super) fn keys_of(device_id: &str) -> Value {
     json!({
         "user_id": "@alice:example.org",
         "device_id": device_id,
@@ -159,19 +159,19 @@ fn a_key_id_stands_for_one_content() {
     let other = [("a:2", "\"new\""), ("a:1", "{\"k\":2}")];
     assert!(matches!(
         alice.refused(upload("ONE", &other)),
-        UserError::InvalidParam(_)
+        UserError::KeyExists(_)
     ));
     assert_eq!(claim(&mut alice, "ONE", "a").as_deref(), Some("a:1"));
     assert_eq!(alice.done(upload("ONE", &same)), 0);
     assert_eq!(claim(&mut alice, "ONE", "a"), None);
     assert!(matches!(
         alice.refused(upload("ONE", &other)),
-        UserError::InvalidParam(_)
+        UserError::KeyExists(_)
     ));
     let twice = [("a:3", "\"x\""), ("a:3", "\"y\"")];
     assert!(matches!(
         alice.refused(upload("ONE", &twice)),
-        UserError::InvalidParam(_)
+        UserError::KeyExists(_)
     ));
 }
 

@@ -14,10 +14,13 @@ use crate::{
 /// Gives the identity keys of users' devices. A server that cannot be asked is named under `failures`.
 pub(crate) async fn handle(
     app: Arc<App>,
-    _caller: Session,
+    caller: Session,
     request: Request,
 ) -> Result<RawJson, Failure> {
-    let found = app.house.query_keys(request.device_keys).await?;
+    let found = app
+        .house
+        .query_keys(&caller.user_id, request.device_keys)
+        .await?;
     let mut device_keys: BTreeMap<OwnedUserId, BTreeMap<OwnedDeviceId, Box<RawValue>>> =
         BTreeMap::new();
     for (user_id, devices) in found.device_keys {
@@ -32,8 +35,20 @@ pub(crate) async fn handle(
     let device_keys = serde_json::to_vec(&device_keys).map_err(Failure::internal)?;
     Ok(page::Object::new()
         .raw("device_keys", &device_keys)
+        .raw("master_keys", &by_user(found.master_keys)?)
+        .raw("self_signing_keys", &by_user(found.self_signing_keys)?)
+        .raw("user_signing_keys", &by_user(found.user_signing_keys)?)
         .raw("failures", &failures(found.failures))
         .finish())
+}
+
+fn by_user(keys: BTreeMap<OwnedUserId, String>) -> Result<Vec<u8>, Failure> {
+    let keys: BTreeMap<OwnedUserId, Box<RawValue>> = keys
+        .into_iter()
+        .map(|(user_id, key)| Ok((user_id, RawValue::from_string(key)?)))
+        .collect::<Result<_, serde_json::Error>>()
+        .map_err(Failure::internal)?;
+    serde_json::to_vec(&keys).map_err(Failure::internal)
 }
 
 /// Servers that could not be asked.

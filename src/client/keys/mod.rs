@@ -1,10 +1,16 @@
 //! Keys of devices (client-server API, "Key management API").
 
 mod claim_keys;
+mod get_key_changes;
 mod get_keys;
 mod upload_keys;
+mod upload_signatures;
+mod upload_signing_keys;
 
-use ruma::api::client::keys::{claim_keys as claim, get_keys as get, upload_keys as upload};
+use ruma::api::client::keys::{
+    claim_keys as claim, get_key_changes as changes, get_keys as get, upload_keys as upload,
+    upload_signatures as signatures, upload_signing_keys as signing,
+};
 
 use crate::edge::Routes;
 
@@ -19,4 +25,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     routes
         .mount_raw::<claim::v3::Request, _, _, _, _>(claim_keys::handle)
         .guests();
+    routes.mount_fast::<changes::v3::Request, _, _, _, _>(get_key_changes::handle);
+    routes.mount_fast::<signing::v3::Request, _, _, _, _>(upload_signing_keys::handle);
+    routes.mount_fast::<signatures::v3::Request, _, _, _, _>(upload_signatures::handle);
 }

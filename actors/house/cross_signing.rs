@@ -1,0 +1,49 @@
+//! Cross-signing: a user's signing keys, and its signatures on its own keys and those of others.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ruma::{OwnedUserId, UserId};
+
+use super::{House, HouseError, surprise};
+use crate::{
+    room::message::JsonText,
+    user::{
+        UserCommand, UserReply,
+        message::{AddSignatures, SignatureFailure, UploadSigningKeys},
+    },
+};
+
+impl House {
+    /// Publishes cross-signing keys. `UserError::ProofNeeded` when keys would change and the caller has proven nothing.
+    pub async fn upload_signing_keys(
+        &self,
+        user_id: &UserId,
+        keys: UploadSigningKeys,
+    ) -> Result<(), HouseError> {
+        let command = UserCommand::UploadSigningKeys(Box::new(keys));
+        self.user_command(user_id, command).await?;
+        Ok(())
+    }
+
+    /// Takes in signatures that a user's clients made; tells which were not right.
+    pub async fn add_signatures(
+        &self,
+        user_id: &UserId,
+        signed: Vec<(OwnedUserId, String, JsonText)>,
+    ) -> Result<Vec<SignatureFailure>, HouseError> {
+        let others: BTreeSet<_> = signed
+            .iter()
+            .map(|(of, ..)| of)
+            .filter(|of| **of != *user_id)
+            .cloned()
+            .collect();
+        let wanted = others.into_iter().map(|of| (of, Vec::new())).collect();
+        let masters: BTreeMap<_, _> = self.query_keys(user_id, wanted).await?.master_keys;
+        let upload = AddSignatures { signed, masters };
+        let command = UserCommand::AddSignatures(Box::new(upload));
+        match self.user_command(user_id, command).await? {
+            UserReply::SignatureFailures(failures) => Ok(failures),
+            _ => Err(surprise("AddSignatures")),
+        }
+    }
+}

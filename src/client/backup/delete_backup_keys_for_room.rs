@@ -1,0 +1,15 @@
+//! `DELETE /_matrix/client/*/room_keys/keys/{roomId}`
+
+use std::sync::Arc;
+
+use super::{selection, sessions};
+use crate::edge::{App, Arguments, Failure, RawJson, Session};
+
+/// Deletes the sessions of a room.
+pub(crate) async fn handle(
+    app: Arc<App>,
+    caller: Session,
+    arguments: Arguments,
+) -> Result<RawJson, Failure> {
+    sessions::delete(&app, &caller, selection(&arguments)?).await
+}

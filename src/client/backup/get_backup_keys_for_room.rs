@@ -1,0 +1,16 @@
+//! `GET /_matrix/client/*/room_keys/keys/{roomId}`
+
+use std::sync::Arc;
+
+use super::{selection, sessions};
+use crate::edge::{App, Arguments, Failure, Prepared, Session};
+
+/// Gives the sessions of a room.
+pub(crate) async fn handle(
+    app: Arc<App>,
+    caller: Session,
+    arguments: Arguments,
+) -> Result<Prepared, Failure> {
+    let selection = selection(&arguments)?;
+    sessions::all(app, caller, selection).await
+}

@@ -1,0 +1,8 @@
+//! End-to-end encryption, as far as a server sees it.
+
+mod backup;
+mod cross_signing;
+mod crypto;
+mod dehydrated;
+mod device_lists;
+mod one_time_keys;

@@ -1,0 +1,174 @@
+//! One-time keys are given out once: under load, over kills, and in the order of upload.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use crate::harness::{Client, TestServer};
+
+const UPLOAD: &str = "/_matrix/client/v3/keys/upload";
+const CLAIM: &str = "/_matrix/client/v3/keys/claim";
+
+fn one_time(ids: impl Iterator<Item = usize>) -> Value {
+    let keys: Map<_, _> = ids
+        .map(|id| {
+            (
+                format!("signed_curve25519:{id:06}"),
+                json!({ "key": id.to_string() }),
+            )
+        })
+        .collect();
+    json!({ "one_time_keys": keys })
+}
+
+fn wish(of: &Client) -> Value {
+    json!({ "one_time_keys": { &of.user_id: { &of.device_id: "signed_curve25519" } } })
+}
+
+fn given(answer: &Value, of: &Client) -> Option<String> {
+    let keys = answer["one_time_keys"][&of.user_id][&of.device_id].as_object()?;
+    keys.keys().next().cloned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_and_fallback_keys_are_told_by_sync() {
+    let mut server = TestServer::start().await;
+    let alice = server.register("alice").await;
+    let bob = server.register("bob").await;
+    let answer = alice.sync(None, "").await;
+    assert_eq!(
+        answer["device_one_time_keys_count"],
+        json!({ "signed_curve25519": 0 })
+    );
+    assert_eq!(answer["device_unused_fallback_key_types"], json!([]));
+    let fallback = json!({ "signed_curve25519:F": { "key": "f", "fallback": true } });
+    let mut body = one_time(0..2);
+    body["org.matrix.msc2732.fallback_keys"] = fallback;
+    let answer = alice.post(UPLOAD, body).await.ok();
+    assert_eq!(
+        answer["one_time_key_counts"],
+        json!({ "signed_curve25519": 2 })
+    );
+    let answer = alice.sync(None, "").await;
+    assert_eq!(
+        answer["device_one_time_keys_count"],
+        json!({ "signed_curve25519": 2 })
+    );
+    for name in ["", "org.matrix.msc2732."] {
+        let unused = &answer[format!("{name}device_unused_fallback_key_types")];
+        assert_eq!(*unused, json!(["signed_curve25519"]));
+    }
+    for expected in ["000000", "000001", "F", "F"] {
+        let answer = bob.post(CLAIM, wish(&alice)).await.ok();
+        assert_eq!(
+            given(&answer, &alice),
+            Some(format!("signed_curve25519:{expected}"))
+        );
+        server.restart();
+    }
+    let answer = alice.at(server.base()).sync(None, "").await;
+    assert_eq!(answer["device_unused_fallback_key_types"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_never_given_out_twice() {
+    let server = TestServer::start().await;
+    let alice = server.register("alice").await;
+    let bob = server.register("bob").await;
+    alice.post(UPLOAD, one_time(0..1)).await.ok();
+    let other = json!({ "one_time_keys": { "signed_curve25519:000000": { "key": "other" } } });
+    alice
+        .post(UPLOAD, other.clone())
+        .await
+        .refused(400, "M_UNKNOWN");
+    let answer = bob.post(CLAIM, wish(&alice)).await.ok();
+    assert!(given(&answer, &alice).is_some());
+    let answer = alice.post(UPLOAD, one_time(0..1)).await.ok();
+    assert_eq!(
+        answer["one_time_key_counts"],
+        json!({ "signed_curve25519": 0 })
+    );
+    alice.post(UPLOAD, other).await.refused(400, "M_UNKNOWN");
+    let answer = bob.post(CLAIM, wish(&alice)).await.ok();
+    assert_eq!(answer["one_time_keys"], json!({}));
+    let far = json!({ "one_time_keys": { "@far:elsewhere.test": { "D": "signed_curve25519" } } });
+    let answer = bob.post(CLAIM, far).await.ok();
+    assert!(answer["failures"]["elsewhere.test"].is_object());
+}
+
+/// Claimers and an uploader run until the server is killed, again and again; what was acknowledged was given out once, and in order.
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_never_give_a_key_out_twice() {
+    const ROUNDS: usize = 6;
+    const CLAIMERS: usize = 8;
+    let mut server = TestServer::start().await;
+    let alice = server.register("alice").await;
+    let bob = server.register("bob").await;
+    let mut owners = BTreeMap::<String, usize>::new();
+    for round in 0..ROUNDS {
+        let (alice, bob) = (alice.at(server.base()), bob.at(server.base()));
+        let uploader = tokio::spawn({
+            let alice = alice.clone();
+            async move {
+                for batch in 0.. {
+                    // Each upload repeats half of the one before: of those some are given out by now.
+                    let first = round * 10_000 + batch * 10;
+                    let body = one_time(first..first + 20);
+                    if alice
+                        .try_request(Method::POST, UPLOAD, Some(body))
+                        .await
+                        .is_err()
+                    {
+                        return;
+                    }
+                }
+            }
+        });
+        let claimers: Vec<_> = (0..CLAIMERS)
+            .map(|_| {
+                let (alice, bob) = (alice.clone(), bob.clone());
+                tokio::spawn(async move {
+                    let mut claimed = Vec::new();
+                    while let Ok(answer) = bob
+                        .try_request(Method::POST, CLAIM, Some(wish(&alice)))
+                        .await
+                    {
+                        claimed.extend(given(&answer.body, &alice));
+                    }
+                    claimed
+                })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(150 + 70 * round as u64)).await;
+        server.kill();
+        uploader.await.expect("the uploader ends");
+        for claimer in claimers {
+            let claimed = claimer.await.expect("a claimer ends");
+            assert!(
+                claimed.is_sorted(),
+                "keys come in the order of upload: {claimed:?}"
+            );
+            for key_id in claimed {
+                let former = owners.insert(key_id.clone(), round);
+                assert_eq!(
+                    former, None,
+                    "{key_id} was given out again in round {round}"
+                );
+            }
+        }
+        server.start_again();
+    }
+    assert!(
+        owners.len() > ROUNDS * 10,
+        "hardly any key was claimed: {}",
+        owners.len()
+    );
+    let answer = bob.at(server.base()).post(CLAIM, wish(&alice)).await.ok();
+    if let Some(key_id) = given(&answer, &alice) {
+        assert!(
+            !owners.contains_key(&key_id),
+            "{key_id} was given out again"
+        );
+    }
+}
