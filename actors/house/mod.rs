@@ -32,6 +32,7 @@ mod aliases;
 mod births;
 mod create_room;
 mod deactivate;
+mod eraser;
 mod error;
 mod join;
 mod keys;

@@ -9,10 +9,11 @@ use playhouse_schema::{
 };
 use tokio::time::Instant;
 
-use super::{House, HouseConfig, births::births, members::HouseMembers};
+use super::{House, HouseConfig, births::births, eraser::HouseEraser, members::HouseMembers};
 use crate::{
     followers::{
         departures,
+        erasures::{self, Eraser},
         feeds::{self, sources::HouseSources},
         members::Members,
         models::Models,
@@ -67,12 +68,17 @@ impl House {
             rooms: rooms.clone(),
             users: users.clone(),
         });
+        let eraser: Arc<dyn Eraser> = Arc::new(HouseEraser {
+            users: users.clone(),
+            store: store.clone(),
+        });
         let source = (store.clone(), tail.clone());
         let followers = vec![
             feeds::follow_rooms(board.clone(), &tail),
             feeds::follow_devices(board, &tail, sources),
             profiles::start(source.clone(), members.clone()).await?,
-            departures::start(source, members).await?,
+            departures::start(source.clone(), members).await?,
+            erasures::start(source, eraser).await?,
         ];
         let passwords = Passwords::new(config.passwords, &env)
             .map_err(|error| StoreError::Incompatible(error.to_string()))?;

@@ -12,6 +12,7 @@ pub mod data;
 mod deactivate;
 pub mod device;
 mod domain;
+mod erase_history;
 pub mod error;
 pub mod feed;
 mod forget_room;
@@ -44,6 +45,7 @@ mod upload_keys;
 mod view;
 
 pub use context::{UserContext, UserLimits};
+pub(crate) use erase_history::tombstone;
 pub use error::UserError;
 pub use message::{UserAnswer, UserCommand, UserQuery, UserReply, UserSignal};
 pub use sessions::SessionCache;

@@ -89,6 +89,9 @@ pub enum UserRecord {
     /// A client's transaction was carried out (sendToDevice).
     #[serde(rename = "tx")]
     TransactionDone(TransactionDone),
+    /// What stood here is erased. Never written as a record of its own: the record keeps the kind that it had.
+    #[serde(rename = "er")]
+    Erased,
 }
 
 impl Record for UserRecord {
@@ -121,6 +124,7 @@ impl Record for UserRecord {
             UserRecord::ToDeviceAcknowledged(_) => 524,
             UserRecord::PresenceKept(_) => 525,
             UserRecord::TransactionDone(_) => 526,
+            UserRecord::Erased => 599,
         }
     }
 }

@@ -27,6 +27,8 @@ use crate::{
     },
 };
 
+mod erasing;
+
 const PATIENCE: Duration = Duration::from_secs(10);
 
 async fn store(folder: &Path) -> Arc<dyn LogStore> {
