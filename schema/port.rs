@@ -253,6 +253,13 @@ pub trait LogStore: Send + Sync + 'static {
     /// Replaces the snapshot of an entity. An older one never replaces a newer one.
     fn save_snapshot<'a>(&'a self, entity: &'a Entity, snapshot: Snapshot) -> StoreFuture<'a, ()>;
 
+    /// Drops the snapshot of an entity.
+    fn drop_snapshot<'a>(&'a self, entity: &'a Entity) -> StoreFuture<'a, ()>;
+
+    /// Sees to it that nothing is left on disk of what was erased from the log or deleted from what is derived of it, as far as the engine goes, and gives
+    /// freed space back. Takes its time, and may be called while everything else goes on.
+    fn scrub(&self) -> StoreFuture<'_, ()>;
+
     /// Drops all snapshots.
     fn drop_snapshots(&self) -> StoreFuture<'_, ()>;
 

@@ -37,6 +37,7 @@ mod create_room;
 mod cross_signing;
 mod deactivate;
 mod dehydrated;
+mod eraser;
 mod error;
 mod join;
 mod keys;

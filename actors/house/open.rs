@@ -9,10 +9,11 @@ use playhouse_schema::{
 };
 use tokio::time::Instant;
 
-use super::{House, HouseConfig, members::HouseMembers};
+use super::{House, HouseConfig, eraser::HouseEraser, members::HouseMembers};
 use crate::{
     followers::{
         departures,
+        erasures::{self, Eraser},
         feeds::{self, sources::HouseSources},
         members::Members,
         models::Models,
@@ -71,12 +72,17 @@ impl House {
             models: models.clone(),
             server_name: env.server_name().to_owned(),
         });
+        let eraser: Arc<dyn Eraser> = Arc::new(HouseEraser {
+            users: users.clone(),
+            store: store.clone(),
+        });
         let source = (store.clone(), tail.clone());
         let followers = vec![
             feeds::follow_rooms(board.clone(), &tail),
             feeds::follow_devices(board, &tail, sources),
             profiles::start(source.clone(), members.clone()).await?,
             departures::start(source.clone(), members.clone()).await?,
+            erasures::start(source.clone(), eraser).await?,
             upkeep::start(source, members, env.server_name().to_owned()).await?,
         ];
         let passwords = Passwords::new(config.passwords, &env)

@@ -55,8 +55,11 @@ impl Domain for Room {
     fn erased(&mut self, note: Sequence, replaced: Option<(Sequence, &Bytes)>) {
         self.sequence = note;
         if let Some((target, payload)) = replaced
-            && let Ok(RoomRecord::Event(record)) = rmp_serde::from_slice(payload)
+            && let Ok(RoomRecord::Event(mut record)) = rmp_serde::from_slice(payload)
+            && let Some(held) = self.held(target)
         {
+            // The payload does not say it: it is the record's key.
+            record.event_id = held.pdu.event_id.to_string();
             self.replace_event(target, &record);
         }
     }

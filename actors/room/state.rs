@@ -283,7 +283,7 @@ impl Room {
     }
 
     /// An event that is held in memory, by its sequence.
-    fn held(&self, sequence: Sequence) -> Option<Arc<RoomEvent>> {
+    pub(crate) fn held(&self, sequence: Sequence) -> Option<Arc<RoomEvent>> {
         let recent = self
             .recent
             .iter()

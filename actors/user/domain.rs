@@ -11,7 +11,7 @@ use ruma::UserId;
 use super::{
     acknowledge_to_device, add_signatures, claim_keys, confirm_refresh,
     context::{UserContext, UserLimits},
-    deactivate, dehydrate,
+    deactivate, dehydrate, erase_history,
     error::UserError,
     feed::{self, Feed},
     forget_room, inherit_room, login,
@@ -49,6 +49,11 @@ impl Domain for User {
 
     fn apply(&mut self, sequence: Sequence, position: Position, record: &UserRecord) {
         self.fold(Change { sequence, position }, record);
+    }
+
+    fn erased(&mut self, note: Sequence, _replaced: Option<(Sequence, &Bytes)>) {
+        // Nothing that is erased is part of the state of a closed account.
+        self.sequence = note;
     }
 
     fn decide(
@@ -164,6 +169,7 @@ impl User {
                 logout_except,
             } => set_password::decide(self, password_hash, logout_except),
             UserCommand::Deactivate { erase } => deactivate::decide(self, erase),
+            UserCommand::EraseHistory(records) => erase_history::decide(self, records),
             UserCommand::SetLocked(locked) => set_standing::decide_locked(self, locked),
             UserCommand::SetSuspended(suspended) => set_standing::decide_suspended(self, suspended),
             UserCommand::SetAdmin(admin) => set_standing::decide_admin(self, admin),
@@ -247,6 +253,7 @@ impl User {
             | UserCommand::NoteDevicesSeen(_)
             | UserCommand::SetPassword { .. }
             | UserCommand::Deactivate { .. }
+            | UserCommand::EraseHistory(_)
             | UserCommand::SetLocked(_)
             | UserCommand::SetSuspended(_)
             | UserCommand::SetAdmin(_)

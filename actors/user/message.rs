@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
-use playhouse_schema::address::{Position, Shard};
+use playhouse_schema::{
+    address::{Position, Sequence, Shard},
+    record::user::UserRecord,
+};
 use ruma::{
     OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId,
     events::{AnySyncTimelineEvent, room::member::MembershipState},
@@ -68,6 +71,8 @@ pub enum UserCommand {
         /// New readers get the user's events in pruned form.
         erase: bool,
     },
+    /// Replace records of an account that was closed with the wish to be erased, by number. Answers `Done`.
+    EraseHistory(Vec<(Sequence, UserRecord)>),
     /// Lock or unlock. Answers `Done`.
     SetLocked(bool),
     /// Suspend or resume. Answers `Done`.

@@ -15,6 +15,7 @@ mod deactivate;
 mod dehydrate;
 pub mod device;
 mod domain;
+mod erase_history;
 pub mod error;
 pub mod feed;
 mod fold_keys;
@@ -53,6 +54,7 @@ mod upload_signing_keys;
 mod view;
 
 pub use context::{UserContext, UserLimits};
+pub(crate) use erase_history::tombstone;
 pub use error::UserError;
 pub use message::{UserAnswer, UserCommand, UserQuery, UserReply, UserSignal};
 pub use sessions::SessionCache;

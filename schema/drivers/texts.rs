@@ -30,6 +30,7 @@ pub(crate) struct Texts {
     pub(crate) chain: String,
     pub(crate) snapshot_load: String,
     pub(crate) snapshot_save: String,
+    pub(crate) snapshot_drop: String,
     pub(crate) snapshots_drop: String,
 }
 
@@ -77,6 +78,7 @@ impl Texts {
                  ON CONFLICT (entity) DO UPDATE SET sequence = excluded.sequence, version = excluded.version, payload = excluded.payload \
                  WHERE snapshot_{family}.sequence <= excluded.sequence"
             ),
+            snapshot_drop: format!("DELETE FROM snapshot_{family} WHERE entity = $1"),
             snapshots_drop: format!("DELETE FROM snapshot_{family}"),
         }
     }

@@ -53,8 +53,8 @@ pub fn changed_by(record: &StoredRecord) -> Result<bool, StoreError> {
             let own = record.entity.name();
             keys.iter().any(|key| key.user_id == own)
         }
+        Some(UserRecord::Erased) | None => false,
         Some(_) => true,
-        None => false,
     })
 }
 

@@ -22,7 +22,8 @@ pub(super) const REGISTER: &str = "INSERT INTO users_1 (user_id, created_ms, adm
 
 pub(super) const SET_ADMIN: &str = "UPDATE users_1 SET admin = $1 WHERE user_id = $2";
 
-pub(super) const DEACTIVATE: &str = "UPDATE users_1 SET deactivated = 1 WHERE user_id = $1";
+pub(super) const DEACTIVATE: &str =
+    "UPDATE users_1 SET deactivated = 1, displayname = NULL WHERE user_id = $1";
 
 pub(super) const SET_DISPLAYNAME: &str = "UPDATE users_1 SET displayname = $1 WHERE user_id = $2";
 

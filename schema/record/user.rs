@@ -102,6 +102,9 @@ pub enum UserRecord {
     /// One-time keys that waited will not be given out any more: they may have been by a life of the database that is gone.
     #[serde(rename = "od")]
     OneTimeKeysDropped(String),
+    /// What stood here is erased. Never written as a record of its own: the record keeps the kind that it had.
+    #[serde(rename = "er")]
+    Erased,
 }
 
 impl Record for UserRecord {
@@ -138,6 +141,7 @@ impl Record for UserRecord {
             UserRecord::OneTimeKeysDropped(_) => 528,
             UserRecord::ToDeviceReceived(_) => 529,
             UserRecord::ToDeviceSent(_) => 530,
+            UserRecord::Erased => 599,
         }
     }
 }

@@ -35,6 +35,8 @@ use crate::{
     user::message::UploadKeys,
 };
 
+mod erasing;
+
 const PATIENCE: Duration = Duration::from_secs(10);
 
 async fn store(folder: &Path) -> Arc<dyn LogStore> {

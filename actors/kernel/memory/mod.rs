@@ -381,6 +381,15 @@ impl LogStore for MemoryStore {
         ready(())
     }
 
+    fn drop_snapshot<'a>(&'a self, entity: &'a Entity) -> StoreFuture<'a, ()> {
+        self.books.lock().snapshots.remove(entity);
+        ready(())
+    }
+
+    fn scrub(&self) -> StoreFuture<'_, ()> {
+        ready(())
+    }
+
     fn drop_snapshots(&self) -> StoreFuture<'_, ()> {
         self.books.lock().snapshots.clear();
         ready(())

@@ -3,7 +3,7 @@
 use super::{Ground, append, appenders, batch, erasure, erasures, record, rooms};
 use crate::{
     address::Family,
-    port::StoreError,
+    port::{Snapshot, StoreError},
     record::{ERASURE, codec::ErasureNote},
     verify::verify_shard,
 };
@@ -67,4 +67,31 @@ pub(super) async fn what_is_not_there_cannot_be_erased(ground: Ground) {
     append(&store, &mut writers, &batch(6, vec![record(room, 3, "c")]))
         .await
         .unwrap();
+}
+
+pub(super) async fn what_is_erased_or_dropped_is_scrubbed(ground: Ground) {
+    let store = ground.open().await;
+    let room = &rooms(1)[0];
+    let mut writers = appenders(&store, Family::Rooms).await;
+    append(&store, &mut writers, &batch(1, vec![record(room, 1, "a")]))
+        .await
+        .unwrap();
+    let snapshot = Snapshot {
+        sequence: 1,
+        version: 1,
+        payload: "secret".into(),
+    };
+    store.save_snapshot(room, snapshot).await.unwrap();
+    let gone = erasures(2, vec![erasure(room, 1, 2, "gone")]);
+    append(&store, &mut writers, &gone).await.unwrap();
+    store.drop_snapshot(room).await.unwrap();
+    assert!(store.load_snapshot(room).await.unwrap().is_none());
+    // Both engines go on as before.
+    store.scrub().await.unwrap();
+    append(&store, &mut writers, &batch(3, vec![record(room, 3, "b")]))
+        .await
+        .unwrap();
+    store.scrub().await.unwrap();
+    let shard = store.layout().shard_of(room);
+    assert_eq!(verify_shard(&*store, shard).await.unwrap().position, 3);
 }

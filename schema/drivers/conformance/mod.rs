@@ -105,6 +105,7 @@ macro_rules! suites {
             reading::an_older_snapshot_never_replaces_a_newer_one,
             erasing::an_erasure_keeps_the_chain,
             erasing::what_is_not_there_cannot_be_erased,
+            erasing::what_is_erased_or_dropped_is_scrubbed,
             folding::memberships_are_found_both_ways,
             folding::accounts_are_listed,
             folding::aliases_and_listed_rooms_are_found,

@@ -2,7 +2,7 @@
 
 use postgres::{Client, NoTls};
 
-use super::{Ground, append, appender, appenders, batch, record, rooms, run};
+use super::{Ground, append, appender, appenders, batch, erasure, erasures, record, rooms, run};
 use crate::{
     address::Family,
     drivers::{DatabaseConfig, open},
@@ -42,6 +42,39 @@ fn a_flipped_byte_is_found_where_it_is() {
             matches!(damage, Damage::Record { position: 3, .. }),
             "{damage}"
         );
+    });
+}
+
+#[test]
+fn nothing_erased_can_be_read_by_sql() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let store = ground.open().await;
+        let room = &rooms(1)[0];
+        let mut writers = appenders(&store, Family::Rooms).await;
+        let long = "PLAINTEXT".repeat(2_000);
+        let records = vec![record(room, 1, "PLAINTEXT"), record(room, 2, &long)];
+        append(&store, &mut writers, &batch(1, records))
+            .await
+            .unwrap();
+        let gone = vec![erasure(room, 1, 3, "gone"), erasure(room, 2, 4, "gone")];
+        append(&store, &mut writers, &erasures(2, gone))
+            .await
+            .unwrap();
+        store.scrub().await.unwrap();
+        let (found, dead) = beside(&ground, |client| {
+            let found = "SELECT count(*) FROM log_rooms WHERE position('PLAINTEXT'::bytea IN payload) > 0";
+            let found: i64 = client.query_one(found, &[]).unwrap().get(0);
+            // What is too long for a row stands in a table of its own, which must be empty again.
+            let aside = "SELECT reltoastrelid::regclass::text FROM pg_class WHERE oid = 'log_rooms'::regclass";
+            let aside: String = client.query_one(aside, &[]).unwrap().get(0);
+            let count = format!("SELECT count(*) FROM {aside}");
+            let dead: i64 = client.query_one(&count, &[]).unwrap().get(0);
+            (found, dead)
+        })
+        .join()
+        .unwrap();
+        assert_eq!((found, dead), (0, 0));
     });
 }
 

@@ -259,6 +259,25 @@ impl LogStore for PostgresStore {
         })
     }
 
+    fn drop_snapshot<'a>(&'a self, entity: &'a Entity) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let sql = &texts(entity.family()).snapshot_drop;
+            self.pool.query(sql, &[&entity.as_str()]).await?;
+            Ok(())
+        })
+    }
+
+    /// A vacuum of what erasures touch takes old versions of rows out of all reach of SQL and makes room for new ones. The bytes on the pages, in the server's own
+    /// write-ahead log and in its backups are the server's to overwrite.
+    fn scrub(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            for vacuum in read::VACUUMS.iter() {
+                self.pool.query(vacuum, &[]).await?;
+            }
+            Ok(())
+        })
+    }
+
     fn drop_snapshots(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             for family in Family::ALL {

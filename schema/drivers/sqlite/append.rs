@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     super::plan::{Heads, Moved, Plan, Replacement, StoredHead, bound, check_shards},
     Inner,
-    files::{connect_writer, failure},
+    files::{connect_writer, empty_wal, failure},
     read,
 };
 use crate::{
@@ -136,12 +136,7 @@ impl SqliteAppender {
 
     /// Moves the write-ahead log into the file and empties it, so that erased text is not left there.
     fn truncate(&mut self) {
-        let busy = self
-            .connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| {
-                row.get::<_, i64>(0)
-            });
-        self.truncate_due = !matches!(busy, Ok(0));
+        self.truncate_due = empty_wal(&self.connection).is_err();
         if self.truncate_due {
             tracing::warn!(family = %self.family, "erased text is still in the write-ahead log, trying again at the next append");
         }

@@ -149,6 +149,29 @@ pub(super) fn connect_writer(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// Moves the write-ahead log into the file and cuts it to nothing.
+pub(super) fn empty_wal(connection: &Connection) -> Result<(), StoreError> {
+    let busy = connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| {
+            row.get::<_, i64>(0)
+        })
+        .map_err(failure)?;
+    match busy {
+        0 => Ok(()),
+        _ => Err(StoreError::Database(
+            "a reader keeps the write-ahead log from being emptied".into(),
+        )),
+    }
+}
+
+/// Writes a file of derived tables anew: only what is in the tables is in the file afterwards. The copy on the way there may be larger than memory.
+pub(super) fn write_anew(connection: &Connection) -> Result<(), StoreError> {
+    connection
+        .execute_batch("PRAGMA temp_store = FILE; VACUUM; PRAGMA temp_store = MEMORY;")
+        .map_err(failure)?;
+    empty_wal(connection)
+}
+
 /// Makes a file or brings it up to date. Returns what it was fixed to when it was made, and a connection: closing it would cost a checkpoint.
 pub(super) fn prepare(
     path: &Path,

@@ -146,6 +146,16 @@ impl Inner {
         Ok(None)
     }
 
+    /// Log files hold nothing that was erased, but their write-ahead logs may, when a reader was in the way. The derived files are written anew: rows of theirs
+    /// are put between others, and what moves on a page leaves remains.
+    fn scrub(&self) -> Result<(), StoreError> {
+        for file in self.logs.iter().flatten() {
+            file.with(files::empty_wal)?;
+        }
+        files::write_anew(&self.snapshots.lock())?;
+        self.models.write_anew()
+    }
+
     fn size_bytes(&self) -> u64 {
         let in_folder = |folder: &Path| {
             fs::read_dir(folder).map_or(0, |entries| {
@@ -301,6 +311,20 @@ impl LogStore for SqliteStore {
                 .map_err(files::failure)?;
             Ok(())
         })
+    }
+
+    fn drop_snapshot<'a>(&'a self, entity: &'a Entity) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let connection = self.inner.snapshots.lock();
+            connection
+                .execute(&texts(entity.family()).snapshot_drop, [entity.as_str()])
+                .map_err(files::failure)?;
+            Ok(())
+        })
+    }
+
+    fn scrub(&self) -> StoreFuture<'_, ()> {
+        Box::pin(run(Arc::clone(&self.inner), true, Inner::scrub))
     }
 
     fn drop_snapshots(&self) -> StoreFuture<'_, ()> {

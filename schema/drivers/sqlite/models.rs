@@ -13,7 +13,7 @@ use super::{
         plan::bound,
         texts::{CURSOR_SET, CURSORS, CURSORS_DROP, PARKED_DROP},
     },
-    files::{Writer, failure},
+    files::{Writer, failure, write_anew},
     read::{collect, number},
     readers::Readers,
 };
@@ -35,6 +35,11 @@ impl SqliteModels {
             writer: Writer::new(connection)?,
             readers: Readers::new(path.to_owned()),
         })
+    }
+
+    /// See [`files::write_anew`](super::files::write_anew).
+    pub(super) fn write_anew(&self) -> Result<(), StoreError> {
+        write_anew(&self.writer.lock())
     }
 
     fn write(

@@ -127,6 +127,14 @@ impl LogStore for PaperLog {
         unreachable!("queries do not write")
     }
 
+    fn drop_snapshot<'a>(&'a self, _: &'a Entity) -> StoreFuture<'a, ()> {
+        unreachable!("queries do not write")
+    }
+
+    fn scrub(&self) -> StoreFuture<'_, ()> {
+        unreachable!("queries do not write")
+    }
+
     fn drop_snapshots(&self) -> StoreFuture<'_, ()> {
         unreachable!("queries do not write")
     }
