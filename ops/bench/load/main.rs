@@ -76,8 +76,7 @@ fn compare(options: &Options) -> Outcome<bool> {
     runtime.block_on(async {
         for scenario in &scenarios {
             for round in 1..=options.rounds {
-                for place in 0..targets.len() {
-                    let target = &targets[place];
+                for (place, target) in targets.iter().enumerate() {
                     if let Err(trouble) =
                         once(options, scenario, (round, place, target), &mut table).await
                     {

@@ -39,7 +39,7 @@ pub(crate) struct Processes {
 /// How the server comes to an end and to life again.
 pub(crate) enum Life {
     /// The tool's own child.
-    Own(RefCell<House>),
+    Own(Box<RefCell<House>>),
     /// By shell commands, either of which may be missing.
     Foreign {
         stop: Option<String>,
