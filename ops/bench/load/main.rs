@@ -23,6 +23,7 @@ use std::{
 };
 
 use clap::Parser as _;
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
     options::Options,
@@ -73,25 +74,35 @@ fn compare(options: &Options) -> Outcome<bool> {
         .build()?;
     let targets = options.targets()?;
     let mut table = Table::default();
-    runtime.block_on(async {
-        for scenario in &scenarios {
-            for round in 1..=options.rounds {
-                for place in 0..targets.len() {
-                    let target = &targets[place];
-                    if let Err(trouble) =
-                        once(options, scenario, (round, place, target), &mut table).await
-                    {
-                        let name = scenario.entry.name;
-                        table.fail(format!("{name}, {}, round {round}: {trouble}", target.name));
-                    }
-                }
-            }
+    let stopped = runtime.block_on(async {
+        let mut stop = signal(SignalKind::terminate())?;
+        tokio::select! {
+            () = run_all(options, &scenarios, &targets, &mut table) => Ok::<_, Trouble>(false),
+            _ = tokio::signal::ctrl_c() => Ok(true),
+            _ = stop.recv() => Ok(true),
         }
-        Ok::<_, Trouble>(())
     })?;
+    if stopped {
+        table.fail("stopped before the end".to_owned());
+    }
     let names: Vec<_> = targets.iter().map(|target| target.name.clone()).collect();
     io::stdout().write_all(table.text(&names).as_bytes())?;
     Ok(table.is_clean())
+}
+
+/// Each scenario, round by round, against one server after the other.
+async fn run_all(options: &Options, scenarios: &[Scenario], targets: &[Target], table: &mut Table) {
+    for scenario in scenarios {
+        for round in 1..=options.rounds {
+            for (place, target) in targets.iter().enumerate() {
+                let done = once(options, scenario, (round, place, target), table).await;
+                if let Err(trouble) = done {
+                    let name = scenario.entry.name;
+                    table.fail(format!("{name}, {}, round {round}: {trouble}", target.name));
+                }
+            }
+        }
+    }
 }
 
 async fn once(

@@ -102,7 +102,7 @@ impl Options {
             "playhouse-pg"
         };
         let url = house.url().to_owned();
-        let life = Life::Own(RefCell::new(house));
+        let life = Life::Own(Box::new(RefCell::new(house)));
         let target = Target::new(name, &url, life, Registration::Open);
         if !is_sqlite {
             target.watch(Processes {

@@ -44,6 +44,15 @@ pub(crate) fn own_cpu_ms() -> u64 {
     stat(std::process::id()).map_or(0, |stat| stat.cpu_ms)
 }
 
+/// Whether a process runs: it exists and does not just wait for its parent to take notice of its end.
+pub(crate) fn is_alive(pid: u32) -> bool {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat"));
+    text.is_ok_and(|text| {
+        let after_name = text.rsplit_once(')').map(|(_, rest)| rest.trim_start());
+        after_name.is_some_and(|rest| !rest.starts_with('Z'))
+    })
+}
+
 fn family(roots: &[u32]) -> BTreeMap<u32, u64> {
     let mut all = BTreeMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {

@@ -25,6 +25,9 @@ const REGISTER_CLIENTS: usize = 4;
 /// A server must answer so soon after its start.
 const START_WITHIN: Duration = Duration::from_secs(120);
 
+/// A server must have ended so soon after it was told to.
+const STOP_WITHIN: Duration = Duration::from_secs(60);
+
 /// How often a starting server is asked.
 const KNOCK_EVERY: Duration = Duration::from_millis(2);
 
@@ -39,7 +42,7 @@ pub(crate) struct Processes {
 /// How the server comes to an end and to life again.
 pub(crate) enum Life {
     /// The tool's own child.
-    Own(RefCell<House>),
+    Own(Box<RefCell<House>>),
     /// By shell commands, either of which may be missing.
     Foreign {
         stop: Option<String>,
@@ -119,7 +122,11 @@ impl Target {
         self.api.client.forget();
         match &self.life {
             Life::Own(house) => house.borrow_mut().stop(),
-            Life::Foreign { stop, .. } => shell(stop.as_deref()).await,
+            Life::Foreign { stop, .. } => {
+                let pids = self.pids();
+                shell(stop.as_deref()).await?;
+                gone(&pids).await
+            }
         }
     }
 
@@ -171,6 +178,18 @@ impl Target {
             .borrow_mut()
             .insert(what.to_owned(), value.to_owned());
     }
+}
+
+/// Commands that end a server may come back before it has ended.
+async fn gone(pids: &[u32]) -> Outcome<()> {
+    let begun = Instant::now();
+    while pids.iter().any(|pid| process::is_alive(*pid)) {
+        if begun.elapsed() > STOP_WITHIN {
+            return Err(Trouble::Setup("the peer does not end".to_owned()));
+        }
+        tokio::time::sleep(KNOCK_EVERY).await;
+    }
+    Ok(())
 }
 
 async fn shell(command: Option<&str>) -> Outcome<()> {

@@ -55,7 +55,7 @@ fn own(name: &str, house: House) -> Target {
     Target::new(
         name,
         &url,
-        Life::Own(RefCell::new(house)),
+        Life::Own(Box::new(RefCell::new(house))),
         Registration::Open,
     )
 }

@@ -80,9 +80,12 @@ pub(super) async fn run(target: &Target, knobs: &Knobs) -> Outcome<Vec<Part>> {
         join_all(actors).await;
         acts.stop_clock();
         sends.stop_clock();
-        let spoken = stage.spoken.borrow();
-        let owed = spoken.iter().map(|(_, at)| places[*at].members.len());
-        hall.close(owed.sum()).await;
+        let owed = {
+            let spoken = stage.spoken.borrow();
+            let members = spoken.iter().map(|(_, at)| places[*at].members.len());
+            members.sum()
+        };
+        hall.close(owed).await;
     };
     let (heard, ()) = join(listening, acting).await;
     let undelivered = missing(&heard, &places, &stage.spoken.into_inner());
@@ -174,7 +177,7 @@ impl Stage<'_> {
             }
             60..75 => {
                 let path = path(&format!("typing/{}", escape(&user.id)));
-                let typing = json!({"typing": dice % 2 == 0, "timeout": 20_000});
+                let typing = json!({"typing": dice.is_multiple_of(2), "timeout": 20_000});
                 api.put(&path, &user.token, &typing).await.map(drop)
             }
             75..90 => {
