@@ -198,7 +198,9 @@ impl User {
                 inherit_room::decide(self, (&from, &to), limits)
             }
             UserCommand::StoreFilter(filter) => store_filter::decide(self, &filter, limits),
-            UserCommand::ForgetRoom(room_id) => forget_room::decide(self, &room_id, limits),
+            UserCommand::ForgetRoom { room_id, until } => {
+                forget_room::decide(self, (&room_id, until), limits)
+            }
             UserCommand::UploadKeys(upload) => upload_keys::decide(self, *upload, limits),
             UserCommand::ClaimKeys(wanted) => claim_keys::decide(self, wanted),
             UserCommand::QueueToDevice {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use playhouse_schema::address::{Position, Shard};
+use playhouse_schema::address::{Position, Sequence, Shard};
 use ruma::{
     OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId,
     events::{AnySyncTimelineEvent, room::member::MembershipState},
@@ -106,7 +106,12 @@ pub enum UserCommand {
     /// Store a filter. Answers `FilterId`; the same filter gets the same ID.
     StoreFilter(JsonText),
     /// Forget a room; the caller has made sure that the user is not in it. Answers `Done`.
-    ForgetRoom(OwnedRoomId),
+    ForgetRoom {
+        /// Which.
+        room_id: OwnedRoomId,
+        /// The user's member event in force, by its number among the room's records.
+        until: Sequence,
+    },
     /// Publish keys of a device. Answers `KeyCounts`.
     UploadKeys(Box<UploadKeys>),
     /// Give out one-time keys, or the fallback key when none is left. Answers `Claimed`.

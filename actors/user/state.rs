@@ -90,8 +90,8 @@ pub struct User {
     /// Account data, global and of rooms.
     pub account_data: AccountData,
     pub(super) filters: Vector<Arc<str>>,
-    /// Rooms that were forgotten, and when. One that was joined since is not forgotten: that the rooms know.
-    pub forgotten: OrdMap<OwnedRoomId, Change>,
+    /// Rooms that were forgotten, and up to which of the user's member events in them. A stay that began after it is not.
+    pub forgotten: OrdMap<OwnedRoomId, Sequence>,
     /// Cross-signing keys.
     pub cross_signing: CrossSigning,
     /// Signatures that were added after upload, by user and key: `signatures` objects.
@@ -122,7 +122,6 @@ struct Derived {
 enum Unplaced {
     AccountData(Option<OwnedRoomId>, String),
     Profile(String),
-    Forgotten(OwnedRoomId),
     DeviceList,
 }
 
@@ -238,8 +237,12 @@ impl User {
             UserRecord::FilterStored(filter) => self.filters.push_back(text(filter)),
             UserRecord::RoomForgotten(room_id) => {
                 if let Ok(room_id) = RoomId::parse(room_id) {
-                    self.forgotten.insert(room_id.clone(), change);
-                    self.expect_position(change, Unplaced::Forgotten(room_id));
+                    self.forgotten.insert(room_id, Sequence::MAX);
+                }
+            }
+            UserRecord::StayForgotten(forgotten) => {
+                if let Ok(room_id) = RoomId::parse(&forgotten.room_id) {
+                    self.forgotten.insert(room_id, forgotten.until);
                 }
             }
             UserRecord::PresenceKept(presence) => self.presence = Some(presence.clone()),
@@ -392,6 +395,12 @@ impl User {
         }
     }
 
+    /// Whether a membership that began with this record of the room is forgotten.
+    pub fn has_forgotten(&self, room_id: &RoomId, since: Sequence) -> bool {
+        let until = self.forgotten.get(room_id);
+        until.is_some_and(|until| since <= *until)
+    }
+
     /// Whether the to-device messages of a sending were taken in, lately.
     pub(super) fn has_received(&self, origin: &[u8; 16]) -> bool {
         // Repeats come soon after: newest first.
@@ -429,11 +438,6 @@ impl User {
                 Unplaced::Profile(name) => {
                     if let Some(item) = self.profile.get_mut(&name) {
                         placed(&mut item.change);
-                    }
-                }
-                Unplaced::Forgotten(room_id) => {
-                    if let Some(change) = self.forgotten.get_mut(&room_id) {
-                        placed(change);
                     }
                 }
                 Unplaced::DeviceList => placed(&mut self.device_list_change),
