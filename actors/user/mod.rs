@@ -15,6 +15,7 @@ mod domain;
 pub mod error;
 pub mod feed;
 mod forget_room;
+mod inbound;
 mod inherit_room;
 mod json;
 mod login;

@@ -10,7 +10,7 @@ use playhouse_schema::{
     address::{Position, Sequence},
     record::user::{
         CrossSigningKeysSet, DeviceKeysSet, KeyClaimed, NamedJson, OneTimeKeysAdded, PresenceKept,
-        Registered, SignedKey, ToDevice, UserRecord,
+        Registered, SignedKey, UserRecord,
     },
 };
 use ruma::{DeviceId, OwnedDeviceId, OwnedRoomId, OwnedUserId, RoomId, push::Ruleset};
@@ -99,7 +99,7 @@ pub struct User {
     /// When devices or their keys last changed in a way that others must hear of.
     pub device_list_change: Change,
     /// Which sendings of to-device messages came last.
-    received: Vector<[u8; 16]>,
+    pub(super) received: Vector<[u8; 16]>,
     /// Presence as last kept.
     pub presence: Option<PresenceKept>,
     #[serde(skip)]
@@ -124,9 +124,6 @@ enum Unplaced {
     Profile(String),
     DeviceList,
 }
-
-/// So many sendings of to-device messages are remembered: repeats come soon after.
-const RECEIVED_MAX: usize = 512;
 
 /// The weight is measured again after so many records.
 const WEIGHT_RECORDS: u64 = 64;
@@ -361,53 +358,13 @@ impl User {
         self.signatures.insert(name, merged.into());
     }
 
-    fn fold_messages(&mut self, change: Change, record: &UserRecord) {
-        match record {
-            UserRecord::ToDeviceQueued(messages) => {
-                self.queue_messages(change.sequence, messages);
-            }
-            UserRecord::ToDeviceReceived(received) => {
-                if let Ok(origin) = <[u8; 16]>::try_from(received.origin.as_slice()) {
-                    self.received.push_back(origin);
-                    if self.received.len() > RECEIVED_MAX {
-                        self.received.pop_front();
-                    }
-                }
-                self.queue_messages(change.sequence, &received.messages);
-            }
-            UserRecord::ToDeviceAcknowledged(acknowledged) => {
-                self.change_device(&acknowledged.device_id, |device| {
-                    device.inbox.acknowledge(acknowledged);
-                });
-            }
-            UserRecord::TransactionDone(done) => self.change_device(&done.device_id, |device| {
-                device.note_transaction(&done.transaction_id);
-            }),
-            _ => {}
-        }
-    }
-
-    fn queue_messages(&mut self, sequence: Sequence, messages: &[ToDevice]) {
-        for ToDevice { device_id, json } in messages {
-            self.change_device(device_id, |device| {
-                device.inbox.push(sequence, text(json));
-            });
-        }
-    }
-
     /// Whether a membership that began with this record of the room is forgotten.
     pub fn has_forgotten(&self, room_id: &RoomId, since: Sequence) -> bool {
         let until = self.forgotten.get(room_id);
         until.is_some_and(|until| since <= *until)
     }
 
-    /// Whether the to-device messages of a sending were taken in, lately.
-    pub(super) fn has_received(&self, origin: &[u8; 16]) -> bool {
-        // Repeats come soon after: newest first.
-        self.received.iter().rev().any(|known| known == origin)
-    }
-
-    fn change_device(&mut self, device_id: &str, change: impl FnOnce(&mut DeviceState)) {
+    pub(super) fn change_device(&mut self, device_id: &str, change: impl FnOnce(&mut DeviceState)) {
         if let Some(device) = self.devices.get_mut(<&DeviceId>::from(device_id)) {
             change(Arc::make_mut(device));
         }
@@ -517,6 +474,6 @@ fn begin(registered: &Registered) -> AccountState {
 }
 
 /// The text of a record's JSON. What was written was UTF-8.
-fn text(json: &[u8]) -> Arc<str> {
+pub(super) fn text(json: &[u8]) -> Arc<str> {
     String::from_utf8_lossy(json).into()
 }
