@@ -67,7 +67,10 @@ impl House {
                 Err(RoomError::Forbidden("the user is still in this room".to_owned()).into())
             }
             Some(_) => {
-                let command = UserCommand::ForgetRoom(room_id.to_owned());
+                let command = UserCommand::ForgetRoom {
+                    room_id: room_id.to_owned(),
+                    until: access.member_sequence,
+                };
                 self.user_command(user_id, command).await?;
                 Ok(())
             }

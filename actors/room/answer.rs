@@ -59,6 +59,8 @@ pub struct RoomAccess {
     pub version: RoomVersionId,
     /// The asked user's membership.
     pub membership: Option<MembershipState>,
+    /// The member event that says so, by its number among the room's records; 0 when there is none.
+    pub member_sequence: Sequence,
     /// Content of `m.room.join_rules`, if any.
     pub join_rules: Option<JsonText>,
     /// Rooms whose members may join (restricted).

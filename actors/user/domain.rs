@@ -215,7 +215,9 @@ impl User {
                 inherit_room::decide(self, (&from, &to), limits)
             }
             UserCommand::StoreFilter(filter) => store_filter::decide(self, &filter, limits),
-            UserCommand::ForgetRoom(room_id) => forget_room::decide(self, &room_id, limits),
+            UserCommand::ForgetRoom { room_id, until } => {
+                forget_room::decide(self, (&room_id, until), limits)
+            }
             UserCommand::QueueToDevice {
                 message_id,
                 sender,

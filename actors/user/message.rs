@@ -114,7 +114,12 @@ pub enum UserCommand {
     /// Store a filter. Answers `FilterId`; the same filter gets the same ID.
     StoreFilter(JsonText),
     /// Forget a room; the caller has made sure that the user is not in it. Answers `Done`.
-    ForgetRoom(OwnedRoomId),
+    ForgetRoom {
+        /// Which.
+        room_id: OwnedRoomId,
+        /// The user's member event in force, by its number among the room's records.
+        until: Sequence,
+    },
     /// Publish keys of a device. Answers `KeyCounts`.
     UploadKeys(Box<UploadKeys>),
     /// Publish cross-signing keys. Refused with `ProofNeeded` when keys that are there would change and the caller proved nothing. Answers `Done`.

@@ -21,6 +21,7 @@ pub mod feed;
 mod fold_keys;
 mod forget_room;
 pub mod identity;
+mod inbound;
 mod inherit_room;
 mod json;
 pub mod key_messages;

@@ -8,7 +8,7 @@ use std::{
 use imbl::{OrdMap, Vector};
 use playhouse_schema::{
     address::{Position, Sequence},
-    record::user::{NamedJson, PresenceKept, Registered, ToDevice, UserRecord},
+    record::user::{NamedJson, PresenceKept, Registered, UserRecord},
 };
 use ruma::{DeviceId, OwnedDeviceId, OwnedRoomId, OwnedUserId, RoomId, push::Ruleset};
 use serde::{Deserialize, Serialize};
@@ -82,8 +82,8 @@ pub struct User {
     /// Account data, global and of rooms.
     pub account_data: AccountData,
     pub(super) filters: Vector<Arc<str>>,
-    /// Rooms that were forgotten, and when. One that was joined since is not forgotten: that the rooms know.
-    pub forgotten: OrdMap<OwnedRoomId, Change>,
+    /// Rooms that were forgotten, and up to which of the user's member events in them. A stay that began after it is not.
+    pub forgotten: OrdMap<OwnedRoomId, Sequence>,
     /// Cross-signing keys.
     pub cross_signing: CrossSigning,
     /// Signatures that were added after upload, by user and key.
@@ -95,7 +95,7 @@ pub struct User {
     /// When devices or their keys last changed in a way that others must hear of.
     pub device_list_change: Change,
     /// Which sendings of to-device messages came last.
-    received: Vector<[u8; 16]>,
+    pub(super) received: Vector<[u8; 16]>,
     /// Presence as last kept.
     pub presence: Option<PresenceKept>,
     #[serde(skip)]
@@ -118,12 +118,8 @@ struct Derived {
 enum Unplaced {
     AccountData(Option<OwnedRoomId>, String),
     Profile(String),
-    Forgotten(OwnedRoomId),
     DeviceList,
 }
-
-/// So many sendings of to-device messages are remembered: repeats come soon after.
-const RECEIVED_MAX: usize = 512;
 
 /// The weight is measured again after so many records.
 const WEIGHT_RECORDS: u64 = 64;
@@ -236,8 +232,12 @@ impl User {
             UserRecord::FilterStored(filter) => self.filters.push_back(text(filter)),
             UserRecord::RoomForgotten(room_id) => {
                 if let Ok(room_id) = RoomId::parse(room_id) {
-                    self.forgotten.insert(room_id.clone(), change);
-                    self.expect_position(change, Unplaced::Forgotten(room_id));
+                    self.forgotten.insert(room_id, Sequence::MAX);
+                }
+            }
+            UserRecord::StayForgotten(forgotten) => {
+                if let Ok(room_id) = RoomId::parse(&forgotten.room_id) {
+                    self.forgotten.insert(room_id, forgotten.until);
                 }
             }
             UserRecord::PresenceKept(presence) => self.presence = Some(presence.clone()),
@@ -265,44 +265,10 @@ impl User {
         self.expect_position(change, Unplaced::AccountData(room_id, data.name.clone()));
     }
 
-    fn fold_messages(&mut self, change: Change, record: &UserRecord) {
-        match record {
-            UserRecord::ToDeviceQueued(messages) => {
-                self.queue_messages(change.sequence, messages);
-            }
-            UserRecord::ToDeviceReceived(received) => {
-                if let Ok(origin) = <[u8; 16]>::try_from(received.origin.as_slice()) {
-                    self.received.push_back(origin);
-                    if self.received.len() > RECEIVED_MAX {
-                        self.received.pop_front();
-                    }
-                }
-                self.queue_messages(change.sequence, &received.messages);
-            }
-            UserRecord::ToDeviceAcknowledged(acknowledged) => {
-                self.change_device(&acknowledged.device_id, |device| {
-                    device.inbox.acknowledge(acknowledged);
-                });
-            }
-            UserRecord::TransactionDone(done) => self.change_device(&done.device_id, |device| {
-                device.note_transaction(&done.transaction_id);
-            }),
-            _ => {}
-        }
-    }
-
-    fn queue_messages(&mut self, sequence: Sequence, messages: &[ToDevice]) {
-        for ToDevice { device_id, json } in messages {
-            self.change_device(device_id, |device| {
-                device.inbox.push(sequence, text(json));
-            });
-        }
-    }
-
-    /// Whether the to-device messages of a sending were taken in, lately.
-    pub(super) fn has_received(&self, origin: &[u8; 16]) -> bool {
-        // Repeats come soon after: newest first.
-        self.received.iter().rev().any(|known| known == origin)
+    /// Whether a membership that began with this record of the room is forgotten.
+    pub fn has_forgotten(&self, room_id: &RoomId, since: Sequence) -> bool {
+        let until = self.forgotten.get(room_id);
+        until.is_some_and(|until| since <= *until)
     }
 
     pub(super) fn change_device(&mut self, device_id: &str, change: impl FnOnce(&mut DeviceState)) {
@@ -336,11 +302,6 @@ impl User {
                 Unplaced::Profile(name) => {
                     if let Some(item) = self.profile.get_mut(&name) {
                         placed(&mut item.change);
-                    }
-                }
-                Unplaced::Forgotten(room_id) => {
-                    if let Some(change) = self.forgotten.get_mut(&room_id) {
-                        placed(change);
                     }
                 }
                 Unplaced::DeviceList => placed(&mut self.device_list_change),

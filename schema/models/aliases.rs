@@ -1,9 +1,9 @@
 //! The aliases of each room.
 
-use super::{Columns, Model, text};
+use super::{Columns, Model, rows, text};
 use crate::{
     address::Family,
-    port::{ModelStore, Row, Statement, StoreError, StoredRecord},
+    port::{ModelStore, Statement, StoreError, StoredRecord},
     record::{alias::AliasRecord, codec::Record as _},
 };
 
@@ -63,8 +63,7 @@ impl Model for Aliases {
     }
 }
 
-fn read(row: Row) -> Result<Alias, StoreError> {
-    let mut columns = Columns::of(row);
+fn read(columns: &mut Columns) -> Result<Alias, StoreError> {
     Ok(Alias {
         alias: columns.text()?,
         room_id: columns.text()?,
@@ -74,14 +73,5 @@ fn read(row: Row) -> Result<Alias, StoreError> {
 
 /// The aliases of a room, in order.
 pub async fn of_room(store: &dyn ModelStore, room_id: &str) -> Result<Vec<Alias>, StoreError> {
-    let statement = Statement {
-        sql: OF_ROOM,
-        values: vec![text(room_id)],
-    };
-    store
-        .query(statement)
-        .await?
-        .into_iter()
-        .map(read)
-        .collect()
+    rows(store, (OF_ROOM, vec![text(room_id)]), read).await
 }

@@ -1,6 +1,6 @@
 //! When each user's devices or keys last changed in a way that others must hear of.
 
-use super::{Columns, Model, number, text};
+use super::{Columns, Model, first, number, rows, text};
 use crate::{
     address::{Family, Position, ShardNumber},
     port::{ModelStore, Statement, StoreError, StoredRecord},
@@ -96,16 +96,13 @@ pub async fn of_neighbours(
     shard: ShardNumber,
     (after, until): (Position, Position),
 ) -> Result<Vec<DeviceListChange>, StoreError> {
-    let statement = Statement {
-        sql: SHARED,
-        values: vec![
-            number(shard.into()),
-            number(after),
-            number(until),
-            text(user_id),
-        ],
-    };
-    ask(store, statement).await
+    let values = vec![
+        number(shard.into()),
+        number(after),
+        number(until),
+        text(user_id),
+    ];
+    rows(store, (SHARED, values), read).await
 }
 
 /// The newest change of one user.
@@ -113,26 +110,13 @@ pub async fn of_user(
     store: &dyn ModelStore,
     user_id: &str,
 ) -> Result<Option<DeviceListChange>, StoreError> {
-    let statement = Statement {
-        sql: OF_USER,
-        values: vec![text(user_id)],
-    };
-    Ok(ask(store, statement).await?.pop())
+    first(store, (OF_USER, vec![text(user_id)]), read).await
 }
 
-async fn ask(
-    store: &dyn ModelStore,
-    statement: Statement,
-) -> Result<Vec<DeviceListChange>, StoreError> {
-    let rows = store.query(statement).await?;
-    rows.into_iter()
-        .map(|row| {
-            let mut columns = Columns::of(row);
-            Ok(DeviceListChange {
-                user_id: columns.text()?,
-                shard: columns.number()? as ShardNumber,
-                position: columns.number()?,
-            })
-        })
-        .collect()
+fn read(columns: &mut Columns) -> Result<DeviceListChange, StoreError> {
+    Ok(DeviceListChange {
+        user_id: columns.text()?,
+        shard: columns.number()? as ShardNumber,
+        position: columns.number()?,
+    })
 }

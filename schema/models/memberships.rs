@@ -7,10 +7,10 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Columns, Model, number, text};
+use super::{Columns, Model, number, rows, text};
 use crate::{
     address::{Family, Position, Sequence, ShardNumber},
-    port::{ModelStore, Row, Statement, StoreError, StoredRecord, Value},
+    port::{ModelStore, Statement, StoreError, StoredRecord},
     record::{
         codec::Record as _,
         room::{Placement, RoomRecord, Verdict, kind},
@@ -157,8 +157,7 @@ fn read_member(pdu: &[u8]) -> Option<(String, String, String)> {
     ))
 }
 
-fn read(row: Row) -> Result<Membership, StoreError> {
-    let mut columns = Columns::of(row);
+fn read(columns: &mut Columns) -> Result<Membership, StoreError> {
     Ok(Membership {
         user_id: columns.text()?,
         room_id: columns.text()?,
@@ -176,16 +175,7 @@ fn read(row: Row) -> Result<Membership, StoreError> {
 
 /// All memberships of a user, of whatever kind, by room ID.
 pub async fn of_user(store: &dyn ModelStore, user_id: &str) -> Result<Vec<Membership>, StoreError> {
-    let statement = Statement {
-        sql: OF_USER,
-        values: vec![text(user_id)],
-    };
-    store
-        .query(statement)
-        .await?
-        .into_iter()
-        .map(read)
-        .collect()
+    rows(store, (OF_USER, vec![text(user_id)]), read).await
 }
 
 /// Members of a room with a membership, by user ID: at most `limit` after `after` (empty for the first).
@@ -196,20 +186,11 @@ pub async fn of_room(
     after: &str,
     limit: usize,
 ) -> Result<Vec<Membership>, StoreError> {
-    let values: Vec<Value> = vec![
+    let values = vec![
         text(room_id),
         text(membership),
         text(after),
         number(limit as u64),
     ];
-    let statement = Statement {
-        sql: OF_ROOM,
-        values,
-    };
-    store
-        .query(statement)
-        .await?
-        .into_iter()
-        .map(read)
-        .collect()
+    rows(store, (OF_ROOM, values), read).await
 }

@@ -17,7 +17,7 @@ pub mod users;
 
 use crate::{
     address::Family,
-    port::{Row, Statement, StoreError, StoredRecord, Value},
+    port::{ModelStore, Row, Statement, StoreError, StoredRecord, Value},
 };
 
 /// A read model.
@@ -96,6 +96,27 @@ fn truth(value: bool) -> Value {
 
 fn number(value: u64) -> Value {
     Value::Integer(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+/// Asks, and reads each row of the answer.
+async fn rows<T>(
+    store: &dyn ModelStore,
+    (sql, values): (&'static str, Vec<Value>),
+    read: impl Fn(&mut Columns) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let rows = store.query(Statement { sql, values }).await?;
+    rows.into_iter()
+        .map(|row| read(&mut Columns::of(row)))
+        .collect()
+}
+
+/// Asks, and reads the first row of the answer, if there is one.
+async fn first<T>(
+    store: &dyn ModelStore,
+    question: (&'static str, Vec<Value>),
+    read: impl Fn(&mut Columns) -> Result<T, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    Ok(rows(store, question, read).await?.into_iter().next())
 }
 
 /// Takes a row apart, column by column.

@@ -1,6 +1,6 @@
 //! Which rooms are in the public room list.
 
-use super::{Columns, Model, number, text, truth};
+use super::{Columns, Model, first, number, rows, text, truth};
 use crate::{
     address::Family,
     port::{ModelStore, Statement, StoreError, StoredRecord},
@@ -57,24 +57,12 @@ pub async fn list(
     after: &str,
     limit: usize,
 ) -> Result<Vec<String>, StoreError> {
-    let statement = Statement {
-        sql: LIST,
-        values: vec![text(after), number(limit as u64)],
-    };
-    let rows = store.query(statement).await?;
-    rows.into_iter()
-        .map(|row| Columns::of(row).text())
-        .collect()
+    let values = vec![text(after), number(limit as u64)];
+    rows(store, (LIST, values), Columns::text).await
 }
 
 /// Whether a room is listed.
 pub async fn is_public(store: &dyn ModelStore, room_id: &str) -> Result<bool, StoreError> {
-    let statement = Statement {
-        sql: GET,
-        values: vec![text(room_id)],
-    };
-    let rows = store.query(statement).await?;
-    rows.into_iter()
-        .next()
-        .map_or(Ok(false), |row| Columns::of(row).truth())
+    let public = first(store, (GET, vec![text(room_id)]), Columns::truth).await?;
+    Ok(public.unwrap_or(false))
 }

@@ -1,9 +1,9 @@
 //! The accounts of this server.
 
-use super::{Columns, Model, number, text, truth};
+use super::{Columns, Model, first, number, rows, text, truth};
 use crate::{
     address::Family,
-    port::{ModelStore, Row, Statement, StoreError, StoredRecord, Value},
+    port::{ModelStore, Statement, StoreError, StoredRecord, Value},
     record::{codec::Record as _, user::UserRecord},
 };
 
@@ -107,8 +107,7 @@ impl Model for Users {
     }
 }
 
-fn read(row: Row) -> Result<User, StoreError> {
-    let mut columns = Columns::of(row);
+fn read(columns: &mut Columns) -> Result<User, StoreError> {
     Ok(User {
         user_id: columns.text()?,
         created_ms: columns.number()?,
@@ -126,41 +125,23 @@ pub async fn list(
     after: &str,
     limit: usize,
 ) -> Result<Vec<User>, StoreError> {
-    let statement = Statement {
-        sql: LIST,
-        values: vec![
-            text(after),
-            truth(including.deactivated),
-            truth(including.guests),
-            number(limit as u64),
-        ],
-    };
-    store
-        .query(statement)
-        .await?
-        .into_iter()
-        .map(read)
-        .collect()
+    let values = vec![
+        text(after),
+        truth(including.deactivated),
+        truth(including.guests),
+        number(limit as u64),
+    ];
+    rows(store, (LIST, values), read).await
 }
 
 /// One account.
 pub async fn get(store: &dyn ModelStore, user_id: &str) -> Result<Option<User>, StoreError> {
-    let statement = Statement {
-        sql: GET,
-        values: vec![text(user_id)],
-    };
-    let rows = store.query(statement).await?;
-    rows.into_iter().next().map(read).transpose()
+    first(store, (GET, vec![text(user_id)]), read).await
 }
 
 /// How many accounts there are.
 pub async fn count(store: &dyn ModelStore, including: Including) -> Result<u64, StoreError> {
-    let statement = Statement {
-        sql: COUNT,
-        values: vec![truth(including.deactivated), truth(including.guests)],
-    };
-    let rows = store.query(statement).await?;
-    rows.into_iter()
-        .next()
-        .map_or(Ok(0), |row| Columns::of(row).number())
+    let values = vec![truth(including.deactivated), truth(including.guests)];
+    let count = first(store, (COUNT, values), Columns::number).await?;
+    Ok(count.unwrap_or(0))
 }

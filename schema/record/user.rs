@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use super::{Kind, codec::Record};
+use crate::address::Sequence;
 
 /// What happens to a user.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,7 +57,7 @@ pub enum UserRecord {
     /// A filter was stored: its ID is the count of filters before it.
     #[serde(rename = "fi")]
     FilterStored(ByteBuf),
-    /// A room was forgotten.
+    /// A room was forgotten, as it then was and for ever. Written no more: see [`UserRecord::StayForgotten`].
     #[serde(rename = "fo")]
     RoomForgotten(String),
     /// A device published its keys.
@@ -96,6 +97,9 @@ pub enum UserRecord {
     /// position of its own.
     #[serde(rename = "tds")]
     ToDeviceSent(ToDeviceSent),
+    /// A room was forgotten up to a member event: who comes in again and leaves again has not forgotten that.
+    #[serde(rename = "fos")]
+    StayForgotten(StayForgotten),
     /// A device that was just added is the user's dehydrated one.
     #[serde(rename = "dd")]
     DehydratedDeviceSet(DehydratedDeviceSet),
@@ -139,8 +143,9 @@ impl Record for UserRecord {
             UserRecord::TransactionDone(_) => 526,
             UserRecord::DehydratedDeviceSet(_) => 527,
             UserRecord::OneTimeKeysDropped(_) => 528,
-            UserRecord::ToDeviceReceived(_) => 529,
-            UserRecord::ToDeviceSent(_) => 530,
+            UserRecord::ToDeviceReceived(_) => 540,
+            UserRecord::ToDeviceSent(_) => 541,
+            UserRecord::StayForgotten(_) => 542,
             UserRecord::Erased => 599,
         }
     }
@@ -292,6 +297,15 @@ pub struct ToDevice {
     pub device_id: String,
     /// The event (`type`, `sender`, `content`) as JSON.
     pub json: ByteBuf,
+}
+
+/// A room was forgotten.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StayForgotten {
+    /// Which.
+    pub room_id: String,
+    /// The user's member event that was in force, by its number among the room's records.
+    pub until: Sequence,
 }
 
 /// To-device messages of one sending.

@@ -1,5 +1,6 @@
 //! Flows on the real SQLite driver.
 
+mod forgetting;
 mod standing;
 mod upkeep;
 
@@ -383,24 +384,6 @@ async fn sessions_and_passwords() {
         taken,
         Err(HouseError::User(crate::user::UserError::UserInUse))
     ));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn forgetting_needs_having_left() {
-    let trial = Trial::new().await;
-    let alice = trial.user("alice").await;
-    let room_id = trial.room(&alice, |_| {}).await;
-    assert!(trial.house.forget(&room_id, &alice).await.is_err());
-    let leave = MemberWish {
-        room_id: room_id.clone(),
-        sender: alice.clone(),
-        target: alice.clone(),
-        reason: None,
-        extra_content: None,
-        guest: false,
-    };
-    trial.house.leave(leave).await.unwrap();
-    trial.house.forget(&room_id, &alice).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -79,7 +79,7 @@ fn create_content(
     content.object.remove("creator");
     content.object.remove(SALT);
     if auth.room_create_event_id_as_room_id {
-        content.set_string(SALT, &env.random_string(SALT_CHARACTERS));
+        content.set_string(SALT, env.random_string(SALT_CHARACTERS));
     }
     content.set_string("room_version", request.version.as_str());
     if !auth.use_room_create_sender {

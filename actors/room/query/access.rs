@@ -39,6 +39,7 @@ struct AllowRule {
 pub(super) fn access(room: &Room, user_id: &UserId) -> Result<RoomAccess, RoomError> {
     let version = room.version.clone().ok_or(RoomError::UnknownRoom)?;
     let membership = room.membership(user_id);
+    let member = room.state_event(&StateEventType::RoomMember, user_id.as_str());
     let join_rules = room.state_event(&StateEventType::RoomJoinRules, "");
     let guest_access: Option<String> = text(room, &StateEventType::RoomGuestAccess, "guest_access");
     Ok(RoomAccess {
@@ -63,6 +64,7 @@ pub(super) fn access(room: &Room, user_id: &UserId) -> Result<RoomAccess, RoomEr
         may_set_aliases: membership == Some(MembershipState::Join)
             && may_send_state(room, user_id, &StateEventType::RoomCanonicalAlias),
         membership,
+        member_sequence: member.map_or(0, |event| event.sequence),
         servers: servers(room),
     })
 }

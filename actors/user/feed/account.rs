@@ -53,8 +53,8 @@ pub(crate) trait Account: Send + Sync + 'static {
     /// A stored filter as JSON.
     fn filter(&self, filter_id: &str) -> Option<String>;
 
-    /// Whether the user has forgotten a room.
-    fn has_forgotten(&self, room_id: &RoomId) -> bool;
+    /// Whether the user has forgotten a membership, which began with this record of the room.
+    fn has_forgotten(&self, room_id: &RoomId, since: Sequence) -> bool;
 
     /// Presence as last kept.
     fn presence(&self) -> Option<Presence>;

@@ -121,8 +121,8 @@ impl Account for User {
         User::filter(self, filter_id).map(ToString::to_string)
     }
 
-    fn has_forgotten(&self, room_id: &RoomId) -> bool {
-        self.forgotten.contains_key(room_id)
+    fn has_forgotten(&self, room_id: &RoomId, since: Sequence) -> bool {
+        User::has_forgotten(self, room_id, since)
     }
 
     fn presence(&self) -> Option<Presence> {

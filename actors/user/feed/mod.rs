@@ -216,8 +216,8 @@ impl Feed {
         let forgotten: Vec<_> = self
             .rooms
             .left()
-            .filter(|room_id| account.has_forgotten(room_id))
-            .cloned()
+            .filter(|(room_id, since)| account.has_forgotten(room_id, *since))
+            .map(|(room_id, _)| room_id.clone())
             .collect();
         for room_id in forgotten {
             self.rooms.forget(&room_id);
@@ -399,7 +399,7 @@ impl Feed {
         self.devices = DeviceLists::default();
         for found in &loaded.rooms {
             self.rooms.found(found);
-            if account.has_forgotten(&found.room_id) {
+            if account.has_forgotten(&found.room_id, found.since_sequence) {
                 self.rooms.forget(&found.room_id);
             }
         }

@@ -340,8 +340,8 @@ impl Rooms {
             .map(|(room_id, _)| room_id)
     }
 
-    /// Rooms that the user has left or is banned from.
-    pub(crate) fn left(&self) -> impl Iterator<Item = &OwnedRoomId> {
+    /// Rooms that the user has left or is banned from, and the record with which that began.
+    pub(crate) fn left(&self) -> impl Iterator<Item = (&OwnedRoomId, Sequence)> {
         let gone = |entry: &RoomEntry| {
             matches!(
                 entry.membership,
@@ -351,7 +351,7 @@ impl Rooms {
         self.entries
             .iter()
             .filter(move |(_, entry)| gone(entry))
-            .map(|(room_id, _)| room_id)
+            .map(|(room_id, entry)| (room_id, entry.since_sequence))
     }
 
     /// Rooms in which something happened after a token, in the order of their positions.

@@ -225,7 +225,8 @@ impl Feed {
         } = outcome;
         for read in tallies {
             if let Some(entry) = self.rooms.get_mut(&read.room_id) {
-                entry.unread.replace(read.tally, read.until, read.epoch);
+                let end = (read.until, read.is_complete);
+                entry.unread.replace(read.tally, end, read.epoch);
             }
         }
         if let Some((after, changes)) = devices {

@@ -222,15 +222,25 @@ async fn try_answer<'p>(plan: &'p Plan, room: &'p RoomPlan) -> Result<Answered<'
     match &room.unread {
         UnreadPlan::None => {}
         UnreadPlan::Known(counts) => part.unread = Some(counts.clone()),
-        UnreadPlan::Read { stay, epoch } => {
+        UnreadPlan::Read {
+            stay,
+            partial,
+            epoch,
+        } => {
+            let span = counts::Span {
+                stay: *stay,
+                partial: partial.as_ref(),
+                until: room.until,
+            };
             let sources = &*plan.home.sources;
-            let bounds = (*stay, room.until);
-            let tally = counts::read(sources, &plan.judge, &room.room_id, bounds).await?;
+            let (tally, is_complete) =
+                counts::read(sources, &plan.judge, &room.room_id, span).await?;
             part.unread = Some(tally.counts());
             answered.tally = Some(ReadTally {
                 room_id: room.room_id.clone(),
                 tally: tally.into(),
                 until: room.until,
+                is_complete,
                 epoch: *epoch,
             });
         }

@@ -9,38 +9,51 @@ use crate::{
     room::{RoomAnswer, RoomError, RoomQuery, event::RoomEvent, message::PushFacts},
     user::feed::{
         surroundings::Sources,
-        unread::{COUNTED_MAX, Judge, ReadMarks, Tally},
+        unread::{Judge, ReadMarks, Tally},
     },
 };
 
 /// So many events one question to the room brings.
 const PAGE_EVENTS: usize = 250;
 
-/// So many events are looked at at most.
-const EVENTS_MAX: usize = COUNTED_MAX;
+/// So many events of a room are read for one answer; the next one goes on.
+const EVENTS_MAX: usize = 1_000;
 
-/// Reads the unread events of a room up to a position. The stay began with the record of this sequence.
+/// Where a reading begins and ends.
+pub(crate) struct Span<'a> {
+    /// The stay began with the record of this sequence.
+    pub(crate) stay: Sequence,
+    /// What was read before.
+    pub(crate) partial: Option<&'a Arc<Tally>>,
+    /// Up to here.
+    pub(crate) until: Position,
+}
+
+/// Reads unread events of a room; tells too whether it came to the end.
 pub(crate) async fn read(
     sources: &dyn Sources,
     judge: &Judge,
     room_id: &OwnedRoomId,
-    (stay, until): (Sequence, Position),
-) -> Result<Tally, RoomError> {
+    span: Span<'_>,
+) -> Result<(Tally, bool), RoomError> {
     let facts = Arc::new(facts(sources, judge, room_id).await?);
-    let marks = marks(sources, judge, room_id, stay).await?;
-    let mut events: Vec<Arc<RoomEvent>> = Vec::new();
-    while events.len() < EVENTS_MAX {
-        let last = events.last().map_or(marks.all, |event| event.sequence);
-        let page = live_after(sources, room_id, last).await?;
-        let is_end = page.len() < PAGE_EVENTS;
-        events.extend(page);
-        if is_end {
+    let marks = marks(sources, judge, room_id, span.stay).await?;
+    let mut tally = Tally::begin(facts, marks, span.partial);
+    let mut last = tally.read_until();
+    let mut is_complete = false;
+    for _ in 0..EVENTS_MAX / PAGE_EVENTS {
+        let mut page = live_after(sources, room_id, last).await?;
+        is_complete = page.len() < PAGE_EVENTS;
+        last = page.last().map_or(last, |event| event.sequence);
+        // The room may have gone on: what came after this answer's interval comes as news.
+        page.retain(|event| event.position() != 0 && event.position() <= span.until);
+        is_complete |= page.len() < PAGE_EVENTS;
+        tally.read(judge, room_id, &page);
+        if is_complete {
             break;
         }
     }
-    // The room may have gone on: what came after this answer's interval comes as news.
-    events.retain(|event| event.position() != 0 && event.position() <= until);
-    Ok(Tally::read(facts, judge, (room_id, &marks), &events))
+    Ok((tally, is_complete))
 }
 
 async fn facts(

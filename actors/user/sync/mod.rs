@@ -78,5 +78,7 @@ pub(crate) struct ReadTally {
     pub(crate) room_id: OwnedRoomId,
     pub(crate) tally: Arc<Tally>,
     pub(crate) until: Position,
+    /// Nothing unread lies between the tally and `until`.
+    pub(crate) is_complete: bool,
     pub(crate) epoch: u64,
 }

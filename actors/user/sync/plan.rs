@@ -21,7 +21,7 @@ use crate::user::{
         account::Account,
         home::Home,
         rooms::RoomEntry,
-        unread::{Judge, UnreadCounts},
+        unread::{Judge, Tally, UnreadCounts},
     },
     message::Presence,
 };
@@ -112,8 +112,12 @@ pub(crate) enum UnreadPlan {
     None,
     /// Known.
     Known(UnreadCounts),
-    /// To be read: the sequence at which the stay began, and the epoch of the counts.
-    Read { stay: Sequence, epoch: u64 },
+    /// To be read: the sequence at which the stay began, what was read before, and the epoch of the counts.
+    Read {
+        stay: Sequence,
+        partial: Option<Arc<Tally>>,
+        epoch: u64,
+    },
 }
 
 impl Plan {
@@ -258,6 +262,7 @@ impl Plan {
                         Some(tally) => UnreadPlan::Known(tally.counts()),
                         None => UnreadPlan::Read {
                             stay,
+                            partial: entry.unread.partial(),
                             epoch: epoch.max(entry.unread.epoch()),
                         },
                     };

@@ -208,10 +208,15 @@ fn the_same_filter_gets_the_same_id() {
 fn a_room_can_be_forgotten_again() {
     let mut alice = Trial::with_devices(&[]);
     let room_id = owned_room_id!("!r:example.org");
-    alice.done(UserCommand::ForgetRoom(room_id.clone()));
-    let first = alice.user.forgotten[&room_id];
-    alice.done(UserCommand::ForgetRoom(room_id.clone()));
-    assert!(alice.user.forgotten[&room_id].position > first.position);
+    let forget = |until| UserCommand::ForgetRoom {
+        room_id: room_id.clone(),
+        until,
+    };
+    assert_eq!(alice.done(forget(3)), 1);
+    assert_eq!(alice.done(forget(3)), 0);
+    assert!(alice.user.has_forgotten(&room_id, 3) && !alice.user.has_forgotten(&room_id, 7));
+    assert_eq!(alice.done(forget(7)), 1);
+    assert!(alice.user.has_forgotten(&room_id, 7));
 }
 
 #[test]

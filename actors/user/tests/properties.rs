@@ -53,7 +53,10 @@ fn any_command() -> impl Strategy<Value = UserCommand> {
                 value: Some(number.to_string()),
             }),
         number.prop_map(|number| UserCommand::StoreFilter(format!("{{\"n\":{number}}}"))),
-        Just(UserCommand::ForgetRoom(owned_room_id!("!r:example.org"))),
+        (0..4_u64).prop_map(|until| UserCommand::ForgetRoom {
+            room_id: owned_room_id!("!r:example.org"),
+            until,
+        }),
         Just(UserCommand::SetLocked(false)),
     ]
 }

@@ -3,6 +3,13 @@
 //! Counted lazily: news pile up (bounded) until a sync shows the room; then they are judged. What cannot be told from the news (the actor has
 //! just woken, a receipt for an event that is not at hand) is read from the room again. Own events never count. An unthreaded receipt clears
 //! everything up to its event, a threaded one its thread; public and private ones count alike, so the further one wins.
+//!
+//! Counts are exact at a bounded cost. The newest unread events are held one by one, since a receipt may fall among them; what is older is held as
+//! sums, which a receipt behind them clears whole. One answer reads at most so many events of a room: of a longer backlog it tells what it has
+//! counted so far, and the next answer that shows the room goes on from there. Only a receipt that falls into the sums begins the count anew.
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -22,8 +29,8 @@ use crate::{
     user::message::{NewsKind, ReceiptNews, RoomNews, flatten},
 };
 
-/// So many unread events of a room are counted; beyond it the count stands still.
-pub(crate) const COUNTED_MAX: usize = 1_000;
+/// So many unread events of a room are held one by one.
+const SINGLE_MAX: usize = 1_000;
 
 /// So many news wait to be judged; beyond it the room is read again.
 const PENDING_MAX: usize = 128;
@@ -36,6 +43,8 @@ const KNOWN_MAX: usize = 64;
 pub(crate) struct Unread {
     /// `None` until read from the room.
     tally: Option<Arc<Tally>>,
+    /// A tally that has not come to the end of the backlog; reading goes on from it.
+    partial: Option<Arc<Tally>>,
     /// News that the tally does not contain.
     pending: VecDeque<Arc<RoomNews>>,
     /// Counts how often it was forgotten.
@@ -46,6 +55,12 @@ pub(crate) struct Unread {
 #[derive(Clone, Debug)]
 pub(crate) struct Tally {
     facts: Arc<PushFacts>,
+    /// The receipts under which it was read.
+    marks: ReadMarks,
+    /// Unread events before those in `counted`, by thread …
+    older: BTreeMap<Option<OwnedEventId>, Counts>,
+    /// … the last of which has this sequence.
+    older_until: Sequence,
     counted: VecDeque<Counted>,
     /// The newest judged events, to find those that receipts name.
     known: VecDeque<(OwnedEventId, Sequence)>,
@@ -104,7 +119,7 @@ pub(crate) struct Judge {
 }
 
 /// Receipts as they stand when a room is read: everything up to a sequence is read.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ReadMarks {
     /// Unthreaded, or the beginning of the stay.
     pub(crate) all: Sequence,
@@ -146,17 +161,37 @@ impl Unread {
         self.epoch
     }
 
-    /// Takes in a tally of everything up to a position, whose reading began in this epoch.
-    pub(crate) fn replace(&mut self, tally: Arc<Tally>, until: Position, epoch: u64) {
-        if self.epoch == epoch && self.tally.is_none() {
+    /// From where reading may go on.
+    pub(crate) fn partial(&self) -> Option<Arc<Tally>> {
+        self.partial.clone()
+    }
+
+    /// Takes in a tally of everything up to a position, whose reading began in this epoch; one that is not complete whenever its reading began.
+    pub(crate) fn replace(
+        &mut self,
+        tally: Arc<Tally>,
+        (until, is_complete): (Position, bool),
+        epoch: u64,
+    ) {
+        if !is_complete {
+            let is_further =
+                |known: &Arc<Tally>| known.marks != tally.marks || known.judged < tally.judged;
+            if self.partial.as_ref().is_none_or(is_further) {
+                self.partial = Some(tally);
+            }
+        } else if self.epoch == epoch && self.tally.is_none() {
             self.pending.retain(|news| news.position > until);
             self.tally = Some(tally);
+            self.partial = None;
         }
     }
 
+    /// The tally cannot go on from the news. What it has counted stays good as long as the receipts are the same.
     fn forget(&mut self) {
         self.epoch += 1;
-        self.tally = None;
+        if let Some(tally) = self.tally.take() {
+            self.partial = Some(tally);
+        }
         self.pending.clear();
     }
 }
@@ -172,41 +207,64 @@ fn changes_facts(news: &RoomNews) -> bool {
 
 impl Tally {
     /// Nothing is unread.
-    pub(crate) fn new(facts: Arc<PushFacts>) -> Self {
+    fn new(facts: Arc<PushFacts>, marks: ReadMarks) -> Self {
         Self {
             facts,
+            marks,
+            older: BTreeMap::new(),
+            older_until: 0,
             counted: VecDeque::new(),
             known: VecDeque::new(),
             judged: 0,
         }
     }
 
-    /// A tally of the live events after the read marks, oldest first.
-    pub(crate) fn read(
+    /// A tally to be read: of the events after the read marks, or going on where an earlier one under the same marks has stopped.
+    pub(crate) fn begin(
         facts: Arc<PushFacts>,
-        judge: &Judge,
-        (room_id, marks): (&OwnedRoomId, &ReadMarks),
-        events: &[Arc<RoomEvent>],
+        marks: ReadMarks,
+        partial: Option<&Arc<Tally>>,
     ) -> Self {
-        let mut tally = Self::new(facts);
-        let context = tally.context(judge, room_id);
+        match partial.filter(|partial| partial.marks == marks) {
+            Some(partial) => Self {
+                facts,
+                ..Self::clone(partial)
+            },
+            None => Self::new(facts, marks),
+        }
+    }
+
+    /// The events after this one are to be read.
+    pub(crate) fn read_until(&self) -> Sequence {
+        self.judged.max(self.marks.all)
+    }
+
+    /// Reads the next live events, oldest first.
+    pub(crate) fn read(&mut self, judge: &Judge, room_id: &OwnedRoomId, events: &[Arc<RoomEvent>]) {
+        let context = self.context(judge, room_id);
         for event in events {
             let thread = thread_of(event);
-            let read = marks
-                .threads
-                .get(thread.as_ref().map_or("main", |root| root.as_str()));
-            if event.sequence > marks.all && read.is_none_or(|read| event.sequence > *read) {
-                tally.judge(judge, &context, (event, None));
+            let name = thread.as_ref().map_or("main", |root| root.as_str());
+            let read = self.marks.threads.get(name).copied().unwrap_or(0);
+            if event.sequence > self.marks.all.max(read) {
+                self.judge(judge, &context, (event, None));
             } else {
-                tally.note(event);
+                self.note(event);
             }
         }
-        tally
     }
 
     /// How much is unread.
     pub(crate) fn counts(&self) -> UnreadCounts {
         let mut counts = UnreadCounts::default();
+        for (thread, sum) in &self.older {
+            match thread {
+                None => counts.main = *sum,
+                Some(root) => {
+                    counts.threads.insert(root.clone(), *sum);
+                }
+            }
+        }
         for counted in &self.counted {
             match &counted.thread {
                 None => counts.main.add(counted.highlight),
@@ -266,10 +324,7 @@ impl Tally {
     ) {
         self.note(event);
         let sender: &UserId = &event.pdu.sender;
-        if sender == judge.user_id
-            || self.counted.len() >= COUNTED_MAX
-            || judge.ignored.contains(sender)
-        {
+        if sender == judge.user_id || judge.ignored.contains(sender) {
             return;
         }
         let verdict = match flat {
@@ -282,7 +337,22 @@ impl Tally {
                 thread: thread_of(event),
                 highlight,
             });
+            if self.counted.len() > SINGLE_MAX {
+                self.sum_up();
+            }
         }
+    }
+
+    /// Adds the oldest single event to the sums.
+    fn sum_up(&mut self) {
+        let Some(oldest) = self.counted.pop_front() else {
+            return;
+        };
+        self.older_until = oldest.sequence;
+        self.older
+            .entry(oldest.thread)
+            .or_default()
+            .add(oldest.highlight);
     }
 
     fn clear(&mut self, receipt: &ReceiptNews) -> bool {
@@ -290,22 +360,24 @@ impl Tally {
             .known
             .iter()
             .find(|(event_id, _)| *event_id == receipt.event_id);
-        // A full tally has left events out: what remains after the receipt is not known.
-        let Some((_, until)) = found.filter(|_| self.counted.len() < COUNTED_MAX) else {
+        // Of the sums it is not known what remains after the receipt.
+        let Some((_, until)) = found.filter(|(_, until)| *until >= self.older_until) else {
             return false;
         };
         let until = *until;
-        self.counted.retain(|counted| {
-            let concerned = match receipt.thread_id.as_deref() {
-                None => true,
-                Some("main") => counted.thread.is_none(),
-                Some(root) => counted
-                    .thread
-                    .as_ref()
-                    .is_some_and(|thread| thread.as_str() == root),
-            };
-            !concerned || counted.sequence > until
-        });
+        let concerns = |thread: Option<&OwnedEventId>| match receipt.thread_id.as_deref() {
+            None => true,
+            Some("main") => thread.is_none(),
+            Some(root) => thread.is_some_and(|thread| thread.as_str() == root),
+        };
+        let mark = match &receipt.thread_id {
+            None => &mut self.marks.all,
+            Some(thread) => self.marks.threads.entry(thread.clone()).or_default(),
+        };
+        *mark = until.max(*mark);
+        self.older.retain(|thread, _| !concerns(thread.as_ref()));
+        self.counted
+            .retain(|counted| !concerns(counted.thread.as_ref()) || counted.sequence > until);
         true
     }
 }
