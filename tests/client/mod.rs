@@ -2,6 +2,13 @@
 //!
 //! Each test runs on both database engines. Tests share the servers (`stage`), so they make users and rooms of their own and never count what others make.
 
+mod account;
+mod create_room;
+mod errors;
+mod history;
+mod media;
+mod membership;
+mod personal;
 mod props;
 mod stage;
 mod sync_personal;
