@@ -84,7 +84,7 @@ impl Caller {
         for (name, value) in values {
             path = path.replace(&format!("{{{name}}}"), &encode(&value));
         }
-        path.replace('{', "").replace('}', "")
+        path.replace(['{', '}'], "")
     }
 }
 
