@@ -1,5 +1,7 @@
 //! Joining, knocking, inviting, kicking, banning, leaving, forgetting.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use super::{
@@ -177,6 +179,19 @@ async fn inviting_kicking_banning() {
     .await;
 }
 
+/// The list of a user's rooms follows the rooms, so it is waited for.
+async fn until_joined(client: &Client, wanted: &Value) {
+    let started = Instant::now();
+    loop {
+        let told = client.get("/_matrix/client/v3/joined_rooms").await.ok();
+        if told["joined_rooms"] == *wanted {
+            return;
+        }
+        assert!(started.elapsed() < Duration::from_secs(20), "{told}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn leaving_and_forgetting() {
     on_each_engine(async |stage| {
@@ -186,8 +201,7 @@ async fn leaving_and_forgetting() {
             .await
             .refused(403, "M_FORBIDDEN");
         bert.join(&room_id).await;
-        let told = bert.get("/_matrix/client/v3/joined_rooms").await.ok();
-        assert_eq!(told["joined_rooms"], json!([room_id]));
+        until_joined(&bert, &json!([room_id])).await;
         bert.act(&room_id, "forget", json!({}))
             .await
             .refused(400, "M_UNKNOWN");
@@ -202,8 +216,7 @@ async fn leaving_and_forgetting() {
         bert.act(&room_id, "forget", json!({})).await.ok();
         // Wrong: who has forgotten a room should not read its history any more (`POST /rooms/{roomId}/forget`). The room does not know who has.
         assert_eq!(bert.look(&room_id, "messages?dir=b").await.status, 200);
-        let told = bert.get("/_matrix/client/v3/joined_rooms").await.ok();
-        assert_eq!(told["joined_rooms"], json!([]));
+        until_joined(&bert, &json!([])).await;
         bert.join(&room_id).await;
         bert.say(&room_id, "back").await;
         assert_eq!(bert.look(&room_id, "messages?dir=b").await.status, 200);
