@@ -46,6 +46,9 @@ pub enum HouseError {
     /// The caller may not do this.
     #[error("{0}")]
     Forbidden(String),
+    /// Who is in a room cannot forget it.
+    #[error("the user is still in this room")]
+    StillInRoom,
     /// What is asked for lives on another server, and that one cannot be reached.
     #[error("server {0} cannot be reached")]
     Unreachable(OwnedServerName),

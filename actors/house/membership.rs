@@ -59,12 +59,12 @@ impl House {
         self.change(wish, MembershipAction::Unban).await
     }
 
-    /// Forgets a room that the user is not in. `Forbidden` when still in it, `RoomError::UnknownRoom` when never was.
+    /// Forgets a room that the user is not in. `StillInRoom` when in it, `RoomError::UnknownRoom` when never was.
     pub async fn forget(&self, room_id: &RoomId, user_id: &UserId) -> Result<(), HouseError> {
         let access = self.room_access(room_id, user_id).await?;
         match access.membership {
             Some(MembershipState::Join | MembershipState::Invite | MembershipState::Knock) => {
-                Err(RoomError::Forbidden("the user is still in this room".to_owned()).into())
+                Err(HouseError::StillInRoom)
             }
             Some(_) => {
                 let command = UserCommand::ForgetRoom {

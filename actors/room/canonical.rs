@@ -31,7 +31,7 @@ impl Canonical {
     /// Parses an object strictly: floats, integers beyond 2^53-1 and minus zero are refused.
     pub(crate) fn strict(text: &str) -> Result<Self, RoomError> {
         let object = serde_json::from_str::<CanonicalJsonObject>(text)
-            .map_err(|error| RoomError::BadJson(format!("not canonical JSON: {error}")))?;
+            .map_err(|error| refusal("not canonical JSON", &error))?;
         Ok(object.into())
     }
 
@@ -40,8 +40,8 @@ impl Canonical {
         if let Ok(strict) = Self::strict(text) {
             return Ok(strict);
         }
-        let value: JsonValue = serde_json::from_str(text)
-            .map_err(|error| RoomError::BadJson(format!("not JSON: {error}")))?;
+        let value: JsonValue =
+            serde_json::from_str(text).map_err(|error| refusal("not JSON", &error))?;
         let mut loose = LooseNumbers {
             mark: mark(),
             numbers: Vec::new(),
@@ -144,6 +144,16 @@ impl LooseNumbers {
     }
 }
 
+/// What is no JSON is told apart from JSON that says what it must not.
+fn refusal(what: &str, error: &serde_json::Error) -> RoomError {
+    let message = format!("{what}: {error}");
+    if error.is_data() {
+        RoomError::BadJson(message)
+    } else {
+        RoomError::NotJson(message)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,10 +167,15 @@ mod tests {
             r#"{"a":-0}"#,
             "[]",
             "1",
-            r#"{"a":"#,
         ] {
             assert!(
                 matches!(Canonical::strict(text), Err(RoomError::BadJson(_))),
+                "{text}"
+            );
+        }
+        for text in ["", "nonsense", r#"{"a":"#] {
+            assert!(
+                matches!(Canonical::strict(text), Err(RoomError::NotJson(_))),
                 "{text}"
             );
         }

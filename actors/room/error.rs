@@ -26,6 +26,9 @@ pub enum RoomError {
     /// The content is not what the event type or the room version demands.
     #[error("{0}")]
     BadJson(String),
+    /// The content is no JSON at all.
+    #[error("{0}")]
+    NotJson(String),
     /// A parameter (pagination token, event ID) makes no sense here.
     #[error("{0}")]
     InvalidParam(String),

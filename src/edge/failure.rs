@@ -202,6 +202,7 @@ impl From<RoomError> for Failure {
             RoomError::Forbidden(message) => Self::forbidden(message),
             RoomError::GuestForbidden => guest_forbidden(),
             RoomError::BadJson(message) => Self::bad_json(message),
+            RoomError::NotJson(message) => Self::not_json(message),
             RoomError::InvalidParam(message) => Self::invalid_param(message),
             RoomError::TooLarge => Self::new(ErrorCode::TooLarge, "event is too large"),
             RoomError::BadAlias(message) => Self::new(ErrorCode::BadAlias, message),
@@ -328,6 +329,7 @@ impl From<HouseError> for Failure {
             HouseError::InvalidUsername(message) => Self::new(ErrorCode::InvalidUsername, message),
             HouseError::InvalidParam(message) => Self::invalid_param(message),
             HouseError::Forbidden(message) => Self::forbidden(message),
+            HouseError::StillInRoom => Self::new(ErrorCode::Unknown, "you are still in this room"),
             HouseError::Unreachable(server) => {
                 Self::not_found(format!("server {server} cannot be reached"))
             }

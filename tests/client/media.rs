@@ -1,39 +1,225 @@
-//! Media over HTTP.
-
-use std::time::{Duration, Instant};
+//! Media: uploads, downloads, thumbnails.
 
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::TestServer;
+use super::{
+    props::text,
+    stage::{on_each_engine, on_own_servers},
+};
+use crate::harness::Client;
+
+const UPLOAD: &str = "/_matrix/media/v3/upload";
+
+/// A red picture of 640 × 320 pixels.
+fn picture() -> Vec<u8> {
+    let red = image::RgbImage::from_pixel(640, 320, image::Rgb([255, 0, 0]));
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    red.write_to(&mut bytes, image::ImageFormat::Png)
+        .expect("a PNG can be written");
+    bytes.into_inner()
+}
+
+/// Uploads and gives server name and media ID with a slash in between.
+async fn upload(client: &Client, query: &str, content_type: &str, bytes: &[u8]) -> String {
+    let path = format!("{UPLOAD}{query}");
+    let headers = [("content-type", content_type)];
+    let answer = client
+        .with_headers(Method::POST, &path, &headers, bytes.to_vec())
+        .await
+        .ok();
+    let uri = text(&answer["content_uri"]);
+    uri.strip_prefix("mxc://playhouse.test/").expect("ours");
+    uri.trim_start_matches("mxc://").to_owned()
+}
+
+fn download(id: &str) -> String {
+    format!("/_matrix/client/v1/media/download/{id}")
+}
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_download_waits_for_the_upload() {
-    let server = TestServer::start().await;
-    let anna = server.register("anna").await;
-    let created = anna.post("/_matrix/media/v1/create", json!({})).await.ok();
-    let uri = created["content_uri"].as_str().expect("a URI").to_owned();
-    let place = uri.strip_prefix("mxc://").expect("a URI of media");
-    let download = |timeout_ms: u32| {
-        let path = format!("/_matrix/client/v1/media/download/{place}?timeout_ms={timeout_ms}");
-        let anna = anna.clone();
-        async move { anna.get(&path).await }
-    };
-    download(0).await.refused(504, "M_NOT_YET_UPLOADED");
-    download(300).await.refused(504, "M_NOT_YET_UPLOADED");
-    let started = Instant::now();
-    let waiting: Vec<_> = (0..3).map(|_| tokio::spawn(download(30_000))).collect();
-    let upload = anna
-        .raw(
-            Method::PUT,
-            &format!("/_matrix/media/v3/upload/{place}"),
-            br#"{"here":true}"#.to_vec(),
+async fn what_is_uploaded_is_downloaded() {
+    on_each_engine(async |stage| {
+        let [anna, bert] = stage.users(["anna", "bert"]).await;
+        let bytes: Vec<u8> = (0..100_000_u32).map(|byte| byte as u8).collect();
+        let id = upload(
+            &anna,
+            "?filename=data.bin",
+            "application/octet-stream",
+            &bytes,
         )
         .await;
-    upload.expect("an answer").ok();
-    for download in waiting {
-        let content = download.await.expect("the task ends").ok();
-        assert_eq!(content, json!({"here": true}));
-    }
-    assert!(started.elapsed() < Duration::from_secs(20));
+        let answer = bert.get(&download(&id)).await;
+        assert_eq!((answer.status, &answer.bytes), (200, &bytes));
+        assert_eq!(answer.header("content-type"), "application/octet-stream");
+        assert_eq!(
+            answer.header("content-disposition"),
+            "attachment; filename=data.bin"
+        );
+        assert_eq!(answer.header("content-length"), "100000");
+        assert!(
+            answer
+                .header("content-security-policy")
+                .starts_with("sandbox")
+        );
+        assert_eq!(
+            answer.header("cross-origin-resource-policy"),
+            "cross-origin"
+        );
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        let renamed = bert
+            .get(&format!("{}/other%20name.txt", download(&id)))
+            .await;
+        assert_eq!(
+            renamed.header("content-disposition"),
+            "attachment; filename*=utf-8''other%20name.txt"
+        );
+        let nobody = stage.client();
+        nobody
+            .get(&download(&id))
+            .await
+            .refused(401, "M_MISSING_TOKEN");
+        let old = nobody
+            .get(&format!("/_matrix/media/v3/download/{id}"))
+            .await;
+        assert_eq!(old.bytes, bytes);
+        bert.get(&download("playhouse.test/unknown"))
+            .await
+            .refused(404, "M_NOT_FOUND");
+        nobody
+            .with_headers(Method::POST, UPLOAD, &[], bytes)
+            .await
+            .refused(401, "M_MISSING_TOKEN");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dangerous_types_are_not_shown_inline() {
+    on_each_engine(async |stage| {
+        let anna = stage.user("anna").await;
+        let cases = [
+            ("text/html", "attachment"),
+            ("image/svg+xml", "attachment"),
+            ("application/javascript", "attachment"),
+            ("image/png", "inline"),
+            ("text/plain; charset=utf-8", "inline"),
+        ];
+        for (content_type, disposition) in cases {
+            let id = upload(&anna, "", content_type, b"<script>").await;
+            let answer = anna.get(&download(&id)).await;
+            assert_eq!(answer.header("content-type"), content_type);
+            assert!(
+                answer
+                    .header("content-disposition")
+                    .starts_with(disposition),
+                "{content_type}"
+            );
+            assert!(
+                answer
+                    .header("content-security-policy")
+                    .contains("script-src 'none'")
+            );
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thumbnails_are_no_larger_than_asked() {
+    on_each_engine(async |stage| {
+        let anna = stage.user("anna").await;
+        let id = upload(&anna, "", "image/png", &picture()).await;
+        let thumbnail = |query: &str| format!("/_matrix/client/v1/media/thumbnail/{id}?{query}");
+        for (query, wanted) in [
+            ("width=320&height=240&method=scale", (320, 160)),
+            ("width=32&height=32&method=crop", (32, 32)),
+            ("width=800&height=600&method=scale", (640, 320)),
+        ] {
+            let answer = anna.get(&thumbnail(query)).await;
+            assert_eq!(answer.status, 200, "{query}: {}", answer.body);
+            assert!(
+                answer.header("content-type").starts_with("image/"),
+                "{query}"
+            );
+            let made = image::load_from_memory(&answer.bytes).expect("a picture");
+            assert_eq!((made.width(), made.height()), wanted, "{query}");
+        }
+        anna.get(&thumbnail("width=0&height=0"))
+            .await
+            .refused(400, "M_INVALID_PARAM");
+        anna.get(&thumbnail("width=32"))
+            .await
+            .refused(400, "M_MISSING_PARAM");
+        stage
+            .client()
+            .get(&thumbnail("width=32&height=32"))
+            .await
+            .refused(401, "M_MISSING_TOKEN");
+        let text = upload(&anna, "", "text/plain", b"no picture").await;
+        let path = format!("/_matrix/client/v1/media/thumbnail/{text}?width=32&height=32");
+        anna.get(&path).await.refused(400, "M_UNKNOWN");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reserved_address_is_filled_later_and_once() {
+    on_each_engine(async |stage| {
+        let [anna, bert] = stage.users(["anna", "bert"]).await;
+        let made = anna.post("/_matrix/media/v1/create", json!({})).await.ok();
+        assert!(made["unused_expires_at"].as_u64().is_some());
+        let id = text(&made["content_uri"])
+            .trim_start_matches("mxc://")
+            .to_owned();
+        let early = anna.get(&format!("{}?timeout_ms=0", download(&id))).await;
+        early.refused(504, "M_NOT_YET_UPLOADED");
+        let put = format!("{UPLOAD}/{id}");
+        let headers = [("content-type", "text/plain")];
+        let theirs = bert
+            .with_headers(Method::PUT, &put, &headers, b"theirs".to_vec())
+            .await;
+        theirs.refused(403, "M_FORBIDDEN");
+        let path = format!("{}?timeout_ms=20000", download(&id));
+        let (waited, _) = tokio::join!(bert.get(&path), async {
+            anna.with_headers(Method::PUT, &put, &headers, b"mine".to_vec())
+                .await
+                .ok();
+        });
+        assert_eq!(waited.bytes, b"mine");
+        let twice = anna
+            .with_headers(Method::PUT, &put, &headers, b"again".to_vec())
+            .await;
+        twice.refused(409, "M_CANNOT_OVERWRITE_MEDIA");
+        assert_eq!(bert.get(&download(&id)).await.bytes, b"mine");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_have_a_limit_and_last() {
+    let limits = [
+        ("PLAYHOUSE_MEDIA_UPLOAD_BYTES_MAX", "1000"),
+        ("PLAYHOUSE_MEDIA_UNAUTHENTICATED_DOWNLOAD", "false"),
+    ];
+    on_own_servers(&limits, async |server| {
+        let anna = server.register("anna").await;
+        for config in [
+            "/_matrix/client/v1/media/config",
+            "/_matrix/media/v3/config",
+        ] {
+            assert_eq!(anna.get(config).await.ok()["m.upload.size"], 1000);
+        }
+        let id = upload(&anna, "", "text/plain", &[b'x'; 1000]).await;
+        let large = anna
+            .with_headers(Method::POST, UPLOAD, &[], vec![b'x'; 1001])
+            .await;
+        large.refused(413, "M_TOO_LARGE");
+        server.restart();
+        let anna = anna.at(server.base());
+        assert_eq!(anna.get(&download(&id)).await.bytes.len(), 1000);
+        let old = format!("/_matrix/media/v3/download/{id}");
+        anna.nobody().get(&old).await.refused(404, "M_NOT_FOUND");
+    })
+    .await;
 }

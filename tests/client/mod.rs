@@ -2,9 +2,15 @@
 //!
 //! Most tests run on both database engines and share the servers (`stage`), so they make users and rooms of their own and never count what others make.
 
+mod account;
+mod create_room;
 mod discovery;
+mod errors;
 mod filter;
+mod history;
 mod media;
+mod membership;
+mod personal;
 mod props;
 mod stage;
 mod sync_personal;

@@ -8,11 +8,15 @@ mod register;
 pub(crate) mod stages;
 mod whoami;
 
+use ruma::api::client::account::register::v3::Request as Register;
+
 use crate::edge::{Class, Routes};
 
 /// Mounts the area.
 pub(crate) fn mount(routes: &mut Routes) {
-    routes.mount(register::handle).class(Class::Registration);
+    routes
+        .mount_raw::<Register, _, _, _, _>(register::handle)
+        .class(Class::Registration);
     routes
         .mount(get_username_availability::handle)
         .class(Class::Registration);

@@ -1,27 +1,27 @@
 //! `POST /_matrix/client/*/register`
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
+use bytes::Bytes;
 use playhouse_actors::{
     house::NewAccount,
     user::message::{LoggedIn, Login},
 };
 use ruma::{
-    OwnedUserId,
+    UserId,
     api::{
         client::{
-            account::register::{
-                RegistrationKind,
-                v3::{Request, Response},
-            },
+            account::register::{RegistrationKind, v3::Request},
             uiaa::AuthData,
         },
         error::ErrorCode,
     },
 };
 
+use serde_json::json;
+
 use crate::edge::{
-    App, Bridge, Failure, Visitor,
+    App, Bridge, Failure, RawJson, Visitor,
     uiaa::{Demand, Passed},
 };
 
@@ -33,7 +33,7 @@ pub(crate) async fn handle(
     app: Arc<App>,
     _caller: (Visitor, Option<Arc<Bridge>>),
     request: Request,
-) -> Result<Response, Failure> {
+) -> Result<RawJson, Failure> {
     if request.kind == RegistrationKind::Guest {
         return register_guest(&app, request).await;
     }
@@ -76,10 +76,10 @@ pub(crate) async fn handle(
                 .map(|token| (token.clone(), session.to_owned())),
         })
         .await?;
-    Ok(answer(made.user_id, made.login))
+    Ok(answer(&made.user_id, made.login))
 }
 
-async fn register_guest(app: &Arc<App>, request: Request) -> Result<Response, Failure> {
+async fn register_guest(app: &Arc<App>, request: Request) -> Result<RawJson, Failure> {
     if !app.config.registration.guests {
         return Err(Failure::new(
             ErrorCode::GuestAccessForbidden,
@@ -99,7 +99,7 @@ async fn register_guest(app: &Arc<App>, request: Request) -> Result<Response, Fa
             token: None,
         })
         .await?;
-    Ok(answer(made.user_id, made.login))
+    Ok(answer(&made.user_id, made.login))
 }
 
 /// Which stages there are follows from the configuration: with registration closed, a token is the only way in.
@@ -154,13 +154,18 @@ fn login(app: &App, request: &Request) -> Login {
     }
 }
 
-fn answer(user_id: OwnedUserId, login: Option<LoggedIn>) -> Response {
-    let mut response = Response::new(user_id);
+/// Written here and not by ruma, whose answer says `"device_id": null` when nobody was logged in.
+fn answer(user_id: &UserId, login: Option<LoggedIn>) -> RawJson {
+    let mut answer = json!({ "user_id": user_id });
     if let Some(login) = login {
-        response.access_token = Some(login.access_token);
-        response.device_id = Some(login.device_id);
-        response.refresh_token = login.refresh_token;
-        response.expires_in = login.expires_in_ms.map(Duration::from_millis);
+        answer["access_token"] = json!(login.access_token);
+        answer["device_id"] = json!(login.device_id);
+        if let Some(refresh_token) = login.refresh_token {
+            answer["refresh_token"] = json!(refresh_token);
+        }
+        if let Some(expires_in_ms) = login.expires_in_ms {
+            answer["expires_in_ms"] = json!(expires_in_ms);
+        }
     }
-    response
+    RawJson(Bytes::from(answer.to_string()))
 }

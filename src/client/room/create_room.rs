@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use playhouse_actors::{
-    house::RoomWish,
+    alias::AliasError,
+    house::{HouseError, RoomWish},
     room::message::{Preset, StateContent},
 };
 use ruma::{OwnedUserId, RoomVersionId, api::error::ErrorCode, events::StateEventType};
@@ -64,7 +65,13 @@ pub(crate) async fn handle(
         arguments.body.as_ref()
     };
     let body: Body = serde_json::from_slice(body)?;
-    let made = app.house.create_room(wish(caller, body)?).await?;
+    let made = app.house.create_room(wish(caller, body)?).await;
+    let made = made.map_err(|error| match error {
+        HouseError::Alias(AliasError::Taken(_)) => {
+            Failure::new(ErrorCode::RoomInUse, "alias is taken")
+        }
+        error => error.into(),
+    })?;
     let alias = made.alias.as_ref().map(|alias| alias.as_str());
     Ok(page::Object::new()
         .text("room_id", made.room_id.as_str())

@@ -1,0 +1,155 @@
+//! What every endpoint answers to a missing or wrong token and to a body that is no JSON.
+
+use reqwest::Method;
+use serde_json::json;
+
+use super::{
+    props::text,
+    stage::{Stage, fresh, on_each_engine},
+};
+use crate::harness::{Client, client::encode};
+
+/// All that is served: the list is kept by a test of the edge.
+const ROUTES: &str = include_str!("../fault/routes.txt");
+
+/// Served without a token, or what is missing besides the token is told first.
+const OPEN: [&str; 19] = [
+    "GET /.well-known/matrix/client",
+    "GET /_matrix/client/v1/register/m.login.registration_token/validity",
+    "GET /_matrix/client/v3/directory/list/room/{room_id}",
+    "GET /_matrix/client/v3/directory/room/{room_alias}",
+    "GET /_matrix/client/v3/login",
+    "GET /_matrix/client/v3/profile/{user_id}",
+    "GET /_matrix/client/v3/profile/{user_id}/{field}",
+    "GET /_matrix/client/v3/register/available",
+    "GET /_matrix/client/versions",
+    "GET /_matrix/media/v3/download/{server_name}/{media_id}",
+    "GET /_matrix/media/v3/download/{server_name}/{media_id}/{filename}",
+    "GET /_matrix/media/v3/thumbnail/{server_name}/{media_id}",
+    "GET /_synapse/admin/v1/register",
+    "POST /_matrix/client/v3/account/deactivate",
+    "POST /_matrix/client/v3/account/password",
+    "POST /_matrix/client/v3/login",
+    "POST /_matrix/client/v3/refresh",
+    "POST /_matrix/client/v3/register",
+    "POST /_synapse/admin/v1/register",
+];
+
+/// Takes any bytes, or no body at all: what is sent as one is not looked at.
+const BODILESS: [&str; 6] = [
+    "POST /_matrix/client/v3/rooms/{room_id}/forget",
+    "POST /_matrix/media/v1/create",
+    "POST /_matrix/client/v3/logout",
+    "POST /_matrix/client/v3/logout/all",
+    "POST /_matrix/media/v3/upload",
+    "PUT /_matrix/media/v3/upload/{server_name}/{media_id}",
+];
+
+/// Somebody with a room and an event.
+struct Caller {
+    client: Client,
+    room_id: String,
+    event_id: String,
+}
+
+impl Caller {
+    async fn on(stage: &Stage) -> Self {
+        let client = stage.user("anna").await;
+        let room_id = client.create_room(json!({})).await;
+        let event_id = client.say(&room_id, "hello").await;
+        Self {
+            client,
+            room_id,
+            event_id,
+        }
+    }
+
+    /// A path in which the variables stand for something that is there.
+    fn path(&self, pattern: &str) -> String {
+        let values = [
+            ("room_id", self.room_id.clone()),
+            ("room_id_or_alias", self.room_id.clone()),
+            ("event_id", self.event_id.clone()),
+            ("user_id", self.client.user_id.clone()),
+            ("device_id", self.client.device_id.clone()),
+            ("room_alias", format!("#{}:playhouse.test", fresh("alias"))),
+            ("event_type", "org.example.thing".to_owned()),
+            ("receipt_type", "m.read".to_owned()),
+            ("field", "displayname".to_owned()),
+            ("tag", "u.work".to_owned()),
+            ("txn_id", fresh("t")),
+            ("server_name", "playhouse.test".to_owned()),
+        ];
+        let mut path = pattern.to_owned();
+        for (name, value) in values {
+            path = path.replace(&format!("{{{name}}}"), &encode(&value));
+        }
+        path.replace(['{', '}'], "")
+    }
+}
+
+fn routes() -> impl Iterator<Item = (Method, &'static str, &'static str)> {
+    ROUTES.lines().map(|route| {
+        let (method, pattern) = route.split_once(' ').expect("method and path");
+        (method.parse().expect("a method"), pattern, route)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_asked_for() {
+    on_each_engine(async |stage| {
+        let caller = Caller::on(stage).await;
+        let nobody = stage.client();
+        let mut wrong = stage.client();
+        wrong.token = Some("nonsense".to_owned());
+        for (method, pattern, route) in routes().filter(|(_, _, route)| !OPEN.contains(route)) {
+            let path = caller.path(pattern);
+            for (client, errcode) in [(&nobody, "M_MISSING_TOKEN"), (&wrong, "M_UNKNOWN_TOKEN")] {
+                let answer = client.request(method.clone(), &path, None).await;
+                let told = (answer.status, answer.body["errcode"].as_str());
+                assert_eq!(told, (401, Some(errcode)), "{route}: {}", answer.body);
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_no_json_is_named_so() {
+    on_each_engine(async |stage| {
+        let caller = Caller::on(stage).await;
+        let mut wrong = Vec::new();
+        for (method, pattern, route) in routes() {
+            if !["POST", "PUT"].contains(&method.as_str()) || BODILESS.contains(&route) {
+                continue;
+            }
+            let path = caller.path(pattern);
+            let answer = caller
+                .client
+                .raw(method, &path, b"{nonsense".to_vec())
+                .await;
+            let answer = answer.expect("an answer");
+            if (answer.status, answer.body["errcode"].as_str()) != (400, Some("M_NOT_JSON")) {
+                wrong.push(format!("{route}: {} {}", answer.status, answer.body));
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_says_what_and_why() {
+    on_each_engine(async |stage| {
+        let caller = Caller::on(stage).await;
+        let answer = caller
+            .client
+            .get("/_matrix/client/v3/rooms/nonsense/state")
+            .await;
+        assert_eq!(answer.header("content-type"), "application/json");
+        assert_eq!(answer.header("access-control-allow-origin"), "*");
+        let body = answer.refused(400, "M_INVALID_PARAM");
+        assert!(!text(&body["error"]).is_empty());
+    })
+    .await;
+}
