@@ -80,7 +80,7 @@ impl User {
             }
             UserRecord::CrossSigningKeysSet(set) => self.set_cross_signing(set),
             UserRecord::SignaturesAdded(keys) => {
-                keys.iter().for_each(|key| self.sign(sequence, key))
+                keys.iter().for_each(|key| self.sign(sequence, key));
             }
             _ => {}
         }

@@ -19,6 +19,9 @@ use super::{
 };
 use crate::{kernel::Decision, room::message::JsonText};
 
+/// One-time keys by algorithm.
+type KeyCounts = Vec<(String, u64)>;
+
 const KEY_ID_BYTES_MAX: usize = 255;
 
 pub(super) fn decide(
@@ -38,7 +41,7 @@ pub(super) fn records(
     device: &DeviceState,
     upload: UploadKeys,
     limits: &UserLimits,
-) -> Result<(Vec<UserRecord>, Vec<(String, u64)>), UserError> {
+) -> Result<(Vec<UserRecord>, KeyCounts), UserError> {
     let device_id = upload.device_id.to_string();
     let mut records = Vec::new();
     if let Some(keys) = upload.device_keys {

@@ -60,7 +60,7 @@ async fn counts_and_fallback_keys_are_told_by_sync() {
         assert_eq!(*unused, json!(["signed_curve25519"]));
     }
     for expected in ["000000", "000001", "F", "F"] {
-        let answer = bob.post(CLAIM, wish(&alice)).await.ok();
+        let answer = bob.at(server.base()).post(CLAIM, wish(&alice)).await.ok();
         assert_eq!(
             given(&answer, &alice),
             Some(format!("signed_curve25519:{expected}"))

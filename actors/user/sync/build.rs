@@ -84,11 +84,12 @@ pub(crate) async fn build(plan: &Plan) -> Result<Outcome, UserError> {
         if answered.room.is_silent {
             continue;
         }
-        if let Some(slice) = &answered.slice {
-            if plan.request.filter.is_lazy() && !slice.sent_members.is_empty() {
-                let sent: BTreeSet<OwnedUserId> = slice.sent_members.iter().cloned().collect();
-                members.insert(answered.room.room_id.clone(), sent);
-            }
+        if let Some(slice) = &answered.slice
+            && plan.request.filter.is_lazy()
+            && !slice.sent_members.is_empty()
+        {
+            let sent: BTreeSet<OwnedUserId> = slice.sent_members.iter().cloned().collect();
+            members.insert(answered.room.room_id.clone(), sent);
         }
         tallies.extend(answered.tally);
         parts.push((answered.room, answered.part));

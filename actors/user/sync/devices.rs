@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use ruma::{OwnedUserId, RoomId, events::room::member::MembershipState};
 
 use super::{
@@ -15,6 +16,9 @@ use crate::{
     room::{RoomAnswer, RoomQuery, message::RoomSlice},
     user::{UserError, feed::surroundings::DeviceChange},
 };
+
+/// So many users are looked up at once when a room of many is left.
+const USERS_AT_ONCE: usize = 32;
 
 /// Changes of device lists.
 #[derive(Debug, Default)]
@@ -98,11 +102,26 @@ pub(crate) async fn device_lists(
         lists.found = Some((after, found));
     }
     let me = &plan.home.user_id;
-    for user_id in movements.went {
-        if user_id != *me && !shares_room(plan, &user_id).await? {
+    let questions: Vec<_> = movements
+        .went
+        .into_iter()
+        .filter(|user_id| user_id != me)
+        .map(|user_id| {
+            async move {
+                let shares = shares_room(plan, &user_id).await?;
+                Ok::<_, UserError>((user_id, shares))
+            }
+            .boxed()
+        })
+        .collect();
+    let mut answers = stream::iter(questions).buffer_unordered(USERS_AT_ONCE);
+    while let Some(answer) = answers.next().await {
+        let (user_id, shares) = answer?;
+        if !shares {
             lists.left.insert(user_id);
         }
     }
+    drop(answers);
     lists
         .changed
         .extend(movements.came.into_iter().filter(|user_id| user_id != me));
