@@ -1,7 +1,7 @@
 //! What events of a room mean for the local users in it: guests leave where guest access was withdrawn (client-server API, "Guest access"), and who
 //! comes into a room that replaces another takes the own settings along (client-server API, "Room upgrades").
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use playhouse_schema::{
@@ -9,7 +9,7 @@ use playhouse_schema::{
     port::{StoreError, StoredRecord},
     record::{
         codec::Record as _,
-        room::{EventRecord, Placement, RoomRecord, Verdict, kind},
+        room::{EventRecord, Placement, RoomRecord, Verdict, kind, may_be},
     },
 };
 use ruma::{OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, UserId};
@@ -60,8 +60,10 @@ enum Subject {
 #[derive(Deserialize)]
 struct Wire<'a> {
     #[serde(rename = "type")]
-    event_type: &'a str,
-    state_key: Option<&'a str>,
+    #[serde(borrow)]
+    event_type: Cow<'a, str>,
+    #[serde(borrow)]
+    state_key: Option<Cow<'a, str>>,
     content: Content,
 }
 
@@ -76,7 +78,12 @@ impl Errand for Upkeep {
     type Subject = Subject;
 
     fn subject(&self, stored: &StoredRecord) -> Option<Subject> {
-        if !matches!(stored.kind, kind::EVENT | kind::STATE_SET) {
+        let is_of_interest = match stored.kind {
+            kind::EVENT => may_be(&stored.payload, MEMBER) || may_be(&stored.payload, GUEST_ACCESS),
+            kind::STATE_SET => true,
+            _ => false,
+        };
+        if !is_of_interest {
             return None;
         }
         let room_id = || RoomId::parse(stored.entity.name()).ok();
@@ -107,7 +114,6 @@ impl Errand for Upkeep {
 }
 
 impl Upkeep {
-    /// Nearly all events are neither, which is seen without parsing them.
     fn subject_of_event(
         &self,
         room_id: impl Fn() -> Option<OwnedRoomId>,
@@ -115,7 +121,7 @@ impl Upkeep {
     ) -> Option<Subject> {
         let counts = event.verdict == Verdict::Accepted && event.placement == Placement::Live;
         let text = std::str::from_utf8(&event.pdu).ok()?;
-        if !counts || !(text.contains(MEMBER) || text.contains(GUEST_ACCESS)) {
+        if !counts {
             return None;
         }
         let wire: Wire<'_> = serde_json::from_str(text).ok()?;
@@ -125,7 +131,7 @@ impl Upkeep {
         }
         let is_join =
             wire.event_type == MEMBER && wire.content.membership.as_deref() == Some("join");
-        let user_id = is_join.then(|| UserId::parse(state_key).ok())??;
+        let user_id = is_join.then(|| UserId::parse(&*state_key).ok())??;
         if *user_id.server_name() != *self.server_name {
             return None;
         }

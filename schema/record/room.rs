@@ -51,6 +51,13 @@ impl Record for RoomRecord {
     }
 }
 
+/// Whether the event of a record may be of this type, told from the record's bytes: nearly all events need not be decoded to know that they are not.
+pub fn may_be(payload: &[u8], event_type: &str) -> bool {
+    // Type names are letters and dots; a sender may have escaped them.
+    let find = |text: &str| memchr::memmem::find(payload, text.as_bytes()).is_some();
+    find(event_type) || find("\\u")
+}
+
 /// Kinds of room records.
 pub mod kind {
     use super::Kind;

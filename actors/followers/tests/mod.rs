@@ -1,5 +1,7 @@
 //! Followers on the real SQLite driver.
 
+mod parking;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -14,8 +16,7 @@ use parking_lot::Mutex;
 use playhouse_schema::{
     address::{Entity, Family},
     drivers::{self, DatabaseConfig},
-    models::{Model, parked},
-    port::{LogStore, NewRecord, Statement, StoreError, StoredRecord, Value},
+    port::{LogStore, NewRecord},
     record::{
         codec::Record as _,
         user::{Deactivated, NamedJson, UserRecord},
@@ -27,13 +28,7 @@ use ruma::{
 };
 use tempfile::TempDir;
 
-use super::{
-    departures,
-    members::Members,
-    models::Models,
-    profiles,
-    task::{Handled, Handler, Stop, Stopped, follow, park},
-};
+use super::{departures, members::Members, profiles};
 use crate::{
     env::{Env, Identity, Signer},
     kernel::{Append, Landing, Lineage, Log as _},
@@ -291,216 +286,4 @@ async fn a_closed_account_leaves() {
         .await;
     until("all rooms are left", || village.left() == 3).await;
     follower.stop(Duration::from_secs(5)).await;
-}
-
-struct Trial;
-
-impl Model for Trial {
-    const NAME: &'static str = "trial";
-    const TABLE: &'static str = "trial";
-    const VERSION: u32 = 1;
-
-    fn families(&self) -> &[Family] {
-        &[Family::Users]
-    }
-
-    fn tables(&self) -> &[&'static str] {
-        &["CREATE TABLE IF NOT EXISTS trial (position BIGINT PRIMARY KEY, name TEXT NOT NULL)"]
-    }
-
-    fn fold(&self, record: &StoredRecord) -> Result<Vec<Statement>, StoreError> {
-        fold_trial(record)
-    }
-}
-
-/// Takes in display names; a number is damage, and the name "poison" breaks the table's rule.
-fn fold_trial(stored: &StoredRecord) -> Result<Vec<Statement>, StoreError> {
-    let Some(UserRecord::ProfileFieldSet(field)) = UserRecord::decode(stored)? else {
-        return Ok(Vec::new());
-    };
-    let name: String = serde_json::from_slice(&field.json.unwrap_or_default())
-        .map_err(|error| StoreError::Damaged(error.to_string()))?;
-    let name = if name == "poison" {
-        Value::Null
-    } else {
-        Value::Text(name)
-    };
-    Ok(vec![Statement {
-        sql: "INSERT INTO trial (position, name) VALUES ($1, $2)",
-        values: vec![Value::Integer(stored.position as i64), name],
-    }])
-}
-
-async fn names(ground: &Ground) -> Vec<String> {
-    let statement = Statement {
-        sql: "SELECT name FROM trial ORDER BY position",
-        values: Vec::new(),
-    };
-    let rows = ground.store.models().query(statement).await.unwrap();
-    rows.into_iter()
-        .map(|row| match &row[0] {
-            Value::Text(name) => name.clone(),
-            other => format!("{other:?}"),
-        })
-        .collect()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn models_park_poison_and_can_be_rebuilt() {
-    let ground = Ground::new().await;
-    let (store, tail) = ground.source();
-    let models = Models::start(store, tail, vec![Box::new(Trial)])
-        .await
-        .unwrap();
-    for name in ["one", "poison", "three"] {
-        ground.rename(name).await;
-    }
-    let last = ground.rename("four").await.landed[0];
-    models
-        .reached("trial", last.shard, last.position)
-        .await
-        .unwrap();
-    assert_eq!(names(&ground).await, ["one", "three", "four"]);
-    assert_eq!(models.parked(10).await.unwrap().len(), 1);
-    models.stop(Duration::from_secs(5)).await;
-
-    let mut told = Vec::new();
-    super::rebuild::rebuild(&*ground.store, &[Box::new(Trial)], |progress| {
-        told.push(progress);
-    })
-    .await
-    .unwrap();
-    assert_eq!(names(&ground).await, ["one", "three", "four"]);
-    assert_eq!(told.last().map(|progress| progress.parked), Some(1));
-
-    let (store, tail) = ground.source();
-    let models = Models::start(store, tail, vec![Box::new(Trial)])
-        .await
-        .unwrap();
-    ground.rename("five").await;
-    models.caught_up("trial").await.unwrap();
-    assert_eq!(names(&ground).await, ["one", "three", "four", "five"]);
-    let parked = models.parked(10).await.unwrap();
-    assert_eq!((parked.len(), &*parked[0].name), (1, "trial"));
-    assert_eq!(parked[0].entity, Entity::user(ALICE).as_str());
-    models.stop(Duration::from_secs(5)).await;
-
-    // The same program does not try again, another one does: in the place where the record belongs.
-    for (program, names_then, parked_then) in [
-        (None, vec!["one", "three", "four", "five"], 1),
-        (
-            Some("older"),
-            vec!["one", "mended", "three", "four", "five"],
-            0,
-        ),
-    ] {
-        if let Some(program) = program {
-            parked_by(&ground, program).await;
-        }
-        let (store, tail) = ground.source();
-        let models = Models::start(store, tail, vec![Box::new(Mended)])
-            .await
-            .unwrap();
-        assert_eq!(names(&ground).await, names_then);
-        assert_eq!(models.parked_count().await.unwrap(), parked_then);
-        models.stop(Duration::from_secs(5)).await;
-    }
-}
-
-/// As if another program had parked what is parked.
-async fn parked_by(ground: &Ground, program: &str) {
-    let statement = Statement {
-        sql: "UPDATE parked SET program = $1",
-        values: vec![Value::Text(program.to_owned())],
-    };
-    let database = ground.store.models();
-    database.apply(vec![statement], Vec::new()).await.unwrap();
-}
-
-/// [`Trial`] as a later program has it: it knows what to do with poison.
-struct Mended;
-
-impl Model for Mended {
-    const NAME: &'static str = "trial";
-    const TABLE: &'static str = "trial";
-    const VERSION: u32 = 1;
-
-    fn families(&self) -> &[Family] {
-        &[Family::Users]
-    }
-
-    fn tables(&self) -> &[&'static str] {
-        &["CREATE TABLE IF NOT EXISTS trial (position BIGINT PRIMARY KEY, name TEXT NOT NULL)"]
-    }
-
-    fn fold(&self, record: &StoredRecord) -> Result<Vec<Statement>, StoreError> {
-        let mut statements = fold_trial(record)?;
-        for value in statements.iter_mut().flat_map(|one| &mut one.values) {
-            if *value == Value::Null {
-                *value = Value::Text("mended".to_owned());
-            }
-        }
-        Ok(statements)
-    }
-}
-
-/// Fails until it is told not to.
-struct Stubborn {
-    works: bool,
-    seen: Arc<Mutex<Vec<u64>>>,
-}
-
-impl Handler for Stubborn {
-    fn handle<'a>(
-        &'a mut self,
-        records: &'a [StoredRecord],
-        _stop: &'a mut Stop,
-    ) -> BoxFuture<'a, Result<Handled, Stopped>> {
-        let mut handled = Handled::default();
-        for record in records {
-            if self.works {
-                self.seen.lock().push(record.position);
-            } else {
-                handled.parked.push(park("stubborn", record, &"cannot"));
-            }
-        }
-        Box::pin(async { Ok(handled) })
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn followers_park_and_another_program_tries_again() {
-    let ground = Ground::new().await;
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let start = async |works| {
-        let seen = seen.clone();
-        let handler = Stubborn { works, seen };
-        follow(ground.source(), "stubborn", Family::Users, handler)
-            .await
-            .unwrap()
-    };
-    let parked = async || parked::count(&*ground.store.models()).await.unwrap();
-    let follower = start(false).await;
-    let positions = [
-        ground.rename("one").await.landed[0].position,
-        ground.rename("two").await.landed[0].position,
-    ];
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-    while parked().await < 2 {
-        assert!(tokio::time::Instant::now() < deadline, "both are parked");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    follower.stop(Duration::from_secs(5)).await;
-    // The same program goes on after them.
-    let follower = start(true).await;
-    let third = ground.rename("three").await.landed[0].position;
-    until("the third is seen", || !seen.lock().is_empty()).await;
-    follower.stop(Duration::from_secs(5)).await;
-    assert_eq!((&*seen.lock(), parked().await), (&vec![third], 2));
-    parked_by(&ground, "older").await;
-    let follower = start(true).await;
-    until("the others are seen", || seen.lock().len() == 3).await;
-    follower.stop(Duration::from_secs(5)).await;
-    assert_eq!(seen.lock()[1..], positions);
-    assert_eq!(parked().await, 0);
 }
