@@ -4,4 +4,5 @@ mod client;
 mod fault;
 mod harness;
 mod journey;
+mod replay;
 mod tidy;
