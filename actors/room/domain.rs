@@ -54,8 +54,10 @@ impl Domain for Room {
     fn erased(&mut self, note: Sequence, replaced: Option<(Sequence, &Bytes)>) {
         self.sequence = note;
         if let Some((target, payload)) = replaced
-            && let Ok(RoomRecord::Event(record)) = rmp_serde::from_slice(payload)
+            && let Ok(RoomRecord::Event(mut record)) = rmp_serde::from_slice(payload)
+            && let Some(event_id) = self.held_event_id(target)
         {
+            record.event_id = event_id;
             self.replace_event(target, &record);
         }
     }
