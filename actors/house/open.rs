@@ -18,11 +18,12 @@ use crate::{
         members::Members,
         models::Models,
         profiles,
+        task::Running,
     },
     kernel::{Directory, DirectoryLimits, Domain, Log},
-    room::context::RoomContext,
-    user::{SessionCache, UserContext, UserSignal, password::Passwords},
-    writers::Pools,
+    room::{Room, context::RoomContext},
+    user::{SessionCache, User, UserContext, UserSignal, password::Passwords},
+    writers::{Pools, Tail},
 };
 
 impl House {
@@ -64,22 +65,11 @@ impl House {
         let aliases = opening.directory(env.clone(), config.rooms).await?;
         let media = opening.directory(env.clone(), config.users).await?;
         let registration = opening.directory(env.clone(), config.users).await?;
-        let members: Arc<dyn Members> = Arc::new(HouseMembers {
-            rooms: rooms.clone(),
-            users: users.clone(),
-        });
-        let eraser: Arc<dyn Eraser> = Arc::new(HouseEraser {
-            users: users.clone(),
-            store: store.clone(),
-        });
-        let source = (store.clone(), tail.clone());
-        let followers = vec![
+        let mut followers = vec![
             feeds::follow_rooms(board.clone(), &tail),
             feeds::follow_devices(board, &tail, sources),
-            profiles::start(source.clone(), members.clone()).await?,
-            departures::start(source.clone(), members).await?,
-            erasures::start(source, eraser).await?,
         ];
+        followers.extend(durable_followers((store.clone(), tail), &rooms, &users).await?);
         let passwords = Passwords::new(config.passwords, &env)
             .map_err(|error| StoreError::Incompatible(error.to_string()))?;
         Ok(Arc::new_cyclic(|myself| Self {
@@ -124,6 +114,27 @@ impl House {
         self.models.stop(left()).await;
         self.pools.close(left()).await;
     }
+}
+
+/// The followers with a position of their own.
+async fn durable_followers(
+    source: (Arc<dyn LogStore>, Arc<Tail>),
+    rooms: &Arc<Directory<Room>>,
+    users: &Arc<Directory<User>>,
+) -> Result<[Running; 3], StoreError> {
+    let members: Arc<dyn Members> = Arc::new(HouseMembers {
+        rooms: rooms.clone(),
+        users: users.clone(),
+    });
+    let eraser: Arc<dyn Eraser> = Arc::new(HouseEraser {
+        users: users.clone(),
+        store: source.0.clone(),
+    });
+    Ok([
+        profiles::start(source.clone(), members.clone()).await?,
+        departures::start(source.clone(), members).await?,
+        erasures::start(source, eraser).await?,
+    ])
 }
 
 /// What every directory needs.

@@ -55,7 +55,7 @@ fn read(owner: &str) -> BTreeMap<String, Golden> {
             panic!("{owner}.golden: {line}");
         };
         let line = Golden {
-            kind: kind.parse().unwrap(),
+            kind: kind.parse().expect("a kind is a number"),
             payload: from_hexadecimal(bytes),
         };
         let twice = golden.insert(label.to_owned(), line);
@@ -67,7 +67,10 @@ fn read(owner: &str) -> BTreeMap<String, Golden> {
 fn from_hexadecimal(text: &str) -> Vec<u8> {
     let pairs = text.as_bytes().chunks(2);
     pairs
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .map(|pair| {
+            let pair = std::str::from_utf8(pair).expect("hexadecimal is ASCII");
+            u8::from_str_radix(pair, 16).expect("two hexadecimal digits")
+        })
         .collect()
 }
 
@@ -89,7 +92,7 @@ fn complete(owner: &str, golden: &BTreeMap<String, Golden>, samples: &[(Kind, &s
         }
     }
     if !added.is_empty() {
-        fs::write(path(owner), text).unwrap();
+        fs::write(path(owner), text).expect("the golden file can be written");
         panic!("{owner}.golden lacked {added:?}: written now, look at them and commit them");
     }
 }
@@ -159,7 +162,9 @@ fn check<D: Domain>(
         );
         kinds.insert(golden.kind);
         let stored = stored(entity, sequence, golden, sample.record.key());
-        let decoded = D::Record::decode(&stored).unwrap().unwrap();
+        let decoded = D::Record::decode(&stored)
+            .expect("old bytes are read")
+            .expect("a sample is no erasure");
         assert_eq!(
             decoded, sample.record,
             "{owner} {label}: old bytes mean something else"
@@ -175,7 +180,7 @@ fn check<D: Domain>(
         state.apply(sequence, sequence, &decoded);
         for model in models::all() {
             if model.reads().contains(&entity.family()) {
-                model.changes(&stored).unwrap();
+                model.changes(&stored).expect("models understand it");
             }
         }
     }
@@ -236,7 +241,7 @@ fn notes_of_erasures() {
         sequence: 7,
         digest: [9; 32],
     };
-    let payload = rmp_serde::to_vec(&note).unwrap();
+    let payload = rmp_serde::to_vec(&note).expect("a note is encoded");
     let golden = read("store");
     complete(
         "store",
@@ -245,6 +250,6 @@ fn notes_of_erasures() {
     );
     let line = &golden["ErasureNote"];
     assert_eq!((line.kind, &line.payload), (ERASURE, &payload));
-    let decoded: ErasureNote = rmp_serde::from_slice(&line.payload).unwrap();
+    let decoded: ErasureNote = rmp_serde::from_slice(&line.payload).expect("a note is read");
     assert_eq!(decoded, note);
 }
