@@ -5,4 +5,5 @@ mod e2ee;
 mod fault;
 mod harness;
 mod journey;
+mod replay;
 mod tidy;

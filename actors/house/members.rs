@@ -108,6 +108,7 @@ impl HouseMembers {
                 user_id: user_id.to_owned(),
                 device_id: None,
                 ignored: Vec::new(),
+                forgotten: None,
             },
             event_id: event_id.to_owned(),
         };

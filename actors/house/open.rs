@@ -12,17 +12,18 @@ use tokio::time::Instant;
 use super::{House, HouseConfig, eraser::HouseEraser, members::HouseMembers};
 use crate::{
     followers::{
-        departures,
-        erasures::{self, Eraser},
+        departures, erasures,
         feeds::{self, sources::HouseSources},
         members::Members,
         models::Models,
-        profiles, upkeep,
+        profiles,
+        task::Running,
+        upkeep,
     },
     kernel::{Directory, DirectoryLimits, Domain, Log},
     room::context::RoomContext,
     user::{SessionCache, UserContext, UserSignal, password::Passwords},
-    writers::Pools,
+    writers::{Pools, Tail},
 };
 
 impl House {
@@ -65,26 +66,22 @@ impl House {
         let backups = opening.directory(env.clone(), config.users).await?;
         let media = opening.directory(env.clone(), config.users).await?;
         let registration = opening.directory(env.clone(), config.users).await?;
-        let members: Arc<dyn Members> = Arc::new(HouseMembers {
+        let members = HouseMembers {
             rooms: rooms.clone(),
             users: users.clone(),
             store: store.clone(),
             models: models.clone(),
             server_name: env.server_name().to_owned(),
-        });
-        let eraser: Arc<dyn Eraser> = Arc::new(HouseEraser {
+        };
+        let eraser = HouseEraser {
             users: users.clone(),
             store: store.clone(),
-        });
-        let source = (store.clone(), tail.clone());
-        let followers = vec![
+        };
+        let mut followers = vec![
             feeds::follow_rooms(board.clone(), &tail),
             feeds::follow_devices(board, &tail, sources),
-            profiles::start(source.clone(), members.clone()).await?,
-            departures::start(source.clone(), members.clone()).await?,
-            erasures::start(source.clone(), eraser).await?,
-            upkeep::start(source, members, env.server_name().to_owned()).await?,
         ];
+        followers.extend(durable_followers((store.clone(), tail), members, eraser).await?);
         let passwords = Passwords::new(config.passwords, &env)
             .map_err(|error| StoreError::Incompatible(error.to_string()))?;
         Ok(Arc::new_cyclic(|myself| Self {
@@ -130,6 +127,22 @@ impl House {
         self.models.stop(left()).await;
         self.pools.close(left()).await;
     }
+}
+
+/// The followers with a position of their own.
+async fn durable_followers(
+    source: (Arc<dyn LogStore>, Arc<Tail>),
+    members: HouseMembers,
+    eraser: HouseEraser,
+) -> Result<[Running; 4], StoreError> {
+    let server_name = members.server_name.clone();
+    let members: Arc<dyn Members> = Arc::new(members);
+    Ok([
+        profiles::start(source.clone(), members.clone()).await?,
+        departures::start(source.clone(), members.clone()).await?,
+        erasures::start(source.clone(), Arc::new(eraser)).await?,
+        upkeep::start(source, members, server_name).await?,
+    ])
 }
 
 /// What every directory needs.

@@ -115,6 +115,7 @@ impl House {
                 user_id: event.sender.clone(),
                 device_id: None,
                 ignored: Vec::new(),
+                forgotten: None,
             },
             event_type: ruma::events::StateEventType::RoomCanonicalAlias,
             state_key: String::new(),

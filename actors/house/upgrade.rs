@@ -376,6 +376,7 @@ fn reader(user_id: &UserId) -> Reader {
         user_id: user_id.to_owned(),
         device_id: None,
         ignored: Vec::new(),
+        forgotten: None,
     }
 }
 

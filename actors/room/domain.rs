@@ -56,10 +56,9 @@ impl Domain for Room {
         self.sequence = note;
         if let Some((target, payload)) = replaced
             && let Ok(RoomRecord::Event(mut record)) = rmp_serde::from_slice(payload)
-            && let Some(held) = self.held(target)
+            && let Some(event_id) = self.held_event_id(target)
         {
-            // The payload does not say it: it is the record's key.
-            record.event_id = held.pdu.event_id.to_string();
+            record.event_id = event_id;
             self.replace_event(target, &record);
         }
     }

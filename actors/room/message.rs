@@ -220,6 +220,8 @@ pub struct Reader {
     pub device_id: Option<String>,
     /// Users whose events are left out of timelines.
     pub ignored: Vec<OwnedUserId>,
+    /// Up to which of their member events the user has forgotten the room: who has left and forgotten it reads its history no more.
+    pub forgotten: Option<Sequence>,
 }
 
 /// What a room can be asked. All of it obeys membership and history visibility unless said otherwise.

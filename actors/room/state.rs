@@ -365,6 +365,16 @@ impl Room {
         }
     }
 
+    /// The ID of an event in memory: the payload of its record does not repeat it.
+    pub(crate) fn held_event_id(&self, sequence: Sequence) -> Option<String> {
+        let recent = self.recent.iter();
+        let mut held = recent
+            .chain(self.loose.values())
+            .chain(self.current.values());
+        held.find(|event| event.sequence == sequence)
+            .map(|event| event.pdu.event_id.to_string())
+    }
+
     /// The store put other bytes in the place of an event (redaction).
     pub(crate) fn replace_event(&mut self, sequence: Sequence, record: &EventRecord) {
         let Some(event) = RoomEvent::from_record(sequence, 0, record) else {

@@ -1,6 +1,7 @@
 //! What a user answers to queries.
 
 use bytes::Bytes;
+use playhouse_schema::address::Sequence;
 use ruma::{
     OwnedDeviceId, OwnedRoomId, OwnedUserId, events::room::member::MembershipState,
     presence::PresenceState,
@@ -37,6 +38,8 @@ pub enum UserAnswer {
     Signatures(Vec<(OwnedUserId, String, JsonText)>),
     /// Room and membership; forgotten ones left out.
     Rooms(Vec<(OwnedRoomId, MembershipState)>),
+    /// Users whose events this user does not want to see; and up to which of the user's member events the room is forgotten.
+    Reading(Vec<OwnedUserId>, Option<Sequence>),
     /// Some users.
     Users(Vec<OwnedUserId>),
     /// See [`UserQuery::Presence`].

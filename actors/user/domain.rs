@@ -310,7 +310,10 @@ impl User {
                 limit,
             } => dehydrate::events(self, &device_id, after, limit)?,
             UserQuery::SignaturesOn(users) => UserAnswer::Signatures(self.signatures_on(&users)),
-            UserQuery::Ignored => UserAnswer::Users(self.ignored().iter().cloned().collect()),
+            UserQuery::Reading(room_id) => UserAnswer::Reading(
+                self.ignored().iter().cloned().collect(),
+                self.forgotten.get(&room_id).copied(),
+            ),
             UserQuery::Authenticate { .. }
             | UserQuery::Rooms
             | UserQuery::Presence

@@ -2,7 +2,7 @@
 
 use playhouse_schema::{
     address::Sequence,
-    record::user::{StayForgotten, UserRecord},
+    record::user::{RoomForgotten, UserRecord},
 };
 use ruma::RoomId;
 
@@ -22,7 +22,7 @@ pub(super) fn decide(
     if user.has_forgotten(room_id, until) {
         return Ok(Decision::unchanged(UserReply::Done));
     }
-    let records = vec![UserRecord::StayForgotten(StayForgotten {
+    let records = vec![UserRecord::RoomForgotten(RoomForgotten {
         room_id: room_id.to_string(),
         until,
     })];

@@ -319,8 +319,8 @@ pub enum UserQuery {
     SignaturesOn(Vec<OwnedUserId>),
     /// Rooms the user is in, by membership. Answers `Rooms`.
     Rooms,
-    /// Users whose events this user does not want to see. Answers `Users`.
-    Ignored,
+    /// What of a room's history the user wants to see. Answers `Reading`.
+    Reading(OwnedRoomId),
     /// Presence. Answers `Presence`.
     Presence,
     /// A sync; waits up to its timeout. Answers `Synced`.

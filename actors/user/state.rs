@@ -230,12 +230,7 @@ impl User {
                 }
             }
             UserRecord::FilterStored(filter) => self.filters.push_back(text(filter)),
-            UserRecord::RoomForgotten(room_id) => {
-                if let Ok(room_id) = RoomId::parse(room_id) {
-                    self.forgotten.insert(room_id, Sequence::MAX);
-                }
-            }
-            UserRecord::StayForgotten(forgotten) => {
+            UserRecord::RoomForgotten(forgotten) => {
                 if let Ok(room_id) = RoomId::parse(&forgotten.room_id) {
                     self.forgotten.insert(room_id, forgotten.until);
                 }

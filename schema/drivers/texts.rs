@@ -11,6 +11,9 @@ pub(super) const RECORD: &str =
 /// So much of a key is in the index, as `0001_log.sql` says.
 const KEY_INDEXED_CHARACTERS: usize = 12;
 
+/// So many records with one key are looked at for the first of them.
+const EQUAL_KEYS_MAX: usize = 16;
+
 /// What the index of keys knows of a key.
 pub(crate) fn key_prefix(key: &str) -> &str {
     key.char_indices()
@@ -61,8 +64,10 @@ impl Texts {
             entity_head: format!(
                 "SELECT l.place, l.sequence FROM {log} WHERE e.name = $1 ORDER BY l.sequence DESC LIMIT 1"
             ),
+            // SQLite would put the value of `l.key = $2` into the expression before it, and then not know the index. Nor is there an ORDER BY place, for which
+            // PostgreSQL might walk the primary key.
             find: format!(
-                "SELECT {RECORD} FROM {log} WHERE substr(l.key, 1, {KEY_INDEXED_CHARACTERS}) = $1 AND l.key = $2 ORDER BY l.place LIMIT 1"
+                "SELECT {RECORD} FROM {log} WHERE substr(l.key, 1, {KEY_INDEXED_CHARACTERS}) = $1 AND l.key >= $2 AND l.key <= $2 LIMIT {EQUAL_KEYS_MAX}"
             ),
             shard: format!(
                 "SELECT {RECORD} FROM {log} WHERE l.place > $1 AND l.place <= $2 ORDER BY l.place LIMIT $3"

@@ -57,9 +57,9 @@ pub enum UserRecord {
     /// A filter was stored: its ID is the count of filters before it.
     #[serde(rename = "fi")]
     FilterStored(ByteBuf),
-    /// A room was forgotten, as it then was and for ever. Written no more: see [`UserRecord::StayForgotten`].
+    /// A room was forgotten up to a member event: who comes in again and leaves again has not forgotten that.
     #[serde(rename = "fo")]
-    RoomForgotten(String),
+    RoomForgotten(RoomForgotten),
     /// A device published its keys.
     #[serde(rename = "dk")]
     DeviceKeysSet(DeviceKeysSet),
@@ -97,9 +97,6 @@ pub enum UserRecord {
     /// position of its own.
     #[serde(rename = "tds")]
     ToDeviceSent(ToDeviceSent),
-    /// A room was forgotten up to a member event: who comes in again and leaves again has not forgotten that.
-    #[serde(rename = "fos")]
-    StayForgotten(StayForgotten),
     /// A device that was just added is the user's dehydrated one.
     #[serde(rename = "dd")]
     DehydratedDeviceSet(DehydratedDeviceSet),
@@ -143,9 +140,8 @@ impl Record for UserRecord {
             UserRecord::TransactionDone(_) => 526,
             UserRecord::DehydratedDeviceSet(_) => 527,
             UserRecord::OneTimeKeysDropped(_) => 528,
-            UserRecord::ToDeviceReceived(_) => 540,
-            UserRecord::ToDeviceSent(_) => 541,
-            UserRecord::StayForgotten(_) => 542,
+            UserRecord::ToDeviceReceived(_) => 529,
+            UserRecord::ToDeviceSent(_) => 530,
             UserRecord::Erased => 599,
         }
     }
@@ -301,7 +297,7 @@ pub struct ToDevice {
 
 /// A room was forgotten.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StayForgotten {
+pub struct RoomForgotten {
     /// Which.
     pub room_id: String,
     /// The user's member event that was in force, by its number among the room's records.

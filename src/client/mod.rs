@@ -42,7 +42,7 @@ use playhouse_actors::{
     user::{UserAnswer, UserQuery},
 };
 use playhouse_schema::record::room::Transaction;
-use ruma::UserId;
+use ruma::{RoomId, UserId};
 
 use crate::edge::{App, Failure, RawJson, Routes, Session};
 
@@ -131,21 +131,27 @@ fn reader(caller: &Session) -> Reader {
         user_id: caller.user_id.clone(),
         device_id: caller.device_id.as_ref().map(ToString::to_string),
         ignored: Vec::new(),
+        forgotten: None,
     }
 }
 
-/// The caller as somebody who reads a timeline, from which ignored users are left out.
-async fn reader_with_ignored(app: &App, caller: &Session) -> Result<Reader, Failure> {
+/// The caller as somebody who reads a timeline, from which ignored users are left out, unless they have forgotten the room.
+async fn reader_of_history(
+    app: &App,
+    caller: &Session,
+    room_id: &RoomId,
+) -> Result<Reader, Failure> {
     match app
         .house
-        .user_query(&caller.user_id, UserQuery::Ignored)
+        .user_query(&caller.user_id, UserQuery::Reading(room_id.to_owned()))
         .await?
     {
-        UserAnswer::Users(ignored) => Ok(Reader {
+        UserAnswer::Reading(ignored, forgotten) => Ok(Reader {
             ignored,
+            forgotten,
             ..reader(caller)
         }),
-        _ => Err(Failure::internal("unexpected answer to Ignored")),
+        _ => Err(Failure::internal("unexpected answer to Reading")),
     }
 }
 

@@ -221,7 +221,8 @@ async fn followers_park_and_another_program_tries_again() {
     let third = ground.rename("three").await.landed[0].position;
     until("the third is seen", || !seen.lock().is_empty()).await;
     follower.stop(Duration::from_secs(5)).await;
-    assert_eq!((&*seen.lock(), parked().await), (&vec![third], 2));
+    assert_eq!(parked().await, 2);
+    assert_eq!(*seen.lock(), [third]);
     parked_by(&ground, "older").await;
     let follower = start(true).await;
     until("the others are seen", || seen.lock().len() == 3).await;

@@ -135,6 +135,7 @@ impl Trial {
             user_id: user_id.to_owned(),
             device_id: None,
             ignored: Vec::new(),
+            forgotten: None,
         };
         let answer = self.house.room_query(room_id, RoomQuery::State { reader });
         let RoomAnswer::Events(events) = answer.await.unwrap() else {

@@ -78,7 +78,9 @@ impl View {
     /// The reader's view, refused to those who have none.
     async fn sight(&mut self, reader: &Reader) -> Result<(Sight, Standing), RoomError> {
         let (sight, standing) = Sight::new(&mut self.history, reader).await?;
-        if matches!(standing, Standing::Stranger) {
+        let has_forgotten = matches!(&standing, Standing::Departed(departure)
+            if reader.forgotten.is_some_and(|until| departure.sequence <= until));
+        if has_forgotten || matches!(standing, Standing::Stranger) {
             return Err(RoomError::Forbidden(
                 "you are not, and were not, in this room".to_owned(),
             ));

@@ -149,6 +149,7 @@ impl Plan {
                 user_id: home.user_id.clone(),
                 device_id: Some(request.device_id.to_string()),
                 ignored: judge.ignored.iter().cloned().collect(),
+                forgotten: None,
             },
             judge,
             now_ms: home.env.now_ms(),

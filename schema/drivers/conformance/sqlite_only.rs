@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use super::{Ground, append, appenders, batch, erasure, erasures, record, rooms, run};
 use crate::{
     address::{Family, Layout},
-    drivers::{DatabaseConfig, open, open_with_layout},
+    drivers::{DatabaseConfig, open, open_with_layout, texts::texts},
     port::StoreError,
     verify::{Damage, verify_shard},
 };
@@ -74,6 +74,20 @@ fn nothing_erased_is_left_in_any_file() {
         for head in store.heads(Family::Rooms).await.unwrap() {
             verify_shard(&*store, head.shard).await.unwrap();
         }
+    });
+}
+
+#[test]
+fn the_index_of_keys_is_used() {
+    run(async {
+        let ground = Ground::sqlite(1);
+        drop(ground.open().await);
+        let connection = Connection::open(data(&ground).join("log/rooms-0.db")).unwrap();
+        let explain = format!("EXPLAIN QUERY PLAN {}", texts(Family::Rooms).find);
+        let plan: String = connection
+            .query_row(&explain, ("$event", "$event"), |row| row.get(3))
+            .unwrap();
+        assert_eq!(plan, "SEARCH l USING INDEX log_rooms_key (<expr>=?)");
     });
 }
 

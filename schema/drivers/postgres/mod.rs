@@ -205,7 +205,9 @@ impl LogStore for PostgresStore {
                 .pool
                 .query(&texts(family).find, &[&key_prefix(key), &key])
                 .await?;
-            Ok(read::records(&rows, family)?.into_iter().next())
+            Ok(read::records(&rows, family)?
+                .into_iter()
+                .min_by_key(|record| record.position))
         })
     }
 

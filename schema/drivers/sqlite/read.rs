@@ -196,7 +196,7 @@ pub(super) fn find(
         &texts(family).find,
         (key_prefix(key), key),
     )?;
-    Ok(found.into_iter().next())
+    Ok(found.into_iter().min_by_key(|record| record.position))
 }
 
 /// Records of a shard after a position.

@@ -6,7 +6,7 @@ use playhouse_actors::room::{RoomAnswer, RoomQuery, message::ContextQuery};
 use ruma::api::client::context::get_context::v3::Request;
 
 use crate::{
-    client::{page, point, reader_with_ignored},
+    client::{page, point, reader_of_history},
     edge::{App, Failure, RawJson, Session},
 };
 
@@ -20,7 +20,7 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<RawJson, Failure> {
     let query = RoomQuery::Context(Box::new(ContextQuery {
-        reader: reader_with_ignored(&app, &caller).await?,
+        reader: reader_of_history(&app, &caller, &request.room_id).await?,
         event_id: request.event_id,
         limit: u64::from(request.limit).min(LIMIT_MAX) as usize,
         filter: Some(serde_json::to_string(&request.filter).map_err(Failure::internal)?),

@@ -6,7 +6,7 @@ use playhouse_actors::room::{RoomAnswer, RoomQuery, message::MessagesQuery};
 use ruma::api::{Direction, client::message::get_message_events::v3::Request};
 
 use crate::{
-    client::{page, point, reader_with_ignored},
+    client::{page, point, reader_of_history},
     edge::{App, Failure, RawJson, Session},
 };
 
@@ -27,7 +27,7 @@ pub(crate) async fn handle(
             .transpose()
     };
     let query = RoomQuery::Messages(Box::new(MessagesQuery {
-        reader: reader_with_ignored(&app, &caller).await?,
+        reader: reader_of_history(&app, &caller, room_id).await?,
         from: parse(&request.from)?,
         to: parse(&request.to)?,
         backwards: request.dir == Direction::Backward,

@@ -158,6 +158,7 @@ async fn event_before(
             user_id: client.user_id.clone(),
             device_id: None,
             ignored: Vec::new(),
+            forgotten: None,
         },
         from: Some(TimelinePoint::Sequence(sequence)),
         to: None,

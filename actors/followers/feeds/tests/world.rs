@@ -271,6 +271,7 @@ impl World {
             user_id: user_id.to_owned(),
             device_id: None,
             ignored: Vec::new(),
+            forgotten: None,
         };
         let query = RoomQuery::State { reader };
         let entity = Entity::room(room_id.as_str());

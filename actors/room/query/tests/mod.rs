@@ -165,6 +165,7 @@ fn reader(name: &str) -> Reader {
         user_id: user(name),
         device_id: Some("DEVICE".to_owned()),
         ignored: Vec::new(),
+        forgotten: None,
     }
 }
 

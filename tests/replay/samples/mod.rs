@@ -1,0 +1,14 @@
+//! A record of every kind, with every field filled in.
+
+pub(super) mod alias;
+pub(super) mod backup;
+pub(super) mod house;
+pub(super) mod media;
+pub(super) mod room;
+pub(super) mod user;
+
+use super::Sample;
+
+fn sample<R>(label: &'static str, record: R) -> Sample<R> {
+    Sample { label, record }
+}

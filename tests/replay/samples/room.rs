@@ -1,0 +1,89 @@
+//! Records of a room.
+
+use playhouse_schema::record::room::{
+    DirectoryVisibilitySet, EventRecord, Placement, ReceiptMoved, RoomRecord, StateChange,
+    StateSet, Transaction, Verdict,
+};
+
+use super::{super::Sample, sample};
+
+pub(crate) const VARIANTS: usize = 4;
+
+pub(crate) fn name(record: &RoomRecord) -> &'static str {
+    match record {
+        RoomRecord::Event(_) => "Event",
+        RoomRecord::StateSet(_) => "StateSet",
+        RoomRecord::ReceiptMoved(_) => "ReceiptMoved",
+        RoomRecord::DirectoryVisibilitySet(_) => "DirectoryVisibilitySet",
+    }
+}
+
+const CREATE: &str = r#"{"auth_events":[],"content":{"room_version":"11"},"depth":1,"hashes":{"sha256":"x"},"origin_server_ts":1,"prev_events":[],"room_id":"!room:example.org","sender":"@alice:example.org","signatures":{},"state_key":"","type":"m.room.create"}"#;
+
+const MESSAGE: &str = r#"{"auth_events":["$create"],"content":{"body":"hello","msgtype":"m.text"},"depth":2,"hashes":{"sha256":"x"},"origin_server_ts":2,"prev_events":["$create"],"room_id":"!room:example.org","sender":"@alice:example.org","signatures":{},"type":"m.room.message"}"#;
+
+fn event(event_id: &str, pdu: &str) -> EventRecord {
+    EventRecord {
+        event_id: event_id.into(),
+        pdu: pdu.as_bytes().to_vec().into(),
+        before: 0,
+        replaces: None,
+        verdict: Verdict::Accepted,
+        placement: Placement::Live,
+        transaction: None,
+    }
+}
+
+pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
+    let sent = EventRecord {
+        before: 1,
+        transaction: Some(Transaction {
+            user_id: "@alice:example.org".into(),
+            device_id: "PHONE".into(),
+            transaction_id: "send/1".into(),
+        }),
+        ..event("$message", MESSAGE)
+    };
+    let soft_failed = EventRecord {
+        before: 1,
+        replaces: Some(1),
+        verdict: Verdict::SoftFailed("not now".into()),
+        placement: Placement::Backfilled,
+        ..event("$late", MESSAGE)
+    };
+    let rejected = EventRecord {
+        verdict: Verdict::Rejected("not at all".into()),
+        placement: Placement::Outlier,
+        ..event("$bad", MESSAGE)
+    };
+    let change = |state_key: &str, event| StateChange {
+        event_type: "m.room.member".into(),
+        state_key: state_key.into(),
+        event,
+    };
+    let set = StateSet {
+        base: 1,
+        changes: vec![change("@a:b", None), change("@c:d", Some(300))],
+        current: false,
+    };
+    let moved = ReceiptMoved {
+        user_id: "@alice:example.org".into(),
+        receipt_type: "m.read".into(),
+        thread_id: Some("main".into()),
+        event_id: "$message".into(),
+        ts_ms: 1_700_000_000_001,
+    };
+    let visible = DirectoryVisibilitySet { public: true };
+    vec![
+        sample("Event", RoomRecord::Event(event("$create", CREATE))),
+        sample("Event/sent", RoomRecord::Event(sent)),
+        sample("Event/soft-failed", RoomRecord::Event(soft_failed)),
+        sample("Event/rejected", RoomRecord::Event(rejected)),
+        sample("StateSet", RoomRecord::StateSet(set)),
+        sample("ReceiptMoved", RoomRecord::ReceiptMoved(moved)),
+        sample(
+            "DirectoryVisibilitySet",
+            RoomRecord::DirectoryVisibilitySet(visible),
+        ),
+    ]
+}

@@ -1,0 +1,287 @@
+//! Records of a user.
+
+use playhouse_schema::record::user::{
+    CrossSigningKeysSet, Deactivated, DehydratedDeviceSet, DeviceAdded, DeviceKeysSet,
+    DeviceRenamed, DeviceSeen, KeyClaimed, NamedJson, OneTimeKeysAdded, PresenceKept, Registered,
+    RemoteToDevice, RoomAccountDataSet, RoomForgotten, SignedKey, ToDevice, ToDeviceAcknowledged,
+    ToDeviceReceived, ToDeviceSent, TokenIssued, TransactionDone, UserRecord,
+};
+
+use super::{super::Sample, sample};
+
+pub(crate) const VARIANTS: usize = 32;
+
+const AT: u64 = 1_700_000_000_001;
+
+pub(crate) fn name(record: &UserRecord) -> &'static str {
+    match record {
+        UserRecord::Registered(_) => "Registered",
+        UserRecord::PasswordSet(_) => "PasswordSet",
+        UserRecord::LockSet(_) => "LockSet",
+        UserRecord::SuspensionSet(_) => "SuspensionSet",
+        UserRecord::AdminSet(_) => "AdminSet",
+        UserRecord::DeviceAdded(_) => "DeviceAdded",
+        UserRecord::DeviceRenamed(_) => "DeviceRenamed",
+        UserRecord::DevicesSeen(_) => "DevicesSeen",
+        UserRecord::TokenIssued(_) => "TokenIssued",
+        UserRecord::TokensRevoked(_) => "TokensRevoked",
+        UserRecord::ProfileFieldSet(_) => "ProfileFieldSet",
+        UserRecord::AccountDataSet(_) => "AccountDataSet",
+        UserRecord::RoomAccountDataSet(_) => "RoomAccountDataSet",
+        UserRecord::FilterStored(_) => "FilterStored",
+        UserRecord::RoomForgotten(_) => "RoomForgotten",
+        UserRecord::DeviceKeysSet(_) => "DeviceKeysSet",
+        UserRecord::OneTimeKeysAdded(_) => "OneTimeKeysAdded",
+        UserRecord::FallbackKeysSet(_) => "FallbackKeysSet",
+        UserRecord::KeysClaimed(_) => "KeysClaimed",
+        UserRecord::CrossSigningKeysSet(_) => "CrossSigningKeysSet",
+        UserRecord::SignaturesAdded(_) => "SignaturesAdded",
+        UserRecord::ToDeviceQueued(_) => "ToDeviceQueued",
+        UserRecord::ToDeviceAcknowledged(_) => "ToDeviceAcknowledged",
+        UserRecord::PresenceKept(_) => "PresenceKept",
+        UserRecord::TransactionDone(_) => "TransactionDone",
+        UserRecord::DeviceRemoved(_) => "DeviceRemoved",
+        UserRecord::Deactivated(_) => "Deactivated",
+        UserRecord::ToDeviceReceived(_) => "ToDeviceReceived",
+        UserRecord::ToDeviceSent(_) => "ToDeviceSent",
+        UserRecord::DehydratedDeviceSet(_) => "DehydratedDeviceSet",
+        UserRecord::OneTimeKeysDropped(_) => "OneTimeKeysDropped",
+        UserRecord::Erased => "Erased",
+    }
+}
+
+fn bytes<B: From<Vec<u8>>>(bytes: &[u8]) -> B {
+    bytes.to_vec().into()
+}
+
+fn phone() -> String {
+    "PHONE".to_owned()
+}
+
+fn room() -> String {
+    "!room:example.org".to_owned()
+}
+
+fn key() -> String {
+    "signed_curve25519:AAAA".to_owned()
+}
+
+pub(crate) fn all() -> Vec<Sample<UserRecord>> {
+    let mut all = account();
+    all.extend(data());
+    all.extend(keys());
+    all.extend(messages());
+    all
+}
+
+fn account() -> Vec<Sample<UserRecord>> {
+    let registered = Registered {
+        password_hash: Some("$argon2id$x".into()),
+        admin: true,
+        guest: false,
+        user_type: Some("bot".into()),
+        at_ms: AT,
+    };
+    let device_added = DeviceAdded {
+        device_id: phone(),
+        display_name: Some("Phone".into()),
+    };
+    let device_renamed = DeviceRenamed {
+        device_id: phone(),
+        display_name: Some("My phone".into()),
+    };
+    let devices_seen = vec![DeviceSeen {
+        device_id: phone(),
+        at_ms: AT,
+        address: "192.0.2.1".into(),
+        user_agent: "client/1".into(),
+    }];
+    let token_issued = TokenIssued {
+        device_id: phone(),
+        access_hash: bytes(&[1; 32]),
+        expires_ms: Some(AT),
+        refresh_hash: Some(bytes(&[2; 32])),
+        refresh_expires_ms: Some(AT),
+        replaces_refresh_hash: Some(bytes(&[3; 32])),
+    };
+    vec![
+        sample("Registered", UserRecord::Registered(registered)),
+        sample(
+            "PasswordSet",
+            UserRecord::PasswordSet(Some("$argon2id$y".into())),
+        ),
+        sample("LockSet", UserRecord::LockSet(true)),
+        sample("SuspensionSet", UserRecord::SuspensionSet(true)),
+        sample("AdminSet", UserRecord::AdminSet(false)),
+        sample("DeviceAdded", UserRecord::DeviceAdded(device_added)),
+        sample("DeviceRenamed", UserRecord::DeviceRenamed(device_renamed)),
+        sample("DevicesSeen", UserRecord::DevicesSeen(devices_seen)),
+        sample("TokenIssued", UserRecord::TokenIssued(token_issued)),
+        sample(
+            "TokensRevoked",
+            UserRecord::TokensRevoked(vec![bytes(&[1; 32])]),
+        ),
+    ]
+}
+
+fn data() -> Vec<Sample<UserRecord>> {
+    let profile_field_set = NamedJson {
+        name: "displayname".into(),
+        json: Some(bytes(b"\"Alice\"")),
+    };
+    let account_data_set = NamedJson {
+        name: "org.example".into(),
+        json: Some(bytes(b"{}")),
+    };
+    let room_account_data_set = RoomAccountDataSet {
+        room_id: room(),
+        data: NamedJson {
+            name: "m.tag".into(),
+            json: None,
+        },
+    };
+    vec![
+        sample(
+            "ProfileFieldSet",
+            UserRecord::ProfileFieldSet(profile_field_set),
+        ),
+        sample(
+            "AccountDataSet",
+            UserRecord::AccountDataSet(account_data_set),
+        ),
+        sample(
+            "RoomAccountDataSet",
+            UserRecord::RoomAccountDataSet(room_account_data_set),
+        ),
+        sample("FilterStored", UserRecord::FilterStored(bytes(b"{}"))),
+        sample(
+            "RoomForgotten",
+            UserRecord::RoomForgotten(RoomForgotten {
+                room_id: room(),
+                until: 300,
+            }),
+        ),
+    ]
+}
+
+fn keys() -> Vec<Sample<UserRecord>> {
+    let device_keys_set = DeviceKeysSet {
+        device_id: phone(),
+        json: bytes(b"{}"),
+    };
+    let one_time_keys_added = OneTimeKeysAdded {
+        device_id: phone(),
+        keys: vec![(key(), bytes(b"{}"))],
+    };
+    let fallback_keys_set = OneTimeKeysAdded {
+        device_id: phone(),
+        keys: vec![(key(), bytes(b"{}"))],
+    };
+    let keys_claimed = vec![KeyClaimed {
+        device_id: phone(),
+        key_id: key(),
+        fallback: false,
+    }];
+    let cross_signing_keys_set = CrossSigningKeysSet {
+        master: Some(bytes(b"{\"m\":1}")),
+        self_signing: None,
+        user_signing: Some(bytes(b"{\"u\":1}")),
+    };
+    let signatures_added = vec![SignedKey {
+        user_id: "@alice:example.org".into(),
+        key_id: phone(),
+        signatures: bytes(b"{}"),
+    }];
+    vec![
+        sample("DeviceKeysSet", UserRecord::DeviceKeysSet(device_keys_set)),
+        sample(
+            "OneTimeKeysAdded",
+            UserRecord::OneTimeKeysAdded(one_time_keys_added),
+        ),
+        sample(
+            "FallbackKeysSet",
+            UserRecord::FallbackKeysSet(fallback_keys_set),
+        ),
+        sample("KeysClaimed", UserRecord::KeysClaimed(keys_claimed)),
+        sample(
+            "CrossSigningKeysSet",
+            UserRecord::CrossSigningKeysSet(cross_signing_keys_set),
+        ),
+        sample(
+            "SignaturesAdded",
+            UserRecord::SignaturesAdded(signatures_added),
+        ),
+        sample(
+            "DehydratedDeviceSet",
+            UserRecord::DehydratedDeviceSet(DehydratedDeviceSet {
+                device_id: phone(),
+                data: bytes(b"{}"),
+            }),
+        ),
+        sample(
+            "OneTimeKeysDropped",
+            UserRecord::OneTimeKeysDropped(phone()),
+        ),
+    ]
+}
+
+fn messages() -> Vec<Sample<UserRecord>> {
+    let to_device_queued = vec![ToDevice {
+        device_id: phone(),
+        json: bytes(b"{}"),
+    }];
+    let to_device_received = ToDeviceReceived {
+        origin: bytes(&[4; 16]),
+        messages: to_device_queued.clone(),
+    };
+    let to_device_sent = ToDeviceSent {
+        device_id: Some(phone()),
+        message_id: "abc".into(),
+        event_type: "m.room.encrypted".into(),
+        messages: vec![RemoteToDevice {
+            user_id: "@bob:example.com".into(),
+            device_id: "*".into(),
+            content: bytes(b"{}"),
+        }],
+    };
+    let to_device_acknowledged = ToDeviceAcknowledged {
+        device_id: phone(),
+        sequence: 300,
+        partial: 1,
+    };
+    let presence_kept = PresenceKept {
+        presence: "online".into(),
+        status_msg: Some("here".into()),
+        active_ms: AT,
+    };
+    let transaction_done = TransactionDone {
+        device_id: phone(),
+        transaction_id: "sendToDevice/1".into(),
+    };
+    vec![
+        sample(
+            "ToDeviceQueued",
+            UserRecord::ToDeviceQueued(to_device_queued),
+        ),
+        sample(
+            "ToDeviceReceived",
+            UserRecord::ToDeviceReceived(to_device_received),
+        ),
+        sample("ToDeviceSent", UserRecord::ToDeviceSent(to_device_sent)),
+        sample(
+            "ToDeviceAcknowledged",
+            UserRecord::ToDeviceAcknowledged(to_device_acknowledged),
+        ),
+        sample("PresenceKept", UserRecord::PresenceKept(presence_kept)),
+        sample(
+            "TransactionDone",
+            UserRecord::TransactionDone(transaction_done),
+        ),
+        sample("DeviceRemoved", UserRecord::DeviceRemoved(phone())),
+        sample(
+            "Deactivated",
+            UserRecord::Deactivated(Deactivated { erase: true }),
+        ),
+        sample("Erased", UserRecord::Erased),
+    ]
+}
