@@ -168,7 +168,11 @@ impl<D: Domain> Actor for Keeper<D> {
                 break;
             }
         }
-        if !kept.lineage.is_broken() && kept.records_since_snapshot >= SNAPSHOT_AT_SLEEP_RECORDS {
+        let has_snapshots = kept.resident.state.snapshot_due(u64::MAX);
+        if has_snapshots
+            && !kept.lineage.is_broken()
+            && kept.records_since_snapshot >= SNAPSHOT_AT_SLEEP_RECORDS
+        {
             kept.save_snapshot().await;
         }
         Ok(())
