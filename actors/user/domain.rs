@@ -9,7 +9,7 @@ use playhouse_schema::{
 use ruma::UserId;
 
 use super::{
-    acknowledge_to_device, add_signatures, claim_keys, confirm_refresh,
+    acknowledge_to_device, add_signatures, change_push_rules, claim_keys, confirm_refresh,
     context::{UserContext, UserLimits},
     deactivate, dehydrate, erase_history,
     error::UserError,
@@ -206,6 +206,9 @@ impl User {
                 event_type,
                 content,
             } => set_account_data::decide(self, (room_id, event_type), content, limits),
+            UserCommand::ChangePushRules(change) => {
+                change_push_rules::decide(self, *change, limits)
+            }
             UserCommand::SetTag {
                 room_id,
                 tag,

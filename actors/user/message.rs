@@ -22,6 +22,7 @@ pub use super::answer::{Account, Device, IdentityKeys, Presence, Session, UserAn
 pub use super::key_messages::{
     AddSignatures, SetDehydratedDevice, SignatureFailure, UploadKeys, UploadSigningKeys,
 };
+use super::push_rule_change::PushRuleChange;
 
 /// What a user can be told to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -95,6 +96,8 @@ pub enum UserCommand {
         /// Content.
         content: Option<JsonText>,
     },
+    /// Change the push rules. Refused with `Misplaced` when the place of a rule makes no sense. Answers `Done`.
+    ChangePushRules(Box<PushRuleChange>),
     /// Set or remove a tag of a room. Answers `Done`.
     SetTag {
         /// The room.

@@ -6,6 +6,7 @@ mod discovery;
 mod filter;
 mod media;
 mod props;
+mod push_rules;
 mod stage;
 mod sync_personal;
 mod sync_rooms;
