@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// All shared SQL of the models.
-const STATEMENTS: [&str; 24] = [
+const STATEMENTS: [&str; 30] = [
     parked::PARK,
     parked::RELEASE,
     parked::ALL,
@@ -38,6 +38,12 @@ const STATEMENTS: [&str; 24] = [
     public_rooms::SET,
     public_rooms::LIST,
     public_rooms::GET,
+    relations::ADD,
+    relations::REMOVE,
+    relations::GROUPS,
+    relations::BACKWARDS,
+    relations::FORWARDS,
+    relations::THREADS,
 ];
 
 fn stored<R: Record>(entity: Entity, record: &R) -> StoredRecord {
@@ -95,6 +101,7 @@ fn tables_carry_the_version() {
     check(&users::Users);
     check(&aliases::Aliases);
     check(&public_rooms::PublicRooms);
+    check(&relations::Relations);
 }
 
 #[test]
