@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Columns, Model, number, rows, text};
+use super::{Model, number, rows, text};
 use crate::{
     address::{Family, Sequence},
     port::{ModelStore, Statement, StoreError, StoredRecord, Value},

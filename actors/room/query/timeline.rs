@@ -9,6 +9,7 @@ use ruma::{OwnedUserId, events::room::member::MembershipState};
 use super::{
     super::{error::RoomError, event::RoomEvent},
     View,
+    bundles::Bundles,
     client_form::Form,
     filter::{EventFilter, is_ignored},
     history::{History, Scroll},
@@ -108,6 +109,26 @@ impl History {
         form: &Form<'_>,
         shown: &[Shown],
     ) -> Result<Vec<Bytes>, RoomError> {
+        self.write_with(form, shown, &Bundles::new()).await
+    }
+
+    /// As [`History::write_timeline`], each event with what is told of the events that relate to it.
+    pub(super) async fn write_bundled(
+        &mut self,
+        form: &Form<'_>,
+        sight: &mut Sight,
+        shown: &[Shown],
+    ) -> Result<Vec<Bytes>, RoomError> {
+        let bundles = self.bundles(form, sight, shown).await?;
+        self.write_with(form, shown, &bundles).await
+    }
+
+    pub(super) async fn write_with(
+        &mut self,
+        form: &Form<'_>,
+        shown: &[Shown],
+        bundles: &Bundles,
+    ) -> Result<Vec<Bytes>, RoomError> {
         let replaced: Vec<_> = shown
             .iter()
             .filter(|shown| shown.event.kept_replaced().is_none())
@@ -117,7 +138,8 @@ impl History {
         let mut written = Vec::with_capacity(shown.len());
         for Shown { event, membership } in shown {
             let replaced = self.replaced(event).await?;
-            written.push(form.timeline(event, membership, replaced.as_ref()));
+            let relations = bundles.get(&event.sequence).map(|bundle| &*bundle.json);
+            written.push(form.bundled(event, membership, replaced.as_ref(), relations));
         }
         Ok(written)
     }
