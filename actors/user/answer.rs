@@ -37,6 +37,8 @@ pub enum UserAnswer {
     Signatures(Vec<(OwnedUserId, String, JsonText)>),
     /// Room and membership; forgotten ones left out.
     Rooms(Vec<(OwnedRoomId, MembershipState)>),
+    /// Pushers, as JSON objects.
+    Pushers(Vec<JsonText>),
     /// Some users.
     Users(Vec<OwnedUserId>),
     /// See [`UserQuery::Presence`].

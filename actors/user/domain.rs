@@ -16,9 +16,9 @@ use super::{
     feed::{self, Feed},
     forget_room, inherit_room, login,
     message::{UserAnswer, UserCommand, UserQuery, UserReply, UserSignal},
-    note_devices_seen, note_transaction, queue_to_device, refresh, register, remove_devices,
-    rename_device, send_to_device, set_account_data, set_password, set_presence, set_profile_field,
-    set_standing, set_tag, snapshot,
+    note_devices_seen, note_transaction, pushers, queue_to_device, refresh, register,
+    remove_devices, rename_device, send_to_device, set_account_data, set_password, set_presence,
+    set_profile_field, set_standing, set_tag, snapshot,
     state::{Change, User},
     store_filter, upload_keys, upload_signing_keys,
 };
@@ -177,6 +177,10 @@ impl User {
                 presence,
                 status_msg,
             } => set_presence::decide(self, presence, status_msg, env),
+            UserCommand::SetPusher { pusher, device_id } => {
+                let device_id = device_id.map(|device_id| device_id.to_string());
+                pushers::decide_set(self, (pusher, device_id), env, limits)
+            }
             UserCommand::UploadKeys(upload) => upload_keys::decide(self, *upload, limits),
             UserCommand::UploadSigningKeys(upload) => {
                 upload_signing_keys::decide(self, *upload, limits)
@@ -214,6 +218,9 @@ impl User {
                 tag,
                 content,
             } => set_tag::decide(self, room_id, (tag, content), limits),
+            UserCommand::RemovePusher { app_id, pushkey } => {
+                pushers::decide_remove(self, app_id, pushkey)
+            }
             UserCommand::InheritRoom { from, to } => {
                 inherit_room::decide(self, (&from, &to), limits)
             }
@@ -269,6 +276,7 @@ impl User {
             | UserCommand::DropOneTimeKeys(_)
             | UserCommand::SetDehydratedDevice(_)
             | UserCommand::RemoveDehydratedDevice
+            | UserCommand::SetPusher { .. }
             | UserCommand::SetPresence { .. } => Err(UserError::NotFound),
         }
     }
@@ -314,6 +322,7 @@ impl User {
             } => dehydrate::events(self, &device_id, after, limit)?,
             UserQuery::SignaturesOn(users) => UserAnswer::Signatures(self.signatures_on(&users)),
             UserQuery::Ignored => UserAnswer::Users(self.ignored().iter().cloned().collect()),
+            UserQuery::Pushers => UserAnswer::Pushers(self.pushers_answer()),
             UserQuery::Authenticate { .. }
             | UserQuery::Rooms
             | UserQuery::Presence

@@ -98,6 +98,20 @@ pub enum UserCommand {
     },
     /// Change the push rules. Refused with `Misplaced` when the place of a rule makes no sense. Answers `Done`.
     ChangePushRules(Box<PushRuleChange>),
+    /// Set a pusher, or change one with the same application and key. Answers `Done`.
+    SetPusher {
+        /// All of it, as it is told to clients.
+        pusher: JsonText,
+        /// The device that sets it, with which it ends.
+        device_id: Option<OwnedDeviceId>,
+    },
+    /// Remove a pusher, if it is there. Answers `Done`.
+    RemovePusher {
+        /// The application.
+        app_id: String,
+        /// The key under which the application is reached.
+        pushkey: String,
+    },
     /// Set or remove a tag of a room. Answers `Done`.
     SetTag {
         /// The room.
@@ -324,6 +338,8 @@ pub enum UserQuery {
     Rooms,
     /// Users whose events this user does not want to see. Answers `Users`.
     Ignored,
+    /// Where the user is told of notifications. Answers `Pushers`.
+    Pushers,
     /// Presence. Answers `Presence`.
     Presence,
     /// A sync; waits up to its timeout. Answers `Synced`.

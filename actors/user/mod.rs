@@ -32,6 +32,7 @@ mod note_devices_seen;
 mod note_transaction;
 pub mod password;
 mod push_rule_change;
+mod pushers;
 mod queue_to_device;
 mod refresh;
 mod register;

@@ -13,6 +13,7 @@ pub mod device_lists;
 pub mod memberships;
 pub mod parked;
 pub mod public_rooms;
+pub mod pushers;
 pub mod relations;
 pub mod users;
 
@@ -85,6 +86,7 @@ pub fn all() -> Vec<Box<dyn AnyModel>> {
         Box::new(aliases::Aliases),
         Box::new(public_rooms::PublicRooms),
         Box::new(relations::Relations),
+        Box::new(pushers::Pushers),
     ]
 }
 

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// All shared SQL of the models.
-const STATEMENTS: [&str; 30] = [
+const STATEMENTS: [&str; 35] = [
     parked::PARK,
     parked::RELEASE,
     parked::ALL,
@@ -44,6 +44,11 @@ const STATEMENTS: [&str; 30] = [
     relations::BACKWARDS,
     relations::FORWARDS,
     relations::THREADS,
+    pushers::SET,
+    pushers::REMOVE,
+    pushers::REMOVE_OF_DEVICE,
+    pushers::REMOVE_OF_USER,
+    pushers::OWNERS,
 ];
 
 fn stored<R: Record>(entity: Entity, record: &R) -> StoredRecord {
@@ -102,6 +107,7 @@ fn tables_carry_the_version() {
     check(&aliases::Aliases);
     check(&public_rooms::PublicRooms);
     check(&relations::Relations);
+    check(&pushers::Pushers);
 }
 
 #[test]

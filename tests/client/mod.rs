@@ -7,6 +7,7 @@ mod filter;
 mod media;
 mod props;
 mod push_rules;
+mod pushers;
 mod relations;
 mod stage;
 mod sync_personal;

@@ -5,6 +5,7 @@ mod data;
 mod keys;
 mod properties;
 mod push_rules;
+mod pushers;
 mod sessions;
 mod to_device;
 pub(in crate::user) mod trial;

@@ -1,18 +1,20 @@
-//! Push rules (client-server API, "Push Rules").
+//! Push rules and pushers (client-server API, "Push Notifications").
 
 mod delete_pushrule;
+mod get_pushers;
 mod get_pushrule;
 mod get_pushrule_actions;
 mod get_pushrule_enabled;
 mod get_pushrules_all;
 mod get_pushrules_global_scope;
+mod set_pusher;
 mod set_pushrule;
 mod set_pushrule_actions;
 mod set_pushrule_enabled;
 
 use playhouse_actors::user::{PushRuleChange, UserAnswer, UserCommand, UserQuery};
 use ruma::{
-    api::client::push::PushRule,
+    api::client::push::{PushRule, get_pushers as pushers},
     push::{RuleKind, Ruleset},
 };
 use serde::Deserialize;
@@ -23,6 +25,8 @@ use crate::edge::{App, Failure, Routes, Session};
 pub(crate) fn mount(routes: &mut Routes) {
     routes.mount(get_pushrules_all::handle);
     routes.mount(get_pushrules_global_scope::handle);
+    routes.mount_raw::<pushers::v3::Request, _, _, _, _>(get_pushers::handle);
+    routes.mount(set_pusher::handle);
     routes.mount(get_pushrule::handle);
     routes.mount(set_pushrule::handle);
     routes.mount(delete_pushrule::handle);
