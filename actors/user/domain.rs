@@ -25,6 +25,7 @@ use super::{
 use crate::{
     env::Env,
     kernel::{Committed, Decision, Domain, Port, Resident},
+    room::message::JsonText,
 };
 
 impl Domain for User {
@@ -233,19 +234,7 @@ impl User {
                 sender,
                 event_type,
                 messages,
-            } => {
-                let origin = message_id.map(|id| queue_to_device::origin(&sender, &id));
-                let known = origin.filter(|origin| self.has_received(origin));
-                match known {
-                    Some(_) => Ok(Decision::unchanged(UserReply::Done)),
-                    None => queue_to_device::decide(
-                        self,
-                        (&sender, &event_type, origin),
-                        messages,
-                        limits,
-                    ),
-                }
-            }
+            } => self.judge_queueing(message_id, (&sender, &event_type), messages, limits),
             UserCommand::SendToDevice(sending) => send_to_device::decide(self, *sending),
             UserCommand::NoteTransaction {
                 device_id,
@@ -279,6 +268,24 @@ impl User {
             | UserCommand::SetPusher { .. }
             | UserCommand::SetPresence { .. } => Err(UserError::NotFound),
         }
+    }
+
+    /// What was received before is not queued again.
+    fn judge_queueing(
+        &self,
+        message_id: Option<String>,
+        (sender, event_type): (&UserId, &str),
+        messages: Vec<(String, JsonText)>,
+        limits: &UserLimits,
+    ) -> Result<Decision<Self>, UserError> {
+        let origin = message_id.map(|id| queue_to_device::origin(sender, &id));
+        if origin
+            .as_ref()
+            .is_some_and(|origin| self.has_received(origin))
+        {
+            return Ok(Decision::unchanged(UserReply::Done));
+        }
+        queue_to_device::decide(self, (sender, event_type, origin), messages, limits)
     }
 
     fn tell(&self, query: UserQuery) -> Result<UserAnswer, UserError> {

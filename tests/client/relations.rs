@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    props::{ids, list, room_path, text, user_path},
+    props::{filter as filtered, ids, list, room_path, text, user_path},
     stage::on_each_engine,
 };
 use crate::harness::{Client, client::encode};
@@ -291,6 +291,39 @@ async fn threads_are_listed_by_their_newest_event() {
             let page = threads(&bert, &room_id, "").await;
             assert_eq!(ids(&page["chunk"]), [a]);
             assert_eq!(page["chunk"][0]["content"], json!({}));
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_ask_for_what_relates_to_an_event() {
+    on_each_engine(async |stage| {
+        for filler in [0, MANY] {
+            let [anna, bert] = stage.users(["anna", "bert"]).await;
+            let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
+            bert.join(&room_id).await;
+            let [one, two] = [
+                anna.say(&room_id, "one").await,
+                anna.say(&room_id, "two").await,
+            ];
+            send(&anna, &room_id, related("m.thread", &one, "x")).await;
+            send(&bert, &room_id, related("m.reference", &two, "x")).await;
+            fill(&anna, &room_id, filler).await;
+            for (filter, wanted) in [
+                (json!({"related_by_rel_types": ["m.thread"]}), vec![&one]),
+                (json!({"related_by_senders": [bert.user_id]}), vec![&two]),
+                (json!({"related_by_rel_types": ["m.thread", "m.reference"]}), vec![&one, &two]),
+                (json!({"related_by_rel_types": ["m.thread"], "related_by_senders": [bert.user_id]}), vec![]),
+            ] {
+                let mut timeline = filter.clone();
+                timeline["limit"] = json!(50);
+                let query = filtered(&json!({"room": {"timeline": timeline}}));
+                let sync = anna.sync(None, &query).await;
+                let events = &sync["rooms"]["join"][&room_id]["timeline"]["events"];
+                let found = events.is_array().then(|| ids(events)).unwrap_or_default();
+                assert_eq!(found.iter().collect::<Vec<_>>(), wanted, "{filter}");
+            }
         }
     })
     .await;

@@ -1,9 +1,9 @@
 //! Picking timeline events for a reader, and writing them out.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
-use playhouse_schema::address::Sequence;
+use playhouse_schema::{address::Sequence, models::relations::Group};
 use ruma::{OwnedUserId, events::room::member::MembershipState};
 
 use super::{
@@ -66,11 +66,15 @@ impl Gather<'_> {
                 break;
             }
             let events = scroll.next(history).await?;
+            let related = self.related(history, &events).await?;
             let mut events = events.into_iter().peekable();
             while let Some(event) = events.next() {
                 let sequence = event.sequence;
                 examined += 1;
-                if let Some(membership) = self.picks(history, &event).await? {
+                let is_related = related
+                    .as_ref()
+                    .is_none_or(|related| related.contains(&sequence));
+                if is_related && let Some(membership) = self.picks(history, &event).await? {
                     if gathered.shown.len() >= limit {
                         gathered.stopped_at = Some(sequence);
                         return Ok(gathered);
@@ -86,6 +90,29 @@ impl Gather<'_> {
             }
         }
         Ok(gathered)
+    }
+
+    /// Which of some events have what the filter wants to relate to them; `None` when it does not ask.
+    async fn related(
+        &self,
+        history: &mut History,
+        events: &[Arc<RoomEvent>],
+    ) -> Result<Option<BTreeSet<Sequence>>, RoomError> {
+        if !self.filter.asks_for_relations() {
+            return Ok(None);
+        }
+        let kin = history.kin(events.iter()).await?;
+        let ids: Vec<_> = events.iter().map(|event| &*event.pdu.event_id).collect();
+        let groups = history.groups(&kin, &ids).await?;
+        let fits = |group: &Group| {
+            let is_ignored = self.ignored.iter().any(|user| *user == *group.sender);
+            !is_ignored && self.filter.passes_relation(group)
+        };
+        let related = events.iter().filter(|event| {
+            let groups = groups.get(event.pdu.event_id.as_str());
+            groups.is_some_and(|groups| groups.iter().any(fits))
+        });
+        Ok(Some(related.map(|event| event.sequence).collect()))
     }
 
     /// Whether an event is picked, and the reader's membership at it.
