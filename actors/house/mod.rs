@@ -25,6 +25,7 @@
 //! | `dehydrated` | `set_dehydrated_device`, `remove_dehydrated_device`, `dehydrated_device`, `dehydrated_events` |
 //! | `receipts` | `move_receipt(&RoomId, MoveReceipt)`, `set_read_markers(ReadMarkers)` |
 //! | `profile` | `profile(&UserId)`, `profile_field(&UserId, name)`, `set_profile_field(&UserId, name, Option<JsonText>)` |
+//! | `pushers` | `set_pusher(&UserId, Option<&DeviceId>, PusherWish)` |
 //! | `deactivate` | `deactivate(&UserId, erase)` |
 //! | `typing` | `set_typing(&RoomId, &UserId, timeout_ms)` |
 //! | `presence` | `presence(asker, &UserId)`, `set_presence(&UserId, PresenceState, status_msg)`, `shares_a_room` |
@@ -47,6 +48,7 @@ mod membership;
 mod open;
 mod presence;
 mod profile;
+mod pushers;
 mod receipts;
 mod register;
 mod send;
@@ -76,6 +78,7 @@ pub use error::HouseError;
 pub use join::JoinWish;
 pub use keys::{ChangedKeys, ClaimedKeys, FoundKeys};
 pub use membership::MemberWish;
+pub use pushers::PusherWish;
 pub use receipts::ReadMarkers;
 pub use register::{MadeAccount, NewAccount};
 pub use session::Sighting;

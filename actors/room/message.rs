@@ -275,6 +275,10 @@ pub enum RoomQuery {
     Messages(Box<MessagesQuery>),
     /// An event and what surrounds it. Answers `Context`.
     Context(Box<ContextQuery>),
+    /// Events that relate to an event. Answers `Page`, without state.
+    Relations(Box<RelationsQuery>),
+    /// Thread roots, by their newest event. Answers `Page`, without state.
+    Threads(Box<ThreadsQuery>),
     /// What a sync shows of the room. Answers `Slice`. Asked by the reader's own user actor.
     Slice(Box<SliceQuery>),
     /// Stripped state for an invited or knocking user. Answers `Events`.
@@ -350,6 +354,42 @@ pub struct ContextQuery {
     pub limit: usize,
     /// A `RoomEventFilter`, as JSON.
     pub filter: Option<JsonText>,
+}
+
+/// Events that relate to an event (client-server API, `GET /rooms/{roomId}/relations/{eventId}`).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RelationsQuery {
+    /// Who reads.
+    pub reader: Reader,
+    /// To which event.
+    pub event_id: OwnedEventId,
+    /// Only this kind of relation.
+    pub rel_type: Option<String>,
+    /// Only this type of event.
+    pub event_type: Option<String>,
+    /// Where to begin; `None` is the end (backwards) or the beginning (forwards).
+    pub from: Option<TimelinePoint>,
+    /// Where to stop.
+    pub to: Option<TimelinePoint>,
+    /// Newest first instead of oldest first.
+    pub backwards: bool,
+    /// At most so many events, 1 to 100.
+    pub limit: usize,
+    /// Events that relate to it through others, too.
+    pub recurse: bool,
+}
+
+/// The threads of a room (client-server API, `GET /rooms/{roomId}/threads`).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ThreadsQuery {
+    /// Who reads.
+    pub reader: Reader,
+    /// Only threads in which the reader has written.
+    pub participated: bool,
+    /// Threads whose newest event is not newer than this record.
+    pub from: Option<Sequence>,
+    /// At most so many roots, 1 to 100.
+    pub limit: usize,
 }
 
 /// What a sync wants of one room: everything in the half-open interval after `since` up to and including `until`.

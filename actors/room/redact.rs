@@ -215,6 +215,16 @@ fn prune(rules: &RoomVersionRules, redaction: &Pdu, target: &Pdu) -> Option<Stri
     Some(canonical.to_text())
 }
 
+/// An event as it would be without its content: how somebody who ignores its sender sees it where it cannot be left out.
+pub(super) fn as_if_redacted(room: &Room, event: &RoomEvent) -> Option<RoomEvent> {
+    let rules = room.rules().ok()?;
+    let text = std::str::from_utf8(event.pdu.json()).ok()?;
+    let mut canonical = Canonical::received(text).ok()?;
+    redact_in_place(&mut canonical.object, &rules.redaction, None).ok()?;
+    let record = event.to_record(canonical.to_text().into_bytes());
+    RoomEvent::from_record(event.sequence, event.position(), &record)
+}
+
 /// The redaction as clients see it, with `redacts` in both places whatever the room version.
 fn client_form(redaction: &Pdu) -> CanonicalJsonObject {
     // Numbers that only old room versions tolerate are not worth a second copy.

@@ -40,6 +40,8 @@ pub enum UserAnswer {
     Rooms(Vec<(OwnedRoomId, MembershipState)>),
     /// Users whose events this user does not want to see; and up to which of the user's member events the room is forgotten.
     Reading(Vec<OwnedUserId>, Option<Sequence>),
+    /// Pushers, as JSON objects.
+    Pushers(Vec<JsonText>),
     /// Some users.
     Users(Vec<OwnedUserId>),
     /// See [`UserQuery::Presence`].

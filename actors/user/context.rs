@@ -37,6 +37,8 @@ pub struct UserLimits {
     pub account_data_total_bytes_max: usize,
     /// Tags of one room.
     pub tags_max: usize,
+    /// Pushers.
+    pub pushers_max: usize,
     /// Filters.
     pub filters_max: usize,
     /// One filter.
@@ -72,6 +74,7 @@ impl Default for UserLimits {
             account_data_bytes_max: 64 * 1024,
             account_data_total_bytes_max: 16 * 1024 * 1024,
             tags_max: 100,
+            pushers_max: 100,
             filters_max: 500,
             filter_bytes_max: 16 * 1024,
             forgotten_rooms_max: 20_000,

@@ -9,22 +9,23 @@ use playhouse_schema::{
 use ruma::UserId;
 
 use super::{
-    acknowledge_to_device, add_signatures, claim_keys, confirm_refresh,
+    acknowledge_to_device, add_signatures, change_push_rules, claim_keys, confirm_refresh,
     context::{UserContext, UserLimits},
     deactivate, dehydrate, erase_history,
     error::UserError,
     feed::{self, Feed},
     forget_room, inherit_room, login,
     message::{UserAnswer, UserCommand, UserQuery, UserReply, UserSignal},
-    note_devices_seen, note_transaction, queue_to_device, refresh, register, remove_devices,
-    rename_device, send_to_device, set_account_data, set_password, set_presence, set_profile_field,
-    set_standing, set_tag, snapshot,
+    note_devices_seen, note_transaction, pushers, queue_to_device, refresh, register,
+    remove_devices, rename_device, send_to_device, set_account_data, set_password, set_presence,
+    set_profile_field, set_standing, set_tag, snapshot,
     state::{Change, User},
     store_filter, upload_keys, upload_signing_keys,
 };
 use crate::{
     env::Env,
     kernel::{Committed, Decision, Domain, Port, Resident},
+    room::message::JsonText,
 };
 
 impl Domain for User {
@@ -177,6 +178,10 @@ impl User {
                 presence,
                 status_msg,
             } => set_presence::decide(self, presence, status_msg, env),
+            UserCommand::SetPusher { pusher, device_id } => {
+                let device_id = device_id.map(|device_id| device_id.to_string());
+                pushers::decide_set(self, (pusher, device_id), env, limits)
+            }
             UserCommand::UploadKeys(upload) => upload_keys::decide(self, *upload, limits),
             UserCommand::UploadSigningKeys(upload) => {
                 upload_signing_keys::decide(self, *upload, limits)
@@ -206,11 +211,17 @@ impl User {
                 event_type,
                 content,
             } => set_account_data::decide(self, (room_id, event_type), content, limits),
+            UserCommand::ChangePushRules(change) => {
+                change_push_rules::decide(self, *change, limits)
+            }
             UserCommand::SetTag {
                 room_id,
                 tag,
                 content,
             } => set_tag::decide(self, room_id, (tag, content), limits),
+            UserCommand::RemovePusher { app_id, pushkey } => {
+                pushers::decide_remove(self, app_id, pushkey)
+            }
             UserCommand::InheritRoom { from, to } => {
                 inherit_room::decide(self, (&from, &to), limits)
             }
@@ -223,19 +234,7 @@ impl User {
                 sender,
                 event_type,
                 messages,
-            } => {
-                let origin = message_id.map(|id| queue_to_device::origin(&sender, &id));
-                let known = origin.filter(|origin| self.has_received(origin));
-                match known {
-                    Some(_) => Ok(Decision::unchanged(UserReply::Done)),
-                    None => queue_to_device::decide(
-                        self,
-                        (&sender, &event_type, origin),
-                        messages,
-                        limits,
-                    ),
-                }
-            }
+            } => self.judge_queueing(message_id, (&sender, &event_type), messages, limits),
             UserCommand::SendToDevice(sending) => send_to_device::decide(self, *sending),
             UserCommand::NoteTransaction {
                 device_id,
@@ -266,8 +265,27 @@ impl User {
             | UserCommand::DropOneTimeKeys(_)
             | UserCommand::SetDehydratedDevice(_)
             | UserCommand::RemoveDehydratedDevice
+            | UserCommand::SetPusher { .. }
             | UserCommand::SetPresence { .. } => Err(UserError::NotFound),
         }
+    }
+
+    /// What was received before is not queued again.
+    fn judge_queueing(
+        &self,
+        message_id: Option<String>,
+        (sender, event_type): (&UserId, &str),
+        messages: Vec<(String, JsonText)>,
+        limits: &UserLimits,
+    ) -> Result<Decision<Self>, UserError> {
+        let origin = message_id.map(|id| queue_to_device::origin(sender, &id));
+        if origin
+            .as_ref()
+            .is_some_and(|origin| self.has_received(origin))
+        {
+            return Ok(Decision::unchanged(UserReply::Done));
+        }
+        queue_to_device::decide(self, (sender, event_type, origin), messages, limits)
     }
 
     fn tell(&self, query: UserQuery) -> Result<UserAnswer, UserError> {
@@ -314,6 +332,7 @@ impl User {
                 self.ignored().iter().cloned().collect(),
                 self.forgotten.get(&room_id).copied(),
             ),
+            UserQuery::Pushers => UserAnswer::Pushers(self.pushers_answer()),
             UserQuery::Authenticate { .. }
             | UserQuery::Rooms
             | UserQuery::Presence

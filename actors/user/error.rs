@@ -31,6 +31,9 @@ pub enum UserError {
     /// What was sent makes no sense: the text says what.
     #[error("{0}")]
     InvalidParam(String),
+    /// A push rule is to be placed where it cannot be: the text says why.
+    #[error("{0}")]
+    Misplaced(String),
     /// JSON that is not what it must be.
     #[error("{0}")]
     BadJson(String),

@@ -22,6 +22,7 @@ pub use super::answer::{Account, Device, IdentityKeys, Presence, Session, UserAn
 pub use super::key_messages::{
     AddSignatures, SetDehydratedDevice, SignatureFailure, UploadKeys, UploadSigningKeys,
 };
+use super::push_rule_change::PushRuleChange;
 
 /// What a user can be told to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -94,6 +95,22 @@ pub enum UserCommand {
         event_type: String,
         /// Content.
         content: Option<JsonText>,
+    },
+    /// Change the push rules. Refused with `Misplaced` when the place of a rule makes no sense. Answers `Done`.
+    ChangePushRules(Box<PushRuleChange>),
+    /// Set a pusher, or change one with the same application and key. Answers `Done`.
+    SetPusher {
+        /// All of it, as it is told to clients.
+        pusher: JsonText,
+        /// The device that sets it, with which it ends.
+        device_id: Option<OwnedDeviceId>,
+    },
+    /// Remove a pusher, if it is there. Answers `Done`.
+    RemovePusher {
+        /// The application.
+        app_id: String,
+        /// The key under which the application is reached.
+        pushkey: String,
     },
     /// Set or remove a tag of a room. Answers `Done`.
     SetTag {
@@ -321,6 +338,8 @@ pub enum UserQuery {
     Rooms,
     /// What of a room's history the user wants to see. Answers `Reading`.
     Reading(OwnedRoomId),
+    /// Where the user is told of notifications. Answers `Pushers`.
+    Pushers,
     /// Presence. Answers `Presence`.
     Presence,
     /// A sync; waits up to its timeout. Answers `Synced`.

@@ -19,6 +19,7 @@ use super::{
     data::AccountData,
     device::DeviceState,
     fold_keys::{Dehydrated, Signed},
+    pushers::Pusher,
     view,
 };
 
@@ -98,6 +99,8 @@ pub struct User {
     pub(super) received: Vector<[u8; 16]>,
     /// Presence as last kept.
     pub presence: Option<PresenceKept>,
+    /// Pushers by application and key.
+    pub pushers: OrdMap<(String, String), Pusher>,
     #[serde(skip)]
     derived: Derived,
     /// Changes in flight, which learn their position later.
@@ -145,6 +148,7 @@ impl User {
             device_list_change: Change::default(),
             received: Vector::new(),
             presence: None,
+            pushers: OrdMap::new(),
             derived: Derived::default(),
             unplaced: Vec::new(),
         }
@@ -157,6 +161,7 @@ impl User {
         self.fold_data(change, record);
         self.fold_keys(change.sequence, record);
         self.fold_messages(change, record);
+        self.fold_pushers(record);
         if self.changes_device_list(record) {
             self.device_list_change = change;
             self.expect_position(change, Unplaced::DeviceList);
@@ -335,6 +340,7 @@ impl User {
             + self.account_data.len() * 200
             + self.forgotten.len() * 80
             + self.signatures.len() * 500
+            + self.pushers.len() * 1_000
             + self
                 .dehydrated
                 .as_ref()

@@ -18,7 +18,7 @@ use super::{
 use crate::room::message::JsonText;
 
 /// Account data with the push rules.
-const PUSH_RULES: &str = "m.push_rules";
+pub(super) const PUSH_RULES: &str = "m.push_rules";
 
 impl User {
     /// The account of a user that exists, open or closed.
@@ -177,7 +177,7 @@ pub(super) fn push_rules(user: &User) -> Ruleset {
 }
 
 /// The content of `m.push_rules`. Kinds without rules are there and empty: clients count on them.
-fn push_rules_json(rules: &Ruleset) -> JsonValue {
+pub(super) fn push_rules_json(rules: &Ruleset) -> JsonValue {
     let mut global = serde_json::to_value(rules).unwrap_or_default();
     if let JsonValue::Object(kinds) = &mut global {
         for kind in ["content", "override", "room", "sender", "underride"] {

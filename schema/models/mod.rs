@@ -13,6 +13,8 @@ pub mod device_lists;
 pub mod memberships;
 pub mod parked;
 pub mod public_rooms;
+pub mod pushers;
+pub mod relations;
 pub mod users;
 
 use crate::{
@@ -83,6 +85,8 @@ pub fn all() -> Vec<Box<dyn AnyModel>> {
         Box::new(device_lists::DeviceLists),
         Box::new(aliases::Aliases),
         Box::new(public_rooms::PublicRooms),
+        Box::new(relations::Relations),
+        Box::new(pushers::Pushers),
     ]
 }
 

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// All shared SQL of the models.
-const STATEMENTS: [&str; 24] = [
+const STATEMENTS: [&str; 35] = [
     parked::PARK,
     parked::RELEASE,
     parked::ALL,
@@ -38,6 +38,17 @@ const STATEMENTS: [&str; 24] = [
     public_rooms::SET,
     public_rooms::LIST,
     public_rooms::GET,
+    relations::ADD,
+    relations::REMOVE,
+    relations::GROUPS,
+    relations::BACKWARDS,
+    relations::FORWARDS,
+    relations::THREADS,
+    pushers::SET,
+    pushers::REMOVE,
+    pushers::REMOVE_OF_DEVICE,
+    pushers::REMOVE_OF_USER,
+    pushers::OWNERS,
 ];
 
 fn stored<R: Record>(entity: Entity, record: &R) -> StoredRecord {
@@ -95,6 +106,8 @@ fn tables_carry_the_version() {
     check(&users::Users);
     check(&aliases::Aliases);
     check(&public_rooms::PublicRooms);
+    check(&relations::Relations);
+    check(&pushers::Pushers);
 }
 
 #[test]

@@ -103,6 +103,12 @@ pub enum UserRecord {
     /// One-time keys that waited will not be given out any more: they may have been by a life of the database that is gone.
     #[serde(rename = "od")]
     OneTimeKeysDropped(String),
+    /// A pusher was set, or changed.
+    #[serde(rename = "pu")]
+    PusherSet(PusherSet),
+    /// A pusher was removed. Those of a device that is removed go with it.
+    #[serde(rename = "px")]
+    PusherRemoved(PusherNamed),
     /// What stood here is erased. Never written as a record of its own: the record keeps the kind that it had.
     #[serde(rename = "er")]
     Erased,
@@ -142,6 +148,8 @@ impl Record for UserRecord {
             UserRecord::OneTimeKeysDropped(_) => 528,
             UserRecord::ToDeviceReceived(_) => 529,
             UserRecord::ToDeviceSent(_) => 530,
+            UserRecord::PusherSet(_) => 531,
+            UserRecord::PusherRemoved(_) => 532,
             UserRecord::Erased => 599,
         }
     }
@@ -215,6 +223,30 @@ pub struct TokenIssued {
     pub refresh_expires_ms: Option<u64>,
     /// SHA-256 of the refresh token that was exchanged for these; it ends when one of these is first used.
     pub replaces_refresh_hash: Option<ByteBuf>,
+}
+
+/// A pusher as it was set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PusherSet {
+    /// The application.
+    pub app_id: String,
+    /// The key under which the application is reached.
+    pub pushkey: String,
+    /// The device that has set it, with which it ends.
+    pub device_id: Option<String>,
+    /// When, milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// All of it as JSON, as it is told to clients.
+    pub json: ByteBuf,
+}
+
+/// A pusher's name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PusherNamed {
+    /// The application.
+    pub app_id: String,
+    /// The key under which the application is reached.
+    pub pushkey: String,
 }
 
 /// A name and a JSON value.

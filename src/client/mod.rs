@@ -28,11 +28,13 @@ mod query;
 mod read_marker;
 mod receipt;
 mod redact;
+mod relations;
 mod room;
 mod session;
 mod state;
 mod sync;
 mod tag;
+mod threads;
 mod to_device;
 mod typing;
 
@@ -71,11 +73,13 @@ pub(crate) fn mount(routes: &mut Routes) {
     read_marker::mount(routes);
     receipt::mount(routes);
     redact::mount(routes);
+    relations::mount(routes);
     room::mount(routes);
     session::mount(routes);
     state::mount(routes);
     sync::mount(routes);
     tag::mount(routes);
+    threads::mount(routes);
     to_device::mount(routes);
     typing::mount(routes);
 }

@@ -234,6 +234,7 @@ impl From<UserError> for Failure {
             }
             UserError::NotFound => Self::not_found("not found"),
             UserError::InvalidParam(message) => Self::invalid_param(message),
+            UserError::Misplaced(message) => Self::new(ErrorCode::Unknown, message),
             UserError::BadJson(message) => Self::bad_json(message),
             UserError::MissingParam(message) => Self::missing_param(message),
             // Clients know this code for it.

@@ -30,7 +30,7 @@ pub(super) struct Form<'a> {
 impl Form<'_> {
     /// An event in a list of state: without what would have to be looked up.
     pub(super) fn state(&self, event: &RoomEvent) -> Bytes {
-        self.write(event, None, None)
+        self.write(event, None, (None, None))
     }
 
     /// An event in a timeline.
@@ -40,14 +40,25 @@ impl Form<'_> {
         membership: &MembershipState,
         replaced: Option<&Replaced>,
     ) -> Bytes {
-        self.write(event, Some(membership), replaced)
+        self.write(event, Some(membership), (replaced, None))
+    }
+
+    /// As [`Form::timeline`], with what is told of the events that relate to it: `m.relations` as JSON text.
+    pub(super) fn bundled(
+        &self,
+        event: &RoomEvent,
+        membership: &MembershipState,
+        replaced: Option<&Replaced>,
+        relations: Option<&str>,
+    ) -> Bytes {
+        self.write(event, Some(membership), (replaced, relations))
     }
 
     fn write(
         &self,
         event: &RoomEvent,
         membership: Option<&MembershipState>,
-        replaced: Option<&Replaced>,
+        (replaced, relations): (Option<&Replaced>, Option<&str>),
     ) -> Bytes {
         if self.format == EventFormat::Federation {
             return federation_form(event);
@@ -55,7 +66,8 @@ impl Form<'_> {
         let head = event.client_head_text();
         let because = event.redacted_because();
         let extra = replaced.map_or(0, |replaced| replaced.content.len() + 128)
-            + because.map_or(0, |because| because.len());
+            + because.map_or(0, |because| because.len())
+            + relations.map_or(0, str::len);
         let mut out = String::with_capacity(head.len() + 192 + extra);
         out.push_str(head);
         if let Some(room_id) = self.room_id {
@@ -69,6 +81,10 @@ impl Form<'_> {
         if let Some(membership) = membership {
             out.push_str(",\"membership\":");
             push_json_string(&mut out, membership.as_str());
+        }
+        if let Some(relations) = relations {
+            out.push_str(",\"m.relations\":");
+            out.push_str(relations);
         }
         if let Some(replaced) = replaced {
             out.push_str(",\"prev_content\":");

@@ -54,7 +54,7 @@ pub(super) async fn context(
     let form = view.form(&room, Some(&query.reader));
     let history = &mut view.history;
     let event = history
-        .write_timeline(&form, std::slice::from_ref(&middle))
+        .write_bundled(&form, &mut sight, std::slice::from_ref(&middle))
         .await?
         .pop()
         .ok_or(RoomError::NotFound)?;
@@ -62,8 +62,8 @@ pub(super) async fn context(
         start: before.last().map_or(at, |shown| shown.event.sequence) - 1,
         end: after.last().map_or(at, |shown| shown.event.sequence),
         event,
-        events_before: history.write_timeline(&form, &before).await?,
-        events_after: history.write_timeline(&form, &after).await?,
+        events_before: history.write_bundled(&form, &mut sight, &before).await?,
+        events_after: history.write_bundled(&form, &mut sight, &after).await?,
         state,
     })
 }

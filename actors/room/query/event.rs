@@ -19,9 +19,15 @@ pub(super) async fn event(
 ) -> Result<Bytes, RoomError> {
     let room = view.room().clone();
     let (mut sight, _) = Sight::new(&mut view.history, reader).await?;
-    let shown = find_visible(view, &mut sight, reader, event_id).await?;
+    // Whoever is ignored is left out of timelines and of what relates to an event; an event that is asked for by name is told.
+    let everybody = Reader {
+        ignored: Vec::new(),
+        ..reader.clone()
+    };
+    let shown = find_visible(view, &mut sight, &everybody, event_id).await?;
     let form = view.form(&room, Some(reader));
-    let mut written = view.history.write_timeline(&form, &[shown]).await?;
+    let history = &mut view.history;
+    let mut written = history.write_bundled(&form, &mut sight, &[shown]).await?;
     written.pop().ok_or(RoomError::NotFound)
 }
 

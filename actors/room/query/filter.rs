@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use playhouse_schema::models::relations::Group;
 use ruma::{OwnedUserId, RoomId, events::TimelineEventType};
 use serde::Deserialize;
 
@@ -18,6 +19,8 @@ pub(super) struct EventFilterText {
     rooms: Option<Vec<String>>,
     not_rooms: Option<Vec<String>>,
     contains_url: Option<bool>,
+    related_by_senders: Option<Vec<String>>,
+    related_by_rel_types: Option<Vec<String>>,
     lazy_load_members: Option<bool>,
     include_redundant_members: Option<bool>,
 }
@@ -90,6 +93,8 @@ pub(super) struct EventFilter {
     senders: Option<BTreeSet<String>>,
     not_senders: BTreeSet<String>,
     contains_url: Option<bool>,
+    related_by_senders: Option<BTreeSet<String>>,
+    related_by_rel_types: Option<BTreeSet<String>>,
     /// It excludes the room.
     closed: bool,
 }
@@ -117,6 +122,8 @@ impl EventFilter {
                 .map(BTreeSet::from_iter)
                 .unwrap_or_default(),
             contains_url: text.contains_url,
+            related_by_senders: text.related_by_senders.map(BTreeSet::from_iter),
+            related_by_rel_types: text.related_by_rel_types.map(BTreeSet::from_iter),
             closed: is_closed(text.rooms.as_deref(), text.not_rooms.as_deref(), room_id),
         }
     }
@@ -144,6 +151,20 @@ impl EventFilter {
                 .types
                 .as_ref()
                 .is_none_or(|types| types.iter().any(fits))
+    }
+
+    /// Whether it depends on what relates to an event.
+    pub(super) fn asks_for_relations(&self) -> bool {
+        self.related_by_senders.is_some() || self.related_by_rel_types.is_some()
+    }
+
+    /// Whether events to which such events relate pass.
+    pub(super) fn passes_relation(&self, group: &Group) -> bool {
+        let fits = |wanted: &Option<BTreeSet<String>>, found: &str| {
+            wanted.as_ref().is_none_or(|wanted| wanted.contains(found))
+        };
+        fits(&self.related_by_senders, &group.sender)
+            && fits(&self.related_by_rel_types, &group.rel_type)
     }
 
     fn passes_sender(&self, sender: &str) -> bool {

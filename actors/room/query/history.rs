@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use playhouse_schema::{
     address::{Entity, Family, Position, Sequence},
-    port::{EntityRange, LogStore},
+    port::{EntityRange, LogStore, ModelStore},
     record::{
         codec::Record as _,
         room::{Placement, RoomRecord, StateChange, StateId},
@@ -52,6 +52,20 @@ impl History {
             events: BTreeMap::new(),
             links: BTreeMap::new(),
         }
+    }
+
+    /// Where the read models are.
+    pub(super) fn models(&self) -> Arc<dyn ModelStore> {
+        self.store.models()
+    }
+
+    /// How far a read model has come in this room: it contains everything up to this record, and perhaps more.
+    pub(super) async fn folded(&self, model: &str) -> Result<Sequence, RoomError> {
+        let shard = self.store.layout().shard_of(&self.entity).number;
+        let cursors = self.models().cursors(model, Family::Rooms).await?;
+        let cursor = cursors.iter().find(|(number, _)| *number == shard);
+        let position = cursor.map_or(0, |(_, position)| *position);
+        self.resolve(TimelinePoint::Position(position)).await
     }
 
     /// The lowest sequence from which the recent window holds every timeline event.

@@ -69,7 +69,10 @@ pub(super) async fn messages(
     Ok(MessagesPage {
         start: from,
         end: next.filter(|next| *next > 0),
-        chunk: view.history.write_timeline(&form, &gathered.shown).await?,
+        chunk: view
+            .history
+            .write_bundled(&form, &mut sight, &gathered.shown)
+            .await?,
         state,
     })
 }

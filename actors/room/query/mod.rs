@@ -4,15 +4,18 @@
 //! Knows neither tokens nor sessions: the readers' side turns positions into tokens.
 
 mod access;
+mod bundles;
 pub(crate) mod client_form;
 mod context;
 mod event;
 mod filter;
 mod history;
+mod kin;
 mod members;
 mod messages;
 mod past;
 mod receipts;
+mod relations;
 mod slice;
 mod slice_state;
 mod state;
@@ -20,6 +23,7 @@ mod stripped;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod timeline;
 mod typing;
 mod upgrade;
@@ -175,6 +179,10 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
         }
         Query::Messages(query) => Answer::Page(Box::new(messages::messages(view, &query).await?)),
         Query::Context(query) => Answer::Context(Box::new(context::context(view, &query).await?)),
+        Query::Relations(query) => {
+            Answer::Page(Box::new(relations::relations(view, &query).await?))
+        }
+        Query::Threads(query) => Answer::Page(Box::new(threads::threads(view, &query).await?)),
         Query::Slice(query) => Answer::Slice(Box::new(slice::slice(view, &query).await?)),
         Query::Stripped { user_id } => Answer::Events(stripped::stripped(view.room(), &user_id)),
         Query::StateForUpgrade { user_id } => {

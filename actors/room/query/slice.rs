@@ -90,12 +90,20 @@ pub(super) async fn slice(view: &mut View, query: &SliceQuery) -> Result<RoomSli
         reader: Some(&query.reader),
         format: query.format,
     };
+    // Who gets every event of the interval sees for itself what relates to what.
+    let timeline = if limited || query.since.is_none() {
+        view.history
+            .write_bundled(&form, &mut sight, &shown)
+            .await?
+    } else {
+        view.history.write_timeline(&form, &shown).await?
+    };
     let slice = RoomSlice {
         limited,
         prev_batch,
         sent_members: sent_members(state.iter().map(|event| &**event), &shown),
         state: state.iter().map(|event| form.state(event)).collect(),
-        timeline: view.history.write_timeline(&form, &shown).await?,
+        timeline,
         summary,
         encrypted: is_encrypted(&room),
         // A room that is new to the client is asked for all its members instead.

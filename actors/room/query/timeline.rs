@@ -1,14 +1,15 @@
 //! Picking timeline events for a reader, and writing them out.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
-use playhouse_schema::address::Sequence;
+use playhouse_schema::{address::Sequence, models::relations::Group};
 use ruma::{OwnedUserId, events::room::member::MembershipState};
 
 use super::{
     super::{error::RoomError, event::RoomEvent},
     View,
+    bundles::Bundles,
     client_form::Form,
     filter::{EventFilter, is_ignored},
     history::{History, Scroll},
@@ -65,11 +66,15 @@ impl Gather<'_> {
                 break;
             }
             let events = scroll.next(history).await?;
+            let related = self.related(history, &events).await?;
             let mut events = events.into_iter().peekable();
             while let Some(event) = events.next() {
                 let sequence = event.sequence;
                 examined += 1;
-                if let Some(membership) = self.picks(history, &event).await? {
+                let is_related = related
+                    .as_ref()
+                    .is_none_or(|related| related.contains(&sequence));
+                if is_related && let Some(membership) = self.picks(history, &event).await? {
                     if gathered.shown.len() >= limit {
                         gathered.stopped_at = Some(sequence);
                         return Ok(gathered);
@@ -85,6 +90,29 @@ impl Gather<'_> {
             }
         }
         Ok(gathered)
+    }
+
+    /// Which of some events have what the filter wants to relate to them; `None` when it does not ask.
+    async fn related(
+        &self,
+        history: &mut History,
+        events: &[Arc<RoomEvent>],
+    ) -> Result<Option<BTreeSet<Sequence>>, RoomError> {
+        if !self.filter.asks_for_relations() {
+            return Ok(None);
+        }
+        let kin = history.kin(events.iter()).await?;
+        let ids: Vec<_> = events.iter().map(|event| &*event.pdu.event_id).collect();
+        let groups = history.groups(&kin, &ids).await?;
+        let fits = |group: &Group| {
+            let is_ignored = self.ignored.iter().any(|user| *user == *group.sender);
+            !is_ignored && self.filter.passes_relation(group)
+        };
+        let related = events.iter().filter(|event| {
+            let groups = groups.get(event.pdu.event_id.as_str());
+            groups.is_some_and(|groups| groups.iter().any(fits))
+        });
+        Ok(Some(related.map(|event| event.sequence).collect()))
     }
 
     /// Whether an event is picked, and the reader's membership at it.
@@ -108,6 +136,26 @@ impl History {
         form: &Form<'_>,
         shown: &[Shown],
     ) -> Result<Vec<Bytes>, RoomError> {
+        self.write_with(form, shown, &Bundles::new()).await
+    }
+
+    /// As [`History::write_timeline`], each event with what is told of the events that relate to it.
+    pub(super) async fn write_bundled(
+        &mut self,
+        form: &Form<'_>,
+        sight: &mut Sight,
+        shown: &[Shown],
+    ) -> Result<Vec<Bytes>, RoomError> {
+        let bundles = self.bundles(form, sight, shown).await?;
+        self.write_with(form, shown, &bundles).await
+    }
+
+    pub(super) async fn write_with(
+        &mut self,
+        form: &Form<'_>,
+        shown: &[Shown],
+        bundles: &Bundles,
+    ) -> Result<Vec<Bytes>, RoomError> {
         let replaced: Vec<_> = shown
             .iter()
             .filter(|shown| shown.event.kept_replaced().is_none())
@@ -117,7 +165,8 @@ impl History {
         let mut written = Vec::with_capacity(shown.len());
         for Shown { event, membership } in shown {
             let replaced = self.replaced(event).await?;
-            written.push(form.timeline(event, membership, replaced.as_ref()));
+            let relations = bundles.get(&event.sequence).map(|bundle| &*bundle.json);
+            written.push(form.bundled(event, membership, replaced.as_ref(), relations));
         }
         Ok(written)
     }

@@ -38,7 +38,7 @@ pub(crate) async fn read(
 ) -> Result<(Tally, bool), RoomError> {
     let facts = Arc::new(facts(sources, judge, room_id).await?);
     let marks = marks(sources, judge, room_id, span.stay).await?;
-    let mut tally = Tally::begin(facts, marks, span.partial);
+    let mut tally = Tally::begin(judge, facts, marks, span.partial);
     let mut last = tally.read_until();
     let mut is_complete = false;
     for _ in 0..EVENTS_MAX / PAGE_EVENTS {

@@ -51,6 +51,8 @@ pub(crate) struct EventFilter {
     #[serde(default)]
     not_rooms: Vec<OwnedRoomId>,
     contains_url: Option<bool>,
+    related_by_senders: Option<Vec<String>>,
+    related_by_rel_types: Option<Vec<String>>,
     #[serde(default)]
     lazy_load_members: bool,
     #[serde(default)]
@@ -128,6 +130,11 @@ impl RoomFilter {
 }
 
 impl EventFilter {
+    /// Whether only the room can tell which events are wanted: it depends on what relates to them.
+    pub(crate) fn asks_for_relations(&self) -> bool {
+        self.related_by_senders.is_some() || self.related_by_rel_types.is_some()
+    }
+
     /// Whether an event of this type and sender is wanted.
     pub(crate) fn wants(&self, event_type: &str, sender: &UserId) -> bool {
         self.wants_type(event_type) && listed(sender, self.senders.as_deref(), &self.not_senders)

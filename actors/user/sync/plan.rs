@@ -375,6 +375,7 @@ impl Plan {
             .then(|| feed.memory.known(&self.request.device_id, &room.room_id))
             .flatten();
         let may_be_direct = room.section == Section::Join
+            && !self.request.filter.room.timeline.asks_for_relations()
             && !room.full_state
             && !self.request.full_state
             && room.since.is_some();

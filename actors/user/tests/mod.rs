@@ -4,6 +4,8 @@ mod cross_signing;
 mod data;
 mod keys;
 mod properties;
+mod push_rules;
+mod pushers;
 mod sessions;
 mod to_device;
 pub(in crate::user) mod trial;

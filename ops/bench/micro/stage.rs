@@ -9,7 +9,7 @@ use playhouse_actors::{
     room::{
         Room, RoomCommand,
         context::{RoomContext, TypingListener},
-        create::{NewRoom, prepare},
+        create::prepare,
         message::{ChangeMembership, MemberProfile, MembershipAction, Preset, SendEvent},
         pdu::Pdu,
     },
@@ -21,7 +21,7 @@ use playhouse_schema::{
 };
 use ruma::{
     EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId, UserId,
-    events::TimelineEventType, server_name, signatures::Ed25519KeyPair,
+    events::TimelineEventType, server_name,
 };
 use tempfile::TempDir;
 

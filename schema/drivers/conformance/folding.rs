@@ -3,11 +3,12 @@
 use super::Ground;
 use crate::{
     address::{Entity, Layout},
-    models::{self, aliases, memberships, public_rooms, users},
+    models::{self, Model as _, aliases, memberships, public_rooms, relations, users},
     port::{ModelStore, StoredRecord},
     record::{
+        ERASURE,
         alias::{AliasRecord, Pointed},
-        codec::Record,
+        codec::{ErasureNote, Record},
         room::{DirectoryVisibilitySet, EventRecord, Placement, RoomRecord, Verdict},
         user::{Deactivated, Registered, UserRecord},
     },
@@ -154,4 +155,103 @@ pub(super) async fn aliases_and_listed_rooms_are_found(place: Ground) {
     assert!(public_rooms::is_public(&*store, "!2").await.unwrap());
     assert!(!public_rooms::is_public(&*store, "!1").await.unwrap());
     assert!(!public_rooms::is_public(&*store, "!9").await.unwrap());
+}
+
+fn relating(room: &str, sequence: u64, (parent, rel_type): (&str, &str)) -> StoredRecord {
+    let entity = Entity::room(room);
+    let record = RoomRecord::Event(EventRecord {
+        event_id: format!("${sequence}"),
+        pdu: format!(
+            r#"{{"type":"m.room.message","sender":"@s{}","content":{{"m.relates_to":{{"rel_type":"{rel_type}","event_id":"{parent}"}}}}}}"#,
+            sequence % 2
+        )
+        .into_bytes()
+        .into(),
+        before: 0,
+        replaces: None,
+        verdict: Verdict::Accepted,
+        placement: Placement::Live,
+        transaction: None,
+    });
+    StoredRecord {
+        shard: Layout::default().shard_of(&entity),
+        position: sequence,
+        entity,
+        sequence,
+        kind: record.kind(),
+        key: record.key().map(Into::into),
+        epoch: 1,
+        at_ms: 5,
+        payload: record.encode(),
+    }
+}
+
+pub(super) async fn relations_are_found_and_go(place: Ground) {
+    let store = ground(&place).await;
+    let add = async |record: StoredRecord| {
+        let statements = relations::Relations.fold(&record).unwrap();
+        store.apply(statements, Vec::new()).await.unwrap();
+    };
+    for sequence in 1..=6 {
+        add(relating("!1", sequence, ("$p", "m.thread"))).await;
+    }
+    add(relating("!1", 7, ("$q", "m.thread"))).await;
+    add(relating("!1", 8, ("$p", "m.reference"))).await;
+    add(relating("!2", 9, ("$p", "m.thread"))).await;
+    let mut wanted = relations::Wanted {
+        rel_type: "m.thread",
+        event_type: "",
+        between: (2, 100),
+        backwards: true,
+        limit: 3,
+    };
+    let numbers = async |wanted| {
+        let found = relations::children(&*store, "!1", &["$p"], wanted).await;
+        let found = found.unwrap().into_iter();
+        found.map(|child| child.sequence).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(wanted).await, [6, 5, 4]);
+    wanted.backwards = false;
+    assert_eq!(numbers(wanted).await, [2, 3, 4]);
+    wanted.event_type = "m.sticker";
+    assert!(numbers(wanted).await.is_empty());
+    let groups = async |until, redacted: &[u64]| {
+        let groups = relations::groups(&*store, "!1", &["$p", "$q"], (until, redacted)).await;
+        let groups = groups.unwrap().into_iter();
+        groups
+            .map(|group| (group.parent, group.rel_type, group.count, group.last))
+            .collect::<Vec<_>>()
+    };
+    let of = |parent: &str, rel_type: &str, count, last| {
+        (parent.to_owned(), rel_type.to_owned(), count, last)
+    };
+    let (thread, reference) = ("m.thread", "m.reference");
+    let all = [
+        of("$p", reference, 1, 8),
+        of("$p", thread, 3, 6),
+        of("$p", thread, 3, 5),
+        of("$q", thread, 1, 7),
+    ];
+    assert_eq!(groups(100, &[]).await, all);
+    assert_eq!(
+        groups(6, &[6, 5]).await,
+        [of("$p", thread, 2, 4), of("$p", thread, 2, 3)]
+    );
+    let threads = relations::threads(&*store, "!1", (100, 100), 10)
+        .await
+        .unwrap();
+    assert_eq!(threads, [("$q".to_owned(), 7), ("$p".to_owned(), 6)]);
+    // An erasure takes the relation along.
+    let note = ErasureNote {
+        sequence: 6,
+        digest: Default::default(),
+    };
+    let mut erasure = relating("!1", 10, ("$p", "m.thread"));
+    erasure.kind = ERASURE;
+    erasure.payload = rmp_serde::to_vec(&note).unwrap().into();
+    add(erasure).await;
+    let threads = relations::threads(&*store, "!1", (100, 6), 10)
+        .await
+        .unwrap();
+    assert_eq!(threads, [("$p".to_owned(), 5)]);
 }

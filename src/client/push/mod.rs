@@ -1,10 +1,22 @@
-//! Push rules (client-server API, "Push Rules").
+//! Push rules and pushers (client-server API, "Push Notifications").
 
+mod delete_pushrule;
+mod get_pushers;
+mod get_pushrule;
+mod get_pushrule_actions;
+mod get_pushrule_enabled;
 mod get_pushrules_all;
 mod get_pushrules_global_scope;
+mod set_pusher;
+mod set_pushrule;
+mod set_pushrule_actions;
+mod set_pushrule_enabled;
 
-use playhouse_actors::user::{UserAnswer, UserQuery};
-use ruma::push::Ruleset;
+use playhouse_actors::user::{PushRuleChange, UserAnswer, UserCommand, UserQuery};
+use ruma::{
+    api::client::push::{PushRule, get_pushers as pushers},
+    push::{RuleKind, Ruleset},
+};
 use serde::Deserialize;
 
 use crate::edge::{App, Failure, Routes, Session};
@@ -13,6 +25,15 @@ use crate::edge::{App, Failure, Routes, Session};
 pub(crate) fn mount(routes: &mut Routes) {
     routes.mount(get_pushrules_all::handle);
     routes.mount(get_pushrules_global_scope::handle);
+    routes.mount_raw::<pushers::v3::Request, _, _, _, _>(get_pushers::handle);
+    routes.mount(set_pusher::handle);
+    routes.mount(get_pushrule::handle);
+    routes.mount(set_pushrule::handle);
+    routes.mount(delete_pushrule::handle);
+    routes.mount(get_pushrule_enabled::handle);
+    routes.mount(set_pushrule_enabled::handle);
+    routes.mount(get_pushrule_actions::handle);
+    routes.mount(set_pushrule_actions::handle);
 }
 
 #[derive(Deserialize)]
@@ -33,4 +54,23 @@ async fn rules(app: &App, caller: &Session) -> Result<Ruleset, Failure> {
         }
         _ => Err(Failure::internal("unexpected answer to AccountData")),
     }
+}
+
+/// One of the caller's rules.
+async fn rule(
+    app: &App,
+    caller: &Session,
+    kind: RuleKind,
+    rule_id: &str,
+) -> Result<PushRule, Failure> {
+    let rules = rules(app, caller).await?;
+    let rule = rules.get(kind, rule_id);
+    rule.map(PushRule::from)
+        .ok_or_else(|| Failure::not_found("no such push rule"))
+}
+
+async fn change(app: &App, caller: &Session, change: PushRuleChange) -> Result<(), Failure> {
+    let command = UserCommand::ChangePushRules(Box::new(change));
+    app.house.user_command(&caller.user_id, command).await?;
+    Ok(())
 }

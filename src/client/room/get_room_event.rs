@@ -6,7 +6,7 @@ use playhouse_actors::room::{RoomAnswer, RoomQuery};
 use ruma::api::client::room::get_room_event::v3::Request;
 
 use crate::{
-    client::reader,
+    client::reader_of_history,
     edge::{App, Failure, RawJson, Session},
 };
 
@@ -17,7 +17,7 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<RawJson, Failure> {
     let query = RoomQuery::Event {
-        reader: reader(&caller),
+        reader: reader_of_history(&app, &caller, &request.room_id).await?,
         event_id: request.event_id,
     };
     match app.house.room_query(&request.room_id, query).await? {

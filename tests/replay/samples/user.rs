@@ -2,14 +2,14 @@
 
 use playhouse_schema::record::user::{
     CrossSigningKeysSet, Deactivated, DehydratedDeviceSet, DeviceAdded, DeviceKeysSet,
-    DeviceRenamed, DeviceSeen, KeyClaimed, NamedJson, OneTimeKeysAdded, PresenceKept, Registered,
-    RemoteToDevice, RoomAccountDataSet, RoomForgotten, SignedKey, ToDevice, ToDeviceAcknowledged,
-    ToDeviceReceived, ToDeviceSent, TokenIssued, TransactionDone, UserRecord,
+    DeviceRenamed, DeviceSeen, KeyClaimed, NamedJson, OneTimeKeysAdded, PresenceKept, PusherNamed,
+    PusherSet, Registered, RemoteToDevice, RoomAccountDataSet, RoomForgotten, SignedKey, ToDevice,
+    ToDeviceAcknowledged, ToDeviceReceived, ToDeviceSent, TokenIssued, TransactionDone, UserRecord,
 };
 
 use super::{super::Sample, sample};
 
-pub(crate) const VARIANTS: usize = 32;
+pub(crate) const VARIANTS: usize = 34;
 
 const AT: u64 = 1_700_000_000_001;
 
@@ -46,6 +46,8 @@ pub(crate) fn name(record: &UserRecord) -> &'static str {
         UserRecord::ToDeviceSent(_) => "ToDeviceSent",
         UserRecord::DehydratedDeviceSet(_) => "DehydratedDeviceSet",
         UserRecord::OneTimeKeysDropped(_) => "OneTimeKeysDropped",
+        UserRecord::PusherSet(_) => "PusherSet",
+        UserRecord::PusherRemoved(_) => "PusherRemoved",
         UserRecord::Erased => "Erased",
     }
 }
@@ -152,6 +154,23 @@ fn data() -> Vec<Sample<UserRecord>> {
         sample(
             "RoomAccountDataSet",
             UserRecord::RoomAccountDataSet(room_account_data_set),
+        ),
+        sample(
+            "PusherSet",
+            UserRecord::PusherSet(PusherSet {
+                app_id: "org.example.app".into(),
+                pushkey: "key".into(),
+                device_id: Some(phone()),
+                at_ms: AT,
+                json: bytes(b"{}"),
+            }),
+        ),
+        sample(
+            "PusherRemoved",
+            UserRecord::PusherRemoved(PusherNamed {
+                app_id: "org.example.app".into(),
+                pushkey: "key".into(),
+            }),
         ),
         sample("FilterStored", UserRecord::FilterStored(bytes(b"{}"))),
         sample(

@@ -14,10 +14,10 @@ use std::sync::{
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use playhouse_schema::{
-    address::{Entity, Family, Layout, Position, Sequence, Shard},
+    address::{Entity, Family, Layout, Position, Sequence, Shard, ShardNumber},
     port::{
-        ChainedRecord, EntityHead, EntityRange, Head, LogAppender, LogStore, ModelStore, Snapshot,
-        StoreFuture, StoredRecord,
+        ChainedRecord, CursorAdvance, EntityHead, EntityRange, Head, LogAppender, LogStore,
+        ModelStore, Row, Snapshot, Statement, StoreFuture, StoredRecord,
     },
     record::{
         codec::Record as _,
@@ -140,11 +140,40 @@ impl LogStore for PaperLog {
     }
 
     fn models(&self) -> Arc<dyn ModelStore> {
-        unreachable!("queries read no models")
+        Arc::new(BlankModels)
     }
 
     fn size_bytes(&self) -> StoreFuture<'_, u64> {
         unreachable!("queries do not measure")
+    }
+}
+
+/// Read models that have not begun: what they would tell is read from the log.
+struct BlankModels;
+
+impl ModelStore for BlankModels {
+    fn create<'a>(&'a self, _: &'a [&'static str]) -> StoreFuture<'a, ()> {
+        unreachable!("queries do not write")
+    }
+
+    fn apply<'a>(&'a self, _: Vec<Statement>, _: Vec<CursorAdvance>) -> StoreFuture<'a, ()> {
+        unreachable!("queries do not write")
+    }
+
+    fn query<'a>(&'a self, _: Statement) -> StoreFuture<'a, Vec<Row>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn cursors<'a>(
+        &'a self,
+        _: &'a str,
+        _: Family,
+    ) -> StoreFuture<'a, Vec<(ShardNumber, Position)>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn drop_model<'a>(&'a self, _: &'static str) -> StoreFuture<'a, ()> {
+        unreachable!("queries do not write")
     }
 }
 

@@ -55,6 +55,8 @@ pub(crate) struct Unread {
 #[derive(Clone, Debug)]
 pub(crate) struct Tally {
     facts: Arc<PushFacts>,
+    /// The rules and ignored users by which it was judged, held so that others are never taken for them.
+    judged_by: (Arc<Ruleset>, Arc<BTreeSet<OwnedUserId>>),
     /// The receipts under which it was read.
     marks: ReadMarks,
     /// Unread events before those in `counted`, by thread …
@@ -140,6 +142,12 @@ impl Unread {
     /// Judges what is pending. `None` when the room must be read.
     pub(crate) fn settle(&mut self, judge: &Judge, room_id: &OwnedRoomId) -> Option<Arc<Tally>> {
         let mut tally = self.tally.take()?;
+        if !tally.is_judged_by(judge) {
+            // Neither rules nor ignored users are those of the count: all of it is judged anew.
+            self.forget();
+            self.partial = None;
+            return None;
+        }
         if !self.pending.is_empty() {
             let context = tally.context(judge, room_id);
             let changed = Arc::make_mut(&mut tally);
@@ -207,9 +215,10 @@ fn changes_facts(news: &RoomNews) -> bool {
 
 impl Tally {
     /// Nothing is unread.
-    fn new(facts: Arc<PushFacts>, marks: ReadMarks) -> Self {
+    fn new(judge: &Judge, facts: Arc<PushFacts>, marks: ReadMarks) -> Self {
         Self {
             facts,
+            judged_by: (judge.rules.clone(), judge.ignored.clone()),
             marks,
             older: BTreeMap::new(),
             older_until: 0,
@@ -219,19 +228,27 @@ impl Tally {
         }
     }
 
-    /// A tally to be read: of the events after the read marks, or going on where an earlier one under the same marks has stopped.
+    /// A tally to be read: of the events after the read marks, or going on where an earlier one under the same marks and rules has stopped.
     pub(crate) fn begin(
+        judge: &Judge,
         facts: Arc<PushFacts>,
         marks: ReadMarks,
         partial: Option<&Arc<Tally>>,
     ) -> Self {
-        match partial.filter(|partial| partial.marks == marks) {
+        let goes_on = |partial: &&Arc<Tally>| partial.marks == marks && partial.is_judged_by(judge);
+        match partial.filter(goes_on) {
             Some(partial) => Self {
                 facts,
                 ..Self::clone(partial)
             },
-            None => Self::new(facts, marks),
+            None => Self::new(judge, facts, marks),
         }
+    }
+
+    /// Whether these rules and ignored users are the ones by which it was judged.
+    fn is_judged_by(&self, judge: &Judge) -> bool {
+        Arc::ptr_eq(&self.judged_by.0, &judge.rules)
+            && Arc::ptr_eq(&self.judged_by.1, &judge.ignored)
     }
 
     /// The events after this one are to be read.

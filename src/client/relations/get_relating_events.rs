@@ -1,0 +1,26 @@
+//! `GET /_matrix/client/*/rooms/{roomId}/relations/{eventId}`
+
+use std::sync::Arc;
+
+use ruma::api::client::relations::get_relating_events::v1::Request;
+
+use super::Wanted;
+use crate::edge::{App, Failure, RawJson, Session};
+
+/// Lists the events that relate to an event.
+pub(crate) async fn handle(
+    app: Arc<App>,
+    caller: Session,
+    request: Request,
+) -> Result<RawJson, Failure> {
+    let wanted = Wanted {
+        rel_type: None,
+        event_type: None,
+        from: request.from,
+        to: request.to,
+        dir: request.dir,
+        limit: request.limit,
+        recurse: request.recurse,
+    };
+    super::answer(&app, &caller, (&request.room_id, &request.event_id), wanted).await
+}
