@@ -26,6 +26,8 @@
 //! | `receipts` | `move_receipt(&RoomId, MoveReceipt)`, `set_read_markers(ReadMarkers)` |
 //! | `profile` | `profile(&UserId)`, `profile_field(&UserId, name)`, `set_profile_field(&UserId, name, Option<JsonText>)` |
 //! | `deactivate` | `deactivate(&UserId, erase)` |
+//! | `public_rooms` | `public_rooms(ListWish) -> ListPage` |
+//! | `space` | `room_summary(&OwnedRoomOrAliasId, Option<&UserId>) -> (OwnedRoomId, RoomAccess)`, `hierarchy(HierarchyWish) -> HierarchyPage` |
 //! | `typing` | `set_typing(&RoomId, &UserId, timeout_ms)` |
 //! | `presence` | `presence(asker, &UserId)`, `set_presence(&UserId, PresenceState, status_msg)`, `shares_a_room` |
 //!
@@ -47,10 +49,12 @@ mod membership;
 mod open;
 mod presence;
 mod profile;
+mod public_rooms;
 mod receipts;
 mod register;
 mod send;
 mod session;
+mod space;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -76,9 +80,11 @@ pub use error::HouseError;
 pub use join::JoinWish;
 pub use keys::{ChangedKeys, ClaimedKeys, FoundKeys};
 pub use membership::MemberWish;
+pub use public_rooms::{ListPage, ListToken, ListWish};
 pub use receipts::ReadMarkers;
 pub use register::{MadeAccount, NewAccount};
 pub use session::Sighting;
+pub use space::{HierarchyPage, HierarchyWish, SeenRoom};
 pub use to_device::ToDeviceWish;
 pub use upgrade::UpgradeWish;
 

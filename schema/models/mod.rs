@@ -13,6 +13,7 @@ pub mod device_lists;
 pub mod memberships;
 pub mod parked;
 pub mod public_rooms;
+pub mod room_facts;
 pub mod users;
 
 use crate::{
@@ -83,6 +84,7 @@ pub fn all() -> Vec<Box<dyn AnyModel>> {
         Box::new(device_lists::DeviceLists),
         Box::new(aliases::Aliases),
         Box::new(public_rooms::PublicRooms),
+        Box::new(room_facts::RoomFacts),
     ]
 }
 

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// All shared SQL of the models.
-const STATEMENTS: [&str; 24] = [
+const STATEMENTS: [&str; 29] = [
     parked::PARK,
     parked::RELEASE,
     parked::ALL,
@@ -38,6 +38,11 @@ const STATEMENTS: [&str; 24] = [
     public_rooms::SET,
     public_rooms::LIST,
     public_rooms::GET,
+    public_rooms::AFTER,
+    public_rooms::BEFORE,
+    public_rooms::LISTED,
+    room_facts::SET,
+    room_facts::EMPTY,
 ];
 
 fn stored<R: Record>(entity: Entity, record: &R) -> StoredRecord {
@@ -95,6 +100,7 @@ fn tables_carry_the_version() {
     check(&users::Users);
     check(&aliases::Aliases);
     check(&public_rooms::PublicRooms);
+    check(&room_facts::RoomFacts);
 }
 
 #[test]

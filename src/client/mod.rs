@@ -30,7 +30,9 @@ mod receipt;
 mod redact;
 mod room;
 mod session;
+mod space;
 mod state;
+mod summary;
 mod sync;
 mod tag;
 mod to_device;
@@ -73,6 +75,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     redact::mount(routes);
     room::mount(routes);
     session::mount(routes);
+    space::mount(routes);
     state::mount(routes);
     sync::mount(routes);
     tag::mount(routes);

@@ -6,6 +6,8 @@ mod discovery;
 mod filter;
 mod media;
 mod props;
+mod public_rooms;
+mod spaces;
 mod stage;
 mod sync_personal;
 mod sync_rooms;

@@ -4,9 +4,11 @@
 //! Knows neither tokens nor sessions: the readers' side turns positions into tokens.
 
 mod access;
+mod children;
 pub(crate) mod client_form;
 mod context;
 mod event;
+mod event_at;
 mod filter;
 mod history;
 mod members;
@@ -178,6 +180,10 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
         Query::StateForUpgrade { user_id } => {
             Answer::Events(upgrade::state_for_upgrade(view, &user_id)?)
         }
+        Query::Children { suggested_only } => {
+            Answer::Children(children::children(view.room(), suggested_only))
+        }
+        Query::EventAt(query) => Answer::Found(event_at::event_at(view, &query).await?),
         Query::OwnReceipts { user_id } => {
             Answer::Receipts(receipts::own_receipts(view, &user_id).await?)
         }
