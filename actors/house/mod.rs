@@ -28,6 +28,7 @@
 //! | `deactivate` | `deactivate(&UserId, erase)` |
 //! | `public_rooms` | `public_rooms(ListWish) -> ListPage` |
 //! | `space` | `room_summary(&OwnedRoomOrAliasId, Option<&UserId>) -> (OwnedRoomId, RoomAccess)`, `hierarchy(HierarchyWish) -> HierarchyPage` |
+//! | `user_directory` | `find_users(finder, term, limit)`, `mutual_rooms(one, other)` |
 //! | `typing` | `set_typing(&RoomId, &UserId, timeout_ms)` |
 //! | `presence` | `presence(asker, &UserId)`, `set_presence(&UserId, PresenceState, status_msg)`, `shares_a_room` |
 //!
@@ -61,6 +62,7 @@ mod tests;
 mod to_device;
 mod typing;
 mod upgrade;
+mod user_directory;
 
 use std::{
     collections::BTreeMap,

@@ -14,6 +14,7 @@ pub mod memberships;
 pub mod parked;
 pub mod public_rooms;
 pub mod room_facts;
+pub mod user_names;
 pub mod users;
 
 use crate::{
@@ -85,6 +86,7 @@ pub fn all() -> Vec<Box<dyn AnyModel>> {
         Box::new(aliases::Aliases),
         Box::new(public_rooms::PublicRooms),
         Box::new(room_facts::RoomFacts),
+        Box::new(user_names::UserNames),
     ]
 }
 

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// All shared SQL of the models.
-const STATEMENTS: [&str; 29] = [
+const STATEMENTS: [&str; 34] = [
     parked::PARK,
     parked::RELEASE,
     parked::ALL,
@@ -43,6 +43,11 @@ const STATEMENTS: [&str; 29] = [
     public_rooms::LISTED,
     room_facts::SET,
     room_facts::EMPTY,
+    user_names::REGISTER,
+    user_names::NAME,
+    user_names::PICTURE,
+    user_names::DELETE,
+    user_names::FIND,
 ];
 
 fn stored<R: Record>(entity: Entity, record: &R) -> StoredRecord {
@@ -101,6 +106,7 @@ fn tables_carry_the_version() {
     check(&aliases::Aliases);
     check(&public_rooms::PublicRooms);
     check(&room_facts::RoomFacts);
+    check(&user_names::UserNames);
 }
 
 #[test]

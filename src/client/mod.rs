@@ -35,8 +35,11 @@ mod state;
 mod summary;
 mod sync;
 mod tag;
+mod thirdparty;
 mod to_device;
 mod typing;
+mod user_directory;
+mod voip;
 
 use bytes::Bytes;
 use playhouse_actors::{
@@ -79,8 +82,11 @@ pub(crate) fn mount(routes: &mut Routes) {
     state::mount(routes);
     sync::mount(routes);
     tag::mount(routes);
+    thirdparty::mount(routes);
     to_device::mount(routes);
     typing::mount(routes);
+    user_directory::mount(routes);
+    voip::mount(routes);
 }
 
 /// `{}`.

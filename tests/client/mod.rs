@@ -2,9 +2,11 @@
 //!
 //! Most tests run on both database engines and share the servers (`stage`), so they make users and rooms of their own and never count what others make.
 
+mod calls;
 mod discovery;
 mod filter;
 mod media;
+mod moderation;
 mod props;
 mod public_rooms;
 mod spaces;
@@ -13,3 +15,4 @@ mod sync_personal;
 mod sync_rooms;
 mod sync_timeline;
 mod to_device;
+mod user_directory;
