@@ -29,6 +29,7 @@
 //! | `public_rooms` | `public_rooms(ListWish) -> ListPage` |
 //! | `space` | `room_summary(&OwnedRoomOrAliasId, Option<&UserId>) -> (OwnedRoomId, RoomAccess)`, `hierarchy(HierarchyWish) -> HierarchyPage` |
 //! | `user_directory` | `find_users(finder, term, limit)`, `mutual_rooms(one, other)` |
+//! | `report` | `report_room`, `report_user`, `report_event`, `reports(before, limit) -> Vec<FiledReport>` |
 //! | `typing` | `set_typing(&RoomId, &UserId, timeout_ms)` |
 //! | `presence` | `presence(asker, &UserId)`, `set_presence(&UserId, PresenceState, status_msg)`, `shares_a_room` |
 //!
@@ -53,6 +54,7 @@ mod profile;
 mod public_rooms;
 mod receipts;
 mod register;
+mod report;
 mod send;
 mod session;
 mod space;
@@ -101,6 +103,7 @@ use crate::{
         Registration, RegistrationAnswer, RegistrationCommand, RegistrationError,
         RegistrationQuery, RegistrationReply, RegistrationSignal,
     },
+    reports::Reports,
     room::{Room, RoomAnswer, RoomCommand, RoomError, RoomQuery, RoomReply, RoomSignal},
     user::{
         SessionCache, User, UserAnswer, UserCommand, UserError, UserLimits, UserQuery, UserReply,
@@ -159,6 +162,7 @@ pub struct House {
     backups: Arc<Directory<Backup>>,
     media: Arc<Directory<Media>>,
     registration: Arc<Directory<Registration>>,
+    reports: Arc<Directory<Reports>>,
     models: Arc<Models>,
     followers: Vec<Running>,
     sessions: Arc<SessionCache>,

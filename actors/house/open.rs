@@ -65,6 +65,7 @@ impl House {
         let backups = opening.directory(env.clone(), config.users).await?;
         let media = opening.directory(env.clone(), config.users).await?;
         let registration = opening.directory(env.clone(), config.users).await?;
+        let reports = opening.directory(env.clone(), config.users).await?;
         let members: Arc<dyn Members> = Arc::new(HouseMembers {
             rooms: rooms.clone(),
             users: users.clone(),
@@ -98,6 +99,7 @@ impl House {
             backups,
             media,
             registration,
+            reports,
             models,
             followers,
             sessions,
@@ -127,6 +129,7 @@ impl House {
         self.backups.close(left()).await;
         self.media.close(left()).await;
         self.registration.close(left()).await;
+        self.reports.close(left()).await;
         self.models.stop(left()).await;
         self.pools.close(left()).await;
     }

@@ -13,6 +13,7 @@ pub mod device_lists;
 pub mod memberships;
 pub mod parked;
 pub mod public_rooms;
+pub mod reports;
 pub mod room_facts;
 pub mod user_names;
 pub mod users;
@@ -87,6 +88,7 @@ pub fn all() -> Vec<Box<dyn AnyModel>> {
         Box::new(public_rooms::PublicRooms),
         Box::new(room_facts::RoomFacts),
         Box::new(user_names::UserNames),
+        Box::new(reports::Reports),
     ]
 }
 

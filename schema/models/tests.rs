@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// All shared SQL of the models.
-const STATEMENTS: [&str; 34] = [
+const STATEMENTS: [&str; 36] = [
     parked::PARK,
     parked::RELEASE,
     parked::ALL,
@@ -48,6 +48,8 @@ const STATEMENTS: [&str; 34] = [
     user_names::PICTURE,
     user_names::DELETE,
     user_names::FIND,
+    reports::ADD,
+    reports::LIST,
 ];
 
 fn stored<R: Record>(entity: Entity, record: &R) -> StoredRecord {
@@ -107,6 +109,7 @@ fn tables_carry_the_version() {
     check(&public_rooms::PublicRooms);
     check(&room_facts::RoomFacts);
     check(&user_names::UserNames);
+    check(&reports::Reports);
 }
 
 #[test]

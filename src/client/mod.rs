@@ -28,6 +28,7 @@ mod query;
 mod read_marker;
 mod receipt;
 mod redact;
+mod reporting;
 mod room;
 mod session;
 mod space;
@@ -76,6 +77,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     read_marker::mount(routes);
     receipt::mount(routes);
     redact::mount(routes);
+    reporting::mount(routes);
     room::mount(routes);
     session::mount(routes);
     space::mount(routes);

@@ -9,6 +9,7 @@ mod media;
 mod moderation;
 mod props;
 mod public_rooms;
+mod reports;
 mod spaces;
 mod stage;
 mod sync_personal;

@@ -5,6 +5,8 @@ mod create_room;
 mod get_event_by_timestamp;
 mod get_room_event;
 mod get_summary;
+mod report_content;
+mod report_room;
 mod upgrade_room;
 
 use ruma::api::client::room::get_room_event as get_event;
@@ -27,5 +29,7 @@ pub(crate) fn mount(routes: &mut Routes) {
         .mount(get_summary::handle)
         .guests()
         .also("/_matrix/client/unstable/im.nheko.summary/summary/{room_id_or_alias}");
+    routes.mount(report_content::handle);
+    routes.mount(report_room::handle);
     routes.mount(upgrade_room::handle).class(Class::CreateRoom);
 }
