@@ -1,6 +1,6 @@
 //! The domain: rooms, users and remote servers as actors over the log.
 //!
-//! Inside this package a module imports only from the left: env, kernel, writers, room, alias, user, backup, media, registration, followers, house. No HTTP,
+//! Inside this package a module imports only from the left: env, kernel, writers, room, alias, user, backup, media, registration, reports, followers, house. No HTTP,
 //! no SQL, no `ruma::api`.
 
 pub mod alias;
@@ -11,6 +11,7 @@ pub mod house;
 pub mod kernel;
 pub mod media;
 pub mod registration;
+pub mod reports;
 pub mod room;
 pub mod user;
 pub mod writers;

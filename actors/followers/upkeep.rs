@@ -9,7 +9,7 @@ use playhouse_schema::{
     port::{StoreError, StoredRecord},
     record::{
         codec::Record as _,
-        room::{EventRecord, Placement, RoomRecord, Verdict, kind, may_be},
+        room::{EventRecord, Placement, RoomRecord, Verdict, kind, may_hold},
     },
 };
 use ruma::{OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, UserId};
@@ -79,7 +79,9 @@ impl Errand for Upkeep {
 
     fn subject(&self, stored: &StoredRecord) -> Option<Subject> {
         let is_of_interest = match stored.kind {
-            kind::EVENT => may_be(&stored.payload, MEMBER) || may_be(&stored.payload, GUEST_ACCESS),
+            kind::EVENT => {
+                may_hold(&stored.payload, MEMBER) || may_hold(&stored.payload, GUEST_ACCESS)
+            }
             kind::STATE_SET => true,
             _ => false,
         };

@@ -9,6 +9,7 @@ use crate::{
     kernel::Unavailable,
     media::MediaError,
     registration::RegistrationError,
+    reports::ReportError,
     room::RoomError,
     user::{UserError, password::PasswordError},
 };
@@ -34,6 +35,9 @@ pub enum HouseError {
     /// The registration tokens refuse.
     #[error(transparent)]
     Registration(#[from] RegistrationError),
+    /// A report is refused.
+    #[error(transparent)]
+    Report(#[from] ReportError),
     /// Wrong user or wrong password; which of the two is not said.
     #[error("wrong user or password")]
     BadLogin,

@@ -124,7 +124,8 @@ impl House {
         access
     }
 
-    async fn is_member_of_any(
+    /// Whether a user is joined to one of some rooms; those that are not here do not count.
+    pub(super) async fn is_member_of_any(
         &self,
         user_id: &UserId,
         rooms: &[OwnedRoomId],

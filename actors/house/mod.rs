@@ -27,6 +27,10 @@
 //! | `profile` | `profile(&UserId)`, `profile_field(&UserId, name)`, `set_profile_field(&UserId, name, Option<JsonText>)` |
 //! | `pushers` | `set_pusher(&UserId, Option<&DeviceId>, PusherWish)` |
 //! | `deactivate` | `deactivate(&UserId, erase)` |
+//! | `public_rooms` | `public_rooms(ListWish) -> ListPage` |
+//! | `space` | `room_summary(&OwnedRoomOrAliasId, Option<&UserId>) -> (OwnedRoomId, RoomAccess)`, `hierarchy(HierarchyWish) -> HierarchyPage` |
+//! | `user_directory` | `find_users(finder, term, limit)`, `mutual_rooms(one, other)` |
+//! | `report` | `report_room`, `report_user`, `report_event`, `reports(before, limit) -> Vec<FiledReport>` |
 //! | `typing` | `set_typing(&RoomId, &UserId, timeout_ms)` |
 //! | `presence` | `presence(asker, &UserId)`, `set_presence(&UserId, PresenceState, status_msg)`, `shares_a_room` |
 //!
@@ -48,17 +52,21 @@ mod membership;
 mod open;
 mod presence;
 mod profile;
+mod public_rooms;
 mod pushers;
 mod receipts;
 mod register;
+mod report;
 mod send;
 mod session;
+mod space;
 mod sync;
 #[cfg(test)]
 mod tests;
 mod to_device;
 mod typing;
 mod upgrade;
+mod user_directory;
 
 use std::{
     collections::BTreeMap,
@@ -78,10 +86,12 @@ pub use error::HouseError;
 pub use join::JoinWish;
 pub use keys::{ChangedKeys, ClaimedKeys, FoundKeys};
 pub use membership::MemberWish;
+pub use public_rooms::{ListPage, ListToken, ListWish};
 pub use pushers::PusherWish;
 pub use receipts::ReadMarkers;
 pub use register::{MadeAccount, NewAccount};
 pub use session::Sighting;
+pub use space::{HierarchyPage, HierarchyWish, SeenRoom};
 pub use to_device::ToDeviceWish;
 pub use upgrade::UpgradeWish;
 
@@ -96,6 +106,7 @@ use crate::{
         Registration, RegistrationAnswer, RegistrationCommand, RegistrationError,
         RegistrationQuery, RegistrationReply, RegistrationSignal,
     },
+    reports::Reports,
     room::{Room, RoomAnswer, RoomCommand, RoomError, RoomQuery, RoomReply, RoomSignal},
     user::{
         SessionCache, User, UserAnswer, UserCommand, UserError, UserLimits, UserQuery, UserReply,
@@ -154,6 +165,7 @@ pub struct House {
     backups: Arc<Directory<Backup>>,
     media: Arc<Directory<Media>>,
     registration: Arc<Directory<Registration>>,
+    reports: Arc<Directory<Reports>>,
     models: Arc<Models>,
     followers: Vec<Running>,
     sessions: Arc<SessionCache>,

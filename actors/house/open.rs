@@ -11,9 +11,10 @@ use tokio::time::Instant;
 
 use super::{House, HouseConfig, eraser::HouseEraser, members::HouseMembers};
 use crate::{
+    env::Env,
     followers::{
         departures, erasures,
-        feeds::{self, sources::HouseSources},
+        feeds::{self, board::FeedBoard, sources::HouseSources},
         members::Members,
         models::Models,
         profiles,
@@ -41,11 +42,7 @@ impl House {
         };
         let sessions = Arc::new(SessionCache::new(config.sessions_max));
         let board = feeds::open_board(&*store).await?;
-        let rooms = RoomContext {
-            env: env.clone(),
-            store: store.clone(),
-            typing: board.clone(),
-        };
+        let rooms = room_context(&env, &store, &board);
         let rooms = opening.directory(rooms, config.rooms).await?;
         let models = Arc::new(Models::start(store.clone(), tail.clone(), all()).await?);
         let sources = Arc::new(HouseSources {
@@ -66,6 +63,7 @@ impl House {
         let backups = opening.directory(env.clone(), config.users).await?;
         let media = opening.directory(env.clone(), config.users).await?;
         let registration = opening.directory(env.clone(), config.users).await?;
+        let reports = opening.directory(env.clone(), config.users).await?;
         let members = HouseMembers {
             rooms: rooms.clone(),
             users: users.clone(),
@@ -73,15 +71,11 @@ impl House {
             models: models.clone(),
             server_name: env.server_name().to_owned(),
         };
-        let eraser = HouseEraser {
-            users: users.clone(),
-            store: store.clone(),
-        };
         let mut followers = vec![
             feeds::follow_rooms(board.clone(), &tail),
             feeds::follow_devices(board, &tail, sources),
         ];
-        followers.extend(durable_followers((store.clone(), tail), members, eraser).await?);
+        followers.extend(durable_followers((store.clone(), tail), members).await?);
         let passwords = Passwords::new(config.passwords, &env)
             .map_err(|error| StoreError::Incompatible(error.to_string()))?;
         Ok(Arc::new_cyclic(|myself| Self {
@@ -95,6 +89,7 @@ impl House {
             backups,
             media,
             registration,
+            reports,
             models,
             followers,
             sessions,
@@ -124,6 +119,7 @@ impl House {
         self.backups.close(left()).await;
         self.media.close(left()).await;
         self.registration.close(left()).await;
+        self.reports.close(left()).await;
         self.models.stop(left()).await;
         self.pools.close(left()).await;
     }
@@ -133,9 +129,12 @@ impl House {
 async fn durable_followers(
     source: (Arc<dyn LogStore>, Arc<Tail>),
     members: HouseMembers,
-    eraser: HouseEraser,
 ) -> Result<[Running; 4], StoreError> {
     let server_name = members.server_name.clone();
+    let eraser = HouseEraser {
+        users: members.users.clone(),
+        store: members.store.clone(),
+    };
     let members: Arc<dyn Members> = Arc::new(members);
     Ok([
         profiles::start(source.clone(), members.clone()).await?,
@@ -143,6 +142,14 @@ async fn durable_followers(
         erasures::start(source.clone(), Arc::new(eraser)).await?,
         upkeep::start(source, members, server_name).await?,
     ])
+}
+
+fn room_context(env: &Env, store: &Arc<dyn LogStore>, board: &Arc<FeedBoard>) -> RoomContext {
+    RoomContext {
+        env: env.clone(),
+        store: store.clone(),
+        typing: board.clone(),
+    }
 }
 
 /// What every directory needs.

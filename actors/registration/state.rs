@@ -54,6 +54,8 @@ impl Registration {
                     counted.completed += 1;
                 }
             }
+            // A topic of its own.
+            HouseRecord::Reported(_) => {}
             HouseRecord::RegistrationTokenReturned(token) => {
                 if let Some(counted) = self.tokens.get_mut(token) {
                     counted.completed = counted.completed.saturating_sub(1);

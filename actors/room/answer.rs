@@ -26,6 +26,10 @@ pub enum RoomAnswer {
     Context(Box<ContextPage>),
     /// A sync's part.
     Slice(Box<RoomSlice>),
+    /// Rooms in a space.
+    Children(Vec<SpaceChild>),
+    /// The event closest to a time.
+    Found(FoundEvent),
     /// Receipts in force.
     Receipts(Vec<OwnReceipt>),
     /// See [`RoomQuery::Marker`].
@@ -39,6 +43,24 @@ pub enum RoomAnswer {
     PushFacts(Box<PushFacts>),
     /// Events themselves, for another actor of this house.
     Live(Vec<std::sync::Arc<super::event::RoomEvent>>),
+}
+
+/// A room in a space.
+#[derive(Clone, Debug)]
+pub struct SpaceChild {
+    /// The room.
+    pub room_id: OwnedRoomId,
+    /// The `m.space.child` event, stripped but for its time.
+    pub event: Bytes,
+}
+
+/// An event by its time.
+#[derive(Clone, Debug)]
+pub struct FoundEvent {
+    /// The event.
+    pub event_id: OwnedEventId,
+    /// When it was sent, milliseconds since the Unix epoch.
+    pub sent_ms: u64,
 }
 
 /// What push rules ask about a room.

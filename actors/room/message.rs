@@ -16,8 +16,8 @@ use playhouse_schema::record::room::Transaction;
 pub use super::redact::{Redact, RedactionTarget};
 
 pub use super::answer::{
-    ContextPage, MessagesPage, OwnReceipt, PushFacts, RoomAccess, RoomAnswer, RoomSlice,
-    RoomSummary,
+    ContextPage, FoundEvent, MessagesPage, OwnReceipt, PushFacts, RoomAccess, RoomAnswer,
+    RoomSlice, RoomSummary, SpaceChild,
 };
 
 /// A JSON object as text.
@@ -291,6 +291,13 @@ pub enum RoomQuery {
         /// Who upgrades; must have the power to send the tombstone.
         user_id: OwnedUserId,
     },
+    /// The rooms in a space, in their order, whoever asks. Answers `Children`.
+    Children {
+        /// Only those that the space suggests.
+        suggested_only: bool,
+    },
+    /// The event closest to a time. Answers `Found`.
+    EventAt(Box<EventAtQuery>),
     /// The receipts in force that a user may see, for the user's own records: `(event, thread)` of that user. Answers `Receipts`.
     OwnReceipts {
         /// Whose.
@@ -390,6 +397,17 @@ pub struct ThreadsQuery {
     pub from: Option<Sequence>,
     /// At most so many roots, 1 to 100.
     pub limit: usize,
+}
+
+/// A time (client-server API, `GET /rooms/{roomId}/timestamp_to_event`).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EventAtQuery {
+    /// Who reads.
+    pub reader: Reader,
+    /// Milliseconds since the Unix epoch.
+    pub ts_ms: u64,
+    /// The last event until then instead of the first from then on.
+    pub backwards: bool,
 }
 
 /// What a sync wants of one room: everything in the half-open interval after `since` up to and including `until`.

@@ -13,7 +13,7 @@ use crate::{
     port::{ModelStore, Statement, StoreError, StoredRecord},
     record::{
         codec::Record as _,
-        room::{Placement, RoomRecord, Verdict, kind, may_be},
+        room::{Placement, RoomRecord, Verdict, kind, may_hold},
     },
 };
 
@@ -115,7 +115,7 @@ impl Model for Memberships {
     }
 
     fn fold(&self, record: &StoredRecord) -> Result<Vec<Statement>, StoreError> {
-        if record.kind != kind::EVENT || !may_be(&record.payload, "m.room.member") {
+        if record.kind != kind::EVENT || !may_hold(&record.payload, "m.room.member") {
             return Ok(Vec::new());
         }
         let Some(RoomRecord::Event(event)) = RoomRecord::decode(record)? else {

@@ -15,6 +15,9 @@ pub mod parked;
 pub mod public_rooms;
 pub mod pushers;
 pub mod relations;
+pub mod reports;
+pub mod room_facts;
+pub mod user_names;
 pub mod users;
 
 use crate::{
@@ -87,6 +90,9 @@ pub fn all() -> Vec<Box<dyn AnyModel>> {
         Box::new(public_rooms::PublicRooms),
         Box::new(relations::Relations),
         Box::new(pushers::Pushers),
+        Box::new(room_facts::RoomFacts),
+        Box::new(user_names::UserNames),
+        Box::new(reports::Reports),
     ]
 }
 

@@ -49,6 +49,9 @@ impl Model for Pushers {
     }
 
     fn fold(&self, record: &StoredRecord) -> Result<Vec<Statement>, StoreError> {
+        if record.entity.prefix() != "user" {
+            return Ok(Vec::new());
+        }
         let user_id = text(record.entity.name());
         let (sql, values) = match UserRecord::decode(record)? {
             Some(UserRecord::PusherSet(pusher)) => (

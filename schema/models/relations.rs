@@ -14,7 +14,7 @@ use crate::{
     record::{
         ERASURE,
         codec::{ErasureNote, Record as _},
-        room::{Placement, RoomRecord, Verdict, kind},
+        room::{Placement, RoomRecord, Verdict, kind, may_hold},
     },
 };
 
@@ -172,7 +172,7 @@ impl Model for Relations {
                 values: vec![room_id, number(note.sequence)],
             }]);
         }
-        if record.kind != kind::EVENT {
+        if record.kind != kind::EVENT || !may_hold(&record.payload, "m.relates_to") {
             return Ok(Vec::new());
         }
         let Some(RoomRecord::Event(event)) = RoomRecord::decode(record)? else {

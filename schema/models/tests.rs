@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// All shared SQL of the models.
-const STATEMENTS: [&str; 35] = [
+const STATEMENTS: [&str; 47] = [
     parked::PARK,
     parked::RELEASE,
     parked::ALL,
@@ -49,6 +49,18 @@ const STATEMENTS: [&str; 35] = [
     pushers::REMOVE_OF_DEVICE,
     pushers::REMOVE_OF_USER,
     pushers::OWNERS,
+    public_rooms::AFTER,
+    public_rooms::BEFORE,
+    public_rooms::LISTED,
+    room_facts::SET,
+    room_facts::EMPTY,
+    user_names::REGISTER,
+    user_names::NAME,
+    user_names::PICTURE,
+    user_names::DELETE,
+    user_names::FIND,
+    reports::ADD,
+    reports::LIST,
 ];
 
 fn stored<R: Record>(entity: Entity, record: &R) -> StoredRecord {
@@ -108,6 +120,9 @@ fn tables_carry_the_version() {
     check(&public_rooms::PublicRooms);
     check(&relations::Relations);
     check(&pushers::Pushers);
+    check(&room_facts::RoomFacts);
+    check(&user_names::UserNames);
+    check(&reports::Reports);
 }
 
 #[test]

@@ -19,6 +19,9 @@ pub enum HouseRecord {
     /// A registration that had counted as a use failed: one use less.
     #[serde(rename = "rb")]
     RegistrationTokenReturned(String),
+    /// A user reported something to the administrators.
+    #[serde(rename = "rp")]
+    Reported(Report),
 }
 
 /// A token that permits registration (client-server API, "Token-authenticated registration").
@@ -32,6 +35,26 @@ pub struct RegistrationToken {
     pub expires_ms: Option<u64>,
 }
 
+/// What somebody reported (client-server API, "Reporting content"): a user, an event in a room, or a whole room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Who reports.
+    pub reporter: String,
+    /// The room.
+    pub room_id: Option<String>,
+    /// The event in the room.
+    pub event_id: Option<String>,
+    /// The user.
+    pub user_id: Option<String>,
+    /// The reason given.
+    pub reason: Option<String>,
+    /// When, milliseconds since the Unix epoch.
+    pub at_ms: u64,
+}
+
+/// The kind of [`HouseRecord::Reported`].
+pub const REPORTED: Kind = 404;
+
 impl Record for HouseRecord {
     fn kind(&self) -> Kind {
         match self {
@@ -39,6 +62,7 @@ impl Record for HouseRecord {
             HouseRecord::RegistrationTokenDeleted(_) => 401,
             HouseRecord::RegistrationTokenUsed(_) => 402,
             HouseRecord::RegistrationTokenReturned(_) => 403,
+            HouseRecord::Reported(_) => REPORTED,
         }
     }
 }

@@ -51,11 +51,12 @@ impl Record for RoomRecord {
     }
 }
 
-/// Whether the event of a record may be of this type, told from the record's bytes: nearly all events need not be decoded to know that they are not.
-pub fn may_be(payload: &[u8], event_type: &str) -> bool {
-    // Type names are letters and dots; a sender may have escaped them.
+/// Whether the event of a record may hold this text (plain ASCII, a type or a key), told from the record's bytes: nearly all events need not be decoded to
+/// know that they do not.
+pub fn may_hold(payload: &[u8], text: &str) -> bool {
+    // A sender may have escaped any letter.
     let find = |text: &str| memchr::memmem::find(payload, text.as_bytes()).is_some();
-    find(event_type) || find("\\u")
+    find(text) || find("\\u")
 }
 
 /// Kinds of room records.

@@ -29,14 +29,20 @@ mod read_marker;
 mod receipt;
 mod redact;
 mod relations;
+mod reporting;
 mod room;
 mod session;
+mod space;
 mod state;
+mod summary;
 mod sync;
 mod tag;
+mod thirdparty;
 mod threads;
 mod to_device;
 mod typing;
+mod user_directory;
+mod voip;
 
 use bytes::Bytes;
 use playhouse_actors::{
@@ -74,14 +80,19 @@ pub(crate) fn mount(routes: &mut Routes) {
     receipt::mount(routes);
     redact::mount(routes);
     relations::mount(routes);
+    reporting::mount(routes);
     room::mount(routes);
     session::mount(routes);
+    space::mount(routes);
     state::mount(routes);
     sync::mount(routes);
     tag::mount(routes);
     threads::mount(routes);
+    thirdparty::mount(routes);
     to_device::mount(routes);
     typing::mount(routes);
+    user_directory::mount(routes);
+    voip::mount(routes);
 }
 
 /// `{}`.

@@ -122,6 +122,16 @@ impl Config {
                 format!("[limits] {key}: per_second and burst must be above 0")
             })?;
         }
+        let voip = &self.voip;
+        require(
+            voip.turn_username.is_some() == voip.turn_password.is_some(),
+            || "[voip] turn_username and turn_password belong together".to_owned(),
+        )?;
+        let credentials = voip.turn_shared_secret.is_some() || voip.turn_username.is_some();
+        require(voip.turn_uris.is_empty() || credentials, || {
+            "[voip] turn_uris need turn_shared_secret, or turn_username and turn_password"
+                .to_owned()
+        })?;
         let secret = &self.registration.shared_secret;
         require(
             secret.as_ref().is_none_or(|secret| !secret.is_empty()),

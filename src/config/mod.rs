@@ -17,6 +17,7 @@ pub(crate) mod section;
 pub mod server;
 #[cfg(test)]
 mod tests;
+pub mod voip;
 
 use std::path::PathBuf;
 
@@ -33,6 +34,7 @@ pub use self::{
     registration::Registration,
     rooms::Rooms,
     server::Server,
+    voip::Voip,
 };
 
 /// Everything an operator can set.
@@ -51,6 +53,8 @@ pub struct Config {
     pub rooms: Rooms,
     /// Uploads and downloads.
     pub media: Media,
+    /// Relays for calls.
+    pub voip: Voip,
     /// Other servers.
     pub federation: Federation,
     /// Sizes, times and rates.
@@ -67,6 +71,7 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Registration::INFO,
     Rooms::INFO,
     Media::INFO,
+    Voip::INFO,
     Federation::INFO,
     Limits::INFO,
     Log::INFO,

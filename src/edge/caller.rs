@@ -126,6 +126,20 @@ impl Caller<AccessTokenOptional> for Option<Session> {
     }
 }
 
+/// Endpoints that the specification leaves open, and the operator may close: a session counts when there is one.
+impl Caller<NoAccessToken> for Option<Session> {
+    async fn identify(incoming: &Incoming) -> Result<Self, Failure> {
+        match token(incoming) {
+            Some(token) => session(incoming, &token).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn session(&self) -> Option<&Session> {
+        self.as_ref()
+    }
+}
+
 impl Caller<AppserviceToken> for Arc<Bridge> {
     async fn identify(incoming: &Incoming) -> Result<Self, Failure> {
         let token = token(incoming)

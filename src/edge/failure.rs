@@ -4,7 +4,8 @@ use std::{borrow::Cow, fmt::Display};
 
 use playhouse_actors::{
     alias::AliasError, backup::BackupError, house::HouseError, kernel::Unavailable,
-    media::MediaError, registration::RegistrationError, room::RoomError, user::UserError,
+    media::MediaError, registration::RegistrationError, reports::ReportError, room::RoomError,
+    user::UserError,
 };
 use ruma::api::error::{DeserializationError, ErrorCode, FromHttpRequestError, IntoHttpError};
 use serde_json::{Map, Value, json};
@@ -317,6 +318,16 @@ impl From<RegistrationError> for Failure {
     }
 }
 
+impl From<ReportError> for Failure {
+    fn from(error: ReportError) -> Self {
+        match error {
+            ReportError::TooMany { retry_after_ms } => Self::limit_exceeded(retry_after_ms),
+            ReportError::ReasonTooLong => Self::invalid_param("the reason is too long"),
+            ReportError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
 impl From<HouseError> for Failure {
     fn from(error: HouseError) -> Self {
         match error {
@@ -326,6 +337,7 @@ impl From<HouseError> for Failure {
             HouseError::Media(error) => error.into(),
             HouseError::Backup(error) => error.into(),
             HouseError::Registration(error) => error.into(),
+            HouseError::Report(error) => error.into(),
             HouseError::BadLogin => Self::forbidden("wrong user or password"),
             HouseError::InvalidUsername(message) => Self::new(ErrorCode::InvalidUsername, message),
             HouseError::InvalidParam(message) => Self::invalid_param(message),

@@ -3,6 +3,7 @@
 //! Most tests run on both database engines and share the servers (`stage`), so they make users and rooms of their own and never count what others make.
 
 mod account;
+mod calls;
 mod create_room;
 mod discovery;
 mod errors;
@@ -10,13 +11,18 @@ mod filter;
 mod history;
 mod media;
 mod membership;
+mod moderation;
 mod personal;
 mod props;
+mod public_rooms;
 mod push_rules;
 mod pushers;
 mod relations;
+mod reports;
+mod spaces;
 mod stage;
 mod sync_personal;
 mod sync_rooms;
 mod sync_timeline;
 mod to_device;
+mod user_directory;

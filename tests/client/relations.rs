@@ -321,7 +321,11 @@ async fn filters_ask_for_what_relates_to_an_event() {
                 let query = filtered(&json!({"room": {"timeline": timeline}}));
                 let sync = anna.sync(None, &query).await;
                 let events = &sync["rooms"]["join"][&room_id]["timeline"]["events"];
-                let found = events.is_array().then(|| ids(events)).unwrap_or_default();
+                let found = if events.is_array() {
+                    ids(events)
+                } else {
+                    Vec::new()
+                };
                 assert_eq!(found.iter().collect::<Vec<_>>(), wanted, "{filter}");
             }
         }

@@ -1,6 +1,7 @@
 //! Flows on the real SQLite driver.
 
 mod forgetting;
+mod reporting;
 mod standing;
 mod upkeep;
 

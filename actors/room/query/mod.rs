@@ -5,9 +5,11 @@
 
 mod access;
 mod bundles;
+mod children;
 pub(crate) mod client_form;
 mod context;
 mod event;
+mod event_at;
 mod filter;
 mod history;
 mod kin;
@@ -36,7 +38,7 @@ use std::{
 };
 
 use playhouse_schema::{address::Sequence, port::LogStore};
-use ruma::{OwnedUserId, events::room::member::MembershipState};
+use ruma::{EventId, OwnedUserId, UserId, events::room::member::MembershipState};
 
 use super::{
     error::RoomError,
@@ -137,6 +139,13 @@ fn poll_once<F: Future + ?Sized>(work: Pin<&mut F>) -> Poll<F::Output> {
     work.poll(&mut Context::from_waker(Waker::noop()))
 }
 
+fn marker(room: &Room, user_id: &UserId, event_id: &EventId) -> RoomAnswer {
+    RoomAnswer::Marker {
+        joined: room.membership(user_id) == Some(MembershipState::Join),
+        at_hand: room.recent_event(event_id).is_some(),
+    }
+}
+
 async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, RoomError> {
     use RoomAnswer as Answer;
     use RoomQuery as Query;
@@ -188,13 +197,14 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
         Query::StateForUpgrade { user_id } => {
             Answer::Events(upgrade::state_for_upgrade(view, &user_id)?)
         }
+        Query::Children { suggested_only } => {
+            Answer::Children(children::children(view.room(), suggested_only))
+        }
+        Query::EventAt(query) => Answer::Found(event_at::event_at(view, &query).await?),
         Query::OwnReceipts { user_id } => {
             Answer::Receipts(receipts::own_receipts(view, &user_id).await?)
         }
-        Query::Marker { user_id, event_id } => Answer::Marker {
-            joined: view.room().membership(&user_id) == Some(MembershipState::Join),
-            at_hand: view.room().recent_event(&event_id).is_some(),
-        },
+        Query::Marker { user_id, event_id } => marker(view.room(), &user_id, &event_id),
         Query::PushFacts { user_id } => Answer::PushFacts(Box::new(super::push_facts::push_facts(
             view.room(),
             &user_id,

@@ -4,13 +4,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use playhouse_actors::{
-    env::{Env, Identity},
+    env::{Env, Identity, Signer},
     kernel::Domain as _,
     room::{
         Room, RoomCommand,
         context::{RoomContext, TypingListener},
         create::prepare,
-        message::{ChangeMembership, MemberProfile, MembershipAction, Preset, SendEvent},
+        message::{ChangeMembership, MemberProfile, MembershipAction, NewRoom, Preset, SendEvent},
         pdu::Pdu,
     },
 };
@@ -25,13 +25,11 @@ use ruma::{
 };
 use tempfile::TempDir;
 
-/// This server, with the real clock and a new key.
+/// This server, with the real clock and a key of its own.
 pub(crate) fn env() -> Env {
-    let key_pair = Ed25519KeyPair::from_der(&Ed25519KeyPair::generate(), "1".to_owned())
-        .expect("a new key is a key");
     Env::system(Identity {
         server_name: server_name!("bench.localhost").to_owned(),
-        key_pair,
+        signer: Signer::from_seed("1", &[7; 32]).expect("32 bytes are a seed"),
     })
 }
 

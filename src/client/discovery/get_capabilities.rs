@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use ruma::{
     RoomVersionId,
     api::client::discovery::get_capabilities::v3::{
-        Capabilities, ChangePasswordCapability, GetLoginTokenCapability, ProfileFieldsCapability,
-        Request, Response, RoomVersionStability, RoomVersionsCapability,
-        ThirdPartyIdChangesCapability,
+        AccountModerationCapability, Capabilities, ChangePasswordCapability,
+        GetLoginTokenCapability, ProfileFieldsCapability, Request, Response, RoomVersionStability,
+        RoomVersionsCapability, ThirdPartyIdChangesCapability,
     },
 };
 
@@ -47,5 +47,6 @@ pub(crate) async fn handle(
     capabilities.thirdparty_id_changes = ThirdPartyIdChangesCapability::new(false);
     capabilities.get_login_token = GetLoginTokenCapability::new(false);
     capabilities.profile_fields = Some(ProfileFieldsCapability::new(true));
+    capabilities.account_moderation = AccountModerationCapability::new(caller.admin, caller.admin);
     Ok(Response::new(capabilities))
 }

@@ -3,6 +3,7 @@
 mod ban_user;
 mod forget_room;
 mod get_member_events;
+mod get_mutual_rooms;
 mod invite_user;
 mod join_room_by_id;
 mod join_room_by_id_or_alias;
@@ -27,6 +28,8 @@ pub(crate) fn mount(routes: &mut Routes) {
     routes
         .mount_raw::<members::v3::Request, _, _, _, _>(get_member_events::handle)
         .guests();
+    routes.mount(get_mutual_rooms::handle);
+    routes.mount(get_mutual_rooms::handle_unstable);
     routes.mount(invite_user::handle).class(Class::Invite);
     routes
         .mount(join_room_by_id::handle)

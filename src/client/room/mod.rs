@@ -2,7 +2,11 @@
 
 mod aliases;
 mod create_room;
+mod get_event_by_timestamp;
 mod get_room_event;
+mod get_summary;
+mod report_content;
+mod report_room;
 mod upgrade_room;
 
 use ruma::api::client::room::get_room_event as get_event;
@@ -20,5 +24,12 @@ pub(crate) fn mount(routes: &mut Routes) {
     routes
         .mount_raw::<get_event::v3::Request, _, _, _, _>(get_room_event::handle)
         .guests();
+    routes.mount(get_event_by_timestamp::handle);
+    routes
+        .mount(get_summary::handle)
+        .guests()
+        .also("/_matrix/client/unstable/im.nheko.summary/summary/{room_id_or_alias}");
+    routes.mount(report_content::handle);
+    routes.mount(report_room::handle);
     routes.mount(upgrade_room::handle).class(Class::CreateRoom);
 }

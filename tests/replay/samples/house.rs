@@ -1,10 +1,10 @@
 //! Records of the house.
 
-use playhouse_schema::record::house::{HouseRecord, RegistrationToken};
+use playhouse_schema::record::house::{HouseRecord, RegistrationToken, Report};
 
 use super::{super::Sample, sample};
 
-pub(crate) const VARIANTS: usize = 4;
+pub(crate) const VARIANTS: usize = 5;
 
 pub(crate) fn name(record: &HouseRecord) -> &'static str {
     match record {
@@ -12,6 +12,7 @@ pub(crate) fn name(record: &HouseRecord) -> &'static str {
         HouseRecord::RegistrationTokenDeleted(_) => "RegistrationTokenDeleted",
         HouseRecord::RegistrationTokenUsed(_) => "RegistrationTokenUsed",
         HouseRecord::RegistrationTokenReturned(_) => "RegistrationTokenReturned",
+        HouseRecord::Reported(_) => "Reported",
     }
 }
 
@@ -20,6 +21,14 @@ pub(crate) fn all() -> Vec<Sample<HouseRecord>> {
         token: "welcome".into(),
         uses_max: Some(300),
         expires_ms: Some(1_700_000_000_001),
+    };
+    let report = Report {
+        reporter: "@alice:example.org".into(),
+        room_id: Some("!room:example.org".into()),
+        event_id: Some("$event".into()),
+        user_id: Some("@bob:example.org".into()),
+        reason: Some("spam".into()),
+        at_ms: 1_700_000_000_001,
     };
     let named = || "welcome".to_owned();
     vec![
@@ -39,5 +48,6 @@ pub(crate) fn all() -> Vec<Sample<HouseRecord>> {
             "RegistrationTokenDeleted",
             HouseRecord::RegistrationTokenDeleted(named()),
         ),
+        sample("Reported", HouseRecord::Reported(report)),
     ]
 }

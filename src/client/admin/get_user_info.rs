@@ -1,0 +1,51 @@
+//! `GET /_matrix/client/*/admin/whois/{userId}`
+
+use std::sync::Arc;
+
+use playhouse_actors::user::{UserAnswer, UserQuery, message::Device};
+use ruma::{
+    MilliSecondsSinceUnixEpoch, UInt,
+    api::client::admin::get_user_info::v3::{
+        ConnectionInfo, DeviceInfo, Request, Response, SessionInfo,
+    },
+};
+
+use super::account;
+use crate::edge::{App, Failure, Session};
+
+/// Tells from where an account was used; to the user, or to an administrator.
+pub(crate) async fn handle(
+    app: Arc<App>,
+    caller: Session,
+    request: Request,
+) -> Result<Response, Failure> {
+    if caller.user_id != request.user_id {
+        account(&app, &caller, &request.user_id).await?;
+    }
+    let query = UserQuery::Devices { device_id: None };
+    let UserAnswer::Devices(devices) = app.house.user_query(&request.user_id, query).await? else {
+        return Err(Failure::internal("unexpected answer to Devices"));
+    };
+    let mut response = Response::new();
+    response.user_id = Some(request.user_id);
+    response.devices = devices
+        .into_iter()
+        .map(|device| (device.device_id.to_string(), shown(device)))
+        .collect();
+    Ok(response)
+}
+
+/// The last connection of a device: older ones are not kept.
+fn shown(device: Device) -> DeviceInfo {
+    let mut connection = ConnectionInfo::new();
+    connection.ip = device.last_seen_address;
+    connection.last_seen = device
+        .last_seen_ms
+        .and_then(UInt::new)
+        .map(MilliSecondsSinceUnixEpoch);
+    let mut session = SessionInfo::new();
+    session.connections = vec![connection];
+    let mut info = DeviceInfo::new();
+    info.sessions = vec![session];
+    info
+}

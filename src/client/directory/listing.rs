@@ -1,0 +1,98 @@
+//! The public room list as requests ask for it and answers show it.
+
+use playhouse_actors::house::{ListPage, ListToken, ListWish};
+use playhouse_schema::models::public_rooms::ListedRoom;
+use ruma::{
+    OwnedRoomId, OwnedServerName, UInt,
+    directory::{PublicRoomsChunk, PublicRoomsChunkInit},
+};
+
+use crate::edge::{App, Failure};
+
+/// So many rooms a page has when the client does not say.
+const LIMIT: u64 = 100;
+
+/// So many rooms a page has at most.
+const LIMIT_MAX: u64 = 500;
+
+/// So many bytes a search term has at most.
+const TERM_BYTES_MAX: usize = 255;
+
+/// So many types may be asked for.
+const TYPES_MAX: usize = 32;
+
+/// The part of the list that is wanted, if it is this server's list that is wanted.
+pub(super) fn wish(
+    app: &App,
+    server: Option<&OwnedServerName>,
+    (limit, since): (Option<UInt>, Option<&str>),
+) -> Result<ListWish, Failure> {
+    if let Some(server) = server.filter(|server| !app.house.is_local(server)) {
+        return Err(Failure::not_found(format!(
+            "server {server} cannot be reached"
+        )));
+    }
+    let from = since.filter(|since| !since.is_empty()).map(|since| {
+        ListToken::parse(since)
+            .ok_or_else(|| Failure::invalid_param("since is not a token of this list"))
+    });
+    let limit = limit.map_or(LIMIT, u64::from);
+    Ok(ListWish {
+        from: from.transpose()?,
+        // 0 stands for no limit of the client's own.
+        limit: if limit == 0 { LIMIT } else { limit }.min(LIMIT_MAX) as usize,
+        ..ListWish::default()
+    })
+}
+
+/// Refuses what nobody means.
+pub(super) fn check_filter(wish: &ListWish) -> Result<(), Failure> {
+    if wish
+        .term
+        .as_ref()
+        .is_some_and(|term| term.len() > TERM_BYTES_MAX)
+    {
+        return Err(Failure::invalid_param("generic_search_term is too long"));
+    }
+    if wish.room_types.len() > TYPES_MAX {
+        return Err(Failure::invalid_param("too many room_types"));
+    }
+    Ok(())
+}
+
+/// What an answer shows.
+pub(super) struct Shown {
+    pub(super) chunk: Vec<PublicRoomsChunk>,
+    pub(super) next_batch: Option<String>,
+    pub(super) prev_batch: Option<String>,
+    pub(super) total: Option<UInt>,
+}
+
+/// A page as an answer shows it.
+pub(super) fn show(page: ListPage) -> Shown {
+    Shown {
+        chunk: page.rooms.into_iter().filter_map(chunk).collect(),
+        next_batch: page.next.map(|token| token.write()),
+        prev_batch: page.previous.map(|token| token.write()),
+        total: UInt::new(page.listed),
+    }
+}
+
+/// `None` for a room whose ID ruma does not take.
+fn chunk(room: ListedRoom) -> Option<PublicRoomsChunk> {
+    let init = PublicRoomsChunkInit {
+        num_joined_members: UInt::new_saturating(room.place.joined),
+        room_id: OwnedRoomId::try_from(room.place.room_id).ok()?,
+        world_readable: room.history_visibility.as_deref() == Some("world_readable"),
+        guest_can_join: room.guest_access.as_deref() == Some("can_join"),
+    };
+    let mut chunk = PublicRoomsChunk::from(init);
+    chunk.name = room.name;
+    chunk.topic = room.topic;
+    chunk.avatar_url = room.avatar_url.map(Into::into);
+    chunk.canonical_alias = room.canonical_alias.and_then(|alias| alias.try_into().ok());
+    // Without join rules a room is joined by invitation.
+    chunk.join_rule = room.join_rule.as_deref().unwrap_or("invite").into();
+    chunk.room_type = room.room_type.map(Into::into);
+    Some(chunk)
+}

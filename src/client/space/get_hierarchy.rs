@@ -1,0 +1,88 @@
+//! `GET /_matrix/client/*/rooms/{roomId}/hierarchy`
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use playhouse_actors::house::{HierarchyWish, SeenRoom};
+use ruma::{
+    OwnedRoomId, UInt,
+    api::client::space::{
+        SpaceHierarchyRoomsChunk,
+        get_hierarchy::v1::{Request, Response},
+    },
+    serde::Raw,
+};
+use serde_json::value::RawValue;
+
+use crate::{
+    client::summary::summary,
+    edge::{App, Failure, Session},
+};
+
+/// So many rooms a page has, unless the client wants fewer.
+const LIMIT: u64 = 50;
+
+/// Lists the rooms of a space and of the spaces in it.
+pub(crate) async fn handle(
+    app: Arc<App>,
+    caller: Session,
+    request: Request,
+) -> Result<Response, Failure> {
+    let scope = scope(request.max_depth, request.suggested_only);
+    let from = request.from.filter(|from| !from.is_empty());
+    let after = from.map(|from| parse(&from, &scope)).transpose()?;
+    let limit = request.limit.map_or(LIMIT, u64::from).clamp(1, LIMIT);
+    let wish = HierarchyWish {
+        room_id: request.room_id,
+        user_id: caller.user_id.clone(),
+        suggested_only: request.suggested_only,
+        depth_max: request.max_depth.map(u64::from),
+        after,
+        limit: limit as usize,
+    };
+    let page = app.house.hierarchy(wish).await?;
+    let mut response = Response::new();
+    let last = page.rooms.last().filter(|_| page.more);
+    response.next_batch = last.map(|room| format!("{scope}~{}", room.room_id));
+    response.rooms = page
+        .rooms
+        .into_iter()
+        .map(chunk)
+        .collect::<Result<_, _>>()?;
+    Ok(response)
+}
+
+/// What may not change from page to page, as it stands in tokens.
+fn scope(max_depth: Option<UInt>, suggested_only: bool) -> String {
+    let kind = if suggested_only { 's' } else { 'a' };
+    max_depth.map_or_else(|| kind.to_string(), |depth| format!("{kind}{depth}"))
+}
+
+/// The room after which a token goes on.
+fn parse(token: &str, scope: &str) -> Result<OwnedRoomId, Failure> {
+    let (found, room_id) = token
+        .split_once('~')
+        .ok_or_else(|| Failure::invalid_param("from is not a token of this list"))?;
+    if found != scope {
+        return Err(Failure::invalid_param(
+            "max_depth and suggested_only may not change from page to page",
+        ));
+    }
+    OwnedRoomId::try_from(room_id)
+        .map_err(|_| Failure::invalid_param("from is not a token of this list"))
+}
+
+fn chunk(room: SeenRoom) -> Result<SpaceHierarchyRoomsChunk, Failure> {
+    let children = room.children.into_iter().map(raw);
+    let children = children.collect::<Result<_, _>>()?;
+    Ok(SpaceHierarchyRoomsChunk::new(
+        summary(room.room_id, room.access),
+        children,
+    ))
+}
+
+fn raw<T>(json: Bytes) -> Result<Raw<T>, Failure> {
+    let text = String::from_utf8(json.to_vec()).map_err(Failure::internal)?;
+    let json = RawValue::from_string(text).map_err(Failure::internal)?;
+    Ok(Raw::from_json(json))
+}
