@@ -13,9 +13,10 @@ use crate::harness::{Client, client::encode};
 const ROUTES: &str = include_str!("../fault/routes.txt");
 
 /// Served without a token, or what is missing besides the token is told first.
-const OPEN: [&str; 19] = [
+const OPEN: [&str; 20] = [
     "GET /.well-known/matrix/client",
     "GET /_matrix/client/v1/register/m.login.registration_token/validity",
+    "GET /_matrix/client/v1/room_summary/{room_id_or_alias}",
     "GET /_matrix/client/v3/directory/list/room/{room_id}",
     "GET /_matrix/client/v3/directory/room/{room_alias}",
     "GET /_matrix/client/v3/login",
@@ -76,6 +77,8 @@ impl Caller {
             ("event_type", "org.example.thing".to_owned()),
             ("receipt_type", "m.read".to_owned()),
             ("field", "displayname".to_owned()),
+            ("kind", "override".to_owned()),
+            ("rule_id", ".m.rule.master".to_owned()),
             ("tag", "u.work".to_owned()),
             ("txn_id", fresh("t")),
             ("server_name", "playhouse.test".to_owned()),

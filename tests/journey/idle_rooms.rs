@@ -1,5 +1,7 @@
 //! Rooms that nobody speaks in lie on disk: they cost neither memory nor time at start.
 
+use std::time::{Duration, Instant};
+
 use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 
@@ -27,6 +29,7 @@ async fn a_start_does_nothing_for_rooms_that_sleep() {
             anna.create_room(json!({"preset": "private_chat"})).await;
         })
         .await;
+    until_followed(&server).await;
     server.restart();
     let full = Start::look(&server).await;
     assert_eq!(full.rooms_woken, 0, "a start woke rooms");
@@ -55,6 +58,31 @@ async fn a_start_does_nothing_for_rooms_that_sleep() {
         "old records were read again: {}",
         last.records_followed
     );
+}
+
+/// Waits until the follower that looks at each room's newcomers is done: else the next life goes on with it, and asks rooms.
+async fn until_followed(server: &TestServer) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let metrics = metrics(&server.client()).await;
+        let count = |name: &str, label: &str| -> u64 {
+            let mut lines = metrics.lines();
+            let line = lines.find(|line| line.starts_with(name) && line.contains(label));
+            let value = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
+            value.unwrap_or(0)
+        };
+        let upkeep = count("playhouse_follower_records_total{", "\"upkeep\"");
+        let model = count("playhouse_model_records_total{", "\"memberships\"");
+        // Each room has at least its first event, its maker and its rules.
+        if upkeep == model && upkeep > 3 * ROOMS as u64 {
+            return;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{upkeep} followed, {model} folded"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// What a server has done since its start.
