@@ -52,8 +52,12 @@ impl Record for RoomRecord {
 }
 
 /// Whether the event of a record may hold this text (plain ASCII, a type or a key), told from the record's bytes: nearly all events need not be decoded to
-/// know that they do not.
+/// know that they do not. What does not even begin like a record may hold anything: whoever decodes it finds the damage.
 pub fn may_hold(payload: &[u8], text: &str) -> bool {
+    // MessagePack has an enum's variant with content as a map of one entry.
+    if payload.first() != Some(&0x81) {
+        return true;
+    }
     // A sender may have escaped any letter.
     let find = |text: &str| memchr::memmem::find(payload, text.as_bytes()).is_some();
     find(text) || find("\\u")
