@@ -2,7 +2,7 @@
 //!
 //! Folded from accepted events at the end of the timeline. What was redacted relates to nothing any more: its row goes with its content.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -37,6 +37,8 @@ pub(super) const ADD: &str = "INSERT INTO relations_1 (room_id, sequence, event_
 
 pub(super) const REMOVE: &str = "DELETE FROM relations_1 WHERE room_id = $1 AND sequence = $2";
 
+pub(super) const PARENTS: &str = "SELECT parent FROM relations_1 WHERE room_id = $1 AND sequence <= $2 ORDER BY sequence DESC LIMIT $3";
+
 pub(super) const GROUPS: &str = "SELECT parent, rel_type, event_type, sender, COUNT(*), MAX(sequence) FROM relations_1 \
      WHERE room_id = $1 AND sequence <= $2 AND sequence NOT IN ($3, $4, $5, $6, $7, $8, $9, $10) \
      AND parent IN ($11, $12, $13, $14, $15, $16, $17, $18) \
@@ -56,6 +58,9 @@ pub(super) const THREADS: &str = "SELECT parent, MAX(sequence) FROM relations_1 
 
 /// So many parents one question may name.
 pub const PARENTS_MAX: usize = 8;
+
+/// A room with fewer children than this tells all its parents at once.
+const CHILDREN_FEW: usize = 1_000;
 
 /// So many redacted children one question may name.
 pub const REDACTED_MAX: usize = 8;
@@ -212,6 +217,17 @@ fn padded(texts: &[&str], places: usize) -> Vec<Value> {
         .take(places)
         .map(|name| text(*name))
         .collect()
+}
+
+/// All parents of a room's children up to a record, when those are few; `None` when they are too many to tell.
+pub async fn all_parents(
+    store: &dyn ModelStore,
+    room_id: &str,
+    until: Sequence,
+) -> Result<Option<BTreeSet<String>>, StoreError> {
+    let values = vec![text(room_id), number(until), number(CHILDREN_FEW as u64)];
+    let parents = rows(store, (PARENTS, values), |columns| columns.text()).await?;
+    Ok((parents.len() < CHILDREN_FEW).then(|| parents.into_iter().collect()))
 }
 
 /// The children of some parents (at most [`PARENTS_MAX`]) up to a record, but for those that were redacted since ([`REDACTED_MAX`] of them at most).

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// All shared SQL of the models.
-const STATEMENTS: [&str; 47] = [
+const STATEMENTS: [&str; 48] = [
     parked::PARK,
     parked::RELEASE,
     parked::ALL,
@@ -40,6 +40,7 @@ const STATEMENTS: [&str; 47] = [
     public_rooms::GET,
     relations::ADD,
     relations::REMOVE,
+    relations::PARENTS,
     relations::GROUPS,
     relations::BACKWARDS,
     relations::FORWARDS,

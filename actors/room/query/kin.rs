@@ -104,9 +104,21 @@ impl History {
         let models = self.models();
         let room = self.room.clone();
         let names: Vec<&str> = parents.iter().map(|parent| parent.as_str()).collect();
-        for some in names.chunks(PARENTS_MAX).filter(|_| kin.until > 0) {
-            let asked = (kin.until, &kin.redacted[..]);
-            let found = relations::groups(&*models, room.room_id.as_str(), some, asked).await?;
+        let mut asked: Vec<&str> = if kin.until > 0 {
+            names.clone()
+        } else {
+            Vec::new()
+        };
+        // Most events have no children: one question for a whole page instead of one for each handful.
+        if asked.len() > PARENTS_MAX
+            && let Some(all) =
+                relations::all_parents(&*models, room.room_id.as_str(), kin.until).await?
+        {
+            asked.retain(|name| all.contains(*name));
+        }
+        for some in asked.chunks(PARENTS_MAX) {
+            let bounds = (kin.until, &kin.redacted[..]);
+            let found = relations::groups(&*models, room.room_id.as_str(), some, bounds).await?;
             for group in found {
                 groups.entry(group.parent.clone()).or_default().push(group);
             }
