@@ -1,28 +1,25 @@
 //! Everything a user can be asked.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use playhouse_schema::{
     address::{Position, Sequence, Shard},
     record::user::UserRecord,
 };
-use ruma::{
-    OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId,
-    events::{AnySyncTimelineEvent, room::member::MembershipState},
-    presence::PresenceState,
-    push::FlattenedJson,
-    serde::Raw,
-};
+use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId, presence::PresenceState};
 use serde::{Deserialize, Serialize};
 
-pub use super::feed::FeedSignal;
-use crate::room::{event::RoomEvent, message::JsonText};
-
+pub use super::account_messages::{
+    DeviceSighting, LoggedIn, Login, Register, SendToDevice, ToDeviceIndex,
+};
 pub use super::answer::{Account, Device, IdentityKeys, Presence, Session, UserAnswer};
+pub use super::feed::FeedSignal;
 pub use super::key_messages::{
     AddSignatures, SetDehydratedDevice, SignatureFailure, UploadKeys, UploadSigningKeys,
 };
+pub use super::news::{NewsKind, ReceiptNews, RoomNews};
 use super::push_rule_change::PushRuleChange;
+use crate::room::message::JsonText;
 
 /// What a user can be told to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -206,86 +203,6 @@ pub enum UserReply {
     SignatureFailures(Vec<SignatureFailure>),
 }
 
-/// A new account.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Register {
-    /// PHC or modular-crypt string.
-    pub password_hash: Option<String>,
-    /// Server administrator.
-    pub admin: bool,
-    /// Guest.
-    pub guest: bool,
-    /// `bot`, `support` or nothing.
-    pub user_type: Option<String>,
-    /// Display name to begin with.
-    pub displayname: Option<String>,
-    /// Log in at once.
-    pub login: Option<Login>,
-}
-
-/// A login.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Login {
-    /// Log in again on this device: its older tokens end, its keys stay.
-    pub device_id: Option<OwnedDeviceId>,
-    /// For a new device.
-    pub display_name: Option<String>,
-    /// The client can refresh tokens.
-    pub refresh: bool,
-    /// Access tokens of refreshing clients live so long, milliseconds.
-    pub access_lifetime_ms: u64,
-}
-
-/// A session that began.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct LoggedIn {
-    /// The access token. Made by [`super::token`], so that its owner can be read from it.
-    pub access_token: String,
-    /// The refresh token, when asked.
-    pub refresh_token: Option<String>,
-    /// The access token's lifetime, when it ends.
-    pub expires_in_ms: Option<u64>,
-    /// The device.
-    pub device_id: OwnedDeviceId,
-}
-
-/// A device was seen.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct DeviceSighting {
-    /// Which.
-    pub device_id: OwnedDeviceId,
-    /// When, milliseconds since the Unix epoch.
-    pub at_ms: u64,
-    /// From which address.
-    pub address: String,
-    /// The User-Agent header.
-    pub user_agent: String,
-}
-
-/// The end of a sending to devices.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SendToDevice {
-    /// The device; absent for an application service without one, whose transactions are not remembered.
-    pub device_id: Option<OwnedDeviceId>,
-    /// Endpoint name, slash, transaction ID.
-    pub transaction_id: String,
-    /// What tells the sending from others of this user.
-    pub message_id: String,
-    /// The event type.
-    pub event_type: String,
-    /// User of another server, device ID or `*`, and content.
-    pub remote: Vec<(OwnedUserId, String, JsonText)>,
-}
-
-/// A place in a device's to-device messages: the user's record that queued them, and how many of that record's messages for the device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct ToDeviceIndex {
-    /// All messages of records up to this sequence …
-    pub sequence: u64,
-    /// … and so many of the next one's.
-    pub partial: u64,
-}
-
 /// What a user can be asked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum UserQuery {
@@ -408,93 +325,4 @@ pub enum UserSignal {
     Feed(Box<FeedSignal>),
     /// The server is shutting down: waiting syncs end with what there is.
     Closing,
-}
-
-/// Something was committed in a room. Decoded once, shared by all who follow the room.
-#[derive(Debug)]
-pub struct RoomNews {
-    /// The room.
-    pub room_id: OwnedRoomId,
-    /// The shard.
-    pub shard: Shard,
-    /// The position.
-    pub position: Position,
-    /// The record's number in the room.
-    pub sequence: u64,
-    /// What it is.
-    pub kind: NewsKind,
-    /// The event in the form in which push rules read it.
-    flat: OnceLock<FlattenedJson>,
-}
-
-/// A kind of news.
-#[derive(Debug)]
-pub enum NewsKind {
-    /// An event at the end of the timeline.
-    Event {
-        /// The event.
-        event: Arc<RoomEvent>,
-        /// A member event: whose membership became what.
-        membership: Option<(OwnedUserId, MembershipState)>,
-    },
-    /// A receipt moved.
-    Receipt(ReceiptNews),
-    /// The state was resolved anew.
-    StateSet,
-}
-
-/// A receipt that moved.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReceiptNews {
-    /// Whose.
-    pub user_id: OwnedUserId,
-    /// Only the user sees it.
-    pub is_private: bool,
-    /// `None` unthreaded, `main`, or a thread root.
-    pub thread_id: Option<String>,
-    /// Up to this event.
-    pub event_id: OwnedEventId,
-    /// When, milliseconds since the Unix epoch.
-    pub ts_ms: u64,
-}
-
-impl RoomNews {
-    /// News from a record of a room.
-    pub fn new(
-        room_id: OwnedRoomId,
-        (shard, position): (Shard, Position),
-        sequence: u64,
-        kind: NewsKind,
-    ) -> Self {
-        Self {
-            room_id,
-            shard,
-            position,
-            sequence,
-            kind,
-            flat: OnceLock::new(),
-        }
-    }
-
-    /// The event, if it is one.
-    pub fn event(&self) -> Option<&Arc<RoomEvent>> {
-        match &self.kind {
-            NewsKind::Event { event, .. } => Some(event),
-            _ => None,
-        }
-    }
-
-    /// The event as push rules read it; made once for all users.
-    pub(crate) fn flat(&self) -> Option<&FlattenedJson> {
-        let event = self.event()?;
-        Some(self.flat.get_or_init(|| flatten(event)))
-    }
-}
-
-/// An event in the form in which push rules read it.
-pub(crate) fn flatten(event: &RoomEvent) -> FlattenedJson {
-    let text = std::str::from_utf8(event.pdu.json()).unwrap_or("{}");
-    let raw = Raw::<AnySyncTimelineEvent>::from_json_string(text.to_owned())
-        .unwrap_or_else(|_| Raw::from_json(serde_json::value::RawValue::NULL.to_owned()));
-    FlattenedJson::from_raw(&raw)
 }

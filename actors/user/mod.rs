@@ -2,6 +2,7 @@
 //!
 //! Owns everything about its own local part; two commands cannot race for a name. Must not know HTTP, nor other users' state.
 
+mod account_messages;
 mod acknowledge_to_device;
 mod add_signatures;
 pub mod answer;
@@ -28,6 +29,7 @@ mod json;
 pub mod key_messages;
 mod login;
 pub mod message;
+mod news;
 mod note_devices_seen;
 mod note_transaction;
 pub mod password;

@@ -26,7 +26,10 @@ use serde::Deserialize;
 
 use crate::{
     room::{event::RoomEvent, message::PushFacts},
-    user::message::{NewsKind, ReceiptNews, RoomNews, flatten},
+    user::{
+        message::{NewsKind, ReceiptNews, RoomNews},
+        news::flatten,
+    },
 };
 
 /// So many unread events of a room are held one by one.
