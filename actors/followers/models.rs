@@ -10,13 +10,19 @@ use playhouse_schema::{
     },
     port::{CursorAdvance, LogStore, ModelStore, Statement, StoreError, StoredRecord},
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 use super::{
     rebuild::refold,
     task::{PROGRAM, Running, Stop, Stopped, park, parked_before},
 };
-use crate::writers::{Tail, TailReader};
+use crate::{
+    room::context::Folded,
+    writers::{Tail, TailReader},
+};
 
 /// A query waits so long at most for a model that lags.
 const REACHED_WITHIN: Duration = Duration::from_secs(10);
@@ -32,8 +38,16 @@ const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::f
 #[error("read model lags behind")]
 pub struct Lagging;
 
-/// How far a model has come: a position per shard number.
-type Reached = watch::Receiver<Vec<Position>>;
+/// A fold that has taken in a batch lets the next one gather so long, unless somebody waits for it: under load it wakes for many commits at once.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// How far a fold has come, and how to make it go on.
+struct Reached {
+    /// A position per shard number.
+    positions: watch::Receiver<Vec<Position>>,
+    /// Ends the fold's gathering.
+    hurry: Arc<Notify>,
+}
 
 /// The read models of a node.
 pub struct Models {
@@ -61,6 +75,11 @@ impl Models {
             for family in model.reads() {
                 let from = database.cursors(model.table(), *family).await?;
                 let (told, reached) = watch::channel(positions(&*store, &from));
+                let hurry = Arc::new(Notify::new());
+                let reached = Reached {
+                    positions: reached,
+                    hurry: hurry.clone(),
+                };
                 folds.insert((model.name(), *family), reached);
                 let fold = Fold {
                     model: model.clone(),
@@ -69,6 +88,7 @@ impl Models {
                     reader: tail.follow(*family, &from),
                     shards: store.layout().shards,
                     told,
+                    hurry,
                     saved: Instant::now(),
                 };
                 running.push(Running::start(|stop| Box::pin(fold.run(stop))));
@@ -102,7 +122,7 @@ impl Models {
     pub async fn caught_up(&self, model: &'static str) -> Result<(), Lagging> {
         let folds = self.folds.iter().filter(|((name, _), _)| *name == model);
         for ((_, family), reached) in folds {
-            let shards = reached.borrow().len() as ShardNumber;
+            let shards = reached.positions.borrow().len() as ShardNumber;
             let heads = (0..shards).map(|number| {
                 let family = *family;
                 (number, self.tail.head(Shard { family, number }))
@@ -133,15 +153,29 @@ impl Models {
     }
 }
 
+impl Folded for Models {
+    fn folded(&self, model: &'static str, shard: Shard) -> Position {
+        let reached = self.folds.get(&(model, shard.family));
+        let positions = reached.map(|reached| reached.positions.borrow());
+        let at = positions.and_then(|positions| positions.get(usize::from(shard.number)).copied());
+        at.unwrap_or(0)
+    }
+}
+
 async fn wait_for(reached: &Reached, wanted: &[(ShardNumber, Position)]) -> Result<(), Lagging> {
-    let mut reached = reached.clone();
-    let enough = reached.wait_for(|positions| {
+    let is_enough = |positions: &Vec<Position>| {
         wanted.iter().all(|(number, position)| {
             positions
                 .get(usize::from(*number))
                 .is_some_and(|at| at >= position)
         })
-    });
+    };
+    if is_enough(&reached.positions.borrow()) {
+        return Ok(());
+    }
+    reached.hurry.notify_one();
+    let mut positions = reached.positions.clone();
+    let enough = positions.wait_for(is_enough);
     match tokio::time::timeout(REACHED_WITHIN, enough).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(_)) | Err(_) => Err(Lagging),
@@ -192,6 +226,7 @@ struct Fold {
     reader: TailReader,
     shards: ShardNumber,
     told: watch::Sender<Vec<Position>>,
+    hurry: Arc<Notify>,
     saved: Instant,
 }
 
@@ -213,6 +248,10 @@ impl Fold {
             self.told.send_replace(positions);
             metrics::counter!("playhouse_model_records_total", "model" => self.model.name())
                 .increment(records.len() as u64);
+            tokio::select! {
+                () = self.hurry.notified() => {}
+                _ = stop.pause(GATHER) => {}
+            }
         }
         if let Err(error) = self.database.apply(Vec::new(), self.cursors()).await {
             tracing::warn!(model = self.model.name(), %error, "cannot store position");

@@ -11,10 +11,9 @@ use tokio::time::Instant;
 
 use super::{House, HouseConfig, eraser::HouseEraser, members::HouseMembers};
 use crate::{
-    env::Env,
     followers::{
         departures, erasures,
-        feeds::{self, board::FeedBoard, sources::HouseSources},
+        feeds::{self, sources::HouseSources},
         members::Members,
         models::Models,
         profiles,
@@ -42,9 +41,14 @@ impl House {
         };
         let sessions = Arc::new(SessionCache::new(config.sessions_max));
         let board = feeds::open_board(&*store).await?;
-        let rooms = room_context(&env, &store, &board);
-        let rooms = opening.directory(rooms, config.rooms).await?;
         let models = Arc::new(Models::start(store.clone(), tail.clone(), all()).await?);
+        let rooms = RoomContext {
+            env: env.clone(),
+            store: store.clone(),
+            typing: board.clone(),
+            models: models.clone(),
+        };
+        let rooms = opening.directory(rooms, config.rooms).await?;
         let sources = Arc::new(HouseSources {
             rooms: rooms.clone(),
             store: store.clone(),
@@ -142,14 +146,6 @@ async fn durable_followers(
         erasures::start(source.clone(), Arc::new(eraser)).await?,
         upkeep::start(source, members, server_name).await?,
     ])
-}
-
-fn room_context(env: &Env, store: &Arc<dyn LogStore>, board: &Arc<FeedBoard>) -> RoomContext {
-    RoomContext {
-        env: env.clone(),
-        store: store.clone(),
-        typing: board.clone(),
-    }
 }
 
 /// What every directory needs.

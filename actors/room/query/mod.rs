@@ -37,7 +37,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use playhouse_schema::{address::Sequence, port::LogStore};
+use playhouse_schema::address::Sequence;
 use ruma::{EventId, OwnedUserId, UserId, events::room::member::MembershipState};
 
 use super::{
@@ -47,7 +47,7 @@ use super::{
 };
 use crate::kernel::{Port, Resident};
 use client_form::Form;
-use history::History;
+use history::{Archive, History};
 use visibility::{Sight, Standing};
 
 /// A room as one query sees it.
@@ -59,9 +59,9 @@ struct View {
 }
 
 impl View {
-    fn new(room: Arc<Room>, last: Sequence, store: Arc<dyn LogStore>, now_ms: u64) -> Self {
+    fn new(room: Arc<Room>, last: Sequence, archive: Archive, now_ms: u64) -> Self {
         Self {
-            history: History::new(room, last, store),
+            history: History::new(room, last, archive),
             now_ms,
             typing: Vec::new(),
         }
@@ -101,10 +101,14 @@ pub(crate) fn answer(
     query: RoomQuery,
     port: Port<RoomAnswer, RoomError>,
 ) {
+    let archive = Archive {
+        store: resident.context.store.clone(),
+        models: resident.context.models.clone(),
+    };
     let mut view = View::new(
         resident.state.clone(),
         resident.sequence,
-        resident.context.store.clone(),
+        archive,
         resident.context.env.now_ms(),
     );
     if matches!(query, RoomQuery::Slice(_)) {
