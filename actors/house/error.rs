@@ -5,6 +5,7 @@ use ruma::OwnedServerName;
 use crate::{
     alias::AliasError,
     backup::BackupError,
+    delays::DelayError,
     followers::models::Lagging,
     kernel::Unavailable,
     media::MediaError,
@@ -35,6 +36,9 @@ pub enum HouseError {
     /// The registration tokens refuse.
     #[error(transparent)]
     Registration(#[from] RegistrationError),
+    /// An event that is to be sent later is refused.
+    #[error(transparent)]
+    Delay(#[from] DelayError),
     /// A report is refused.
     #[error(transparent)]
     Report(#[from] ReportError),

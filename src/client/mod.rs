@@ -10,6 +10,7 @@ mod backup;
 mod config;
 mod context;
 mod dehydrated_device;
+mod delayed_events;
 mod device;
 mod directory;
 mod discovery;
@@ -63,6 +64,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     backup::mount(routes);
     config::mount(routes);
     context::mount(routes);
+    delayed_events::mount(routes);
     dehydrated_device::mount(routes);
     device::mount(routes);
     directory::mount(routes);

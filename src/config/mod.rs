@@ -4,6 +4,7 @@
 
 pub(crate) mod check;
 pub mod database;
+pub mod delayed_events;
 pub mod example;
 pub mod federation;
 pub mod limits;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     database::Database,
+    delayed_events::DelayedEvents,
     federation::Federation,
     limits::{Limits, Rate},
     listen::{Listen, Listener, Resource},
@@ -55,6 +57,8 @@ pub struct Config {
     pub media: Media,
     /// Relays for calls.
     pub voip: Voip,
+    /// Events that are sent later.
+    pub delayed_events: DelayedEvents,
     /// Other servers.
     pub federation: Federation,
     /// Sizes, times and rates.
@@ -72,6 +76,7 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Rooms::INFO,
     Media::INFO,
     Voip::INFO,
+    DelayedEvents::INFO,
     Federation::INFO,
     Limits::INFO,
     Log::INFO,

@@ -5,6 +5,7 @@
 mod account;
 mod calls;
 mod create_room;
+mod delayed_events;
 mod discovery;
 mod errors;
 mod filter;

@@ -16,9 +16,12 @@ const VERSIONS: &[&str] = &[
 /// Features by which clients of older versions find out what works. Only what is served stands here.
 const FEATURES: &[&str] = &["org.matrix.msc3814", "org.matrix.msc4222"];
 
+/// Served unless the operator allows no delay.
+const DELAYED_EVENTS: &str = "org.matrix.msc4140";
+
 /// Tells versions and features.
 pub(crate) async fn handle(
-    _app: Arc<App>,
+    app: Arc<App>,
     _caller: Option<Session>,
     _request: Request,
 ) -> Result<Response, Failure> {
@@ -27,5 +30,9 @@ pub(crate) async fn handle(
         .iter()
         .map(|feature| ((*feature).to_owned(), true))
         .collect();
+    if app.config.delayed_events.delay_max_ms > 0 {
+        let features = &mut response.unstable_features;
+        features.insert(DELAYED_EVENTS.to_owned(), true);
+    }
     Ok(response)
 }
