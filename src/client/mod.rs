@@ -32,6 +32,7 @@ mod redact;
 mod relations;
 mod reporting;
 mod room;
+mod rtc;
 mod session;
 mod space;
 mod state;
@@ -84,6 +85,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     relations::mount(routes);
     reporting::mount(routes);
     room::mount(routes);
+    rtc::mount(routes);
     session::mount(routes);
     space::mount(routes);
     state::mount(routes);

@@ -14,6 +14,7 @@ pub mod log;
 pub mod media;
 pub mod registration;
 pub mod rooms;
+pub mod rtc;
 pub(crate) mod section;
 pub mod server;
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub use self::{
     media::Media,
     registration::Registration,
     rooms::Rooms,
+    rtc::Rtc,
     server::Server,
     voip::Voip,
 };
@@ -57,6 +59,8 @@ pub struct Config {
     pub media: Media,
     /// Relays for calls.
     pub voip: Voip,
+    /// Calls of many.
+    pub rtc: Rtc,
     /// Events that are sent later.
     pub delayed_events: DelayedEvents,
     /// Other servers.
@@ -76,6 +80,7 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Rooms::INFO,
     Media::INFO,
     Voip::INFO,
+    Rtc::INFO,
     DelayedEvents::INFO,
     Federation::INFO,
     Limits::INFO,
