@@ -54,6 +54,12 @@ pub enum HouseError {
     /// The caller may not do this.
     #[error("{0}")]
     Forbidden(String),
+    /// The invited user does not want this invite.
+    #[error("the user does not want this invite")]
+    InviteBlocked {
+        /// By the lists of MSC4155.
+        by_list: bool,
+    },
     /// Who is in a room cannot forget it.
     #[error("the user is still in this room")]
     StillInRoom,

@@ -374,6 +374,14 @@ impl From<HouseError> for Failure {
             HouseError::InvalidUsername(message) => Self::new(ErrorCode::InvalidUsername, message),
             HouseError::InvalidParam(message) => Self::invalid_param(message),
             HouseError::Forbidden(message) => Self::forbidden(message),
+            HouseError::InviteBlocked { by_list } => {
+                let code = if by_list {
+                    ErrorCode::from("ORG.MATRIX.MSC4155.M_INVITE_BLOCKED")
+                } else {
+                    ErrorCode::InviteBlocked
+                };
+                Self::new(code, "this user does not want your invite").with_status(403)
+            }
             HouseError::StillInRoom => Self::new(ErrorCode::Unknown, "you are still in this room"),
             HouseError::Unreachable(server) => {
                 Self::not_found(format!("server {server} cannot be reached"))

@@ -10,6 +10,7 @@ mod discovery;
 mod errors;
 mod filter;
 mod history;
+mod invite_filter;
 mod media;
 mod membership;
 mod moderation;
