@@ -26,6 +26,7 @@
 //! | `receipts` | `move_receipt(&RoomId, MoveReceipt)`, `set_read_markers(ReadMarkers)` |
 //! | `profile` | `profile(&UserId)`, `profile_field(&UserId, name)`, `set_profile_field(&UserId, name, Option<JsonText>)` |
 //! | `pushers` | `set_pusher(&UserId, Option<&DeviceId>, PusherWish)` |
+//! | `delays` | `delay_event(NewDelay) -> String`, `delayed_events(&UserId)`, `delayed_event(&UserId, name)`, `restart_delayed_event`, `cancel_delayed_event`, `send_delayed_event(name) -> Outcome` |
 //! | `deactivate` | `deactivate(&UserId, erase)` |
 //! | `public_rooms` | `public_rooms(ListWish) -> ListPage` |
 //! | `space` | `room_summary(&OwnedRoomOrAliasId, Option<&UserId>) -> (OwnedRoomId, RoomAccess)`, `hierarchy(HierarchyWish) -> HierarchyPage` |
@@ -42,6 +43,7 @@ mod create_room;
 mod cross_signing;
 mod deactivate;
 mod dehydrated;
+mod delays;
 mod eraser;
 mod error;
 mod join;
@@ -98,6 +100,7 @@ pub use upgrade::UpgradeWish;
 use crate::{
     alias::{Alias, AliasAnswer, AliasCommand, AliasError, AliasQuery, AliasReply},
     backup::Backup,
+    delays::{DelaySettings, Delays},
     env::Env,
     followers::{models::Models, task::Running},
     kernel::{Directory, DirectoryLimits, Unavailable},
@@ -135,6 +138,8 @@ pub struct HouseConfig {
     pub passwords: PasswordSettings,
     /// So many sessions are remembered without asking their users.
     pub sessions_max: usize,
+    /// What may be sent later.
+    pub delays: DelaySettings,
 }
 
 impl HouseConfig {
@@ -149,6 +154,7 @@ impl HouseConfig {
             user_limits: UserLimits::default(),
             passwords: PasswordSettings::default(),
             sessions_max: 100_000,
+            delays: DelaySettings::default(),
         }
     }
 }
@@ -166,6 +172,7 @@ pub struct House {
     media: Arc<Directory<Media>>,
     registration: Arc<Directory<Registration>>,
     reports: Arc<Directory<Reports>>,
+    delays: Arc<Directory<Delays>>,
     models: Arc<Models>,
     followers: Vec<Running>,
     sessions: Arc<SessionCache>,

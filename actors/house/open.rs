@@ -9,14 +9,20 @@ use playhouse_schema::{
 };
 use tokio::time::Instant;
 
-use super::{House, HouseConfig, eraser::HouseEraser, members::HouseMembers};
+use super::{
+    House, HouseConfig,
+    delays::{HouseOutlet, keep_awake},
+    eraser::HouseEraser,
+    members::HouseMembers,
+};
 use crate::{
+    delays::{DelayBoard, DelayContext},
     followers::{
         departures, erasures,
         feeds::{self, sources::HouseSources},
         members::Members,
         models::Models,
-        profiles,
+        overtaken, profiles,
         task::Running,
         upkeep,
     },
@@ -68,6 +74,15 @@ impl House {
         let media = opening.directory(env.clone(), config.users).await?;
         let registration = opening.directory(env.clone(), config.users).await?;
         let reports = opening.directory(env.clone(), config.users).await?;
+        let outlet = Arc::new(HouseOutlet::default());
+        let delay_board = Arc::new(DelayBoard::default());
+        let delays = DelayContext {
+            env: env.clone(),
+            settings: config.delays,
+            board: delay_board.clone(),
+            outlet: outlet.clone(),
+        };
+        let delays = opening.directory(delays, config.users).await?;
         let members = HouseMembers {
             rooms: rooms.clone(),
             users: users.clone(),
@@ -79,10 +94,14 @@ impl House {
             feeds::follow_rooms(board.clone(), &tail),
             feeds::follow_devices(board, &tail, sources),
         ];
-        followers.extend(durable_followers((store.clone(), tail), members).await?);
+        let source = (store.clone(), tail);
+        followers.extend(durable_followers(source.clone(), members).await?);
+        followers.push(overtaken::start(source, delays.clone(), delay_board.clone()).await?);
         let passwords = Passwords::new(config.passwords, &env)
             .map_err(|error| StoreError::Incompatible(error.to_string()))?;
-        Ok(Arc::new_cyclic(|myself| Self {
+        let awake = keep_awake(delays.clone(), delay_board);
+        followers.push(awake);
+        let house = Arc::new_cyclic(|myself| Self {
             env,
             config,
             store,
@@ -94,6 +113,7 @@ impl House {
             media,
             registration,
             reports,
+            delays,
             models,
             followers,
             sessions,
@@ -101,7 +121,10 @@ impl House {
             seen: Mutex::new(BTreeMap::new()),
             runtime: tokio::runtime::Handle::current(),
             myself: myself.clone(),
-        }))
+        });
+        // A schedule that has woken already tries again.
+        let _ = outlet.0.set(Arc::downgrade(&house));
+        Ok(house)
     }
 
     /// Ends the syncs that wait, with what there is to tell. Requests go on being served.
@@ -117,6 +140,7 @@ impl House {
         for follower in &self.followers {
             follower.stop(left()).await;
         }
+        self.delays.close(left()).await;
         self.users.close(left()).await;
         self.rooms.close(left()).await;
         self.aliases.close(left()).await;

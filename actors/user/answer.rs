@@ -8,7 +8,7 @@ use ruma::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::message::ToDeviceIndex;
+use super::{invite_filter::InviteVerdict, message::ToDeviceIndex};
 use crate::room::message::JsonText;
 
 /// What a query answers.
@@ -40,6 +40,8 @@ pub enum UserAnswer {
     Rooms(Vec<(OwnedRoomId, MembershipState)>),
     /// Users whose events this user does not want to see; and up to which of the user's member events the room is forgotten.
     Reading(Vec<OwnedUserId>, Option<Sequence>),
+    /// See [`UserQuery::JudgeInvite`](super::UserQuery::JudgeInvite).
+    Invite(InviteVerdict),
     /// Pushers, as JSON objects.
     Pushers(Vec<JsonText>),
     /// Some users.

@@ -332,6 +332,7 @@ impl User {
                 self.ignored().iter().cloned().collect(),
                 self.forgotten.get(&room_id).copied(),
             ),
+            UserQuery::JudgeInvite(inviter) => UserAnswer::Invite(self.judge_invite(&inviter)),
             UserQuery::Pushers => UserAnswer::Pushers(self.pushers_answer()),
             UserQuery::Authenticate { .. }
             | UserQuery::Rooms

@@ -255,6 +255,8 @@ pub enum UserQuery {
     Rooms,
     /// What of a room's history the user wants to see. Answers `Reading`.
     Reading(OwnedRoomId),
+    /// Whether this inviter's invites are wanted. Answers `Invite`.
+    JudgeInvite(OwnedUserId),
     /// Where the user is told of notifications. Answers `Pushers`.
     Pushers,
     /// Presence. Answers `Presence`.

@@ -25,6 +25,7 @@ mod forget_room;
 pub mod identity;
 mod inbound;
 mod inherit_room;
+pub mod invite_filter;
 mod json;
 pub mod key_messages;
 mod login;

@@ -132,6 +132,12 @@ impl Config {
             "[voip] turn_uris need turn_shared_secret, or turn_username and turn_password"
                 .to_owned()
         })?;
+        for transport in &self.rtc.transports {
+            require(
+                transport.get("type").is_some_and(toml::Value::is_str),
+                || "[rtc] transports: each needs a type".to_owned(),
+            )?;
+        }
         let secret = &self.registration.shared_secret;
         require(
             secret.as_ref().is_none_or(|secret| !secret.is_empty()),

@@ -4,6 +4,7 @@
 
 pub(crate) mod check;
 pub mod database;
+pub mod delayed_events;
 pub mod example;
 pub mod federation;
 pub mod limits;
@@ -13,6 +14,7 @@ pub mod log;
 pub mod media;
 pub mod registration;
 pub mod rooms;
+pub mod rtc;
 pub(crate) mod section;
 pub mod server;
 #[cfg(test)]
@@ -25,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     database::Database,
+    delayed_events::DelayedEvents,
     federation::Federation,
     limits::{Limits, Rate},
     listen::{Listen, Listener, Resource},
@@ -33,6 +36,7 @@ pub use self::{
     media::Media,
     registration::Registration,
     rooms::Rooms,
+    rtc::Rtc,
     server::Server,
     voip::Voip,
 };
@@ -55,6 +59,10 @@ pub struct Config {
     pub media: Media,
     /// Relays for calls.
     pub voip: Voip,
+    /// Calls of many.
+    pub rtc: Rtc,
+    /// Events that are sent later.
+    pub delayed_events: DelayedEvents,
     /// Other servers.
     pub federation: Federation,
     /// Sizes, times and rates.
@@ -72,6 +80,8 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Rooms::INFO,
     Media::INFO,
     Voip::INFO,
+    Rtc::INFO,
+    DelayedEvents::INFO,
     Federation::INFO,
     Limits::INFO,
     Log::INFO,

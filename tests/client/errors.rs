@@ -13,7 +13,7 @@ use crate::harness::{Client, client::encode};
 const ROUTES: &str = include_str!("../fault/routes.txt");
 
 /// Served without a token, or what is missing besides the token is told first.
-const OPEN: [&str; 20] = [
+const OPEN: [&str; 22] = [
     "GET /.well-known/matrix/client",
     "GET /_matrix/client/v1/register/m.login.registration_token/validity",
     "GET /_matrix/client/v1/room_summary/{room_id_or_alias}",
@@ -28,6 +28,8 @@ const OPEN: [&str; 20] = [
     "GET /_matrix/media/v3/download/{server_name}/{media_id}/{filename}",
     "GET /_matrix/media/v3/thumbnail/{server_name}/{media_id}",
     "GET /_synapse/admin/v1/register",
+    "POST /_matrix/client/unstable/org.matrix.msc4140/delayed_events/{delay_id}",
+    "POST /_matrix/client/unstable/org.matrix.msc4140/delayed_events/{delay_id}/{action}",
     "POST /_matrix/client/v3/account/deactivate",
     "POST /_matrix/client/v3/account/password",
     "POST /_matrix/client/v3/login",
@@ -37,7 +39,8 @@ const OPEN: [&str; 20] = [
 ];
 
 /// Takes any bytes, or no body at all: what is sent as one is not looked at.
-const BODILESS: [&str; 6] = [
+const BODILESS: [&str; 7] = [
+    "POST /_matrix/client/unstable/org.matrix.msc4140/delayed_events/{delay_id}/{action}",
     "POST /_matrix/client/v3/rooms/{room_id}/forget",
     "POST /_matrix/media/v1/create",
     "POST /_matrix/client/v3/logout",

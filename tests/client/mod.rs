@@ -5,10 +5,12 @@
 mod account;
 mod calls;
 mod create_room;
+mod delayed_events;
 mod discovery;
 mod errors;
 mod filter;
 mod history;
+mod invite_filter;
 mod media;
 mod membership;
 mod moderation;

@@ -4,11 +4,11 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use playhouse_schema::address::Sequence;
-use ruma::{DeviceId, OwnedRoomId, OwnedUserId, RoomId, push::Ruleset};
+use ruma::{DeviceId, OwnedRoomId, OwnedUserId, RoomId, UserId, push::Ruleset};
 
 use crate::user::message::{Presence, ToDeviceIndex};
 
-/// Takes a piece of account data: type, content as JSON text, and the sequence of the record that set it. Removed data have the content `{}`.
+/// Takes a piece of account data: type, content as JSON text, and the sequence of the record that set it. Removed data have the content `{}`; after 0 they are left out.
 pub(crate) type DataVisitor<'a> = &'a mut dyn FnMut(&str, &str, Sequence);
 
 /// The user's own state as a sync sees it. A value is a view that does not move.
@@ -46,6 +46,9 @@ pub(crate) trait Account: Send + Sync + 'static {
 
     /// Users whose events are not wanted.
     fn ignored(&self) -> Arc<BTreeSet<OwnedUserId>>;
+
+    /// Whether the invites of somebody are never shown.
+    fn hides_invites_of(&self, inviter: &UserId) -> bool;
 
     /// The push rules in force.
     fn push_rules(&self) -> Arc<Ruleset>;

@@ -4,12 +4,13 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use playhouse_schema::address::Sequence;
-use ruma::{DeviceId, OwnedRoomId, OwnedUserId, RoomId, push::Ruleset};
+use ruma::{DeviceId, OwnedRoomId, OwnedUserId, RoomId, UserId, push::Ruleset};
 
 use super::account::{Account, DataVisitor};
 use crate::user::{
     User,
     data::DataKey,
+    invite_filter::InviteVerdict,
     message::{Presence, ToDeviceIndex},
     state::Item,
 };
@@ -23,6 +24,8 @@ impl User {
         self.account_data
             .since(0)
             .take_while(move |(_, item)| item.change.sequence > after)
+            // Who hears of all of it for the first time need not hear of what is gone.
+            .filter(move |(_, item)| after > 0 || item.json.is_some())
     }
 }
 
@@ -111,6 +114,10 @@ impl Account for User {
 
     fn ignored(&self) -> Arc<BTreeSet<OwnedUserId>> {
         User::ignored(self)
+    }
+
+    fn hides_invites_of(&self, inviter: &UserId) -> bool {
+        self.judge_invite(inviter) != InviteVerdict::Allow
     }
 
     fn push_rules(&self) -> Arc<Ruleset> {

@@ -197,7 +197,7 @@ async fn try_answer<'p>(plan: &'p Plan, room: &'p RoomPlan) -> Result<Answered<'
                 RoomAnswer::Events(events) => {
                     part.is_hidden = room.section == Section::Invite
                         && inviter(&events, &plan.home.user_id)
-                            .is_some_and(|inviter| plan.judge.ignored.contains(&inviter));
+                            .is_some_and(|inviter| plan.account.hides_invites_of(&inviter));
                     part.stripped = events;
                 }
                 _ => return Err(counts::unexpected()),

@@ -8,7 +8,9 @@ use crate::edge::{Class, Routes};
 
 /// Mounts the area.
 pub(crate) fn mount(routes: &mut Routes) {
-    routes.mount(discover_homeserver::handle).class(Class::Free);
+    routes
+        .mount_raw::<discover_homeserver::Request, _, _, _, _>(discover_homeserver::handle)
+        .class(Class::Free);
     routes
         .mount(get_supported_versions::handle)
         .guests()

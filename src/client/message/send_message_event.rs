@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use crate::{
     client::{
-        page, parse_id, query, redact::redact_event::must_be_own_event, text_body, transaction,
+        delayed_events, page, parse_id, query, redact::redact_event::must_be_own_event, text_body,
+        transaction,
     },
     edge::{App, Arguments, Failure, RawJson, Session},
 };
@@ -23,6 +24,18 @@ pub(crate) async fn handle(
         return Err(Failure::internal("the path has other variables"));
     };
     let room_id: &RoomId = parse_id(room_id)?;
+    if let Some(delay) = delayed_events::delay(&arguments)? {
+        let transaction = transaction(&caller, ("send", event_type.as_str()), transaction_id);
+        let transaction = Some(transaction.transaction_id);
+        let event = (event_type.as_str(), None);
+        return delayed_events::schedule(
+            &app,
+            &caller,
+            (room_id, event),
+            (delay, &arguments.body, transaction),
+        )
+        .await;
+    }
     let content = text_body(&arguments.body)?;
     if caller.suspended {
         may_send_suspended(&app, &caller, room_id, (event_type, &content)).await?;
