@@ -11,6 +11,8 @@ pub mod listen;
 mod load;
 pub mod log;
 pub mod media;
+pub mod outbound;
+pub mod previews;
 pub mod registration;
 pub mod rooms;
 pub(crate) mod section;
@@ -31,6 +33,8 @@ pub use self::{
     load::ConfigError,
     log::Log,
     media::Media,
+    outbound::Outbound,
+    previews::Previews,
     registration::Registration,
     rooms::Rooms,
     server::Server,
@@ -53,6 +57,10 @@ pub struct Config {
     pub rooms: Rooms,
     /// Uploads and downloads.
     pub media: Media,
+    /// Previews of links.
+    pub previews: Previews,
+    /// Requests to places that strangers name.
+    pub outbound: Outbound,
     /// Relays for calls.
     pub voip: Voip,
     /// Other servers.
@@ -71,6 +79,8 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Registration::INFO,
     Rooms::INFO,
     Media::INFO,
+    Previews::INFO,
+    Outbound::INFO,
     Voip::INFO,
     Federation::INFO,
     Limits::INFO,

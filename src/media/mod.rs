@@ -4,6 +4,7 @@
 
 pub(crate) mod blobs;
 pub(crate) mod presentation;
+pub(crate) mod previews;
 pub(crate) mod thumbnails;
 
 pub(crate) use blobs::Blobs;

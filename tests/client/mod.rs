@@ -13,6 +13,7 @@ mod media;
 mod membership;
 mod moderation;
 mod personal;
+mod previews;
 mod props;
 mod public_rooms;
 mod push_rules;
