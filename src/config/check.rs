@@ -8,7 +8,10 @@ use std::{
 use ruma::{RoomVersionId, ServerName};
 
 use super::{Config, ConfigError};
-use crate::outbound::{Ports, UrlPattern};
+use crate::{
+    media::bucket_and_prefix,
+    outbound::{Ports, UrlPattern},
+};
 
 impl Config {
     /// Refuses values that make no sense, naming section and key.
@@ -17,6 +20,7 @@ impl Config {
         self.check_listen()?;
         self.check_database()?;
         self.check_outbound()?;
+        self.check_media()?;
         self.check_rest()
     }
 
@@ -93,6 +97,20 @@ impl Config {
         require((1..=database.shards).contains(&writers), || {
             format!("[database] writers: {writers} is not from 1 to the number of shards")
         })
+    }
+
+    fn check_media(&self) -> Result<(), ConfigError> {
+        let media = &self.media;
+        if let Some(url) = &media.storage {
+            require(bucket_and_prefix(url).is_some(), || {
+                format!("[media] storage: `{url}` is not s3://bucket/prefix")
+            })?;
+        }
+        require(
+            media.s3_access_key_id.is_some() == media.s3_secret_access_key.is_some(),
+            || "[media] s3_access_key_id and s3_secret_access_key belong together".to_owned(),
+        )?;
+        Ok(())
     }
 
     fn check_outbound(&self) -> Result<(), ConfigError> {

@@ -52,14 +52,14 @@ impl App {
     ) -> Result<Self, StartError> {
         let media = &config.media;
         let folder = config.in_data_dir(&media.dir);
-        let blobs = Blobs::open(folder.clone(), media.upload_bytes_max);
+        let blobs = Blobs::open(media, folder).map_err(StartError::Media)?;
         let previews = Previews::start(&config, &house, &blobs)
             .map_err(|error| StartError::Media(format!("previews: {error}")))?;
         Ok(Self {
             previews,
             limiter: Limiter::new(&config.limits),
             interactive: Interactive::new(house.env().clone()),
-            thumbnails: Thumbnails::new(blobs.clone(), folder.join("thumbnails")),
+            thumbnails: Thumbnails::new(blobs.clone(), media),
             blobs,
             nonces: Mutex::default(),
             proxies: config

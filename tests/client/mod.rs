@@ -10,6 +10,7 @@ mod errors;
 mod filter;
 mod history;
 mod media;
+mod media_storage;
 mod membership;
 mod moderation;
 mod personal;

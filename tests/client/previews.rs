@@ -1,5 +1,7 @@
 //! Previews of links: what is told of pages, and what hostile links get.
 
+use std::sync::OnceLock;
+
 use serde_json::{Value, json};
 
 use super::{
@@ -209,8 +211,13 @@ fn hostile_site(seen: &Seen, secret: &str) -> Reply {
     }
 }
 
-/// A gigabyte of nothing, compressed.
+/// 64 MiB of nothing, compressed. Made once, since that takes a while.
 fn bomb() -> Vec<u8> {
+    static BOMB: OnceLock<Vec<u8>> = OnceLock::new();
+    BOMB.get_or_init(packed_nothing).clone()
+}
+
+fn packed_nothing() -> Vec<u8> {
     use std::io::Write as _;
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     let nothing = vec![0; 1 << 20];
@@ -321,6 +328,7 @@ const GROWTH_BYTES_MAX: u64 = 96 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_links_reach_nothing_and_cost_little() {
+    let _ = bomb();
     let inside = Web::start("127.0.0.1", |_| Reply::page("<title>secret</title>")).await;
     let secret = format!("{}/", inside.base());
     let open = Web::start(OPEN, move |seen| hostile_site(seen, &secret)).await;

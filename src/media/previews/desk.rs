@@ -23,6 +23,9 @@ const FAILURE_KEPT_MS: u64 = 60_000;
 /// So many wait for the same preview.
 const WAITING_MAX: usize = 200;
 
+/// Old pictures are looked for so often.
+const TIDIED_EVERY: Duration = Duration::from_secs(60 * 60);
+
 type Answer = Result<Bytes, PreviewError>;
 
 /// A question.
@@ -67,8 +70,16 @@ impl Desk {
 
     /// Serves until nobody can ask any more.
     pub(super) async fn run(mut self, mut questions: mpsc::Receiver<Ask>) {
+        let mut hours = tokio::time::interval(TIDIED_EVERY);
+        let mut tidying = JoinSet::new();
         loop {
             tokio::select! {
+                _ = hours.tick() => {
+                    let worker = self.worker.clone();
+                    if tidying.try_join_next().is_some() || tidying.is_empty() {
+                        tidying.spawn(async move { worker.tidy_up().await });
+                    }
+                }
                 ask = questions.recv() => match ask {
                     Some(ask) => self.take(ask),
                     None => return,

@@ -9,7 +9,7 @@ use ruma::UserId;
 use serde_json::{Map, Value};
 
 use super::{PreviewError, work::Worker};
-use crate::outbound::Fetched;
+use crate::{media::Shelf, outbound::Fetched};
 
 /// A picture tells its size within so many bytes.
 const HEAD_BYTES_MAX: usize = 256 << 10;
@@ -80,13 +80,13 @@ impl Worker {
     ) -> Result<Picture, PreviewError> {
         let mut head: Vec<Bytes> = Vec::new();
         let mut head_bytes = 0;
-        let mut upload = self.blobs.begin();
+        let mut upload = self.blobs.begin(Shelf::Previews { day: self.today() });
         while let Some(piece) = fetched.piece().await? {
             if head_bytes < HEAD_BYTES_MAX {
                 head_bytes += piece.len();
                 head.push(piece.clone());
             }
-            upload.write(&piece).await.map_err(broken)?;
+            upload.write(piece).await.map_err(broken)?;
         }
         let looks = look(&head.concat(), self.pixels_max)?;
         if looks.width.min(looks.height) < side_min {

@@ -33,6 +33,8 @@ const PICTURES_TRIED_MAX: usize = 3;
 /// A picture of the text with a shorter side is an ornament.
 const PICTURE_SIDE_MIN: u32 = 100;
 
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
 /// What every preview needs.
 pub(super) struct Worker {
     pub(super) outbound: Arc<Outbound>,
@@ -51,6 +53,19 @@ struct Found {
 }
 
 impl Worker {
+    /// Days since the Unix epoch.
+    pub(super) fn today(&self) -> u64 {
+        self.house.env().now_ms() / DAY_MS
+    }
+
+    /// Removes pictures that have served their time.
+    pub(super) async fn tidy_up(&self) {
+        let first = self.today().saturating_sub(self.settings.picture_days);
+        if let Err(error) = self.blobs.remove_previews_before(first).await {
+            tracing::warn!(%error, "cannot remove the pictures of old previews");
+        }
+    }
+
     /// The preview of a link.
     pub(super) async fn preview(&self, url: Url, user_id: &UserId) -> Result<Bytes, PreviewError> {
         let deadline = Instant::now() + Duration::from_millis(self.settings.timeout_ms);
