@@ -12,6 +12,8 @@ pub mod listen;
 mod load;
 pub mod log;
 pub mod media;
+pub mod outbound;
+pub mod previews;
 pub mod registration;
 pub mod rooms;
 pub mod rtc;
@@ -34,6 +36,8 @@ pub use self::{
     load::ConfigError,
     log::Log,
     media::Media,
+    outbound::Outbound,
+    previews::Previews,
     registration::Registration,
     rooms::Rooms,
     rtc::Rtc,
@@ -57,6 +61,10 @@ pub struct Config {
     pub rooms: Rooms,
     /// Uploads and downloads.
     pub media: Media,
+    /// Previews of links.
+    pub previews: Previews,
+    /// Requests to places that strangers name.
+    pub outbound: Outbound,
     /// Relays for calls.
     pub voip: Voip,
     /// Calls of many.
@@ -79,6 +87,8 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Registration::INFO,
     Rooms::INFO,
     Media::INFO,
+    Previews::INFO,
+    Outbound::INFO,
     Voip::INFO,
     Rtc::INFO,
     DelayedEvents::INFO,

@@ -13,7 +13,8 @@ use ruma::ServerName;
 use super::{caller::Bridge, limits::Limiter, uiaa::Interactive};
 use crate::{
     config::{Config, check::Network},
-    media::{Blobs, Thumbnails},
+    media::{Blobs, Thumbnails, previews::Previews},
+    node::StartError,
 };
 
 /// One node's edge.
@@ -30,6 +31,8 @@ pub(crate) struct App {
     pub(crate) blobs: Blobs,
     /// Thumbnails of them.
     pub(crate) thumbnails: Thumbnails,
+    /// Previews of links, when they are switched on.
+    pub(crate) previews: Option<Previews>,
     /// Nonces of registration by shared secret, and until when each is good.
     pub(crate) nonces: Mutex<VecDeque<(String, u64)>>,
     /// The Prometheus text, or nothing when no recorder is installed.
@@ -41,15 +44,22 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// An edge over a house.
-    pub(crate) fn new(config: Arc<Config>, house: Arc<House>, metrics: fn() -> String) -> Self {
+    /// An edge over a house. Must be called within the runtime.
+    pub(crate) fn new(
+        config: Arc<Config>,
+        house: Arc<House>,
+        metrics: fn() -> String,
+    ) -> Result<Self, StartError> {
         let media = &config.media;
         let folder = config.in_data_dir(&media.dir);
-        let blobs = Blobs::open(folder.clone(), media.upload_bytes_max);
-        Self {
+        let blobs = Blobs::open(media, folder).map_err(StartError::Media)?;
+        let previews = Previews::start(&config, &house, &blobs)
+            .map_err(|error| StartError::Media(format!("previews: {error}")))?;
+        Ok(Self {
+            previews,
             limiter: Limiter::new(&config.limits),
             interactive: Interactive::new(house.env().clone()),
-            thumbnails: Thumbnails::new(blobs.clone(), folder.join("thumbnails")),
+            thumbnails: Thumbnails::new(blobs.clone(), media),
             blobs,
             nonces: Mutex::default(),
             proxies: config
@@ -62,7 +72,7 @@ impl App {
             metrics,
             house,
             config,
-        }
+        })
     }
 
     /// Clock and randomness.
