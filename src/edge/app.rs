@@ -14,6 +14,7 @@ use super::{caller::Bridge, limits::Limiter, uiaa::Interactive};
 use crate::{
     config::{Config, check::Network},
     media::{Blobs, Thumbnails},
+    pages::Pages,
 };
 
 /// One node's edge.
@@ -30,6 +31,8 @@ pub(crate) struct App {
     pub(crate) blobs: Blobs,
     /// Thumbnails of them.
     pub(crate) thumbnails: Thumbnails,
+    /// What people are shown.
+    pub(crate) pages: Pages,
     /// Nonces of registration by shared secret, and until when each is good.
     pub(crate) nonces: Mutex<VecDeque<(String, u64)>>,
     /// The Prometheus text, or nothing when no recorder is installed.
@@ -51,6 +54,7 @@ impl App {
             interactive: Interactive::new(house.env().clone()),
             thumbnails: Thumbnails::new(blobs.clone(), folder.join("thumbnails")),
             blobs,
+            pages: Pages::new(house.env().clone()),
             nonces: Mutex::default(),
             proxies: config
                 .listen
