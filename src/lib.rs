@@ -8,5 +8,6 @@ mod media;
 pub mod node;
 mod operator;
 mod pages;
+mod third_party;
 
 pub use node::{RunningNode, StartError, start};

@@ -15,6 +15,7 @@ impl Config {
         self.check_server()?;
         self.check_listen()?;
         self.check_database()?;
+        self.check_accounts()?;
         self.check_rest()
     }
 
@@ -140,7 +141,7 @@ impl Config {
     }
 }
 
-fn require(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), ConfigError> {
+pub(super) fn require(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), ConfigError> {
     if holds {
         Ok(())
     } else {

@@ -2,7 +2,10 @@
 //!
 //! Owns the only reading of environment variables. Order of precedence: environment, file, default. Unknown keys and variables are refused.
 
+pub mod captcha;
 pub(crate) mod check;
+mod check_accounts;
+pub mod consent;
 pub mod database;
 pub mod example;
 pub mod federation;
@@ -24,6 +27,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    captcha::Captcha,
+    consent::{Consent, Policy, PolicyText},
     database::Database,
     federation::Federation,
     limits::{Limits, Rate},
@@ -49,6 +54,10 @@ pub struct Config {
     pub database: Database,
     /// Who may make an account.
     pub registration: Registration,
+    /// Policies that people accept when they register.
+    pub consent: Consent,
+    /// Keeping machines out.
+    pub captcha: Captcha,
     /// How rooms are made.
     pub rooms: Rooms,
     /// Uploads and downloads.
@@ -69,6 +78,8 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Listen::INFO,
     Database::INFO,
     Registration::INFO,
+    Consent::INFO,
+    Captcha::INFO,
     Rooms::INFO,
     Media::INFO,
     Voip::INFO,

@@ -14,7 +14,9 @@ use super::{caller::Bridge, limits::Limiter, uiaa::Interactive};
 use crate::{
     config::{Config, check::Network},
     media::{Blobs, Thumbnails},
+    node::StartError,
     pages::Pages,
+    third_party::{self, ThirdParty},
 };
 
 /// One node's edge.
@@ -33,6 +35,8 @@ pub(crate) struct App {
     pub(crate) thumbnails: Thumbnails,
     /// What people are shown.
     pub(crate) pages: Pages,
+    /// What proves something about a person outside: mail, captchas.
+    pub(crate) third_party: ThirdParty,
     /// Nonces of registration by shared secret, and until when each is good.
     pub(crate) nonces: Mutex<VecDeque<(String, u64)>>,
     /// The Prometheus text, or nothing when no recorder is installed.
@@ -45,15 +49,20 @@ pub(crate) struct App {
 
 impl App {
     /// An edge over a house.
-    pub(crate) fn new(config: Arc<Config>, house: Arc<House>, metrics: fn() -> String) -> Self {
+    pub(crate) fn new(
+        config: Arc<Config>,
+        house: Arc<House>,
+        metrics: fn() -> String,
+    ) -> Result<Self, StartError> {
         let media = &config.media;
         let folder = config.in_data_dir(&media.dir);
         let blobs = Blobs::open(folder.clone(), media.upload_bytes_max);
-        Self {
+        Ok(Self {
             limiter: Limiter::new(&config.limits),
-            interactive: Interactive::new(house.env().clone()),
+            interactive: Interactive::new(house.env().clone(), third_party::stage_params(&config)),
             thumbnails: Thumbnails::new(blobs.clone(), folder.join("thumbnails")),
             blobs,
+            third_party: ThirdParty::new(&config).map_err(StartError::Outside)?,
             pages: Pages::new(house.env().clone()),
             nonces: Mutex::default(),
             proxies: config
@@ -66,7 +75,7 @@ impl App {
             metrics,
             house,
             config,
-        }
+        })
     }
 
     /// Clock and randomness.
