@@ -8,5 +8,7 @@ mod media;
 pub mod node;
 mod operator;
 mod outbound;
+mod pages;
+mod third_party;
 
 pub use node::{RunningNode, StartError, start};

@@ -2,7 +2,7 @@
 //!
 //! An endpoint turns a request into a message for an actor and its answer into a response; it decides nothing.
 
-mod account;
+pub(crate) mod account;
 mod admin;
 mod alias;
 mod authenticated_media;
@@ -45,6 +45,7 @@ mod to_device;
 mod typing;
 mod user_directory;
 mod voip;
+mod web;
 
 use bytes::Bytes;
 use playhouse_actors::{
@@ -97,6 +98,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     typing::mount(routes);
     user_directory::mount(routes);
     voip::mount(routes);
+    web::mount(routes);
 }
 
 /// `{}`.

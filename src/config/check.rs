@@ -21,6 +21,7 @@ impl Config {
         self.check_database()?;
         self.check_outbound()?;
         self.check_media()?;
+        self.check_accounts()?;
         self.check_rest()
     }
 
@@ -214,7 +215,7 @@ impl Config {
     }
 }
 
-fn require(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), ConfigError> {
+pub(super) fn require(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), ConfigError> {
     if holds {
         Ok(())
     } else {

@@ -2,7 +2,10 @@
 //!
 //! Owns the only reading of environment variables. Order of precedence: environment, file, default. Unknown keys and variables are refused.
 
+pub mod captcha;
 pub(crate) mod check;
+mod check_accounts;
+pub mod consent;
 pub mod database;
 pub mod delayed_events;
 pub mod example;
@@ -28,6 +31,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    captcha::Captcha,
+    consent::{Consent, Policy, PolicyText},
     database::Database,
     delayed_events::DelayedEvents,
     federation::Federation,
@@ -57,6 +62,10 @@ pub struct Config {
     pub database: Database,
     /// Who may make an account.
     pub registration: Registration,
+    /// Policies that people accept when they register.
+    pub consent: Consent,
+    /// Keeping machines out.
+    pub captcha: Captcha,
     /// How rooms are made.
     pub rooms: Rooms,
     /// Uploads and downloads.
@@ -85,6 +94,8 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Listen::INFO,
     Database::INFO,
     Registration::INFO,
+    Consent::INFO,
+    Captcha::INFO,
     Rooms::INFO,
     Media::INFO,
     Previews::INFO,

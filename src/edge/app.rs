@@ -15,6 +15,8 @@ use crate::{
     config::{Config, check::Network},
     media::{Blobs, Thumbnails, previews::Previews},
     node::StartError,
+    pages::Pages,
+    third_party::{self, ThirdParty},
 };
 
 /// One node's edge.
@@ -33,6 +35,10 @@ pub(crate) struct App {
     pub(crate) thumbnails: Thumbnails,
     /// Previews of links, when they are switched on.
     pub(crate) previews: Option<Previews>,
+    /// What people are shown.
+    pub(crate) pages: Pages,
+    /// What proves something about a person outside: mail, captchas.
+    pub(crate) third_party: ThirdParty,
     /// Nonces of registration by shared secret, and until when each is good.
     pub(crate) nonces: Mutex<VecDeque<(String, u64)>>,
     /// The Prometheus text, or nothing when no recorder is installed.
@@ -58,9 +64,11 @@ impl App {
         Ok(Self {
             previews,
             limiter: Limiter::new(&config.limits),
-            interactive: Interactive::new(house.env().clone()),
+            interactive: Interactive::new(house.env().clone(), third_party::stage_params(&config)),
             thumbnails: Thumbnails::new(blobs.clone(), media),
             blobs,
+            third_party: ThirdParty::new(&config).map_err(StartError::Outside)?,
+            pages: Pages::new(house.env().clone()),
             nonces: Mutex::default(),
             proxies: config
                 .listen

@@ -4,6 +4,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod app;
+mod browse;
 pub(crate) mod caller;
 mod compress;
 pub(crate) mod endpoint;
@@ -22,6 +23,7 @@ pub(crate) mod uiaa;
 pub(crate) use self::{
     answer::{Prepared, RawJson},
     app::App,
+    browse::{Browser, Fields},
     caller::{Bridge, Leaver, Session, Visitor},
     failure::Failure,
     incoming::{Arguments, Upload},

@@ -54,6 +54,9 @@ pub enum StartError {
     /// Media cannot be kept or fetched as configured.
     #[error("{0}")]
     Media(String),
+    /// Nothing outside can be asked.
+    #[error("cannot speak to the outside: {0}")]
+    Outside(String),
     /// The endpoints contradict each other.
     #[error(transparent)]
     Mount(#[from] MountError),

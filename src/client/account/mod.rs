@@ -3,6 +3,7 @@
 mod change_password;
 mod check_registration_token_validity;
 mod deactivate;
+pub(crate) mod flows;
 mod get_username_availability;
 mod register;
 pub(crate) mod stages;
