@@ -64,6 +64,8 @@ impl House {
         let media = opening.directory(env.clone(), config.users).await?;
         let registration = opening.directory(env.clone(), config.users).await?;
         let reports = opening.directory(env.clone(), config.users).await?;
+        let passes = opening.directory(env.clone(), config.users).await?;
+        let oauth = opening.directory(env.clone(), config.users).await?;
         let members = HouseMembers {
             rooms: rooms.clone(),
             users: users.clone(),
@@ -90,6 +92,8 @@ impl House {
             media,
             registration,
             reports,
+            passes,
+            oauth,
             models,
             followers,
             sessions,
@@ -120,6 +124,8 @@ impl House {
         self.media.close(left()).await;
         self.registration.close(left()).await;
         self.reports.close(left()).await;
+        self.passes.close(left()).await;
+        self.oauth.close(left()).await;
         self.models.stop(left()).await;
         self.pools.close(left()).await;
     }

@@ -8,6 +8,8 @@ pub mod backup;
 pub mod codec;
 pub mod house;
 pub mod media;
+pub mod oauth;
+pub mod pass;
 pub mod room;
 pub mod user;
 
