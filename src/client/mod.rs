@@ -29,6 +29,7 @@ mod read_marker;
 mod receipt;
 mod redact;
 mod relations;
+pub(crate) mod rendezvous;
 mod reporting;
 mod room;
 mod session;
@@ -80,6 +81,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     receipt::mount(routes);
     redact::mount(routes);
     relations::mount(routes);
+    rendezvous::mount(routes);
     reporting::mount(routes);
     room::mount(routes);
     session::mount(routes);

@@ -122,6 +122,10 @@ impl Config {
                 format!("[limits] {key}: per_second and burst must be above 0")
             })?;
         }
+        let mode = self.rendezvous.mode.as_str();
+        require(matches!(mode, "open" | "authenticated" | "off"), || {
+            format!("[rendezvous] mode: `{mode}` is not open, authenticated or off")
+        })?;
         let voip = &self.voip;
         require(
             voip.turn_username.is_some() == voip.turn_password.is_some(),

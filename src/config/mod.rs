@@ -6,12 +6,15 @@ pub(crate) mod check;
 pub mod database;
 pub mod example;
 pub mod federation;
+pub mod jwt;
 pub mod limits;
 pub mod listen;
 mod load;
 pub mod log;
 pub mod media;
+pub mod oauth;
 pub mod registration;
+pub mod rendezvous;
 pub mod rooms;
 pub(crate) mod section;
 pub mod server;
@@ -26,12 +29,15 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     database::Database,
     federation::Federation,
+    jwt::Jwt,
     limits::{Limits, Rate},
     listen::{Listen, Listener, Resource},
     load::ConfigError,
     log::Log,
     media::Media,
+    oauth::Oauth,
     registration::Registration,
+    rendezvous::Rendezvous,
     rooms::Rooms,
     server::Server,
     voip::Voip,
@@ -49,6 +55,12 @@ pub struct Config {
     pub database: Database,
     /// Who may make an account.
     pub registration: Registration,
+    /// Logging in through the browser.
+    pub oauth: Oauth,
+    /// Logging in by a signed token of another system.
+    pub jwt: Jwt,
+    /// Where two devices meet for a login by QR code.
+    pub rendezvous: Rendezvous,
     /// How rooms are made.
     pub rooms: Rooms,
     /// Uploads and downloads.
@@ -69,6 +81,9 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Listen::INFO,
     Database::INFO,
     Registration::INFO,
+    Oauth::INFO,
+    Jwt::INFO,
+    Rendezvous::INFO,
     Rooms::INFO,
     Media::INFO,
     Voip::INFO,

@@ -12,6 +12,7 @@ pub(crate) mod incoming;
 mod json;
 pub(crate) mod limits;
 pub(crate) mod mount;
+pub(crate) mod open;
 pub(crate) mod route;
 #[cfg(test)]
 mod tests;
@@ -26,4 +27,5 @@ pub(crate) use self::{
     incoming::{Arguments, Upload},
     limits::Class,
     mount::Routes,
+    open::{Fields, Visit},
 };

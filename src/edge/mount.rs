@@ -136,7 +136,12 @@ impl Routes {
         self.push_at(method_of(&R::METHOD), paths, run)
     }
 
-    fn push_at(&mut self, method: Method, paths: Vec<String>, run: Run) -> &mut Endpoint {
+    pub(super) fn push_at(
+        &mut self,
+        method: Method,
+        paths: Vec<String>,
+        run: Run,
+    ) -> &mut Endpoint {
         self.endpoints.push(Endpoint {
             method,
             paths,
