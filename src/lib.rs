@@ -7,5 +7,6 @@ mod edge;
 mod media;
 pub mod node;
 mod operator;
+mod pages;
 
 pub use node::{RunningNode, StartError, start};

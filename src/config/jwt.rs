@@ -1,5 +1,7 @@
 //! `[jwt]`: logging in by a signed token of another system.
 
+use jsonwebtoken::{Algorithm, DecodingKey};
+
 use super::section::section;
 
 section! {
@@ -21,5 +23,23 @@ section! {
         audiences: Vec<String> = Vec::new(), sample "[\"matrix\"]";
         /// A user who comes for the first time gets an account.
         register: bool = true;
+    }
+}
+
+impl Jwt {
+    /// The key by which tokens are checked: the shared secret, or the public key in PEM. `None` when it does not fit the algorithm.
+    pub(crate) fn key(&self) -> Option<(Algorithm, DecodingKey)> {
+        let secret = self.secret.as_deref().filter(|secret| !secret.is_empty())?;
+        let bytes = secret.as_bytes();
+        let algorithm: Algorithm = self.algorithm.parse().ok()?;
+        let key = match algorithm {
+            Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {
+                DecodingKey::from_secret(bytes)
+            }
+            Algorithm::ES256 | Algorithm::ES384 => DecodingKey::from_ec_pem(bytes).ok()?,
+            Algorithm::EdDSA => DecodingKey::from_ed_pem(bytes).ok()?,
+            _ => DecodingKey::from_rsa_pem(bytes).ok()?,
+        };
+        Some((algorithm, key))
     }
 }

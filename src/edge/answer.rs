@@ -85,7 +85,7 @@ impl Prepared {
         self
     }
 
-    pub(super) fn into_response(self) -> HttpResponse {
+    pub(crate) fn into_response(self) -> HttpResponse {
         let mut builder = HttpResponseBuilder::new(self.status);
         for header in self.headers {
             builder.insert_header(header);

@@ -15,6 +15,7 @@ use crate::{
     client::rendezvous::Meetings,
     config::{Config, check::Network},
     media::{Blobs, Thumbnails},
+    pages::Pages,
 };
 
 /// One node's edge.
@@ -31,6 +32,8 @@ pub(crate) struct App {
     pub(crate) blobs: Blobs,
     /// Thumbnails of them.
     pub(crate) thumbnails: Thumbnails,
+    /// What people are shown.
+    pub(crate) pages: Pages,
     /// Nonces of registration by shared secret, and until when each is good.
     pub(crate) nonces: Mutex<VecDeque<(String, u64)>>,
     /// Where devices meet for a login by QR code.
@@ -54,6 +57,7 @@ impl App {
             interactive: Interactive::new(house.env().clone()),
             thumbnails: Thumbnails::new(blobs.clone(), folder.join("thumbnails")),
             blobs,
+            pages: Pages::new(house.env().clone()),
             nonces: Mutex::default(),
             meetings: Meetings::new(
                 config.rendezvous.sessions_max,

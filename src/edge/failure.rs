@@ -123,6 +123,11 @@ impl Failure {
         &self.0.code
     }
 
+    /// What is wrong, in words.
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// What only the log may know.
     pub(crate) fn inside(&self) -> Option<&str> {
         self.0.inside.as_deref()

@@ -4,6 +4,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod app;
+mod browse;
 pub(crate) mod caller;
 mod compress;
 pub(crate) mod endpoint;
@@ -22,10 +23,11 @@ pub(crate) mod uiaa;
 pub(crate) use self::{
     answer::{Prepared, RawJson},
     app::App,
+    browse::{Browser, Fields},
     caller::{Bridge, Leaver, Session, Visitor},
     failure::Failure,
     incoming::{Arguments, Upload},
     limits::Class,
     mount::Routes,
-    open::{Fields, Visit},
+    open::Visit,
 };

@@ -5,6 +5,8 @@ mod metrics;
 mod support;
 mod welcome;
 
+use actix_web::http::Method;
+
 use crate::{
     config::Resource,
     edge::{Class, Routes},
@@ -12,7 +14,9 @@ use crate::{
 
 /// Mounts all of it. Health and metrics have resources of their own, so that a listener can answer nothing else.
 pub(crate) fn mount(routes: &mut Routes) {
-    routes.mount_plain("/", welcome::handle).class(Class::Free);
+    routes
+        .mount_page(Method::GET, "/", welcome::handle)
+        .class(Class::Free);
     routes
         .mount_plain("/.well-known/matrix/support", support::handle)
         .class(Class::Free);

@@ -2,20 +2,16 @@
 
 use std::sync::Arc;
 
-use actix_web::http::header::HeaderValue;
-
-use crate::edge::{App, Failure, Prepared, Visitor};
+use crate::{
+    edge::{App, Browser, Failure, Prepared},
+    pages::{Block, Page},
+};
 
 /// Says what this is to people who open the server's address in a browser.
-pub(crate) async fn handle(app: Arc<App>, _visitor: Visitor) -> Result<Prepared, Failure> {
-    let name = &app.config.server.name;
-    let page = format!(
-        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{name}</title>\n\
-         <p>This is the Matrix homeserver <b>{name}</b>, running Playhouse. \
-         Open it with a Matrix client: there is nothing to see here.</p>\n</html>\n"
-    );
-    Ok(Prepared::bytes(
-        HeaderValue::from_static("text/html; charset=utf-8"),
-        page,
-    ))
+pub(crate) async fn handle(app: Arc<App>, browser: Browser) -> Result<Prepared, Failure> {
+    let language = browser.language;
+    let values = [("server", app.config.server.name.as_str())];
+    let page = Page::new(language, language.tell("shell.welcome_title", &values))
+        .with(Block::text(language.tell("shell.welcome_text", &values)));
+    Ok(app.pages.show(page))
 }
