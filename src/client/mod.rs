@@ -19,6 +19,7 @@ mod knock;
 mod media;
 mod membership;
 mod message;
+pub(crate) mod oauth;
 mod page;
 mod point;
 mod presence;
@@ -74,6 +75,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     media::mount(routes);
     membership::mount(routes);
     message::mount(routes);
+    oauth::mount(routes);
     presence::mount(routes);
     profile::mount(routes);
     push::mount(routes);
