@@ -177,8 +177,7 @@ mod tests {
         let now_ms = env.now_ms();
         let mut waiting = Waiting::default();
         let codes = waiting.begin(wish(), &env).expect("room for one");
-        let mut poll =
-            |waiting: &mut Waiting, at_ms| waiting.poll(&codes.device_code, "client", at_ms);
+        let poll = |waiting: &mut Waiting, at_ms| waiting.poll(&codes.device_code, "client", at_ms);
         assert_eq!(poll(&mut waiting, now_ms), Progress::Waiting);
         assert_eq!(poll(&mut waiting, now_ms + 1), Progress::TooFast);
         let typed = codes.user_code.to_lowercase().replace('-', " ");

@@ -16,7 +16,10 @@ const WHOAMI: &str = "/_matrix/client/v3/account/whoami";
 async fn login_token(client: &Client, path: &str) -> String {
     let asked = client.post(path, json!({})).await;
     assert_eq!(asked.status, 401, "{}", asked.body);
-    assert_eq!(asked.body["flows"][0]["stages"], json!(["m.login.password"]));
+    assert_eq!(
+        asked.body["flows"][0]["stages"],
+        json!(["m.login.password"])
+    );
     let auth = json!({
         "type": "m.login.password", "identifier": {"type": "m.id.user", "user": client.user_id}, "password": "correct horse",
         "session": asked.body["session"],

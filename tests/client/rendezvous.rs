@@ -9,7 +9,12 @@ use crate::harness::{Client, client::Answer};
 const OLD: &str = "/_matrix/client/unstable/org.matrix.msc4108/rendezvous";
 const NEW: &str = "/_matrix/client/unstable/io.element.msc4388/rendezvous";
 
-async fn say(client: &Client, (method, path): (Method, &str), headers: &[(&str, &str)], text: &str) -> Answer {
+async fn say(
+    client: &Client,
+    (method, path): (Method, &str),
+    headers: &[(&str, &str)],
+    text: &str,
+) -> Answer {
     let mut headers = headers.to_vec();
     headers.push(("content-type", "text/plain"));
     client
@@ -25,7 +30,11 @@ async fn two_devices_exchange_plain_text() {
         assert_eq!(begun.status, 201);
         let first = begun.header("etag").to_owned();
         assert!(first.starts_with('"') && !begun.header("expires").is_empty());
-        assert!(begun.header("access-control-expose-headers").contains("ETag"));
+        assert!(
+            begun
+                .header("access-control-expose-headers")
+                .contains("ETag")
+        );
         let url = begun.body["url"].as_str().expect("an address");
         let path = url.strip_prefix(client.base()).expect("an address of ours");
         let read = client.get(path).await;
@@ -33,7 +42,9 @@ async fn two_devices_exchange_plain_text() {
         assert_eq!(read.header("content-type"), "text/plain");
         assert_eq!(read.header("etag"), first);
         let known = [("if-none-match", first.as_str())];
-        let same = client.with_headers(Method::GET, path, &known, Vec::new()).await;
+        let same = client
+            .with_headers(Method::GET, path, &known, Vec::new())
+            .await;
         assert_eq!(same.status, 304);
         let put = (Method::PUT, path);
         let said = say(&client, put.clone(), &[("if-match", &first)], "two").await;
@@ -41,15 +52,30 @@ async fn two_devices_exchange_plain_text() {
         assert_ne!(said.header("etag"), first);
         let late = say(&client, put.clone(), &[("if-match", &first)], "three").await;
         assert_eq!(late.status, 412);
-        assert_eq!(late.body["org.matrix.msc4108.errcode"], "M_CONCURRENT_WRITE");
-        let other = client.with_headers(Method::GET, path, &known, Vec::new()).await;
+        assert_eq!(
+            late.body["org.matrix.msc4108.errcode"],
+            "M_CONCURRENT_WRITE"
+        );
+        let other = client
+            .with_headers(Method::GET, path, &known, Vec::new())
+            .await;
         assert_eq!((other.status, other.bytes.as_slice()), (200, &b"two"[..]));
-        say(&client, put.clone(), &[], "x").await.refused(400, "M_MISSING_PARAM");
-        let large = "x".repeat(4097);
-        say(&client, put.clone(), &[("if-match", said.header("etag"))], &large)
+        say(&client, put.clone(), &[], "x")
             .await
-            .refused(413, "M_TOO_LARGE");
-        client.post(OLD, json!({})).await.refused(400, "M_INVALID_PARAM");
+            .refused(400, "M_MISSING_PARAM");
+        let large = "x".repeat(4097);
+        say(
+            &client,
+            put.clone(),
+            &[("if-match", said.header("etag"))],
+            &large,
+        )
+        .await
+        .refused(413, "M_TOO_LARGE");
+        client
+            .post(OLD, json!({}))
+            .await
+            .refused(400, "M_INVALID_PARAM");
         assert_eq!(client.delete(path).await.status, 204);
         client.get(path).await.refused(404, "M_NOT_FOUND");
         client.delete(path).await.refused(404, "M_NOT_FOUND");
@@ -69,7 +95,10 @@ async fn two_devices_exchange_json() {
         assert!(begun["expires_in_ms"].as_u64().is_some_and(|ms| ms > 0));
         let path = format!("{NEW}/{}", begun["id"].as_str().expect("an ID"));
         let read = client.get(&path).await.ok();
-        assert_eq!((&read["data"], &read["sequence_token"]), (&json!("one"), &begun["sequence_token"]));
+        assert_eq!(
+            (&read["data"], &read["sequence_token"]),
+            (&json!("one"), &begun["sequence_token"])
+        );
         let two = |token: &Value| json!({"sequence_token": token, "data": "two"});
         let said = client.put(&path, two(&begun["sequence_token"])).await.ok();
         assert_ne!(said["sequence_token"], begun["sequence_token"]);
@@ -96,7 +125,10 @@ async fn meetings_are_few_and_may_be_for_users_only() {
         let nobody = server.client();
         assert_eq!(nobody.get(NEW).await.ok()["create_available"], false);
         let body = json!({"data": ""});
-        nobody.post(NEW, body.clone()).await.refused(401, "M_MISSING_TOKEN");
+        nobody
+            .post(NEW, body.clone())
+            .await
+            .refused(401, "M_MISSING_TOKEN");
         let anna = server.register("anna").await;
         assert_eq!(anna.get(NEW).await.ok()["create_available"], true);
         let mut paths = Vec::new();

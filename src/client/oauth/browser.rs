@@ -38,8 +38,6 @@ pub(super) struct Known {
     pub(super) user_id: OwnedUserId,
     /// What the browser shows, to which its forms are bound.
     pub(super) cookie: String,
-    /// When the browser was let in.
-    pub(super) at_ms: u64,
 }
 
 /// Who the browser belongs to, if it is let in and nothing has ended that: a new password does.
@@ -57,7 +55,6 @@ pub(super) async fn known(app: &Arc<App>, browser: &Browser) -> Result<Option<Kn
     Ok(holds.then(|| Known {
         user_id,
         cookie: cookie.to_owned(),
-        at_ms: seen.at_ms,
     }))
 }
 

@@ -4,6 +4,8 @@ pub(super) mod alias;
 pub(super) mod backup;
 pub(super) mod house;
 pub(super) mod media;
+pub(super) mod oauth;
+pub(super) mod pass;
 pub(super) mod room;
 pub(super) mod user;
 
