@@ -1,6 +1,6 @@
 //! The domain: rooms, users and remote servers as actors over the log.
 //!
-//! Inside this package a module imports only from the left: env, kernel, writers, room, alias, user, backup, media, registration, reports, delays, followers, house. No HTTP,
+//! Inside this package a module imports only from the left: env, kernel, writers, room, alias, user, backup, media, registration, reports, delays, passes, oauth, followers, house. No HTTP,
 //! no SQL, no `ruma::api`.
 
 pub mod alias;
@@ -11,6 +11,8 @@ pub mod followers;
 pub mod house;
 pub mod kernel;
 pub mod media;
+pub mod oauth;
+pub mod passes;
 pub mod registration;
 pub mod reports;
 pub mod room;

@@ -9,6 +9,8 @@ use crate::{
     followers::models::Lagging,
     kernel::Unavailable,
     media::MediaError,
+    oauth::OauthError,
+    passes::PassError,
     registration::RegistrationError,
     reports::ReportError,
     room::RoomError,
@@ -42,6 +44,12 @@ pub enum HouseError {
     /// A report is refused.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// A login token, code or browser session is refused.
+    #[error(transparent)]
+    Pass(#[from] PassError),
+    /// An OAuth client is refused.
+    #[error(transparent)]
+    Oauth(#[from] OauthError),
     /// Wrong user or wrong password; which of the two is not said.
     #[error("wrong user or password")]
     BadLogin,

@@ -32,6 +32,8 @@
 //! | `space` | `room_summary(&OwnedRoomOrAliasId, Option<&UserId>) -> (OwnedRoomId, RoomAccess)`, `hierarchy(HierarchyWish) -> HierarchyPage` |
 //! | `user_directory` | `find_users(finder, term, limit)`, `mutual_rooms(one, other)` |
 //! | `report` | `report_room`, `report_user`, `report_event`, `reports(before, limit) -> Vec<FiledReport>` |
+//! | `passes` | `make_pass(&UserId, PassKind, lifetime_ms, detail) -> String`, `look_at_pass(PassKind, token)`, `use_pass(PassKind, token)`, `end_pass`, `login_by_token(token, Login)`, `allow_cross_signing_reset`, `use_cross_signing_reset` |
+//! | `oauth` | `register_client(metadata) -> String`, `client(id)`, `login_of_client(&UserId, ClientLogin)`, `grant_of_token`, `client_of_device`, `ask_for_device`, `device_wish`, `settle_device`, `poll_device` |
 //! | `typing` | `set_typing(&RoomId, &UserId, timeout_ms)` |
 //! | `presence` | `presence(asker, &UserId)`, `set_presence(&UserId, PresenceState, status_msg)`, `shares_a_room` |
 //!
@@ -51,7 +53,9 @@ mod keys;
 mod login;
 mod members;
 mod membership;
+mod oauth;
 mod open;
+mod passes;
 mod presence;
 mod profile;
 mod public_rooms;
@@ -105,6 +109,8 @@ use crate::{
     followers::{models::Models, task::Running},
     kernel::{Directory, DirectoryLimits, Unavailable},
     media::{Media, MediaAnswer, MediaCommand, MediaError, MediaQuery, MediaReply},
+    oauth::Oauth,
+    passes::Passes,
     registration::{
         Registration, RegistrationAnswer, RegistrationCommand, RegistrationError,
         RegistrationQuery, RegistrationReply, RegistrationSignal,
@@ -173,6 +179,8 @@ pub struct House {
     registration: Arc<Directory<Registration>>,
     reports: Arc<Directory<Reports>>,
     delays: Arc<Directory<Delays>>,
+    passes: Arc<Directory<Passes>>,
+    oauth: Arc<Directory<Oauth>>,
     models: Arc<Models>,
     followers: Vec<Running>,
     sessions: Arc<SessionCache>,

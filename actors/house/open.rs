@@ -83,6 +83,8 @@ impl House {
             outlet: outlet.clone(),
         };
         let delays = opening.directory(delays, config.users).await?;
+        let passes = opening.directory(env.clone(), config.users).await?;
+        let oauth = opening.directory(env.clone(), config.users).await?;
         let members = HouseMembers {
             rooms: rooms.clone(),
             users: users.clone(),
@@ -114,6 +116,8 @@ impl House {
             registration,
             reports,
             delays,
+            passes,
+            oauth,
             models,
             followers,
             sessions,
@@ -148,6 +152,8 @@ impl House {
         self.media.close(left()).await;
         self.registration.close(left()).await;
         self.reports.close(left()).await;
+        self.passes.close(left()).await;
+        self.oauth.close(left()).await;
         self.models.stop(left()).await;
         self.pools.close(left()).await;
     }

@@ -8,7 +8,7 @@ use ruma::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{invite_filter::InviteVerdict, message::ToDeviceIndex};
+use super::{grants::TokenGrant, invite_filter::InviteVerdict, message::ToDeviceIndex};
 use crate::room::message::JsonText;
 
 /// What a query answers.
@@ -18,6 +18,8 @@ pub enum UserAnswer {
     Session(Session),
     /// See [`UserQuery::Account`].
     Account(Account),
+    /// See [`UserQuery::Grant`](super::UserQuery::Grant); `None` when no such tokens are in force.
+    Grant(Option<TokenGrant>),
     /// See [`UserQuery::Devices`].
     Devices(Vec<Device>),
     /// Field names and JSON values, sorted by name.

@@ -1,5 +1,7 @@
 //! The tokens in force: access tokens, refresh tokens, and which of them replaced which.
 
+use std::sync::Arc;
+
 use imbl::OrdMap;
 use playhouse_schema::record::user::TokenIssued;
 use ruma::{DeviceId, OwnedDeviceId};
@@ -17,6 +19,8 @@ pub(super) struct AccessToken {
     pub(super) refresh: Option<TokenHash>,
     /// The refresh token that was exchanged for it, which ends when this one is first used.
     pub(super) replaces: Option<TokenHash>,
+    /// The OAuth client that has it.
+    pub(super) client_id: Option<Arc<str>>,
 }
 
 /// A refresh token in force.
@@ -27,6 +31,8 @@ pub(super) struct RefreshToken {
     pub(super) device_id: OwnedDeviceId,
     pub(super) expires_ms: Option<u64>,
     pub(super) replaces: Option<TokenHash>,
+    /// The OAuth client that has it.
+    pub(super) client_id: Option<Arc<str>>,
 }
 
 /// All tokens of a user that are in force.
@@ -48,12 +54,14 @@ impl Tokens {
             .replaces_refresh_hash
             .as_ref()
             .map(|hash| TokenHash::from_record(hash));
+        let client_id: Option<Arc<str>> = issued.client_id.as_deref().map(Into::into);
         if let Some(refresh) = refresh.clone() {
             let token = RefreshToken {
                 access: access.clone(),
                 device_id: device_id.clone(),
                 expires_ms: issued.refresh_expires_ms,
                 replaces: replaces.clone(),
+                client_id: client_id.clone(),
             };
             self.refresh.insert(refresh, token);
         }
@@ -62,6 +70,7 @@ impl Tokens {
             expires_ms: issued.expires_ms,
             refresh,
             replaces,
+            client_id,
         };
         self.access.insert(access, token);
     }
@@ -85,6 +94,17 @@ impl Tokens {
 
     pub(super) fn refresh(&self, hash: &TokenHash) -> Option<&RefreshToken> {
         self.refresh.get(hash)
+    }
+
+    /// The OAuth client that has the tokens of a device.
+    pub(super) fn client_of(&self, device_id: &DeviceId) -> Option<&Arc<str>> {
+        let mut tokens = self.access.values();
+        let access = tokens.find(|token| token.device_id == *device_id);
+        let mut tokens = self.refresh.values();
+        let refresh = tokens.find(|token| token.device_id == *device_id);
+        access
+            .and_then(|token| token.client_id.as_ref())
+            .or_else(|| refresh?.client_id.as_ref())
     }
 
     /// Tokens of a device.

@@ -14,7 +14,7 @@ use super::{
     deactivate, dehydrate, erase_history,
     error::UserError,
     feed::{self, Feed},
-    forget_room, inherit_room, login,
+    forget_room, grants, inherit_room, login,
     message::{UserAnswer, UserCommand, UserQuery, UserReply, UserSignal},
     note_devices_seen, note_transaction, pushers, queue_to_device, refresh, register,
     remove_devices, rename_device, send_to_device, set_account_data, set_password, set_presence,
@@ -148,6 +148,7 @@ impl User {
         match command {
             UserCommand::Register(register) => register::decide(self, *register, env, limits),
             UserCommand::Login(login) => login::decide(self, login, env, limits),
+            UserCommand::LoginOfClient(login) => grants::decide(self, *login, env, limits),
             UserCommand::Refresh { refresh_token } => {
                 refresh::decide(self, &refresh_token, env, limits)
             }
@@ -246,6 +247,7 @@ impl User {
             // Named one by one, so that a new command does not compile until it is judged.
             UserCommand::Register(_)
             | UserCommand::Login(_)
+            | UserCommand::LoginOfClient(_)
             | UserCommand::Refresh { .. }
             | UserCommand::ConfirmRefresh { .. }
             | UserCommand::RemoveDevices { .. }
@@ -290,6 +292,7 @@ impl User {
 
     fn tell(&self, query: UserQuery) -> Result<UserAnswer, UserError> {
         Ok(match query {
+            UserQuery::Grant(of) => UserAnswer::Grant(grants::answer(self, &of)),
             UserQuery::Account => UserAnswer::Account(self.account_answer()?),
             UserQuery::Devices { device_id } => {
                 UserAnswer::Devices(self.devices_answer(device_id.as_deref())?)

@@ -87,6 +87,7 @@ pub(super) fn issue(
             .and(limits.refresh_lifetime_ms)
             .map(|lifetime_ms| now_ms.saturating_add(lifetime_ms)),
         replaces_refresh_hash: None,
+        client_id: None,
     };
     let session = LoggedIn {
         access_token,

@@ -14,6 +14,7 @@ pub use super::account_messages::{
 };
 pub use super::answer::{Account, Device, IdentityKeys, Presence, Session, UserAnswer};
 pub use super::feed::FeedSignal;
+pub use super::grants::{ClientLogin, GrantOf, TokenGrant};
 pub use super::key_messages::{
     AddSignatures, SetDehydratedDevice, SignatureFailure, UploadKeys, UploadSigningKeys,
 };
@@ -28,6 +29,8 @@ pub enum UserCommand {
     Register(Box<Register>),
     /// Log in, the caller having checked password or other proof. Answers `LoggedIn`.
     Login(Login),
+    /// As `Login`, for an OAuth client: it gets tokens that it can refresh. Answers `LoggedIn`.
+    LoginOfClient(Box<ClientLogin>),
     /// Exchange a refresh token. Answers `LoggedIn`. The old refresh token stays usable until the new access or refresh token is used.
     Refresh {
         /// The refresh token.
@@ -211,6 +214,8 @@ pub enum UserQuery {
         /// The access token.
         access_token: String,
     },
+    /// To which device and OAuth client tokens were given. Answers `Grant`.
+    Grant(GrantOf),
     /// The account. Answers `Account`.
     Account,
     /// All devices, or one. Answers `Devices`.

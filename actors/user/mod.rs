@@ -22,6 +22,7 @@ pub mod error;
 pub mod feed;
 mod fold_keys;
 mod forget_room;
+mod grants;
 pub mod identity;
 mod inbound;
 mod inherit_room;

@@ -41,6 +41,7 @@ pub(super) fn decide(
     let (mut issued, session) =
         login::issue(user, token.device_id.clone(), lifetime_ms, (env, limits));
     issued.replaces_refresh_hash = Some(hash.to_record());
+    issued.client_id = token.client_id.as_deref().map(str::to_owned);
     records.push(UserRecord::TokenIssued(issued));
     Ok(Decision::new(records, UserReply::LoggedIn(session)))
 }

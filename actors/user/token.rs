@@ -23,6 +23,12 @@ pub enum TokenKind {
     Access,
     /// Exchanged for new tokens.
     Refresh,
+    /// Logs in once.
+    Login,
+    /// An OAuth authorization code.
+    Code,
+    /// The cookie of a browser that is let into the account's pages.
+    Browser,
 }
 
 impl TokenKind {
@@ -30,6 +36,9 @@ impl TokenKind {
         match self {
             TokenKind::Access => "pht_",
             TokenKind::Refresh => "phr_",
+            TokenKind::Login => "phl_",
+            TokenKind::Code => "phc_",
+            TokenKind::Browser => "phb_",
         }
     }
 }
@@ -57,7 +66,7 @@ impl TokenHash {
     }
 
     /// A hash out of a record. Anything that is not 32 bytes long matches no token.
-    pub(super) fn from_record(bytes: &[u8]) -> Self {
+    pub(crate) fn from_record(bytes: &[u8]) -> Self {
         Self(bytes.try_into().unwrap_or([0; 32]))
     }
 
@@ -66,13 +75,13 @@ impl TokenHash {
         &self.0
     }
 
-    pub(super) fn to_record(&self) -> serde_bytes::ByteBuf {
+    pub(crate) fn to_record(&self) -> serde_bytes::ByteBuf {
         serde_bytes::ByteBuf::from(self.0.to_vec())
     }
 }
 
 /// Makes a token for a user.
-pub(super) fn make(kind: TokenKind, user_id: &UserId, env: &Env) -> String {
+pub(crate) fn make(kind: TokenKind, user_id: &UserId, env: &Env) -> String {
     let mut token = format!(
         "{}{}_{}",
         kind.prefix(),
@@ -85,8 +94,14 @@ pub(super) fn make(kind: TokenKind, user_id: &UserId, env: &Env) -> String {
     token
 }
 
-/// The local user a token says it belongs to, or `None` when it cannot be one of ours. Proves nothing: the user's actor knows its tokens.
+/// The local user an access or refresh token says it belongs to, or `None` when it cannot be one of ours. Proves nothing: the user's actor knows its
+/// tokens.
 pub fn owner(token: &str, server_name: &ServerName) -> Option<OwnedUserId> {
+    owner_of(&[TokenKind::Access, TokenKind::Refresh], token, server_name)
+}
+
+/// As [`owner`], for tokens of some kinds.
+pub fn owner_of(kinds: &[TokenKind], token: &str, server_name: &ServerName) -> Option<OwnedUserId> {
     if token.len() > TOKEN_BYTES_MAX {
         return None;
     }
@@ -94,9 +109,9 @@ pub fn owner(token: &str, server_name: &ServerName) -> Option<OwnedUserId> {
     if checksum(signed.as_bytes()) != sum {
         return None;
     }
-    let named = signed
-        .strip_prefix(TokenKind::Access.prefix())
-        .or_else(|| signed.strip_prefix(TokenKind::Refresh.prefix()))?;
+    let named = kinds
+        .iter()
+        .find_map(|kind| signed.strip_prefix(kind.prefix()))?;
     let (name, secret) = named.rsplit_once('_')?;
     if secret.len() != SECRET_CHARACTERS {
         return None;

@@ -9,6 +9,8 @@ pub mod codec;
 pub mod delay;
 pub mod house;
 pub mod media;
+pub mod oauth;
+pub mod pass;
 pub mod room;
 pub mod user;
 

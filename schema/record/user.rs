@@ -223,6 +223,9 @@ pub struct TokenIssued {
     pub refresh_expires_ms: Option<u64>,
     /// SHA-256 of the refresh token that was exchanged for these; it ends when one of these is first used.
     pub replaces_refresh_hash: Option<ByteBuf>,
+    /// The OAuth client to which they were given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
 }
 
 /// A pusher as it was set.

@@ -191,6 +191,13 @@ impl Config {
                 format!("[limits] {key}: per_second and burst must be above 0")
             })?;
         }
+        require(!self.jwt.enabled || self.jwt.key().is_some(), || {
+            "[jwt] needs a secret that fits its algorithm: for HS256 any text, for others a public key in PEM".to_owned()
+        })?;
+        let mode = self.rendezvous.mode.as_str();
+        require(matches!(mode, "open" | "authenticated" | "off"), || {
+            format!("[rendezvous] mode: `{mode}` is not open, authenticated or off")
+        })?;
         let voip = &self.voip;
         require(
             voip.turn_username.is_some() == voip.turn_password.is_some(),

@@ -10,14 +10,17 @@ pub mod database;
 pub mod delayed_events;
 pub mod example;
 pub mod federation;
+pub mod jwt;
 pub mod limits;
 pub mod listen;
 mod load;
 pub mod log;
 pub mod media;
+pub mod oauth;
 pub mod outbound;
 pub mod previews;
 pub mod registration;
+pub mod rendezvous;
 pub mod rooms;
 pub mod rtc;
 pub(crate) mod section;
@@ -36,14 +39,17 @@ pub use self::{
     database::Database,
     delayed_events::DelayedEvents,
     federation::Federation,
+    jwt::Jwt,
     limits::{Limits, Rate},
     listen::{Listen, Listener, Resource},
     load::ConfigError,
     log::Log,
     media::Media,
+    oauth::Oauth,
     outbound::Outbound,
     previews::Previews,
     registration::Registration,
+    rendezvous::Rendezvous,
     rooms::Rooms,
     rtc::Rtc,
     server::Server,
@@ -66,6 +72,12 @@ pub struct Config {
     pub consent: Consent,
     /// Keeping machines out.
     pub captcha: Captcha,
+    /// Logging in through the browser.
+    pub oauth: Oauth,
+    /// Logging in by a signed token of another system.
+    pub jwt: Jwt,
+    /// Where two devices meet for a login by QR code.
+    pub rendezvous: Rendezvous,
     /// How rooms are made.
     pub rooms: Rooms,
     /// Uploads and downloads.
@@ -96,6 +108,9 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Registration::INFO,
     Consent::INFO,
     Captcha::INFO,
+    Oauth::INFO,
+    Jwt::INFO,
+    Rendezvous::INFO,
     Rooms::INFO,
     Media::INFO,
     Previews::INFO,

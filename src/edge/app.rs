@@ -12,6 +12,7 @@ use ruma::ServerName;
 
 use super::{caller::Bridge, limits::Limiter, uiaa::Interactive};
 use crate::{
+    client::rendezvous::Meetings,
     config::{Config, check::Network},
     media::{Blobs, Thumbnails, previews::Previews},
     node::StartError,
@@ -41,6 +42,8 @@ pub(crate) struct App {
     pub(crate) third_party: ThirdParty,
     /// Nonces of registration by shared secret, and until when each is good.
     pub(crate) nonces: Mutex<VecDeque<(String, u64)>>,
+    /// Where devices meet for a login by QR code.
+    pub(crate) meetings: Meetings,
     /// The Prometheus text, or nothing when no recorder is installed.
     pub(crate) metrics: fn() -> String,
     /// Where the client listener answers, once it is open.
@@ -70,6 +73,10 @@ impl App {
             third_party: ThirdParty::new(&config).map_err(StartError::Outside)?,
             pages: Pages::new(house.env().clone()),
             nonces: Mutex::default(),
+            meetings: Meetings::new(
+                config.rendezvous.sessions_max,
+                config.rendezvous.lifetime_ms,
+            ),
             proxies: config
                 .listen
                 .trusted_proxies
@@ -97,6 +104,17 @@ impl App {
             means_this_machine(&server.name).then_some(listener.as_str())
         };
         server.client_url.as_deref().or_else(listener)
+    }
+
+    /// The beginning of every address that is told to clients, without a slash at the end: as configured, or else as a client on this very machine
+    /// addressed it. Whatever another client says in its `Host` header is not believed.
+    pub(crate) fn base_url(&self, host: Option<&str>) -> Option<String> {
+        if let Some(url) = &self.config.server.client_url {
+            return Some(url.trim_end_matches('/').to_owned());
+        }
+        let host = host.filter(|host| means_this_machine(host))?;
+        let tls = self.config.listen.client_tls_cert.is_some();
+        Some(format!("{}://{host}", if tls { "https" } else { "http" }))
     }
 
     /// The application service with this token. None is registered yet.

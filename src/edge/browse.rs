@@ -34,6 +34,8 @@ pub(crate) struct Browser {
     pub(crate) language: Language,
     /// The value of the `Authorization` header's bearer scheme.
     pub(crate) bearer: Option<String>,
+    /// The `Host` header.
+    pub(crate) host: Option<String>,
     cookies: Vec<(String, String)>,
 }
 
@@ -150,6 +152,7 @@ async fn browser(incoming: &mut Incoming, language: Language) -> Result<Browser,
         form,
         language,
         bearer,
+        host: incoming.header(header::HOST).map(str::to_owned),
         cookies: cookies(incoming.request.headers()),
     })
 }

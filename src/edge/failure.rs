@@ -4,8 +4,8 @@ use std::{borrow::Cow, fmt::Display};
 
 use playhouse_actors::{
     alias::AliasError, backup::BackupError, delays::DelayError, house::HouseError,
-    kernel::Unavailable, media::MediaError, registration::RegistrationError, reports::ReportError,
-    room::RoomError, user::UserError,
+    kernel::Unavailable, media::MediaError, oauth::OauthError, passes::PassError,
+    registration::RegistrationError, reports::ReportError, room::RoomError, user::UserError,
 };
 use ruma::api::error::{DeserializationError, ErrorCode, FromHttpRequestError, IntoHttpError};
 use serde_json::{Map, Value, json};
@@ -188,6 +188,9 @@ const FULL_RETRY_MS: u64 = 60_000;
 /// Asked again after so long, an overloaded entity has probably room.
 const OVERLOADED_RETRY_MS: u64 = 1_000;
 
+/// Where there is no room for another OAuth client, some will be forgotten within this time.
+const TOO_MANY_CLIENTS_RETRY_MS: u64 = 15 * 60 * 1_000;
+
 impl From<Unavailable> for Failure {
     fn from(error: Unavailable) -> Self {
         match error {
@@ -364,6 +367,27 @@ impl From<ReportError> for Failure {
     }
 }
 
+impl From<PassError> for Failure {
+    fn from(error: PassError) -> Self {
+        match error {
+            PassError::Unknown | PassError::Used => Self::forbidden("unknown, used or ended token"),
+            PassError::TooLong => Self::new(ErrorCode::TooLarge, error.to_string()),
+            PassError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
+impl From<OauthError> for Failure {
+    fn from(error: OauthError) -> Self {
+        match error {
+            OauthError::Unknown => Self::not_found("unknown client"),
+            OauthError::TooMany => Self::limit_exceeded(TOO_MANY_CLIENTS_RETRY_MS),
+            OauthError::TooLong => Self::new(ErrorCode::TooLarge, error.to_string()),
+            OauthError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
 impl From<HouseError> for Failure {
     fn from(error: HouseError) -> Self {
         match error {
@@ -375,6 +399,8 @@ impl From<HouseError> for Failure {
             HouseError::Registration(error) => error.into(),
             HouseError::Delay(error) => error.into(),
             HouseError::Report(error) => error.into(),
+            HouseError::Pass(error) => error.into(),
+            HouseError::Oauth(error) => error.into(),
             HouseError::BadLogin => Self::forbidden("wrong user or password"),
             HouseError::InvalidUsername(message) => Self::new(ErrorCode::InvalidUsername, message),
             HouseError::InvalidParam(message) => Self::invalid_param(message),

@@ -13,6 +13,7 @@ pub(crate) mod incoming;
 mod json;
 pub(crate) mod limits;
 pub(crate) mod mount;
+pub(crate) mod open;
 pub(crate) mod ranged;
 pub(crate) mod route;
 #[cfg(test)]
@@ -29,5 +30,6 @@ pub(crate) use self::{
     incoming::{Arguments, Upload},
     limits::Class,
     mount::Routes,
+    open::Visit,
     ranged::{AskedRange, Ranged},
 };

@@ -38,6 +38,9 @@ const OPEN: [&str; 22] = [
     "POST /_synapse/admin/v1/register",
 ];
 
+/// Areas of endpoints that are open, and take what is no JSON: where devices meet, and what tells of the authorization server.
+const OPEN_AREAS: [&str; 3] = ["/rendezvous", "/oauth-authorization-server", "/auth_issuer"];
+
 /// Takes any bytes, or no body at all: what is sent as one is not looked at.
 const BODILESS: [&str; 7] = [
     "POST /_matrix/client/unstable/org.matrix.msc4140/delayed_events/{delay_id}/{action}",
@@ -94,10 +97,14 @@ impl Caller {
     }
 }
 
+/// Routes of the Matrix API proper: pages and OAuth answer in other words.
 fn routes() -> impl Iterator<Item = (Method, &'static str, &'static str)> {
-    ROUTES.lines().map(|route| {
+    let routes = ROUTES.lines().map(|route| {
         let (method, pattern) = route.split_once(' ').expect("method and path");
         (method.parse().expect("a method"), pattern, route)
+    });
+    routes.filter(|(_, pattern, _)| {
+        !pattern.starts_with("/oauth2/") && !OPEN_AREAS.iter().any(|area| pattern.contains(area))
     })
 }
 

@@ -3,6 +3,7 @@
 //! Most tests run on both database engines and share the servers (`stage`), so they make users and rooms of their own and never count what others make.
 
 mod account;
+pub(crate) mod browser;
 mod calls;
 mod create_room;
 mod delayed_events;
@@ -11,10 +12,13 @@ mod errors;
 mod filter;
 mod history;
 mod invite_filter;
+mod login_tokens;
 mod media;
 mod media_storage;
 mod membership;
 mod moderation;
+pub(crate) mod oauth;
+mod oauth_pages;
 mod personal;
 mod previews;
 mod props;
@@ -22,6 +26,7 @@ mod public_rooms;
 mod push_rules;
 mod pushers;
 mod relations;
+mod rendezvous;
 mod reports;
 mod spaces;
 mod stage;

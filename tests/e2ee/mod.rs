@@ -2,6 +2,7 @@
 
 mod backup;
 mod cross_signing;
+mod cross_signing_reset;
 mod crypto;
 mod dehydrated;
 mod device_lists;

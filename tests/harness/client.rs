@@ -136,6 +136,11 @@ impl Client {
         self
     }
 
+    /// Where the server answers.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
     /// The same client, talking to the server at another place.
     pub(crate) fn at(&self, base: &str) -> Self {
         Self {

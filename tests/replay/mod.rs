@@ -15,8 +15,8 @@ use std::{
 };
 
 use playhouse_actors::{
-    alias::Alias, backup::Backup, delays::Delays, kernel::Domain, media::Media,
-    registration::Registration, room::Room, user::User,
+    alias::Alias, backup::Backup, delays::Delays, kernel::Domain, media::Media, oauth::Oauth,
+    passes::Passes, registration::Registration, room::Room, user::User,
 };
 use playhouse_schema::{
     address::{Entity, Layout},
@@ -251,6 +251,20 @@ fn records_of_the_house() {
     use samples::house::{VARIANTS, all, name};
     let entity = Entity::house("registration");
     check::<Registration>("house", &entity, &all(), VARIANTS, name);
+}
+
+#[test]
+fn records_of_passes() {
+    use samples::pass::{VARIANTS, all, name};
+    let entity = Entity::house("passes:@alice:example.org");
+    check::<Passes>("pass", &entity, &all(), VARIANTS, name);
+}
+
+#[test]
+fn records_of_oauth() {
+    use samples::oauth::{VARIANTS, all, name};
+    let entity = Entity::house("oauth");
+    check::<Oauth>("oauth", &entity, &all(), VARIANTS, name);
 }
 
 #[test]

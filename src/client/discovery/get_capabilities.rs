@@ -45,7 +45,7 @@ pub(crate) async fn handle(
     capabilities.room_versions = RoomVersionsCapability::new(default, available);
     capabilities.change_password = ChangePasswordCapability::new(!caller.guest);
     capabilities.thirdparty_id_changes = ThirdPartyIdChangesCapability::new(false);
-    capabilities.get_login_token = GetLoginTokenCapability::new(false);
+    capabilities.get_login_token = GetLoginTokenCapability::new(!caller.guest);
     capabilities.profile_fields = Some(ProfileFieldsCapability::new(true));
     capabilities.account_moderation = AccountModerationCapability::new(caller.admin, caller.admin);
     Ok(Response::new(capabilities))

@@ -8,10 +8,10 @@ use playhouse_actors::{
 };
 use ruma::api::client::uiaa::AuthData;
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{json, value::RawValue};
 
 use crate::{
-    client::{account::stages::prove_password, empty},
+    client::{account::stages::prove_password, empty, oauth::cross_signing_reset_url},
     edge::{App, Arguments, Failure, RawJson, Session},
 };
 
@@ -47,12 +47,40 @@ pub(crate) async fn handle(
         .await;
     match first {
         Err(HouseError::User(UserError::ProofNeeded)) => {
-            let operation = "keys/device_signing/upload";
-            prove_password(&app, &caller, operation, body.auth.as_ref()).await?;
+            prove(&app, &caller, body.auth.as_ref()).await?;
             keys.proven = true;
             app.house.upload_signing_keys(&caller.user_id, keys).await?;
         }
         done => done?,
     }
     Ok(empty())
+}
+
+/// The password proves it; for a session that began by OAuth, the user says so on the account's pages.
+async fn prove(app: &Arc<App>, caller: &Session, auth: Option<&AuthData>) -> Result<(), Failure> {
+    let by_oauth = match &caller.device_id {
+        Some(device_id) => {
+            let client = app.house.client_of_device(&caller.user_id, device_id);
+            client.await?.is_some()
+        }
+        None => false,
+    };
+    let url = cross_signing_reset_url(app).filter(|_| by_oauth);
+    let Some(url) = url else {
+        let operation = "keys/device_signing/upload";
+        prove_password(app, caller, operation, auth).await?;
+        return Ok(());
+    };
+    if app.house.use_cross_signing_reset(&caller.user_id).await? {
+        return Ok(());
+    }
+    let session = auth.and_then(AuthData::session).map(str::to_owned);
+    // Nothing is kept of the session: what counts is what the user said.
+    let session = session.unwrap_or_else(|| app.env().random_string(24));
+    // The second name is that of before version 1.17.
+    Err(Failure::authentication_needed(json!({
+        "session": session,
+        "flows": [{ "stages": ["m.oauth"] }, { "stages": ["org.matrix.cross_signing_reset"] }],
+        "params": { "m.oauth": { "url": url }, "org.matrix.cross_signing_reset": { "url": url } },
+    })))
 }

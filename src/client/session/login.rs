@@ -11,37 +11,54 @@ use ruma::api::{
     error::ErrorCode,
 };
 
+use serde_json::Value;
+
+use super::json_web_token;
 use crate::edge::{App, Bridge, Class, Failure, Visitor};
 
-/// Begins a session for somebody who knows the password.
+/// Begins a session for somebody who knows the password, or has a token.
 pub(crate) async fn handle(
     app: Arc<App>,
     _caller: (Visitor, Option<Arc<Bridge>>),
     request: Request,
 ) -> Result<Response, Failure> {
-    let LoginInfo::Password(password) = request.login_info else {
-        return Err(Failure::new(
-            ErrorCode::Unknown,
-            "this way of logging in is not offered",
-        ));
-    };
-    let user = login_name(password.identifier)?;
-    // Counted for the account as well as for the address: guessing from many addresses is slow too.
-    app.limiter.take_for(Class::Login, &user)?;
     let login = Login {
         device_id: request.device_id,
         display_name: request.initial_device_display_name,
         refresh: request.refresh_token,
         access_lifetime_ms: app.config.registration.access_token_lifetime_ms,
     };
-    let (user_id, session) = app
-        .house
-        .login_by_password(&user, password.password, login)
-        .await?;
+    let (user_id, session) = match request.login_info {
+        LoginInfo::Password(password) => {
+            let user = login_name(password.identifier)?;
+            // Counted for the account as well as for the address: guessing from many addresses is slow too.
+            app.limiter.take_for(Class::Login, &user)?;
+            app.house
+                .login_by_password(&user, password.password, login)
+                .await?
+        }
+        LoginInfo::Token(token) => app.house.login_by_token(&token.token, login).await?,
+        info if is_jwt(&app, &info) => {
+            let data = info.data();
+            let token = data.get("token").and_then(Value::as_str);
+            let token = token.ok_or_else(|| Failure::missing_param("token is missing"))?;
+            json_web_token::login(&app, token, login).await?
+        }
+        _ => {
+            return Err(Failure::new(
+                ErrorCode::Unknown,
+                "this way of logging in is not offered",
+            ));
+        }
+    };
     let mut response = Response::new(user_id, session.access_token, session.device_id);
     response.refresh_token = session.refresh_token;
     response.expires_in = session.expires_in_ms.map(Duration::from_millis);
     Ok(response)
+}
+
+fn is_jwt(app: &App, info: &LoginInfo) -> bool {
+    app.config.jwt.enabled && info.login_type() == "org.matrix.login.jwt"
 }
 
 /// The user name or user ID in an identifier. Third-party identifiers are not bound to accounts here yet, so they are unknown users.

@@ -1,6 +1,8 @@
 //! Sessions: logging in and out.
 
+mod get_login_token;
 mod get_login_types;
+mod json_web_token;
 pub(crate) mod login;
 mod logout;
 mod logout_all;
@@ -15,6 +17,10 @@ pub(crate) fn mount(routes: &mut Routes) {
         .mount(login::handle)
         .class(Class::Login)
         .fields(&["type"]);
+    routes
+        .mount(get_login_token::handle)
+        .class(Class::Login)
+        .also("/_matrix/client/unstable/org.matrix.msc3882/login/token");
     routes.mount(refresh_token::handle).class(Class::Login);
     routes.mount(logout::handle).guests();
     routes.mount(logout_all::handle).guests();

@@ -5,6 +5,8 @@ pub(super) mod backup;
 pub(super) mod delay;
 pub(super) mod house;
 pub(super) mod media;
+pub(super) mod oauth;
+pub(super) mod pass;
 pub(super) mod room;
 pub(super) mod user;
 

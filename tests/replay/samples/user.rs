@@ -105,6 +105,11 @@ fn account() -> Vec<Sample<UserRecord>> {
         refresh_hash: Some(bytes(&[2; 32])),
         refresh_expires_ms: Some(AT),
         replaces_refresh_hash: Some(bytes(&[3; 32])),
+        client_id: None,
+    };
+    let token_of_client = TokenIssued {
+        client_id: Some("client".into()),
+        ..token_issued.clone()
     };
     vec![
         sample("Registered", UserRecord::Registered(registered)),
@@ -302,5 +307,6 @@ fn messages() -> Vec<Sample<UserRecord>> {
             UserRecord::Deactivated(Deactivated { erase: true }),
         ),
         sample("Erased", UserRecord::Erased),
+        sample("TokenIssued/2", UserRecord::TokenIssued(token_of_client)),
     ]
 }

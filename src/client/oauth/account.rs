@@ -1,0 +1,258 @@
+//! The account's pages (client-server API, "Account management URL actions").
+
+use std::sync::Arc;
+
+use playhouse_actors::user::{UserAnswer, UserCommand, UserQuery, message::Device};
+use ruma::OwnedDeviceId;
+use serde_json::Value;
+use url::form_urlencoded::byte_serialize;
+
+use super::{
+    ACCOUNT, SIGN_OUT,
+    browser::{self, Known},
+    offered,
+};
+use crate::{
+    edge::{App, Browser, Class, Failure, Prepared},
+    pages::{Block, Field, Form, Page, Tone},
+};
+
+/// Replacing the cross-signing keys stays allowed for so long.
+const RESET_LIFETIME_MS: u64 = 10 * 60 * 1000;
+
+/// What a page is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Action {
+    Profile,
+    Devices,
+    Device(OwnedDeviceId),
+    EndDevice(OwnedDeviceId),
+    Deactivate,
+    ResetKeys,
+}
+
+impl Action {
+    fn read(browser: &Browser) -> Self {
+        let device = browser.query.get("device_id").filter(|id| !id.is_empty());
+        let device = device.map(OwnedDeviceId::from);
+        let action = browser.query.get("action").unwrap_or_default();
+        match (action.strip_prefix("org.matrix.").unwrap_or(action), device) {
+            ("device_view" | "session_view", Some(device)) => Self::Device(device),
+            ("device_delete" | "session_end", Some(device)) => Self::EndDevice(device),
+            ("devices_list" | "sessions_list" | "device_view" | "session_view", _) => Self::Devices,
+            ("device_delete" | "session_end", None) => Self::Devices,
+            ("account_deactivate", _) => Self::Deactivate,
+            ("cross_signing_reset", _) => Self::ResetKeys,
+            _ => Self::Profile,
+        }
+    }
+
+    fn path(&self) -> String {
+        let (name, device) = match self {
+            Self::Profile => ("profile", None),
+            Self::Devices => ("devices_list", None),
+            Self::Device(device) => ("device_view", Some(device)),
+            Self::EndDevice(device) => ("device_delete", Some(device)),
+            Self::Deactivate => ("account_deactivate", None),
+            Self::ResetKeys => ("cross_signing_reset", None),
+        };
+        let device = device.map_or_else(String::new, |device| {
+            let encoded: String = byte_serialize(device.as_str().as_bytes()).collect();
+            format!("&device_id={encoded}")
+        });
+        format!("{ACCOUNT}?action=org.matrix.{name}{device}")
+    }
+}
+
+/// Shows a page; asks to sign in first.
+pub(super) async fn page(app: Arc<App>, browser: Browser) -> Result<Prepared, Failure> {
+    offered(&app, browser.host.as_deref())?;
+    let action = Action::read(&browser);
+    match browser::known(&app, &browser).await? {
+        Some(known) => show(&app, &browser, (&known, &action), None).await,
+        None => browser::sign_in(&app, &browser, &action.path(), None),
+    }
+}
+
+/// Does what the page is for.
+pub(super) async fn act(app: Arc<App>, browser: Browser) -> Result<Prepared, Failure> {
+    offered(&app, browser.host.as_deref())?;
+    let known = browser::must_be_known(&app, &browser).await?;
+    let action = Action::read(&browser);
+    app.pages
+        .check_seal(&browser, "oauth-account", &binding(&known, &action))?;
+    let language = browser.language;
+    let user_id = &known.user_id;
+    match &action {
+        Action::Profile => {
+            let name = browser.form.get("displayname").unwrap_or_default().trim();
+            let value = (!name.is_empty()).then(|| Value::from(name).to_string());
+            app.house
+                .set_profile_field(user_id, "displayname", value)
+                .await?;
+        }
+        Action::EndDevice(device_id) | Action::Device(device_id) => {
+            let command = UserCommand::RemoveDevices {
+                device_ids: vec![device_id.clone()],
+            };
+            app.house.user_command(user_id, command).await?;
+            return browser::lead_to(&Action::Devices.path());
+        }
+        Action::Deactivate => return deactivate(&app, &browser, &known).await,
+        Action::ResetKeys => {
+            app.house
+                .allow_cross_signing_reset(user_id, RESET_LIFETIME_MS)
+                .await?;
+            let page = Page::new(language, language.say("oauth.reset_title")).with(Block::notice(
+                Tone::Success,
+                language.say("oauth.reset_allowed"),
+            ));
+            return Ok(app.pages.show(page));
+        }
+        Action::Devices => return browser::lead_to(&action.path()),
+    }
+    let done = Block::notice(Tone::Success, language.say("oauth.saved"));
+    show(&app, &browser, (&known, &action), Some(done)).await
+}
+
+/// Closes the account for ever. Who has a password must give it once more: the browser may be somebody else's by now.
+async fn deactivate(app: &Arc<App>, browser: &Browser, known: &Known) -> Result<Prepared, Failure> {
+    let language = browser.language;
+    let account = app.house.account(&known.user_id).await?;
+    if account.password_hash.is_some() {
+        app.limiter.take_for(Class::Login, known.user_id.as_str())?;
+        let password = browser.form.get("password").unwrap_or_default().to_owned();
+        if !app.house.is_password(&known.user_id, password).await? {
+            let wrong = Block::notice(Tone::Error, language.say("oauth.wrong_password"));
+            return show(app, browser, (known, &Action::Deactivate), Some(wrong)).await;
+        }
+    }
+    let erase = browser.form.get("erase").is_some();
+    app.house.deactivate(&known.user_id, erase).await?;
+    let page = Page::new(language, language.say("oauth.deactivate_title")).with(Block::notice(
+        Tone::Success,
+        language.say("oauth.deactivated"),
+    ));
+    Ok(app.pages.show(page))
+}
+
+fn binding(known: &Known, action: &Action) -> String {
+    format!("{} {}", known.cookie, action.path())
+}
+
+async fn show(
+    app: &Arc<App>,
+    browser: &Browser,
+    (known, action): (&Known, &Action),
+    notice: Option<Block>,
+) -> Result<Prepared, Failure> {
+    let language = browser.language;
+    let form = Form::to(action.path()).sealed(&app.pages, "oauth-account", &binding(known, action));
+    let say = |key| language.say(key);
+    let page = |title| {
+        let page = Page::new(language, language.say(title));
+        match notice.clone() {
+            Some(notice) => page.with(notice),
+            None => page,
+        }
+    };
+    let page = match action {
+        Action::Profile => {
+            profile(app, known, (page("oauth.account_title"), form), language).await?
+        }
+        Action::Devices => {
+            let devices = devices(app, known, None).await?;
+            let links = devices.into_iter().map(|device| {
+                let name = device.display_name.clone();
+                let name = name.unwrap_or_else(|| device.device_id.to_string());
+                (name, Action::Device(device.device_id).path())
+            });
+            page("oauth.devices_title").with(Block::links(links))
+        }
+        Action::Device(device_id) | Action::EndDevice(device_id) => {
+            let mut found = devices(app, known, Some(device_id)).await?;
+            let device = found
+                .pop()
+                .ok_or_else(|| Failure::not_found("unknown device"))?;
+            let name = device.display_name.unwrap_or_default();
+            let address = device.last_seen_address.unwrap_or_default();
+            let rows = [
+                (say("oauth.name"), name),
+                (say("oauth.device"), device.device_id.to_string()),
+                (say("oauth.last_address"), address),
+            ];
+            page("oauth.device_title")
+                .with(Block::facts(
+                    rows.map(|(name, value)| (name.to_owned(), value)),
+                ))
+                .with(form.submit(say("oauth.end_device")))
+        }
+        Action::Deactivate => {
+            let mut form = form;
+            if app
+                .house
+                .account(&known.user_id)
+                .await?
+                .password_hash
+                .is_some()
+            {
+                let password = Field::new("password", "password", say("oauth.password"));
+                form = form.field(password.autocomplete("current-password").required());
+            }
+            form = form.field(Field::new("checkbox", "erase", say("oauth.erase")));
+            page("oauth.deactivate_title")
+                .with(Block::notice(Tone::Info, say("oauth.deactivate_text")))
+                .with(form.submit(say("oauth.deactivate")))
+        }
+        Action::ResetKeys => page("oauth.reset_title")
+            .with(Block::notice(Tone::Info, say("oauth.reset_text")))
+            .with(form.submit(say("oauth.reset"))),
+    };
+    let sign_out = Form::to(SIGN_OUT)
+        .hidden("next", ACCOUNT)
+        .sealed(&app.pages, "oauth-sign-out", &known.cookie)
+        .submit(say("oauth.sign_out"));
+    let links = [
+        ("oauth.account_title", Action::Profile),
+        ("oauth.devices_title", Action::Devices),
+        ("oauth.reset_title", Action::ResetKeys),
+        ("oauth.deactivate_title", Action::Deactivate),
+    ];
+    let links = links.map(|(text, action)| (say(text).to_owned(), action.path()));
+    Ok(app
+        .pages
+        .show(page.with(Block::links(links)).with(sign_out)))
+}
+
+async fn profile(
+    app: &Arc<App>,
+    known: &Known,
+    (page, form): (Page, Form),
+    language: crate::pages::Language,
+) -> Result<Page, Failure> {
+    let profile = app.house.profile(&known.user_id).await?;
+    let name = profile.iter().find(|(name, _)| name == "displayname");
+    let name: Option<String> = name.and_then(|(_, json)| serde_json::from_str(json).ok());
+    let field = Field::new("text", "displayname", language.say("oauth.name"));
+    let account = language.say("oauth.account").to_owned();
+    Ok(page
+        .with(Block::facts([(account, known.user_id.to_string())]))
+        .with(
+            form.field(field.value(name.unwrap_or_default()))
+                .submit(language.say("oauth.save")),
+        ))
+}
+
+async fn devices(
+    app: &Arc<App>,
+    known: &Known,
+    device_id: Option<&OwnedDeviceId>,
+) -> Result<Vec<Device>, Failure> {
+    let query = UserQuery::Devices {
+        device_id: device_id.cloned(),
+    };
+    match app.house.user_query(&known.user_id, query).await? {
+        UserAnswer::Devices(devices) => Ok(devices),
+        _ => Err(Failure::internal("unexpected answer to Devices")),
+    }
+}

@@ -1,0 +1,378 @@
+//! Browsers that are let in: signing in, signing up, signing out.
+
+use std::sync::Arc;
+
+use actix_web::http::{
+    StatusCode,
+    header::{self, HeaderValue},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use playhouse_actors::{
+    house::{HouseError, NewAccount},
+    passes::{PassError, PassKind},
+    user::{UserError, message::Account},
+};
+use ruma::{OwnedUserId, UserId};
+use url::form_urlencoded::byte_serialize;
+
+use super::{ACCOUNT, SIGN_IN, SIGN_UP, offered};
+use crate::{
+    edge::{App, Browser, Class, Failure, Prepared},
+    pages::{Block, Cookie, Field, Form, Page, Tone},
+};
+
+/// The cookie of a browser that is let in.
+const SESSION: &str = "playhouse_session";
+
+/// The cookie of any browser that gets a form: it must come back from the same one.
+const VISIT: &str = "playhouse_visit";
+
+/// The paths to which the cookies are sent.
+const PATHS: &str = "/oauth2";
+
+/// So long a form may wait.
+const VISIT_LIFETIME_S: u64 = 2 * 60 * 60;
+
+/// Who a browser belongs to.
+pub(super) struct Known {
+    pub(super) user_id: OwnedUserId,
+    /// What the browser shows, to which its forms are bound.
+    pub(super) cookie: String,
+}
+
+/// Who the browser belongs to, if it is let in and nothing has ended that: a new password does.
+pub(super) async fn known(app: &Arc<App>, browser: &Browser) -> Result<Option<Known>, Failure> {
+    let Some(cookie) = browser.cookie(SESSION).filter(|cookie| !cookie.is_empty()) else {
+        return Ok(None);
+    };
+    let (user_id, seen) = match app.house.look_at_pass(PassKind::Browser, cookie).await {
+        Ok(found) => found,
+        Err(HouseError::Pass(PassError::Unknown)) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let account = app.house.account(&user_id).await?;
+    let holds = !account.deactivated && !account.locked && seen.detail == print(&account);
+    Ok(holds.then(|| Known {
+        user_id,
+        cookie: cookie.to_owned(),
+    }))
+}
+
+/// As [`known`], for forms that only somebody who is let in can have.
+pub(super) async fn must_be_known(app: &Arc<App>, browser: &Browser) -> Result<Known, Failure> {
+    known(app, browser)
+        .await?
+        .ok_or_else(|| Failure::forbidden(browser.language.say("oauth.signed_out")))
+}
+
+/// Sends the browser to a path of ours.
+pub(super) fn lead_to(path: &str) -> Result<Prepared, Failure> {
+    let location = HeaderValue::from_str(path).map_err(Failure::internal)?;
+    Ok(Prepared::text("")
+        .with_status(StatusCode::SEE_OTHER)
+        .with_header(header::LOCATION, location)
+        .with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
+}
+
+/// The page on which one signs in, to go on at a path of ours.
+pub(super) fn sign_in(
+    app: &Arc<App>,
+    browser: &Browser,
+    next: &str,
+    wrong: Option<&str>,
+) -> Result<Prepared, Failure> {
+    let language = browser.language;
+    let visit = visit(app, browser);
+    let user = Field::new("text", "user", language.say("oauth.user"))
+        .value(browser.form.get("user").unwrap_or_default())
+        .autocomplete("username")
+        .required();
+    let password = Field::new("password", "password", language.say("oauth.password"))
+        .autocomplete("current-password")
+        .required();
+    let form = Form::to(SIGN_IN)
+        .hidden("next", next)
+        .sealed(&app.pages, "oauth-sign-in", &bound(&visit, next))
+        .field(user)
+        .field(password)
+        .submit(language.say("oauth.sign_in"));
+    let mut page = told_wrong(
+        Page::new(language, language.say("oauth.sign_in_title")),
+        wrong,
+    );
+    page = page.with(form);
+    if may_sign_up(app) {
+        let encoded: String = byte_serialize(next.as_bytes()).collect();
+        let link = format!("{SIGN_UP}?next={encoded}");
+        let text = language.say("oauth.no_account").to_owned();
+        page = page.with(Block::links([(text, link)]));
+    }
+    Ok(with_visit(app, app.pages.show(page), &visit))
+}
+
+/// Lets a browser in whose user knows the password.
+pub(super) async fn signed_in(app: Arc<App>, browser: Browser) -> Result<Prepared, Failure> {
+    offered(&app, browser.host.as_deref())?;
+    let next = next_of(browser.form.get("next"));
+    let visit = browser.cookie(VISIT).unwrap_or_default();
+    app.pages
+        .check_seal(&browser, "oauth-sign-in", &bound(visit, &next))?;
+    let user = browser.form.need("user")?.trim();
+    let password = browser.form.need("password")?;
+    app.limiter.take_for(Class::Login, user)?;
+    match checked(&app, user, password).await? {
+        Some(user_id) => let_in(&app, &browser, &user_id, &next).await,
+        None => {
+            let wrong = browser.language.say("oauth.wrong_password");
+            sign_in(&app, &browser, &next, Some(wrong))
+        }
+    }
+}
+
+/// The account of a user who knows its password.
+async fn checked(
+    app: &Arc<App>,
+    user: &str,
+    password: &str,
+) -> Result<Option<OwnedUserId>, Failure> {
+    let user_id = if user.starts_with('@') {
+        UserId::parse(user)
+    } else {
+        UserId::parse(format!("@{user}:{}", app.env().server_name()))
+    };
+    let Ok(user_id) = user_id else {
+        return Ok(None);
+    };
+    if !app.house.is_password(&user_id, password.to_owned()).await? {
+        return Ok(None);
+    }
+    let account = app.house.account(&user_id).await?;
+    if account.locked {
+        return Err(UserError::Locked.into());
+    }
+    Ok(Some(account.user_id))
+}
+
+/// Gives the browser its cookie and sends it on.
+pub(super) async fn let_in(
+    app: &Arc<App>,
+    browser: &Browser,
+    user_id: &UserId,
+    next: &str,
+) -> Result<Prepared, Failure> {
+    let lifetime_ms = app.config.oauth.browser_lifetime_ms;
+    let account = app.house.account(user_id).await?;
+    let token = app
+        .house
+        .make_pass(user_id, PassKind::Browser, lifetime_ms, print(&account))
+        .await?;
+    // Whoever was let in with this browser before is not any more.
+    if let Some(old) = browser.cookie(SESSION) {
+        app.house.end_pass(PassKind::Browser, old).await?;
+    }
+    let (name, value) = cookie(app, SESSION, &token, lifetime_ms / 1000).header();
+    Ok(lead_to(next)?.with_header(name, value))
+}
+
+/// The page on which one makes an account.
+pub(super) async fn sign_up(app: Arc<App>, browser: Browser) -> Result<Prepared, Failure> {
+    offered(&app, browser.host.as_deref())?;
+    let next = next_of(browser.query.get("next"));
+    sign_up_page(&app, &browser, &next, None)
+}
+
+pub(super) fn sign_up_page(
+    app: &Arc<App>,
+    browser: &Browser,
+    next: &str,
+    wrong: Option<&str>,
+) -> Result<Prepared, Failure> {
+    let language = browser.language;
+    if !may_sign_up(app) {
+        return Err(Failure::forbidden(language.say("oauth.closed")));
+    }
+    let visit = visit(app, browser);
+    let given = |name: &str| browser.form.get(name).unwrap_or_default().to_owned();
+    let user = Field::new("text", "user", language.say("oauth.user"))
+        .value(given("user"))
+        .autocomplete("username")
+        .required();
+    let new_password = |name, label| {
+        Field::new("password", name, language.say(label))
+            .autocomplete("new-password")
+            .required()
+    };
+    let mut form = Form::to(SIGN_UP)
+        .hidden("next", next)
+        .sealed(&app.pages, "oauth-sign-up", &bound(&visit, next))
+        .field(user)
+        .field(new_password("password", "oauth.password"))
+        .field(new_password("again", "oauth.password_again"));
+    if needs_token(app) {
+        let field = Field::new("text", "token", language.say("oauth.registration_token"));
+        form = form.field(field.value(given("token")).required());
+    }
+    let page = told_wrong(
+        Page::new(language, language.say("oauth.sign_up_title")),
+        wrong,
+    )
+    .with(form.submit(language.say("oauth.sign_up")));
+    Ok(with_visit(app, app.pages.show(page), &visit))
+}
+
+/// Makes an account and lets the browser in.
+pub(super) async fn signed_up(app: Arc<App>, browser: Browser) -> Result<Prepared, Failure> {
+    offered(&app, browser.host.as_deref())?;
+    let next = next_of(browser.form.get("next"));
+    let visit = browser.cookie(VISIT).unwrap_or_default();
+    app.pages
+        .check_seal(&browser, "oauth-sign-up", &bound(visit, &next))?;
+    if !may_sign_up(&app) {
+        return Err(Failure::forbidden(browser.language.say("oauth.closed")));
+    }
+    match make_account(&app, &browser).await {
+        Ok(user_id) => let_in(&app, &browser, &user_id, &next).await,
+        Err(failure) if failure.status() < 429 => {
+            sign_up_page(&app, &browser, &next, Some(failure.message()))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+async fn make_account(app: &Arc<App>, browser: &Browser) -> Result<OwnedUserId, Failure> {
+    let language = browser.language;
+    let username = browser.form.need("user")?.trim().to_owned();
+    let password = browser.form.need("password")?.to_owned();
+    if browser.form.get("again") != Some(password.as_str()) {
+        return Err(Failure::invalid_param(language.say("oauth.not_the_same")));
+    }
+    let length_min = app.config.registration.password_length_min;
+    if (password.chars().count() as u64) < length_min {
+        let told = language.tell("oauth.too_short", &[("length", &length_min.to_string())]);
+        return Err(Failure::invalid_param(told));
+    }
+    match app.house.available_user_id(&username).await {
+        Err(HouseError::User(UserError::UserInUse)) => {
+            return Err(Failure::invalid_param(language.say("oauth.name_taken")));
+        }
+        outcome => outcome?,
+    };
+    let mut token = None;
+    if needs_token(app) {
+        let given = browser.form.need("token")?.trim();
+        let session = app.env().random_string(24);
+        if !app.house.hold_registration_token(given, &session).await? {
+            return Err(Failure::invalid_param(language.say("oauth.bad_token")));
+        }
+        token = Some((given.to_owned(), session));
+    }
+    let made = app.house.register(NewAccount {
+        username: Some(username),
+        password: Some(password),
+        admin: false,
+        guest: false,
+        user_type: None,
+        displayname: None,
+        login: None,
+        token,
+    });
+    Ok(made.await?.user_id)
+}
+
+/// Ends that the browser is let in.
+pub(super) async fn signed_out(app: Arc<App>, browser: Browser) -> Result<Prepared, Failure> {
+    offered(&app, browser.host.as_deref())?;
+    let known = must_be_known(&app, &browser).await?;
+    app.pages
+        .check_seal(&browser, "oauth-sign-out", &known.cookie)?;
+    app.house.end_pass(PassKind::Browser, &known.cookie).await?;
+    let (name, value) = cookie(&app, SESSION, "", 0).header();
+    let next = next_of(browser.form.get("next"));
+    Ok(lead_to(&next)?.with_header(name, value))
+}
+
+/// Whether anybody can make an account here: as for `POST /register`, a token is the only way in while registration is closed.
+fn may_sign_up(app: &App) -> bool {
+    let policy = &app.config.registration;
+    policy.enabled || policy.token_required
+}
+
+fn needs_token(app: &App) -> bool {
+    let policy = &app.config.registration;
+    !policy.enabled || policy.token_required
+}
+
+/// A path of these pages to go on at, whatever the form says.
+fn next_of(given: Option<&str>) -> String {
+    let own = |next: &&str| {
+        next.starts_with("/oauth2/")
+            && next
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && byte != b'\\')
+    };
+    given.filter(own).unwrap_or(ACCOUNT).to_owned()
+}
+
+/// What changes with the password, without telling it.
+fn print(account: &Account) -> String {
+    let hash = account.password_hash.as_deref().unwrap_or_default();
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, hash.as_bytes());
+    URL_SAFE_NO_PAD.encode(&digest.as_ref()[..12])
+}
+
+fn told_wrong(page: Page, wrong: Option<&str>) -> Page {
+    match wrong {
+        Some(wrong) => page.with(Block::notice(Tone::Error, wrong)),
+        None => page,
+    }
+}
+
+fn bound(visit: &str, next: &str) -> String {
+    format!("{visit} {next}")
+}
+
+fn visit(app: &App, browser: &Browser) -> String {
+    match browser.cookie(VISIT) {
+        Some(visit) if visit.len() >= 24 => visit.to_owned(),
+        _ => app.env().random_string(24),
+    }
+}
+
+fn with_visit(app: &App, prepared: Prepared, visit: &str) -> Prepared {
+    let (name, value) = cookie(app, VISIT, visit, VISIT_LIFETIME_S).header();
+    prepared.with_header(name, value)
+}
+
+fn cookie<'a>(app: &App, name: &'static str, value: &'a str, lifetime_s: u64) -> Cookie<'a> {
+    let url = app.config.server.client_url.as_deref();
+    Cookie {
+        name,
+        value,
+        path: PATHS,
+        lifetime_s,
+        secure: url.is_some_and(|url| url.starts_with("https://"))
+            || app.config.listen.client_tls_cert.is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_goes_on_at_our_own_pages_only() {
+        for good in ["/oauth2/authorize?client_id=a", "/oauth2/link?user_code=A"] {
+            assert_eq!(next_of(Some(good)), good);
+        }
+        for bad in [
+            "https://evil.test/",
+            "//evil.test/oauth2/",
+            "/\\evil.test",
+            "/_matrix/",
+            "/oauth2/a\r\nb",
+            "",
+        ] {
+            assert_eq!(next_of(Some(bad)), ACCOUNT);
+        }
+    }
+}

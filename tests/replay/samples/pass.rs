@@ -1,0 +1,41 @@
+//! Records of passes.
+
+use playhouse_schema::record::pass::{PassKind, PassMade, PassRecord, PassUsed};
+use serde_bytes::ByteBuf;
+
+use super::{super::Sample, sample};
+
+pub(crate) const VARIANTS: usize = 3;
+
+pub(crate) fn name(record: &PassRecord) -> &'static str {
+    match record {
+        PassRecord::Made(_) => "Made",
+        PassRecord::Used(_) => "Used",
+        PassRecord::Ended(_) => "Ended",
+    }
+}
+
+pub(crate) fn all() -> Vec<Sample<PassRecord>> {
+    let hash = |byte| ByteBuf::from(vec![byte; 32]);
+    let made = |kind, byte| {
+        PassRecord::Made(PassMade {
+            kind,
+            hash: hash(byte),
+            at_ms: 1_700_000_000_000,
+            until_ms: 1_700_000_000_001,
+            detail: "detail".into(),
+        })
+    };
+    let used = PassUsed {
+        hash: hash(1),
+        at_ms: 1_700_000_000_000,
+    };
+    vec![
+        sample("Made", made(PassKind::Login, 1)),
+        sample("Used", PassRecord::Used(used)),
+        sample("Ended", PassRecord::Ended(vec![hash(1), hash(2)])),
+        sample("Made/code", made(PassKind::Code, 2)),
+        sample("Made/browser", made(PassKind::Browser, 3)),
+        sample("Made/reset", made(PassKind::CrossSigningReset, 4)),
+    ]
+}
