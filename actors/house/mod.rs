@@ -31,6 +31,8 @@
 //! | `space` | `room_summary(&OwnedRoomOrAliasId, Option<&UserId>) -> (OwnedRoomId, RoomAccess)`, `hierarchy(HierarchyWish) -> HierarchyPage` |
 //! | `user_directory` | `find_users(finder, term, limit)`, `mutual_rooms(one, other)` |
 //! | `report` | `report_room`, `report_user`, `report_event`, `reports(before, limit) -> Vec<FiledReport>` |
+//! | `notifications` | `notifications(&UserId, NotificationsWish) -> NotificationsPage` |
+//! | `search` | `search(SearchWish) -> SearchPage` |
 //! | `typing` | `set_typing(&RoomId, &UserId, timeout_ms)` |
 //! | `presence` | `presence(asker, &UserId)`, `set_presence(&UserId, PresenceState, status_msg)`, `shares_a_room` |
 //!
@@ -49,6 +51,7 @@ mod keys;
 mod login;
 mod members;
 mod membership;
+mod notifications;
 mod open;
 mod presence;
 mod profile;
@@ -57,6 +60,7 @@ mod pushers;
 mod receipts;
 mod register;
 mod report;
+mod search;
 mod send;
 mod session;
 mod space;
@@ -86,10 +90,12 @@ pub use error::HouseError;
 pub use join::JoinWish;
 pub use keys::{ChangedKeys, ClaimedKeys, FoundKeys};
 pub use membership::MemberWish;
+pub use notifications::{Notification, NotificationPlace, NotificationsPage, NotificationsWish};
 pub use public_rooms::{ListPage, ListToken, ListWish};
 pub use pushers::PusherWish;
 pub use receipts::ReadMarkers;
 pub use register::{MadeAccount, NewAccount};
+pub use search::{SearchPage, SearchWish};
 pub use session::Sighting;
 pub use space::{HierarchyPage, HierarchyWish, SeenRoom};
 pub use to_device::ToDeviceWish;
@@ -135,6 +141,8 @@ pub struct HouseConfig {
     pub passwords: PasswordSettings,
     /// So many sessions are remembered without asking their users.
     pub sessions_max: usize,
+    /// Messages are indexed for searching.
+    pub search: bool,
 }
 
 impl HouseConfig {
@@ -149,6 +157,7 @@ impl HouseConfig {
             user_limits: UserLimits::default(),
             passwords: PasswordSettings::default(),
             sessions_max: 100_000,
+            search: true,
         }
     }
 }

@@ -1,10 +1,12 @@
 //! What a user answers to queries.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use bytes::Bytes;
 use playhouse_schema::address::Sequence;
 use ruma::{
     OwnedDeviceId, OwnedRoomId, OwnedUserId, events::room::member::MembershipState,
-    presence::PresenceState,
+    presence::PresenceState, push::Ruleset,
 };
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +42,8 @@ pub enum UserAnswer {
     Rooms(Vec<(OwnedRoomId, MembershipState)>),
     /// Users whose events this user does not want to see; and up to which of the user's member events the room is forgotten.
     Reading(Vec<OwnedUserId>, Option<Sequence>),
+    /// Push rules in force, and users whose events are not wanted.
+    Judging(Arc<Ruleset>, Arc<BTreeSet<OwnedUserId>>),
     /// Pushers, as JSON objects.
     Pushers(Vec<JsonText>),
     /// Some users.

@@ -332,6 +332,7 @@ impl User {
                 self.ignored().iter().cloned().collect(),
                 self.forgotten.get(&room_id).copied(),
             ),
+            UserQuery::Judging => UserAnswer::Judging(self.push_rules(), self.ignored()),
             UserQuery::Pushers => UserAnswer::Pushers(self.pushers_answer()),
             UserQuery::Authenticate { .. }
             | UserQuery::Rooms

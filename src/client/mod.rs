@@ -31,6 +31,7 @@ mod redact;
 mod relations;
 mod reporting;
 mod room;
+mod search;
 mod session;
 mod space;
 mod state;
@@ -82,6 +83,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     relations::mount(routes);
     reporting::mount(routes);
     room::mount(routes);
+    search::mount(routes);
     session::mount(routes);
     space::mount(routes);
     state::mount(routes);

@@ -13,6 +13,7 @@ pub mod log;
 pub mod media;
 pub mod registration;
 pub mod rooms;
+pub mod search;
 pub(crate) mod section;
 pub mod server;
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub use self::{
     media::Media,
     registration::Registration,
     rooms::Rooms,
+    search::Search,
     server::Server,
     voip::Voip,
 };
@@ -53,6 +55,8 @@ pub struct Config {
     pub rooms: Rooms,
     /// Uploads and downloads.
     pub media: Media,
+    /// Searching messages.
+    pub search: Search,
     /// Relays for calls.
     pub voip: Voip,
     /// Other servers.
@@ -71,6 +75,7 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Registration::INFO,
     Rooms::INFO,
     Media::INFO,
+    Search::INFO,
     Voip::INFO,
     Federation::INFO,
     Limits::INFO,

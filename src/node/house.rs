@@ -37,6 +37,7 @@ pub(crate) async fn open_house(config: &Config) -> Result<Arc<House>, StartError
     house.default_room_version = room_version(config);
     house.rooms = limits;
     house.users = limits;
+    house.search = config.search.enabled;
     Ok(House::open(store, house).await?)
 }
 
