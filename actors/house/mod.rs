@@ -32,7 +32,9 @@
 //! | `user_directory` | `find_users(finder, term, limit)`, `mutual_rooms(one, other)` |
 //! | `report` | `report_room`, `report_user`, `report_event`, `reports(before, limit) -> Vec<FiledReport>` |
 //! | `notifications` | `notifications(&UserId, NotificationsWish) -> NotificationsPage` |
+//! | `openid` | `openid_token(&UserId) -> (String, u64)`, `openid_user(&str) -> Option<OwnedUserId>` |
 //! | `search` | `search(SearchWish) -> SearchPage` |
+//! | `single_event` | `event_anywhere(Reader, &EventId) -> Bytes` |
 //! | `typing` | `set_typing(&RoomId, &UserId, timeout_ms)` |
 //! | `presence` | `presence(asker, &UserId)`, `set_presence(&UserId, PresenceState, status_msg)`, `shares_a_room` |
 //!
@@ -53,6 +55,7 @@ mod members;
 mod membership;
 mod notifications;
 mod open;
+mod openid;
 mod presence;
 mod profile;
 mod public_rooms;
@@ -63,6 +66,7 @@ mod report;
 mod search;
 mod send;
 mod session;
+mod single_event;
 mod space;
 mod sync;
 #[cfg(test)]

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use playhouse_actors::{env::Env, house::House};
 use ruma::ServerName;
 
-use super::{caller::Bridge, limits::Limiter, uiaa::Interactive};
+use super::{caller::Bridge, limits::Limiter, repeats::Repeats, uiaa::Interactive};
 use crate::{
     config::{Config, check::Network},
     media::{Blobs, Thumbnails},
@@ -26,6 +26,8 @@ pub(crate) struct App {
     pub(crate) limiter: Limiter,
     /// User-interactive authentication.
     pub(crate) interactive: Interactive,
+    /// Answers to old clients' repeated requests.
+    pub(crate) repeats: Repeats,
     /// Media files.
     pub(crate) blobs: Blobs,
     /// Thumbnails of them.
@@ -49,6 +51,7 @@ impl App {
         Self {
             limiter: Limiter::new(&config.limits),
             interactive: Interactive::new(house.env().clone()),
+            repeats: Repeats::default(),
             thumbnails: Thumbnails::new(blobs.clone(), folder.join("thumbnails")),
             blobs,
             nonces: Mutex::default(),

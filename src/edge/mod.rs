@@ -12,6 +12,7 @@ pub(crate) mod incoming;
 mod json;
 pub(crate) mod limits;
 pub(crate) mod mount;
+pub(crate) mod repeats;
 pub(crate) mod route;
 #[cfg(test)]
 mod tests;
