@@ -1,6 +1,13 @@
 //! Runs the read models: folds every record into their tables, in order, and tells how far each has come.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use playhouse_schema::{
     address::{Family, Position, Shard, ShardNumber},
@@ -30,23 +37,51 @@ const REACHED_WITHIN: Duration = Duration::from_secs(10);
 /// Batches of which nothing came move the stored position only so often.
 const IDLE_SAVE_INTERVAL: Duration = Duration::from_secs(5);
 
+/// A fold that has taken in a batch lets the next one gather so long, unless somebody waits for it: under load it wakes for many commits at once.
+const GATHER: Duration = Duration::from_millis(10);
+
 /// Waits before a failed write is tried again: the first and the longest.
 const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// A patient model keeps so many records, of so many bytes in all, before it folds them whoever asks.
+const KEPT_MAX: (usize, usize) = (1_000, 4 * 1024 * 1024);
 
 /// A model has not come far enough in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("read model lags behind")]
 pub struct Lagging;
 
-/// A fold that has taken in a batch lets the next one gather so long, unless somebody waits for it: under load it wakes for many commits at once.
-const GATHER: Duration = Duration::from_millis(10);
+/// How far a model has come: a position per shard number.
+type Positions = watch::Receiver<Vec<Position>>;
 
-/// How far a fold has come, and how to make it go on.
+/// A fold as those see it who wait for it.
 struct Reached {
-    /// A position per shard number.
-    positions: watch::Receiver<Vec<Position>>,
-    /// Ends the fold's gathering.
-    hurry: Arc<Notify>,
+    positions: Positions,
+    urge: Arc<Urge>,
+}
+
+/// Whether somebody waits for a fold: then it is patient no more.
+#[derive(Default)]
+struct Urge {
+    waiting: AtomicUsize,
+    more: Notify,
+}
+
+/// Somebody who waits for a fold.
+struct Waiting<'a>(&'a Urge);
+
+impl<'a> Waiting<'a> {
+    fn begin(urge: &'a Urge) -> Self {
+        urge.waiting.fetch_add(1, Ordering::AcqRel);
+        urge.more.notify_one();
+        Self(urge)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// The read models of a node.
@@ -75,10 +110,10 @@ impl Models {
             for family in model.reads() {
                 let from = database.cursors(model.table(), *family).await?;
                 let (told, reached) = watch::channel(positions(&*store, &from));
-                let hurry = Arc::new(Notify::new());
+                let urge = Arc::<Urge>::default();
                 let reached = Reached {
                     positions: reached,
-                    hurry: hurry.clone(),
+                    urge: urge.clone(),
                 };
                 folds.insert((model.name(), *family), reached);
                 let fold = Fold {
@@ -88,8 +123,9 @@ impl Models {
                     reader: tail.follow(*family, &from),
                     shards: store.layout().shards,
                     told,
-                    hurry,
                     saved: Instant::now(),
+                    urge,
+                    kept: Kept::default(),
                 };
                 running.push(Running::start(|stop| Box::pin(fold.run(stop))));
             }
@@ -163,19 +199,19 @@ impl Folded for Models {
 }
 
 async fn wait_for(reached: &Reached, wanted: &[(ShardNumber, Position)]) -> Result<(), Lagging> {
-    let is_enough = |positions: &Vec<Position>| {
+    let enough = |positions: &Vec<Position>| {
         wanted.iter().all(|(number, position)| {
             positions
                 .get(usize::from(*number))
                 .is_some_and(|at| at >= position)
         })
     };
-    if is_enough(&reached.positions.borrow()) {
+    if enough(&reached.positions.borrow()) {
         return Ok(());
     }
-    reached.hurry.notify_one();
+    let _waiting = Waiting::begin(&reached.urge);
     let mut positions = reached.positions.clone();
-    let enough = positions.wait_for(is_enough);
+    let enough = positions.wait_for(enough);
     match tokio::time::timeout(REACHED_WITHIN, enough).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(_)) | Err(_) => Err(Lagging),
@@ -226,36 +262,81 @@ struct Fold {
     reader: TailReader,
     shards: ShardNumber,
     told: watch::Sender<Vec<Position>>,
-    hurry: Arc<Notify>,
     saved: Instant,
+    urge: Arc<Urge>,
+    kept: Kept,
+}
+
+/// Records that a patient model has not folded yet.
+#[derive(Default)]
+struct Kept {
+    records: Vec<StoredRecord>,
+    bytes: usize,
+    since: Option<Instant>,
+}
+
+impl Kept {
+    fn add(&mut self, records: Vec<StoredRecord>) {
+        self.bytes += records
+            .iter()
+            .map(|record| record.payload.len())
+            .sum::<usize>();
+        self.records.extend(records);
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    fn is_full(&self) -> bool {
+        self.records.len() >= KEPT_MAX.0 || self.bytes >= KEPT_MAX.1
+    }
 }
 
 impl Fold {
     async fn run(mut self, mut stop: Stop) {
         let mut signal = stop.clone();
+        let patience = Duration::from_millis(self.model.patience_ms());
         loop {
-            let records = tokio::select! {
+            let due = self.kept.since.map(|since| since + patience);
+            tokio::select! {
                 biased;
                 () = signal.told() => break,
-                records = self.reader.next() => records,
-            };
-            if self.take_in(&records, &mut stop).await.is_err() {
+                () = self.urge.more.notified(), if due.is_some() => {}
+                () = tokio::time::sleep_until(due.unwrap_or(self.saved)), if due.is_some() => {}
+                records = self.reader.next() => {
+                    self.kept.add(records);
+                    let is_urged = self.urge.waiting.load(Ordering::Acquire) > 0;
+                    if !(patience.is_zero() || is_urged || self.kept.is_full()) {
+                        continue;
+                    }
+                }
+            }
+            if self.take_in_kept(&mut stop).await.is_err() {
                 return;
             }
-            let positions: Vec<Position> = (0..self.shards)
-                .map(|number| self.reader.position(number))
-                .collect();
-            self.told.send_replace(positions);
-            metrics::counter!("playhouse_model_records_total", "model" => self.model.name())
-                .increment(records.len() as u64);
-            tokio::select! {
-                () = self.hurry.notified() => {}
-                _ = stop.pause(GATHER) => {}
+            if self.urge.waiting.load(Ordering::Acquire) == 0 {
+                tokio::select! {
+                    () = self.urge.more.notified() => {}
+                    _ = stop.pause(GATHER) => {}
+                }
             }
+        }
+        if self.take_in_kept(&mut stop).await.is_err() {
+            return;
         }
         if let Err(error) = self.database.apply(Vec::new(), self.cursors()).await {
             tracing::warn!(model = self.model.name(), %error, "cannot store position");
         }
+    }
+
+    async fn take_in_kept(&mut self, stop: &mut Stop) -> Result<(), Stopped> {
+        let records = std::mem::take(&mut self.kept).records;
+        self.take_in(&records, stop).await?;
+        let positions: Vec<Position> = (0..self.shards)
+            .map(|number| self.reader.position(number))
+            .collect();
+        self.told.send_replace(positions);
+        metrics::counter!("playhouse_model_records_total", "model" => self.model.name())
+            .increment(records.len() as u64);
+        Ok(())
     }
 
     async fn take_in(&mut self, records: &[StoredRecord], stop: &mut Stop) -> Result<(), Stopped> {

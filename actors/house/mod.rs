@@ -34,6 +34,10 @@
 //! | `report` | `report_room`, `report_user`, `report_event`, `reports(before, limit) -> Vec<FiledReport>` |
 //! | `passes` | `make_pass(&UserId, PassKind, lifetime_ms, detail) -> String`, `look_at_pass(PassKind, token)`, `use_pass(PassKind, token)`, `end_pass`, `login_by_token(token, Login)`, `allow_cross_signing_reset`, `use_cross_signing_reset` |
 //! | `oauth` | `register_client(metadata) -> String`, `client(id)`, `login_of_client(&UserId, ClientLogin)`, `grant_of_token`, `client_of_device`, `ask_for_device`, `device_wish`, `settle_device`, `poll_device` |
+//! | `notifications` | `notifications(&UserId, NotificationsWish) -> NotificationsPage` |
+//! | `openid` | `openid_token(&UserId) -> (String, u64)`, `openid_user(&str) -> Option<OwnedUserId>` |
+//! | `search` | `search(SearchWish) -> SearchPage` |
+//! | `single_event` | `event_anywhere(Reader, &EventId) -> Bytes` |
 //! | `typing` | `set_typing(&RoomId, &UserId, timeout_ms)` |
 //! | `presence` | `presence(asker, &UserId)`, `set_presence(&UserId, PresenceState, status_msg)`, `shares_a_room` |
 //!
@@ -53,8 +57,10 @@ mod keys;
 mod login;
 mod members;
 mod membership;
+mod notifications;
 mod oauth;
 mod open;
+mod openid;
 mod passes;
 mod presence;
 mod profile;
@@ -63,8 +69,10 @@ mod pushers;
 mod receipts;
 mod register;
 mod report;
+mod search;
 mod send;
 mod session;
+mod single_event;
 mod space;
 mod sync;
 #[cfg(test)]
@@ -92,10 +100,12 @@ pub use error::HouseError;
 pub use join::JoinWish;
 pub use keys::{ChangedKeys, ClaimedKeys, FoundKeys};
 pub use membership::MemberWish;
+pub use notifications::{Notification, NotificationPlace, NotificationsPage, NotificationsWish};
 pub use public_rooms::{ListPage, ListToken, ListWish};
 pub use pushers::PusherWish;
 pub use receipts::ReadMarkers;
 pub use register::{MadeAccount, NewAccount};
+pub use search::{SearchPage, SearchWish};
 pub use session::Sighting;
 pub use space::{HierarchyPage, HierarchyWish, SeenRoom};
 pub use to_device::ToDeviceWish;
@@ -146,6 +156,8 @@ pub struct HouseConfig {
     pub sessions_max: usize,
     /// What may be sent later.
     pub delays: DelaySettings,
+    /// Messages are indexed for searching.
+    pub search: bool,
 }
 
 impl HouseConfig {
@@ -161,6 +173,7 @@ impl HouseConfig {
             passwords: PasswordSettings::default(),
             sessions_max: 100_000,
             delays: DelaySettings::default(),
+            search: true,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use playhouse_schema::{
-    models::all,
+    models::{Model as _, all, message_search::MessageSearch},
     port::{LogStore, StoreError},
 };
 use tokio::time::Instant;
@@ -47,7 +47,11 @@ impl House {
         };
         let sessions = Arc::new(SessionCache::new(config.sessions_max));
         let board = feeds::open_board(&*store).await?;
-        let models = Arc::new(Models::start(store.clone(), tail.clone(), all()).await?);
+        let models = all()
+            .into_iter()
+            .filter(|model| config.search || model.name() != MessageSearch::NAME)
+            .collect();
+        let models = Arc::new(Models::start(store.clone(), tail.clone(), models).await?);
         let rooms = RoomContext {
             env: env.clone(),
             store: store.clone(),

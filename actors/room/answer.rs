@@ -24,6 +24,8 @@ pub enum RoomAnswer {
     Page(Box<MessagesPage>),
     /// Surroundings.
     Context(Box<ContextPage>),
+    /// Single events.
+    Hits(Vec<super::hits::Hit>),
     /// A sync's part.
     Slice(Box<RoomSlice>),
     /// Rooms in a space.

@@ -275,6 +275,8 @@ pub enum RoomQuery {
     Messages(Box<MessagesQuery>),
     /// An event and what surrounds it. Answers `Context`.
     Context(Box<ContextQuery>),
+    /// Single events by their numbers. Answers `Hits`.
+    Hits(Box<super::hits::HitsQuery>),
     /// Events that relate to an event. Answers `Page`, without state.
     Relations(Box<RelationsQuery>),
     /// Thread roots, by their newest event. Answers `Page`, without state.

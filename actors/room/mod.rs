@@ -13,6 +13,7 @@ mod directory;
 mod domain;
 pub mod error;
 pub mod event;
+pub mod hits;
 mod membership;
 pub mod message;
 pub mod pdu;

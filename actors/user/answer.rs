@@ -1,10 +1,12 @@
 //! What a user answers to queries.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use bytes::Bytes;
 use playhouse_schema::address::Sequence;
 use ruma::{
     OwnedDeviceId, OwnedRoomId, OwnedUserId, events::room::member::MembershipState,
-    presence::PresenceState,
+    presence::PresenceState, push::Ruleset,
 };
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +46,8 @@ pub enum UserAnswer {
     Reading(Vec<OwnedUserId>, Option<Sequence>),
     /// See [`UserQuery::JudgeInvite`](super::UserQuery::JudgeInvite).
     Invite(InviteVerdict),
+    /// Push rules in force, and users whose events are not wanted.
+    Judging(Arc<Ruleset>, Arc<BTreeSet<OwnedUserId>>),
     /// Pushers, as JSON objects.
     Pushers(Vec<JsonText>),
     /// Some users.

@@ -336,6 +336,7 @@ impl User {
                 self.forgotten.get(&room_id).copied(),
             ),
             UserQuery::JudgeInvite(inviter) => UserAnswer::Invite(self.judge_invite(&inviter)),
+            UserQuery::Judging => UserAnswer::Judging(self.push_rules(), self.ignored()),
             UserQuery::Pushers => UserAnswer::Pushers(self.pushers_answer()),
             UserQuery::Authenticate { .. }
             | UserQuery::Rooms

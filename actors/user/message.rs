@@ -264,6 +264,8 @@ pub enum UserQuery {
     JudgeInvite(OwnedUserId),
     /// Where the user is told of notifications. Answers `Pushers`.
     Pushers,
+    /// What judges whether the user is notified of an event: push rules and ignored users. Answers `Judging`.
+    Judging,
     /// Presence. Answers `Presence`.
     Presence,
     /// A sync; waits up to its timeout. Answers `Synced`.

@@ -114,12 +114,15 @@ pub enum UserRecord {
     Erased,
 }
 
+/// The kind of [`UserRecord::Deactivated`].
+pub const DEACTIVATED: Kind = 502;
+
 impl Record for UserRecord {
     fn kind(&self) -> Kind {
         match self {
             UserRecord::Registered(_) => 500,
             UserRecord::PasswordSet(_) => 501,
-            UserRecord::Deactivated(_) => 502,
+            UserRecord::Deactivated(_) => DEACTIVATED,
             UserRecord::LockSet(_) => 503,
             UserRecord::SuspensionSet(_) => 504,
             UserRecord::AdminSet(_) => 505,

@@ -5,7 +5,10 @@ use std::{
     path::Path,
 };
 
-use ruma::{RoomVersionId, ServerName};
+use ruma::{
+    RoomVersionId, ServerName,
+    serde::{Base64, base64::Standard},
+};
 
 use super::{Config, ConfigError};
 use crate::{
@@ -26,6 +29,12 @@ impl Config {
     }
 
     fn check_server(&self) -> Result<(), ConfigError> {
+        let key = self.server.policy_server_key.as_deref();
+        let is_key =
+            |key| Base64::<Standard>::parse(key).is_ok_and(|key| key.as_bytes().len() == 32);
+        require(key.is_none_or(is_key), || {
+            "[server] policy_server_key is not 32 bytes in base64".to_owned()
+        })?;
         let name = &self.server.name;
         require(ServerName::parse(name).is_ok(), || {
             format!(

@@ -23,6 +23,7 @@ pub mod registration;
 pub mod rendezvous;
 pub mod rooms;
 pub mod rtc;
+pub mod search;
 pub(crate) mod section;
 pub mod server;
 #[cfg(test)]
@@ -52,6 +53,7 @@ pub use self::{
     rendezvous::Rendezvous,
     rooms::Rooms,
     rtc::Rtc,
+    search::Search,
     server::Server,
     voip::Voip,
 };
@@ -86,6 +88,8 @@ pub struct Config {
     pub previews: Previews,
     /// Requests to places that strangers name.
     pub outbound: Outbound,
+    /// Searching messages.
+    pub search: Search,
     /// Relays for calls.
     pub voip: Voip,
     /// Calls of many.
@@ -115,6 +119,7 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Media::INFO,
     Previews::INFO,
     Outbound::INFO,
+    Search::INFO,
     Voip::INFO,
     Rtc::INFO,
     DelayedEvents::INFO,

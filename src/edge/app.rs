@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use playhouse_actors::{env::Env, house::House};
 use ruma::ServerName;
 
-use super::{caller::Bridge, limits::Limiter, uiaa::Interactive};
+use super::{caller::Bridge, limits::Limiter, repeats::Repeats, uiaa::Interactive};
 use crate::{
     client::rendezvous::Meetings,
     config::{Config, check::Network},
@@ -30,6 +30,8 @@ pub(crate) struct App {
     pub(crate) limiter: Limiter,
     /// User-interactive authentication.
     pub(crate) interactive: Interactive,
+    /// Answers to old clients' repeated requests.
+    pub(crate) repeats: Repeats,
     /// Media files.
     pub(crate) blobs: Blobs,
     /// Thumbnails of them.
@@ -69,6 +71,7 @@ impl App {
             limiter: Limiter::new(&config.limits),
             interactive: Interactive::new(house.env().clone(), third_party::stage_params(&config)),
             thumbnails: Thumbnails::new(blobs.clone(), media),
+            repeats: Repeats::default(),
             blobs,
             third_party: ThirdParty::new(&config).map_err(StartError::Outside)?,
             pages: Pages::new(house.env().clone()),

@@ -42,6 +42,7 @@ pub(crate) async fn open_house(config: &Config) -> Result<Arc<House>, StartError
         delay_max_ms: config.delayed_events.delay_max_ms,
         per_user_max: config.delayed_events.per_user_max as usize,
     };
+    house.search = config.search.enabled;
     Ok(House::open(store, house).await?)
 }
 

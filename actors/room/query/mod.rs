@@ -12,6 +12,7 @@ mod event;
 mod event_at;
 mod filter;
 mod history;
+mod hits;
 mod kin;
 mod members;
 mod messages;
@@ -192,6 +193,7 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
         }
         Query::Messages(query) => Answer::Page(Box::new(messages::messages(view, &query).await?)),
         Query::Context(query) => Answer::Context(Box::new(context::context(view, &query).await?)),
+        Query::Hits(query) => Answer::Hits(hits::hits(view, &query).await?),
         Query::Relations(query) => {
             Answer::Page(Box::new(relations::relations(view, &query).await?))
         }

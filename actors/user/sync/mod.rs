@@ -10,7 +10,7 @@
 
 pub(crate) mod body;
 pub(crate) mod build;
-mod counts;
+pub(crate) mod counts;
 mod devices;
 mod direct;
 mod fields;

@@ -1,6 +1,8 @@
 //! What clients ask before anything else.
 
 mod discover_homeserver;
+mod discover_policy_server;
+mod federation_whitelist;
 mod get_capabilities;
 mod get_supported_versions;
 
@@ -16,4 +18,8 @@ pub(crate) fn mount(routes: &mut Routes) {
         .guests()
         .class(Class::Free);
     routes.mount(get_capabilities::handle).guests();
+    routes
+        .mount(discover_policy_server::handle)
+        .class(Class::Free);
+    routes.mount(federation_whitelist::handle);
 }

@@ -180,7 +180,11 @@ impl ModelStore for BlankModels {
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    fn drop_model<'a>(&'a self, _: &'static str) -> StoreFuture<'a, ()> {
+    fn drop_model<'a>(
+        &'a self,
+        _: &'static str,
+        _: &'static [&'static str],
+    ) -> StoreFuture<'a, ()> {
         unreachable!("queries do not write")
     }
 }
