@@ -8,7 +8,7 @@ use ruma::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::message::ToDeviceIndex;
+use super::{message::ToDeviceIndex, sliding::threads::ThreadChanges};
 use crate::room::message::JsonText;
 
 /// What a query answers.
@@ -42,6 +42,13 @@ pub enum UserAnswer {
     Reading(Vec<OwnedUserId>, Option<Sequence>),
     /// Pushers, as JSON objects.
     Pushers(Vec<JsonText>),
+    /// See [`UserQuery::ThreadSubscription`].
+    ThreadSubscription {
+        /// A client has subscribed by itself.
+        automatic: bool,
+    },
+    /// See [`UserQuery::ThreadChanges`].
+    ThreadChanges(ThreadChanges),
     /// Some users.
     Users(Vec<OwnedUserId>),
     /// See [`UserQuery::Presence`].

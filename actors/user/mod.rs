@@ -48,6 +48,7 @@ mod set_presence;
 mod set_profile_field;
 mod set_standing;
 mod set_tag;
+pub mod sliding;
 mod snapshot;
 pub mod state;
 mod store_filter;

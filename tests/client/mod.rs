@@ -19,6 +19,8 @@ mod push_rules;
 mod pushers;
 mod relations;
 mod reports;
+mod sliding_rooms;
+mod sliding_sync;
 mod spaces;
 mod stage;
 mod sync_personal;
