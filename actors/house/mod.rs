@@ -277,7 +277,7 @@ impl House {
         self.users.command(entity, command).await
     }
 
-    /// Asks a local user. A [`UserQuery::Sync`] may wait as long as it says.
+    /// Asks a local user. A [`UserQuery::Sync`] or [`UserQuery::SlidingSync`] may wait as long as it says.
     pub async fn user_query(
         &self,
         user_id: &UserId,
@@ -289,6 +289,7 @@ impl House {
         let entity = Entity::user(user_id.as_str());
         let patience_ms = match &query {
             UserQuery::Sync(sync) => sync.timeout_ms,
+            UserQuery::SlidingSync(sync) => sync.timeout_ms,
             _ => 0,
         };
         let timeout_ms = self

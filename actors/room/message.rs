@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use playhouse_schema::record::room::Transaction;
 
 pub use super::redact::{Redact, RedactionTarget};
+pub use super::window::{Hero, ReceiptsWanted, RoomFace, RoomGlance, StateWish, Window};
 
 pub use super::answer::{
     ContextPage, FoundEvent, MessagesPage, OwnReceipt, PushFacts, RoomAccess, RoomAnswer,
@@ -317,6 +318,11 @@ pub enum RoomQuery {
         /// Whose rules.
         user_id: OwnedUserId,
     },
+    /// What lists of rooms are made by. Asked by the user's own actor. Answers `Glance`.
+    Glance {
+        /// Who makes the list.
+        user_id: OwnedUserId,
+    },
     /// Live events after a sequence, oldest first, for counting unread messages; no visibility check. Answers `Live`.
     LiveAfter {
         /// Events with a higher sequence.
@@ -433,6 +439,8 @@ pub struct SliceQuery {
     pub typing: bool,
     /// The form of timeline and state.
     pub format: EventFormat,
+    /// For sliding sync: what it wants instead of what the filter says. State is told as of the end of the timeline.
+    pub window: Option<Box<Window>>,
 }
 
 /// The form in which events are told (`event_format` of a filter).

@@ -31,6 +31,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod transactions;
+pub mod window;
 
 pub use error::RoomError;
 pub use message::{RoomAnswer, RoomCommand, RoomQuery, RoomReply, RoomSignal};

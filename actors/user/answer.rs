@@ -10,7 +10,10 @@ use ruma::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{grants::TokenGrant, invite_filter::InviteVerdict, message::ToDeviceIndex};
+use super::{
+    grants::TokenGrant, invite_filter::InviteVerdict, message::ToDeviceIndex,
+    sliding::threads::ThreadChanges,
+};
 use crate::room::message::JsonText;
 
 /// What a query answers.
@@ -50,6 +53,13 @@ pub enum UserAnswer {
     Judging(Arc<Ruleset>, Arc<BTreeSet<OwnedUserId>>),
     /// Pushers, as JSON objects.
     Pushers(Vec<JsonText>),
+    /// See [`UserQuery::ThreadSubscription`].
+    ThreadSubscription {
+        /// A client has subscribed by itself.
+        automatic: bool,
+    },
+    /// See [`UserQuery::ThreadChanges`].
+    ThreadChanges(ThreadChanges),
     /// Some users.
     Users(Vec<OwnedUserId>),
     /// See [`UserQuery::Presence`].

@@ -50,6 +50,7 @@ mod set_presence;
 mod set_profile_field;
 mod set_standing;
 mod set_tag;
+pub mod sliding;
 mod snapshot;
 pub mod state;
 mod store_filter;

@@ -173,7 +173,7 @@ fn status_of(code: &ErrorCode) -> u16 {
         | ErrorCode::InviteBlocked
         | ErrorCode::CannotLeaveServerNoticeRoom => 403,
         ErrorCode::NotFound | ErrorCode::Unrecognized => 404,
-        ErrorCode::CannotOverwriteMedia => 409,
+        ErrorCode::CannotOverwriteMedia | ErrorCode::ConflictingUnsubscription => 409,
         ErrorCode::TooLarge => 413,
         ErrorCode::LimitExceeded => 429,
         ErrorCode::ConnectionFailed => 502,
@@ -246,6 +246,11 @@ impl From<UserError> for Failure {
             }
             UserError::NotFound => Self::not_found("not found"),
             UserError::InvalidParam(message) => Self::invalid_param(message),
+            UserError::UnknownPos => Self::new(ErrorCode::UnknownPos, "unknown or ended pos"),
+            UserError::Unsubscribed => Self::new(
+                ErrorCode::ConflictingUnsubscription,
+                "unsubscribed from the thread since",
+            ),
             UserError::Misplaced(message) => Self::new(ErrorCode::Unknown, message),
             UserError::BadJson(message) => Self::bad_json(message),
             UserError::MissingParam(message) => Self::missing_param(message),

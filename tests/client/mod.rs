@@ -31,6 +31,8 @@ mod relations;
 mod rendezvous;
 mod reports;
 mod search;
+mod sliding_rooms;
+mod sliding_sync;
 mod spaces;
 mod stage;
 mod standing;

@@ -31,6 +31,7 @@ mod timeline;
 mod typing;
 mod upgrade;
 mod visibility;
+mod window;
 
 use std::{
     pin::Pin,
@@ -215,6 +216,9 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
             view.room(),
             &user_id,
         ))),
+        Query::Glance { user_id } => {
+            Answer::Glance(Box::new(window::glance(view, &user_id).await?))
+        }
         Query::LiveAfter { sequence, limit } => {
             Answer::Live(timeline::live_after(view, sequence, limit).await?)
         }

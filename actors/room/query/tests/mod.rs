@@ -411,6 +411,7 @@ fn slice_of(name: &str, since: Option<Position>, until: Position) -> SliceQuery 
         known_members: Vec::new(),
         typing: false,
         format: EventFormat::Client,
+        window: None,
     }
 }
 
