@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// All shared SQL of the models.
-const STATEMENTS: [&str; 48] = [
+const STATEMENTS: [&str; 52] = [
     parked::PARK,
     parked::RELEASE,
     parked::ALL,
@@ -62,6 +62,10 @@ const STATEMENTS: [&str; 48] = [
     user_names::FIND,
     reports::ADD,
     reports::LIST,
+    uploads::RESERVE,
+    uploads::FILL,
+    uploads::USED,
+    uploads::AWAITED,
 ];
 
 fn stored<R: Record>(entity: Entity, record: &R) -> StoredRecord {
@@ -124,6 +128,7 @@ fn tables_carry_the_version() {
     check(&room_facts::RoomFacts);
     check(&user_names::UserNames);
     check(&reports::Reports);
+    check(&uploads::Uploads);
 }
 
 #[test]

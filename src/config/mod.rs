@@ -32,7 +32,7 @@ pub use self::{
     listen::{Listen, Listener, Resource},
     load::ConfigError,
     log::Log,
-    media::Media,
+    media::{Media, UploadLimit},
     outbound::Outbound,
     previews::Previews,
     registration::Registration,

@@ -13,7 +13,7 @@ use ruma::ServerName;
 use super::{caller::Bridge, limits::Limiter, uiaa::Interactive};
 use crate::{
     config::{Config, check::Network},
-    media::{Blobs, Thumbnails, previews::Previews},
+    media::{Blobs, Thumbnails, Turns, previews::Previews},
     node::StartError,
 };
 
@@ -31,6 +31,8 @@ pub(crate) struct App {
     pub(crate) blobs: Blobs,
     /// Thumbnails of them.
     pub(crate) thumbnails: Thumbnails,
+    /// Uploads that count against a limit, one at a time for each user.
+    pub(crate) uploads: Turns,
     /// Previews of links, when they are switched on.
     pub(crate) previews: Option<Previews>,
     /// Nonces of registration by shared secret, and until when each is good.
@@ -57,6 +59,7 @@ impl App {
             .map_err(|error| StartError::Media(format!("previews: {error}")))?;
         Ok(Self {
             previews,
+            uploads: Turns::default(),
             limiter: Limiter::new(&config.limits),
             interactive: Interactive::new(house.env().clone()),
             thumbnails: Thumbnails::new(blobs.clone(), media),

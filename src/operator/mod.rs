@@ -3,6 +3,7 @@
 mod health;
 mod metrics;
 mod support;
+mod upload_limit;
 mod welcome;
 
 use crate::{
@@ -15,6 +16,12 @@ pub(crate) fn mount(routes: &mut Routes) {
     routes.mount_plain("/", welcome::handle).class(Class::Free);
     routes
         .mount_plain("/.well-known/matrix/support", support::handle)
+        .class(Class::Free);
+    routes
+        .mount_plain(
+            "/_synapse/client/media_upload_limit_exceeded",
+            upload_limit::handle,
+        )
         .class(Class::Free);
     routes
         .mount_plain("/health", health::handle)

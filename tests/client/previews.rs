@@ -194,13 +194,13 @@ fn hostile_site(seen: &Seen, secret: &str) -> Reply {
             "image/png",
             Body::Bytes(picture_that_claims(60_000, 60_000)),
         ),
-        "/deep" => Reply::page("<div>".repeat(900_000) + "<title>deep"),
+        "/deep" => Reply::page("<title>deep</title>".to_owned() + &"<div>".repeat(900_000)),
         "/attributes" => Reply::page(
-            "<p ".to_owned()
+            "<title>many</title><p ".to_owned()
                 + &(0..400_000)
                     .map(|number| format!("a{number:x} "))
                     .collect::<String>()
-                + "><title>many",
+                + ">",
         ),
         "/pictures" => Reply::page(format!(
             "<title>pictures</title><meta property='og:image' content='{secret}'>{}",
