@@ -153,7 +153,7 @@ async fn old_paths_lead_there_too() {
                 .with_headers(Method::POST, &format!("{base}/upload"), &headers, picture())
                 .await
                 .ok();
-            let uri = text(&answer["content_uri"]).to_owned();
+            let uri = text(&answer["content_uri"]);
             let id = uri.trim_start_matches("mxc://");
             let paths = [
                 format!("download/{id}"),

@@ -13,7 +13,7 @@ const AWAITED_RETRY_MS: u64 = 60_000;
 /// Refuses an upload of so many bytes when the user has used up what is allowed.
 pub(super) async fn check(app: &App, user_id: &UserId, size: u64) -> Result<(), Failure> {
     let media = &app.config.media;
-    let whole = (media.quota_bytes_per_user > 0).then(|| UploadLimit {
+    let whole = (media.quota_bytes_per_user > 0).then_some(UploadLimit {
         period_seconds: None,
         bytes_max: media.quota_bytes_per_user,
         info_uri: None,
