@@ -38,6 +38,7 @@
 //! | `openid` | `openid_token(&UserId) -> (String, u64)`, `openid_user(&str) -> Option<OwnedUserId>` |
 //! | `search` | `search(SearchWish) -> SearchPage` |
 //! | `single_event` | `event_anywhere(Reader, &EventId) -> Bytes` |
+//! | `uploads` | `uploaded_bytes(user_id, since_ms)`, `awaited_uploads(user_id)` |
 //! | `typing` | `set_typing(&RoomId, &UserId, timeout_ms)` |
 //! | `presence` | `presence(asker, &UserId)`, `set_presence(&UserId, PresenceState, status_msg)`, `shares_a_room` |
 //!
@@ -80,6 +81,7 @@ mod tests;
 mod to_device;
 mod typing;
 mod upgrade;
+mod uploads;
 mod user_directory;
 
 use std::{

@@ -18,6 +18,7 @@ pub mod pushers;
 pub mod relations;
 pub mod reports;
 pub mod room_facts;
+pub mod uploads;
 pub mod user_names;
 pub mod users;
 
@@ -111,6 +112,7 @@ pub fn all() -> Vec<Box<dyn AnyModel>> {
         Box::new(user_names::UserNames),
         Box::new(reports::Reports),
         Box::new(message_search::MessageSearch),
+        Box::new(uploads::Uploads),
     ]
 }
 

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// All shared SQL of the models.
-const STATEMENTS: [&str; 56] = [
+const STATEMENTS: &[&str] = &[
     parked::PARK,
     parked::RELEASE,
     parked::ALL,
@@ -70,6 +70,10 @@ const STATEMENTS: [&str; 56] = [
     message_search::RECENT,
     message_search::RANKED,
     message_search::COUNT,
+    uploads::RESERVE,
+    uploads::FILL,
+    uploads::USED,
+    uploads::AWAITED,
 ];
 
 fn stored<R: Record>(entity: Entity, record: &R) -> StoredRecord {
@@ -137,6 +141,7 @@ fn tables_carry_the_version() {
     check(&user_names::UserNames);
     check(&reports::Reports);
     check(&message_search::MessageSearch);
+    check(&uploads::Uploads);
 }
 
 #[test]

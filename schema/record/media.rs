@@ -42,6 +42,13 @@ pub struct Uploaded {
     pub at_ms: u64,
 }
 
+impl Uploaded {
+    /// Whether it is the picture of a preview: those are kept for some days, and apart.
+    pub fn is_of_preview(&self) -> bool {
+        self.sha256.starts_with('p')
+    }
+}
+
 impl Record for MediaRecord {
     fn kind(&self) -> Kind {
         match self {

@@ -120,7 +120,16 @@ impl Config {
             media.s3_access_key_id.is_some() == media.s3_secret_access_key.is_some(),
             || "[media] s3_access_key_id and s3_secret_access_key belong together".to_owned(),
         )?;
-        Ok(())
+        for limit in &media.upload_limits {
+            let is_link = |uri: &String| uri.starts_with("https://") || uri.starts_with("http://");
+            require(limit.info_uri.as_ref().is_none_or(is_link), || {
+                "[media] upload_limits: info_uri must begin with https:// or http://".to_owned()
+            })?;
+        }
+        require(
+            (1..=31_536_000_000).contains(&media.pending_upload_ms),
+            || "[media] pending_upload_ms is not from 1 to a year".to_owned(),
+        )
     }
 
     fn check_outbound(&self) -> Result<(), ConfigError> {

@@ -1,6 +1,8 @@
 //! `[media]`: uploads and downloads.
 
-use super::section::section;
+use serde::{Deserialize, Serialize};
+
+use super::section::{Form, Setting, section};
 
 section! {
     /// Uploads and downloads.
@@ -9,6 +11,15 @@ section! {
         dir: String = "media".to_owned();
         /// The largest upload.
         upload_bytes_max: u64 = 104_857_600;
+        /// So much may each user upload in all; 0 is no limit.
+        quota_bytes_per_user: u64 = 0;
+        /// So much may each user upload in a time: each `{ period_seconds, bytes_max, info_uri, can_upgrade }`, of which the last two may be missing. They tell
+        /// clients where people learn more, and whether they can get more.
+        upload_limits: Vec<UploadLimit> = Vec::new();
+        /// So many addresses may each user be given before their content.
+        pending_uploads_max: u64 = 10;
+        /// An address waits so long for its content, milliseconds.
+        pending_upload_ms: u64 = 86_400_000;
         /// Keeps media in a bucket of an object store instead of the folder, where uploads then only pass through.
         storage: Option<String> = None, sample "s3://bucket/prefix";
         /// The object store's URL, when it is not Amazon's.
@@ -26,4 +37,25 @@ section! {
         /// Old clients may still download without a token.
         unauthenticated_download: bool = true;
     }
+}
+
+/// A limit of uploads for each user.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UploadLimit {
+    /// In so long a time; ever, when it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period_seconds: Option<u64>,
+    /// So much.
+    pub bytes_max: u64,
+    /// Where people learn more; a page of this server when it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub info_uri: Option<String>,
+    /// Whether they can get more.
+    #[serde(default)]
+    pub can_upgrade: bool,
+}
+
+impl Setting for Vec<UploadLimit> {
+    const FORM: Form = Form::Tables;
 }

@@ -45,7 +45,7 @@ pub use self::{
     listen::{Listen, Listener, Resource},
     load::ConfigError,
     log::Log,
-    media::Media,
+    media::{Media, UploadLimit},
     oauth::Oauth,
     outbound::Outbound,
     previews::Previews,

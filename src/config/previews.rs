@@ -17,7 +17,7 @@ section! {
         picture_bytes_max: u64 = 10_485_760;
         /// A preview is made in so many milliseconds, redirects and picture included, or not at all.
         timeout_ms: u64 = 15_000;
-        /// So many previews are made at once.
+        /// So many previews are made at once. Each takes up to four times `page_bytes_max` of memory.
         concurrent_max: u64 = 8;
         /// So many previews are made at once for each user.
         concurrent_per_user_max: u64 = 3;

@@ -14,7 +14,7 @@ use super::{caller::Bridge, limits::Limiter, repeats::Repeats, uiaa::Interactive
 use crate::{
     client::rendezvous::Meetings,
     config::{Config, check::Network},
-    media::{Blobs, Thumbnails, previews::Previews},
+    media::{Blobs, Thumbnails, Turns, previews::Previews},
     node::StartError,
     pages::Pages,
     third_party::{self, ThirdParty},
@@ -36,6 +36,8 @@ pub(crate) struct App {
     pub(crate) blobs: Blobs,
     /// Thumbnails of them.
     pub(crate) thumbnails: Thumbnails,
+    /// Uploads that count against a limit, one at a time for each user.
+    pub(crate) uploads: Turns,
     /// Previews of links, when they are switched on.
     pub(crate) previews: Option<Previews>,
     /// What people are shown.
@@ -68,6 +70,7 @@ impl App {
             .map_err(|error| StartError::Media(format!("previews: {error}")))?;
         Ok(Self {
             previews,
+            uploads: Turns::default(),
             limiter: Limiter::new(&config.limits),
             interactive: Interactive::new(house.env().clone(), third_party::stage_params(&config)),
             thumbnails: Thumbnails::new(blobs.clone(), media),

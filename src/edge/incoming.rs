@@ -43,11 +43,17 @@ pub(crate) struct Arguments {
 /// A body that is read as it comes, within its bounds.
 pub(crate) struct Upload {
     payload: Payload,
+    length: Option<u64>,
     left: u64,
     pause: Duration,
 }
 
 impl Upload {
+    /// How long it will be, when the client says so.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.length
+    }
+
     /// The next piece; `None` at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         let piece = tokio::time::timeout(self.pause, self.payload.next())
@@ -143,6 +149,7 @@ impl Incoming {
             .take()
             .ok_or_else(|| Failure::internal("body was taken already"))?;
         Ok(Upload {
+            length: self.length(),
             payload,
             left: bytes_max,
             pause: self.body_timeout(),

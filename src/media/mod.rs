@@ -9,9 +9,11 @@ pub(crate) mod presentation;
 pub(crate) mod previews;
 mod storage;
 pub(crate) mod thumbnails;
+mod turns;
 pub(crate) mod upload;
 
 pub(crate) use address::Shelf;
 pub(crate) use blobs::Blobs;
 pub(crate) use storage::bucket_and_prefix;
 pub(crate) use thumbnails::{ThumbnailMethod, ThumbnailSize, Thumbnails};
+pub(crate) use turns::Turns;

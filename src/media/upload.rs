@@ -116,8 +116,10 @@ impl Upload {
         match self.blobs.folder() {
             Some(folder) => {
                 let (from, to) = (self.temporary.0.clone(), folder.join(path.as_ref()));
-                let top = folder.to_owned();
-                blocking(move || move_in(&file, &from, &to, &top)).await?;
+                let unsettled = self.blobs.unsettled(folder, &to);
+                let folders = unsettled.clone();
+                blocking(move || move_in(&file, &from, &to, &folders)).await?;
+                self.blobs.settled(unsettled);
             }
             None => {
                 drop(file);
@@ -169,27 +171,18 @@ impl Upload {
     }
 }
 
-/// Makes the file durable and gives it its name, which must survive a power cut too.
-fn move_in(file: &File, from: &Path, to: &Path, top: &Path) -> io::Result<()> {
-    if to.exists() {
-        return Ok(());
-    }
-    file.sync_data()?;
-    let parent = to
-        .parent()
-        .ok_or_else(|| io::Error::other("a blob has a folder"))?;
-    // Folders that are made now must be found again as well; those that were there are safe.
-    let mut changed = vec![parent];
-    for folder in parent.ancestors().take_while(|folder| *folder != top) {
-        if folder.exists() {
-            break;
+/// Makes the file durable and gives it its name, which must survive a power cut too. Of folders that are durable already only the last one has changed.
+fn move_in(file: &File, from: &Path, to: &Path, unsettled: &[PathBuf]) -> io::Result<()> {
+    // Who moved the same content in before may not be done with the folders yet: they are settled either way.
+    if !to.exists() {
+        file.sync_data()?;
+        if let Some(parent) = to.parent() {
+            fs::create_dir_all(parent)?;
         }
-        changed.extend(folder.parent());
+        fs::rename(from, to)?;
     }
-    fs::create_dir_all(parent)?;
-    fs::rename(from, to)?;
-    changed
-        .into_iter()
+    unsettled
+        .iter()
         .try_for_each(|folder| File::open(folder)?.sync_all())
 }
 

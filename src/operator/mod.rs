@@ -3,6 +3,7 @@
 mod health;
 mod metrics;
 mod support;
+mod upload_limit;
 mod welcome;
 
 use actix_web::http::Method;
@@ -19,6 +20,12 @@ pub(crate) fn mount(routes: &mut Routes) {
         .class(Class::Free);
     routes
         .mount_plain("/.well-known/matrix/support", support::handle)
+        .class(Class::Free);
+    routes
+        .mount_plain(
+            "/_synapse/client/media_upload_limit_exceeded",
+            upload_limit::handle,
+        )
         .class(Class::Free);
     routes
         .mount_plain("/health", health::handle)

@@ -153,7 +153,7 @@ async fn old_paths_lead_there_too() {
                 .with_headers(Method::POST, &format!("{base}/upload"), &headers, picture())
                 .await
                 .ok();
-            let uri = text(&answer["content_uri"]).to_owned();
+            let uri = text(&answer["content_uri"]);
             let id = uri.trim_start_matches("mxc://");
             let paths = [
                 format!("download/{id}"),
@@ -296,6 +296,112 @@ async fn uploads_have_a_limit_and_last() {
         assert_eq!(anna.get(&download(&id)).await.bytes.len(), 1000);
         let old = format!("/_matrix/media/v3/download/{id}");
         anna.nobody().get(&old).await.refused(404, "M_NOT_FOUND");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_uploads_more_than_allowed() {
+    let limits = [
+        ("PLAYHOUSE_MEDIA_QUOTA_BYTES_PER_USER", "5000"),
+        (
+            "PLAYHOUSE_MEDIA_UPLOAD_LIMITS",
+            "[{ period_seconds = 3600, bytes_max = 3000, info_uri = 'https://example.org/more', can_upgrade = true }]",
+        ),
+        ("PLAYHOUSE_SERVER_CLIENT_URL", "https://matrix.example.org/"),
+    ];
+    on_own_servers(&limits, async |server| {
+        let [anna, bert] = [server.register("anna").await, server.register("bert").await];
+        let send = async |client: &Client, length: usize| {
+            client
+                .with_headers(Method::POST, UPLOAD, &[], vec![b'x'; length])
+                .await
+        };
+        let all = send(&anna, 5001)
+            .await
+            .refused(403, "M_USER_LIMIT_EXCEEDED");
+        let page = "https://matrix.example.org/_synapse/client/media_upload_limit_exceeded";
+        assert_eq!(all["info_uri"], page);
+        assert!(all.get("can_upgrade").is_none());
+        send(&anna, 2000).await.ok();
+        let hour = send(&anna, 1001)
+            .await
+            .refused(403, "M_USER_LIMIT_EXCEEDED");
+        assert_eq!(hour["info_uri"], "https://example.org/more");
+        assert_eq!(hour["can_upgrade"], true);
+        let both = futures_util::future::join_all((0..6).map(|_| send(&anna, 400))).await;
+        let taken = both.iter().filter(|answer| answer.status == 200).count();
+        assert_eq!(taken, 2, "the rest of 1000, however many come at once");
+        send(&bert, 3000).await.ok();
+        server.restart();
+        let anna = anna.at(server.base());
+        send(&anna, 201).await.refused(403, "M_USER_LIMIT_EXCEEDED");
+        send(&anna, 200).await.ok();
+        let (status, page) = anna
+            .text("/_synapse/client/media_upload_limit_exceeded")
+            .await;
+        assert_eq!(status, 200);
+        assert!(page.contains("Upload limit"));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_do_not_wait_for_ever_nor_in_any_number() {
+    let limits = [
+        ("PLAYHOUSE_MEDIA_PENDING_UPLOADS_MAX", "3"),
+        ("PLAYHOUSE_MEDIA_PENDING_UPLOAD_MS", "2500"),
+    ];
+    on_own_servers(&limits, async |server| {
+        let [anna, bert] = [server.register("anna").await, server.register("bert").await];
+        let create =
+            async |client: &Client| client.post("/_matrix/media/v1/create", json!({})).await;
+        let reserve = async |client: &Client| {
+            let answer = create(client).await.ok();
+            let uri = text(&answer["content_uri"]);
+            (
+                uri.trim_start_matches("mxc://").to_owned(),
+                answer["unused_expires_at"].clone(),
+            )
+        };
+        let (first, _) = reserve(&anna).await;
+        let put = async |client: &Client, id: &str| {
+            client
+                .with_headers(Method::PUT, &format!("{UPLOAD}/{id}"), &[], b"x".to_vec())
+                .await
+        };
+        put(&bert, &first).await.refused(403, "M_FORBIDDEN");
+        put(&bert, "other.example/abc")
+            .await
+            .refused(404, "M_NOT_FOUND");
+        put(&bert, "playhouse.test/unknown")
+            .await
+            .refused(404, "M_NOT_FOUND");
+        put(&anna, &first).await.ok();
+        put(&anna, &first)
+            .await
+            .refused(409, "M_CANNOT_OVERWRITE_MEDIA");
+        let answers = futures_util::future::join_all((0..5).map(|_| create(&anna))).await;
+        let refused = answers.iter().filter(|answer| answer.status == 429).count();
+        assert_eq!(refused, 2, "what is filled does not count");
+        let late = answers.into_iter().find(|answer| answer.status == 200);
+        let late = late.expect("three were given").ok();
+        let id = text(&late["content_uri"])
+            .trim_start_matches("mxc://")
+            .to_owned();
+        reserve(&bert).await;
+        // It is over when another can be had: nobody's clock but the server's counts.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while create(&anna).await.status == 429 {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "addresses never expire"
+            );
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        put(&anna, &id).await.refused(404, "M_NOT_FOUND");
+        let path = format!("{}?timeout_ms=0", download(&id));
+        anna.get(&path).await.refused(404, "M_NOT_FOUND");
     })
     .await;
 }

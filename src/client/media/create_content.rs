@@ -5,10 +5,11 @@ use std::sync::Arc;
 use playhouse_actors::media::{MediaCommand, message::Uploaded};
 use ruma::{OwnedMxcUri, api::client::media::create_content::v3::Request};
 
+use super::quota;
 use crate::{
     client::page,
     edge::{App, Failure, RawJson, Session, Upload},
-    media::Shelf,
+    media::{Shelf, blobs::BlobError},
 };
 
 /// Media IDs have so many characters: too many to be guessed.
@@ -48,11 +49,28 @@ pub(super) async fn store(
     described: Described<'_>,
     mut body: Upload,
 ) -> Result<(), Failure> {
+    let is_limited = quota::is_limited(app);
+    let length = body.length().unwrap_or(0);
+    if length > app.blobs.size_bytes_max() {
+        return Err(BlobError::TooLarge(app.blobs.size_bytes_max()).into());
+    }
+    if is_limited {
+        // Looked at before the body is read; judged again when its length is known.
+        quota::check(app, &caller.user_id, length).await?;
+    }
     let mut upload = app.blobs.begin(Shelf::Uploads);
     while let Some(piece) = body.next().await? {
         upload.write(piece).await?;
     }
     let blob = upload.finish().await?;
+    // Two uploads at once must not both take what is left.
+    let _turn = if is_limited {
+        let turn = app.uploads.of(&caller.user_id).await;
+        quota::check(app, &caller.user_id, blob.size_bytes).await?;
+        Some(turn)
+    } else {
+        None
+    };
     let command = MediaCommand::Complete(Uploaded {
         user_id: caller.user_id.to_string(),
         sha256: blob.sha256,

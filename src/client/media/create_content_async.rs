@@ -28,6 +28,12 @@ pub(crate) async fn handle(
         .media_query(&request.media_id, MediaQuery::Describe)
         .await
     {
+        Ok(MediaAnswer::Awaited(reserved)) if reserved.user_id != caller.user_id.as_str() => {
+            return Err(MediaError::Forbidden.into());
+        }
+        Ok(MediaAnswer::Awaited(reserved)) if reserved.expires_ms <= app.env().now_ms() => {
+            return Err(MediaError::Expired.into());
+        }
         Ok(MediaAnswer::Awaited(_)) => {}
         Ok(MediaAnswer::There(_)) => {
             return Err(Failure::new(

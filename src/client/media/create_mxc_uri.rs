@@ -8,11 +8,8 @@ use ruma::{
     api::client::media::create_mxc_uri::v1::{Request, Response},
 };
 
-use super::create_content::address;
+use super::{create_content::address, quota};
 use crate::edge::{App, Failure, Session};
-
-/// An address waits so long for its content.
-const LIFETIME_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Hands out an address before the content.
 pub(crate) async fn handle(
@@ -21,8 +18,11 @@ pub(crate) async fn handle(
     _request: Request,
 ) -> Result<Response, Failure> {
     caller.not_suspended()?;
+    // Two requests at once must not both take the last place.
+    let _turn = app.uploads.of(&caller.user_id).await;
+    quota::check_awaited(&app, &caller.user_id).await?;
     let media_id = app.env().random_string(24);
-    let expires_ms = app.env().now_ms() + LIFETIME_MS;
+    let expires_ms = app.env().now_ms() + app.config.media.pending_upload_ms;
     let command = MediaCommand::Reserve(Reserved {
         user_id: caller.user_id.to_string(),
         expires_ms,

@@ -11,6 +11,7 @@ mod get_content_thumbnail;
 mod get_media_config;
 mod get_media_preview;
 pub(crate) mod preview;
+mod quota;
 pub(crate) mod serve;
 
 use ruma::api::client::media as api;

@@ -16,6 +16,7 @@ use tokio::{
 use url::Url;
 
 use super::{PreviewError, work::Worker};
+use crate::outbound::OutboundError;
 
 /// That there is no preview is remembered for so long.
 const FAILURE_KEPT_MS: u64 = 60_000;
@@ -121,7 +122,7 @@ impl Desk {
             // Every step has this deadline already; this one is for what is not a step of the network.
             tokio::time::timeout(within * 2, worker.preview(ask.url, &user_id))
                 .await
-                .unwrap_or(Err(PreviewError::Broken))
+                .unwrap_or(Err(OutboundError::TooSlow.into()))
         });
         let user_id = ask.user_id;
         self.tasks.insert(task.id(), Task { url, user_id });

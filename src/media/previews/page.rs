@@ -16,6 +16,9 @@ const ATTRIBUTE_BYTES_MAX: usize = 8_192;
 /// So many properties are kept.
 const PROPERTIES_MAX: usize = 64;
 
+/// A page is read no further than so many tags, attributes and pieces of text: what it says of itself stands at its beginning.
+const EVENTS_MAX: usize = 200_000;
+
 /// So many pictures of the text are looked at.
 const PICTURES_MAX: usize = 32;
 
@@ -36,17 +39,19 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// Reads a page. `picture` asks for pictures of the text too.
+    /// Reads a page.
     pub(super) fn read(html: &str) -> Self {
         let mut reader = Reader::default();
+        let mut events = 0;
         let handle = |event: CallbackEvent<'_>, _: Span<()>| -> Option<()> {
             reader.take(event);
-            None
+            events += 1;
+            (events > EVENTS_MAX).then_some(())
         };
         let mut emitter = CallbackEmitter::new(handle);
         emitter.naively_switch_states(true);
-        // Reading from memory cannot fail.
-        for Ok(()) in Tokenizer::new_with_emitter(html, emitter) {}
+        // The first thing that is handed out says that it is enough.
+        let _ = Tokenizer::new_with_emitter(html, emitter).next();
         reader.finish()
     }
 
@@ -293,8 +298,10 @@ mod tests {
 
     #[test]
     fn what_wants_to_be_large_stays_small() {
-        let deep = "<div>".repeat(200_000) + "<title>deep</title>";
+        let deep = "<div>".repeat(50_000) + "<title>deep</title>";
         assert_eq!(Page::read(&deep).title.as_deref(), Some("deep"));
+        let endless = "<div>".repeat(EVENTS_MAX) + "<title>late</title>";
+        assert_eq!(Page::read(&endless).title, None);
         let many: String = (0..10_000)
             .map(|number| {
                 format!("<meta property='og:x{number}' content='{number}'><img src=x{number}>")

@@ -117,7 +117,7 @@ impl Worker {
         });
         let page = page.await.map_err(|_| PreviewError::Broken)?;
         let mut found = found_in(&page, &fetched.url);
-        if !(found.properties.contains_key("og:title") && !found.named.is_empty())
+        if (!found.properties.contains_key("og:title") || found.named.is_empty())
             && let Some(address) = page.oembed.as_deref()
             && let Ok(address) = fetched.url.join(address)
             && let Some(more) = self.described(address, deadline).await

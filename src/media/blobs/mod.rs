@@ -1,6 +1,7 @@
 //! Blobs, named by the hash of their content: the same content is stored once.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     ops::Range,
@@ -17,6 +18,7 @@ use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use object_store::{
     GetOptions, GetResultPayload, ObjectStore, ObjectStoreExt as _, path::Path as StorePath,
 };
+use parking_lot::Mutex;
 
 use super::{
     address::{self, Shelf},
@@ -27,6 +29,9 @@ use crate::config::Media;
 
 /// How much of a blob is read at once.
 const READ_CHUNK_BYTES: u64 = 256 << 10;
+
+/// So many folders are remembered.
+const SETTLED_MAX: usize = 8_192;
 
 /// Why a blob could not be taken or given.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +81,8 @@ struct Shared {
     incoming: PathBuf,
     size_bytes_max: u64,
     next_upload: AtomicU64,
+    /// Folders that a power cut does not take away any more.
+    settled: Mutex<BTreeSet<PathBuf>>,
 }
 
 impl Blobs {
@@ -90,6 +97,7 @@ impl Blobs {
             incoming,
             size_bytes_max: media.upload_bytes_max,
             next_upload: AtomicU64::new(0),
+            settled: Mutex::default(),
         })))
     }
 
@@ -104,6 +112,28 @@ impl Blobs {
 
     pub(super) fn folder(&self) -> Option<&Path> {
         self.0.folder.as_deref()
+    }
+
+    /// The folders that must be made durable after a file has got this name, the last one first.
+    pub(super) fn unsettled(&self, top: &Path, name: &Path) -> Vec<PathBuf> {
+        let settled = self.0.settled.lock();
+        let mut folders = Vec::new();
+        for folder in name.ancestors().skip(1) {
+            folders.push(folder.to_owned());
+            if folder == top || settled.contains(folder) {
+                break;
+            }
+        }
+        folders
+    }
+
+    /// These folders are durable.
+    pub(super) fn settled(&self, folders: Vec<PathBuf>) {
+        let mut settled = self.0.settled.lock();
+        if settled.len() >= SETTLED_MAX {
+            settled.clear();
+        }
+        settled.extend(folders);
     }
 
     fn temporary(&self) -> PathBuf {
