@@ -8,6 +8,7 @@
 import { sdk, base, ask, fail, login, register, say, until, PASSWORD } from "./sdk.mjs";
 
 const { CryptoEvent, VerificationPhase, VerifierEvent } = await import("matrix-js-sdk/lib/crypto-api/index.js");
+const { SlidingSync } = await import("matrix-js-sdk/lib/sliding-sync.js");
 const MESSAGES = Number(process.argv[3]);
 const KILLS = Number(process.argv[4]);
 const recoveryKeys = new Map();
@@ -17,7 +18,14 @@ process.on("unhandledRejection", (error) => {
   if (error?.name !== "ConnectionError") fail(`unhandled: ${error?.stack ?? error}`);
 });
 
-async function open(name, session) {
+/** A room list by sliding sync, as clients of today ask for it. */
+function roomList(client) {
+  const room = { required_state: [["*", "*"]], timeline_limit: 20 };
+  const list = { ranges: [[0, 20]], ...room };
+  return new SlidingSync(base, new Map([["all", list]]), room, client, 30_000);
+}
+
+async function open(name, session, sliding = false) {
   const userId = session.user_id;
   const client = sdk.createClient({
     baseUrl: base,
@@ -36,9 +44,10 @@ async function open(name, session) {
     if (event.status === null) echoes.set(event.getTxnId(), event.getId());
   });
   await client.initRustCrypto({ useIndexedDB: false });
-  await client.startClient({ initialSyncLimit: 20, lazyLoadMembers: true, threadSupport: true, pendingEventOrdering: "detached" });
+  const slidingSync = sliding ? roomList(client) : undefined;
+  await client.startClient({ slidingSync, initialSyncLimit: 20, lazyLoadMembers: true, threadSupport: true, pendingEventOrdering: "detached" });
   await until(`${name} is syncing`, () => client.isInitialSyncComplete());
-  return { name, client, userId, deviceId: session.device_id, crypto: client.getCrypto(), echoes };
+  return { name, client, userId, deviceId: session.device_id, crypto: client.getCrypto(), echoes, slidingSync };
 }
 
 /** Cross-signing keys, secret storage and a key backup: what a client sets up at first. */
@@ -156,7 +165,8 @@ const household = [];
 for (const user of ["ada", "ben"]) {
   const first = await open(`${user}1`, await register(user));
   await bootstrap(first);
-  const second = await open(`${user}2`, await login(user, `${user}2`));
+  // Ben's second device lives on sliding sync.
+  const second = await open(`${user}2`, await login(user, `${user}2`), user === "ben");
   await until(`${second.name} sees the cross-signing keys`, () => second.crypto.userHasCrossSigningKeys(second.userId, true));
   await verify(second, first, () => second.crypto.requestOwnUserVerification());
   const signed = async (device) => (await device.crypto.getDeviceVerificationStatus(second.userId, second.deviceId))?.signedByOwner;
@@ -173,6 +183,7 @@ await ben1.client.joinRoom(roomId);
 for (const device of household) {
   await until(`${device.name} sees both members`, () => room(device)?.getJoinedMemberCount() === 2);
 }
+await until("the room in the list", () => ben2.slidingSync.getListData("all")?.joinedCount === 1);
 await until("ben's keys at ada's", () => ada1.crypto.userHasCrossSigningKeys(ben1.userId, true));
 await until("ada's keys at ben's", () => ben1.crypto.userHasCrossSigningKeys(ada1.userId, true));
 await verify(ada1, ben1, () => ada1.crypto.requestDeviceVerification(ben1.userId, ben1.deviceId));
