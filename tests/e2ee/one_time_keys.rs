@@ -1,6 +1,13 @@
 //! One-time keys are given out once: under load, over kills, and in the order of upload.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use reqwest::Method;
 use serde_json::{Map, Value, json};
@@ -97,11 +104,16 @@ async fn a_key_is_never_given_out_twice() {
     assert!(answer["failures"]["elsewhere.test"].is_object());
 }
 
-/// Claimers and an uploader run until the server is killed, again and again; what was acknowledged was given out once, and in order.
+/// Ten thousand claims run against uploads while the server is killed again and again; what was acknowledged was given out once, and in order.
+#[expect(
+    clippy::print_stdout,
+    reason = "the figures belong into the test's output"
+)]
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_never_give_a_key_out_twice() {
-    const ROUNDS: usize = 6;
-    const CLAIMERS: usize = 8;
+    const CLAIMS: usize = 10_000;
+    const ROUNDS: usize = 10;
+    const CLAIMERS: usize = 64;
     let mut server = TestServer::start().await;
     let alice = server.register("alice").await;
     let bob = server.register("bob").await;
@@ -113,8 +125,8 @@ async fn kills_never_give_a_key_out_twice() {
             async move {
                 for batch in 0.. {
                     // Each upload repeats half of the one before: of those some are given out by now.
-                    let first = round * 10_000 + batch * 10;
-                    let body = one_time(first..first + 20);
+                    let first = round * 50_000 + batch * 30;
+                    let body = one_time(first..first + 60);
                     if alice
                         .try_request(Method::POST, UPLOAD, Some(body))
                         .await
@@ -125,22 +137,30 @@ async fn kills_never_give_a_key_out_twice() {
                 }
             }
         });
+        let count = Arc::new(AtomicUsize::new(0));
         let claimers: Vec<_> = (0..CLAIMERS)
             .map(|_| {
-                let (alice, bob) = (alice.clone(), bob.clone());
+                let (alice, bob, count) = (alice.clone(), bob.clone(), count.clone());
                 tokio::spawn(async move {
                     let mut claimed = Vec::new();
                     while let Ok(answer) = bob
                         .try_request(Method::POST, CLAIM, Some(wish(&alice)))
                         .await
                     {
-                        claimed.extend(given(&answer.body, &alice));
+                        if let Some(key_id) = given(&answer.body, &alice) {
+                            claimed.push(key_id);
+                            count.fetch_add(1, Ordering::Relaxed);
+                        }
                     }
                     claimed
                 })
             })
             .collect();
-        tokio::time::sleep(Duration::from_millis(150 + 70 * round as u64)).await;
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while count.load(Ordering::Relaxed) < CLAIMS / ROUNDS {
+            assert!(Instant::now() < deadline, "claims take too long");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         server.kill();
         uploader.await.expect("the uploader ends");
         for claimer in claimers {
@@ -159,11 +179,9 @@ async fn kills_never_give_a_key_out_twice() {
         }
         server.start_again();
     }
-    assert!(
-        owners.len() > ROUNDS * 10,
-        "hardly any key was claimed: {}",
-        owners.len()
-    );
+    let claims = owners.len();
+    assert!(claims >= CLAIMS, "{claims} claims");
+    println!("{claims} claims by {CLAIMERS} claimers over {ROUNDS} kills, no key given out twice");
     let answer = bob.at(server.base()).post(CLAIM, wish(&alice)).await.ok();
     if let Some(key_id) = given(&answer, &alice) {
         assert!(
