@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use playhouse_schema::{
-    models::{Model as _, all, message_search::MessageSearch},
+    models::{AnyModel, Model as _, all, message_search::MessageSearch},
     port::{LogStore, StoreError},
 };
 use tokio::time::Instant;
@@ -47,11 +47,8 @@ impl House {
         };
         let sessions = Arc::new(SessionCache::new(config.sessions_max));
         let board = feeds::open_board(&*store).await?;
-        let models = all()
-            .into_iter()
-            .filter(|model| config.search || model.name() != MessageSearch::NAME)
-            .collect();
-        let models = Arc::new(Models::start(store.clone(), tail.clone(), models).await?);
+        let models = Models::start(store.clone(), tail.clone(), models(&config)).await?;
+        let models = Arc::new(models);
         let rooms = RoomContext {
             env: env.clone(),
             store: store.clone(),
@@ -59,6 +56,9 @@ impl House {
             models: models.clone(),
         };
         let rooms = opening.directory(rooms, config.rooms).await?;
+        let rooms = room_context(&env, &store, &board);
+        let models = Models::start(store.clone(), tail.clone(), models(&config)).await?;
+        let models = Arc::new(models);
         let sources = Arc::new(HouseSources {
             rooms: rooms.clone(),
             store: store.clone(),
@@ -161,6 +161,13 @@ impl House {
         self.models.stop(left()).await;
         self.pools.close(left()).await;
     }
+}
+
+/// The models that are wanted.
+fn models(config: &HouseConfig) -> Vec<Box<dyn AnyModel>> {
+    let mut models = all();
+    models.retain(|model| config.search || model.name() != MessageSearch::NAME);
+    models
 }
 
 /// The followers with a position of their own.

@@ -180,6 +180,15 @@ async fn a_repeat_is_answered_as_the_first() {
         anna.put(&room_path(&room_id, "invite/u"), json!({}))
             .await
             .refused(400, "M_MISSING_PARAM");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_names_no_transaction_is_done_each_time() {
+    on_each_engine(async |stage| {
+        let anna = stage.user("anna").await;
+        let room_id = anna.create_room(json!({})).await;
         let message = json!({"msgtype": "m.text", "body": "hello"});
         let send = room_path(&room_id, "send/m.room.message");
         let one = anna.post(&send, message.clone()).await.ok();

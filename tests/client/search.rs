@@ -95,7 +95,22 @@ async fn messages_are_found_with_what_is_around_them() {
         );
         assert_eq!(groups["sender"][&anna.user_id]["results"], json!([first]));
         assert_eq!(groups["sender"][&anna.user_id]["order"], 1);
-        // By rank, in names, in part, by sender.
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_criteria_narrow_the_search() {
+    on_each_engine(async |stage| {
+        let [anna, bert] = stage.users(["anna", "bert"]).await;
+        let word = fresh("narrow");
+        let body = json!({"preset": "public_chat", "name": format!("Room of {word}")});
+        let room_id = anna.create_room(body).await;
+        bert.join(&room_id).await;
+        let first = anna
+            .say(&room_id, &format!("one {word} among many others"))
+            .await;
+        let second = bert.say(&room_id, &format!("東京都{word}!")).await;
         let page = search(
             &anna,
             &Value::Null,

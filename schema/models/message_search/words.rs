@@ -3,7 +3,6 @@
 //! Case, accents and forms of width make no difference. Scripts that put no spaces between words are cut into their letters and pairs of letters, so that any
 //! part of a text is found.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::super::user_names::fold;
@@ -76,7 +75,12 @@ enum Piece {
 fn pieces(text: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut open = false;
-    for character in fold(text).nfc() {
+    let folded: String = if text.is_ascii() {
+        text.to_ascii_lowercase()
+    } else {
+        fold(text).nfc().collect()
+    };
+    for character in folded.chars() {
         if !character.is_alphanumeric() {
             open = false;
             continue;
@@ -118,14 +122,15 @@ fn pairs(run: &[char]) -> impl Iterator<Item = u64> {
         .map(|pair| code(&pair.iter().collect::<String>()))
 }
 
-/// Forty bits that stand for a word: enough that different words are hardly ever taken for each other.
+/// Forty bits that stand for a word: enough that different words are hardly ever taken for each other. FNV-1a, the upper bits folded into the lower ones:
+/// whoever knows a word may find its digest, so a hash for secrets would hide no more and cost more than all the rest.
 fn code(word: &str) -> u64 {
     let end = word.char_indices().nth(WORD_CHARACTERS);
     let word = end.map_or(word, |(end, _)| &word[..end]);
-    let digest = digest(&SHA256, word.as_bytes());
-    digest.as_ref()[..5]
-        .iter()
-        .fold(0, |code, byte| (code << 8) | u64::from(*byte))
+    let hash = word.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    (hash ^ (hash >> 40)) & ((1 << 40) - 1)
 }
 
 fn written(mut words: Vec<u64>, most: usize) -> (String, usize) {
