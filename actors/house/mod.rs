@@ -59,6 +59,7 @@ mod pushers;
 mod receipts;
 mod register;
 mod report;
+mod retention;
 mod send;
 mod session;
 mod space;
@@ -110,7 +111,10 @@ use crate::{
         RegistrationQuery, RegistrationReply, RegistrationSignal,
     },
     reports::Reports,
-    room::{Room, RoomAnswer, RoomCommand, RoomError, RoomQuery, RoomReply, RoomSignal},
+    room::{
+        Room, RoomAnswer, RoomCommand, RoomError, RoomQuery, RoomReply, RoomSignal,
+        retention::RetentionSettings,
+    },
     user::{
         SessionCache, User, UserAnswer, UserCommand, UserError, UserLimits, UserQuery, UserReply,
         UserSignal,
@@ -140,6 +144,8 @@ pub struct HouseConfig {
     pub sessions_max: usize,
     /// What may be sent later.
     pub delays: DelaySettings,
+    /// How long events are kept.
+    pub retention: RetentionSettings,
 }
 
 impl HouseConfig {
@@ -155,6 +161,7 @@ impl HouseConfig {
             passwords: PasswordSettings::default(),
             sessions_max: 100_000,
             delays: DelaySettings::default(),
+            retention: RetentionSettings::default(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use playhouse_schema::port::LogStore;
 use ruma::{OwnedRoomId, OwnedUserId};
 
+use super::{Room, retention::RetentionSettings};
 use crate::env::Env;
 
 /// What all rooms of a node share.
@@ -13,8 +14,17 @@ pub struct RoomContext {
     pub env: Env,
     /// For reading history.
     pub store: Arc<dyn LogStore>,
+    /// How long events are kept.
+    pub retention: RetentionSettings,
     /// Hears who types.
     pub typing: Arc<dyn TypingListener>,
+}
+
+impl RoomContext {
+    /// Events of a room sent before this time have expired; 0 when none does.
+    pub(crate) fn expired_before_ms(&self, room: &Room) -> u64 {
+        self.retention.expired_before_ms(room, self.env.now_ms())
+    }
 }
 
 /// Hears who types where.

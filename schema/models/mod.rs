@@ -16,6 +16,7 @@ pub mod public_rooms;
 pub mod pushers;
 pub mod relations;
 pub mod reports;
+pub mod retention;
 pub mod room_facts;
 pub mod user_names;
 pub mod users;
@@ -93,6 +94,7 @@ pub fn all() -> Vec<Box<dyn AnyModel>> {
         Box::new(room_facts::RoomFacts),
         Box::new(user_names::UserNames),
         Box::new(reports::Reports),
+        Box::new(retention::Retention),
     ]
 }
 

@@ -13,7 +13,10 @@ use crate::{
 };
 
 /// All shared SQL of the models.
-const STATEMENTS: [&str; 48] = [
+const STATEMENTS: [&str; 51] = [
+    retention::MADE,
+    retention::SAYS,
+    retention::LIST,
     parked::PARK,
     parked::RELEASE,
     parked::ALL,

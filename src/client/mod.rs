@@ -31,6 +31,7 @@ mod receipt;
 mod redact;
 mod relations;
 mod reporting;
+mod retention;
 mod room;
 mod rtc;
 mod session;
@@ -84,6 +85,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     redact::mount(routes);
     relations::mount(routes);
     reporting::mount(routes);
+    retention::mount(routes);
     room::mount(routes);
     rtc::mount(routes);
     session::mount(routes);

@@ -13,6 +13,7 @@ mod load;
 pub mod log;
 pub mod media;
 pub mod registration;
+pub mod retention;
 pub mod rooms;
 pub mod rtc;
 pub(crate) mod section;
@@ -35,6 +36,7 @@ pub use self::{
     log::Log,
     media::Media,
     registration::Registration,
+    retention::Retention,
     rooms::Rooms,
     rtc::Rtc,
     server::Server,
@@ -55,6 +57,8 @@ pub struct Config {
     pub registration: Registration,
     /// How rooms are made.
     pub rooms: Rooms,
+    /// How long events are kept.
+    pub retention: Retention,
     /// Uploads and downloads.
     pub media: Media,
     /// Relays for calls.
@@ -78,6 +82,7 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Database::INFO,
     Registration::INFO,
     Rooms::INFO,
+    Retention::INFO,
     Media::INFO,
     Voip::INFO,
     Rtc::INFO,

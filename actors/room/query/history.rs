@@ -12,7 +12,9 @@ use playhouse_schema::{
 };
 use ruma::EventId;
 
-use super::super::{error::RoomError, event::RoomEvent, message::TimelinePoint, state::Room};
+use super::super::{
+    error::RoomError, event::RoomEvent, message::TimelinePoint, retention, state::Room,
+};
 
 /// How many records one read of the log brings.
 const PAGE_RECORDS: usize = 128;
@@ -35,6 +37,8 @@ pub(super) struct History {
     pub(super) room: Arc<Room>,
     /// The newest record that the request may see.
     pub(super) last: Sequence,
+    /// Events sent before this time have expired; 0 when none does.
+    pub(super) expired_before_ms: u64,
     entity: Entity,
     store: Arc<dyn LogStore>,
     events: BTreeMap<Sequence, Arc<RoomEvent>>,
@@ -48,6 +52,7 @@ impl History {
             entity: Entity::room(room.room_id.as_str()),
             room,
             last,
+            expired_before_ms: 0,
             store,
             events: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -57,6 +62,14 @@ impl History {
     /// Where the read models are.
     pub(super) fn models(&self) -> Arc<dyn ModelStore> {
         self.store.models()
+    }
+
+    /// Whether an event may be shown at all: one that has expired may not, though it may still wait to be taken out of the log.
+    pub(super) fn may_be_shown(&self, event: &RoomEvent) -> bool {
+        let before_ms = self.expired_before_ms;
+        let has_expired = before_ms > 0
+            && retention::has_expired(event, retention::newest(&self.room), before_ms);
+        !has_expired && !retention::is_emptied(event)
     }
 
     /// How far a read model has come in this room: it contains everything up to this record, and perhaps more.
