@@ -45,9 +45,8 @@ pub(super) async fn export(house: &House, user_id: &UserId) -> Result<(), Proble
     }
     devices(house, user_id).await?;
     account_data(house, user_id).await?;
-    let rooms = match house.user_query(user_id, UserQuery::Rooms).await? {
-        UserAnswer::Rooms(rooms) => rooms,
-        _ => return Err(surprise("Rooms")),
+    let UserAnswer::Rooms(rooms) = house.user_query(user_id, UserQuery::Rooms).await? else {
+        return Err(surprise("Rooms"));
     };
     for (room_id, membership) in rooms {
         line(json!({ "kind": "room", "room_id": room_id, "membership": membership.as_str() }));
