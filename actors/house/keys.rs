@@ -38,8 +38,8 @@ pub struct FoundKeys {
 /// One-time keys that were claimed.
 #[derive(Clone, Debug, Default)]
 pub struct ClaimedKeys {
-    /// Per user and device the key ID with its algorithm, and the key as JSON.
-    pub one_time_keys: BTreeMap<OwnedUserId, BTreeMap<OwnedDeviceId, (String, JsonText)>>,
+    /// Per user and device the keys as JSON, by key ID with its algorithm.
+    pub one_time_keys: BTreeMap<OwnedUserId, BTreeMap<OwnedDeviceId, BTreeMap<String, JsonText>>>,
     /// Servers that could not be asked.
     pub failures: BTreeSet<OwnedServerName>,
 }
@@ -156,7 +156,7 @@ impl House {
         }
     }
 
-    /// Claims a one-time key per named device and algorithm.
+    /// Claims a one-time key for each time that a device and an algorithm are named together.
     pub async fn claim_keys(
         &self,
         wanted: BTreeMap<OwnedUserId, Vec<(OwnedDeviceId, String)>>,
@@ -184,11 +184,9 @@ impl House {
         let mut answers = stream::iter(commands).buffer_unordered(USERS_AT_ONCE);
         while let Some(answer) = answers.next().await {
             let (user_id, keys) = answer?;
-            if !keys.is_empty() {
-                let keys = keys
-                    .into_iter()
-                    .map(|(device_id, key_id, key)| (device_id, (key_id, key)));
-                claimed.one_time_keys.insert(user_id, keys.collect());
+            for (device_id, key_id, key) in keys {
+                let of_user = claimed.one_time_keys.entry(user_id.clone()).or_default();
+                of_user.entry(device_id).or_default().insert(key_id, key);
             }
         }
         Ok(claimed)

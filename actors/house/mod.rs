@@ -70,6 +70,7 @@ mod pushers;
 mod receipts;
 mod register;
 mod report;
+mod retention;
 mod search;
 mod send;
 mod session;
@@ -128,7 +129,10 @@ use crate::{
         RegistrationQuery, RegistrationReply, RegistrationSignal,
     },
     reports::Reports,
-    room::{Room, RoomAnswer, RoomCommand, RoomError, RoomQuery, RoomReply, RoomSignal},
+    room::{
+        Room, RoomAnswer, RoomCommand, RoomError, RoomQuery, RoomReply, RoomSignal,
+        retention::RetentionSettings,
+    },
     user::{
         SessionCache, User, UserAnswer, UserCommand, UserError, UserLimits, UserQuery, UserReply,
         UserSignal,
@@ -160,6 +164,8 @@ pub struct HouseConfig {
     pub delays: DelaySettings,
     /// Messages are indexed for searching.
     pub search: bool,
+    /// How long events are kept.
+    pub retention: RetentionSettings,
 }
 
 impl HouseConfig {
@@ -176,6 +182,7 @@ impl HouseConfig {
             sessions_max: 100_000,
             delays: DelaySettings::default(),
             search: true,
+            retention: RetentionSettings::default(),
         }
     }
 }

@@ -14,9 +14,10 @@ use super::{
     delays::{HouseOutlet, keep_awake},
     eraser::HouseEraser,
     members::HouseMembers,
+    retention::Sweeper,
 };
 use crate::{
-    delays::{DelayBoard, DelayContext},
+    delays::{DelayBoard, DelayContext, Delays},
     followers::{
         departures, erasures,
         feeds::{self, sources::HouseSources},
@@ -41,10 +42,7 @@ impl House {
         let env = config.env.clone();
         let pools = Pools::open(store.clone(), env.clone(), config.writers).await?;
         let tail = pools.tail();
-        let opening = Opening {
-            store: store.clone(),
-            log: pools.clone(),
-        };
+        let opening = Opening::of(&store, &pools);
         let sessions = Arc::new(SessionCache::new(config.sessions_max));
         let board = feeds::open_board(&*store).await?;
         let models = Models::start(store.clone(), tail.clone(), models(&config)).await?;
@@ -52,13 +50,11 @@ impl House {
         let rooms = RoomContext {
             env: env.clone(),
             store: store.clone(),
+            retention: config.retention,
             typing: board.clone(),
             models: models.clone(),
         };
         let rooms = opening.directory(rooms, config.rooms).await?;
-        let rooms = room_context(&env, &store, &board);
-        let models = Models::start(store.clone(), tail.clone(), models(&config)).await?;
-        let models = Arc::new(models);
         let sources = Arc::new(HouseSources {
             rooms: rooms.clone(),
             store: store.clone(),
@@ -78,17 +74,9 @@ impl House {
         let media = opening.directory(env.clone(), config.users).await?;
         let registration = opening.directory(env.clone(), config.users).await?;
         let reports = opening.directory(env.clone(), config.users).await?;
-        let outlet = Arc::new(HouseOutlet::default());
-        let delay_board = Arc::new(DelayBoard::default());
-        let delays = DelayContext {
-            env: env.clone(),
-            settings: config.delays,
-            board: delay_board.clone(),
-            outlet: outlet.clone(),
-        };
-        let delays = opening.directory(delays, config.users).await?;
         let passes = opening.directory(env.clone(), config.users).await?;
         let oauth = opening.directory(env.clone(), config.users).await?;
+        let later = opening.later(&config).await?;
         let members = HouseMembers {
             rooms: rooms.clone(),
             users: users.clone(),
@@ -101,12 +89,9 @@ impl House {
             feeds::follow_devices(board, &tail, sources),
         ];
         let source = (store.clone(), tail);
-        followers.extend(durable_followers(source.clone(), members).await?);
-        followers.push(overtaken::start(source, delays.clone(), delay_board.clone()).await?);
+        followers.extend(durable_followers(source, members, (&config, &later)).await?);
         let passwords = Passwords::new(config.passwords, &env)
             .map_err(|error| StoreError::Incompatible(error.to_string()))?;
-        let awake = keep_awake(delays.clone(), delay_board);
-        followers.push(awake);
         let house = Arc::new_cyclic(|myself| Self {
             env,
             config,
@@ -119,9 +104,9 @@ impl House {
             media,
             registration,
             reports,
-            delays,
             passes,
             oauth,
+            delays: later.delays,
             models,
             followers,
             sessions,
@@ -131,7 +116,7 @@ impl House {
             myself: myself.clone(),
         });
         // A schedule that has woken already tries again.
-        let _ = outlet.0.set(Arc::downgrade(&house));
+        let _ = later.outlet.0.set(Arc::downgrade(&house));
         Ok(house)
     }
 
@@ -170,23 +155,42 @@ fn models(config: &HouseConfig) -> Vec<Box<dyn AnyModel>> {
     models
 }
 
-/// The followers with a position of their own.
+/// The followers with a position of their own, and what looks after delayed and expired events.
 async fn durable_followers(
     source: (Arc<dyn LogStore>, Arc<Tail>),
     members: HouseMembers,
-) -> Result<[Running; 4], StoreError> {
+    (config, later): (&HouseConfig, &Later),
+) -> Result<Vec<Running>, StoreError> {
     let server_name = members.server_name.clone();
     let eraser = HouseEraser {
         users: members.users.clone(),
         store: members.store.clone(),
     };
+    let sweeper = Sweeper {
+        rooms: members.rooms.clone(),
+        store: members.store.clone(),
+        env: config.env.clone(),
+        settings: config.retention,
+    };
     let members: Arc<dyn Members> = Arc::new(members);
-    Ok([
+    let (delays, board) = (later.delays.clone(), later.board.clone());
+    let mut followers = vec![
         profiles::start(source.clone(), members.clone()).await?,
         departures::start(source.clone(), members.clone()).await?,
         erasures::start(source.clone(), Arc::new(eraser)).await?,
+        overtaken::start(source.clone(), delays.clone(), board.clone()).await?,
         upkeep::start(source, members, server_name).await?,
-    ])
+        keep_awake(delays, board),
+    ];
+    followers.extend(sweeper.start());
+    Ok(followers)
+}
+
+/// The schedules of delayed events, and what they share with the rest of the house.
+struct Later {
+    delays: Arc<Directory<Delays>>,
+    board: Arc<DelayBoard>,
+    outlet: Arc<HouseOutlet>,
 }
 
 /// What every directory needs.
@@ -196,6 +200,28 @@ struct Opening {
 }
 
 impl Opening {
+    fn of(store: &Arc<dyn LogStore>, pools: &Arc<Pools>) -> Self {
+        Self {
+            store: store.clone(),
+            log: pools.clone(),
+        }
+    }
+
+    async fn later(&self, config: &HouseConfig) -> Result<Later, StoreError> {
+        let (board, outlet) = (Arc::<DelayBoard>::default(), Arc::<HouseOutlet>::default());
+        let context = DelayContext {
+            env: config.env.clone(),
+            settings: config.delays,
+            board: board.clone(),
+            outlet: outlet.clone(),
+        };
+        Ok(Later {
+            delays: self.directory(context, config.users).await?,
+            board,
+            outlet,
+        })
+    }
+
     async fn directory<D: Domain>(
         &self,
         context: D::Context,

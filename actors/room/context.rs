@@ -8,6 +8,7 @@ use playhouse_schema::{
 };
 use ruma::{OwnedRoomId, OwnedUserId};
 
+use super::{Room, retention::RetentionSettings};
 use crate::env::Env;
 
 /// What all rooms of a node share.
@@ -16,6 +17,8 @@ pub struct RoomContext {
     pub env: Env,
     /// For reading history.
     pub store: Arc<dyn LogStore>,
+    /// How long events are kept.
+    pub retention: RetentionSettings,
     /// Hears who types.
     pub typing: Arc<dyn TypingListener>,
     /// Knows how far the read models are.
@@ -26,6 +29,13 @@ pub struct RoomContext {
 pub trait Folded: Send + Sync + 'static {
     /// What this model's tables contain of a shard: everything up to this position, and perhaps more. 0 for a model that is not kept here.
     fn folded(&self, model: &'static str, shard: Shard) -> Position;
+}
+
+impl RoomContext {
+    /// Events of a room sent before this time have expired; 0 when none does.
+    pub(crate) fn expired_before_ms(&self, room: &Room) -> u64 {
+        self.retention.expired_before_ms(room, self.env.now_ms())
+    }
 }
 
 /// Hears who types where.

@@ -14,7 +14,7 @@ use ruma::RoomId;
 use super::{
     Room, RoomAnswer, RoomCommand, RoomError, RoomQuery, RoomReply, RoomSignal,
     context::{RoomContext, RoomLive},
-    create, directory, membership, query, receipt, redact, send_event, snapshot,
+    create, directory, membership, query, receipt, redact, retention, send_event, snapshot,
 };
 use crate::kernel::{Committed, Decision, Domain, Port, Resident};
 
@@ -68,6 +68,10 @@ impl Domain for Room {
         command: RoomCommand,
         context: &RoomContext,
     ) -> Result<Decision<Self>, RoomError> {
+        if let RoomCommand::Expire(targets) = command {
+            let before_ms = context.expired_before_ms(self);
+            return Ok(retention::decide(self, before_ms, targets));
+        }
         decide(self, command, &context.env)
     }
 
@@ -121,6 +125,8 @@ pub(crate) fn decide(
         RoomCommand::Redact(redact) => redact::decide(room, env, *redact),
         RoomCommand::ChangeMembership(change) => membership::decide(room, env, *change),
         RoomCommand::MoveReceipts(moves) => receipt::decide(room, env, moves),
+        // It needs the operator's settings, and has been judged with them.
+        RoomCommand::Expire(_) => Ok(Decision::unchanged(RoomReply::Done)),
         RoomCommand::SetDirectoryVisibility { user_id, public } => {
             directory::decide(room, user_id.as_deref(), public)
         }

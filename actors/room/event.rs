@@ -19,7 +19,10 @@ use ruma::{OwnedEventId, events::TimelineEventType};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::pdu::{Pdu, stored_event_id};
+use super::{
+    pdu::{Pdu, stored_event_id},
+    retention::is_emptied,
+};
 
 /// An event and its place in the room. Shared by everything that carries it.
 #[derive(Debug)]
@@ -124,7 +127,9 @@ impl RoomEvent {
 
     /// Whether clients may ever see it in a timeline.
     pub fn is_visible(&self) -> bool {
-        self.verdict == Verdict::Accepted && self.placement != Placement::Outlier
+        self.verdict == Verdict::Accepted
+            && self.placement != Placement::Outlier
+            && !is_emptied(self)
     }
 
     /// The event as clients see it, without the closing brace and without `room_id` and `unsigned`: `{"content":…,"event_id":…,…,"type":…`.

@@ -37,6 +37,8 @@ pub enum RoomCommand {
     ChangeMembership(Box<ChangeMembership>),
     /// Move receipts of one user. Answers `Done`.
     MoveReceipts(Vec<MoveReceipt>),
+    /// Take out what has expired of these events, as the caller has read them in the log. Answers `Done`.
+    Expire(Vec<RedactionTarget>),
     /// Enter or leave the public room list; the user needs the power to send `m.room.canonical_alias`. Answers `Done`.
     SetDirectoryVisibility {
         /// Who wants it; `None` for the server itself.

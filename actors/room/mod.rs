@@ -23,6 +23,7 @@ mod receipt;
 pub mod receipts;
 pub mod redact;
 pub mod resolve;
+pub mod retention;
 mod send_event;
 mod snapshot;
 pub mod state;

@@ -17,6 +17,7 @@ pub mod public_rooms;
 pub mod pushers;
 pub mod relations;
 pub mod reports;
+pub mod retention;
 pub mod room_facts;
 pub mod uploads;
 pub mod user_names;
@@ -113,6 +114,7 @@ pub fn all() -> Vec<Box<dyn AnyModel>> {
         Box::new(reports::Reports),
         Box::new(message_search::MessageSearch),
         Box::new(uploads::Uploads),
+        Box::new(retention::Retention),
     ]
 }
 

@@ -14,6 +14,9 @@ use crate::{
 
 /// All shared SQL of the models.
 const STATEMENTS: &[&str] = &[
+    retention::MADE,
+    retention::SAYS,
+    retention::LIST,
     parked::PARK,
     parked::RELEASE,
     parked::ALL,

@@ -51,6 +51,11 @@ pub(super) enum Command {
     },
     /// List all users
     List,
+    /// Write what the server keeps of a user to standard output: a JSON object a line
+    Export {
+        /// Local part or user ID
+        name: String,
+    },
 }
 
 /// How long actors may take to end.
@@ -65,6 +70,7 @@ pub(super) async fn execute(command: Command, config: Config) -> Result<(), Prob
         } => add(&config, name, admin, password).await,
         Command::Passwd { name, password } => passwd(&config, &name, password).await,
         Command::List => list(&config).await,
+        Command::Export { name } => export(&config, &name).await,
     }
 }
 
@@ -110,6 +116,16 @@ async fn passwd(config: &Config, name: &str, password: Option<String>) -> Result
     say(format_args!("Password set: {user_id}"));
     tell_password(&password, made_up);
     Ok(())
+}
+
+async fn export(config: &Config, name: &str) -> Result<(), Problem> {
+    let Opened::House(house) = open(config).await? else {
+        return Err(running());
+    };
+    let user_id = user_id(config, name)?;
+    let done = super::export::export(&house, &user_id).await;
+    house.close(CLOSE_WITHIN).await;
+    done
 }
 
 async fn set_password(house: &House, user_id: &UserId, password: String) -> Result<(), Problem> {

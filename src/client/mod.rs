@@ -35,6 +35,7 @@ mod redact;
 mod relations;
 pub(crate) mod rendezvous;
 mod reporting;
+mod retention;
 mod room;
 mod rtc;
 mod search;
@@ -94,6 +95,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     relations::mount(routes);
     rendezvous::mount(routes);
     reporting::mount(routes);
+    retention::mount(routes);
     room::mount(routes);
     rtc::mount(routes);
     search::mount(routes);

@@ -1,6 +1,6 @@
 //! Query parameters that hot endpoints read by hand.
 
-use crate::edge::{Failure, Session};
+use crate::edge::{Arguments, Failure, Session};
 
 /// The value of a parameter, percent-decoded; `None` when it is absent or not UTF-8.
 pub(crate) fn parameter(query: Option<&str>, name: &str) -> Option<String> {
@@ -9,6 +9,11 @@ pub(crate) fn parameter(query: Option<&str>, name: &str) -> Option<String> {
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     let (_, value) = pairs.into_iter().find(|(key, _)| *key == name)?;
     decode(value)
+}
+
+/// `filter`: the text as the client wrote it. Its type leaves out what asks for related events.
+pub(crate) fn filter(arguments: &Arguments) -> Option<String> {
+    parameter(arguments.query.as_deref(), "filter").filter(|filter| !filter.is_empty())
 }
 
 /// `ts`: application services may say when an event was sent. From others it is ignored.

@@ -226,6 +226,14 @@ impl Config {
             "[voip] turn_uris need turn_shared_secret, or turn_username and turn_password"
                 .to_owned()
         })?;
+        let retention = &self.retention;
+        require(retention.sweep_every_ms > 0, || {
+            "[retention] sweep_every_ms must be above 0".to_owned()
+        })?;
+        let bounds = retention.min_ms().zip(retention.max_ms());
+        require(bounds.is_none_or(|(min, max)| min <= max), || {
+            "[retention] lifetime_min_ms is above lifetime_max_ms".to_owned()
+        })?;
         for transport in &self.rtc.transports {
             require(
                 transport.get("type").is_some_and(toml::Value::is_str),

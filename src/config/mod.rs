@@ -21,6 +21,7 @@ pub mod outbound;
 pub mod previews;
 pub mod registration;
 pub mod rendezvous;
+pub mod retention;
 pub mod rooms;
 pub mod rtc;
 pub mod search;
@@ -51,6 +52,7 @@ pub use self::{
     previews::Previews,
     registration::Registration,
     rendezvous::Rendezvous,
+    retention::Retention,
     rooms::Rooms,
     rtc::Rtc,
     search::Search,
@@ -82,6 +84,8 @@ pub struct Config {
     pub rendezvous: Rendezvous,
     /// How rooms are made.
     pub rooms: Rooms,
+    /// How long events are kept.
+    pub retention: Retention,
     /// Uploads and downloads.
     pub media: Media,
     /// Previews of links.
@@ -116,6 +120,7 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Jwt::INFO,
     Rendezvous::INFO,
     Rooms::INFO,
+    Retention::INFO,
     Media::INFO,
     Previews::INFO,
     Outbound::INFO,

@@ -11,6 +11,8 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use ruma::api::error::ErrorCode;
 
+use ruma::api::{IncomingRequest, IncomingRequestExt as _};
+
 use super::{
     app::App,
     caller::{Session, Visitor},
@@ -185,6 +187,21 @@ impl Incoming {
             }
         }
         Ok(request)
+    }
+}
+
+impl Arguments {
+    /// The same as a typed request without a body, for handlers that need of the query what its type leaves out.
+    pub(crate) fn typed<R: IncomingRequest>(&self) -> Result<R, Failure> {
+        let mut request = http::Request::new([].as_slice());
+        *request.method_mut() = R::METHOD;
+        if let Some(query) = &self.query {
+            *request.uri_mut() = format!("/?{}", without_token(query))
+                .parse()
+                .map_err(|_| Failure::invalid_param("query is malformed"))?;
+        }
+        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+        Ok(R::try_from_http_request(request, &path)?)
     }
 }
 

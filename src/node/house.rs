@@ -7,6 +7,7 @@ use playhouse_actors::{
     env::{Env, Identity},
     house::{House, HouseConfig},
     kernel::DirectoryLimits,
+    room::retention::RetentionSettings,
 };
 use playhouse_schema::{
     address::Layout,
@@ -38,6 +39,14 @@ pub(crate) async fn open_house(config: &Config) -> Result<Arc<House>, StartError
     house.default_room_version = room_version(config);
     house.rooms = limits;
     house.users = limits;
+    let retention = &config.retention;
+    house.retention = RetentionSettings {
+        enabled: retention.enabled,
+        default_ms: retention.default_ms(),
+        min_ms: retention.min_ms(),
+        max_ms: retention.max_ms(),
+        sweep_every_ms: retention.sweep_every_ms,
+    };
     house.delays = DelaySettings {
         delay_max_ms: config.delayed_events.delay_max_ms,
         per_user_max: config.delayed_events.per_user_max as usize,

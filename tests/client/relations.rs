@@ -332,3 +332,66 @@ async fn filters_ask_for_what_relates_to_an_event() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn paging_asks_for_what_relates_to_an_event_too() {
+    on_each_engine(async |stage| {
+        let anna = stage.user("anna").await;
+        let room_id = anna.create_room(json!({})).await;
+        let one = anna.say(&room_id, "one").await;
+        let two = anna.say(&room_id, "two").await;
+        send(&anna, &room_id, related("m.thread", &one, "x")).await;
+        for filter in [
+            json!({"related_by_rel_types": ["m.thread"]}),
+            json!({"related_by_senders": [anna.user_id]}),
+        ] {
+            let filter = encode(&filter.to_string());
+            let path = room_path(&room_id, &format!("messages?dir=b&filter={filter}"));
+            let page = anna.get(&path).await.ok();
+            assert_eq!(ids(&page["chunk"]), std::slice::from_ref(&one));
+            let path = room_path(
+                &room_id,
+                &format!("context/{}?filter={filter}", encode(&two)),
+            );
+            let around = anna.get(&path).await.ok();
+            assert_eq!(ids(&around["events_before"]), std::slice::from_ref(&one));
+            assert_eq!(around["events_after"], json!([]));
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_thread_only_what_may_be_seen_is_counted() {
+    on_each_engine(async |stage| {
+        for filler in [0, MANY] {
+            let [anna, bert] = stage.users(["anna", "bert"]).await;
+            let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
+            bert.join(&room_id).await;
+            let root = anna.say(&room_id, "root").await;
+            let seen = send(&anna, &room_id, related("m.thread", &root, "one")).await;
+            let joined = json!({"history_visibility": "joined"});
+            anna.set_state(&room_id, "m.room.history_visibility", "", joined)
+                .await
+                .ok();
+            bert.post(&room_path(&room_id, "leave"), json!({}))
+                .await
+                .ok();
+            send(&anna, &room_id, related("m.thread", &root, "two")).await;
+            fill(&anna, &room_id, filler).await;
+            let counted = async |user: &Client| {
+                let thread = bundle(user, &room_id, &root).await["m.thread"].clone();
+                (
+                    thread["count"].clone(),
+                    thread["latest_event"]["event_id"].clone(),
+                )
+            };
+            // Who has left saw one of the two, and goes on seeing that after a return.
+            assert_eq!(counted(&bert).await, (json!(1), json!(seen)));
+            bert.join(&room_id).await;
+            assert_eq!(counted(&bert).await, (json!(1), json!(seen)));
+            assert_eq!(counted(&anna).await.0, 2);
+        }
+    })
+    .await;
+}

@@ -190,3 +190,26 @@ async fn kills_never_give_a_key_out_twice() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_keys_are_claimed_at_once() {
+    const CLAIM_SEVERAL: &str = "/_matrix/client/unstable/org.matrix.msc3983/keys/claim";
+    let server = TestServer::start().await;
+    let alice = server.register("alice").await;
+    let bob = server.register("bob").await;
+    let mut body = one_time(0..4);
+    body["fallback_keys"] = json!({ "signed_curve25519:F": { "key": "f", "fallback": true } });
+    alice.post(UPLOAD, body).await.ok();
+    let wish = |count: u64| json!({ "one_time_keys": { &alice.user_id: { &alice.device_id: { "signed_curve25519": count } } } });
+    let names = async |count: u64| {
+        let answer = bob.post(CLAIM_SEVERAL, wish(count)).await.ok();
+        let keys = answer["one_time_keys"][&alice.user_id][&alice.device_id].as_object();
+        let names = keys.into_iter().flatten().map(|(name, _)| name.clone());
+        names.collect::<Vec<_>>()
+    };
+    let name = |id: &str| format!("signed_curve25519:{id}");
+    assert_eq!(names(3).await, ["000000", "000001", "000002"].map(name));
+    assert_eq!(names(3).await, ["000003", "F"].map(name));
+    let many = bob.post(CLAIM_SEVERAL, wish(10_001)).await;
+    many.refused(400, "M_INVALID_PARAM");
+}

@@ -453,7 +453,7 @@ async fn concurrent_claims_never_share_a_key() {
             let wish = BTreeMap::from([(alice.clone(), vec![("ONE".into(), "a".to_owned())])]);
             let answer = trial.house.claim_keys(wish).await.unwrap();
             let keys = answer.one_time_keys.into_values().flatten();
-            claimed.extend(keys.map(|(_, (key_id, _))| key_id));
+            claimed.extend(keys.flat_map(|(_, keys)| keys.into_keys()));
         }
         assert!(claimed.is_sorted(), "keys come in the order of upload");
         claimed

@@ -25,6 +25,9 @@ use super::{
 /// Edits of one event that are looked at for the newest.
 const EDITS_MAX: usize = 50;
 
+/// Events of one thread that are looked at when the reader may not see all of them.
+const THREAD_MAX: usize = 1_000;
+
 /// References that one event tells of.
 const REFERENCES_MAX: usize = 100;
 
@@ -208,6 +211,9 @@ impl Bundler<'_> {
         if count == 0 || relation_of(root.pdu.content_json()).is_some() {
             return Ok(None);
         }
+        if !self.sight.sees_all_after(history, root) {
+            return self.seen_thread(history, root).await;
+        }
         let Some(event) = history.event(latest).await? else {
             return Ok(None);
         };
@@ -219,6 +225,29 @@ impl Bundler<'_> {
                 event,
                 membership: judgement.membership,
             },
+        }))
+    }
+
+    /// A thread of which the reader may see a part: that part, counted event by event.
+    async fn seen_thread(
+        &mut self,
+        history: &mut History,
+        root: &Arc<RoomEvent>,
+    ) -> Result<Option<Thread>, RoomError> {
+        let own = self.reader.user_id.as_str();
+        let (mut count, mut newest) = (0, None);
+        let mut participated = root.pdu.sender == own;
+        for child in self.children(history, root, (THREAD, "")).await? {
+            if let Some(shown) = self.visible_child(history, &child).await? {
+                count += 1;
+                participated |= child.sender == own;
+                newest.get_or_insert(shown);
+            }
+        }
+        Ok(newest.map(|latest| Thread {
+            count,
+            participated,
+            latest,
         }))
     }
 
@@ -251,10 +280,10 @@ impl Bundler<'_> {
         parent: &Arc<RoomEvent>,
         (rel_type, event_type): (&str, &str),
     ) -> Result<Vec<Child>, RoomError> {
-        let limit = if rel_type == EDIT {
-            EDITS_MAX
-        } else {
-            REFERENCES_MAX
+        let limit = match rel_type {
+            EDIT => EDITS_MAX,
+            THREAD => THREAD_MAX,
+            _ => REFERENCES_MAX,
         };
         let parent = parent.pdu.event_id.as_str();
         let fits = |child: &&Child| {

@@ -13,7 +13,8 @@ use playhouse_schema::{
 use ruma::EventId;
 
 use super::super::{
-    context::Folded, error::RoomError, event::RoomEvent, message::TimelinePoint, state::Room,
+    context::Folded, error::RoomError, event::RoomEvent, message::TimelinePoint, retention,
+    state::Room,
 };
 
 /// How many records one read of the log brings.
@@ -45,6 +46,8 @@ pub(super) struct History {
     pub(super) room: Arc<Room>,
     /// The newest record that the request may see.
     pub(super) last: Sequence,
+    /// Events sent before this time have expired; 0 when none does.
+    pub(super) expired_before_ms: u64,
     entity: Entity,
     store: Arc<dyn LogStore>,
     positions: Arc<dyn Folded>,
@@ -61,6 +64,7 @@ impl History {
             last,
             store: archive.store,
             positions: archive.models,
+            expired_before_ms: 0,
             events: BTreeMap::new(),
             links: BTreeMap::new(),
         }
@@ -69,6 +73,14 @@ impl History {
     /// Where the read models are.
     pub(super) fn models(&self) -> Arc<dyn ModelStore> {
         self.store.models()
+    }
+
+    /// Whether an event may be shown at all: one that has expired may not, though it may still wait to be taken out of the log.
+    pub(super) fn may_be_shown(&self, event: &RoomEvent) -> bool {
+        let before_ms = self.expired_before_ms;
+        let has_expired = before_ms > 0
+            && retention::has_expired(event, retention::newest(&self.room), before_ms);
+        !has_expired && !retention::is_emptied(event)
     }
 
     /// How far a read model has come in this room: it contains everything up to this record, and perhaps more.

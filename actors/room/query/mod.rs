@@ -113,6 +113,7 @@ pub(crate) fn answer(
         archive,
         resident.context.env.now_ms(),
     );
+    view.history.expired_before_ms = resident.context.expired_before_ms(&resident.state);
     if matches!(query, RoomQuery::Slice(_)) {
         view.typing = resident.live.typing.keys().cloned().collect();
     }

@@ -200,6 +200,9 @@ impl Sight {
     /// Judges an event from memory; `None` when the log must be asked.
     pub(super) fn quick(&self, history: &History, event: &RoomEvent) -> Option<Judgement> {
         let (since, membership) = self.own_now.as_ref()?;
+        if !history.may_be_shown(event) {
+            return None;
+        }
         if *membership != MembershipState::Join {
             return None;
         }
@@ -212,6 +215,24 @@ impl Sight {
             visible: true,
             membership: MembershipState::Join,
         })
+    }
+
+    /// Whether it is certain, without asking the log, that the reader may see everything from an event on.
+    pub(super) fn sees_all_after(&self, history: &History, event: &RoomEvent) -> bool {
+        if self.quick(history, event).is_some() {
+            return true;
+        }
+        let is_joined = self
+            .own_now
+            .as_ref()
+            .is_some_and(|(_, membership)| *membership == MembershipState::Join);
+        let (since, visibility) = &self.visibility_now;
+        let is_open = match visibility {
+            HistoryVisibility::WorldReadable => true,
+            HistoryVisibility::Shared => is_joined,
+            _ => false,
+        };
+        is_open && *since <= event.sequence && !history.room.forked
     }
 
     /// Whether, in a room whose states have branched, the reader's membership at an event is the one in force: walked through the window only.
@@ -239,6 +260,12 @@ impl Sight {
     ) -> Result<Judgement, RoomError> {
         if let Some(judgement) = self.quick(history, event) {
             return Ok(judgement);
+        }
+        if !history.may_be_shown(event) {
+            return Ok(Judgement {
+                visible: false,
+                membership: MembershipState::Leave,
+            });
         }
         let before = self.membership_before(history, event).await?;
         let after = if self.is_own(event) {

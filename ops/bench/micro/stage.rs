@@ -12,6 +12,7 @@ use playhouse_actors::{
         create::prepare,
         message::{ChangeMembership, MemberProfile, MembershipAction, NewRoom, Preset, SendEvent},
         pdu::Pdu,
+        retention::RetentionSettings,
     },
 };
 use playhouse_schema::{
@@ -86,6 +87,7 @@ impl World {
             .block_on(drivers::open(config))
             .expect("a new folder can be opened");
         let context = RoomContext {
+            retention: RetentionSettings::default(),
             env: env(),
             store,
             typing: Arc::new(Nobody),

@@ -6,8 +6,8 @@ use playhouse_actors::room::{RoomAnswer, RoomQuery, message::ContextQuery};
 use ruma::api::client::context::get_context::v3::Request;
 
 use crate::{
-    client::{page, point, reader_of_history},
-    edge::{App, Failure, RawJson, Session},
+    client::{page, point, query, reader_of_history},
+    edge::{App, Arguments, Failure, RawJson, Session},
 };
 
 /// The most events around an event.
@@ -17,15 +17,16 @@ const LIMIT_MAX: u64 = 100;
 pub(crate) async fn handle(
     app: Arc<App>,
     caller: Session,
-    request: Request,
+    arguments: Arguments,
 ) -> Result<RawJson, Failure> {
-    let query = RoomQuery::Context(Box::new(ContextQuery {
+    let request: Request = arguments.typed()?;
+    let wanted = RoomQuery::Context(Box::new(ContextQuery {
         reader: reader_of_history(&app, &caller, &request.room_id).await?,
         event_id: request.event_id,
         limit: u64::from(request.limit).min(LIMIT_MAX) as usize,
-        filter: Some(serde_json::to_string(&request.filter).map_err(Failure::internal)?),
+        filter: query::filter(&arguments),
     }));
-    let RoomAnswer::Context(context) = app.house.room_query(&request.room_id, query).await? else {
+    let RoomAnswer::Context(context) = app.house.room_query(&request.room_id, wanted).await? else {
         return Err(Failure::internal("unexpected answer to Context"));
     };
     Ok(page::Object::new()

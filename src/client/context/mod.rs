@@ -9,6 +9,6 @@ use crate::edge::Routes;
 /// Mounts the area.
 pub(crate) fn mount(routes: &mut Routes) {
     routes
-        .mount_raw::<v3::Request, _, _, _, _>(get_context::handle)
+        .mount_fast::<v3::Request, _, _, _, _>(get_context::handle)
         .guests();
 }

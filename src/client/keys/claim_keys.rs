@@ -25,13 +25,24 @@ pub(crate) async fn handle(
             .map(|(device_id, algorithm)| (device_id, algorithm.to_string()));
         (user_id, devices.collect())
     });
-    let found = app.house.claim_keys(wanted.collect()).await?;
+    claimed(&app, wanted.collect()).await
+}
+
+/// Claims keys and writes them out.
+pub(super) async fn claimed(
+    app: &App,
+    wanted: BTreeMap<OwnedUserId, Vec<(OwnedDeviceId, String)>>,
+) -> Result<RawJson, Failure> {
+    let found = app.house.claim_keys(wanted).await?;
     let mut claimed = Claimed::new();
     for (user_id, devices) in found.one_time_keys {
         let of_user = claimed.entry(user_id).or_default();
-        for (device_id, (key_id, key)) in devices {
-            let key = RawValue::from_string(key).map_err(Failure::internal)?;
-            of_user.insert(device_id, BTreeMap::from([(key_id, key)]));
+        for (device_id, keys) in devices {
+            let of_device = of_user.entry(device_id).or_default();
+            for (key_id, key) in keys {
+                let key = RawValue::from_string(key).map_err(Failure::internal)?;
+                of_device.insert(key_id, key);
+            }
         }
     }
     let claimed = serde_json::to_vec(&claimed).map_err(Failure::internal)?;

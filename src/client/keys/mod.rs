@@ -1,6 +1,7 @@
 //! Keys of devices (client-server API, "Key management API").
 
 mod claim_keys;
+mod claim_several_keys;
 mod get_key_changes;
 mod get_keys;
 mod upload_keys;
@@ -25,6 +26,10 @@ pub(crate) fn mount(routes: &mut Routes) {
     routes
         .mount_raw::<claim::v3::Request, _, _, _, _>(claim_keys::handle)
         .guests();
+    routes
+        .mount_raw::<claim_several_keys::Request, _, _, _, _>(claim_several_keys::handle)
+        .guests()
+        .also("/_matrix/client/unstable/keys/claim");
     routes.mount_fast::<changes::v3::Request, _, _, _, _>(get_key_changes::handle);
     routes.mount_fast::<signing::v3::Request, _, _, _, _>(upload_signing_keys::handle);
     routes.mount_fast::<signatures::v3::Request, _, _, _, _>(upload_signatures::handle);

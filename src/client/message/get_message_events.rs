@@ -6,8 +6,8 @@ use playhouse_actors::room::{RoomAnswer, RoomQuery, message::MessagesQuery};
 use ruma::api::{Direction, client::message::get_message_events::v3::Request};
 
 use crate::{
-    client::{page, point, reader_of_history},
-    edge::{App, Failure, RawJson, Session},
+    client::{page, point, query, reader_of_history},
+    edge::{App, Arguments, Failure, RawJson, Session},
 };
 
 /// The most events on a page.
@@ -17,8 +17,9 @@ const LIMIT_MAX: u64 = 1_000;
 pub(crate) async fn handle(
     app: Arc<App>,
     caller: Session,
-    request: Request,
+    arguments: Arguments,
 ) -> Result<RawJson, Failure> {
+    let request: Request = arguments.typed()?;
     let room_id = &request.room_id;
     let parse = |token: &Option<String>| {
         let token = token.as_deref().filter(|token| !token.is_empty());
@@ -26,15 +27,15 @@ pub(crate) async fn handle(
             .map(|token| point::parse(&app, room_id, token))
             .transpose()
     };
-    let query = RoomQuery::Messages(Box::new(MessagesQuery {
+    let wanted = RoomQuery::Messages(Box::new(MessagesQuery {
         reader: reader_of_history(&app, &caller, room_id).await?,
         from: parse(&request.from)?,
         to: parse(&request.to)?,
         backwards: request.dir == Direction::Backward,
         limit: u64::from(request.limit).clamp(1, LIMIT_MAX) as usize,
-        filter: Some(serde_json::to_string(&request.filter).map_err(Failure::internal)?),
+        filter: query::filter(&arguments),
     }));
-    let RoomAnswer::Page(history) = app.house.room_query(room_id, query).await? else {
+    let RoomAnswer::Page(history) = app.house.room_query(room_id, wanted).await? else {
         return Err(Failure::internal("unexpected answer to Messages"));
     };
     let end = history.end.map(point::token);

@@ -10,7 +10,7 @@ use crate::edge::{Class, Routes};
 /// Mounts the area.
 pub(crate) fn mount(routes: &mut Routes) {
     routes
-        .mount_raw::<get::v3::Request, _, _, _, _>(get_message_events::handle)
+        .mount_fast::<get::v3::Request, _, _, _, _>(get_message_events::handle)
         .guests();
     routes
         .mount_fast::<send::v3::Request, _, _, _, _>(send_message_event::handle)

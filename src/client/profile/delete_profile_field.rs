@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::user_and_field;
+use super::{must_be_open_to, user_and_field};
 use crate::{
     client::{empty, must_be_own},
     edge::{App, Arguments, Failure, RawJson, Session},
@@ -17,6 +17,7 @@ pub(crate) async fn handle(
     let (user_id, field) = user_and_field(&arguments.path)?;
     must_be_own(&caller, user_id)?;
     caller.not_suspended()?;
+    must_be_open_to(&caller, field)?;
     app.house.set_profile_field(user_id, field, None).await?;
     Ok(empty())
 }

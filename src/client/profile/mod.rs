@@ -5,6 +5,7 @@ mod get_profile;
 mod get_profile_field;
 mod set_profile_field;
 
+use playhouse_actors::room::RoomError;
 use ruma::{
     UserId,
     api::client::profile::{
@@ -13,7 +14,7 @@ use ruma::{
     },
 };
 
-use crate::edge::{Failure, Routes};
+use crate::edge::{Failure, Routes, Session};
 
 /// Mounts the area.
 pub(crate) fn mount(routes: &mut Routes) {
@@ -27,6 +28,14 @@ pub(crate) fn mount(routes: &mut Routes) {
     routes
         .mount_fast::<delete_field::v3::Request, _, _, _, _>(delete_profile_field::handle)
         .guests();
+}
+
+/// Guests have a name and nothing else (client-server API, "Guest access").
+fn must_be_open_to(caller: &Session, field: &str) -> Result<(), Failure> {
+    if caller.guest && field != "displayname" {
+        return Err(RoomError::GuestForbidden.into());
+    }
+    Ok(())
 }
 
 /// User ID and field name out of the path.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::value::RawValue;
 
-use super::user_and_field;
+use super::{must_be_open_to, user_and_field};
 use crate::{
     client::{empty, must_be_own},
     edge::{App, Arguments, Failure, RawJson, Session},
@@ -19,6 +19,7 @@ pub(crate) async fn handle(
     let (user_id, field) = user_and_field(&arguments.path)?;
     must_be_own(&caller, user_id)?;
     caller.not_suspended()?;
+    must_be_open_to(&caller, field)?;
     let body: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(&arguments.body)?;
     let value = body
         .get(field)

@@ -77,6 +77,7 @@ impl World {
         let board = open_board(&*store).await.unwrap();
         let limits = DirectoryLimits::default();
         let context = RoomContext {
+            retention: Default::default(),
             env: env.clone(),
             store: store.clone(),
             typing: board.clone(),
