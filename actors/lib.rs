@@ -1,6 +1,6 @@
 //! The domain: rooms, users and remote servers as actors over the log.
 //!
-//! Inside this package a module imports only from the left: env, kernel, writers, room, alias, user, backup, media, registration, reports, followers, house. No HTTP,
+//! Inside this package a module imports only from the left: env, kernel, writers, room, alias, user, backup, media, registration, reports, threepid, followers, house. No HTTP,
 //! no SQL, no `ruma::api`.
 
 pub mod alias;
@@ -13,5 +13,6 @@ pub mod media;
 pub mod registration;
 pub mod reports;
 pub mod room;
+pub mod threepid;
 pub mod user;
 pub mod writers;

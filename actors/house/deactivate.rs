@@ -19,6 +19,6 @@ impl House {
         // After the account, so that nobody can begin another backup; a repeated call makes up for one that was cut off here.
         self.backup_command(user_id, BackupCommand::DeleteAll)
             .await?;
-        Ok(())
+        self.release_threepids(user_id).await
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     registration::RegistrationError,
     reports::ReportError,
     room::RoomError,
+    threepid::ThreepidError,
     user::{UserError, password::PasswordError},
 };
 
@@ -38,6 +39,9 @@ pub enum HouseError {
     /// A report is refused.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// A third-party identifier refuses.
+    #[error(transparent)]
+    Threepid(#[from] ThreepidError),
     /// Wrong user or wrong password; which of the two is not said.
     #[error("wrong user or password")]
     BadLogin,

@@ -31,6 +31,7 @@
 //! | `space` | `room_summary(&OwnedRoomOrAliasId, Option<&UserId>) -> (OwnedRoomId, RoomAccess)`, `hierarchy(HierarchyWish) -> HierarchyPage` |
 //! | `user_directory` | `find_users(finder, term, limit)`, `mutual_rooms(one, other)` |
 //! | `report` | `report_room`, `report_user`, `report_event`, `reports(before, limit) -> Vec<FiledReport>` |
+//! | `threepids` | `validation_session`, `begin_validation`, `validate`, `proven`, `use_proof`, `owner_of_threepid(&Address)`, `claim_threepid`, `release_threepid`, `threepids(&UserId)`, `register_with_threepid` |
 //! | `typing` | `set_typing(&RoomId, &UserId, timeout_ms)` |
 //! | `presence` | `presence(asker, &UserId)`, `set_presence(&UserId, PresenceState, status_msg)`, `shares_a_room` |
 //!
@@ -63,6 +64,7 @@ mod space;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod threepids;
 mod to_device;
 mod typing;
 mod upgrade;
@@ -92,6 +94,7 @@ pub use receipts::ReadMarkers;
 pub use register::{MadeAccount, NewAccount};
 pub use session::Sighting;
 pub use space::{HierarchyPage, HierarchyWish, SeenRoom};
+pub use threepids::ValidationWish;
 pub use to_device::ToDeviceWish;
 pub use upgrade::UpgradeWish;
 
@@ -108,6 +111,7 @@ use crate::{
     },
     reports::Reports,
     room::{Room, RoomAnswer, RoomCommand, RoomError, RoomQuery, RoomReply, RoomSignal},
+    threepid::Threepid,
     user::{
         SessionCache, User, UserAnswer, UserCommand, UserError, UserLimits, UserQuery, UserReply,
         UserSignal,
@@ -166,6 +170,7 @@ pub struct House {
     media: Arc<Directory<Media>>,
     registration: Arc<Directory<Registration>>,
     reports: Arc<Directory<Reports>>,
+    threepids: Arc<Directory<Threepid>>,
     models: Arc<Models>,
     followers: Vec<Running>,
     sessions: Arc<SessionCache>,

@@ -64,6 +64,7 @@ impl House {
         let media = opening.directory(env.clone(), config.users).await?;
         let registration = opening.directory(env.clone(), config.users).await?;
         let reports = opening.directory(env.clone(), config.users).await?;
+        let threepids = opening.directory(env.clone(), config.users).await?;
         let members = HouseMembers {
             rooms: rooms.clone(),
             users: users.clone(),
@@ -90,6 +91,7 @@ impl House {
             media,
             registration,
             reports,
+            threepids,
             models,
             followers,
             sessions,
@@ -120,6 +122,7 @@ impl House {
         self.media.close(left()).await;
         self.registration.close(left()).await;
         self.reports.close(left()).await;
+        self.threepids.close(left()).await;
         self.models.stop(left()).await;
         self.pools.close(left()).await;
     }

@@ -17,6 +17,7 @@ pub mod pushers;
 pub mod relations;
 pub mod reports;
 pub mod room_facts;
+pub mod threepids;
 pub mod user_names;
 pub mod users;
 
@@ -93,6 +94,7 @@ pub fn all() -> Vec<Box<dyn AnyModel>> {
         Box::new(room_facts::RoomFacts),
         Box::new(user_names::UserNames),
         Box::new(reports::Reports),
+        Box::new(threepids::Threepids),
     ]
 }
 

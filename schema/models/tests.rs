@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// All shared SQL of the models.
-const STATEMENTS: [&str; 48] = [
+const STATEMENTS: [&str; 54] = [
     parked::PARK,
     parked::RELEASE,
     parked::ALL,
@@ -62,6 +62,12 @@ const STATEMENTS: [&str; 48] = [
     user_names::FIND,
     reports::ADD,
     reports::LIST,
+    threepids::CLAIM,
+    threepids::RELEASE,
+    threepids::OF_USER,
+    threepids::BIND,
+    threepids::UNBIND,
+    threepids::BOUND,
 ];
 
 fn stored<R: Record>(entity: Entity, record: &R) -> StoredRecord {
@@ -124,6 +130,7 @@ fn tables_carry_the_version() {
     check(&room_facts::RoomFacts);
     check(&user_names::UserNames);
     check(&reports::Reports);
+    check(&threepids::Threepids);
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub mod codec;
 pub mod house;
 pub mod media;
 pub mod room;
+pub mod threepid;
 pub mod user;
 
 /// The kind of a record, as stored in a column beside the payload: who wrote it (hundreds) and which variant (units). Zero is the store's own.

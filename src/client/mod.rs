@@ -39,6 +39,7 @@ mod sync;
 mod tag;
 mod thirdparty;
 mod threads;
+pub(crate) mod threepid;
 mod to_device;
 mod typing;
 mod user_directory;
@@ -90,6 +91,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     tag::mount(routes);
     threads::mount(routes);
     thirdparty::mount(routes);
+    threepid::mount(routes);
     to_device::mount(routes);
     typing::mount(routes);
     user_directory::mount(routes);

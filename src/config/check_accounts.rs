@@ -5,7 +5,8 @@ use super::{Config, ConfigError, check::require};
 impl Config {
     pub(super) fn check_accounts(&self) -> Result<(), ConfigError> {
         self.check_consent()?;
-        self.check_captcha()
+        self.check_captcha()?;
+        self.check_email()
     }
 
     fn check_consent(&self) -> Result<(), ConfigError> {
@@ -29,6 +30,38 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    fn check_email(&self) -> Result<(), ConfigError> {
+        let email = &self.email;
+        require(
+            matches!(email.tls.as_str(), "starttls" | "tls" | "none"),
+            || {
+                format!(
+                    "[email] tls: `{}` is none of starttls, tls and none",
+                    email.tls
+                )
+            },
+        )?;
+        require((1..=65_535).contains(&email.port), || {
+            format!("[email] port: {} is no port", email.port)
+        })?;
+        require(email.user.is_some() == email.password.is_some(), || {
+            "[email] user and password belong together".to_owned()
+        })?;
+        // A password must not go over the network in clear.
+        require(email.tls != "none" || email.user.is_none(), || {
+            "[email] tls: logging in needs starttls or tls".to_owned()
+        })?;
+        require(
+            email.host.is_some() || !email.required_at_registration,
+            || "[email] required_at_registration needs a host".to_owned(),
+        )?;
+        let from = email.from.as_deref();
+        require(
+            from.is_none_or(|from| from.parse::<lettre::message::Mailbox>().is_ok()),
+            || "[email] from is no mail address".to_owned(),
+        )
     }
 
     fn check_captcha(&self) -> Result<(), ConfigError> {

@@ -7,6 +7,7 @@ pub(crate) mod check;
 mod check_accounts;
 pub mod consent;
 pub mod database;
+pub mod email;
 pub mod example;
 pub mod federation;
 pub mod limits;
@@ -30,6 +31,7 @@ pub use self::{
     captcha::Captcha,
     consent::{Consent, Policy, PolicyText},
     database::Database,
+    email::Email,
     federation::Federation,
     limits::{Limits, Rate},
     listen::{Listen, Listener, Resource},
@@ -58,6 +60,8 @@ pub struct Config {
     pub consent: Consent,
     /// Keeping machines out.
     pub captcha: Captcha,
+    /// Mail from this server, and addresses of accounts.
+    pub email: Email,
     /// How rooms are made.
     pub rooms: Rooms,
     /// Uploads and downloads.
@@ -80,6 +84,7 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Registration::INFO,
     Consent::INFO,
     Captcha::INFO,
+    Email::INFO,
     Rooms::INFO,
     Media::INFO,
     Voip::INFO,

@@ -19,7 +19,7 @@ macro_rules! area {
 }
 
 /// All texts: one line for each area.
-const AREAS: &[(&str, [&str; CODES.len()])] = &[area!("shell"), area!("web")];
+const AREAS: &[(&str, [&str; CODES.len()])] = &[area!("shell"), area!("web"), area!("mail")];
 
 /// A language that we speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

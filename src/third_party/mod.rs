@@ -3,11 +3,13 @@
 //! Owns how those are spoken to. Must not know what the proof is for.
 
 mod captcha;
+mod mail;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Value, json};
 
+use self::mail::Mailer;
 use crate::config::Config;
 
 /// `m.login.terms`.
@@ -23,17 +25,22 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 pub(crate) struct ThirdParty {
     /// For what the operator named, and so may stand anywhere.
     http: reqwest::Client,
+    /// Mail, once it is configured.
+    pub(crate) mailer: Option<Mailer>,
 }
 
 impl ThirdParty {
     /// As configured.
-    pub(crate) fn new(_config: &Config) -> Result<Self, String> {
+    pub(crate) fn new(config: &Config) -> Result<Self, String> {
         let http = reqwest::Client::builder()
             .timeout(ANSWER_WITHIN)
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| error.to_string())?;
-        Ok(Self { http })
+        Ok(Self {
+            http,
+            mailer: Mailer::new(config)?,
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 //! Most tests run on both database engines and share the servers (`stage`), so they make users and rooms of their own and never count what others make.
 
 mod account;
+mod addresses;
 mod calls;
 mod create_room;
 mod discovery;
@@ -26,3 +27,4 @@ mod sync_rooms;
 mod sync_timeline;
 mod to_device;
 mod user_directory;
+mod web;

@@ -16,7 +16,7 @@ use std::{
 
 use playhouse_actors::{
     alias::Alias, backup::Backup, kernel::Domain, media::Media, registration::Registration,
-    room::Room, user::User,
+    room::Room, threepid::Threepid, user::User,
 };
 use playhouse_schema::{
     address::{Entity, Layout},
@@ -237,6 +237,13 @@ fn records_of_backups() {
 fn records_of_media() {
     use samples::media::{VARIANTS, all, name};
     check::<Media>("media", &Entity::media("abc"), &all(), VARIANTS, name);
+}
+
+#[test]
+fn records_of_threepids() {
+    use samples::threepid::{VARIANTS, all, name};
+    let entity = Entity::threepid("abc");
+    check::<Threepid>("threepid", &entity, &all(), VARIANTS, name);
 }
 
 #[test]

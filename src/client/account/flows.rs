@@ -5,6 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use ruma::api::{client::uiaa::AuthData, error::ErrorCode};
 
 use crate::{
+    client::threepid::{self, EMAIL, validation::Purpose},
     config::Config,
     edge::{App, Failure},
     third_party::{RECAPTCHA, TERMS},
@@ -31,10 +32,15 @@ pub(crate) fn registration(config: &Config) -> Vec<Vec<&'static str>> {
     if config.consent.at_registration && !config.consent.policies.is_empty() {
         stages.push(TERMS);
     }
-    if stages.is_empty() {
-        stages.push(DUMMY);
+    let email = config.email.host.is_some();
+    let with = |stage| [stages.as_slice(), &[stage]].concat();
+    match (email, config.email.required_at_registration) {
+        (true, true) => vec![with(EMAIL)],
+        // The dummy tells who goes without an address from who has not proven it yet.
+        (true, false) => vec![with(DUMMY), with(EMAIL)],
+        (false, _) if stages.is_empty() => vec![vec![DUMMY]],
+        (false, _) => vec![stages],
     }
-    vec![stages]
 }
 
 /// Checks what a client says of a stage, and gives what it proved.
@@ -52,6 +58,9 @@ pub(crate) async fn check(
                 given.session.as_deref().unwrap_or_default(),
             )
             .await
+        }
+        Some(AuthData::EmailIdentity(given)) => {
+            threepid::check_stage(app, &given.thirdparty_id_creds, Purpose::Register).await
         }
         Some(AuthData::ReCaptcha(given)) => {
             app.third_party

@@ -44,7 +44,8 @@ pub(crate) async fn handle(
     let mut capabilities = Capabilities::new();
     capabilities.room_versions = RoomVersionsCapability::new(default, available);
     capabilities.change_password = ChangePasswordCapability::new(!caller.guest);
-    capabilities.thirdparty_id_changes = ThirdPartyIdChangesCapability::new(false);
+    capabilities.thirdparty_id_changes =
+        ThirdPartyIdChangesCapability::new(app.config.email.changes);
     capabilities.get_login_token = GetLoginTokenCapability::new(false);
     capabilities.profile_fields = Some(ProfileFieldsCapability::new(true));
     capabilities.account_moderation = AccountModerationCapability::new(caller.admin, caller.admin);

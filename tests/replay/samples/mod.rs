@@ -5,6 +5,7 @@ pub(super) mod backup;
 pub(super) mod house;
 pub(super) mod media;
 pub(super) mod room;
+pub(super) mod threepid;
 pub(super) mod user;
 
 use super::Sample;

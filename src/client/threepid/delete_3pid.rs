@@ -1,0 +1,26 @@
+//! `POST /_matrix/client/*/account/3pid/delete`
+
+use std::sync::Arc;
+
+use playhouse_actors::threepid::Address;
+use ruma::api::client::account::{
+    ThirdPartyIdRemovalStatus,
+    delete_3pid::v3::{Request, Response},
+};
+
+use crate::edge::{App, Failure, Session};
+
+/// Takes an address from the caller's account.
+pub(crate) async fn handle(
+    app: Arc<App>,
+    caller: Session,
+    request: Request,
+) -> Result<Response, Failure> {
+    super::check_changes(&app)?;
+    let address = Address::new(request.medium.as_str(), &request.address)
+        .ok_or_else(|| Failure::invalid_param("this is no address of that medium"))?;
+    app.house
+        .release_threepid(&caller.user_id, &address)
+        .await?;
+    Ok(Response::new(ThirdPartyIdRemovalStatus::NoSupport))
+}
