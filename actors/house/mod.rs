@@ -32,6 +32,7 @@
 //! | `user_directory` | `find_users(finder, term, limit)`, `mutual_rooms(one, other)` |
 //! | `report` | `report_room`, `report_user`, `report_event`, `reports(before, limit) -> Vec<FiledReport>` |
 //! | `threepids` | `validation_session`, `begin_validation`, `validate`, `proven`, `use_proof`, `owner_of_threepid(&Address)`, `claim_threepid`, `release_threepid`, `threepids(&UserId)`, `register_with_threepid` |
+//! | `third_party_invites` | `accept_third_party_invite(&RoomId, &UserId, SignedInvite)` |
 //! | `typing` | `set_typing(&RoomId, &UserId, timeout_ms)` |
 //! | `presence` | `presence(asker, &UserId)`, `set_presence(&UserId, PresenceState, status_msg)`, `shares_a_room` |
 //!
@@ -64,6 +65,7 @@ mod space;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod third_party_invites;
 mod threepids;
 mod to_device;
 mod typing;
@@ -94,6 +96,7 @@ pub use receipts::ReadMarkers;
 pub use register::{MadeAccount, NewAccount};
 pub use session::Sighting;
 pub use space::{HierarchyPage, HierarchyWish, SeenRoom};
+pub use third_party_invites::SignedInvite;
 pub use threepids::ValidationWish;
 pub use to_device::ToDeviceWish;
 pub use upgrade::UpgradeWish;

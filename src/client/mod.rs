@@ -17,7 +17,7 @@ mod filter;
 mod keys;
 mod knock;
 mod media;
-mod membership;
+pub(crate) mod membership;
 mod message;
 mod page;
 mod point;

@@ -1,12 +1,16 @@
 //! What makes sense of the options that concern accounts.
 
-use super::{Config, ConfigError, check::require};
+use super::{
+    Config, ConfigError,
+    check::{Network, require},
+};
 
 impl Config {
     pub(super) fn check_accounts(&self) -> Result<(), ConfigError> {
         self.check_consent()?;
         self.check_captcha()?;
-        self.check_email()
+        self.check_email()?;
+        self.check_identity()
     }
 
     fn check_consent(&self) -> Result<(), ConfigError> {
@@ -64,6 +68,21 @@ impl Config {
         )
     }
 
+    fn check_identity(&self) -> Result<(), ConfigError> {
+        let identity = &self.identity;
+        for network in &identity.allow_networks {
+            require(Network::parse(network).is_some(), || {
+                format!(
+                    "[identity] allow_networks: `{network}` is neither an address nor a network"
+                )
+            })?;
+        }
+        match &identity.msisdn_delegate {
+            Some(url) => require_url("identity", "msisdn_delegate", url),
+            None => Ok(()),
+        }
+    }
+
     fn check_captcha(&self) -> Result<(), ConfigError> {
         let captcha = &self.captcha;
         require(
@@ -71,7 +90,11 @@ impl Config {
             || "[captcha] site_key and secret_key belong together".to_owned(),
         )?;
         require_url("captcha", "verify_url", &captcha.verify_url)?;
-        require_url("captcha", "script_url", &captcha.script_url)
+        require_url("captcha", "script_url", &captcha.script_url)?;
+        for origin in &captcha.script_origins {
+            require_url("captcha", "script_origins", origin)?;
+        }
+        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ pub mod database;
 pub mod email;
 pub mod example;
 pub mod federation;
+pub mod identity;
 pub mod limits;
 pub mod listen;
 mod load;
@@ -33,6 +34,7 @@ pub use self::{
     database::Database,
     email::Email,
     federation::Federation,
+    identity::Identity,
     limits::{Limits, Rate},
     listen::{Listen, Listener, Resource},
     load::ConfigError,
@@ -62,6 +64,8 @@ pub struct Config {
     pub captcha: Captcha,
     /// Mail from this server, and addresses of accounts.
     pub email: Email,
+    /// Identity servers.
+    pub identity: Identity,
     /// How rooms are made.
     pub rooms: Rooms,
     /// Uploads and downloads.
@@ -85,6 +89,7 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Consent::INFO,
     Captcha::INFO,
     Email::INFO,
+    Identity::INFO,
     Rooms::INFO,
     Media::INFO,
     Voip::INFO,

@@ -3,13 +3,17 @@
 //! Owns how those are spoken to. Must not know what the proof is for.
 
 mod captcha;
+mod guard;
+mod identity;
 mod mail;
+mod msisdn;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Value, json};
 
-use self::mail::Mailer;
+pub(crate) use self::identity::Asking;
+use self::{identity::IdentityServers, mail::Mailer};
 use crate::config::Config;
 
 /// `m.login.terms`.
@@ -27,6 +31,10 @@ pub(crate) struct ThirdParty {
     http: reqwest::Client,
     /// Mail, once it is configured.
     pub(crate) mailer: Option<Mailer>,
+    /// Identity servers that clients name.
+    pub(crate) identity: IdentityServers,
+    /// The identity server that proves phone numbers.
+    delegate: Option<String>,
 }
 
 impl ThirdParty {
@@ -40,6 +48,8 @@ impl ThirdParty {
         Ok(Self {
             http,
             mailer: Mailer::new(config)?,
+            identity: IdentityServers::new(&config.identity)?,
+            delegate: config.identity.msisdn_delegate.clone(),
         })
     }
 }

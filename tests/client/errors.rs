@@ -13,10 +13,13 @@ use crate::harness::{Client, client::encode};
 const ROUTES: &str = include_str!("../fault/routes.txt");
 
 /// Served without a token, or what is missing besides the token is told first.
-const OPEN: [&str; 20] = [
+const OPEN: [&str; 37] = [
     "GET /.well-known/matrix/client",
+    "GET /_matrix/client/unstable/add_threepid/email/submit_token",
+    "GET /_matrix/client/unstable/registration/email/submit_token",
     "GET /_matrix/client/v1/register/m.login.registration_token/validity",
     "GET /_matrix/client/v1/room_summary/{room_id_or_alias}",
+    "GET /_matrix/client/v3/auth/{auth_type}/fallback/web",
     "GET /_matrix/client/v3/directory/list/room/{room_id}",
     "GET /_matrix/client/v3/directory/room/{room_alias}",
     "GET /_matrix/client/v3/login",
@@ -24,26 +27,44 @@ const OPEN: [&str; 20] = [
     "GET /_matrix/client/v3/profile/{user_id}/{field}",
     "GET /_matrix/client/v3/register/available",
     "GET /_matrix/client/versions",
+    "GET /_matrix/consent",
     "GET /_matrix/media/v3/download/{server_name}/{media_id}",
     "GET /_matrix/media/v3/download/{server_name}/{media_id}/{filename}",
     "GET /_matrix/media/v3/thumbnail/{server_name}/{media_id}",
+    "GET /_matrix/static/client/login/",
     "GET /_synapse/admin/v1/register",
+    "GET /_synapse/client/password_reset/email/submit_token",
+    "POST /_matrix/client/unstable/add_threepid/email/submit_token",
+    "POST /_matrix/client/unstable/add_threepid/msisdn/submit_token",
+    "POST /_matrix/client/unstable/registration/email/submit_token",
+    "POST /_matrix/client/v3/account/3pid/email/requestToken",
+    "POST /_matrix/client/v3/account/3pid/msisdn/requestToken",
     "POST /_matrix/client/v3/account/deactivate",
     "POST /_matrix/client/v3/account/password",
+    "POST /_matrix/client/v3/account/password/email/requestToken",
+    "POST /_matrix/client/v3/account/password/msisdn/requestToken",
+    "POST /_matrix/client/v3/auth/{auth_type}/fallback/web",
     "POST /_matrix/client/v3/login",
     "POST /_matrix/client/v3/refresh",
     "POST /_matrix/client/v3/register",
+    "POST /_matrix/client/v3/register/email/requestToken",
+    "POST /_matrix/client/v3/register/msisdn/requestToken",
     "POST /_synapse/admin/v1/register",
+    "POST /_synapse/client/password_reset/email/submit_token",
 ];
 
-/// Takes any bytes, or no body at all: what is sent as one is not looked at.
-const BODILESS: [&str; 6] = [
+/// Takes any bytes or a form, or no body at all: what is sent is not taken for JSON.
+const BODILESS: [&str; 10] = [
     "POST /_matrix/client/v3/rooms/{room_id}/forget",
     "POST /_matrix/media/v1/create",
     "POST /_matrix/client/v3/logout",
     "POST /_matrix/client/v3/logout/all",
     "POST /_matrix/media/v3/upload",
     "PUT /_matrix/media/v3/upload/{server_name}/{media_id}",
+    "POST /_matrix/client/v3/auth/{auth_type}/fallback/web",
+    "POST /_matrix/client/unstable/registration/email/submit_token",
+    "POST /_matrix/client/unstable/add_threepid/email/submit_token",
+    "POST /_synapse/client/password_reset/email/submit_token",
 ];
 
 /// Somebody with a room and an event.

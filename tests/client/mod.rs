@@ -10,6 +10,7 @@ mod discovery;
 mod errors;
 mod filter;
 mod history;
+mod identity;
 mod media;
 mod membership;
 mod moderation;

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use playhouse_actors::threepid::ThreepidError;
 use ruma::api::{
-    client::{
-        account::change_password::v3::{Request, Response},
-        uiaa::AuthData,
-    },
+    client::account::change_password::v3::{Request, Response},
     error::ErrorCode,
 };
 
 use super::stages::prove_password;
 use crate::{
-    client::threepid::{self, EMAIL, validation::Purpose},
+    client::threepid::{
+        stage::{self, EMAIL, MSISDN},
+        validation::Purpose,
+    },
     edge::{App, Failure, Session, uiaa::Demand},
 };
 
@@ -43,28 +43,32 @@ pub(crate) async fn handle(
     Ok(Response::new())
 }
 
-/// Sets a new password for somebody who proves to have the account's mail address.
+/// Sets a new password for somebody who proves to have an address of the account.
 async fn reset(app: &Arc<App>, request: Request) -> Result<Response, Failure> {
-    if app.third_party.mailer.is_none() {
-        return Err(Failure::new(
-            ErrorCode::MissingToken,
-            "access token is missing",
-        ));
-    }
+    let outside = &app.third_party;
+    let flows: &[&[&'static str]] = match (outside.mailer.is_some(), outside.knows_phones()) {
+        (true, true) => &[&[EMAIL], &[MSISDN]],
+        (true, false) => &[&[EMAIL]],
+        (false, true) => &[&[MSISDN]],
+        (false, false) => {
+            return Err(Failure::new(
+                ErrorCode::MissingToken,
+                "access token is missing",
+            ));
+        }
+    };
     let auth = request.auth.as_ref();
     let demand = Demand {
         scope: "account/password".to_owned(),
-        flows: &[&[EMAIL]],
+        flows,
     };
     let verify = async |_stage| match auth {
-        Some(AuthData::EmailIdentity(given)) => {
-            threepid::check_stage(app, &given.thirdparty_id_creds, Purpose::Password).await
-        }
-        _ => Err(Failure::bad_json("this stage needs a mail address")),
+        Some(auth) => stage::check(app, auth, Purpose::Password).await,
+        None => Err(Failure::bad_json("this stage needs an address")),
     };
     let passed = app.interactive.pass(demand, auth, verify).await?;
-    let proof = passed.proofs.get(EMAIL).map_or("", String::as_str);
-    let proven = threepid::use_stage(app, proof, Purpose::Password).await?;
+    let proven = stage::use_up(app, &passed.proofs, Purpose::Password).await?;
+    let proven = proven.ok_or(ThreepidError::Invalid)?;
     let owner = app.house.owner_of_threepid(&proven.address).await?;
     let owner = owner.ok_or(ThreepidError::Unknown)?;
     app.house

@@ -5,7 +5,10 @@ use std::{net::IpAddr, sync::Arc};
 use ruma::api::{client::uiaa::AuthData, error::ErrorCode};
 
 use crate::{
-    client::threepid::{self, EMAIL, validation::Purpose},
+    client::threepid::{
+        stage::{self, EMAIL, MSISDN},
+        validation::Purpose,
+    },
     config::Config,
     edge::{App, Failure},
     third_party::{RECAPTCHA, TERMS},
@@ -32,15 +35,26 @@ pub(crate) fn registration(config: &Config) -> Vec<Vec<&'static str>> {
     if config.consent.at_registration && !config.consent.policies.is_empty() {
         stages.push(TERMS);
     }
-    let email = config.email.host.is_some();
     let with = |stage| [stages.as_slice(), &[stage]].concat();
-    match (email, config.email.required_at_registration) {
-        (true, true) => vec![with(EMAIL)],
-        // The dummy tells who goes without an address from who has not proven it yet.
-        (true, false) => vec![with(DUMMY), with(EMAIL)],
-        (false, _) if stages.is_empty() => vec![vec![DUMMY]],
-        (false, _) => vec![stages],
+    let mut flows = Vec::new();
+    if config.email.host.is_some() {
+        flows.push(with(EMAIL));
     }
+    if config.identity.msisdn_delegate.is_some() && !config.email.required_at_registration {
+        flows.push(with(MSISDN));
+    }
+    if flows.is_empty() {
+        return vec![if stages.is_empty() {
+            vec![DUMMY]
+        } else {
+            stages
+        }];
+    }
+    if !config.email.required_at_registration {
+        // The dummy tells who goes without an address from who has not proven it yet.
+        flows.insert(0, with(DUMMY));
+    }
+    flows
 }
 
 /// Checks what a client says of a stage, and gives what it proved.
@@ -59,8 +73,8 @@ pub(crate) async fn check(
             )
             .await
         }
-        Some(AuthData::EmailIdentity(given)) => {
-            threepid::check_stage(app, &given.thirdparty_id_creds, Purpose::Register).await
+        Some(auth @ (AuthData::EmailIdentity(_) | AuthData::Msisdn(_))) => {
+            stage::check(app, auth, Purpose::Register).await
         }
         Some(AuthData::ReCaptcha(given)) => {
             app.third_party

@@ -21,7 +21,10 @@ use serde_json::json;
 
 use super::flows;
 use crate::{
-    client::threepid::{self, EMAIL, validation::Purpose},
+    client::threepid::{
+        stage,
+        validation::{self, Purpose},
+    },
     edge::{
         App, Bridge, Failure, RawJson, Visitor,
         uiaa::{Demand, Passed},
@@ -71,10 +74,9 @@ pub(crate) async fn handle(
         login,
         token: token.map(|token| (token.clone(), session.to_owned())),
     };
-    let made = match passed.proofs.get(EMAIL) {
-        Some(proof) => {
-            let proven = threepid::use_stage(&app, proof, Purpose::Register).await?;
-            threepid::validation::check_allowed(&app, &proven.address)?;
+    let made = match stage::use_up(&app, &passed.proofs, Purpose::Register).await? {
+        Some(proven) => {
+            validation::check_allowed(&app, &proven.address)?;
             app.house.register_with_threepid(new, proven).await?
         }
         None => app.house.register(new).await?,

@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use playhouse_actors::threepid::Address;
-use ruma::api::client::account::{
-    ThirdPartyIdRemovalStatus,
-    delete_3pid::v3::{Request, Response},
-};
+use ruma::api::client::account::delete_3pid::v3::{Request, Response};
 
+use super::forget;
 use crate::edge::{App, Failure, Session};
 
-/// Takes an address from the caller's account.
+/// Takes an address from the caller's account, and lets identity servers forget whose it was.
 pub(crate) async fn handle(
     app: Arc<App>,
     caller: Session,
@@ -22,5 +20,7 @@ pub(crate) async fn handle(
     app.house
         .release_threepid(&caller.user_id, &address)
         .await?;
-    Ok(Response::new(ThirdPartyIdRemovalStatus::NoSupport))
+    let known = forget::bindings(&app, &caller.user_id, &address, request.id_server).await?;
+    let forgotten = forget::unbind(&app, &caller.user_id, known).await?;
+    Ok(Response::new(forget::status(forgotten, false)))
 }

@@ -1,27 +1,32 @@
 //! E-mail addresses and phone numbers: proving to have them, and whose they are.
 
 mod add_3pid;
+mod bind_3pid;
 mod delete_3pid;
+pub(crate) mod forget;
 mod get_3pids;
+mod phone;
 mod post_3pid;
 mod request_3pid_management_token_via_email;
+mod request_3pid_management_token_via_msisdn;
 mod request_password_change_token_via_email;
+mod request_password_change_token_via_msisdn;
 mod request_registration_token_via_email;
+mod request_registration_token_via_msisdn;
+pub(crate) mod stage;
+mod submit_msisdn_token;
 mod submit_token_form;
 mod submit_token_page;
+mod unbind_3pid;
 pub(crate) mod validation;
 
 use std::sync::Arc;
 
 use actix_web::http::Method;
-use playhouse_actors::threepid::{ThreepidError, Validation};
-use ruma::api::{client::uiaa::ThirdpartyIdCredentials, error::ErrorCode};
+use playhouse_actors::threepid::ThreepidError;
 
 use self::validation::Purpose;
 use crate::edge::{App, Class, Failure, Routes, Session};
-
-/// The stage that is passed by proving to have a mail address.
-pub(crate) const EMAIL: &str = "m.login.email.identity";
 
 /// Mounts the area.
 pub(crate) fn mount(routes: &mut Routes) {
@@ -37,6 +42,28 @@ pub(crate) fn mount(routes: &mut Routes) {
         .mount(request_password_change_token_via_email::handle)
         .class(Class::ThirdParty)
         .also("/_matrix/client/unstable/account/password/email/requestToken");
+    routes
+        .mount(request_registration_token_via_msisdn::handle)
+        .class(Class::ThirdParty)
+        .also("/_matrix/client/unstable/register/msisdn/requestToken");
+    routes
+        .mount(request_3pid_management_token_via_msisdn::handle)
+        .class(Class::ThirdParty)
+        .also("/_matrix/client/unstable/account/3pid/msisdn/requestToken");
+    routes
+        .mount(request_password_change_token_via_msisdn::handle)
+        .class(Class::ThirdParty)
+        .also("/_matrix/client/unstable/account/password/msisdn/requestToken");
+    routes
+        .mount(submit_msisdn_token::handle)
+        .class(Class::Login);
+    routes
+        .mount(bind_3pid::handle)
+        .class(Class::Login)
+        .also("/_matrix/client/unstable/account/3pid/bind");
+    routes
+        .mount(unbind_3pid::handle)
+        .also("/_matrix/client/unstable/account/3pid/unbind");
     routes
         .mount(get_3pids::handle)
         .also("/_matrix/client/unstable/account/3pid");
@@ -76,52 +103,14 @@ async fn add(
     sid: &str,
     client_secret: &str,
 ) -> Result<(), Failure> {
-    let purpose = Purpose::Add.as_str();
-    let proven = app.house.proven(sid, client_secret, purpose).await?;
+    let session = (sid, client_secret);
+    let proven = stage::proven(app, session, Purpose::Add).await?;
     let proven = proven.ok_or(ThreepidError::Invalid)?;
     validation::check_allowed(app, &proven.address)?;
     // Used first: of two requests with the same proof one gets the address.
-    app.house.use_proof(sid, client_secret, purpose).await?;
+    let proven = stage::spend(app, session, Purpose::Add)
+        .await
+        .map(|_| proven)?;
     app.house.claim_threepid(&caller.user_id, proven).await?;
     Ok(())
-}
-
-/// Checks the stage that is passed by a proven address. What it proves names the session.
-pub(crate) async fn check_stage(
-    app: &App,
-    creds: &ThirdpartyIdCredentials,
-    purpose: Purpose,
-) -> Result<String, Failure> {
-    let (sid, secret) = (creds.sid.as_str(), creds.client_secret.as_str());
-    let proven = app.house.proven(sid, secret, purpose.as_str()).await?;
-    let Some(proven) = proven else {
-        return Err(Failure::new(
-            ErrorCode::Unauthorized,
-            "the address is not validated yet",
-        ));
-    };
-    let owner = app.house.owner_of_threepid(&proven.address).await?;
-    match (purpose, owner) {
-        (Purpose::Register, Some(_)) => Err(Failure::new(
-            ErrorCode::ThreepidInUse,
-            "an account has this address already",
-        )),
-        (Purpose::Password, None) => Err(Failure::new(
-            ErrorCode::ThreepidNotFound,
-            "no account has this address",
-        )),
-        _ => Ok(format!("{sid} {secret}")),
-    }
-}
-
-/// Uses what the stage has proven, once.
-pub(crate) async fn use_stage(
-    app: &App,
-    proof: &str,
-    purpose: Purpose,
-) -> Result<Validation, Failure> {
-    let (sid, secret) = proof
-        .split_once(' ')
-        .ok_or_else(|| Failure::internal("a stage's proof names no session"))?;
-    Ok(app.house.use_proof(sid, secret, purpose.as_str()).await?)
 }

@@ -145,7 +145,8 @@ fn matches(pattern: &str, text: &str) -> bool {
     rest.ends_with(last)
 }
 
-async fn check_owner(
+/// Whether somebody with this purpose may have this address, as far as its owner goes.
+pub(super) async fn check_owner(
     app: &App,
     purpose: Purpose,
     address: &Address,
@@ -222,7 +223,8 @@ fn letter(language: Language, purpose: Purpose, (server, url): (&str, String)) -
     .last(language.say("mail.ignore"))
 }
 
-fn session_id(sid: &str) -> Result<OwnedSessionId, Failure> {
+/// A session ID.
+pub(super) fn session_id(sid: &str) -> Result<OwnedSessionId, Failure> {
     OwnedSessionId::try_from(sid).map_err(Failure::internal)
 }
 
