@@ -37,9 +37,10 @@ async fn ask(client: &Client, purpose: &str, email: &str, attempt: u64) -> Answe
 
 /// Proves to have an address and gives the credentials.
 async fn prove(client: &Client, sink: &MailSink, purpose: &str, email: &str) -> Value {
-    let before = sink.count(email);
+    let kept = email.to_lowercase();
+    let before = sink.count(&kept);
     let sid = ask(client, purpose, email, 1).await.ok()["sid"].clone();
-    let mail = sink.mail(email, before + 1).await;
+    let mail = sink.mail(&kept, before + 1).await;
     let page = client.open(&mail.link(), "en").await;
     assert!(page.html.contains("Confirm your address"), "{}", page.html);
     let done = page.send(client, &[]).await;

@@ -23,7 +23,7 @@ impl Shown {
     fn of(path: &str, answer: Answer) -> Self {
         Self {
             status: answer.status,
-            html: String::from_utf8_lossy(&answer.bytes).into_owned(),
+            html: String::from_utf8_lossy(&answer.bytes).replace("&#x2f;", "/"),
             path: path.to_owned(),
             answer,
         }
