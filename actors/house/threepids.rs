@@ -157,7 +157,7 @@ impl House {
         user_id: &UserId,
         proven: Validation,
     ) -> Result<(), HouseError> {
-        let mut claim = |from| ThreepidCommand::Claim {
+        let claim = |from| ThreepidCommand::Claim {
             user_id: user_id.to_owned(),
             from,
             address: proven.address.clone(),

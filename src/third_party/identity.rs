@@ -255,9 +255,10 @@ fn signed(env: &Env, server: &str, path: &str, body: &Value) -> Result<String, F
     let request = json!({
         "method": "POST", "uri": path, "origin": origin, "destination_is": server, "content": body
     });
-    let mut object = match ruma::CanonicalJsonValue::try_from(request) {
-        Ok(ruma::CanonicalJsonValue::Object(object)) => object,
-        _ => return Err(Failure::internal("a request is no canonical JSON")),
+    let Ok(ruma::CanonicalJsonValue::Object(mut object)) =
+        ruma::CanonicalJsonValue::try_from(request)
+    else {
+        return Err(Failure::internal("a request is no canonical JSON"));
     };
     let signer = &env.identity.signer;
     ruma::signatures::sign_json(origin.as_str(), signer, &mut object).map_err(Failure::internal)?;

@@ -86,7 +86,7 @@ async fn an_account_begins_with_an_address() {
         let body = json!({"username": name, "password": "correct horse", "auth": email_stage(&creds)});
         let made = nobody.post("/_matrix/client/v3/register", body.clone()).await.ok();
         let anna = nobody.nobody().with_session(&made);
-        assert_eq!(addresses(&anna).await, [email.clone()]);
+        assert_eq!(addresses(&anna).await, [email.as_str()]);
 
         let login = json!({
             "type": "m.login.password", "password": "correct horse",
@@ -158,7 +158,7 @@ async fn addresses_are_added_and_deleted() {
             one.refused(400, "M_THREEPID_IN_USE");
             (&ben, &anna)
         };
-        assert_eq!(addresses(winner).await, [email.clone()]);
+        assert_eq!(addresses(winner).await, [email.as_str()]);
         assert!(addresses(loser).await.is_empty());
 
         let delete = json!({"medium": "email", "address": email});

@@ -3,12 +3,12 @@
 use serde_json::json;
 
 use super::stage::{fresh, on_each_engine};
-use crate::harness::{Double, Options, TestServer};
+use crate::harness::{Client, Double, Options, TestServer};
 
 const POLICIES: &str = r#"[{ id = "privacy", version = "1.2", texts = { en = { name = "Privacy", url = "https://example.org/en" }, de = { name = "Datenschutz", url = "https://example.org/de" } } }]"#;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn stages_are_passed_on_pages() {
+/// A server with policies and captchas.
+async fn server() -> TestServer {
     let captcha = Double::start(|asked| {
         let solved = asked.body.contains("response=solved") && asked.body.contains("secret=hidden");
         (200, json!({"success": solved}))
@@ -21,12 +21,17 @@ async fn stages_are_passed_on_pages() {
         ("PLAYHOUSE_CAPTCHA_SECRET_KEY", "hidden"),
         ("PLAYHOUSE_CAPTCHA_VERIFY_URL", &verify),
     ];
-    let server = TestServer::start_exactly(Options {
+    TestServer::start_exactly(Options {
         database: None,
         environment: environment
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .to_vec(),
-    });
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stages_are_passed_on_pages() {
+    let server = server().await;
     let client = server.client();
     let path = "/_matrix/client/v3/register";
     let asked = client.post(path, json!({})).await;
@@ -81,9 +86,16 @@ async fn stages_are_passed_on_pages() {
     let body = json!({"username": fresh("web"), "password": "correct horse", "auth": {"session": session}});
     client.post(path, body).await.ok();
 
-    for (stage, status) in [("m.login.terms", 404), ("m.login.password", 404)] {
-        assert_eq!(client.open(&page(stage), "en").await.status, status);
+    for stage in ["m.login.terms", "m.login.password"] {
+        assert_eq!(client.open(&page(stage), "en").await.status, 404);
     }
+    stages_are_passed_by_the_client(&client).await;
+    let consent = client.open("/_matrix/consent", "fr").await;
+    assert!(consent.html.contains("Privacy (1.2)"), "{}", consent.html);
+}
+
+async fn stages_are_passed_by_the_client(client: &Client) {
+    let path = "/_matrix/client/v3/register";
     let asked = client.post(path, json!({})).await;
     let session = asked.body["session"].as_str().expect("a session");
     let solved =
@@ -94,9 +106,6 @@ async fn stages_are_passed_on_pages() {
         "auth": {"type": "m.login.terms", "session": session}
     });
     client.post(path, body).await.ok();
-
-    let consent = client.open("/_matrix/consent", "fr").await;
-    assert!(consent.html.contains("Privacy (1.2)"), "{}", consent.html);
 }
 
 #[tokio::test(flavor = "multi_thread")]
