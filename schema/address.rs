@@ -14,7 +14,7 @@ const POSITION_BITS: u32 = 48;
 pub enum Family {
     /// Room events, receipts, aliases.
     Rooms,
-    /// Accounts, devices, keys, key backups, account data, to-device messages, media metadata.
+    /// Accounts, devices, keys, key backups, account data, to-device messages, media metadata, e-mail addresses.
     Users,
     /// Remote servers and what belongs to this server itself.
     Servers,
@@ -127,7 +127,7 @@ impl Default for Layout {
     }
 }
 
-/// Something that owns state and writes records: `room:!id`, `alias:#name`, `user:@id`, `backup:@id`, `media:id`, `server:name` or `house:topic`.
+/// Something that owns state and writes records: `room:!id`, `alias:#name`, `user:@id`, `backup:@id`, `media:id`, `threepid:digest`, `server:name` or `house:topic`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Entity(Arc<str>);
 
@@ -157,6 +157,11 @@ impl Entity {
         Self(format!("media:{media_id}").into())
     }
 
+    /// An e-mail address or a phone number, by a digest of it.
+    pub fn threepid(digest: &str) -> Self {
+        Self(format!("threepid:{digest}").into())
+    }
+
     /// A remote server, by its server name.
     pub fn server(server_name: &str) -> Self {
         Self(format!("server:{server_name}").into())
@@ -172,7 +177,7 @@ impl Entity {
         let (prefix, _) = text.split_once(':')?;
         matches!(
             prefix,
-            "room" | "alias" | "user" | "backup" | "media" | "server" | "house"
+            "room" | "alias" | "user" | "backup" | "media" | "threepid" | "server" | "house"
         )
         .then(|| Self(text.into()))
     }
@@ -196,7 +201,7 @@ impl Entity {
     pub fn family(&self) -> Family {
         match self.prefix() {
             "room" | "alias" => Family::Rooms,
-            "user" | "backup" | "media" => Family::Users,
+            "user" | "backup" | "media" | "threepid" => Family::Users,
             _ => Family::Servers,
         }
     }

@@ -20,6 +20,6 @@ impl House {
         self.backup_command(user_id, BackupCommand::DeleteAll)
             .await?;
         self.clear_delayed_events(user_id).await?;
-        Ok(())
+        self.release_threepids(user_id).await
     }
 }

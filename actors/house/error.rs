@@ -14,6 +14,7 @@ use crate::{
     registration::RegistrationError,
     reports::ReportError,
     room::RoomError,
+    threepid::ThreepidError,
     user::{UserError, password::PasswordError},
 };
 
@@ -50,6 +51,9 @@ pub enum HouseError {
     /// An OAuth client is refused.
     #[error(transparent)]
     Oauth(#[from] OauthError),
+    /// A third-party identifier refuses.
+    #[error(transparent)]
+    Threepid(#[from] ThreepidError),
     /// Wrong user or wrong password; which of the two is not said.
     #[error("wrong user or password")]
     BadLogin,

@@ -39,6 +39,8 @@
 //! | `search` | `search(SearchWish) -> SearchPage` |
 //! | `single_event` | `event_anywhere(Reader, &EventId) -> Bytes` |
 //! | `uploads` | `uploaded_bytes(user_id, since_ms)`, `awaited_uploads(user_id)` |
+//! | `threepids` | `validation_session`, `begin_validation`, `validate`, `proven`, `use_proof`, `owner_of_threepid(&Address)`, `claim_threepid`, `release_threepid`, `threepids(&UserId)`, `register_with_threepid` |
+//! | `third_party_invites` | `accept_third_party_invite(&RoomId, &UserId, SignedInvite)` |
 //! | `typing` | `set_typing(&RoomId, &UserId, timeout_ms)` |
 //! | `presence` | `presence(asker, &UserId)`, `set_presence(&UserId, PresenceState, status_msg)`, `shares_a_room` |
 //!
@@ -79,6 +81,8 @@ mod space;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod third_party_invites;
+mod threepids;
 mod to_device;
 mod typing;
 mod upgrade;
@@ -111,6 +115,8 @@ pub use register::{MadeAccount, NewAccount};
 pub use search::{SearchPage, SearchWish};
 pub use session::Sighting;
 pub use space::{HierarchyPage, HierarchyWish, SeenRoom};
+pub use third_party_invites::SignedInvite;
+pub use threepids::ValidationWish;
 pub use to_device::ToDeviceWish;
 pub use upgrade::UpgradeWish;
 
@@ -133,6 +139,7 @@ use crate::{
         Room, RoomAnswer, RoomCommand, RoomError, RoomQuery, RoomReply, RoomSignal,
         retention::RetentionSettings,
     },
+    threepid::Threepid,
     user::{
         SessionCache, User, UserAnswer, UserCommand, UserError, UserLimits, UserQuery, UserReply,
         UserSignal,
@@ -203,6 +210,7 @@ pub struct House {
     delays: Arc<Directory<Delays>>,
     passes: Arc<Directory<Passes>>,
     oauth: Arc<Directory<Oauth>>,
+    threepids: Arc<Directory<Threepid>>,
     models: Arc<Models>,
     followers: Vec<Running>,
     sessions: Arc<SessionCache>,

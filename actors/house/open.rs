@@ -77,6 +77,7 @@ impl House {
         let passes = opening.directory(env.clone(), config.users).await?;
         let oauth = opening.directory(env.clone(), config.users).await?;
         let later = opening.later(&config).await?;
+        let threepids = opening.directory(env.clone(), config.users).await?;
         let members = HouseMembers {
             rooms: rooms.clone(),
             users: users.clone(),
@@ -107,6 +108,7 @@ impl House {
             passes,
             oauth,
             delays: later.delays,
+            threepids,
             models,
             followers,
             sessions,
@@ -143,6 +145,7 @@ impl House {
         self.reports.close(left()).await;
         self.passes.close(left()).await;
         self.oauth.close(left()).await;
+        self.threepids.close(left()).await;
         self.models.stop(left()).await;
         self.pools.close(left()).await;
     }

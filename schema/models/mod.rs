@@ -19,6 +19,7 @@ pub mod relations;
 pub mod reports;
 pub mod retention;
 pub mod room_facts;
+pub mod threepids;
 pub mod uploads;
 pub mod user_names;
 pub mod users;
@@ -115,6 +116,7 @@ pub fn all() -> Vec<Box<dyn AnyModel>> {
         Box::new(message_search::MessageSearch),
         Box::new(uploads::Uploads),
         Box::new(retention::Retention),
+        Box::new(threepids::Threepids),
     ]
 }
 

@@ -77,6 +77,12 @@ const STATEMENTS: &[&str] = &[
     uploads::FILL,
     uploads::USED,
     uploads::AWAITED,
+    threepids::CLAIM,
+    threepids::RELEASE,
+    threepids::OF_USER,
+    threepids::BIND,
+    threepids::UNBIND,
+    threepids::BOUND,
 ];
 
 fn stored<R: Record>(entity: Entity, record: &R) -> StoredRecord {
@@ -145,6 +151,7 @@ fn tables_carry_the_version() {
     check(&reports::Reports);
     check(&message_search::MessageSearch);
     check(&uploads::Uploads);
+    check(&threepids::Threepids);
 }
 
 #[test]

@@ -13,6 +13,7 @@ pub mod oauth;
 pub mod pass;
 pub mod room;
 pub mod sliding;
+pub mod threepid;
 pub mod user;
 
 /// The kind of a record, as stored in a column beside the payload: who wrote it (hundreds) and which variant (units). Zero is the store's own.

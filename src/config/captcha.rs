@@ -13,5 +13,7 @@ section! {
         verify_url: String = "https://www.recaptcha.net/recaptcha/api/siteverify".to_owned();
         /// The script that shows the captcha on the fallback page.
         script_url: String = "https://www.recaptcha.net/recaptcha/api.js".to_owned();
+        /// Further origins from which that script loads what it needs.
+        script_origins: Vec<String> = vec!["https://www.gstatic.com".to_owned()];
     }
 }

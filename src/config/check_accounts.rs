@@ -1,11 +1,16 @@
 //! What makes sense of the options that concern accounts.
 
-use super::{Config, ConfigError, check::require};
+use super::{
+    Config, ConfigError,
+    check::{Network, require},
+};
 
 impl Config {
     pub(super) fn check_accounts(&self) -> Result<(), ConfigError> {
         self.check_consent()?;
-        self.check_captcha()
+        self.check_captcha()?;
+        self.check_email()?;
+        self.check_identity()
     }
 
     fn check_consent(&self) -> Result<(), ConfigError> {
@@ -31,6 +36,53 @@ impl Config {
         Ok(())
     }
 
+    fn check_email(&self) -> Result<(), ConfigError> {
+        let email = &self.email;
+        require(
+            matches!(email.tls.as_str(), "starttls" | "tls" | "none"),
+            || {
+                format!(
+                    "[email] tls: `{}` is none of starttls, tls and none",
+                    email.tls
+                )
+            },
+        )?;
+        require((1..=65_535).contains(&email.port), || {
+            format!("[email] port: {} is no port", email.port)
+        })?;
+        require(email.user.is_some() == email.password.is_some(), || {
+            "[email] user and password belong together".to_owned()
+        })?;
+        // A password must not go over the network in clear.
+        require(email.tls != "none" || email.user.is_none(), || {
+            "[email] tls: logging in needs starttls or tls".to_owned()
+        })?;
+        require(
+            email.host.is_some() || !email.required_at_registration,
+            || "[email] required_at_registration needs a host".to_owned(),
+        )?;
+        let from = email.from.as_deref();
+        require(
+            from.is_none_or(|from| from.parse::<lettre::message::Mailbox>().is_ok()),
+            || "[email] from is no mail address".to_owned(),
+        )
+    }
+
+    fn check_identity(&self) -> Result<(), ConfigError> {
+        let identity = &self.identity;
+        for network in &identity.allow_networks {
+            require(Network::parse(network).is_some(), || {
+                format!(
+                    "[identity] allow_networks: `{network}` is neither an address nor a network"
+                )
+            })?;
+        }
+        match &identity.msisdn_delegate {
+            Some(url) => require_url("identity", "msisdn_delegate", url),
+            None => Ok(()),
+        }
+    }
+
     fn check_captcha(&self) -> Result<(), ConfigError> {
         let captcha = &self.captcha;
         require(
@@ -38,7 +90,11 @@ impl Config {
             || "[captcha] site_key and secret_key belong together".to_owned(),
         )?;
         require_url("captcha", "verify_url", &captcha.verify_url)?;
-        require_url("captcha", "script_url", &captcha.script_url)
+        require_url("captcha", "script_url", &captcha.script_url)?;
+        for origin in &captcha.script_origins {
+            require_url("captcha", "script_origins", origin)?;
+        }
+        Ok(())
     }
 }
 

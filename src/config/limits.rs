@@ -17,6 +17,8 @@ section! {
         rate_login: Rate = Rate::new(0.2, 10);
         /// Registrations, for each address.
         rate_registration: Rate = Rate::new(0.2, 5);
+        /// Mails and text messages sent to prove an address: for each address of a client, and for each recipient.
+        rate_third_party: Rate = Rate::new(0.01, 5);
         /// Messages and other events, for each user.
         rate_message: Rate = Rate::new(10.0, 50);
         /// Joins and knocks, for each user.
@@ -48,12 +50,13 @@ section! {
 
 impl Limits {
     /// All rates with their keys.
-    pub(crate) fn rates(&self) -> [(&'static str, Rate); 10] {
+    pub(crate) fn rates(&self) -> [(&'static str, Rate); 11] {
         [
             ("rate_address", self.rate_address),
             ("rate_user", self.rate_user),
             ("rate_login", self.rate_login),
             ("rate_registration", self.rate_registration),
+            ("rate_third_party", self.rate_third_party),
             ("rate_message", self.rate_message),
             ("rate_join", self.rate_join),
             ("rate_invite", self.rate_invite),

@@ -8,8 +8,10 @@ mod check_accounts;
 pub mod consent;
 pub mod database;
 pub mod delayed_events;
+pub mod email;
 pub mod example;
 pub mod federation;
+pub mod identity;
 pub mod jwt;
 pub mod limits;
 pub mod listen;
@@ -40,7 +42,9 @@ pub use self::{
     consent::{Consent, Policy, PolicyText},
     database::Database,
     delayed_events::DelayedEvents,
+    email::Email,
     federation::Federation,
+    identity::Identity,
     jwt::Jwt,
     limits::{Limits, Rate},
     listen::{Listen, Listener, Resource},
@@ -82,6 +86,10 @@ pub struct Config {
     pub jwt: Jwt,
     /// Where two devices meet for a login by QR code.
     pub rendezvous: Rendezvous,
+    /// Mail from this server, and addresses of accounts.
+    pub email: Email,
+    /// Identity servers.
+    pub identity: Identity,
     /// How rooms are made.
     pub rooms: Rooms,
     /// How long events are kept.
@@ -119,6 +127,8 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Oauth::INFO,
     Jwt::INFO,
     Rendezvous::INFO,
+    Email::INFO,
+    Identity::INFO,
     Rooms::INFO,
     Retention::INFO,
     Media::INFO,

@@ -16,6 +16,7 @@ use ruma::{
 };
 
 use super::{failure::Failure, incoming::Incoming};
+use crate::pages::Language;
 
 /// A logged-in caller. What the house knows of the session (`user_id`, `device_id`, `admin`, `guest`, `suspended`) is read through it.
 #[derive(Clone, Debug)]
@@ -65,6 +66,8 @@ pub(crate) struct Visitor {
     pub(crate) address: IpAddr,
     /// The `User-Agent` header, cut.
     pub(crate) user_agent: String,
+    /// The language that the person reads best of those we have.
+    pub(crate) language: Language,
 }
 
 /// An application service.

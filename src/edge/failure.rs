@@ -5,7 +5,8 @@ use std::{borrow::Cow, fmt::Display};
 use playhouse_actors::{
     alias::AliasError, backup::BackupError, delays::DelayError, house::HouseError,
     kernel::Unavailable, media::MediaError, oauth::OauthError, passes::PassError,
-    registration::RegistrationError, reports::ReportError, room::RoomError, user::UserError,
+    registration::RegistrationError, reports::ReportError, room::RoomError,
+    threepid::ThreepidError, user::UserError,
 };
 use ruma::api::error::{DeserializationError, ErrorCode, FromHttpRequestError, IntoHttpError};
 use serde_json::{Map, Value, json};
@@ -393,6 +394,18 @@ impl From<OauthError> for Failure {
     }
 }
 
+impl From<ThreepidError> for Failure {
+    fn from(error: ThreepidError) -> Self {
+        match error {
+            ThreepidError::Unknown => Self::new(ErrorCode::ThreepidNotFound, error.to_string()),
+            ThreepidError::Taken(_) => Self::new(ErrorCode::ThreepidInUse, error.to_string()),
+            ThreepidError::Invalid => Self::new(ErrorCode::ThreepidAuthFailed, error.to_string()),
+            ThreepidError::Busy => Self::limit_exceeded(OVERLOADED_RETRY_MS),
+            ThreepidError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
 impl From<HouseError> for Failure {
     fn from(error: HouseError) -> Self {
         match error {
@@ -406,6 +419,7 @@ impl From<HouseError> for Failure {
             HouseError::Report(error) => error.into(),
             HouseError::Pass(error) => error.into(),
             HouseError::Oauth(error) => error.into(),
+            HouseError::Threepid(error) => error.into(),
             HouseError::BadLogin => Self::forbidden("wrong user or password"),
             HouseError::InvalidUsername(message) => Self::new(ErrorCode::InvalidUsername, message),
             HouseError::InvalidParam(message) => Self::invalid_param(message),

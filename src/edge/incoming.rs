@@ -20,6 +20,7 @@ use super::{
     failure::{Failure, guest_forbidden},
     json,
 };
+use crate::pages::Language;
 
 /// A request that has found its endpoint.
 pub(crate) struct Incoming {
@@ -82,6 +83,7 @@ impl Incoming {
                 .header(header::USER_AGENT)
                 .map(|agent| agent.chars().take(200).collect())
                 .unwrap_or_default(),
+            language: Language::of(self.header(header::ACCEPT_LANGUAGE)),
         }
     }
 

@@ -23,6 +23,8 @@ pub(crate) enum Class {
     Login,
     /// Registrations.
     Registration,
+    /// Mails and text messages sent to prove an address.
+    ThirdParty,
     /// Messages and other events.
     Message,
     /// Joins and knocks.
@@ -131,6 +133,7 @@ impl Limiter {
             Class::General | Class::Free => return Ok(()),
             Class::Login => self.limits.rate_login,
             Class::Registration => self.limits.rate_registration,
+            Class::ThirdParty => self.limits.rate_third_party,
             Class::Message => self.limits.rate_message,
             Class::Join => self.limits.rate_join,
             Class::Invite => self.limits.rate_invite,

@@ -10,6 +10,7 @@
 
 mod cookie;
 mod language;
+mod letter;
 mod page;
 mod seal;
 mod shell;
@@ -21,6 +22,7 @@ use actix_web::http::StatusCode;
 pub(crate) use self::{
     cookie::Cookie,
     language::Language,
+    letter::Letter,
     page::{Block, Button, Field, Form, Page, Script, Tone},
     shell::Pages,
 };

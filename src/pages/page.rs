@@ -60,6 +60,8 @@ pub(crate) enum Script {
     Inline(&'static str),
     /// A script of another origin, which may open frames of that origin too.
     From(String),
+    /// An origin from which those scripts load more.
+    Origin(String),
 }
 
 /// How something is meant.
@@ -80,11 +82,6 @@ pub(crate) enum Tone {
 pub(crate) enum Block {
     /// A paragraph.
     Text {
-        /// Its text.
-        text: String,
-    },
-    /// A heading inside the page.
-    Heading {
         /// Its text.
         text: String,
     },
@@ -118,11 +115,6 @@ impl Block {
     /// A paragraph.
     pub(crate) fn text(text: impl Into<String>) -> Self {
         Self::Text { text: text.into() }
-    }
-
-    /// A heading inside the page.
-    pub(crate) fn heading(text: impl Into<String>) -> Self {
-        Self::Heading { text: text.into() }
     }
 
     /// A paragraph that stands out.
@@ -223,12 +215,10 @@ pub(crate) struct Field {
     hint: String,
     autocomplete: &'static str,
     required: bool,
-    checked: bool,
-    options: Vec<(String, String)>,
 }
 
 impl Field {
-    /// A field: `text`, `password`, `email`, `tel`, `checkbox`, `select`, `textarea`, `hidden` or `recaptcha` (whose value is the site's key).
+    /// A field: `text`, `password`, `email`, `tel`, `checkbox`, `hidden` or `recaptcha` (whose value is the site's key).
     pub(crate) fn new(kind: &'static str, name: &'static str, label: impl Into<String>) -> Self {
         Self {
             kind,
@@ -238,8 +228,6 @@ impl Field {
             hint: String::new(),
             autocomplete: "off",
             required: false,
-            checked: false,
-            options: Vec::new(),
         }
     }
 
@@ -264,18 +252,6 @@ impl Field {
     /// It must be filled in.
     pub(crate) fn required(mut self) -> Self {
         self.required = true;
-        self
-    }
-
-    /// A checkbox that is set.
-    pub(crate) fn checked(mut self, checked: bool) -> Self {
-        self.checked = checked;
-        self
-    }
-
-    /// What a `select` offers: value and label.
-    pub(crate) fn options(mut self, options: Vec<(String, String)>) -> Self {
-        self.options = options;
         self
     }
 }

@@ -63,6 +63,7 @@ impl Pages {
             match script {
                 Script::Inline(text) => inline.push(*text),
                 Script::From(url) => sources.push(url.clone()),
+                Script::Origin(_) => {}
             }
         }
         let server = self.env.server_name().as_str();
@@ -119,14 +120,15 @@ fn policy(page: &Page) -> String {
 fn allowed(script: &Script) -> String {
     match script {
         Script::Inline(text) => format!("'{}'", hash(text)),
-        Script::From(_) => origin(script).unwrap_or_default(),
+        Script::From(_) | Script::Origin(_) => origin(script).unwrap_or_default(),
     }
 }
 
 /// The origin of a script that comes from elsewhere: it may load more from there.
 fn origin(script: &Script) -> Option<String> {
-    let Script::From(url) = script else {
-        return None;
+    let url = match script {
+        Script::From(url) | Script::Origin(url) => url,
+        Script::Inline(_) => return None,
     };
     let (scheme, rest) = url.split_once("://")?;
     let host = rest.split(['/', '?', '#', ';', ',', ' ']).next()?;

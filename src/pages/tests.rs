@@ -38,11 +38,9 @@ async fn what_is_put_in_is_escaped() {
                 .hint(evil)
                 .required(),
         )
-        .field(Field::new("select", "s", evil).options(vec![(evil.to_owned(), evil.to_owned())]))
         .button(Button::new(evil).telling("b", evil));
     let page = Page::new(Language::ENGLISH, evil)
         .with(Block::text(evil))
-        .with(Block::heading(evil))
         .with(Block::notice(Tone::Error, evil))
         .with(Block::facts([(evil.to_owned(), evil.to_owned())]))
         .with(Block::links([

@@ -3,11 +3,17 @@
 //! Owns how those are spoken to. Must not know what the proof is for.
 
 mod captcha;
+mod guard;
+mod identity;
+mod mail;
+mod msisdn;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Value, json};
 
+pub(crate) use self::identity::Asking;
+use self::{identity::IdentityServers, mail::Mailer};
 use crate::config::Config;
 
 /// `m.login.terms`.
@@ -23,17 +29,28 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 pub(crate) struct ThirdParty {
     /// For what the operator named, and so may stand anywhere.
     http: reqwest::Client,
+    /// Mail, once it is configured.
+    pub(crate) mailer: Option<Mailer>,
+    /// Identity servers that clients name.
+    pub(crate) identity: IdentityServers,
+    /// The identity server that proves phone numbers.
+    delegate: Option<String>,
 }
 
 impl ThirdParty {
     /// As configured.
-    pub(crate) fn new(_config: &Config) -> Result<Self, String> {
+    pub(crate) fn new(config: &Config) -> Result<Self, String> {
         let http = reqwest::Client::builder()
             .timeout(ANSWER_WITHIN)
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| error.to_string())?;
-        Ok(Self { http })
+        Ok(Self {
+            http,
+            mailer: Mailer::new(config)?,
+            identity: IdentityServers::new(&config.identity)?,
+            delegate: config.identity.msisdn_delegate.clone(),
+        })
     }
 }
 

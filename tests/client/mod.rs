@@ -3,6 +3,7 @@
 //! Most tests run on both database engines and share the servers (`stage`), so they make users and rooms of their own and never count what others make.
 
 mod account;
+mod addresses;
 pub(crate) mod browser;
 mod calls;
 mod create_room;
@@ -12,6 +13,7 @@ mod errors;
 mod export;
 mod filter;
 mod history;
+mod identity;
 mod invite_filter;
 mod legacy;
 mod login_tokens;
@@ -43,3 +45,4 @@ mod sync_rooms;
 mod sync_timeline;
 mod to_device;
 mod user_directory;
+mod web;

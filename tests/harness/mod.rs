@@ -1,10 +1,15 @@
 //! What tests stand on: real servers, real databases, a small client.
 
+mod browser;
 pub(crate) mod client;
 pub(crate) mod database;
+pub(crate) mod double;
+pub(crate) mod mail;
 pub(crate) mod server;
 pub(crate) mod web;
 
 pub(crate) use client::Client;
 pub(crate) use database::Database;
+pub(crate) use double::Double;
+pub(crate) use mail::MailSink;
 pub(crate) use server::{Options, TestServer};

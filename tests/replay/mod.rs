@@ -16,7 +16,7 @@ use std::{
 
 use playhouse_actors::{
     alias::Alias, backup::Backup, delays::Delays, kernel::Domain, media::Media, oauth::Oauth,
-    passes::Passes, registration::Registration, room::Room, user::User,
+    passes::Passes, registration::Registration, room::Room, threepid::Threepid, user::User,
 };
 use playhouse_schema::{
     address::{Entity, Layout},
@@ -244,6 +244,13 @@ fn records_of_delayed_events() {
     use samples::delay::{VARIANTS, all, name};
     let entity = Entity::house("delays-05");
     check::<Delays>("delay", &entity, &all(), VARIANTS, name);
+}
+
+#[test]
+fn records_of_threepids() {
+    use samples::threepid::{VARIANTS, all, name};
+    let entity = Entity::threepid("abc");
+    check::<Threepid>("threepid", &entity, &all(), VARIANTS, name);
 }
 
 #[test]

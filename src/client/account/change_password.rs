@@ -2,13 +2,20 @@
 
 use std::sync::Arc;
 
+use playhouse_actors::threepid::ThreepidError;
 use ruma::api::{
     client::account::change_password::v3::{Request, Response},
     error::ErrorCode,
 };
 
 use super::stages::prove_password;
-use crate::edge::{App, Failure, Session};
+use crate::{
+    client::threepid::{
+        stage::{self, EMAIL, MSISDN},
+        validation::Purpose,
+    },
+    edge::{App, Failure, Session, uiaa::Demand},
+};
 
 /// Changes the caller's password; other sessions end unless the caller wants to keep them.
 pub(crate) async fn handle(
@@ -16,9 +23,6 @@ pub(crate) async fn handle(
     caller: Option<Session>,
     request: Request,
 ) -> Result<Response, Failure> {
-    // Without a session this is a password reset, which needs a verified e-mail address.
-    let caller =
-        caller.ok_or_else(|| Failure::new(ErrorCode::MissingToken, "access token is missing"))?;
     let length_min = app.config.registration.password_length_min;
     if (request.new_password.chars().count() as u64) < length_min {
         return Err(Failure::new(
@@ -26,12 +30,53 @@ pub(crate) async fn handle(
             format!("a password has at least {length_min} characters"),
         ));
     }
+    let Some(caller) = caller else {
+        return reset(&app, request).await;
+    };
     prove_password(&app, &caller, "account/password", request.auth.as_ref()).await?;
     let logout_except = request
         .logout_devices
         .then_some(caller.device_id.as_deref());
     app.house
         .set_password(&caller.user_id, request.new_password, logout_except)
+        .await?;
+    Ok(Response::new())
+}
+
+/// Sets a new password for somebody who proves to have an address of the account.
+async fn reset(app: &Arc<App>, request: Request) -> Result<Response, Failure> {
+    let outside = &app.third_party;
+    let flows: &[&[&'static str]] = match (outside.mailer.is_some(), outside.knows_phones()) {
+        (true, true) => &[&[EMAIL], &[MSISDN]],
+        (true, false) => &[&[EMAIL]],
+        (false, true) => &[&[MSISDN]],
+        (false, false) => {
+            return Err(Failure::new(
+                ErrorCode::MissingToken,
+                "access token is missing",
+            ));
+        }
+    };
+    let auth = request.auth.as_ref();
+    let demand = Demand {
+        scope: "account/password".to_owned(),
+        flows,
+    };
+    let verify = async |_stage| match auth {
+        Some(auth) => stage::check(app, auth, Purpose::Password).await,
+        None => Err(Failure::bad_json("this stage needs an address")),
+    };
+    let passed = app.interactive.pass(demand, auth, verify).await?;
+    let proven = stage::use_up(app, &passed.proofs, Purpose::Password).await?;
+    let proven = proven.ok_or(ThreepidError::Invalid)?;
+    let owner = app.house.owner_of_threepid(&proven.address).await?;
+    let owner = owner.ok_or(ThreepidError::Unknown)?;
+    app.house
+        .set_password(
+            &owner,
+            request.new_password,
+            request.logout_devices.then_some(None),
+        )
         .await?;
     Ok(Response::new())
 }

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use ruma::api::{
-    client::account::{
-        ThirdPartyIdRemovalStatus,
-        deactivate::v3::{Request, Response},
-    },
+    client::account::deactivate::v3::{Request, Response},
     error::ErrorCode,
 };
 
 use super::stages::prove_password;
-use crate::edge::{App, Failure, Session};
+use crate::{
+    client::threepid::forget,
+    edge::{App, Failure, Session},
+};
 
 /// Closes the caller's account for ever. That the user leaves all rooms follows from the log.
 pub(crate) async fn handle(
@@ -23,6 +23,8 @@ pub(crate) async fn handle(
         caller.ok_or_else(|| Failure::new(ErrorCode::MissingToken, "access token is missing"))?;
     prove_password(&app, &caller, "account/deactivate", request.auth.as_ref()).await?;
     app.house.deactivate(&caller.user_id, request.erase).await?;
-    // No third-party identifier was ever bound from here, so none is left bound.
-    Ok(Response::new(ThirdPartyIdRemovalStatus::Success))
+    let known = app.house.threepid_bindings(&caller.user_id).await?;
+    let forgotten = forget::unbind(&app, &caller.user_id, known).await?;
+    // What was never bound from here is not left bound.
+    Ok(Response::new(forget::status(forgotten, true)))
 }

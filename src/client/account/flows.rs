@@ -5,6 +5,10 @@ use std::{net::IpAddr, sync::Arc};
 use ruma::api::{client::uiaa::AuthData, error::ErrorCode};
 
 use crate::{
+    client::threepid::{
+        stage::{self, EMAIL, MSISDN},
+        validation::Purpose,
+    },
     config::Config,
     edge::{App, Failure},
     third_party::{RECAPTCHA, TERMS},
@@ -31,10 +35,26 @@ pub(crate) fn registration(config: &Config) -> Vec<Vec<&'static str>> {
     if config.consent.at_registration && !config.consent.policies.is_empty() {
         stages.push(TERMS);
     }
-    if stages.is_empty() {
-        stages.push(DUMMY);
+    let with = |stage| [stages.as_slice(), &[stage]].concat();
+    let mut flows = Vec::new();
+    if config.email.host.is_some() {
+        flows.push(with(EMAIL));
     }
-    vec![stages]
+    if config.identity.msisdn_delegate.is_some() && !config.email.required_at_registration {
+        flows.push(with(MSISDN));
+    }
+    if flows.is_empty() {
+        return vec![if stages.is_empty() {
+            vec![DUMMY]
+        } else {
+            stages
+        }];
+    }
+    if !config.email.required_at_registration {
+        // The dummy tells who goes without an address from who has not proven it yet.
+        flows.insert(0, with(DUMMY));
+    }
+    flows
 }
 
 /// Checks what a client says of a stage, and gives what it proved.
@@ -52,6 +72,9 @@ pub(crate) async fn check(
                 given.session.as_deref().unwrap_or_default(),
             )
             .await
+        }
+        Some(auth @ (AuthData::EmailIdentity(_) | AuthData::Msisdn(_))) => {
+            stage::check(app, auth, Purpose::Register).await
         }
         Some(AuthData::ReCaptcha(given)) => {
             app.third_party

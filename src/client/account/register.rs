@@ -20,9 +20,15 @@ use ruma::{
 use serde_json::json;
 
 use super::flows;
-use crate::edge::{
-    App, Bridge, Failure, RawJson, Visitor,
-    uiaa::{Demand, Passed},
+use crate::{
+    client::threepid::{
+        stage,
+        validation::{self, Purpose},
+    },
+    edge::{
+        App, Bridge, Failure, RawJson, Visitor,
+        uiaa::{Demand, Passed},
+    },
 };
 
 /// Makes an account for somebody who passes what the configuration demands.
@@ -57,22 +63,24 @@ pub(crate) async fn handle(
         .as_ref()
         .and_then(AuthData::session)
         .unwrap_or_default();
-    let made = app
-        .house
-        .register(NewAccount {
-            username: request.username,
-            password: request.password,
-            admin: false,
-            guest: false,
-            user_type: None,
-            displayname: None,
-            login,
-            token: passed
-                .proofs
-                .get(flows::TOKEN)
-                .map(|token| (token.clone(), session.to_owned())),
-        })
-        .await?;
+    let token = passed.proofs.get(flows::TOKEN);
+    let new = NewAccount {
+        username: request.username,
+        password: request.password,
+        admin: false,
+        guest: false,
+        user_type: None,
+        displayname: None,
+        login,
+        token: token.map(|token| (token.clone(), session.to_owned())),
+    };
+    let made = match stage::use_up(&app, &passed.proofs, Purpose::Register).await? {
+        Some(proven) => {
+            validation::check_allowed(&app, &proven.address)?;
+            app.house.register_with_threepid(new, proven).await?
+        }
+        None => app.house.register(new).await?,
+    };
     Ok(answer(&made.user_id, made.login))
 }
 

@@ -41,7 +41,7 @@ async fn check_password(
     let Some(AuthData::Password(password)) = auth else {
         return Err(Failure::bad_json("this stage needs a password"));
     };
-    let named = login_name(Some(password.identifier.clone()))?;
+    let named = login_name(app, Some(password.identifier.clone())).await?;
     let is_caller = named == user_id.as_str() || named == user_id.localpart();
     if !is_caller || matches!(password.identifier, UserIdentifier::_Custom(_)) {
         return Err(Failure::forbidden("wrong user or password"));

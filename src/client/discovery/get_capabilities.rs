@@ -44,8 +44,9 @@ pub(crate) async fn handle(
     let mut capabilities = Capabilities::new();
     capabilities.room_versions = RoomVersionsCapability::new(default, available);
     capabilities.change_password = ChangePasswordCapability::new(!caller.guest);
-    capabilities.thirdparty_id_changes = ThirdPartyIdChangesCapability::new(false);
     capabilities.get_login_token = GetLoginTokenCapability::new(!caller.guest);
+    capabilities.thirdparty_id_changes =
+        ThirdPartyIdChangesCapability::new(app.config.email.changes);
     capabilities.profile_fields = Some(ProfileFieldsCapability::new(true));
     capabilities.account_moderation = AccountModerationCapability::new(caller.admin, caller.admin);
     Ok(Response::new(capabilities))

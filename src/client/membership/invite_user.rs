@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use ruma::api::{
-    client::membership::invite_user::v3::{InvitationRecipient, Request, Response},
-    error::ErrorCode,
-};
+use ruma::api::client::membership::invite_user::v3::{InvitationRecipient, Request, Response};
 
+use super::invite_address;
 use crate::edge::{App, Failure, Session};
 
 /// Invites a user.
@@ -16,11 +14,14 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Response, Failure> {
     caller.not_suspended()?;
-    let InvitationRecipient::UserId(invited) = request.recipient else {
-        return Err(Failure::new(
-            ErrorCode::ThreepidDenied,
-            "no identity server is configured through which an address could be invited",
-        ));
+    let invited = match request.recipient {
+        InvitationRecipient::UserId(invited) => invited,
+        InvitationRecipient::ThirdPartyId(invited) => {
+            let place = (&*request.room_id, false);
+            invite_address::invite(&app, &caller, place, &invited).await?;
+            return Ok(Response::new());
+        }
+        _ => return Err(Failure::bad_json("whom to invite?")),
     };
     let wish = super::wish(&caller, request.room_id, invited.user_id, invited.reason);
     app.house.invite(wish, false).await?;

@@ -14,6 +14,11 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Response, Failure> {
     caller.not_suspended()?;
+    if let Some(signed) = request.third_party_signed {
+        app.house
+            .accept_third_party_invite(&request.room_id, &caller.user_id, super::signed(signed)?)
+            .await?;
+    }
     let room_id = app
         .house
         .join(JoinWish {

@@ -14,6 +14,15 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Response, Failure> {
     caller.not_suspended()?;
+    if let Some(signed) = request.third_party_signed {
+        let room_id = app
+            .house
+            .room_of(&request.room_id_or_alias, &request.via)
+            .await?;
+        app.house
+            .accept_third_party_invite(&room_id, &caller.user_id, super::signed(signed)?)
+            .await?;
+    }
     let room_id = app
         .house
         .join(JoinWish {

@@ -4,6 +4,7 @@ mod ban_user;
 mod forget_room;
 mod get_member_events;
 mod get_mutual_rooms;
+pub(crate) mod invite_address;
 mod invite_user;
 mod is_joined;
 mod join_room_by_id;
@@ -14,13 +15,15 @@ mod kick_user;
 mod leave_room;
 mod unban_user;
 
-use playhouse_actors::house::MemberWish;
+use playhouse_actors::house::{MemberWish, SignedInvite};
 use ruma::{
     OwnedRoomId, OwnedUserId,
-    api::client::membership::{get_member_events as members, joined_members as joined},
+    api::client::membership::{
+        ThirdPartySigned, get_member_events as members, joined_members as joined,
+    },
 };
 
-use crate::edge::{Class, Routes, Session};
+use crate::edge::{Class, Failure, Routes, Session};
 
 /// Mounts the area.
 pub(crate) fn mount(routes: &mut Routes) {
@@ -67,4 +70,14 @@ fn wish(
         extra_content: None,
         guest: caller.guest,
     }
+}
+
+/// What an identity server has signed.
+fn signed(signed: ThirdPartySigned) -> Result<SignedInvite, Failure> {
+    Ok(SignedInvite {
+        sender: signed.sender,
+        mxid: signed.mxid,
+        token: signed.token,
+        signatures: serde_json::to_value(&signed.signatures).map_err(Failure::internal)?,
+    })
 }

@@ -7,12 +7,16 @@ use playhouse_actors::{
     house::{HouseError, RoomWish},
     room::message::{Preset, StateContent},
 };
-use ruma::{OwnedUserId, RoomVersionId, api::error::ErrorCode, events::StateEventType};
+use ruma::{
+    OwnedUserId, RoomVersionId,
+    api::{client::membership::Invite3pid, error::ErrorCode},
+    events::StateEventType,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    client::page,
+    client::{membership::invite_address, page},
     edge::{App, Arguments, Failure, RawJson, Session},
 };
 
@@ -32,7 +36,7 @@ struct Body {
     #[serde(default)]
     invite: Vec<OwnedUserId>,
     #[serde(default)]
-    invite_3pid: Vec<serde_json::Value>,
+    invite_3pid: Vec<Invite3pid>,
     room_version: Option<RoomVersionId>,
     creation_content: Option<Box<RawValue>>,
     #[serde(default)]
@@ -65,13 +69,25 @@ pub(crate) async fn handle(
         arguments.body.as_ref()
     };
     let body: Body = serde_json::from_slice(body)?;
-    let made = app.house.create_room(wish(caller, body)?).await;
+    for invited in &body.invite_3pid {
+        invite_address::address_of(invited)?;
+    }
+    let (addresses, is_direct) = (body.invite_3pid.clone(), body.is_direct);
+    let made = app.house.create_room(wish(caller.clone(), body)?).await;
     let made = made.map_err(|error| match error {
         HouseError::Alias(AliasError::Taken(_)) => {
             Failure::new(ErrorCode::RoomInUse, "alias is taken")
         }
         error => error.into(),
     })?;
+    for invited in &addresses {
+        let place = (&*made.room_id, is_direct);
+        // The room is there: to be told otherwise, the client would make another one.
+        if let Err(failure) = invite_address::invite(&app, &caller, place, invited).await {
+            let reason = failure.message();
+            tracing::info!(room_id = %made.room_id, reason, "an address was not invited");
+        }
+    }
     let alias = made.alias.as_ref().map(|alias| alias.as_str());
     Ok(page::Object::new()
         .text("room_id", made.room_id.as_str())
@@ -80,15 +96,11 @@ pub(crate) async fn handle(
 }
 
 fn wish(caller: Session, body: Body) -> Result<RoomWish, Failure> {
-    if body.invite.len() > INVITES_MAX || body.initial_state.len() > INITIAL_STATE_MAX {
+    if body.invite.len() + body.invite_3pid.len() > INVITES_MAX
+        || body.initial_state.len() > INITIAL_STATE_MAX
+    {
         return Err(Failure::invalid_param(
             "too many invites or state events at once",
-        ));
-    }
-    if !body.invite_3pid.is_empty() {
-        return Err(Failure::new(
-            ErrorCode::ThreepidDenied,
-            "no identity server is configured through which an address could be invited",
         ));
     }
     let public = match body.visibility.as_deref() {

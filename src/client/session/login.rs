@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use playhouse_actors::user::message::Login;
+use playhouse_actors::{threepid::Address, user::message::Login};
 use ruma::api::{
     client::{
         session::login::v3::{LoginInfo, Request, Response},
@@ -10,7 +10,6 @@ use ruma::api::{
     },
     error::ErrorCode,
 };
-
 use serde_json::Value;
 
 use super::json_web_token;
@@ -30,7 +29,7 @@ pub(crate) async fn handle(
     };
     let (user_id, session) = match request.login_info {
         LoginInfo::Password(password) => {
-            let user = login_name(password.identifier)?;
+            let user = login_name(&app, password.identifier).await?;
             // Counted for the account as well as for the address: guessing from many addresses is slow too.
             app.limiter.take_for(Class::Login, &user)?;
             app.house
@@ -61,17 +60,33 @@ fn is_jwt(app: &App, info: &LoginInfo) -> bool {
     app.config.jwt.enabled && info.login_type() == "org.matrix.login.jwt"
 }
 
-/// The user name or user ID in an identifier. Third-party identifiers are not bound to accounts here yet, so they are unknown users.
-pub(crate) fn login_name(identifier: Option<UserIdentifier>) -> Result<String, Failure> {
-    match identifier {
-        Some(UserIdentifier::Matrix(matrix)) => Ok(matrix.user),
-        Some(
-            UserIdentifier::Email(_) | UserIdentifier::Msisdn(_) | UserIdentifier::PhoneNumber(_),
-        ) => Err(Failure::forbidden("wrong user or password")),
-        Some(_) => Err(Failure::new(
-            ErrorCode::Unknown,
-            "unknown type of identifier",
-        )),
-        None => Err(Failure::missing_param("identifier is missing")),
-    }
+/// The user name or user ID that an identifier means. An address that nobody has is nobody's name.
+pub(crate) async fn login_name(
+    app: &App,
+    identifier: Option<UserIdentifier>,
+) -> Result<String, Failure> {
+    let address = match identifier {
+        Some(UserIdentifier::Matrix(matrix)) => return Ok(matrix.user),
+        Some(UserIdentifier::Email(email)) => Address::email(&email.address),
+        Some(UserIdentifier::Msisdn(phone)) => Address::msisdn(&phone.number),
+        // Without a plan of the world's numbers only those with their country's digits are understood.
+        Some(UserIdentifier::PhoneNumber(phone)) => {
+            let international = phone.phone.starts_with('+');
+            international
+                .then(|| Address::msisdn(&phone.phone))
+                .flatten()
+        }
+        Some(_) => {
+            return Err(Failure::new(
+                ErrorCode::Unknown,
+                "unknown type of identifier",
+            ));
+        }
+        None => return Err(Failure::missing_param("identifier is missing")),
+    };
+    let owner = match address {
+        Some(address) => app.house.owner_of_threepid(&address).await?,
+        None => None,
+    };
+    Ok(owner.map(String::from).unwrap_or_default())
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
+    config::Captcha,
     edge::{App, Browser, Failure, Prepared, uiaa::Standing},
     pages::{Block, Field, Form, Page, Script, Tone},
     third_party::{RECAPTCHA, TERMS},
@@ -62,7 +63,7 @@ pub(super) fn stage(
                 )
                 .submit(language.say("web.continue")),
             ),
-        RECAPTCHA => page("web.captcha_title")
+        RECAPTCHA => captcha_scripts(&app.config.captcha, page("web.captcha_title"))
             .with(Block::text(language.say("web.captcha_text")))
             .with(Block::no_script(language.say("web.captcha_needs_script")))
             .with(
@@ -71,8 +72,7 @@ pub(super) fn stage(
                         .value(app.config.captcha.site_key.clone().unwrap_or_default()),
                 )
                 .submit(language.say("web.continue")),
-            )
-            .script(Script::From(app.config.captcha.script_url.clone())),
+            ),
         "m.login.registration_token" => page("web.token_title")
             .with(Block::text(language.say("web.token_text")))
             .with(
@@ -96,4 +96,12 @@ pub(super) fn done(browser: &Browser) -> Page {
         .with(Block::notice(Tone::Success, language.say("web.done_text")))
         .script(Script::Inline(DONE))
         .framed()
+}
+
+fn captcha_scripts(captcha: &Captcha, page: Page) -> Page {
+    let origins = captcha.script_origins.iter().cloned();
+    origins.fold(
+        page.script(Script::From(captcha.script_url.clone())),
+        |page, origin| page.script(Script::Origin(origin)),
+    )
 }

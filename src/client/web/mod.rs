@@ -18,11 +18,11 @@ pub(crate) fn mount(routes: &mut Routes) {
     for (method, path) in [
         (
             Method::GET,
-            "/_matrix/client/v3/auth/{auth_type}/fallback/web",
+            "/_matrix/client/unstable/auth/{auth_type}/fallback/web",
         ),
         (
             Method::POST,
-            "/_matrix/client/v3/auth/{auth_type}/fallback/web",
+            "/_matrix/client/unstable/auth/{auth_type}/fallback/web",
         ),
     ] {
         let mounted = if method == Method::GET {
@@ -34,7 +34,7 @@ pub(crate) fn mount(routes: &mut Routes) {
         };
         mounted
             .also("/_matrix/client/r0/auth/{auth_type}/fallback/web")
-            .also("/_matrix/client/unstable/auth/{auth_type}/fallback/web");
+            .also("/_matrix/client/v3/auth/{auth_type}/fallback/web");
     }
     routes.mount_page(
         Method::GET,

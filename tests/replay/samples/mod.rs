@@ -8,6 +8,7 @@ pub(super) mod media;
 pub(super) mod oauth;
 pub(super) mod pass;
 pub(super) mod room;
+pub(super) mod threepid;
 pub(super) mod user;
 
 use super::Sample;
