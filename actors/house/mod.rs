@@ -31,6 +31,7 @@
 //! | `space` | `room_summary(&OwnedRoomOrAliasId, Option<&UserId>) -> (OwnedRoomId, RoomAccess)`, `hierarchy(HierarchyWish) -> HierarchyPage` |
 //! | `user_directory` | `find_users(finder, term, limit)`, `mutual_rooms(one, other)` |
 //! | `report` | `report_room`, `report_user`, `report_event`, `reports(before, limit) -> Vec<FiledReport>` |
+//! | `threads` | `subscribe_thread(Reader, thread, cause) -> bool`, `unsubscribe_thread(Reader, thread)`, `thread_changes(&UserId, ThreadsWish)` |
 //! | `typing` | `set_typing(&RoomId, &UserId, timeout_ms)` |
 //! | `presence` | `presence(asker, &UserId)`, `set_presence(&UserId, PresenceState, status_msg)`, `shares_a_room` |
 //!
@@ -63,6 +64,7 @@ mod space;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod to_device;
 mod typing;
 mod upgrade;
@@ -92,6 +94,7 @@ pub use receipts::ReadMarkers;
 pub use register::{MadeAccount, NewAccount};
 pub use session::Sighting;
 pub use space::{HierarchyPage, HierarchyWish, SeenRoom};
+pub use threads::ThreadsWish;
 pub use to_device::ToDeviceWish;
 pub use upgrade::UpgradeWish;
 

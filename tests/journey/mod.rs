@@ -2,3 +2,4 @@
 
 mod conversation;
 mod idle_rooms;
+mod sync_model;

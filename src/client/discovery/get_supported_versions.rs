@@ -14,7 +14,13 @@ const VERSIONS: &[&str] = &[
 ];
 
 /// Features by which clients of older versions find out what works. Only what is served stands here.
-const FEATURES: &[&str] = &["org.matrix.msc3814", "org.matrix.msc4222"];
+const FEATURES: &[&str] = &[
+    "org.matrix.msc3814",
+    "org.matrix.msc4222",
+    "org.matrix.msc4306",
+    "org.matrix.msc4308",
+    "org.matrix.simplified_msc3575",
+];
 
 /// Tells versions and features.
 pub(crate) async fn handle(
