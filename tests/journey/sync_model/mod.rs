@@ -62,6 +62,8 @@ struct World {
     dice: Dice,
     people: Vec<Person>,
     rooms: Vec<String>,
+    /// Who made each room, and may kick.
+    keepers: Vec<Client>,
     /// Messages that may be redacted or read, by room.
     said: Vec<Vec<String>>,
     messages: u64,
@@ -83,18 +85,20 @@ impl World {
                 truth: Truth::default(),
             });
         }
-        let mut rooms = Vec::new();
+        let (mut rooms, mut keepers) = (Vec::new(), Vec::new());
         for number in 0..ROOMS {
             // One who keeps the room does not take part.
             let keeper = server.register(&format!("keeper{number}")).await;
-            let wish = json!({"preset": "public_chat", "power_level_content_override": {"state_default": 0, "redact": 0, "kick": 0}});
+            let wish = json!({"preset": "public_chat", "power_level_content_override": {"state_default": 0, "redact": 0}});
             rooms.push(keeper.create_room(wish).await);
+            keepers.push(keeper);
         }
         Self {
             dice: Dice(0x5eed_0f_5eed),
             people,
             said: vec![Vec::new(); rooms.len()],
             rooms,
+            keepers,
             messages: 0,
         }
     }
@@ -153,7 +157,7 @@ impl World {
             13..=14 => self.read(who, room).await,
             15..=16 => self.write_to_device(who).await,
             17..=18 => self.leave(who, room).await,
-            _ => self.kick(who, room).await,
+            _ => self.kick(room).await,
         }
     }
 
@@ -182,15 +186,14 @@ impl World {
         self.gone(who, room).await;
     }
 
-    async fn kick(&mut self, by: usize, room: usize) {
+    async fn kick(&mut self, room: usize) {
         let whom = self.dice.roll(USERS);
-        if whom == by || !self.people[whom].joined.contains(&room) {
+        if !self.people[whom].joined.contains(&room) {
             return;
         }
         let body = json!({"user_id": self.people[whom].client.user_id});
         let room_id = self.rooms[room].clone();
-        let answer = self.people[by].client.act(&room_id, "kick", body).await;
-        answer.ok();
+        self.keepers[room].act(&room_id, "kick", body).await.ok();
         self.gone(whom, room).await;
     }
 
@@ -253,6 +256,9 @@ impl World {
     }
 
     fn move_to(&mut self, server: &TestServer) {
+        for keeper in &mut self.keepers {
+            *keeper = keeper.at(server.base());
+        }
         for person in &mut self.people {
             person.client = person.client.at(server.base());
             for reader in &mut person.readers {
