@@ -41,6 +41,7 @@
 //! | `uploads` | `uploaded_bytes(user_id, since_ms)`, `awaited_uploads(user_id)` |
 //! | `threepids` | `validation_session`, `begin_validation`, `validate`, `proven`, `use_proof`, `owner_of_threepid(&Address)`, `claim_threepid`, `release_threepid`, `threepids(&UserId)`, `register_with_threepid` |
 //! | `third_party_invites` | `accept_third_party_invite(&RoomId, &UserId, SignedInvite)` |
+//! | `threads` | `subscribe_thread(Reader, thread, cause) -> bool`, `unsubscribe_thread(Reader, thread)`, `thread_changes(&UserId, ThreadsWish)` |
 //! | `typing` | `set_typing(&RoomId, &UserId, timeout_ms)` |
 //! | `presence` | `presence(asker, &UserId)`, `set_presence(&UserId, PresenceState, status_msg)`, `shares_a_room` |
 //!
@@ -83,6 +84,7 @@ mod sync;
 mod tests;
 mod third_party_invites;
 mod threepids;
+mod threads;
 mod to_device;
 mod typing;
 mod upgrade;
@@ -117,6 +119,7 @@ pub use session::Sighting;
 pub use space::{HierarchyPage, HierarchyWish, SeenRoom};
 pub use third_party_invites::SignedInvite;
 pub use threepids::ValidationWish;
+pub use threads::ThreadsWish;
 pub use to_device::ToDeviceWish;
 pub use upgrade::UpgradeWish;
 

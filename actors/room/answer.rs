@@ -9,7 +9,7 @@ use ruma::{
 
 use super::{
     message::{JsonText, MemberProfile},
-    window::{RoomFace, RoomGlance},
+    window::{RoomFace, RoomGlance, ThreadPlace},
 };
 
 /// What a query answers. Events are complete JSON objects in client form.
@@ -48,6 +48,8 @@ pub enum RoomAnswer {
     PushFacts(Box<PushFacts>),
     /// See [`RoomQuery::Glance`].
     Glance(Box<RoomGlance>),
+    /// See [`RoomQuery::ThreadPlace`].
+    ThreadPlace(ThreadPlace),
     /// Events themselves, for another actor of this house.
     Live(Vec<std::sync::Arc<super::event::RoomEvent>>),
 }

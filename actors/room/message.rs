@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use playhouse_schema::record::room::Transaction;
 
 pub use super::redact::{Redact, RedactionTarget};
-pub use super::window::{Hero, ReceiptsWanted, RoomFace, RoomGlance, StateWish, Window};
+pub use super::window::{
+    Hero, ReceiptsWanted, RoomFace, RoomGlance, StateWish, ThreadPlace, Window,
+};
 
 pub use super::answer::{
     ContextPage, FoundEvent, MessagesPage, OwnReceipt, PushFacts, RoomAccess, RoomAnswer,
@@ -324,6 +326,15 @@ pub enum RoomQuery {
     Glance {
         /// Who makes the list.
         user_id: OwnedUserId,
+    },
+    /// Where things stand in a thread. Answers `ThreadPlace`.
+    ThreadPlace {
+        /// Who reads.
+        reader: Reader,
+        /// The root.
+        root: OwnedEventId,
+        /// An event of the thread.
+        cause: Option<OwnedEventId>,
     },
     /// Live events after a sequence, oldest first, for counting unread messages; no visibility check. Answers `Live`.
     LiveAfter {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use playhouse_schema::address::Position;
+use playhouse_schema::address::{Position, Sequence};
 use ruma::{OwnedMxcUri, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
@@ -131,6 +131,15 @@ pub struct RoomGlance {
     pub room_type: Option<String>,
     /// There is an `m.room.encryption` event.
     pub is_encrypted: bool,
+}
+
+/// Where things stand in a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThreadPlace {
+    /// The newest of the room's records.
+    pub newest: Sequence,
+    /// The event that was asked about, if it is in the thread.
+    pub cause: Option<Sequence>,
 }
 
 /// Whether an event of this type lifts its room to the top of lists.

@@ -115,6 +115,7 @@ impl Caller {
             ("tag", "u.work".to_owned()),
             ("txn_id", fresh("t")),
             ("server_name", "playhouse.test".to_owned()),
+            ("thread_root", self.event_id.clone()),
         ];
         let mut path = pattern.to_owned();
         for (name, value) in values {

@@ -4,3 +4,4 @@ mod conversation;
 mod household;
 mod idle_rooms;
 mod story;
+mod sync_model;

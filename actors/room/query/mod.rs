@@ -26,6 +26,7 @@ mod stripped;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod thread_place;
 mod threads;
 mod timeline;
 mod typing;
@@ -219,6 +220,14 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
         ))),
         Query::Glance { user_id } => {
             Answer::Glance(Box::new(window::glance(view, &user_id).await?))
+        }
+        Query::ThreadPlace {
+            reader,
+            root,
+            cause,
+        } => {
+            let events = (&*root, cause.as_deref());
+            Answer::ThreadPlace(thread_place::thread_place(view, &reader, events).await?)
         }
         Query::LiveAfter { sequence, limit } => {
             Answer::Live(timeline::live_after(view, sequence, limit).await?)

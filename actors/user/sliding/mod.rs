@@ -31,7 +31,7 @@ use playhouse_schema::{
 };
 use ruma::OwnedRoomId;
 
-pub(crate) use self::token::Pos;
+pub use self::token::Pos;
 use self::{connection::SentRooms, request::SlidingQuery};
 use crate::{
     room::message::{RoomGlance, Window},

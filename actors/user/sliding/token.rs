@@ -9,20 +9,20 @@ use crate::user::sync::token::{Parsed, SyncToken};
 
 /// Where a connection stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Pos {
+pub struct Pos {
     /// The version of what was told of its rooms.
-    pub(crate) version: u64,
+    pub version: u64,
     /// Account data were told up to this record of the user.
-    pub(crate) data: Sequence,
+    pub data: Sequence,
     /// Thread subscriptions were told up to this record of the user.
-    pub(crate) threads: Sequence,
+    pub threads: Sequence,
     /// All else.
-    pub(crate) token: SyncToken,
+    pub token: SyncToken,
 }
 
 impl Pos {
     /// Reads a `pos`; `None` when it is none, or of another layout.
-    pub(crate) fn parse(word: &str, layout: Layout) -> Option<Self> {
+    pub fn parse(word: &str, layout: Layout) -> Option<Self> {
         let mut parts = word.splitn(4, '~');
         let mut number = || u64::from_str_radix(parts.next()?, 16).ok();
         let (version, data, threads) = (number()?, number()?, number()?);
@@ -38,7 +38,7 @@ impl Pos {
     }
 
     /// Writes it.
-    pub(crate) fn write(&self, layout: Layout) -> String {
+    pub fn write(&self, layout: Layout) -> String {
         let token = self.token.write(layout);
         format!(
             "{:x}~{:x}~{:x}~{token}",

@@ -16,11 +16,14 @@ const VERSIONS: &[&str] = &[
 /// Features by which clients of older versions find out what works. Only what is served stands here.
 const FEATURES: &[&str] = &[
     "org.matrix.msc3391",
-    "org.matrix.msc3983",
     "org.matrix.msc3814",
+    "org.matrix.msc3983",
     "org.matrix.msc4155",
     "org.matrix.msc4222",
+    "org.matrix.msc4306",
+    "org.matrix.msc4308",
     "org.matrix.msc4380",
+    "org.matrix.simplified_msc3575",
 ];
 
 /// Served unless the operator allows no delay.
