@@ -97,13 +97,13 @@ pub struct Binding {
 impl Record for ThreepidRecord {
     fn kind(&self) -> Kind {
         match self {
-            ThreepidRecord::ValidationBegun(_) => 700,
-            ThreepidRecord::Validated(_) => 701,
-            ThreepidRecord::ValidationUsed(_) => 702,
-            ThreepidRecord::Claimed(_) => 703,
-            ThreepidRecord::Released => 704,
-            ThreepidRecord::Bound(_) => 705,
-            ThreepidRecord::Unbound(_) => 706,
+            ThreepidRecord::ValidationBegun(_) => 750,
+            ThreepidRecord::Validated(_) => 751,
+            ThreepidRecord::ValidationUsed(_) => 752,
+            ThreepidRecord::Claimed(_) => 753,
+            ThreepidRecord::Released => 754,
+            ThreepidRecord::Bound(_) => 755,
+            ThreepidRecord::Unbound(_) => 756,
         }
     }
 }
