@@ -1,11 +1,12 @@
 //! The domain: rooms, users and remote servers as actors over the log.
 //!
-//! Inside this package a module imports only from the left: env, kernel, writers, room, alias, user, backup, media, registration, reports, passes, oauth, followers, house. No HTTP,
+//! Inside this package a module imports only from the left: env, kernel, writers, room, alias, user, backup, media, registration, reports, passes, oauth, externals, followers, house. No HTTP,
 //! no SQL, no `ruma::api`.
 
 pub mod alias;
 pub mod backup;
 pub mod env;
+pub mod externals;
 pub mod followers;
 pub mod house;
 pub mod kernel;

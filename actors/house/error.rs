@@ -5,6 +5,7 @@ use ruma::OwnedServerName;
 use crate::{
     alias::AliasError,
     backup::BackupError,
+    externals::ExternalError,
     followers::models::Lagging,
     kernel::Unavailable,
     media::MediaError,
@@ -46,6 +47,9 @@ pub enum HouseError {
     /// An OAuth client is refused.
     #[error(transparent)]
     Oauth(#[from] OauthError),
+    /// An identity at another system is refused.
+    #[error(transparent)]
+    External(#[from] ExternalError),
     /// Wrong user or wrong password; which of the two is not said.
     #[error("wrong user or password")]
     BadLogin,

@@ -33,6 +33,7 @@
 //! | `report` | `report_room`, `report_user`, `report_event`, `reports(before, limit) -> Vec<FiledReport>` |
 //! | `passes` | `make_pass(&UserId, PassKind, lifetime_ms, detail) -> String`, `look_at_pass(PassKind, token)`, `use_pass(PassKind, token)`, `end_pass`, `login_by_token(token, Login)`, `allow_cross_signing_reset`, `use_cross_signing_reset` |
 //! | `oauth` | `register_client(metadata) -> String`, `client(id)`, `login_of_client(&UserId, ClientLogin)`, `grant_of_token`, `client_of_device`, `ask_for_device`, `device_wish`, `settle_device`, `poll_device` |
+//! | `externals` | `user_of_external(provider, subject)`, `link_external(provider, subject, &UserId)`, `unlink_external(provider, subject)` |
 //! | `typing` | `set_typing(&RoomId, &UserId, timeout_ms)` |
 //! | `presence` | `presence(asker, &UserId)`, `set_presence(&UserId, PresenceState, status_msg)`, `shares_a_room` |
 //!
@@ -46,6 +47,7 @@ mod deactivate;
 mod dehydrated;
 mod eraser;
 mod error;
+mod externals;
 mod join;
 mod keys;
 mod login;
@@ -103,6 +105,7 @@ use crate::{
     alias::{Alias, AliasAnswer, AliasCommand, AliasError, AliasQuery, AliasReply},
     backup::Backup,
     env::Env,
+    externals::External,
     followers::{models::Models, task::Running},
     kernel::{Directory, DirectoryLimits, Unavailable},
     media::{Media, MediaAnswer, MediaCommand, MediaError, MediaQuery, MediaReply},
@@ -174,6 +177,7 @@ pub struct House {
     reports: Arc<Directory<Reports>>,
     passes: Arc<Directory<Passes>>,
     oauth: Arc<Directory<Oauth>>,
+    externals: Arc<Directory<External>>,
     models: Arc<Models>,
     followers: Vec<Running>,
     sessions: Arc<SessionCache>,

@@ -66,6 +66,7 @@ impl House {
         let reports = opening.directory(env.clone(), config.users).await?;
         let passes = opening.directory(env.clone(), config.users).await?;
         let oauth = opening.directory(env.clone(), config.users).await?;
+        let externals = opening.directory(env.clone(), config.users).await?;
         let members = HouseMembers {
             rooms: rooms.clone(),
             users: users.clone(),
@@ -94,6 +95,7 @@ impl House {
             reports,
             passes,
             oauth,
+            externals,
             models,
             followers,
             sessions,
@@ -126,6 +128,7 @@ impl House {
         self.reports.close(left()).await;
         self.passes.close(left()).await;
         self.oauth.close(left()).await;
+        self.externals.close(left()).await;
         self.models.stop(left()).await;
         self.pools.close(left()).await;
     }

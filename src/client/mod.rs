@@ -35,6 +35,7 @@ mod reporting;
 mod room;
 mod session;
 mod space;
+pub(crate) mod sso;
 mod state;
 mod summary;
 mod sync;
@@ -88,6 +89,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     room::mount(routes);
     session::mount(routes);
     space::mount(routes);
+    sso::mount(routes);
     state::mount(routes);
     sync::mount(routes);
     tag::mount(routes);

@@ -18,6 +18,7 @@ pub mod rendezvous;
 pub mod rooms;
 pub(crate) mod section;
 pub mod server;
+pub mod sso;
 #[cfg(test)]
 mod tests;
 pub mod voip;
@@ -40,6 +41,7 @@ pub use self::{
     rendezvous::Rendezvous,
     rooms::Rooms,
     server::Server,
+    sso::{Provider, Sso},
     voip::Voip,
 };
 
@@ -59,6 +61,8 @@ pub struct Config {
     pub oauth: Oauth,
     /// Logging in by a signed token of another system.
     pub jwt: Jwt,
+    /// Logging in by an account at another system.
+    pub sso: Sso,
     /// Where two devices meet for a login by QR code.
     pub rendezvous: Rendezvous,
     /// How rooms are made.
@@ -83,6 +87,7 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Registration::INFO,
     Oauth::INFO,
     Jwt::INFO,
+    Sso::INFO,
     Rendezvous::INFO,
     Rooms::INFO,
     Media::INFO,

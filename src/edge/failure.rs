@@ -3,9 +3,9 @@
 use std::{borrow::Cow, fmt::Display};
 
 use playhouse_actors::{
-    alias::AliasError, backup::BackupError, house::HouseError, kernel::Unavailable,
-    media::MediaError, oauth::OauthError, passes::PassError, registration::RegistrationError,
-    reports::ReportError, room::RoomError, user::UserError,
+    alias::AliasError, backup::BackupError, externals::ExternalError, house::HouseError,
+    kernel::Unavailable, media::MediaError, oauth::OauthError, passes::PassError,
+    registration::RegistrationError, reports::ReportError, room::RoomError, user::UserError,
 };
 use ruma::api::error::{DeserializationError, ErrorCode, FromHttpRequestError, IntoHttpError};
 use serde_json::{Map, Value, json};
@@ -357,6 +357,15 @@ impl From<OauthError> for Failure {
     }
 }
 
+impl From<ExternalError> for Failure {
+    fn from(error: ExternalError) -> Self {
+        match error {
+            ExternalError::Taken => Self::forbidden(error.to_string()),
+            ExternalError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
 impl From<HouseError> for Failure {
     fn from(error: HouseError) -> Self {
         match error {
@@ -369,6 +378,7 @@ impl From<HouseError> for Failure {
             HouseError::Report(error) => error.into(),
             HouseError::Pass(error) => error.into(),
             HouseError::Oauth(error) => error.into(),
+            HouseError::External(error) => error.into(),
             HouseError::BadLogin => Self::forbidden("wrong user or password"),
             HouseError::InvalidUsername(message) => Self::new(ErrorCode::InvalidUsername, message),
             HouseError::InvalidParam(message) => Self::invalid_param(message),

@@ -19,7 +19,7 @@ macro_rules! area {
 }
 
 /// All texts: one line for each area.
-const AREAS: &[(&str, [&str; CODES.len()])] = &[area!("oauth"), area!("shell")];
+const AREAS: &[(&str, [&str; CODES.len()])] = &[area!("oauth"), area!("shell"), area!("sso")];
 
 /// A language that we speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,6 +25,7 @@ mod relations;
 mod rendezvous;
 mod reports;
 mod spaces;
+mod sso;
 mod stage;
 mod sync_personal;
 mod sync_rooms;

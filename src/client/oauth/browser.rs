@@ -15,8 +15,9 @@ use playhouse_actors::{
 use ruma::{OwnedUserId, UserId};
 use url::form_urlencoded::byte_serialize;
 
-use super::{ACCOUNT, SIGN_IN, SIGN_UP, offered};
+use super::{ACCOUNT, RECOGNISED, SIGN_IN, SIGN_UP, offered};
 use crate::{
+    config::Provider,
     edge::{App, Browser, Class, Failure, Prepared},
     pages::{Block, Cookie, Field, Form, Page, Tone},
 };
@@ -101,13 +102,64 @@ pub(super) fn sign_in(
         wrong,
     );
     page = page.with(form);
+    let mut links = provider_links(app, browser, (&visit, next));
     if may_sign_up(app) {
-        let encoded: String = byte_serialize(next.as_bytes()).collect();
-        let link = format!("{SIGN_UP}?next={encoded}");
-        let text = language.say("oauth.no_account").to_owned();
-        page = page.with(Block::links([(text, link)]));
+        let link = format!("{SIGN_UP}?next={}", encoded(next));
+        links.push((language.say("oauth.no_account").to_owned(), link));
+    }
+    if !links.is_empty() {
+        page = page.with(Block::links(links));
     }
     Ok(with_visit(app, app.pages.show(page), &visit))
+}
+
+/// Links to the systems at which users have accounts by which they log in here; they lead back to [`recognised`].
+fn provider_links(
+    app: &App,
+    browser: &Browser,
+    (visit, next): (&str, &str),
+) -> Vec<(String, String)> {
+    let Some(base) = app.base_url(browser.host.as_deref()) else {
+        return Vec::new();
+    };
+    let seal = app.pages.seal("oauth-recognised", &bound(visit, next));
+    let back = format!(
+        "{base}{RECOGNISED}?next={}&seal={}",
+        encoded(next),
+        encoded(&seal)
+    );
+    let link = |provider: &Provider| {
+        let text = browser
+            .language
+            .tell("oauth.sign_in_with", &[("provider", &provider.name)]);
+        let path = format!("/_matrix/client/v3/login/sso/redirect/{}", provider.id);
+        (text, format!("{path}?redirectUrl={}", encoded(&back)))
+    };
+    app.config.sso.providers.iter().map(link).collect()
+}
+
+/// Lets a browser in whose user was recognised by another system.
+pub(super) async fn recognised(app: Arc<App>, browser: Browser) -> Result<Prepared, Failure> {
+    offered(&app, browser.host.as_deref())?;
+    let next = next_of(browser.query.get("next"));
+    let visit = browser.cookie(VISIT).unwrap_or_default();
+    let seal = browser.query.need("seal")?;
+    if !app
+        .pages
+        .is_sealed(seal, "oauth-recognised", &bound(visit, &next))
+    {
+        return Err(Failure::forbidden(browser.language.say("oauth.signed_out")));
+    }
+    let token = browser.query.need("loginToken")?;
+    let (user_id, _) = app.house.use_pass(PassKind::Login, token).await?;
+    if app.house.account(&user_id).await?.locked {
+        return Err(UserError::Locked.into());
+    }
+    let_in(&app, &browser, &user_id, &next).await
+}
+
+fn encoded(text: &str) -> String {
+    byte_serialize(text.as_bytes()).collect()
 }
 
 /// Lets a browser in whose user knows the password.

@@ -33,6 +33,7 @@ const LINK: &str = "/oauth2/link";
 const LINK_CODE: &str = "/oauth2/link/code";
 const SIGN_IN: &str = "/oauth2/login";
 const SIGN_UP: &str = "/oauth2/register";
+const RECOGNISED: &str = "/oauth2/recognised";
 const SIGN_OUT: &str = "/oauth2/logout";
 const ACCOUNT: &str = "/oauth2/account";
 
@@ -81,6 +82,9 @@ pub(crate) fn mount(routes: &mut Routes) {
         .class(Class::Registration);
     routes
         .mount_page(Method::POST, SIGN_IN, browser::signed_in)
+        .class(Class::Login);
+    routes
+        .mount_page(Method::GET, RECOGNISED, browser::recognised)
         .class(Class::Login);
     routes.mount_page(Method::POST, SIGN_OUT, browser::signed_out);
     routes.mount_page(Method::GET, ACCOUNT, account::page);
