@@ -1,10 +1,11 @@
 //! The domain: rooms, users and remote servers as actors over the log.
 //!
-//! Inside this package a module imports only from the left: env, kernel, writers, room, alias, user, backup, media, registration, reports, passes, oauth, externals, followers, house. No HTTP,
+//! Inside this package a module imports only from the left: env, kernel, writers, room, alias, user, backup, media, registration, reports, delays, passes, oauth, externals, followers, house. No HTTP,
 //! no SQL, no `ruma::api`.
 
 pub mod alias;
 pub mod backup;
+pub mod delays;
 pub mod env;
 pub mod externals;
 pub mod followers;

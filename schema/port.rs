@@ -328,6 +328,10 @@ pub trait ModelStore: Send + Sync + 'static {
         family: Family,
     ) -> StoreFuture<'a, Vec<(ShardNumber, Position)>>;
 
-    /// Drops a model: its table and its cursors.
-    fn drop_model<'a>(&'a self, table: &'static str) -> StoreFuture<'a, ()>;
+    /// Drops a model: its table, further ones of it, and its cursors.
+    fn drop_model<'a>(
+        &'a self,
+        table: &'static str,
+        further: &'static [&'static str],
+    ) -> StoreFuture<'a, ()>;
 }

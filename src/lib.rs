@@ -7,6 +7,8 @@ mod edge;
 mod media;
 pub mod node;
 mod operator;
+mod outbound;
 mod pages;
+mod third_party;
 
 pub use node::{RunningNode, StartError, start};

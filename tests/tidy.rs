@@ -11,7 +11,7 @@ use syn::{UseTree, visit::Visit};
 const FILE_LINES_MAX: usize = 500;
 
 /// The order of modules in `actors/`: one imports only from those before it.
-const ACTOR_MODULES: [&str; 15] = [
+const ACTOR_MODULES: [&str; 16] = [
     "env",
     "kernel",
     "writers",
@@ -22,6 +22,7 @@ const ACTOR_MODULES: [&str; 15] = [
     "media",
     "registration",
     "reports",
+    "delays",
     "passes",
     "oauth",
     "externals",

@@ -1,6 +1,13 @@
 //! Runs the read models: folds every record into their tables, in order, and tells how far each has come.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use playhouse_schema::{
     address::{Family, Position, Shard, ShardNumber},
@@ -10,13 +17,19 @@ use playhouse_schema::{
     },
     port::{CursorAdvance, LogStore, ModelStore, Statement, StoreError, StoredRecord},
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 use super::{
     rebuild::refold,
     task::{PROGRAM, Running, Stop, Stopped, park, parked_before},
 };
-use crate::writers::{Tail, TailReader};
+use crate::{
+    room::context::Folded,
+    writers::{Tail, TailReader},
+};
 
 /// A query waits so long at most for a model that lags.
 const REACHED_WITHIN: Duration = Duration::from_secs(10);
@@ -24,8 +37,14 @@ const REACHED_WITHIN: Duration = Duration::from_secs(10);
 /// Batches of which nothing came move the stored position only so often.
 const IDLE_SAVE_INTERVAL: Duration = Duration::from_secs(5);
 
+/// A fold that has taken in a batch lets the next one gather so long, unless somebody waits for it: under load it wakes for many commits at once.
+const GATHER: Duration = Duration::from_millis(10);
+
 /// Waits before a failed write is tried again: the first and the longest.
 const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// A patient model keeps so many records, of so many bytes in all, before it folds them whoever asks.
+const KEPT_MAX: (usize, usize) = (1_000, 4 * 1024 * 1024);
 
 /// A model has not come far enough in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +52,37 @@ const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::f
 pub struct Lagging;
 
 /// How far a model has come: a position per shard number.
-type Reached = watch::Receiver<Vec<Position>>;
+type Positions = watch::Receiver<Vec<Position>>;
+
+/// A fold as those see it who wait for it.
+struct Reached {
+    positions: Positions,
+    urge: Arc<Urge>,
+}
+
+/// Whether somebody waits for a fold: then it is patient no more.
+#[derive(Default)]
+struct Urge {
+    waiting: AtomicUsize,
+    more: Notify,
+}
+
+/// Somebody who waits for a fold.
+struct Waiting<'a>(&'a Urge);
+
+impl<'a> Waiting<'a> {
+    fn begin(urge: &'a Urge) -> Self {
+        urge.waiting.fetch_add(1, Ordering::AcqRel);
+        urge.more.notify_one();
+        Self(urge)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+}
 
 /// The read models of a node.
 pub struct Models {
@@ -61,6 +110,11 @@ impl Models {
             for family in model.reads() {
                 let from = database.cursors(model.table(), *family).await?;
                 let (told, reached) = watch::channel(positions(&*store, &from));
+                let urge = Arc::<Urge>::default();
+                let reached = Reached {
+                    positions: reached,
+                    urge: urge.clone(),
+                };
                 folds.insert((model.name(), *family), reached);
                 let fold = Fold {
                     model: model.clone(),
@@ -70,6 +124,8 @@ impl Models {
                     shards: store.layout().shards,
                     told,
                     saved: Instant::now(),
+                    urge,
+                    kept: Kept::default(),
                 };
                 running.push(Running::start(|stop| Box::pin(fold.run(stop))));
             }
@@ -102,7 +158,7 @@ impl Models {
     pub async fn caught_up(&self, model: &'static str) -> Result<(), Lagging> {
         let folds = self.folds.iter().filter(|((name, _), _)| *name == model);
         for ((_, family), reached) in folds {
-            let shards = reached.borrow().len() as ShardNumber;
+            let shards = reached.positions.borrow().len() as ShardNumber;
             let heads = (0..shards).map(|number| {
                 let family = *family;
                 (number, self.tail.head(Shard { family, number }))
@@ -133,15 +189,29 @@ impl Models {
     }
 }
 
+impl Folded for Models {
+    fn folded(&self, model: &'static str, shard: Shard) -> Position {
+        let reached = self.folds.get(&(model, shard.family));
+        let positions = reached.map(|reached| reached.positions.borrow());
+        let at = positions.and_then(|positions| positions.get(usize::from(shard.number)).copied());
+        at.unwrap_or(0)
+    }
+}
+
 async fn wait_for(reached: &Reached, wanted: &[(ShardNumber, Position)]) -> Result<(), Lagging> {
-    let mut reached = reached.clone();
-    let enough = reached.wait_for(|positions| {
+    let enough = |positions: &Vec<Position>| {
         wanted.iter().all(|(number, position)| {
             positions
                 .get(usize::from(*number))
                 .is_some_and(|at| at >= position)
         })
-    });
+    };
+    if enough(&reached.positions.borrow()) {
+        return Ok(());
+    }
+    let _waiting = Waiting::begin(&reached.urge);
+    let mut positions = reached.positions.clone();
+    let enough = positions.wait_for(enough);
     match tokio::time::timeout(REACHED_WITHIN, enough).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(_)) | Err(_) => Err(Lagging),
@@ -193,30 +263,80 @@ struct Fold {
     shards: ShardNumber,
     told: watch::Sender<Vec<Position>>,
     saved: Instant,
+    urge: Arc<Urge>,
+    kept: Kept,
+}
+
+/// Records that a patient model has not folded yet.
+#[derive(Default)]
+struct Kept {
+    records: Vec<StoredRecord>,
+    bytes: usize,
+    since: Option<Instant>,
+}
+
+impl Kept {
+    fn add(&mut self, records: Vec<StoredRecord>) {
+        self.bytes += records
+            .iter()
+            .map(|record| record.payload.len())
+            .sum::<usize>();
+        self.records.extend(records);
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    fn is_full(&self) -> bool {
+        self.records.len() >= KEPT_MAX.0 || self.bytes >= KEPT_MAX.1
+    }
 }
 
 impl Fold {
     async fn run(mut self, mut stop: Stop) {
         let mut signal = stop.clone();
+        let patience = Duration::from_millis(self.model.patience_ms());
         loop {
-            let records = tokio::select! {
+            let due = self.kept.since.map(|since| since + patience);
+            tokio::select! {
                 biased;
                 () = signal.told() => break,
-                records = self.reader.next() => records,
-            };
-            if self.take_in(&records, &mut stop).await.is_err() {
+                () = self.urge.more.notified(), if due.is_some() => {}
+                () = tokio::time::sleep_until(due.unwrap_or(self.saved)), if due.is_some() => {}
+                records = self.reader.next() => {
+                    self.kept.add(records);
+                    let is_urged = self.urge.waiting.load(Ordering::Acquire) > 0;
+                    if !(patience.is_zero() || is_urged || self.kept.is_full()) {
+                        continue;
+                    }
+                }
+            }
+            if self.take_in_kept(&mut stop).await.is_err() {
                 return;
             }
-            let positions: Vec<Position> = (0..self.shards)
-                .map(|number| self.reader.position(number))
-                .collect();
-            self.told.send_replace(positions);
-            metrics::counter!("playhouse_model_records_total", "model" => self.model.name())
-                .increment(records.len() as u64);
+            if self.urge.waiting.load(Ordering::Acquire) == 0 {
+                tokio::select! {
+                    () = self.urge.more.notified() => {}
+                    _ = stop.pause(GATHER) => {}
+                }
+            }
+        }
+        if self.take_in_kept(&mut stop).await.is_err() {
+            return;
         }
         if let Err(error) = self.database.apply(Vec::new(), self.cursors()).await {
             tracing::warn!(model = self.model.name(), %error, "cannot store position");
         }
+    }
+
+    async fn take_in_kept(&mut self, stop: &mut Stop) -> Result<(), Stopped> {
+        let records = std::mem::take(&mut self.kept).records;
+        self.take_in(&records, stop).await?;
+        let positions: Vec<Position> = (0..self.shards)
+            .map(|number| self.reader.position(number))
+            .collect();
+        self.told.send_replace(positions);
+        metrics::counter!("playhouse_model_records_total", "model" => self.model.name())
+            .increment(records.len() as u64);
+        Ok(())
     }
 
     async fn take_in(&mut self, records: &[StoredRecord], stop: &mut Stop) -> Result<(), Stopped> {

@@ -46,7 +46,7 @@ pub(super) async fn refold(
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<(), StoreError> {
     let database = store.models();
-    database.drop_model(model.table()).await?;
+    database.drop_model(model.table(), model.further()).await?;
     database.create(model.creation()).await?;
     let mut parked = 0;
     for family in model.reads() {

@@ -16,6 +16,9 @@ use crate::writers::{Tail, TailReader};
 /// A batch of which nothing came moves the stored position only so often: reading it again after a crash costs little.
 const IDLE_SAVE_INTERVAL: Duration = Duration::from_secs(5);
 
+/// A follower that has handled a batch lets the next one gather so long: nobody waits for it, and under load it wakes for many commits at once.
+const GATHER: Duration = Duration::from_millis(10);
+
 /// Waits before a failed write is tried again: the first and the longest.
 const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
@@ -182,6 +185,7 @@ impl Follower {
             }
             metrics::counter!("playhouse_follower_records_total", "follower" => self.name)
                 .increment(records.len() as u64);
+            stop.pause(GATHER).await;
         }
         if let Err(error) = self.store.models().apply(Vec::new(), self.cursors()).await {
             tracing::warn!(follower = self.name, %error, "cannot store position");

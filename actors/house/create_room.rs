@@ -67,7 +67,7 @@ impl House {
         });
         let mut invites = Vec::with_capacity(wish.invites.len());
         for user_id in wish.invites {
-            let profile = self.invitee_profile(&user_id).await?;
+            let profile = self.invitee_profile(&wish.creator, &user_id).await?;
             invites.push((user_id, profile));
         }
         let creator_profile = self.member_profile(&wish.creator).await?;

@@ -19,6 +19,7 @@ impl House {
         // After the account, so that nobody can begin another backup; a repeated call makes up for one that was cut off here.
         self.backup_command(user_id, BackupCommand::DeleteAll)
             .await?;
+        self.clear_delayed_events(user_id).await?;
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use ruma::OwnedServerName;
 use crate::{
     alias::AliasError,
     backup::BackupError,
+    delays::DelayError,
     externals::ExternalError,
     followers::models::Lagging,
     kernel::Unavailable,
@@ -38,6 +39,9 @@ pub enum HouseError {
     /// The registration tokens refuse.
     #[error(transparent)]
     Registration(#[from] RegistrationError),
+    /// An event that is to be sent later is refused.
+    #[error(transparent)]
+    Delay(#[from] DelayError),
     /// A report is refused.
     #[error(transparent)]
     Report(#[from] ReportError),
@@ -62,6 +66,12 @@ pub enum HouseError {
     /// The caller may not do this.
     #[error("{0}")]
     Forbidden(String),
+    /// The invited user does not want this invite.
+    #[error("the user does not want this invite")]
+    InviteBlocked {
+        /// By the lists of MSC4155.
+        by_list: bool,
+    },
     /// Who is in a room cannot forget it.
     #[error("the user is still in this room")]
     StillInRoom,

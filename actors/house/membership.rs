@@ -10,7 +10,7 @@ use crate::{
         RoomCommand, RoomError, RoomReply,
         message::{ChangeMembership, JsonText, MemberProfile, MembershipAction},
     },
-    user::{UserAnswer, UserCommand, UserError, UserQuery},
+    user::{UserAnswer, UserCommand, UserError, UserQuery, invite_filter::InviteVerdict},
 };
 
 /// Somebody wants to change somebody's membership.
@@ -33,7 +33,7 @@ pub struct MemberWish {
 impl House {
     /// Invites a user; succeeds again when already invited.
     pub async fn invite(&self, wish: MemberWish, is_direct: bool) -> Result<(), HouseError> {
-        let profile = self.invitee_profile(&wish.target).await?;
+        let profile = self.invitee_profile(&wish.sender, &wish.target).await?;
         let action = MembershipAction::Invite { is_direct };
         self.change_membership(wish, action, profile).await?;
         Ok(())
@@ -104,14 +104,35 @@ impl House {
         }
     }
 
-    /// The profile of somebody to be invited, who must be within reach.
+    /// Refuses an invite that a local user does not want, for inviters near and far. What the user ignores goes through.
+    pub async fn check_invite(&self, inviter: &UserId, user_id: &UserId) -> Result<(), HouseError> {
+        let query = UserQuery::JudgeInvite(inviter.to_owned());
+        match self.user_query(user_id, query).await {
+            Ok(UserAnswer::Invite(InviteVerdict::Block)) => {
+                Err(HouseError::InviteBlocked { by_list: false })
+            }
+            Ok(UserAnswer::Invite(InviteVerdict::BlockByList)) => {
+                Err(HouseError::InviteBlocked { by_list: true })
+            }
+            // Who does not exist, or no longer, blocks nobody.
+            Ok(UserAnswer::Invite(_)) | Err(UserError::UnknownUser | UserError::Deactivated) => {
+                Ok(())
+            }
+            Ok(_) => Err(surprise("JudgeInvite")),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The profile of somebody to be invited, who must be within reach and may not want it.
     pub(super) async fn invitee_profile(
         &self,
+        inviter: &UserId,
         user_id: &UserId,
     ) -> Result<MemberProfile, HouseError> {
         if !self.is_local(user_id.server_name()) {
             return Err(HouseError::Unreachable(user_id.server_name().to_owned()));
         }
+        self.check_invite(inviter, user_id).await?;
         self.member_profile(user_id).await
     }
 

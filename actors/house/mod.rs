@@ -26,6 +26,7 @@
 //! | `receipts` | `move_receipt(&RoomId, MoveReceipt)`, `set_read_markers(ReadMarkers)` |
 //! | `profile` | `profile(&UserId)`, `profile_field(&UserId, name)`, `set_profile_field(&UserId, name, Option<JsonText>)` |
 //! | `pushers` | `set_pusher(&UserId, Option<&DeviceId>, PusherWish)` |
+//! | `delays` | `delay_event(NewDelay) -> String`, `delayed_events(&UserId)`, `delayed_event(&UserId, name)`, `restart_delayed_event`, `cancel_delayed_event`, `send_delayed_event(name) -> Outcome` |
 //! | `deactivate` | `deactivate(&UserId, erase)` |
 //! | `public_rooms` | `public_rooms(ListWish) -> ListPage` |
 //! | `space` | `room_summary(&OwnedRoomOrAliasId, Option<&UserId>) -> (OwnedRoomId, RoomAccess)`, `hierarchy(HierarchyWish) -> HierarchyPage` |
@@ -34,6 +35,10 @@
 //! | `passes` | `make_pass(&UserId, PassKind, lifetime_ms, detail) -> String`, `look_at_pass(PassKind, token)`, `use_pass(PassKind, token)`, `end_pass`, `login_by_token(token, Login)`, `allow_cross_signing_reset`, `use_cross_signing_reset` |
 //! | `oauth` | `register_client(metadata) -> String`, `client(id)`, `login_of_client(&UserId, ClientLogin)`, `grant_of_token`, `client_of_device`, `ask_for_device`, `device_wish`, `settle_device`, `poll_device` |
 //! | `externals` | `user_of_external(provider, subject)`, `link_external(provider, subject, &UserId)`, `unlink_external(provider, subject)` |
+//! | `notifications` | `notifications(&UserId, NotificationsWish) -> NotificationsPage` |
+//! | `openid` | `openid_token(&UserId) -> (String, u64)`, `openid_user(&str) -> Option<OwnedUserId>` |
+//! | `search` | `search(SearchWish) -> SearchPage` |
+//! | `single_event` | `event_anywhere(Reader, &EventId) -> Bytes` |
 //! | `typing` | `set_typing(&RoomId, &UserId, timeout_ms)` |
 //! | `presence` | `presence(asker, &UserId)`, `set_presence(&UserId, PresenceState, status_msg)`, `shares_a_room` |
 //!
@@ -45,6 +50,7 @@ mod create_room;
 mod cross_signing;
 mod deactivate;
 mod dehydrated;
+mod delays;
 mod eraser;
 mod error;
 mod externals;
@@ -53,8 +59,10 @@ mod keys;
 mod login;
 mod members;
 mod membership;
+mod notifications;
 mod oauth;
 mod open;
+mod openid;
 mod passes;
 mod presence;
 mod profile;
@@ -63,8 +71,10 @@ mod pushers;
 mod receipts;
 mod register;
 mod report;
+mod search;
 mod send;
 mod session;
+mod single_event;
 mod space;
 mod sync;
 #[cfg(test)]
@@ -92,10 +102,12 @@ pub use error::HouseError;
 pub use join::JoinWish;
 pub use keys::{ChangedKeys, ClaimedKeys, FoundKeys};
 pub use membership::MemberWish;
+pub use notifications::{Notification, NotificationPlace, NotificationsPage, NotificationsWish};
 pub use public_rooms::{ListPage, ListToken, ListWish};
 pub use pushers::PusherWish;
 pub use receipts::ReadMarkers;
 pub use register::{MadeAccount, NewAccount};
+pub use search::{SearchPage, SearchWish};
 pub use session::Sighting;
 pub use space::{HierarchyPage, HierarchyWish, SeenRoom};
 pub use to_device::ToDeviceWish;
@@ -104,6 +116,7 @@ pub use upgrade::UpgradeWish;
 use crate::{
     alias::{Alias, AliasAnswer, AliasCommand, AliasError, AliasQuery, AliasReply},
     backup::Backup,
+    delays::{DelaySettings, Delays},
     env::Env,
     externals::External,
     followers::{models::Models, task::Running},
@@ -144,6 +157,10 @@ pub struct HouseConfig {
     pub passwords: PasswordSettings,
     /// So many sessions are remembered without asking their users.
     pub sessions_max: usize,
+    /// What may be sent later.
+    pub delays: DelaySettings,
+    /// Messages are indexed for searching.
+    pub search: bool,
 }
 
 impl HouseConfig {
@@ -158,6 +175,8 @@ impl HouseConfig {
             user_limits: UserLimits::default(),
             passwords: PasswordSettings::default(),
             sessions_max: 100_000,
+            delays: DelaySettings::default(),
+            search: true,
         }
     }
 }
@@ -175,6 +194,7 @@ pub struct House {
     media: Arc<Directory<Media>>,
     registration: Arc<Directory<Registration>>,
     reports: Arc<Directory<Reports>>,
+    delays: Arc<Directory<Delays>>,
     passes: Arc<Directory<Passes>>,
     oauth: Arc<Directory<Oauth>>,
     externals: Arc<Directory<External>>,
@@ -261,7 +281,7 @@ impl House {
         self.users.command(entity, command).await
     }
 
-    /// Asks a local user. A [`UserQuery::Sync`] may wait as long as it says.
+    /// Asks a local user. A [`UserQuery::Sync`] or [`UserQuery::SlidingSync`] may wait as long as it says.
     pub async fn user_query(
         &self,
         user_id: &UserId,
@@ -273,6 +293,7 @@ impl House {
         let entity = Entity::user(user_id.as_str());
         let patience_ms = match &query {
             UserQuery::Sync(sync) => sync.timeout_ms,
+            UserQuery::SlidingSync(sync) => sync.timeout_ms,
             _ => 0,
         };
         let timeout_ms = self

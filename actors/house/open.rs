@@ -4,20 +4,25 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use playhouse_schema::{
-    models::all,
+    models::{Model as _, all, message_search::MessageSearch},
     port::{LogStore, StoreError},
 };
 use tokio::time::Instant;
 
-use super::{House, HouseConfig, eraser::HouseEraser, members::HouseMembers};
+use super::{
+    House, HouseConfig,
+    delays::{HouseOutlet, keep_awake},
+    eraser::HouseEraser,
+    members::HouseMembers,
+};
 use crate::{
-    env::Env,
+    delays::{DelayBoard, DelayContext},
     followers::{
         departures, erasures,
-        feeds::{self, board::FeedBoard, sources::HouseSources},
+        feeds::{self, sources::HouseSources},
         members::Members,
         models::Models,
-        profiles,
+        overtaken, profiles,
         task::Running,
         upkeep,
     },
@@ -42,9 +47,18 @@ impl House {
         };
         let sessions = Arc::new(SessionCache::new(config.sessions_max));
         let board = feeds::open_board(&*store).await?;
-        let rooms = room_context(&env, &store, &board);
+        let models = all()
+            .into_iter()
+            .filter(|model| config.search || model.name() != MessageSearch::NAME)
+            .collect();
+        let models = Arc::new(Models::start(store.clone(), tail.clone(), models).await?);
+        let rooms = RoomContext {
+            env: env.clone(),
+            store: store.clone(),
+            typing: board.clone(),
+            models: models.clone(),
+        };
         let rooms = opening.directory(rooms, config.rooms).await?;
-        let models = Arc::new(Models::start(store.clone(), tail.clone(), all()).await?);
         let sources = Arc::new(HouseSources {
             rooms: rooms.clone(),
             store: store.clone(),
@@ -64,6 +78,15 @@ impl House {
         let media = opening.directory(env.clone(), config.users).await?;
         let registration = opening.directory(env.clone(), config.users).await?;
         let reports = opening.directory(env.clone(), config.users).await?;
+        let outlet = Arc::new(HouseOutlet::default());
+        let delay_board = Arc::new(DelayBoard::default());
+        let delays = DelayContext {
+            env: env.clone(),
+            settings: config.delays,
+            board: delay_board.clone(),
+            outlet: outlet.clone(),
+        };
+        let delays = opening.directory(delays, config.users).await?;
         let passes = opening.directory(env.clone(), config.users).await?;
         let oauth = opening.directory(env.clone(), config.users).await?;
         let externals = opening.directory(env.clone(), config.users).await?;
@@ -78,10 +101,14 @@ impl House {
             feeds::follow_rooms(board.clone(), &tail),
             feeds::follow_devices(board, &tail, sources),
         ];
-        followers.extend(durable_followers((store.clone(), tail), members).await?);
+        let source = (store.clone(), tail);
+        followers.extend(durable_followers(source.clone(), members).await?);
+        followers.push(overtaken::start(source, delays.clone(), delay_board.clone()).await?);
         let passwords = Passwords::new(config.passwords, &env)
             .map_err(|error| StoreError::Incompatible(error.to_string()))?;
-        Ok(Arc::new_cyclic(|myself| Self {
+        let awake = keep_awake(delays.clone(), delay_board);
+        followers.push(awake);
+        let house = Arc::new_cyclic(|myself| Self {
             env,
             config,
             store,
@@ -93,6 +120,7 @@ impl House {
             media,
             registration,
             reports,
+            delays,
             passes,
             oauth,
             externals,
@@ -103,7 +131,10 @@ impl House {
             seen: Mutex::new(BTreeMap::new()),
             runtime: tokio::runtime::Handle::current(),
             myself: myself.clone(),
-        }))
+        });
+        // A schedule that has woken already tries again.
+        let _ = outlet.0.set(Arc::downgrade(&house));
+        Ok(house)
     }
 
     /// Ends the syncs that wait, with what there is to tell. Requests go on being served.
@@ -119,6 +150,7 @@ impl House {
         for follower in &self.followers {
             follower.stop(left()).await;
         }
+        self.delays.close(left()).await;
         self.users.close(left()).await;
         self.rooms.close(left()).await;
         self.aliases.close(left()).await;
@@ -151,14 +183,6 @@ async fn durable_followers(
         erasures::start(source.clone(), Arc::new(eraser)).await?,
         upkeep::start(source, members, server_name).await?,
     ])
-}
-
-fn room_context(env: &Env, store: &Arc<dyn LogStore>, board: &Arc<FeedBoard>) -> RoomContext {
-    RoomContext {
-        env: env.clone(),
-        store: store.clone(),
-        typing: board.clone(),
-    }
 }
 
 /// What every directory needs.

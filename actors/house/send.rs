@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use playhouse_schema::address::Family;
-use ruma::{OwnedEventId, OwnedRoomAliasId, RoomId, events::TimelineEventType};
+use ruma::{OwnedEventId, OwnedRoomAliasId, RoomId, UserId, events::TimelineEventType};
 use serde::Deserialize;
 
 use super::{House, HouseError, surprise};
@@ -46,6 +46,9 @@ impl House {
         if canonical_alias {
             self.check_canonical_alias(room_id, &event).await?;
         }
+        if event.event_type == TimelineEventType::RoomMember {
+            self.check_member_event(&event).await?;
+        }
         let command = if event.event_type == TimelineEventType::RoomRedaction {
             let target = self.redaction_target(room_id, &event).await?;
             RoomCommand::Redact(Box::new(Redact { event, target }))
@@ -56,6 +59,24 @@ impl House {
             RoomReply::Sent(event_id) => Ok(event_id),
             RoomReply::Done => Err(surprise("SendEvent")),
         }
+    }
+
+    /// An invite by hand asks the invited user like any other.
+    async fn check_member_event(&self, event: &SendEvent) -> Result<(), HouseError> {
+        #[derive(Deserialize)]
+        struct Content {
+            membership: Option<String>,
+        }
+        let invited = event.state_key.as_deref().map(UserId::parse);
+        let Some(Ok(invited)) = invited else {
+            return Ok(());
+        };
+        let content = serde_json::from_str::<Content>(&event.content).ok();
+        let membership = content.and_then(|content| content.membership);
+        if membership.as_deref() != Some("invite") || !self.is_local(invited.server_name()) {
+            return Ok(());
+        }
+        self.check_invite(&event.sender, &invited).await
     }
 
     /// What the log knows of the event to redact. From room version 11 on its ID stands in the content.

@@ -7,7 +7,7 @@ use ruma::{RoomId, UserId};
 use super::{House, HouseError, surprise};
 use crate::user::{
     UserAnswer, UserQuery,
-    message::SyncQuery,
+    message::{SlidingQuery, SyncQuery},
     sync::token::{Parsed, SyncToken},
 };
 
@@ -20,6 +20,15 @@ impl House {
         {
             UserAnswer::Synced(body) => Ok(body),
             _ => Err(surprise("Sync")),
+        }
+    }
+
+    /// The complete body of a sliding sync's answer, as [`House::sync`].
+    pub async fn slide(&self, user_id: &UserId, query: SlidingQuery) -> Result<Bytes, HouseError> {
+        let query = UserQuery::SlidingSync(Box::new(query));
+        match self.user_query(user_id, query).await? {
+            UserAnswer::Synced(body) => Ok(body),
+            _ => Err(surprise("SlidingSync")),
         }
     }
 

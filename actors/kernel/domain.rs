@@ -196,6 +196,23 @@ impl<D: Domain> Myself<D> {
         self.0.cast(Mail::Signal(signal, None)).is_ok()
     }
 
+    /// Tells itself to do something; ready when it is done and durable. Counts as nobody's call.
+    pub fn carry_out(
+        &self,
+        command: D::Command,
+    ) -> impl Future<Output = Result<D::Reply, D::Error>> + Send + 'static {
+        let (sender, receiver) = ractor::concurrency::oneshot();
+        let port = RpcReplyPort::from(sender);
+        let mail = Mail::Command(command, port, Ticket::of_nobody());
+        let sent = self.0.cast(mail).is_ok();
+        async move {
+            match receiver.await {
+                Ok(answer) if sent => answer,
+                _ => Err(Unavailable::Stopped.into()),
+            }
+        }
+    }
+
     /// Tells itself to do something, and does not hear what came of it. Counts as nobody's call.
     pub fn command(&self, command: D::Command) {
         let (sender, _) = ractor::concurrency::oneshot();

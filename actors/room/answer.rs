@@ -7,7 +7,10 @@ use ruma::{
     events::room::member::MembershipState, push::PushConditionPowerLevelsCtx,
 };
 
-use super::message::{JsonText, MemberProfile};
+use super::{
+    message::{JsonText, MemberProfile},
+    window::{RoomFace, RoomGlance},
+};
 
 /// What a query answers. Events are complete JSON objects in client form.
 #[derive(Clone, Debug)]
@@ -24,6 +27,8 @@ pub enum RoomAnswer {
     Page(Box<MessagesPage>),
     /// Surroundings.
     Context(Box<ContextPage>),
+    /// Single events.
+    Hits(Vec<super::hits::Hit>),
     /// A sync's part.
     Slice(Box<RoomSlice>),
     /// Rooms in a space.
@@ -41,6 +46,8 @@ pub enum RoomAnswer {
     },
     /// See [`RoomQuery::PushFacts`].
     PushFacts(Box<PushFacts>),
+    /// See [`RoomQuery::Glance`].
+    Glance(Box<RoomGlance>),
     /// Events themselves, for another actor of this house.
     Live(Vec<std::sync::Arc<super::event::RoomEvent>>),
 }
@@ -164,6 +171,10 @@ pub struct RoomSlice {
     pub receipts: Option<Bytes>,
     /// The complete `m.typing` event, when wanted.
     pub typing: Option<Bytes>,
+    /// For sliding sync: how the room looks, when that is new or may have changed in the interval.
+    pub face: Option<RoomFace>,
+    /// For sliding sync: so many events of the timeline, the last ones, are live.
+    pub num_live: usize,
     /// The room is encrypted (for device lists).
     pub encrypted: bool,
     /// Members that joined or left in the interval (for device lists).

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use playhouse_schema::port::LogStore;
+use playhouse_schema::{
+    address::{Position, Shard},
+    port::LogStore,
+};
 use ruma::{OwnedRoomId, OwnedUserId};
 
 use crate::env::Env;
@@ -15,6 +18,14 @@ pub struct RoomContext {
     pub store: Arc<dyn LogStore>,
     /// Hears who types.
     pub typing: Arc<dyn TypingListener>,
+    /// Knows how far the read models are.
+    pub models: Arc<dyn Folded>,
+}
+
+/// Knows how far the read models have come.
+pub trait Folded: Send + Sync + 'static {
+    /// What this model's tables contain of a shard: everything up to this position, and perhaps more. 0 for a model that is not kept here.
+    fn folded(&self, model: &'static str, shard: Shard) -> Position;
 }
 
 /// Hears who types where.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use playhouse_schema::record::room::Transaction;
 
 pub use super::redact::{Redact, RedactionTarget};
+pub use super::window::{Hero, ReceiptsWanted, RoomFace, RoomGlance, StateWish, Window};
 
 pub use super::answer::{
     ContextPage, FoundEvent, MessagesPage, OwnReceipt, PushFacts, RoomAccess, RoomAnswer,
@@ -275,6 +276,8 @@ pub enum RoomQuery {
     Messages(Box<MessagesQuery>),
     /// An event and what surrounds it. Answers `Context`.
     Context(Box<ContextQuery>),
+    /// Single events by their numbers. Answers `Hits`.
+    Hits(Box<super::hits::HitsQuery>),
     /// Events that relate to an event. Answers `Page`, without state.
     Relations(Box<RelationsQuery>),
     /// Thread roots, by their newest event. Answers `Page`, without state.
@@ -313,6 +316,11 @@ pub enum RoomQuery {
     /// What push rules ask about the room. Answers `PushFacts`.
     PushFacts {
         /// Whose rules.
+        user_id: OwnedUserId,
+    },
+    /// What lists of rooms are made by. Asked by the user's own actor. Answers `Glance`.
+    Glance {
+        /// Who makes the list.
         user_id: OwnedUserId,
     },
     /// Live events after a sequence, oldest first, for counting unread messages; no visibility check. Answers `Live`.
@@ -431,6 +439,8 @@ pub struct SliceQuery {
     pub typing: bool,
     /// The form of timeline and state.
     pub format: EventFormat,
+    /// For sliding sync: what it wants instead of what the filter says. State is told as of the end of the timeline.
+    pub window: Option<Box<Window>>,
 }
 
 /// The form in which events are told (`event_format` of a filter).

@@ -13,6 +13,7 @@ mod directory;
 mod domain;
 pub mod error;
 pub mod event;
+pub mod hits;
 mod membership;
 pub mod message;
 pub mod pdu;
@@ -30,6 +31,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod transactions;
+pub mod window;
 
 pub use error::RoomError;
 pub use message::{RoomAnswer, RoomCommand, RoomQuery, RoomReply, RoomSignal};

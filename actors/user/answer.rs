@@ -1,14 +1,19 @@
 //! What a user answers to queries.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use bytes::Bytes;
 use playhouse_schema::address::Sequence;
 use ruma::{
     OwnedDeviceId, OwnedRoomId, OwnedUserId, events::room::member::MembershipState,
-    presence::PresenceState,
+    presence::PresenceState, push::Ruleset,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{grants::TokenGrant, message::ToDeviceIndex};
+use super::{
+    grants::TokenGrant, invite_filter::InviteVerdict, message::ToDeviceIndex,
+    sliding::threads::ThreadChanges,
+};
 use crate::room::message::JsonText;
 
 /// What a query answers.
@@ -42,8 +47,19 @@ pub enum UserAnswer {
     Rooms(Vec<(OwnedRoomId, MembershipState)>),
     /// Users whose events this user does not want to see; and up to which of the user's member events the room is forgotten.
     Reading(Vec<OwnedUserId>, Option<Sequence>),
+    /// See [`UserQuery::JudgeInvite`](super::UserQuery::JudgeInvite).
+    Invite(InviteVerdict),
+    /// Push rules in force, and users whose events are not wanted.
+    Judging(Arc<Ruleset>, Arc<BTreeSet<OwnedUserId>>),
     /// Pushers, as JSON objects.
     Pushers(Vec<JsonText>),
+    /// See [`UserQuery::ThreadSubscription`].
+    ThreadSubscription {
+        /// A client has subscribed by itself.
+        automatic: bool,
+    },
+    /// See [`UserQuery::ThreadChanges`].
+    ThreadChanges(ThreadChanges),
     /// Some users.
     Users(Vec<OwnedUserId>),
     /// See [`UserQuery::Presence`].

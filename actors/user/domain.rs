@@ -18,7 +18,9 @@ use super::{
     message::{UserAnswer, UserCommand, UserQuery, UserReply, UserSignal},
     note_devices_seen, note_transaction, pushers, queue_to_device, refresh, register,
     remove_devices, rename_device, send_to_device, set_account_data, set_password, set_presence,
-    set_profile_field, set_standing, set_tag, snapshot,
+    set_profile_field, set_standing, set_tag,
+    sliding::{keep_connection, subscribe_thread},
+    snapshot,
     state::{Change, User},
     store_filter, upload_keys, upload_signing_keys,
 };
@@ -74,6 +76,7 @@ impl Domain for User {
         let user = &*resident.state;
         let answer = match query {
             UserQuery::Sync(_)
+            | UserQuery::SlidingSync(_)
             | UserQuery::Rooms
             | UserQuery::KeyChanges { .. }
             | UserQuery::Presence => return feed::answer(resident, query, port),
@@ -241,6 +244,8 @@ impl User {
                 device_id,
                 transaction_id,
             } => note_transaction::decide(self, &device_id, transaction_id),
+            UserCommand::KeepConnection(kept) => keep_connection::decide(self, *kept),
+            UserCommand::SetThreadSubscription(set) => subscribe_thread::decide(self, *set),
             UserCommand::AcknowledgeToDevice { device_id, until } => {
                 acknowledge_to_device::decide(self, &device_id, until)
             }
@@ -335,11 +340,18 @@ impl User {
                 self.ignored().iter().cloned().collect(),
                 self.forgotten.get(&room_id).copied(),
             ),
+            UserQuery::JudgeInvite(inviter) => UserAnswer::Invite(self.judge_invite(&inviter)),
+            UserQuery::Judging => UserAnswer::Judging(self.push_rules(), self.ignored()),
             UserQuery::Pushers => UserAnswer::Pushers(self.pushers_answer()),
+            UserQuery::ThreadSubscription(room_id, root) => {
+                subscribe_thread::tell(self, &room_id, &root)?
+            }
+            UserQuery::ThreadChanges(page) => subscribe_thread::tell_changes(self, page),
             UserQuery::Authenticate { .. }
             | UserQuery::Rooms
             | UserQuery::Presence
             | UserQuery::Sync(_)
+            | UserQuery::SlidingSync(_)
             | UserQuery::KeyChanges { .. } => return Err(UserError::NotFound),
         })
     }

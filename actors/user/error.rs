@@ -25,6 +25,12 @@ pub enum UserError {
     /// The account is locked.
     #[error("account is locked")]
     Locked,
+    /// A connection of sliding sync stands nowhere that is known (any more).
+    #[error("unknown pos")]
+    UnknownPos,
+    /// The user unsubscribed from a thread after what would subscribe to it again.
+    #[error("unsubscribed since")]
+    Unsubscribed,
     /// There is no such device, filter, account data or profile field.
     #[error("not found")]
     NotFound,

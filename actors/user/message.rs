@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use playhouse_schema::{
     address::{Position, Sequence, Shard},
-    record::user::UserRecord,
+    record::user::{SlidingSyncKept, UserRecord},
 };
-use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId, presence::PresenceState};
+use ruma::{OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId, presence::PresenceState};
 use serde::{Deserialize, Serialize};
 
 pub use super::account_messages::{
@@ -20,6 +20,10 @@ pub use super::key_messages::{
 };
 pub use super::news::{NewsKind, ReceiptNews, RoomNews};
 use super::push_rule_change::PushRuleChange;
+pub use super::sliding::{
+    request::{SlidingQuery, SlidingRequest},
+    subscribe_thread::{SetThreadSubscription, ThreadsPage},
+};
 use crate::room::message::JsonText;
 
 /// What a user can be told to do.
@@ -178,6 +182,10 @@ pub enum UserCommand {
         /// Up to this index.
         until: ToDeviceIndex,
     },
+    /// Keep what a connection of sliding sync was told of rooms. Refused with `UnknownPos` when it has ended meanwhile. Answers `Done`.
+    KeepConnection(Box<SlidingSyncKept>),
+    /// Subscribe to a thread, or unsubscribe. Answers `Done`.
+    SetThreadSubscription(Box<SetThreadSubscription>),
     /// Set the presence by hand (`PUT /presence`); kept at most once a minute. Answers `Done`.
     SetPresence {
         /// State.
@@ -260,12 +268,22 @@ pub enum UserQuery {
     Rooms,
     /// What of a room's history the user wants to see. Answers `Reading`.
     Reading(OwnedRoomId),
+    /// Whether this inviter's invites are wanted. Answers `Invite`.
+    JudgeInvite(OwnedUserId),
     /// Where the user is told of notifications. Answers `Pushers`.
     Pushers,
+    /// What judges whether the user is notified of an event: push rules and ignored users. Answers `Judging`.
+    Judging,
     /// Presence. Answers `Presence`.
     Presence,
     /// A sync; waits up to its timeout. Answers `Synced`.
     Sync(Box<SyncQuery>),
+    /// A sliding sync; waits up to its timeout. Answers `Synced`.
+    SlidingSync(Box<SlidingQuery>),
+    /// What was said of a thread; `NotFound` when it is not subscribed to. Answers `ThreadSubscription`.
+    ThreadSubscription(OwnedRoomId, OwnedEventId),
+    /// Changes of thread subscriptions, the newest first. Answers `ThreadChanges`.
+    ThreadChanges(ThreadsPage),
     /// What `GET /keys/changes` tells between two tokens. Answers `KeyChanges`.
     KeyChanges {
         /// The older token.

@@ -20,6 +20,7 @@ use super::{
     device::DeviceState,
     fold_keys::{Dehydrated, Signed},
     pushers::Pusher,
+    sliding::{connection::Connections, threads::ThreadSubscriptions},
     view,
 };
 
@@ -101,6 +102,10 @@ pub struct User {
     pub presence: Option<PresenceKept>,
     /// Pushers by application and key.
     pub pushers: OrdMap<(String, String), Pusher>,
+    /// What the connections of sliding sync were told of rooms.
+    pub connections: Connections,
+    /// Thread subscriptions.
+    pub threads: ThreadSubscriptions,
     #[serde(skip)]
     derived: Derived,
     /// Changes in flight, which learn their position later.
@@ -149,6 +154,8 @@ impl User {
             received: Vector::new(),
             presence: None,
             pushers: OrdMap::new(),
+            connections: Connections::default(),
+            threads: ThreadSubscriptions::default(),
             derived: Derived::default(),
             unplaced: Vec::new(),
         }
@@ -162,6 +169,7 @@ impl User {
         self.fold_keys(change.sequence, record);
         self.fold_messages(change, record);
         self.fold_pushers(record);
+        self.fold_sliding(change.sequence, record);
         if self.changes_device_list(record) {
             self.device_list_change = change;
             self.expect_position(change, Unplaced::DeviceList);
@@ -341,6 +349,8 @@ impl User {
             + self.forgotten.len() * 80
             + self.signatures.len() * 500
             + self.pushers.len() * 1_000
+            + self.connections.weight_bytes()
+            + self.threads.len() * 250
             + self
                 .dehydrated
                 .as_ref()

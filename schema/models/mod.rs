@@ -11,6 +11,7 @@
 pub mod aliases;
 pub mod device_lists;
 pub mod memberships;
+pub mod message_search;
 pub mod parked;
 pub mod public_rooms;
 pub mod pushers;
@@ -33,6 +34,10 @@ pub trait Model: Send + Sync + 'static {
     const TABLE: &'static str;
     /// Raised whenever the table or the fold changes.
     const VERSION: u32;
+    /// Further tables, whose names begin with that of the first one; dropped with it.
+    const FURTHER: &'static [&'static str] = &[];
+    /// Records may wait so long to be folded together, as long as nobody asks: for models whose every write is dear.
+    const PATIENCE_MS: u64 = 0;
 
     /// The families whose records it reads.
     fn families(&self) -> &[Family];
@@ -50,6 +55,10 @@ pub trait AnyModel: Send + Sync + 'static {
     fn name(&self) -> &'static str;
     /// See [`Model::TABLE`].
     fn table(&self) -> &'static str;
+    /// See [`Model::FURTHER`].
+    fn further(&self) -> &'static [&'static str];
+    /// See [`Model::PATIENCE_MS`].
+    fn patience_ms(&self) -> u64;
     /// See [`Model::families`].
     fn reads(&self) -> &[Family];
     /// See [`Model::tables`].
@@ -65,6 +74,14 @@ impl<M: Model> AnyModel for M {
 
     fn table(&self) -> &'static str {
         M::TABLE
+    }
+
+    fn further(&self) -> &'static [&'static str] {
+        M::FURTHER
+    }
+
+    fn patience_ms(&self) -> u64 {
+        M::PATIENCE_MS
     }
 
     fn reads(&self) -> &[Family] {
@@ -93,6 +110,7 @@ pub fn all() -> Vec<Box<dyn AnyModel>> {
         Box::new(room_facts::RoomFacts),
         Box::new(user_names::UserNames),
         Box::new(reports::Reports),
+        Box::new(message_search::MessageSearch),
     ]
 }
 
@@ -102,6 +120,18 @@ fn text(value: impl Into<String>) -> Value {
 
 fn truth(value: bool) -> Value {
     Value::Integer(value.into())
+}
+
+/// Texts in so many places; the last one is repeated where there are fewer.
+fn padded(texts: &[&str], places: usize) -> Vec<Value> {
+    let last = texts.last().copied().unwrap_or_default();
+    let rest = std::iter::repeat(&last);
+    texts
+        .iter()
+        .chain(rest)
+        .take(places)
+        .map(|name| text(*name))
+        .collect()
 }
 
 fn number(value: u64) -> Value {

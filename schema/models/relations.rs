@@ -7,10 +7,10 @@ use std::{borrow::Cow, collections::BTreeSet};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Model, number, rows, text};
+use super::{Model, number, padded, rows, text};
 use crate::{
     address::{Family, Sequence},
-    port::{ModelStore, Statement, StoreError, StoredRecord, Value},
+    port::{ModelStore, Statement, StoreError, StoredRecord},
     record::{
         ERASURE,
         codec::{ErasureNote, Record as _},
@@ -205,18 +205,6 @@ impl Model for Relations {
             ],
         }])
     }
-}
-
-/// Texts in so many places; the last one is repeated where there are fewer.
-fn padded(texts: &[&str], places: usize) -> Vec<Value> {
-    let last = texts.last().copied().unwrap_or_default();
-    let rest = std::iter::repeat(&last);
-    texts
-        .iter()
-        .chain(rest)
-        .take(places)
-        .map(|name| text(*name))
-        .collect()
 }
 
 /// All parents of a room's children up to a record, when those are few; `None` when they are too many to tell.

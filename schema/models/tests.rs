@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// All shared SQL of the models.
-const STATEMENTS: [&str; 48] = [
+const STATEMENTS: [&str; 56] = [
     parked::PARK,
     parked::RELEASE,
     parked::ALL,
@@ -62,6 +62,14 @@ const STATEMENTS: [&str; 48] = [
     user_names::FIND,
     reports::ADD,
     reports::LIST,
+    message_search::ADD,
+    message_search::ADD_WORDS,
+    message_search::REMOVE_WORDS,
+    message_search::REMOVE,
+    message_search::ERASE,
+    message_search::RECENT,
+    message_search::RANKED,
+    message_search::COUNT,
 ];
 
 fn stored<R: Record>(entity: Entity, record: &R) -> StoredRecord {
@@ -112,7 +120,11 @@ fn tables_carry_the_version() {
         assert_eq!(M::TABLE, format!("{}_{}", M::NAME, M::VERSION));
         for statement in model.tables() {
             assert!(statement.contains(M::TABLE));
-            assert!(statement.contains("IF NOT EXISTS"));
+            assert!(
+                ["IF NOT EXISTS", "OR REPLACE"]
+                    .iter()
+                    .any(|words| statement.contains(words))
+            );
         }
     }
     check(&memberships::Memberships);
@@ -124,6 +136,7 @@ fn tables_carry_the_version() {
     check(&room_facts::RoomFacts);
     check(&user_names::UserNames);
     check(&reports::Reports);
+    check(&message_search::MessageSearch);
 }
 
 #[test]

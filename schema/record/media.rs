@@ -29,7 +29,8 @@ pub struct Reserved {
 pub struct Uploaded {
     /// Who uploaded it.
     pub user_id: String,
-    /// The content's SHA-256, lower-case hexadecimal: its name on disk.
+    /// The name under which the content is stored: the hash it was made from, lower-case hexadecimal, with a prefix that says which hash, or none for SHA-256,
+    /// which was the first.
     pub sha256: String,
     /// Length of the content.
     pub size_bytes: u64,

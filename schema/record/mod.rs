@@ -6,12 +6,14 @@
 pub mod alias;
 pub mod backup;
 pub mod codec;
+pub mod delay;
 pub mod external;
 pub mod house;
 pub mod media;
 pub mod oauth;
 pub mod pass;
 pub mod room;
+pub mod sliding;
 pub mod user;
 
 /// The kind of a record, as stored in a column beside the payload: who wrote it (hundreds) and which variant (units). Zero is the store's own.

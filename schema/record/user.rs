@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+pub use super::sliding::{
+    SlidingRoomKept, SlidingSyncKept, SlidingTold, SlidingWish, ThreadSubscriptionSet,
+};
 use super::{Kind, codec::Record};
 use crate::address::Sequence;
 
@@ -109,17 +112,26 @@ pub enum UserRecord {
     /// A pusher was removed. Those of a device that is removed go with it.
     #[serde(rename = "px")]
     PusherRemoved(PusherNamed),
+    /// What a connection of sliding sync has been told of which rooms.
+    #[serde(rename = "ss")]
+    SlidingSyncKept(SlidingSyncKept),
+    /// A thread was subscribed to or unsubscribed from.
+    #[serde(rename = "th")]
+    ThreadSubscriptionSet(ThreadSubscriptionSet),
     /// What stood here is erased. Never written as a record of its own: the record keeps the kind that it had.
     #[serde(rename = "er")]
     Erased,
 }
+
+/// The kind of [`UserRecord::Deactivated`].
+pub const DEACTIVATED: Kind = 502;
 
 impl Record for UserRecord {
     fn kind(&self) -> Kind {
         match self {
             UserRecord::Registered(_) => 500,
             UserRecord::PasswordSet(_) => 501,
-            UserRecord::Deactivated(_) => 502,
+            UserRecord::Deactivated(_) => DEACTIVATED,
             UserRecord::LockSet(_) => 503,
             UserRecord::SuspensionSet(_) => 504,
             UserRecord::AdminSet(_) => 505,
@@ -150,6 +162,8 @@ impl Record for UserRecord {
             UserRecord::ToDeviceSent(_) => 530,
             UserRecord::PusherSet(_) => 531,
             UserRecord::PusherRemoved(_) => 532,
+            UserRecord::SlidingSyncKept(_) => 540,
+            UserRecord::ThreadSubscriptionSet(_) => 541,
             UserRecord::Erased => 599,
         }
     }

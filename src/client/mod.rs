@@ -2,7 +2,7 @@
 //!
 //! An endpoint turns a request into a message for an actor and its answer into a response; it decides nothing.
 
-mod account;
+pub(crate) mod account;
 mod admin;
 mod alias;
 mod authenticated_media;
@@ -10,17 +10,20 @@ mod backup;
 mod config;
 mod context;
 mod dehydrated_device;
+mod delayed_events;
 mod device;
 mod directory;
 mod discovery;
 mod filter;
 mod keys;
 mod knock;
+mod legacy;
 mod media;
 mod membership;
 mod message;
 pub(crate) mod oauth;
 mod page;
+mod peeking;
 mod point;
 mod presence;
 mod profile;
@@ -33,6 +36,8 @@ mod relations;
 pub(crate) mod rendezvous;
 mod reporting;
 mod room;
+mod rtc;
+mod search;
 mod session;
 mod space;
 pub(crate) mod sso;
@@ -46,6 +51,7 @@ mod to_device;
 mod typing;
 mod user_directory;
 mod voip;
+mod web;
 
 use bytes::Bytes;
 use playhouse_actors::{
@@ -66,6 +72,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     backup::mount(routes);
     config::mount(routes);
     context::mount(routes);
+    delayed_events::mount(routes);
     dehydrated_device::mount(routes);
     device::mount(routes);
     directory::mount(routes);
@@ -73,10 +80,12 @@ pub(crate) fn mount(routes: &mut Routes) {
     filter::mount(routes);
     keys::mount(routes);
     knock::mount(routes);
+    legacy::mount(routes);
     media::mount(routes);
     membership::mount(routes);
     message::mount(routes);
     oauth::mount(routes);
+    peeking::mount(routes);
     presence::mount(routes);
     profile::mount(routes);
     push::mount(routes);
@@ -87,6 +96,8 @@ pub(crate) fn mount(routes: &mut Routes) {
     rendezvous::mount(routes);
     reporting::mount(routes);
     room::mount(routes);
+    rtc::mount(routes);
+    search::mount(routes);
     session::mount(routes);
     space::mount(routes);
     sso::mount(routes);
@@ -99,6 +110,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     typing::mount(routes);
     user_directory::mount(routes);
     voip::mount(routes);
+    web::mount(routes);
 }
 
 /// `{}`.

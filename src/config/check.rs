@@ -5,9 +5,16 @@ use std::{
     path::Path,
 };
 
-use ruma::{RoomVersionId, ServerName};
+use ruma::{
+    RoomVersionId, ServerName,
+    serde::{Base64, base64::Standard},
+};
 
 use super::{Config, ConfigError};
+use crate::{
+    media::bucket_and_prefix,
+    outbound::{Ports, UrlPattern},
+};
 
 impl Config {
     /// Refuses values that make no sense, naming section and key.
@@ -15,10 +22,19 @@ impl Config {
         self.check_server()?;
         self.check_listen()?;
         self.check_database()?;
+        self.check_outbound()?;
+        self.check_media()?;
+        self.check_accounts()?;
         self.check_rest()
     }
 
     fn check_server(&self) -> Result<(), ConfigError> {
+        let key = self.server.policy_server_key.as_deref();
+        let is_key =
+            |key| Base64::<Standard>::parse(key).is_ok_and(|key| key.as_bytes().len() == 32);
+        require(key.is_none_or(is_key), || {
+            "[server] policy_server_key is not 32 bytes in base64".to_owned()
+        })?;
         let name = &self.server.name;
         require(ServerName::parse(name).is_ok(), || {
             format!(
@@ -93,6 +109,68 @@ impl Config {
         })
     }
 
+    fn check_media(&self) -> Result<(), ConfigError> {
+        let media = &self.media;
+        if let Some(url) = &media.storage {
+            require(bucket_and_prefix(url).is_some(), || {
+                format!("[media] storage: `{url}` is not s3://bucket/prefix")
+            })?;
+        }
+        require(
+            media.s3_access_key_id.is_some() == media.s3_secret_access_key.is_some(),
+            || "[media] s3_access_key_id and s3_secret_access_key belong together".to_owned(),
+        )?;
+        Ok(())
+    }
+
+    fn check_outbound(&self) -> Result<(), ConfigError> {
+        let outbound = &self.outbound;
+        for (key, networks) in [
+            ("allow_networks", &outbound.allow_networks),
+            ("deny_networks", &outbound.deny_networks),
+        ] {
+            for network in networks {
+                require(Network::parse(network).is_some(), || {
+                    format!("[outbound] {key}: `{network}` is neither an address nor a network")
+                })?;
+            }
+        }
+        for ports in &outbound.ports {
+            require(Ports::parse(ports).is_some(), || {
+                format!("[outbound] ports: `{ports}` is neither a port nor a range of ports")
+            })?;
+        }
+        let previews = &self.previews;
+        for pattern in &previews.deny_urls {
+            require(UrlPattern::parse(pattern).is_some(), || {
+                "[previews] deny_urls: a pattern must not be empty".to_owned()
+            })?;
+        }
+        let counts = [
+            ("concurrent_max", previews.concurrent_max, 1..=1_000),
+            (
+                "concurrent_per_user_max",
+                previews.concurrent_per_user_max,
+                1..=1_000,
+            ),
+            ("cache_entries_max", previews.cache_entries_max, 1..=100_000),
+            (
+                "page_bytes_max",
+                previews.page_bytes_max,
+                1_024..=1_073_741_824,
+            ),
+            ("timeout_ms", previews.timeout_ms, 100..=120_000),
+            ("picture_days", previews.picture_days, 1..=3_650),
+        ];
+        for (key, value, range) in counts {
+            require(range.contains(&value), || {
+                let (from, to) = (range.start(), range.end());
+                format!("[previews] {key}: {value} is not from {from} to {to}")
+            })?;
+        }
+        Ok(())
+    }
+
     fn check_rest(&self) -> Result<(), ConfigError> {
         let version = &self.rooms.default_version;
         let known = RoomVersionId::try_from(version.as_str())
@@ -142,6 +220,12 @@ impl Config {
             "[voip] turn_uris need turn_shared_secret, or turn_username and turn_password"
                 .to_owned()
         })?;
+        for transport in &self.rtc.transports {
+            require(
+                transport.get("type").is_some_and(toml::Value::is_str),
+                || "[rtc] transports: each needs a type".to_owned(),
+            )?;
+        }
         let secret = &self.registration.shared_secret;
         require(
             secret.as_ref().is_none_or(|secret| !secret.is_empty()),
@@ -150,7 +234,7 @@ impl Config {
     }
 }
 
-fn require(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), ConfigError> {
+pub(super) fn require(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), ConfigError> {
     if holds {
         Ok(())
     } else {

@@ -7,6 +7,8 @@ section! {
     "federation" Federation {
         /// Talk to other servers.
         enabled: bool = true;
+        /// Tell clients with which servers this one talks (`/_synapse/client/v1/config/federation_whitelist`).
+        tell_clients: bool = false;
         /// A PEM file with certificate authorities that are trusted beside the usual ones.
         extra_ca: Option<String> = None, sample "/etc/playhouse/ca.pem", variable "PLAYHOUSE_EXTRA_CA";
     }

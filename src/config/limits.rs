@@ -25,6 +25,8 @@ section! {
         rate_invite: Rate = Rate::new(1.0, 30);
         /// Rooms made, for each user.
         rate_create_room: Rate = Rate::new(0.2, 10);
+        /// Delayed events restarted, cancelled or sent at once, for each address.
+        rate_delayed_event: Rate = Rate::new(10.0, 50);
         /// Uploads of media, for each user.
         rate_upload: Rate = Rate::new(2.0, 30);
         /// Body of a request, unless the endpoint has a limit of its own.
@@ -46,7 +48,7 @@ section! {
 
 impl Limits {
     /// All rates with their keys.
-    pub(crate) fn rates(&self) -> [(&'static str, Rate); 9] {
+    pub(crate) fn rates(&self) -> [(&'static str, Rate); 10] {
         [
             ("rate_address", self.rate_address),
             ("rate_user", self.rate_user),
@@ -56,6 +58,7 @@ impl Limits {
             ("rate_join", self.rate_join),
             ("rate_invite", self.rate_invite),
             ("rate_create_room", self.rate_create_room),
+            ("rate_delayed_event", self.rate_delayed_event),
             ("rate_upload", self.rate_upload),
         ]
     }

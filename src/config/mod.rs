@@ -2,8 +2,12 @@
 //!
 //! Owns the only reading of environment variables. Order of precedence: environment, file, default. Unknown keys and variables are refused.
 
+pub mod captcha;
 pub(crate) mod check;
+mod check_accounts;
+pub mod consent;
 pub mod database;
+pub mod delayed_events;
 pub mod example;
 pub mod federation;
 pub mod jwt;
@@ -13,9 +17,13 @@ mod load;
 pub mod log;
 pub mod media;
 pub mod oauth;
+pub mod outbound;
+pub mod previews;
 pub mod registration;
 pub mod rendezvous;
 pub mod rooms;
+pub mod rtc;
+pub mod search;
 pub(crate) mod section;
 pub mod server;
 pub mod sso;
@@ -28,7 +36,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    captcha::Captcha,
+    consent::{Consent, Policy, PolicyText},
     database::Database,
+    delayed_events::DelayedEvents,
     federation::Federation,
     jwt::Jwt,
     limits::{Limits, Rate},
@@ -37,9 +48,13 @@ pub use self::{
     log::Log,
     media::Media,
     oauth::Oauth,
+    outbound::Outbound,
+    previews::Previews,
     registration::Registration,
     rendezvous::Rendezvous,
     rooms::Rooms,
+    rtc::Rtc,
+    search::Search,
     server::Server,
     sso::{Provider, Sso},
     voip::Voip,
@@ -57,6 +72,10 @@ pub struct Config {
     pub database: Database,
     /// Who may make an account.
     pub registration: Registration,
+    /// Policies that people accept when they register.
+    pub consent: Consent,
+    /// Keeping machines out.
+    pub captcha: Captcha,
     /// Logging in through the browser.
     pub oauth: Oauth,
     /// Logging in by a signed token of another system.
@@ -69,8 +88,18 @@ pub struct Config {
     pub rooms: Rooms,
     /// Uploads and downloads.
     pub media: Media,
+    /// Previews of links.
+    pub previews: Previews,
+    /// Requests to places that strangers name.
+    pub outbound: Outbound,
+    /// Searching messages.
+    pub search: Search,
     /// Relays for calls.
     pub voip: Voip,
+    /// Calls of many.
+    pub rtc: Rtc,
+    /// Events that are sent later.
+    pub delayed_events: DelayedEvents,
     /// Other servers.
     pub federation: Federation,
     /// Sizes, times and rates.
@@ -85,13 +114,20 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Listen::INFO,
     Database::INFO,
     Registration::INFO,
+    Consent::INFO,
+    Captcha::INFO,
     Oauth::INFO,
     Jwt::INFO,
     Sso::INFO,
     Rendezvous::INFO,
     Rooms::INFO,
     Media::INFO,
+    Previews::INFO,
+    Outbound::INFO,
+    Search::INFO,
     Voip::INFO,
+    Rtc::INFO,
+    DelayedEvents::INFO,
     Federation::INFO,
     Limits::INFO,
     Log::INFO,

@@ -17,5 +17,7 @@ section! {
         identity_server_url: Option<String> = None, sample "https://identity.example.org";
         /// A JSON file answered at `/.well-known/matrix/support` (contacts of the administrators).
         support_file: Option<String> = None, sample "/etc/playhouse/support.json";
+        /// The public key (Ed25519, base64) of the policy server under this server's name, told at `/.well-known/matrix/policy_server`.
+        policy_server_key: Option<String> = None, sample "6yhHGKhCiXTSEN2ksjV7kX/N6rBQZ3Xb+M7LlC6NS+s";
     }
 }

@@ -10,12 +10,14 @@ use parking_lot::Mutex;
 use playhouse_actors::{env::Env, house::House};
 use ruma::ServerName;
 
-use super::{caller::Bridge, limits::Limiter, uiaa::Interactive};
+use super::{caller::Bridge, limits::Limiter, repeats::Repeats, uiaa::Interactive};
 use crate::{
     client::{rendezvous::Meetings, sso::Providers},
     config::{Config, check::Network},
-    media::{Blobs, Thumbnails},
+    media::{Blobs, Thumbnails, previews::Previews},
+    node::StartError,
     pages::Pages,
+    third_party::{self, ThirdParty},
 };
 
 /// One node's edge.
@@ -28,12 +30,18 @@ pub(crate) struct App {
     pub(crate) limiter: Limiter,
     /// User-interactive authentication.
     pub(crate) interactive: Interactive,
+    /// Answers to old clients' repeated requests.
+    pub(crate) repeats: Repeats,
     /// Media files.
     pub(crate) blobs: Blobs,
     /// Thumbnails of them.
     pub(crate) thumbnails: Thumbnails,
+    /// Previews of links, when they are switched on.
+    pub(crate) previews: Option<Previews>,
     /// What people are shown.
     pub(crate) pages: Pages,
+    /// What proves something about a person outside: mail, captchas.
+    pub(crate) third_party: ThirdParty,
     /// Nonces of registration by shared secret, and until when each is good.
     pub(crate) nonces: Mutex<VecDeque<(String, u64)>>,
     /// Where devices meet for a login by QR code.
@@ -49,16 +57,25 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// An edge over a house.
-    pub(crate) fn new(config: Arc<Config>, house: Arc<House>, metrics: fn() -> String) -> Self {
+    /// An edge over a house. Must be called within the runtime.
+    pub(crate) fn new(
+        config: Arc<Config>,
+        house: Arc<House>,
+        metrics: fn() -> String,
+    ) -> Result<Self, StartError> {
         let media = &config.media;
         let folder = config.in_data_dir(&media.dir);
-        let blobs = Blobs::open(folder.clone(), media.upload_bytes_max);
-        Self {
+        let blobs = Blobs::open(media, folder).map_err(StartError::Media)?;
+        let previews = Previews::start(&config, &house, &blobs)
+            .map_err(|error| StartError::Media(format!("previews: {error}")))?;
+        Ok(Self {
+            previews,
             limiter: Limiter::new(&config.limits),
-            interactive: Interactive::new(house.env().clone()),
-            thumbnails: Thumbnails::new(blobs.clone(), folder.join("thumbnails")),
+            interactive: Interactive::new(house.env().clone(), third_party::stage_params(&config)),
+            thumbnails: Thumbnails::new(blobs.clone(), media),
+            repeats: Repeats::default(),
             blobs,
+            third_party: ThirdParty::new(&config).map_err(StartError::Outside)?,
             pages: Pages::new(house.env().clone()),
             nonces: Mutex::default(),
             providers: Providers::new(),
@@ -76,7 +93,7 @@ impl App {
             metrics,
             house,
             config,
-        }
+        })
     }
 
     /// Clock and randomness.

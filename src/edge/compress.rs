@@ -67,5 +67,7 @@ fn is_worth_it(response: &HttpResponse) -> bool {
     let is_json = headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
-    is_large && is_json && !headers.contains_key(header::CONTENT_ENCODING)
+    // Media is sent as it is read, and ranges of it count bytes: only whole answers of our own can be compressed.
+    let is_media = headers.contains_key(header::CONTENT_DISPOSITION);
+    is_large && is_json && !is_media && !headers.contains_key(header::CONTENT_ENCODING)
 }

@@ -3,9 +3,10 @@
 use std::{borrow::Cow, fmt::Display};
 
 use playhouse_actors::{
-    alias::AliasError, backup::BackupError, externals::ExternalError, house::HouseError,
-    kernel::Unavailable, media::MediaError, oauth::OauthError, passes::PassError,
-    registration::RegistrationError, reports::ReportError, room::RoomError, user::UserError,
+    alias::AliasError, backup::BackupError, delays::DelayError, externals::ExternalError,
+    house::HouseError, kernel::Unavailable, media::MediaError, oauth::OauthError,
+    passes::PassError, registration::RegistrationError, reports::ReportError, room::RoomError,
+    user::UserError,
 };
 use ruma::api::error::{DeserializationError, ErrorCode, FromHttpRequestError, IntoHttpError};
 use serde_json::{Map, Value, json};
@@ -173,7 +174,7 @@ fn status_of(code: &ErrorCode) -> u16 {
         | ErrorCode::InviteBlocked
         | ErrorCode::CannotLeaveServerNoticeRoom => 403,
         ErrorCode::NotFound | ErrorCode::Unrecognized => 404,
-        ErrorCode::CannotOverwriteMedia => 409,
+        ErrorCode::CannotOverwriteMedia | ErrorCode::ConflictingUnsubscription => 409,
         ErrorCode::TooLarge => 413,
         ErrorCode::LimitExceeded => 429,
         ErrorCode::ConnectionFailed => 502,
@@ -181,6 +182,9 @@ fn status_of(code: &ErrorCode) -> u16 {
         _ => 400,
     }
 }
+
+/// Asked again after so long, some delayed events have perhaps been sent.
+const FULL_RETRY_MS: u64 = 60_000;
 
 /// Asked again after so long, an overloaded entity has probably room.
 const OVERLOADED_RETRY_MS: u64 = 1_000;
@@ -243,6 +247,11 @@ impl From<UserError> for Failure {
             }
             UserError::NotFound => Self::not_found("not found"),
             UserError::InvalidParam(message) => Self::invalid_param(message),
+            UserError::UnknownPos => Self::new(ErrorCode::UnknownPos, "unknown or ended pos"),
+            UserError::Unsubscribed => Self::new(
+                ErrorCode::ConflictingUnsubscription,
+                "unsubscribed from the thread since",
+            ),
             UserError::Misplaced(message) => Self::new(ErrorCode::Unknown, message),
             UserError::BadJson(message) => Self::bad_json(message),
             UserError::MissingParam(message) => Self::missing_param(message),
@@ -326,6 +335,34 @@ impl From<RegistrationError> for Failure {
     }
 }
 
+impl From<DelayError> for Failure {
+    fn from(error: DelayError) -> Self {
+        let unstable = |code: &str, message: &'static str| {
+            Self::new(ErrorCode::Unknown, message).with("org.matrix.msc4140.errcode", code)
+        };
+        match error {
+            DelayError::Unknown => Self::not_found("unknown delayed event"),
+            DelayError::Ended => {
+                Self::new(ErrorCode::Unknown, "the delayed event has ended already")
+                    .with_status(409)
+            }
+            DelayError::TooLong { max_ms } => {
+                unstable("M_MAX_DELAY_EXCEEDED", "the delay is longer than allowed")
+                    .with("org.matrix.msc4140.max_delay", max_ms)
+            }
+            DelayError::TooMany => unstable(
+                "M_MAX_DELAYED_EVENTS_EXCEEDED",
+                "too many delayed events wait already",
+            ),
+            DelayError::Full => Self::limit_exceeded(FULL_RETRY_MS),
+            DelayError::NotJson(message) => Self::not_json(message),
+            DelayError::BadJson(message) => Self::bad_json(message),
+            DelayError::TooLarge => Self::new(ErrorCode::TooLarge, "event is too large"),
+            DelayError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
 impl From<ReportError> for Failure {
     fn from(error: ReportError) -> Self {
         match error {
@@ -375,6 +412,7 @@ impl From<HouseError> for Failure {
             HouseError::Media(error) => error.into(),
             HouseError::Backup(error) => error.into(),
             HouseError::Registration(error) => error.into(),
+            HouseError::Delay(error) => error.into(),
             HouseError::Report(error) => error.into(),
             HouseError::Pass(error) => error.into(),
             HouseError::Oauth(error) => error.into(),
@@ -383,6 +421,14 @@ impl From<HouseError> for Failure {
             HouseError::InvalidUsername(message) => Self::new(ErrorCode::InvalidUsername, message),
             HouseError::InvalidParam(message) => Self::invalid_param(message),
             HouseError::Forbidden(message) => Self::forbidden(message),
+            HouseError::InviteBlocked { by_list } => {
+                let code = if by_list {
+                    ErrorCode::from("ORG.MATRIX.MSC4155.M_INVITE_BLOCKED")
+                } else {
+                    ErrorCode::InviteBlocked
+                };
+                Self::new(code, "this user does not want your invite").with_status(403)
+            }
             HouseError::StillInRoom => Self::new(ErrorCode::Unknown, "you are still in this room"),
             HouseError::Unreachable(server) => {
                 Self::not_found(format!("server {server} cannot be reached"))

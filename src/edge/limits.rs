@@ -33,6 +33,8 @@ pub(crate) enum Class {
     CreateRoom,
     /// Uploads of media.
     Upload,
+    /// Delayed events managed without a session.
+    DelayedEvent,
 }
 
 /// So many buckets are kept in each part of the map; beyond it full ones are dropped, then all.
@@ -134,6 +136,7 @@ impl Limiter {
             Class::Invite => self.limits.rate_invite,
             Class::CreateRoom => self.limits.rate_create_room,
             Class::Upload => self.limits.rate_upload,
+            Class::DelayedEvent => self.limits.rate_delayed_event,
         };
         self.count(class, rate, subject)
     }

@@ -14,6 +14,8 @@ mod json;
 pub(crate) mod limits;
 pub(crate) mod mount;
 pub(crate) mod open;
+pub(crate) mod ranged;
+pub(crate) mod repeats;
 pub(crate) mod route;
 #[cfg(test)]
 mod tests;
@@ -30,4 +32,5 @@ pub(crate) use self::{
     limits::Class,
     mount::Routes,
     open::Visit,
+    ranged::{AskedRange, Ranged},
 };

@@ -129,7 +129,7 @@ impl Routes {
     fn push<R: Metadata>(&mut self, run: Run) -> &mut Endpoint {
         let mut paths: Vec<String> = R::PATH_BUILDER.all_paths().map(str::to_owned).collect();
         for path in R::PATH_BUILDER.all_paths() {
-            paths.extend(old_spelling(path));
+            paths.extend(old_spellings(path));
         }
         paths.sort();
         paths.dedup();
@@ -160,14 +160,15 @@ impl Routes {
     }
 }
 
-/// Clients from before version 1.1 say `r0` where later ones say `v3`.
-fn old_spelling(path: &str) -> Option<String> {
-    ["/_matrix/client/v3/", "/_matrix/media/v3/"]
-        .into_iter()
-        .find_map(|prefix| {
-            let rest = path.strip_prefix(prefix)?;
-            Some(format!("{}{rest}", prefix.replace("v3", "r0")))
-        })
+/// Clients from before version 1.1 say `r0` where later ones say `v3`, and those from before `r0` called media `v1`.
+fn old_spellings(path: &str) -> impl Iterator<Item = String> {
+    [
+        ("/_matrix/client/v3/", "/_matrix/client/r0/"),
+        ("/_matrix/media/v3/", "/_matrix/media/r0/"),
+        ("/_matrix/media/v3/", "/_matrix/media/v1/"),
+    ]
+    .into_iter()
+    .filter_map(move |(new, old)| Some(format!("{old}{}", path.strip_prefix(new)?)))
 }
 
 fn method_of(method: &http::Method) -> Method {

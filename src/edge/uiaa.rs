@@ -36,24 +36,41 @@ pub(crate) struct Passed {
     pub(crate) proofs: BTreeMap<&'static str, String>,
 }
 
+/// How a stage of a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// There is no such session, or it has ended.
+    NoSession,
+    /// The session has no such stage.
+    NotAsked,
+    /// It is to be passed.
+    Awaited,
+    /// It was passed.
+    Passed,
+}
+
 #[derive(Debug)]
 struct Open {
     scope: String,
     begun_ms: u64,
+    stages: BTreeSet<&'static str>,
     proofs: BTreeMap<&'static str, String>,
 }
 
 /// All open sessions of this node.
 pub(crate) struct Interactive {
     env: Env,
+    /// What clients must know of a stage: for the terms the policies, for a captcha its key.
+    params: BTreeMap<&'static str, Value>,
     sessions: Mutex<BTreeMap<String, Open>>,
 }
 
 impl Interactive {
     /// No session is open.
-    pub(crate) fn new(env: Env) -> Self {
+    pub(crate) fn new(env: Env, params: BTreeMap<&'static str, Value>) -> Self {
         Self {
             env,
+            params,
             sessions: Mutex::new(BTreeMap::new()),
         }
     }
@@ -137,10 +154,38 @@ impl Interactive {
         let open = Open {
             scope: demand.scope.clone(),
             begun_ms: now_ms,
+            stages: demand
+                .flows
+                .iter()
+                .flat_map(|flow| flow.iter().copied())
+                .collect(),
             proofs: BTreeMap::new(),
         };
         sessions.insert(name.clone(), open);
         Ok(name)
+    }
+
+    /// How a stage of a session stands, for pages that pass it in the client's place.
+    pub(crate) fn standing(&self, session: &str, stage: &str) -> Standing {
+        let now_ms = self.env.now_ms();
+        let sessions = self.sessions.lock();
+        let open = sessions.get(session);
+        match open.filter(|open| open.begun_ms + SESSION_LIFETIME_MS > now_ms) {
+            None => Standing::NoSession,
+            Some(open) if open.proofs.contains_key(stage) => Standing::Passed,
+            Some(open) if open.stages.contains(stage) => Standing::Awaited,
+            Some(_) => Standing::NotAsked,
+        }
+    }
+
+    /// Notes that a stage was passed in another way than by the client's request.
+    pub(crate) fn complete(&self, session: &str, stage: &str, proof: String) {
+        let mut sessions = self.sessions.lock();
+        if let Some(open) = sessions.get_mut(session)
+            && let Some(known) = open.stages.get(stage)
+        {
+            open.proofs.insert(known, proof);
+        }
     }
 
     fn is_proven(&self, session: &str, stage: &str) -> bool {
@@ -175,7 +220,11 @@ impl Interactive {
             .iter()
             .map(|flow| json!({ "stages": flow }))
             .collect();
-        let mut body = json!({ "flows": flows, "params": {}, "session": session });
+        let asked = demand.flows.iter().flat_map(|flow| flow.iter().copied());
+        let params: BTreeMap<&str, &Value> = asked
+            .filter_map(|stage| Some((stage, self.params.get(stage)?)))
+            .collect();
+        let mut body = json!({ "flows": flows, "params": params, "session": session });
         if !completed.is_empty() {
             body["completed"] = json!(completed);
         }

@@ -1,26 +1,35 @@
-//! Thumbnails: made when first asked for, kept on disk.
+//! Thumbnails: made when first asked for, kept with the blobs.
 
 use std::{
-    fs,
     io::{self, Cursor},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
 };
 
 use bytes::Bytes;
-use image::{DynamicImage, ImageFormat, ImageReader, Limits, imageops::FilterType};
+use image::{
+    DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader, Limits,
+    imageops::FilterType,
+};
 use tokio::sync::Semaphore;
 
-use super::blobs::{BlobError, Blobs, blocking};
+use super::{
+    address, animation,
+    blobs::{BlobError, Blobs, blocking},
+};
+use crate::config::Media;
 
 /// An image with a longer side is not decoded.
-const SIDE_PIXELS_MAX: u32 = 12_000;
+const SIDE_PIXELS_MAX: u32 = 20_000;
 
 /// Decoding may take so much memory.
 const DECODE_BYTES_MAX: u64 = 256 << 20;
 
 /// So many images are decoded at once.
 const DECODES_MAX: usize = 2;
+
+/// No thumbnail has a longer side.
+const THUMBNAIL_SIDE_MAX: u32 = 1_600;
 
 /// The sizes that are made, smallest first (client-server API, "Thumbnails").
 const SIZES: [(u32, u32, ThumbnailMethod); 5] = [
@@ -49,6 +58,33 @@ pub(crate) struct ThumbnailSize {
     pub(crate) height: u32,
     /// Wanted method.
     pub(crate) method: ThumbnailMethod,
+    /// It should move when the original does.
+    pub(crate) animated: bool,
+}
+
+impl ThumbnailSize {
+    fn shrink(&self, image: DynamicImage) -> DynamicImage {
+        match self.method {
+            ThumbnailMethod::Scale => image.resize(self.width, self.height, FilterType::Triangle),
+            ThumbnailMethod::Crop => {
+                // Nothing is made larger than it was.
+                let (width, height) = (
+                    image.width().min(self.width),
+                    image.height().min(self.height),
+                );
+                image.resize_to_fill(width, height, FilterType::Triangle)
+            }
+        }
+    }
+
+    fn name(&self) -> String {
+        let method = match self.method {
+            ThumbnailMethod::Crop => "crop",
+            ThumbnailMethod::Scale => "scale",
+        };
+        let moving = if self.animated { "-moving" } else { "" };
+        format!("{}x{}-{method}{moving}", self.width, self.height)
+    }
 }
 
 /// A thumbnail, or the fact that there is none.
@@ -58,6 +94,8 @@ pub(crate) enum Thumbnail {
     Made(Bytes, &'static str),
     /// The original is no larger than what was asked for: give that.
     Original,
+    /// It has more pixels than are decoded.
+    TooLarge,
     /// Not an image that can be read.
     NotAnImage,
 }
@@ -66,16 +104,18 @@ pub(crate) enum Thumbnail {
 #[derive(Clone)]
 pub(crate) struct Thumbnails {
     blobs: Blobs,
-    folder: Arc<Path>,
+    pixels_max: u64,
+    any_size: bool,
     turns: Arc<Semaphore>,
 }
 
 impl Thumbnails {
-    /// Thumbnails of these blobs, kept in a folder that may be deleted at any time.
-    pub(crate) fn new(blobs: Blobs, folder: PathBuf) -> Self {
+    /// Thumbnails of these blobs.
+    pub(crate) fn new(blobs: Blobs, media: &Media) -> Self {
         Self {
             blobs,
-            folder: folder.into(),
+            pixels_max: media.thumbnail_pixels_max,
+            any_size: media.thumbnails_any_size,
             turns: Arc::new(Semaphore::new(DECODES_MAX)),
         }
     }
@@ -83,27 +123,41 @@ impl Thumbnails {
     /// A thumbnail at least as large as asked for, where there is one.
     pub(crate) async fn get(
         &self,
-        sha256: &str,
+        blob: &str,
         wanted: ThumbnailSize,
     ) -> Result<Thumbnail, BlobError> {
-        let size = nearest(wanted);
-        let name = format!("{sha256}-{}x{}-{:?}", size.width, size.height, size.method);
-        let kept = self.folder.join(sha256.get(..2).unwrap_or("00")).join(name);
-        let source = self.blobs.path(sha256);
-        let turn = self
-            .turns
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(io::Error::other)?;
-        let made = blocking(move || {
-            let _turn = turn;
-            match fs::read(&kept) {
-                Ok(image) => Ok(Thumbnail::Made(Bytes::from(image), content_type(&kept))),
-                Err(_) => make(&source, &kept, size),
+        let size = if self.any_size {
+            bounded(wanted)
+        } else {
+            nearest(wanted)
+        };
+        let path = address::thumbnail_path(blob, &size.name()).ok_or(BlobError::Missing)?;
+        match self.blobs.small(&path).await {
+            Ok(kept) => {
+                let content_type = content_type(&kept);
+                return Ok(Thumbnail::Made(kept, content_type));
             }
-        });
-        Ok(made.await?)
+            Err(BlobError::Missing) => {}
+            Err(error) => tracing::warn!(%error, "cannot read a thumbnail"),
+        }
+        let turn = self.turns.acquire().await.map_err(io::Error::other)?;
+        let source = self.blobs.file(blob).await?;
+        let pixels_max = self.pixels_max;
+        let made = blocking(move || make(&source.path, size, pixels_max)).await;
+        drop(turn);
+        let made = match made {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(BlobError::Missing);
+            }
+            made => made?,
+        };
+        if let Thumbnail::Made(bytes, _) = &made {
+            // Kept for the next time; that it could not be kept is no reason to refuse it now.
+            if let Err(error) = self.blobs.keep_small(&path, bytes.clone()).await {
+                tracing::warn!(%error, "cannot keep a thumbnail");
+            }
+        }
+        Ok(made)
     }
 }
 
@@ -114,61 +168,73 @@ fn nearest(wanted: ThumbnailSize) -> ThumbnailSize {
     };
     let largest = SIZES.iter().rfind(|(.., method)| *method == wanted.method);
     let chosen = SIZES.iter().find(large_enough).or(largest);
-    chosen.map_or(wanted, |(width, height, method)| ThumbnailSize {
+    chosen.map_or(wanted, |(width, height, _)| ThumbnailSize {
         width: *width,
         height: *height,
-        method: *method,
+        ..wanted
     })
 }
 
-/// Which type a kept thumbnail has: its first bytes tell.
-fn content_type(kept: &Path) -> &'static str {
-    let mut start = [0; 2];
-    let read =
-        fs::File::open(kept).and_then(|mut file| io::Read::read_exact(&mut file, &mut start));
-    if read.is_ok() && start == [0xFF, 0xD8] {
-        "image/jpeg"
-    } else {
-        "image/png"
+/// The size itself, as far as thumbnails go.
+fn bounded(wanted: ThumbnailSize) -> ThumbnailSize {
+    ThumbnailSize {
+        width: wanted.width.clamp(1, THUMBNAIL_SIDE_MAX),
+        height: wanted.height.clamp(1, THUMBNAIL_SIDE_MAX),
+        ..wanted
     }
 }
 
-fn make(source: &Path, kept: &Path, size: ThumbnailSize) -> io::Result<Thumbnail> {
-    let mut reader = ImageReader::open(source)?.with_guessed_format()?;
-    let format = reader.format();
+/// Which type a kept thumbnail has: its first bytes tell.
+fn content_type(kept: &[u8]) -> &'static str {
+    match kept {
+        [0xFF, 0xD8, ..] => "image/jpeg",
+        [b'G', b'I', b'F', ..] => "image/gif",
+        _ => "image/png",
+    }
+}
+
+fn limits() -> Limits {
     let mut limits = Limits::default();
     limits.max_image_width = Some(SIDE_PIXELS_MAX);
     limits.max_image_height = Some(SIDE_PIXELS_MAX);
     limits.max_alloc = Some(DECODE_BYTES_MAX);
-    reader.limits(limits);
-    let Ok(image) = reader.decode() else {
-        return Ok(Thumbnail::NotAnImage);
-    };
-    if image.width() <= size.width && image.height() <= size.height {
-        return Ok(Thumbnail::Original);
-    }
-    let small = match size.method {
-        ThumbnailMethod::Scale => image.resize(size.width, size.height, FilterType::Triangle),
-        ThumbnailMethod::Crop => {
-            image.resize_to_fill(size.width, size.height, FilterType::Triangle)
-        }
-    };
-    let (bytes, content_type) = encode(small, format)?;
-    // Kept for the next time; that it could not be kept is no reason to refuse it now.
-    if let Err(error) = keep(kept, &bytes) {
-        tracing::warn!(%error, "cannot keep a thumbnail");
-    }
-    Ok(Thumbnail::Made(Bytes::from(bytes), content_type))
+    limits
 }
 
-/// Writes beside the name and renames, so that nobody reads half a thumbnail.
-fn keep(kept: &Path, bytes: &[u8]) -> io::Result<()> {
-    if let Some(parent) = kept.parent() {
-        fs::create_dir_all(parent)?;
+fn make(source: &Path, size: ThumbnailSize, pixels_max: u64) -> io::Result<Thumbnail> {
+    let mut reader = ImageReader::open(source)?.with_guessed_format()?;
+    let format = reader.format();
+    reader.limits(limits());
+    let mut decoder = match reader.into_decoder() {
+        Ok(decoder) => decoder,
+        Err(ImageError::Limits(_)) => return Ok(Thumbnail::TooLarge),
+        Err(_) => return Ok(Thumbnail::NotAnImage),
+    };
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > pixels_max {
+        return Ok(Thumbnail::TooLarge);
     }
-    let unfinished = kept.with_extension(format!("{:?}", std::thread::current().id()));
-    fs::write(&unfinished, bytes)?;
-    fs::rename(unfinished, kept)
+    if width <= size.width && height <= size.height {
+        return Ok(Thumbnail::Original);
+    }
+    if size.animated {
+        let shrink = |frame| size.shrink(DynamicImage::ImageRgba8(frame)).into_rgba8();
+        if let Some(moving) = animation::animate(source, limits(), shrink)? {
+            return Ok(Thumbnail::Made(Bytes::from(moving), "image/gif"));
+        }
+    }
+    // Cameras tell which side is up instead of turning the picture.
+    let orientation = decoder.orientation().ok();
+    let mut image = match DynamicImage::from_decoder(decoder) {
+        Ok(image) => image,
+        Err(ImageError::Limits(_)) => return Ok(Thumbnail::TooLarge),
+        Err(_) => return Ok(Thumbnail::NotAnImage),
+    };
+    if let Some(orientation) = orientation {
+        image.apply_orientation(orientation);
+    }
+    let (bytes, content_type) = encode(size.shrink(image), format)?;
+    Ok(Thumbnail::Made(Bytes::from(bytes), content_type))
 }
 
 fn encode(small: DynamicImage, source: Option<ImageFormat>) -> io::Result<(Vec<u8>, &'static str)> {
@@ -176,8 +242,9 @@ fn encode(small: DynamicImage, source: Option<ImageFormat>) -> io::Result<(Vec<u
     // Photographs as JPEG; what may be transparent as PNG.
     let (small, format, content_type) = match source {
         Some(ImageFormat::Jpeg) => (small.into_rgb8().into(), ImageFormat::Jpeg, "image/jpeg"),
-        _ => (small, ImageFormat::Png, "image/png"),
+        _ => (small.into_rgba8().into(), ImageFormat::Png, "image/png"),
     };
+    let small: DynamicImage = small;
     small
         .write_to(&mut bytes, format)
         .map_err(io::Error::other)?;
@@ -185,64 +252,4 @@ fn encode(small: DynamicImage, source: Option<ImageFormat>) -> io::Result<(Vec<u
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn blob(blobs: &Blobs, bytes: &[u8]) -> String {
-        let mut upload = blobs.begin();
-        upload.write(bytes).await.unwrap();
-        upload.finish().await.unwrap().sha256
-    }
-
-    fn asked(width: u32, height: u32, method: ThumbnailMethod) -> ThumbnailSize {
-        ThumbnailSize {
-            width,
-            height,
-            method,
-        }
-    }
-
-    #[tokio::test]
-    async fn makes_and_keeps() {
-        let folder = tempfile::tempdir().unwrap();
-        let blobs = Blobs::open(folder.path().join("media"), 1 << 20);
-        let thumbnails = Thumbnails::new(blobs.clone(), folder.path().join("thumbnails"));
-        let mut png = Cursor::new(Vec::new());
-        DynamicImage::new_rgba8(1000, 500)
-            .write_to(&mut png, ImageFormat::Png)
-            .unwrap();
-        let sha256 = blob(&blobs, &png.into_inner()).await;
-        for _ in 0..2 {
-            let Thumbnail::Made(bytes, "image/png") = thumbnails
-                .get(&sha256, asked(300, 200, ThumbnailMethod::Scale))
-                .await
-                .unwrap()
-            else {
-                panic!("no thumbnail");
-            };
-            let image = image::load_from_memory(&bytes).unwrap();
-            assert_eq!((image.width(), image.height()), (320, 160));
-        }
-        let huge = thumbnails
-            .get(&sha256, asked(5000, 5000, ThumbnailMethod::Crop))
-            .await
-            .unwrap();
-        assert!(
-            matches!(huge, Thumbnail::Made(..)),
-            "the largest size stands in: {huge:?}"
-        );
-    }
-
-    #[tokio::test]
-    async fn what_is_no_image_has_no_thumbnail() {
-        let folder = tempfile::tempdir().unwrap();
-        let blobs = Blobs::open(folder.path().join("media"), 1 << 20);
-        let thumbnails = Thumbnails::new(blobs.clone(), folder.path().join("thumbnails"));
-        let sha256 = blob(&blobs, b"hello").await;
-        let answer = thumbnails
-            .get(&sha256, asked(32, 32, ThumbnailMethod::Crop))
-            .await
-            .unwrap();
-        assert!(matches!(answer, Thumbnail::NotAnImage));
-    }
-}
+mod tests;

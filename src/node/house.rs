@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use playhouse_actors::{
+    delays::DelaySettings,
     env::{Env, Identity},
     house::{House, HouseConfig},
     kernel::DirectoryLimits,
@@ -37,6 +38,11 @@ pub(crate) async fn open_house(config: &Config) -> Result<Arc<House>, StartError
     house.default_room_version = room_version(config);
     house.rooms = limits;
     house.users = limits;
+    house.delays = DelaySettings {
+        delay_max_ms: config.delayed_events.delay_max_ms,
+        per_user_max: config.delayed_events.per_user_max as usize,
+    };
+    house.search = config.search.enabled;
     Ok(House::open(store, house).await?)
 }
 

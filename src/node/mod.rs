@@ -51,6 +51,12 @@ pub enum StartError {
     /// The actors do not start.
     #[error(transparent)]
     House(#[from] HouseError),
+    /// Media cannot be kept or fetched as configured.
+    #[error("{0}")]
+    Media(String),
+    /// Nothing outside can be asked.
+    #[error("cannot speak to the outside: {0}")]
+    Outside(String),
     /// The endpoints contradict each other.
     #[error(transparent)]
     Mount(#[from] MountError),
@@ -75,7 +81,7 @@ pub async fn start(config: Config, log: Option<LogHandle>) -> Result<RunningNode
     metrics::install();
     let config = Arc::new(config);
     let house = open_house(&config).await?;
-    let app = Arc::new(App::new(config.clone(), house.clone(), metrics::render));
+    let app = Arc::new(App::new(config.clone(), house.clone(), metrics::render)?);
     let mut routes = Routes::default();
     client::mount(&mut routes);
     operator::mount(&mut routes);

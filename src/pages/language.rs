@@ -19,7 +19,8 @@ macro_rules! area {
 }
 
 /// All texts: one line for each area.
-const AREAS: &[(&str, [&str; CODES.len()])] = &[area!("oauth"), area!("shell"), area!("sso")];
+const AREAS: &[(&str, [&str; CODES.len()])] =
+    &[area!("oauth"), area!("shell"), area!("sso"), area!("web")];
 
 /// A language that we speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

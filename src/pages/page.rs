@@ -95,6 +95,11 @@ pub(crate) enum Block {
         /// Its text.
         text: String,
     },
+    /// A paragraph for browsers that run no scripts.
+    NoScript {
+        /// Its text.
+        text: String,
+    },
     /// A list of links.
     Links {
         /// Text and target.
@@ -124,6 +129,11 @@ impl Block {
     pub(crate) fn notice(tone: Tone, text: impl Into<String>) -> Self {
         let text = text.into();
         Self::Notice { tone, text }
+    }
+
+    /// A paragraph for browsers that run no scripts.
+    pub(crate) fn no_script(text: impl Into<String>) -> Self {
+        Self::NoScript { text: text.into() }
     }
 
     /// A list of links: text and target. Targets that would run a script are left out.

@@ -39,6 +39,35 @@ async fn turn_servers_are_told_with_credentials() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_carries_calls_of_many_is_told() {
+    const TRANSPORTS: &str = "/_matrix/client/unstable/org.matrix.msc4143/rtc/transports";
+    let settings = [
+        ("PLAYHOUSE_SERVER_NAME", "localhost"),
+        (
+            "PLAYHOUSE_RTC_TRANSPORTS",
+            "[{ type = \"livekit\", livekit_service_url = \"https://sfu.example.org\" }]",
+        ),
+    ];
+    let wanted = json!([{"type": "livekit", "livekit_service_url": "https://sfu.example.org"}]);
+    on_own_servers(&settings, async |server| {
+        let anna = server.register("anna").await;
+        let told = anna.get(TRANSPORTS).await.ok();
+        assert_eq!(told, json!({ "rtc_transports": wanted }));
+        let told = anna.get("/.well-known/matrix/client").await.ok();
+        assert_eq!(told["org.matrix.msc4143.rtc_foci"], wanted);
+        let versions = anna.get("/_matrix/client/versions").await.ok();
+        assert_eq!(versions["unstable_features"]["org.matrix.msc4143"], true);
+    })
+    .await;
+    on_each_engine(async |stage| {
+        let anna = stage.user("anna").await;
+        let told = anna.get(TRANSPORTS).await.ok();
+        assert_eq!(told, json!({ "rtc_transports": [] }));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_relays_and_bridges_there_is_nothing() {
     on_each_engine(async |stage| {
         let anna = stage.user("anna").await;

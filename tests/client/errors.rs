@@ -13,26 +13,32 @@ use crate::harness::{Client, client::encode};
 const ROUTES: &str = include_str!("../fault/routes.txt");
 
 /// Served without a token, or what is missing besides the token is told first.
-const OPEN: [&str; 20] = [
+const OPEN: &[&str] = &[
     "GET /.well-known/matrix/client",
+    "GET /.well-known/matrix/policy_server",
     "GET /_matrix/client/v1/register/m.login.registration_token/validity",
     "GET /_matrix/client/v1/room_summary/{room_id_or_alias}",
     "GET /_matrix/client/v3/directory/list/room/{room_id}",
     "GET /_matrix/client/v3/directory/room/{room_alias}",
     "GET /_matrix/client/v3/login",
+    "GET /_matrix/client/v3/password_policy",
     "GET /_matrix/client/v3/profile/{user_id}",
     "GET /_matrix/client/v3/profile/{user_id}/{field}",
     "GET /_matrix/client/v3/register/available",
     "GET /_matrix/client/versions",
+    "GET /_matrix/federation/v1/openid/userinfo",
     "GET /_matrix/media/v3/download/{server_name}/{media_id}",
     "GET /_matrix/media/v3/download/{server_name}/{media_id}/{filename}",
     "GET /_matrix/media/v3/thumbnail/{server_name}/{media_id}",
     "GET /_synapse/admin/v1/register",
+    "POST /_matrix/client/unstable/org.matrix.msc4140/delayed_events/{delay_id}",
+    "POST /_matrix/client/unstable/org.matrix.msc4140/delayed_events/{delay_id}/{action}",
     "POST /_matrix/client/v3/account/deactivate",
     "POST /_matrix/client/v3/account/password",
     "POST /_matrix/client/v3/login",
     "POST /_matrix/client/v3/refresh",
     "POST /_matrix/client/v3/register",
+    "POST /_matrix/client/v3/tokenrefresh",
     "POST /_synapse/admin/v1/register",
 ];
 
@@ -46,10 +52,13 @@ const OPEN_AREAS: [&str; 5] = [
 ];
 
 /// Takes any bytes, or no body at all: what is sent as one is not looked at.
-const BODILESS: [&str; 6] = [
+const BODILESS: &[&str] = &[
+    "POST /_matrix/client/unstable/org.matrix.msc4140/delayed_events/{delay_id}/{action}",
     "POST /_matrix/client/v3/rooms/{room_id}/forget",
     "POST /_matrix/media/v1/create",
     "POST /_matrix/client/v3/logout",
+    "POST /_matrix/client/v3/tokenrefresh",
+    "POST /_matrix/client/v3/user/{user_id}/openid/request_token",
     "POST /_matrix/client/v3/logout/all",
     "POST /_matrix/media/v3/upload",
     "PUT /_matrix/media/v3/upload/{server_name}/{media_id}",

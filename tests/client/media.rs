@@ -95,6 +95,82 @@ async fn what_is_uploaded_is_downloaded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn parts_of_files() {
+    on_each_engine(async |stage| {
+        let anna = stage.user("anna").await;
+        let bytes = format!("[{}1]", "1,".repeat(5_000)).into_bytes();
+        let id = upload(&anna, "", "application/json", &bytes).await;
+        let headers = [("accept-encoding", "gzip")];
+        let whole = anna
+            .with_headers(Method::GET, &download(&id), &headers, Vec::new())
+            .await;
+        assert_eq!((whole.status, &whole.bytes), (200, &bytes));
+        assert_eq!(whole.header("accept-ranges"), "bytes");
+        let tag = whole.header("etag").to_owned();
+        for (range, condition, status, wanted, told) in [
+            ("bytes=0-9", "", 206, 0..10, "bytes 0-9/10003"),
+            (
+                "bytes=10000-",
+                "",
+                206,
+                10_000..10_003,
+                "bytes 10000-10002/10003",
+            ),
+            (
+                "bytes=-2",
+                "",
+                206,
+                10_001..10_003,
+                "bytes 10001-10002/10003",
+            ),
+            ("bytes=5-4", "", 200, 0..10_003, ""),
+            ("bytes=0-1,5-6", "", 200, 0..10_003, ""),
+            ("bytes=0-9", &tag, 206, 0..10, "bytes 0-9/10003"),
+            ("bytes=0-9", "\"other\"", 200, 0..10_003, ""),
+            ("bytes=10003-", "", 416, 0..0, "bytes */10003"),
+        ] {
+            let headers = [("range", range), ("if-range", condition)];
+            let headers = &headers[..if condition.is_empty() { 1 } else { 2 }];
+            let answer = anna
+                .with_headers(Method::GET, &download(&id), headers, Vec::new())
+                .await;
+            assert_eq!(answer.status, status, "{range}");
+            assert_eq!(answer.header("content-range"), told, "{range}");
+            assert_eq!(answer.bytes, bytes[wanted], "{range}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_paths_lead_there_too() {
+    on_each_engine(async |stage| {
+        let anna = stage.user("anna").await;
+        for version in ["v1", "r0", "v3"] {
+            let base = format!("/_matrix/media/{version}");
+            let headers = [("content-type", "image/png")];
+            let answer = anna
+                .with_headers(Method::POST, &format!("{base}/upload"), &headers, picture())
+                .await
+                .ok();
+            let uri = text(&answer["content_uri"]).to_owned();
+            let id = uri.trim_start_matches("mxc://");
+            let paths = [
+                format!("download/{id}"),
+                format!("download/{id}/name"),
+                format!("thumbnail/{id}?width=32&height=32&method=crop"),
+                "config".to_owned(),
+            ];
+            for path in paths {
+                let answer = anna.get(&format!("{base}/{path}")).await;
+                assert_eq!(answer.status, 200, "{version}/{path}: {}", answer.body);
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn dangerous_types_are_not_shown_inline() {
     on_each_engine(async |stage| {
         let anna = stage.user("anna").await;

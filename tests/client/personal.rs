@@ -112,6 +112,42 @@ async fn account_data_is_kept_and_is_private() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn account_data_can_be_deleted() {
+    on_each_engine(async |stage| {
+        let [anna, bert] = stage.users(["anna", "bert"]).await;
+        let room_id = anna.create_room(json!({})).await;
+        let of_room = format!("rooms/{}/account_data", encode(&room_id));
+        for place in ["account_data", &of_room] {
+            let rest = format!("{place}/org.example.data");
+            let own = user_path(&anna.user_id, &rest);
+            let deleting = own.replace("/v3/", "/unstable/org.matrix.msc3391/");
+            anna.put(&own, json!({"a": 1})).await.ok();
+            let since = text(&anna.sync(None, "").await["next_batch"]);
+            bert.delete(&deleting).await.refused(403, "M_FORBIDDEN");
+            anna.delete(&deleting).await.ok();
+            anna.delete(&deleting).await.ok();
+            anna.get(&own).await.refused(404, "M_NOT_FOUND");
+            let is_gone = |answer: &Value, content: Option<Value>| {
+                let global = answer["account_data"]["events"].as_array();
+                let room = &answer["rooms"]["join"][&room_id]["account_data"]["events"];
+                let mut events = global.into_iter().chain(room.as_array()).flatten();
+                let found = events.find(|event| event["type"] == "org.example.data");
+                assert_eq!(
+                    found.map(|event| event["content"].clone()),
+                    content,
+                    "{answer}"
+                );
+            };
+            is_gone(&anna.sync(Some(&since), "").await, Some(json!({})));
+            is_gone(&anna.sync(None, "").await, None);
+            let rules = deleting.replace("org.example.data", "m.push_rules");
+            anna.delete(&rules).await.refused(405, "M_BAD_JSON");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tags_are_set_listed_and_removed() {
     on_each_engine(async |stage| {
         let [anna, bert] = stage.users(["anna", "bert"]).await;

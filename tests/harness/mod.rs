@@ -3,6 +3,7 @@
 pub(crate) mod client;
 pub(crate) mod database;
 pub(crate) mod server;
+pub(crate) mod web;
 
 pub(crate) use client::Client;
 pub(crate) use database::Database;

@@ -137,6 +137,19 @@ impl TestServer {
             .expect("a number of bytes")
     }
 
+    /// The memory that the process holds now.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let process = self.process.as_ref().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", process.id()));
+        let status = status.expect("the kernel counts");
+        let held = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+        held.and_then(|kilobytes| kilobytes.parse::<u64>().ok())
+            .expect("a number of kilobytes")
+            * 1024
+    }
+
     /// Kills the server and removes its folder when this test program has ended, however it ended: for servers that are never dropped.
     pub(crate) fn end_with_program(&self) -> Child {
         let process = self.process.as_ref().expect("it runs");

@@ -4,60 +4,7 @@
 //
 // Prints `RESTART` when it wants the server restarted and then waits for a line on standard input. Ends with `CONVERSATION OK`.
 
-import { createInterface } from "node:readline";
-
-// Node 20, which Debian and others still ship, lacks this; the SDK uses it.
-Promise.withResolvers ??= function withResolvers() {
-  let resolve, reject;
-  const promise = new this((onResolve, onReject) => ([resolve, reject] = [onResolve, onReject]));
-  return { promise, resolve, reject };
-};
-
-const sdk = await import("matrix-js-sdk");
-const { logger } = await import("matrix-js-sdk/lib/logger.js");
-
-const base = process.argv[2];
-const DEADLINE_MS = 60_000;
-logger.setLevel?.("error");
-console.log = ((print) => (...parts) => (typeof parts[0] === "string" && /^(RESTART|CONVERSATION OK)/.test(parts[0]) ? print(...parts) : undefined))(
-  console.log.bind(console),
-);
-for (const level of ["debug", "info", "warn"]) console[level] = () => undefined;
-
-function fail(text) {
-  process.stderr.write(`${text}\n`);
-  process.exit(1);
-}
-
-async function until(what, condition) {
-  const end = Date.now() + DEADLINE_MS;
-  while (!(await condition())) {
-    if (Date.now() > end) fail(`never seen: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
-async function register(user) {
-  const client = sdk.createClient({ baseUrl: base });
-  try {
-    return await client.registerRequest({ username: user, password: "secret words", initial_device_display_name: `${user}1` });
-  } catch (error) {
-    const session = error.data?.session;
-    if (!session) throw error;
-    const auth = { type: "m.login.dummy", session };
-    return client.registerRequest({ username: user, password: "secret words", initial_device_display_name: `${user}1`, auth });
-  }
-}
-
-async function login(user) {
-  const client = sdk.createClient({ baseUrl: base });
-  return client.loginRequest({
-    type: "m.login.password",
-    identifier: { type: "m.id.user", user },
-    password: "secret words",
-    initial_device_display_name: `${user}2`,
-  });
-}
+import { sdk, base, ask, fail, login, register, say as tell, until } from "./sdk.mjs";
 
 async function open(name, session) {
   const client = sdk.createClient({ baseUrl: base, userId: session.user_id, deviceId: session.device_id, accessToken: session.access_token });
@@ -92,17 +39,10 @@ async function mediaRoundTrip(device) {
   if (!answer.ok || Buffer.compare(Buffer.from(body), Buffer.from(payload)) !== 0) fail("media came back different");
 }
 
-async function restart() {
-  console.log("RESTART");
-  const lines = createInterface({ input: process.stdin });
-  await new Promise((resolve) => lines.once("line", resolve));
-  lines.close();
-}
-
 const devices = [];
 for (const user of ["clara", "dirk"]) {
   devices.push(await open(`${user}1`, await register(user)));
-  devices.push(await open(`${user}2`, await login(user)));
+  devices.push(await open(`${user}2`, await login(user, `${user}2`)));
 }
 const [clara1, clara2, dirk1] = devices;
 const encryption = { type: "m.room.encryption", state_key: "", content: { algorithm: "m.megolm.v1.aes-sha2" } };
@@ -130,12 +70,12 @@ await dirk1.client.sendTyping(roomId, false, 0);
 await until("dirk no longer typing", () => clara1.client.getRoom(roomId)?.getMember(dirk1.userId)?.typing === false);
 await mediaRoundTrip(clara2);
 
-await restart();
+await ask("RESTART");
 for (const device of devices) await say(device, devices, roomId, `after the restart, ${device.name}`);
 for (const device of devices) {
   const ids = events(device, roomId).map((event) => event.getId());
   if (new Set(ids).size !== ids.length) fail(`${device.name} saw something twice`);
 }
 for (const device of devices) device.client.stopClient();
-console.log("CONVERSATION OK");
+tell("CONVERSATION OK");
 process.exit(0);

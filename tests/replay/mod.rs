@@ -15,8 +15,8 @@ use std::{
 };
 
 use playhouse_actors::{
-    alias::Alias, backup::Backup, externals::External, kernel::Domain, media::Media, oauth::Oauth,
-    passes::Passes, registration::Registration, room::Room, user::User,
+    alias::Alias, backup::Backup, delays::Delays, externals::External, kernel::Domain,
+    media::Media, oauth::Oauth, passes::Passes, registration::Registration, room::Room, user::User,
 };
 use playhouse_schema::{
     address::{Entity, Layout},
@@ -237,6 +237,13 @@ fn records_of_backups() {
 fn records_of_media() {
     use samples::media::{VARIANTS, all, name};
     check::<Media>("media", &Entity::media("abc"), &all(), VARIANTS, name);
+}
+
+#[test]
+fn records_of_delayed_events() {
+    use samples::delay::{VARIANTS, all, name};
+    let entity = Entity::house("delays-05");
+    check::<Delays>("delay", &entity, &all(), VARIANTS, name);
 }
 
 #[test]

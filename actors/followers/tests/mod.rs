@@ -1,5 +1,6 @@
 //! Followers on the real SQLite driver.
 
+mod folding;
 mod parking;
 
 use std::{

@@ -55,7 +55,7 @@ pub(super) fn access(room: &Room, user_id: &UserId) -> Result<RoomAccess, RoomEr
         name: text(room, &StateEventType::RoomName, "name"),
         topic: text(room, &StateEventType::RoomTopic, "topic"),
         canonical_alias: canonical_alias(room),
-        avatar_url: text::<OwnedMxcUri>(room, &StateEventType::RoomAvatar, "url"),
+        avatar_url: avatar(room),
         room_type: room_type(room),
         predecessor: predecessor(room),
         encryption: text(room, &StateEventType::RoomEncryption, "algorithm"),
@@ -88,6 +88,11 @@ pub(super) fn may_send_state(room: &Room, user_id: &UserId, event_type: &StateEv
 /// The name in force, if there is one.
 pub(super) fn name(room: &Room) -> Option<String> {
     text(room, &StateEventType::RoomName, "name")
+}
+
+/// The avatar in force, if there is one.
+pub(super) fn avatar(room: &Room) -> Option<OwnedMxcUri> {
+    text(room, &StateEventType::RoomAvatar, "url")
 }
 
 /// The canonical alias in force, if there is one.

@@ -6,7 +6,11 @@ use playhouse_schema::models::relations::Group;
 use ruma::{OwnedUserId, RoomId, events::TimelineEventType};
 use serde::Deserialize;
 
-use super::super::{error::RoomError, event::RoomEvent};
+use super::super::{
+    error::RoomError,
+    event::RoomEvent,
+    window::{StateWish, Window},
+};
 
 /// A `RoomEventFilter` as clients write it.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -95,6 +99,8 @@ pub(super) struct EventFilter {
     contains_url: Option<bool>,
     related_by_senders: Option<BTreeSet<String>>,
     related_by_rel_types: Option<BTreeSet<String>>,
+    /// For sliding sync: the state that is wanted.
+    wish: Option<StateWish>,
     /// It excludes the room.
     closed: bool,
 }
@@ -124,6 +130,7 @@ impl EventFilter {
             contains_url: text.contains_url,
             related_by_senders: text.related_by_senders.map(BTreeSet::from_iter),
             related_by_rel_types: text.related_by_rel_types.map(BTreeSet::from_iter),
+            wish: None,
             closed: is_closed(text.rooms.as_deref(), text.not_rooms.as_deref(), room_id),
         }
     }
@@ -131,6 +138,7 @@ impl EventFilter {
     /// Whether an event passes.
     pub(super) fn passes(&self, event: &RoomEvent) -> bool {
         self.passes_type(&event.pdu.event_type)
+            && self.passes_wish(event)
             && self.passes_sender(event.pdu.sender.as_str())
             && self.contains_url.is_none_or(|wanted| {
                 #[derive(Deserialize)]
@@ -167,6 +175,16 @@ impl EventFilter {
             && fits(&self.related_by_rel_types, &group.rel_type)
     }
 
+    /// Members that are loaded lazily pass: whoever takes them needs them.
+    fn passes_wish(&self, event: &RoomEvent) -> bool {
+        let event_type = &event.pdu.event_type;
+        self.wish.as_ref().is_none_or(|wish| {
+            let state_key = event.pdu.state_key.as_deref().unwrap_or_default();
+            (wish.lazy && *event_type == TimelineEventType::RoomMember)
+                || wish.wants(&event_type.to_string(), state_key)
+        })
+    }
+
     fn passes_sender(&self, sender: &str) -> bool {
         !self.not_senders.contains(sender)
             && self
@@ -188,6 +206,15 @@ pub(super) struct RoomFilter {
 }
 
 impl RoomFilter {
+    /// What a window of sliding sync lets through.
+    pub(super) fn of_window(window: &Window) -> Self {
+        let mut filter = Self::default();
+        filter.timeline.limit = Some(window.timeline_limit);
+        filter.state.lazy_load_members = window.required_state.lazy;
+        filter.state.wish = Some(window.required_state.clone());
+        filter
+    }
+
     /// A filter from its JSON text; everything passes without one.
     pub(super) fn parse(text: Option<&str>, room_id: &RoomId) -> Result<Self, RoomError> {
         let Some(text) = parse::<RoomFilterText>(text)? else {

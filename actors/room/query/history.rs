@@ -12,7 +12,9 @@ use playhouse_schema::{
 };
 use ruma::EventId;
 
-use super::super::{error::RoomError, event::RoomEvent, message::TimelinePoint, state::Room};
+use super::super::{
+    context::Folded, error::RoomError, event::RoomEvent, message::TimelinePoint, state::Room,
+};
 
 /// How many records one read of the log brings.
 const PAGE_RECORDS: usize = 128;
@@ -29,6 +31,14 @@ pub(super) struct StateLink {
     pub(super) changes: Vec<StateChange>,
 }
 
+/// Where a room's past is kept.
+pub(super) struct Archive {
+    /// The log.
+    pub(super) store: Arc<dyn LogStore>,
+    /// How far the read models have taken it in.
+    pub(super) models: Arc<dyn Folded>,
+}
+
 /// The past of a room as one request sees it: it does not move while the request works.
 pub(super) struct History {
     /// The room.
@@ -37,18 +47,20 @@ pub(super) struct History {
     pub(super) last: Sequence,
     entity: Entity,
     store: Arc<dyn LogStore>,
+    positions: Arc<dyn Folded>,
     events: BTreeMap<Sequence, Arc<RoomEvent>>,
     links: BTreeMap<StateId, StateLink>,
 }
 
 impl History {
     /// The past of a room up to its record `last`.
-    pub(super) fn new(room: Arc<Room>, last: Sequence, store: Arc<dyn LogStore>) -> Self {
+    pub(super) fn new(room: Arc<Room>, last: Sequence, archive: Archive) -> Self {
         Self {
             entity: Entity::room(room.room_id.as_str()),
             room,
             last,
-            store,
+            store: archive.store,
+            positions: archive.models,
             events: BTreeMap::new(),
             links: BTreeMap::new(),
         }
@@ -60,11 +72,9 @@ impl History {
     }
 
     /// How far a read model has come in this room: it contains everything up to this record, and perhaps more.
-    pub(super) async fn folded(&self, model: &str) -> Result<Sequence, RoomError> {
-        let shard = self.store.layout().shard_of(&self.entity).number;
-        let cursors = self.models().cursors(model, Family::Rooms).await?;
-        let cursor = cursors.iter().find(|(number, _)| *number == shard);
-        let position = cursor.map_or(0, |(_, position)| *position);
+    pub(super) async fn folded(&self, model: &'static str) -> Result<Sequence, RoomError> {
+        let shard = self.store.layout().shard_of(&self.entity);
+        let position = self.positions.folded(model, shard);
         self.resolve(TimelinePoint::Position(position)).await
     }
 

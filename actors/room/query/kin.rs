@@ -69,7 +69,7 @@ impl History {
 
     /// The children of whichever events.
     pub(super) async fn all_kin(&mut self) -> Result<Kin, RoomError> {
-        let folded = self.folded(Relations::TABLE).await?;
+        let folded = self.folded(Relations::NAME).await?;
         let until = folded.max(self.last.saturating_sub(FRESH_MAX));
         let mut kin = Kin {
             until,

@@ -12,6 +12,7 @@ mod event;
 mod event_at;
 mod filter;
 mod history;
+mod hits;
 mod kin;
 mod members;
 mod messages;
@@ -30,6 +31,7 @@ mod timeline;
 mod typing;
 mod upgrade;
 mod visibility;
+mod window;
 
 use std::{
     pin::Pin,
@@ -37,7 +39,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use playhouse_schema::{address::Sequence, port::LogStore};
+use playhouse_schema::address::Sequence;
 use ruma::{EventId, OwnedUserId, UserId, events::room::member::MembershipState};
 
 use super::{
@@ -47,7 +49,7 @@ use super::{
 };
 use crate::kernel::{Port, Resident};
 use client_form::Form;
-use history::History;
+use history::{Archive, History};
 use visibility::{Sight, Standing};
 
 /// A room as one query sees it.
@@ -59,9 +61,9 @@ struct View {
 }
 
 impl View {
-    fn new(room: Arc<Room>, last: Sequence, store: Arc<dyn LogStore>, now_ms: u64) -> Self {
+    fn new(room: Arc<Room>, last: Sequence, archive: Archive, now_ms: u64) -> Self {
         Self {
-            history: History::new(room, last, store),
+            history: History::new(room, last, archive),
             now_ms,
             typing: Vec::new(),
         }
@@ -101,10 +103,14 @@ pub(crate) fn answer(
     query: RoomQuery,
     port: Port<RoomAnswer, RoomError>,
 ) {
+    let archive = Archive {
+        store: resident.context.store.clone(),
+        models: resident.context.models.clone(),
+    };
     let mut view = View::new(
         resident.state.clone(),
         resident.sequence,
-        resident.context.store.clone(),
+        archive,
         resident.context.env.now_ms(),
     );
     if matches!(query, RoomQuery::Slice(_)) {
@@ -188,6 +194,7 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
         }
         Query::Messages(query) => Answer::Page(Box::new(messages::messages(view, &query).await?)),
         Query::Context(query) => Answer::Context(Box::new(context::context(view, &query).await?)),
+        Query::Hits(query) => Answer::Hits(hits::hits(view, &query).await?),
         Query::Relations(query) => {
             Answer::Page(Box::new(relations::relations(view, &query).await?))
         }
@@ -209,6 +216,9 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
             view.room(),
             &user_id,
         ))),
+        Query::Glance { user_id } => {
+            Answer::Glance(Box::new(window::glance(view, &user_id).await?))
+        }
         Query::LiveAfter { sequence, limit } => {
             Answer::Live(timeline::live_after(view, sequence, limit).await?)
         }

@@ -1,6 +1,6 @@
 //! Receipts and typing as clients see them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use bytes::Bytes;
@@ -27,19 +27,26 @@ const READ_PRIVATE: &str = "m.read.private";
 /// Receipts of one event: by type, then by user.
 type ByType<'a> = BTreeMap<&'a str, BTreeMap<&'a str, &'a Receipt>>;
 
-/// The `m.receipt` event with the receipts that moved after `since`, or all in force, up to `until`.
+/// The `m.receipt` event with the receipts that moved after a position up to another; of those of others only the ones at these events, if some are
+/// named.
 pub(super) fn receipts_event(
     room: &Room,
     reader: &Reader,
-    since: Option<Position>,
-    until: Position,
+    (since, until): (Position, Position),
+    of_events: Option<&BTreeSet<&EventId>>,
 ) -> Option<Bytes> {
     let mut events: BTreeMap<&str, ByType<'_>> = BTreeMap::new();
-    let moved = room.receipts.moved_between(since.unwrap_or(0), until);
+    let moved = room.receipts.moved_between(since, until);
     for ((user_id, receipt_type, thread_id), receipt) in moved {
         let own = *user_id == reader.user_id;
         let shown = receipt_type == READ || (own && receipt_type == READ_PRIVATE);
         if !shown || (!own && reader.ignored.contains(user_id)) {
+            continue;
+        }
+        if let Some(events) = of_events
+            && !own
+            && !EventId::parse(&receipt.moved.event_id).is_ok_and(|id| events.contains(&*id))
+        {
             continue;
         }
         let users = events

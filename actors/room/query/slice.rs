@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use playhouse_schema::address::Sequence;
 use ruma::{
     OwnedUserId, UserId,
@@ -14,7 +15,7 @@ use super::{
     super::{
         error::RoomError,
         event::RoomEvent,
-        message::{RoomSlice, SliceQuery},
+        message::{ReceiptsWanted, RoomFace, RoomSlice, RoomSummary, SliceQuery},
         state::{Room, membership_of},
     },
     View,
@@ -26,6 +27,7 @@ use super::{
     summary::summary,
     timeline::{Gather, Gathered, Shown},
     visibility::{Sight, Standing, member_key},
+    window::{event_ids, face},
 };
 
 /// The length of a timeline when the filter does not say.
@@ -47,7 +49,10 @@ struct Scope {
 /// Answers a slice.
 pub(super) async fn slice(view: &mut View, query: &SliceQuery) -> Result<RoomSlice, RoomError> {
     let room = view.room().clone();
-    let filter = RoomFilter::parse(query.filter.as_deref(), &room.room_id)?;
+    let filter = match &query.window {
+        Some(window) => RoomFilter::of_window(window),
+        None => RoomFilter::parse(query.filter.as_deref(), &room.room_id)?,
+    };
     let (mut sight, standing) = Sight::new(&mut view.history, &query.reader).await?;
     let scope = scope(view, query, &standing).await?;
     let gathered = timeline(view, query, &mut sight, (&filter, &scope)).await?;
@@ -68,16 +73,18 @@ pub(super) async fn slice(view: &mut View, query: &SliceQuery) -> Result<RoomSli
     let interval = Interval {
         // Who gets the whole state needs to know of changes only where the timeline does not show them.
         since: query.since.map_or(start, |_| scope.since),
-        start,
+        // A window may show again what the client has.
+        start: start.max(scope.since),
         end: scope.end,
     };
     let changes = interval.changes(&mut view.history).await?;
-    let summarised = !scope.gone && (full || changes.keys().any(|key| names_room(&key.0)));
-    let summary = summarised.then(|| summary(&room, &query.reader.user_id));
+    let summarised = !scope.gone && (full || changes.keys().any(|key| shows(query, &key.0)));
+    let (summary, face) = looks(query, &room, summarised);
     let needs = Needs {
         filter: &filter.state,
         full,
-        after: query.state_after,
+        after: query.state_after || query.window.is_some(),
+        window: query.window.as_deref(),
         shown: &shown,
         known: known_members(query, &filter),
         own: &query.reader.user_id,
@@ -91,7 +98,8 @@ pub(super) async fn slice(view: &mut View, query: &SliceQuery) -> Result<RoomSli
         format: query.format,
     };
     // Who gets every event of the interval sees for itself what relates to what.
-    let timeline = if limited || query.since.is_none() {
+    let is_partial = limited || query.since.is_none() || is_expanded(query);
+    let timeline = if is_partial {
         view.history
             .write_bundled(&form, &mut sight, &shown)
             .await?
@@ -105,6 +113,8 @@ pub(super) async fn slice(view: &mut View, query: &SliceQuery) -> Result<RoomSli
         state: state.iter().map(|event| form.state(event)).collect(),
         timeline,
         summary,
+        face,
+        num_live: num_live(view, query, &shown).await?,
         encrypted: is_encrypted(&room),
         // A room that is new to the client is asked for all its members instead.
         member_changes: match query.since {
@@ -114,7 +124,12 @@ pub(super) async fn slice(view: &mut View, query: &SliceQuery) -> Result<RoomSli
         receipts: None,
         typing: None,
     };
-    Ok(with_ephemeral(slice, view, query, (&filter, &scope)))
+    Ok(with_ephemeral(
+        slice,
+        view,
+        query,
+        (&filter, &scope, &shown),
+    ))
 }
 
 /// Resolves the ends of the interval; a former member's ends with the departure, a stranger's is empty.
@@ -145,7 +160,8 @@ async fn timeline(
     (filter, scope): (&RoomFilter, &Scope),
 ) -> Result<Gathered, RoomError> {
     let limit = filter.timeline.limit.unwrap_or(TIMELINE_DEFAULT);
-    let scroll = Scroll::backwards(scope.since + 1, scope.end);
+    let low = if is_expanded(query) { 0 } else { scope.since };
+    let scroll = Scroll::backwards(low + 1, scope.end);
     let mut gather = Gather {
         sight,
         filter: &filter.timeline,
@@ -179,6 +195,57 @@ async fn last_word(
     Ok(told.then_some(Shown { event, membership }))
 }
 
+/// How the room is called, in the form that is asked for.
+fn looks(query: &SliceQuery, room: &Room, wanted: bool) -> (Option<RoomSummary>, Option<RoomFace>) {
+    let reader = &query.reader.user_id;
+    if !wanted {
+        (None, None)
+    } else if query.window.is_some() {
+        (None, Some(face(room, reader)))
+    } else {
+        (Some(summary(room, reader)), None)
+    }
+}
+
+/// Whether the timeline goes back beyond what the client has.
+fn is_expanded(query: &SliceQuery) -> bool {
+    query.window.as_ref().is_some_and(|window| window.expanded)
+}
+
+/// How many events at the timeline's end have only just happened.
+async fn num_live(view: &View, query: &SliceQuery, shown: &[Shown]) -> Result<usize, RoomError> {
+    use super::super::message::TimelinePoint::Position;
+    let window = query.window.as_ref();
+    let Some(after) = window.and_then(|window| window.live_after) else {
+        return Ok(0);
+    };
+    let after = view.history.resolve(Position(after)).await?;
+    let is_live = |shown: &&Shown| shown.event.sequence > after;
+    Ok(shown.iter().rev().take_while(is_live).count())
+}
+
+fn receipts_of_window(
+    view: &View,
+    query: &SliceQuery,
+    wanted: ReceiptsWanted,
+    shown: &[Shown],
+) -> Option<Bytes> {
+    let (room, reader) = (view.room(), &query.reader);
+    match wanted {
+        ReceiptsWanted::None => None,
+        ReceiptsWanted::After(after) => receipts_event(room, reader, (after, query.until), None),
+        ReceiptsWanted::OfTimeline => {
+            receipts_event(room, reader, (0, query.until), Some(&event_ids(shown)))
+        }
+    }
+}
+
+/// Whether a change of state of a type changes how the room looks.
+fn shows(query: &SliceQuery, event_type: &TimelineEventType) -> bool {
+    let has_avatar = query.window.is_some() && *event_type == TimelineEventType::RoomAvatar;
+    has_avatar || names_room(event_type)
+}
+
 /// Whether state of a type decides how a room is called.
 fn names_room(event_type: &TimelineEventType) -> bool {
     matches!(
@@ -210,7 +277,7 @@ fn sent_members<'e>(
         .collect()
 }
 
-fn is_encrypted(room: &Room) -> bool {
+pub(super) fn is_encrypted(room: &Room) -> bool {
     room.current
         .contains_key(&(TimelineEventType::RoomEncryption, String::new()))
 }
@@ -220,13 +287,16 @@ fn with_ephemeral(
     mut slice: RoomSlice,
     view: &View,
     query: &SliceQuery,
-    (filter, scope): (&RoomFilter, &Scope),
+    (filter, scope, shown): (&RoomFilter, &Scope, &[Shown]),
 ) -> RoomSlice {
     if scope.gone {
         return slice;
     }
-    if filter.ephemeral.passes_type(&"m.receipt".into()) {
-        slice.receipts = receipts_event(view.room(), &query.reader, query.since, query.until);
+    if let Some(window) = &query.window {
+        slice.receipts = receipts_of_window(view, query, window.receipts, shown);
+    } else if filter.ephemeral.passes_type(&"m.receipt".into()) {
+        let span = (query.since.unwrap_or(0), query.until);
+        slice.receipts = receipts_event(view.room(), &query.reader, span, None);
     }
     if query.typing && filter.ephemeral.passes_type(&"m.typing".into()) {
         slice.typing = Some(typing_event(&view.typing, &query.reader));

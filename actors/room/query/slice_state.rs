@@ -17,12 +17,14 @@ use super::{
         error::RoomError,
         event::RoomEvent,
         state::{StateKey, StateMap, membership_of},
+        window::{StateWish, Window},
     },
     filter::EventFilter,
     history::History,
     past::Moment,
     timeline::Shown,
     visibility::member_key,
+    window::wished,
 };
 
 /// What a slice covers, by the records between which its parts lie.
@@ -60,6 +62,8 @@ pub(super) struct Needs<'a> {
     pub(super) full: bool,
     /// As of the end of the timeline instead of its start.
     pub(super) after: bool,
+    /// For sliding sync: which state it is.
+    pub(super) window: Option<&'a Window>,
     /// The timeline.
     pub(super) shown: &'a [Shown],
     /// Members that need not be sent for the timeline's or the heroes' sake.
@@ -157,7 +161,15 @@ impl Interval {
         if needs.full {
             let at = if needs.after { self.end } else { self.start };
             let moment = history.after_record(at).await?;
-            picked.take_all(&history.state(moment).await?);
+            match needs.window {
+                Some(window) => {
+                    picked.take_wished(&wished(history, moment, &window.required_state).await?);
+                }
+                None => picked.take_all(&history.state(moment).await?),
+            }
+        } else if let Some(added) = needs.added() {
+            let moment = history.after_record(self.end).await?;
+            picked.take_wished(&wished(history, moment, added).await?);
         }
         let shown: BTreeSet<_> = needs
             .shown
@@ -221,6 +233,14 @@ struct Picked<'a> {
     members: BTreeSet<String>,
 }
 
+impl Needs<'_> {
+    /// State of which the client has nothing yet, besides what changed.
+    fn added(&self) -> Option<&StateWish> {
+        let added = &self.window?.added_state;
+        (!added.entries.is_empty()).then_some(added)
+    }
+}
+
 impl<'a> Picked<'a> {
     fn new(needs: &'a Needs<'a>) -> Self {
         Self {
@@ -253,6 +273,13 @@ impl<'a> Picked<'a> {
         }
     }
 
+    /// Takes state that was asked for by name.
+    fn take_wished(&mut self, events: &[Arc<RoomEvent>]) {
+        for event in events {
+            self.take(event);
+        }
+    }
+
     /// Takes a value in the place of what was taken under its key.
     fn replace(&mut self, key: &StateKey, event: &Arc<RoomEvent>) {
         if self.needs.full {
@@ -260,6 +287,8 @@ impl<'a> Picked<'a> {
             if lazy && key.0 == TimelineEventType::RoomMember {
                 return;
             }
+        }
+        if self.needs.full || self.needs.added().is_some() {
             self.events.retain(|taken| {
                 taken.pdu.event_type != key.0 || taken.pdu.state_key.as_ref() != Some(&key.1)
             });

@@ -29,7 +29,7 @@ pub(super) fn summary(room: &Room, reader: &UserId) -> RoomSummary {
 }
 
 /// The first five in stream order that are joined or invited; those who left or were banned only when nobody else is there.
-fn heroes(room: &Room, reader: &UserId) -> Vec<OwnedUserId> {
+pub(super) fn heroes(room: &Room, reader: &UserId) -> Vec<OwnedUserId> {
     let mut members: Vec<_> = member_events(&room.current)
         .filter(|event| event.pdu.state_key.as_deref() != Some(reader.as_str()))
         .collect();

@@ -4,11 +4,14 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use playhouse_schema::address::Sequence;
-use ruma::{DeviceId, OwnedRoomId, OwnedUserId, RoomId, push::Ruleset};
+use ruma::{DeviceId, OwnedRoomId, OwnedUserId, RoomId, UserId, push::Ruleset};
 
-use crate::user::message::{Presence, ToDeviceIndex};
+use crate::user::{
+    message::{Presence, ToDeviceIndex},
+    sliding::{connection::SentRooms, threads::ThreadChanges},
+};
 
-/// Takes a piece of account data: type, content as JSON text, and the sequence of the record that set it. Removed data have the content `{}`.
+/// Takes a piece of account data: type, content as JSON text, and the sequence of the record that set it. Removed data have the content `{}`; after 0 they are left out.
 pub(crate) type DataVisitor<'a> = &'a mut dyn FnMut(&str, &str, Sequence);
 
 /// The user's own state as a sync sees it. A value is a view that does not move.
@@ -47,11 +50,29 @@ pub(crate) trait Account: Send + Sync + 'static {
     /// Users whose events are not wanted.
     fn ignored(&self) -> Arc<BTreeSet<OwnedUserId>>;
 
+    /// Whether the invites of somebody are never shown.
+    fn hides_invites_of(&self, inviter: &UserId) -> bool;
+
     /// The push rules in force.
     fn push_rules(&self) -> Arc<Ruleset>;
 
     /// A stored filter as JSON.
     fn filter(&self, filter_id: &str) -> Option<String>;
+
+    /// What a version of a connection of sliding sync says of rooms.
+    fn connection(&self, device_id: &DeviceId, name: &str, version: u64) -> Option<SentRooms>;
+
+    /// Rooms named by `m.direct`.
+    fn direct_rooms(&self) -> BTreeSet<OwnedRoomId>;
+
+    /// The tags of a room.
+    fn tags(&self, room_id: &RoomId) -> BTreeSet<String>;
+
+    /// Whether thread subscriptions were changed by records after the first and up to the second.
+    fn threads_changed(&self, after: Sequence, until: Sequence) -> bool;
+
+    /// The newest changes of thread subscriptions by records after the first and before the second.
+    fn thread_changes(&self, span: (Sequence, Sequence), limit: usize) -> ThreadChanges;
 
     /// Whether the user has forgotten a membership, which began with this record of the room.
     fn has_forgotten(&self, room_id: &RoomId, since: Sequence) -> bool;

@@ -1,21 +1,33 @@
 //! The user's state as the feed reads it.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use playhouse_schema::address::Sequence;
-use ruma::{DeviceId, OwnedRoomId, OwnedUserId, RoomId, push::Ruleset};
+use ruma::{DeviceId, OwnedRoomId, OwnedUserId, RoomId, UserId, push::Ruleset};
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::account::{Account, DataVisitor};
 use crate::user::{
     User,
     data::DataKey,
+    invite_filter::InviteVerdict,
     message::{Presence, ToDeviceIndex},
+    sliding::{connection::SentRooms, threads::ThreadChanges},
     state::Item,
 };
 
 /// Account data with the push rules: there always are some.
 const PUSH_RULES: &str = "m.push_rules";
+
+/// Account data that name the rooms of direct chats, by user.
+const DIRECT: &str = "m.direct";
+
+/// Account data of a room with its tags.
+const TAGS: &str = "m.tag";
 
 impl User {
     /// Account data set after a sequence, newest first. Costs only what it finds.
@@ -23,6 +35,8 @@ impl User {
         self.account_data
             .since(0)
             .take_while(move |(_, item)| item.change.sequence > after)
+            // Who hears of all of it for the first time need not hear of what is gone.
+            .filter(move |(_, item)| after > 0 || item.json.is_some())
     }
 }
 
@@ -113,12 +127,51 @@ impl Account for User {
         User::ignored(self)
     }
 
+    fn hides_invites_of(&self, inviter: &UserId) -> bool {
+        self.judge_invite(inviter) != InviteVerdict::Allow
+    }
+
     fn push_rules(&self) -> Arc<Ruleset> {
         User::push_rules(self)
     }
 
     fn filter(&self, filter_id: &str) -> Option<String> {
         User::filter(self, filter_id).map(ToString::to_string)
+    }
+
+    fn connection(&self, device_id: &DeviceId, name: &str, version: u64) -> Option<SentRooms> {
+        self.connections.rooms(device_id, name, version)
+    }
+
+    fn direct_rooms(&self) -> BTreeSet<OwnedRoomId> {
+        let json = self.account_data.json(None, DIRECT);
+        let by_user: Option<BTreeMap<String, Vec<OwnedRoomId>>> =
+            json.and_then(|json| serde_json::from_str(json).ok());
+        by_user
+            .into_iter()
+            .flat_map(BTreeMap::into_values)
+            .flatten()
+            .collect()
+    }
+
+    fn tags(&self, room_id: &RoomId) -> BTreeSet<String> {
+        #[derive(Deserialize)]
+        struct Tags {
+            tags: BTreeMap<String, IgnoredAny>,
+        }
+        let json = self.account_data.json(Some(room_id), TAGS);
+        let tags: Option<Tags> = json.and_then(|json| serde_json::from_str(json).ok());
+        tags.map(|tags| tags.tags.into_keys().collect())
+            .unwrap_or_default()
+    }
+
+    fn threads_changed(&self, after: Sequence, until: Sequence) -> bool {
+        let changes = self.thread_changes((after, until.saturating_add(1)), 1);
+        !changes.is_empty()
+    }
+
+    fn thread_changes(&self, span: (Sequence, Sequence), limit: usize) -> ThreadChanges {
+        self.threads.changes(span, limit)
     }
 
     fn has_forgotten(&self, room_id: &RoomId, since: Sequence) -> bool {

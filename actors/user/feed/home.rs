@@ -5,18 +5,26 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
+use futures_util::future::BoxFuture;
+use playhouse_schema::record::user::SlidingSyncKept;
 use ruma::{OwnedDeviceId, OwnedUserId};
 
 use super::surroundings::{Board, Ear, Sources};
 use crate::{
     env::Env,
-    user::message::{ToDeviceIndex, UserSignal},
+    user::{
+        UserError,
+        message::{ToDeviceIndex, UserSignal},
+    },
 };
 
 /// The feed's way to its own actor.
 pub(crate) trait Owner: Ear {
     /// Has to-device messages deleted that a device has received.
     fn acknowledge(&self, device_id: OwnedDeviceId, until: ToDeviceIndex);
+
+    /// Keeps what a connection of sliding sync was told; ready when that is durable.
+    fn keep(&self, kept: SlidingSyncKept) -> BoxFuture<'static, Result<(), UserError>>;
 
     /// Has a device's one-time keys given out no more.
     fn drop_one_time_keys(&self, device_id: OwnedDeviceId);

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures_util::{FutureExt as _, future::BoxFuture};
+use playhouse_schema::record::user::SlidingSyncKept;
 use ruma::OwnedDeviceId;
 
 use super::{
@@ -30,6 +32,13 @@ impl Owner for Actor {
     fn acknowledge(&self, device_id: OwnedDeviceId, until: ToDeviceIndex) {
         self.0
             .command(UserCommand::AcknowledgeToDevice { device_id, until });
+    }
+
+    fn keep(&self, kept: SlidingSyncKept) -> BoxFuture<'static, Result<(), UserError>> {
+        let committed = self
+            .0
+            .carry_out(UserCommand::KeepConnection(Box::new(kept)));
+        async move { committed.await.map(|_| ()) }.boxed()
     }
 
     fn drop_one_time_keys(&self, device_id: OwnedDeviceId) {
@@ -82,6 +91,7 @@ pub(in crate::user) fn answer(
     let feed = &mut resident.live;
     match query {
         UserQuery::Sync(query) => feed.ask(&account, Early::Sync(*query, port)),
+        UserQuery::SlidingSync(query) => feed.ask(&account, Early::Slide(query, port)),
         UserQuery::Rooms => feed.ask(&account, Early::Rooms(port)),
         UserQuery::KeyChanges { from, to } => {
             feed.ask(&account, Early::KeyChanges(from, to, port));

@@ -15,6 +15,7 @@ pub(crate) mod memory;
 pub(crate) mod presence;
 pub(crate) mod rooms;
 mod serve;
+pub(crate) mod sliding;
 pub mod surroundings;
 pub(crate) mod unread;
 pub(crate) mod wait;
@@ -42,7 +43,7 @@ use self::{
     wait::{SyncPort, Waiters},
 };
 use super::{
-    message::{Presence, SyncQuery, UserSignal},
+    message::{Presence, SlidingQuery, SyncQuery, UserSignal},
     sync::{Built, filter::SyncFilter, token::Vector},
 };
 use crate::user::UserError;
@@ -83,11 +84,14 @@ pub(crate) enum FeedNews {
     Built(Box<Built>),
     /// A sync with a token from the future has waited.
     Ahead(Box<wait::Waiter>),
+    /// Rooms have said what the lists of a sliding sync go by.
+    Glimpsed(Box<wait::Waiter>, Box<sliding::Glimpsed>),
 }
 
 /// Something that waits for the rooms to be read.
 pub(crate) enum Early {
     Sync(SyncQuery, SyncPort),
+    Slide(Box<SlidingQuery>, SyncPort),
     Rooms(SyncPort),
     KeyChanges(String, String, SyncPort),
 }
@@ -321,6 +325,7 @@ impl Feed {
             }
             FeedNews::Built(built) => self.finish(account, *built),
             FeedNews::Ahead(waiter) => self.ahead(account, *waiter),
+            FeedNews::Glimpsed(waiter, glimpsed) => self.glimpsed(account, *waiter, *glimpsed),
         }
     }
 

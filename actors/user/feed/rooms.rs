@@ -11,6 +11,7 @@ use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId, events::room::member::Membe
 use super::unread::Unread;
 use crate::user::{
     message::{NewsKind, RoomNews},
+    sliding::glimpse::Glimpse,
     sync::token::{SyncToken, Vector},
 };
 
@@ -65,6 +66,8 @@ pub(crate) struct RoomEntry {
     pub(crate) typing_serial: u64,
     /// What was not read.
     pub(crate) unread: Unread,
+    /// What lists of rooms go by.
+    pub(crate) glimpse: Glimpse,
 }
 
 /// All rooms of a user.
@@ -95,6 +98,7 @@ impl RoomEntry {
             typing: Arc::default(),
             typing_serial: 0,
             unread: Unread::default(),
+            glimpse: Glimpse::default(),
         }
     }
 
@@ -179,6 +183,7 @@ impl RoomEntry {
         self.recent_after = self.newest.max(news.position - 1);
         self.typing = Arc::default();
         self.unread = Unread::default();
+        self.glimpse.forget();
     }
 }
 
@@ -265,6 +270,7 @@ impl Rooms {
         if newest == news.position {
             entry.remember(news);
             entry.unread.hear(news);
+            entry.glimpse.hear(news);
         }
         let before = (entry.shard, std::mem::replace(&mut entry.newest, newest));
         self.order.remove(&before);

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use ruma::{OwnedDeviceId, presence::PresenceState};
+
 use super::{
     Early, Feed, FeedNews, FeedSignal, account::Account, home::Home, load, wait::SyncPort,
     wait::Waiter,
@@ -9,11 +11,12 @@ use super::{
 use crate::user::{
     UserAnswer, UserError, UserSignal,
     message::{SyncQuery, ToDeviceIndex},
+    sliding,
     sync::{self, Built, Outcome, filter::SyncFilter, plan::Plan, request, request::Request},
 };
 
 /// No sync waits longer.
-const TIMEOUT_MAX: Duration = Duration::from_secs(5 * 60);
+pub(super) const TIMEOUT_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// A token from the future (of another node, or of before a backup was restored) waits so long for the log to come up.
 const AHEAD_WAIT: Duration = Duration::from_secs(10);
@@ -24,7 +27,10 @@ const FILTERS_MAX: usize = 16;
 impl Early {
     /// Answers with an error.
     pub(super) fn refuse(self, error: UserError) {
-        let (Early::Sync(_, port) | Early::Rooms(port) | Early::KeyChanges(_, _, port)) = self;
+        let (Early::Sync(_, port)
+        | Early::Slide(_, port)
+        | Early::Rooms(port)
+        | Early::KeyChanges(_, _, port)) = self;
         let _ = port.send(Err(error));
     }
 }
@@ -33,6 +39,7 @@ impl Feed {
     pub(super) fn answer_early(&mut self, account: &Arc<dyn Account>, early: Early) {
         match early {
             Early::Sync(query, port) => self.sync(account, &query, port),
+            Early::Slide(query, port) => self.slide(account, *query, port),
             Early::Rooms(port) => {
                 let rooms = self
                     .rooms
@@ -71,16 +78,8 @@ impl Feed {
             home.owner
                 .acknowledge(request.device_id.clone(), since.to_device);
         }
-        let presence = self.presence.synced(
-            &request.device_id,
-            query.set_presence.clone(),
-            home.env.now_ms(),
-        );
-        if let Some(presence) = presence {
-            self.announce_presence(presence);
-            self.serve(account);
-        }
-        self.watch_presence();
+        let state = query.set_presence.clone();
+        self.note_presence(account, &home, (&request.device_id, state));
         if request.filter.is_lazy() {
             let since = request.since_word.as_deref();
             self.memory
@@ -90,9 +89,24 @@ impl Feed {
         self.admit(account, &home, Waiter::new(request, port, is_last));
     }
 
+    /// A sync says how the user is.
+    pub(super) fn note_presence(
+        &mut self,
+        account: &Arc<dyn Account>,
+        home: &Home,
+        (device_id, state): (&OwnedDeviceId, Option<PresenceState>),
+    ) {
+        let now_ms = home.env.now_ms();
+        if let Some(presence) = self.presence.synced(device_id, state, now_ms) {
+            self.announce_presence(presence);
+            self.serve(account);
+        }
+        self.watch_presence();
+    }
+
     /// Whether a token tells of own records that the log does not have: then the database was restored from a backup. What the client has seen
     /// since then is lost, so it goes on from here; and one-time keys that stand in the log as unclaimed may have been given out.
-    fn turn_back(&self, home: &Home, request: &mut Request) -> bool {
+    pub(super) fn turn_back(&self, home: &Home, request: &mut Request) -> bool {
         let Some(since) = &mut request.since else {
             return false;
         };
@@ -112,7 +126,12 @@ impl Feed {
     }
 
     /// Lets a sync in; one with a token from the future waits first.
-    fn admit(&mut self, account: &Arc<dyn Account>, home: &Arc<Home>, mut waiter: Waiter) {
+    pub(super) fn admit(
+        &mut self,
+        account: &Arc<dyn Account>,
+        home: &Arc<Home>,
+        mut waiter: Waiter,
+    ) {
         let announced = home.board.room_positions();
         let ahead = waiter.request.since.as_ref().is_some_and(|since| {
             let position = |shard| announced.get(shard).copied().unwrap_or(0);
@@ -169,6 +188,10 @@ impl Feed {
             return;
         };
         waiter.is_last |= self.is_closing || waiter.request.deadline <= tokio::time::Instant::now();
+        if waiter.request.sliding.is_some() {
+            self.start_sliding(account, &home, waiter);
+            return;
+        }
         if !waiter.is_last && !sync::news::has_news(self, &**account, &waiter.request) {
             self.park(account, &home, waiter);
             return;
@@ -189,7 +212,7 @@ impl Feed {
         });
     }
 
-    fn park(&mut self, account: &Arc<dyn Account>, home: &Arc<Home>, waiter: Waiter) {
+    pub(super) fn park(&mut self, account: &Arc<dyn Account>, home: &Arc<Home>, waiter: Waiter) {
         let number = self.waiters.next_number();
         let (home, deadline) = (home.clone(), waiter.request.deadline);
         let timer = ractor::concurrency::spawn(async move {
@@ -218,6 +241,7 @@ impl Feed {
         let Outcome {
             body,
             next,
+            slid,
             is_empty,
             members,
             tallies,
@@ -234,15 +258,26 @@ impl Feed {
         }
         if is_empty && !waiter.is_last && !self.is_closing {
             // All of the interval was unwanted: it is told, and the sync waits for what follows it.
-            waiter.request.since = Some(next);
+            match (&mut waiter.request.sliding, slid) {
+                (Some(sliding), Some(slid)) => sliding.looked = Some(Box::new(slid.pos)),
+                _ => waiter.request.since = Some(next),
+            }
             self.start(account, waiter);
             return;
         }
-        if waiter.request.filter.is_lazy() {
-            let word = next.write(self.layout());
-            self.memory.sent(&waiter.request.device_id, word, members);
+        if waiter.request.remembers_members() {
+            let layout = self.layout();
+            let word = match &slid {
+                Some(slid) => slid.pos.write(layout),
+                None => next.write(layout),
+            };
+            self.memory
+                .sent(&waiter.request.memory_key(), word, members);
         }
-        let _ = waiter.port.send(Ok(UserAnswer::Synced(body)));
+        match slid {
+            Some(slid) => self.release(waiter, body, *slid),
+            None => drop(waiter.port.send(Ok(UserAnswer::Synced(body)))),
+        }
     }
 
     fn layout(&self) -> playhouse_schema::address::Layout {
@@ -257,7 +292,10 @@ impl Feed {
             return;
         }
         let mut waiters = std::mem::take(&mut self.waiters);
-        let ready = waiters.take_if(|request| sync::news::has_news(self, &**account, request));
+        let ready = waiters.take_if(|request| match request.sliding {
+            Some(_) => sliding::news::has_news(self, &**account, request),
+            None => sync::news::has_news(self, &**account, request),
+        });
         self.waiters = waiters;
         for waiter in ready {
             self.start(account, waiter);

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
-use ruma::{OwnedUserId, UserId};
+use playhouse_schema::address::Sequence;
+use ruma::{OwnedRoomId, OwnedUserId, UserId};
 use serde::Deserialize;
 
 use super::{
@@ -27,7 +28,7 @@ use crate::{
 const ROOMS_AT_ONCE: usize = 64;
 
 /// So many to-device messages one answer brings.
-const TO_DEVICE_MAX: usize = 100;
+pub(crate) const TO_DEVICE_MAX: usize = 100;
 
 /// A room as answered.
 struct Answered<'p> {
@@ -37,8 +38,27 @@ struct Answered<'p> {
     tally: Option<ReadTally>,
 }
 
+/// What came of asking the rooms and the store.
+pub(crate) struct Gathered<'p> {
+    pub(crate) parts: Vec<(&'p RoomPlan, RoomPart)>,
+    pub(crate) lists: DeviceLists,
+    pub(crate) tallies: Vec<ReadTally>,
+    /// Members sent by lazy loading.
+    pub(crate) members: BTreeMap<OwnedRoomId, BTreeSet<OwnedUserId>>,
+}
+
 /// Makes an answer for which everything is at hand.
 pub(crate) fn build_direct(plan: &Plan) -> Outcome {
+    write(plan, gather_direct(plan))
+}
+
+/// Makes an answer, asking rooms and store.
+pub(crate) async fn build(plan: &Plan) -> Result<Outcome, UserError> {
+    Ok(write(plan, gather(plan).await?))
+}
+
+/// Gathers what is at hand.
+pub(crate) fn gather_direct(plan: &Plan) -> Gathered<'_> {
     let parts = plan
         .rooms
         .iter()
@@ -58,11 +78,16 @@ pub(crate) fn build_direct(plan: &Plan) -> Outcome {
         changed: plan.device_changes.clone(),
         ..DeviceLists::default()
     };
-    write(plan, parts, &lists)
+    Gathered {
+        parts,
+        lists,
+        tallies: Vec::new(),
+        members: BTreeMap::new(),
+    }
 }
 
-/// Makes an answer, asking rooms and store.
-pub(crate) async fn build(plan: &Plan) -> Result<Outcome, UserError> {
+/// Asks rooms and store.
+pub(crate) async fn gather(plan: &Plan) -> Result<Gathered<'_>, UserError> {
     let mut movements = Movements::default();
     let mut parts = Vec::with_capacity(plan.rooms.len());
     let mut tallies = Vec::new();
@@ -77,7 +102,7 @@ pub(crate) async fn build(plan: &Plan) -> Result<Outcome, UserError> {
         let Some(answered) = answered? else {
             continue;
         };
-        if !plan.is_initial {
+        if !plan.is_initial && answered.room.moves {
             let slice = answered.slice.as_ref();
             movements.add(plan, answered.room, slice).await;
         }
@@ -85,7 +110,7 @@ pub(crate) async fn build(plan: &Plan) -> Result<Outcome, UserError> {
             continue;
         }
         if let Some(slice) = &answered.slice
-            && plan.request.filter.is_lazy()
+            && plan.request.remembers_members()
             && !slice.sent_members.is_empty()
         {
             let sent: BTreeSet<OwnedUserId> = slice.sent_members.iter().cloned().collect();
@@ -95,13 +120,12 @@ pub(crate) async fn build(plan: &Plan) -> Result<Outcome, UserError> {
         parts.push((answered.room, answered.part));
     }
     drop(answers);
-    let mut lists = device_lists(plan, movements).await?;
-    let found = lists.found.take();
-    let mut outcome = write(plan, parts, &lists);
-    outcome.tallies = tallies;
-    outcome.members = members;
-    outcome.devices = found;
-    Ok(outcome)
+    Ok(Gathered {
+        parts,
+        lists: device_lists(plan, movements).await?,
+        tallies,
+        members,
+    })
 }
 
 /// What `GET /keys/changes` tells.
@@ -197,7 +221,7 @@ async fn try_answer<'p>(plan: &'p Plan, room: &'p RoomPlan) -> Result<Answered<'
                 RoomAnswer::Events(events) => {
                     part.is_hidden = room.section == Section::Invite
                         && inviter(&events, &plan.home.user_id)
-                            .is_some_and(|inviter| plan.judge.ignored.contains(&inviter));
+                            .is_some_and(|inviter| plan.account.hides_invites_of(&inviter));
                     part.stripped = events;
                 }
                 _ => return Err(counts::unexpected()),
@@ -212,11 +236,13 @@ async fn try_answer<'p>(plan: &'p Plan, room: &'p RoomPlan) -> Result<Answered<'
                 receipts: slice.receipts.take(),
                 prev_batch: slice.prev_batch,
                 limited: slice.limited,
+                face: slice.face.take(),
+                num_live: slice.num_live,
                 ..RoomSlice::default()
             };
             part.add_slice(shown);
             // A client that knew the room before must not take the timeline for the continuation of what it has.
-            part.limited |= room.since.is_none() && !plan.is_initial;
+            part.limited |= room.since.is_none() && !plan.is_initial && room.window.is_none();
             answered.slice = Some(slice);
         }
     }
@@ -261,6 +287,10 @@ async fn slice(plan: &Plan, room: &RoomPlan) -> Result<RoomSlice, RoomError> {
         known_members: room.known_members.clone(),
         typing: false,
         format: plan.request.filter.format,
+        window: room
+            .window
+            .as_ref()
+            .map(|window| Box::new(window.wanted.clone())),
     };
     let query = RoomQuery::Slice(Box::new(query));
     match plan.home.sources.ask_room(&room.room_id, query).await? {
@@ -270,7 +300,13 @@ async fn slice(plan: &Plan, room: &RoomPlan) -> Result<RoomSlice, RoomError> {
 }
 
 /// Writes the text.
-fn write(plan: &Plan, mut parts: Vec<(&RoomPlan, RoomPart)>, lists: &DeviceLists) -> Outcome {
+fn write(plan: &Plan, gathered: Gathered<'_>) -> Outcome {
+    let Gathered {
+        mut parts,
+        mut lists,
+        tallies,
+        members,
+    } = gathered;
     parts.retain(|(room, part)| !part.is_hidden && (room.is_wanted || !part.is_empty()));
     let mut next = plan.next.clone();
     let device_id = &plan.request.device_id;
@@ -279,7 +315,7 @@ fn write(plan: &Plan, mut parts: Vec<(&RoomPlan, RoomPart)>, lists: &DeviceLists
         .account
         .to_device(device_id, plan.since.to_device, bounds);
     next.to_device = delivered;
-    let data = account_data(plan);
+    let data = account_data(plan, plan.since.own);
     let presence = presence_events(plan);
     let is_empty = parts.is_empty()
         && messages.is_empty()
@@ -287,11 +323,7 @@ fn write(plan: &Plan, mut parts: Vec<(&RoomPlan, RoomPart)>, lists: &DeviceLists
         && presence.is_empty()
         && lists.changed.is_empty()
         && lists.left.is_empty();
-    let weight = |part: &RoomPart| -> usize {
-        let events = part.timeline.iter().chain(&part.state);
-        events.map(Bytes::len).sum::<usize>() + 512
-    };
-    let room_bytes: usize = parts.iter().map(|(_, part)| weight(part)).sum();
+    let room_bytes: usize = parts.iter().map(|(_, part)| part.weight_bytes()).sum();
     let own_bytes: usize = messages.iter().map(Bytes::len).sum();
     let mut body = Body::new(512 + room_bytes + own_bytes);
     body.key("next_batch")
@@ -300,20 +332,26 @@ fn write(plan: &Plan, mut parts: Vec<(&RoomPlan, RoomPart)>, lists: &DeviceLists
     body.events("presence", &presence, false);
     write_rooms(&mut body, plan, &parts);
     body.events("to_device", &messages, false);
+    write_device_lists(&mut body, &lists);
+    write_key_counts(&mut body, plan);
+    Outcome {
+        body: body.finish(),
+        next,
+        slid: None,
+        is_empty,
+        members,
+        tallies,
+        devices: lists.found.take(),
+    }
+}
+
+/// Writes `device_lists`, if there is something in them.
+pub(crate) fn write_device_lists(body: &mut Body, lists: &DeviceLists) {
     if !lists.changed.is_empty() || !lists.left.is_empty() {
         body.key("device_lists").object(|body| {
             write_users(body, "changed", &lists.changed);
             write_users(body, "left", &lists.left);
         });
-    }
-    write_key_counts(&mut body, plan);
-    Outcome {
-        body: body.finish(),
-        next,
-        is_empty,
-        members: BTreeMap::new(),
-        tallies: Vec::new(),
-        devices: None,
     }
 }
 
@@ -325,7 +363,8 @@ fn write_users(body: &mut Body, name: &str, users: &BTreeSet<OwnedUserId>) {
     });
 }
 
-fn write_key_counts(body: &mut Body, plan: &Plan) {
+/// Writes how many one-time keys are left, and which fallback keys are unused.
+pub(crate) fn write_key_counts(body: &mut Body, plan: &Plan) {
     let device_id = &plan.request.device_id;
     let counts = plan.account.one_time_key_counts(device_id);
     body.key("device_one_time_keys_count").object(|body| {
@@ -352,12 +391,13 @@ fn write_key_counts(body: &mut Body, plan: &Plan) {
     }
 }
 
-fn account_data(plan: &Plan) -> Vec<String> {
+/// Global account data that were set after a record.
+pub(crate) fn account_data(plan: &Plan, after: Sequence) -> Vec<String> {
     let filter = &plan.request.filter.account_data;
     let until = plan.durable();
     let mut data = Vec::new();
     plan.account
-        .visit_data(plan.since.own, &mut |event_type, content, sequence| {
+        .visit_data(after, &mut |event_type, content, sequence| {
             if sequence <= until && filter.wants_type(event_type) {
                 data.push(data_event(event_type, content));
             }

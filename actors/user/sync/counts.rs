@@ -6,7 +6,11 @@ use playhouse_schema::address::{Position, Sequence};
 use ruma::{OwnedRoomId, RoomId};
 
 use crate::{
-    room::{RoomAnswer, RoomError, RoomQuery, event::RoomEvent, message::PushFacts},
+    room::{
+        RoomAnswer, RoomError, RoomQuery,
+        event::RoomEvent,
+        message::{OwnReceipt, PushFacts},
+    },
     user::feed::{
         surroundings::Sources,
         unread::{Judge, ReadMarks, Tally},
@@ -82,6 +86,11 @@ async fn marks(
     let RoomAnswer::Receipts(receipts) = sources.ask_room(room_id, query).await? else {
         return Err(unexpected());
     };
+    Ok(marks_of(receipts, stay))
+}
+
+/// What receipts say of what was read in a stay.
+pub(crate) fn marks_of(receipts: Vec<OwnReceipt>, stay: Sequence) -> ReadMarks {
     let mut marks = ReadMarks {
         all: stay,
         ..ReadMarks::default()
@@ -96,7 +105,7 @@ async fn marks(
         };
         *mark = sequence.max(*mark);
     }
-    Ok(marks)
+    marks
 }
 
 async fn live_after(

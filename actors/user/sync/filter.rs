@@ -105,6 +105,15 @@ impl SyncFilter {
         })
     }
 
+    /// For a room of sliding sync: so many events, and members as needed or not. What rooms are told beyond that does not go by filters.
+    pub(crate) fn of_window(limit: u32, lazy: bool) -> Self {
+        let mut filter = Self::default();
+        filter.room.timeline.limit = Some(limit.into());
+        filter.room.state.lazy_load_members = lazy;
+        filter.room_json = Some(r#"{"timeline":{"limit":0}}"#.to_owned());
+        filter
+    }
+
     /// Whether members are loaded lazily.
     pub(crate) fn is_lazy(&self) -> bool {
         self.room.state.lazy_load_members || self.room.timeline.lazy_load_members

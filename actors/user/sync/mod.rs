@@ -10,15 +10,16 @@
 
 pub(crate) mod body;
 pub(crate) mod build;
-mod counts;
-mod devices;
-mod direct;
+pub(crate) mod counts;
+pub(crate) mod devices;
+pub(crate) mod direct;
 mod fields;
 pub(crate) mod filter;
 pub(crate) mod news;
 pub(crate) mod plan;
 pub(crate) mod request;
-mod rooms;
+pub(crate) mod room_plan;
+pub(crate) mod rooms;
 pub mod token;
 
 use std::{
@@ -34,6 +35,7 @@ use self::token::{SyncToken, Vector};
 use super::{
     UserError,
     feed::{surroundings::DeviceChange, unread::Tally, wait::Waiter},
+    sliding::Slid,
 };
 
 /// An answer on its way back to the feed.
@@ -62,6 +64,8 @@ pub(crate) struct Outcome {
     pub(crate) body: Bytes,
     /// The token it ends with.
     pub(crate) next: SyncToken,
+    /// For sliding sync: where it ends in full, and what must be kept before it leaves.
+    pub(crate) slid: Option<Box<Slid>>,
     /// There is nothing in it but the token and the key counts.
     pub(crate) is_empty: bool,
     /// Members sent by lazy loading.

@@ -8,6 +8,7 @@ use std::{
 use playhouse_schema::address::{Position, Sequence, ShardNumber};
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, events::room::member::MembershipState};
 
+pub(crate) use super::room_plan::{RoomPlan, Section, Source, Stay, UnreadPlan};
 use super::{
     direct::Direct,
     request::Request,
@@ -16,13 +17,7 @@ use super::{
 use crate::room::message::Reader;
 use crate::user::{
     UserError,
-    feed::{
-        Feed,
-        account::Account,
-        home::Home,
-        rooms::RoomEntry,
-        unread::{Judge, Tally, UnreadCounts},
-    },
+    feed::{Feed, account::Account, home::Home, rooms::RoomEntry, unread::Judge},
     message::Presence,
 };
 
@@ -51,79 +46,25 @@ pub(crate) struct Plan {
     durable: Sequence,
 }
 
-/// Under which heading a room stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Section {
-    Join,
-    Invite,
-    Knock,
-    Leave,
-}
-
-/// What is told of one room.
-pub(crate) struct RoomPlan {
-    pub(crate) room_id: OwnedRoomId,
-    pub(crate) section: Section,
-    /// Timeline and state: from the room, made here, or nothing.
-    pub(crate) source: Source,
-    /// The interval; `since` is `None` for a room that is new to the client.
-    pub(crate) since: Option<Position>,
-    pub(crate) until: Position,
-    /// All of its state is wanted.
-    pub(crate) full_state: bool,
-    /// The membership began within the interval.
-    pub(crate) is_new: bool,
-    /// Whether the client knew the user as joined before.
-    pub(crate) was_joined: bool,
-    /// Typing users, if they are to be told.
-    pub(crate) typing: Option<Arc<Vec<OwnedUserId>>>,
-    pub(crate) unread: UnreadPlan,
-    /// It is told although nothing in it is.
-    pub(crate) is_wanted: bool,
-    /// Lazily loaded members that the client has.
-    pub(crate) known_members: Vec<OwnedUserId>,
-    /// The filter leaves it out: it only counts for device lists.
-    pub(crate) is_silent: bool,
-}
-
-impl RoomPlan {
-    /// Nothing of the room is told, but who came and went.
-    fn silence(&mut self) {
-        self.is_silent = true;
-        self.is_wanted = false;
-        self.typing = None;
-        self.source = Source::Room;
-    }
-}
-
-/// Where a room's timeline comes from.
-pub(crate) enum Source {
-    /// Nothing happened: only account data or typing.
-    Nothing,
-    /// From the news at hand.
-    Direct(Direct),
-    /// Ask the room.
-    Room,
-}
-
-/// Unread counts of a room.
-pub(crate) enum UnreadPlan {
-    /// Not told.
-    None,
-    /// Known.
-    Known(UnreadCounts),
-    /// To be read: the sequence at which the stay began, what was read before, and the epoch of the counts.
-    Read {
-        stay: Sequence,
-        partial: Option<Arc<Tally>>,
-        epoch: u64,
-    },
-}
-
 impl Plan {
     /// Plans the answer to a sync.
     pub(crate) fn make(
         feed: &mut Feed,
+        account: &Arc<dyn Account>,
+        home: &Arc<Home>,
+        request: &Request,
+    ) -> Self {
+        let mut plan = Self::begin(feed, account, home, request);
+        plan.presence = presence(feed, &plan.since);
+        plan.add_devices(feed);
+        plan.add_rooms(feed);
+        plan.note_joined(feed);
+        plan
+    }
+
+    /// The plan of an answer that tells nothing yet.
+    pub(crate) fn begin(
+        feed: &Feed,
         account: &Arc<dyn Account>,
         home: &Arc<Home>,
         request: &Request,
@@ -135,13 +76,13 @@ impl Plan {
             rules: account.push_rules(),
             ignored: account.ignored(),
         };
-        let mut plan = Self {
+        Self {
             next: next_token(feed, &**account, &since, is_initial),
             account: account.clone(),
             home: home.clone(),
             is_initial,
             rooms: Vec::new(),
-            presence: presence(feed, &since),
+            presence: Vec::new(),
             device_changes: BTreeSet::new(),
             devices_until: None,
             joined: BTreeSet::new(),
@@ -156,17 +97,15 @@ impl Plan {
             durable: feed.durable,
             request: request.clone(),
             since,
-        };
-        plan.add_devices(feed);
-        plan.add_rooms(feed);
-        if plan
-            .rooms
-            .iter()
-            .any(|room| matches!(room.source, Source::Room))
-        {
-            plan.joined = feed.rooms.joined().cloned().collect();
         }
-        plan
+    }
+
+    /// Notes the rooms that are joined, if a room is asked.
+    pub(crate) fn note_joined(&mut self, feed: &Feed) {
+        let is_asked = |room: &RoomPlan| matches!(room.source, Source::Room);
+        if self.rooms.iter().any(is_asked) {
+            self.joined = feed.rooms.joined().cloned().collect();
+        }
     }
 
     /// Plans what `GET /keys/changes` tells: the device lists of the interval after a token.
@@ -194,6 +133,7 @@ impl Plan {
             full_state: false,
             state_after: false,
             deadline: tokio::time::Instant::now(),
+            sliding: None,
         };
         let mut plan = Self::make(feed, account, home, &request);
         plan.rooms.retain(|room| {
@@ -224,7 +164,8 @@ impl Plan {
             })
     }
 
-    fn add_devices(&mut self, feed: &Feed) {
+    /// Adds changes of device lists.
+    pub(crate) fn add_devices(&mut self, feed: &Feed) {
         if self.is_initial {
             return;
         }
@@ -255,26 +196,31 @@ impl Plan {
                 self.rooms.push(room);
                 continue;
             }
-            if room.section == Section::Join && !matches!(room.source, Source::Nothing) {
-                let stay = entry.since_sequence;
-                if let Some(entry) = feed.rooms.get_mut(&room_id) {
-                    let epoch = entry.unread.epoch();
-                    room.unread = match entry.unread.settle(&self.judge, &room_id) {
-                        Some(tally) => UnreadPlan::Known(tally.counts()),
-                        None => UnreadPlan::Read {
-                            stay,
-                            partial: entry.unread.partial(),
-                            epoch: epoch.max(entry.unread.epoch()),
-                        },
-                    };
-                }
-            }
+            self.count_unread(feed, &mut room);
             self.rooms.push(room);
         }
     }
 
+    /// Plans the unread counts of a room of which something is told.
+    pub(crate) fn count_unread(&self, feed: &mut Feed, room: &mut RoomPlan) {
+        if room.section != Section::Join || matches!(room.source, Source::Nothing) {
+            return;
+        }
+        if let Some(entry) = feed.rooms.get_mut(&room.room_id) {
+            let (stay, epoch) = (entry.since_sequence, entry.unread.epoch());
+            room.unread = match entry.unread.settle(&self.judge, &room.room_id) {
+                Some(tally) => UnreadPlan::Known(tally.counts()),
+                None => UnreadPlan::Read {
+                    stay,
+                    partial: entry.unread.partial(),
+                    epoch: epoch.max(entry.unread.epoch()),
+                },
+            };
+        }
+    }
+
     /// The room's part of the token; `None` for an initial sync.
-    fn since_of(&self, entry: &RoomEntry) -> Option<Position> {
+    pub(crate) fn since_of(&self, entry: &RoomEntry) -> Option<Position> {
         (!self.is_initial).then(|| self.since.room_position(entry.shard))
     }
 
@@ -314,15 +260,10 @@ impl Plan {
 
     fn room(&self, feed: &Feed, room_id: &OwnedRoomId, entry: &RoomEntry) -> Option<RoomPlan> {
         let since = self.since_of(entry);
-        let is_new = since.is_none_or(|since| entry.since > since);
+        let stay = Stay::find(entry, since);
+        let (section, is_new, was_joined) = (stay.section, stay.is_new, stay.was_joined);
         let anew = self.is_initial || self.request.full_state;
         let has_news = since.is_none_or(|since| entry.newest > since);
-        let section = match entry.membership {
-            MembershipState::Join => Section::Join,
-            MembershipState::Invite => Section::Invite,
-            MembershipState::Knock => Section::Knock,
-            _ => Section::Leave,
-        };
         let shown = match section {
             Section::Join => true,
             Section::Invite | Section::Knock => anew || is_new,
@@ -334,21 +275,13 @@ impl Plan {
         if !shown {
             return None;
         }
-        let was_joined = since.is_some_and(|since| entry.was_joined_at(since));
-        // What the client may know of the room from before does not reach up to the token: it gets the room anew.
-        let is_unknown = !was_joined
-            && match section {
-                Section::Join => is_new,
-                _ => since.is_some_and(|since| entry.was_joined_after(since)),
-            };
         let mut room = RoomPlan {
             room_id: room_id.clone(),
             section,
             source: Source::Nothing,
-            since: since.filter(|_| !is_unknown),
+            since: since.filter(|_| !stay.is_unknown),
             until: self.next.room_position(entry.shard),
-            full_state: self.request.full_state
-                || (section == Section::Join && is_new && was_joined),
+            full_state: self.request.full_state || stay.has_come_back(),
             is_new,
             was_joined,
             typing: self.typing(feed, room_id, entry),
@@ -356,6 +289,8 @@ impl Plan {
             is_wanted: anew || (is_new && section != Section::Leave),
             known_members: Vec::new(),
             is_silent: false,
+            moves: true,
+            window: None,
         };
         if anew || has_news {
             room.source = self.source(feed, entry, &mut room);
@@ -418,9 +353,7 @@ fn next_token(
     since: &SyncToken,
     is_initial: bool,
 ) -> SyncToken {
-    let mut in_flight = false;
-    account.visit_data(feed.durable, &mut |_, _, _| in_flight = true);
-    in_flight |= !account.rooms_with_data(feed.durable).is_empty();
+    let in_flight = has_data_in_flight(feed, account);
     SyncToken {
         rooms: latest(&feed.rooms.known().clone(), &since.rooms),
         devices: latest(&feed.devices.known, &since.devices),
@@ -441,6 +374,13 @@ fn next_token(
             .map(|room_id| typing_mark(room_id))
             .collect(),
     }
+}
+
+/// Whether account data was set that is not durable.
+pub(crate) fn has_data_in_flight(feed: &Feed, account: &dyn Account) -> bool {
+    let mut in_flight = false;
+    account.visit_data(feed.durable, &mut |_, _, _| in_flight = true);
+    in_flight || !account.rooms_with_data(feed.durable).is_empty()
 }
 
 fn latest(known: &Vector, since: &Vector) -> Vector {

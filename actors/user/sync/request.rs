@@ -9,7 +9,12 @@ use super::{
     filter::SyncFilter,
     token::{Parsed, SyncToken},
 };
-use crate::user::{UserError, feed::account::Account, message::SyncQuery};
+use crate::user::{
+    UserError,
+    feed::account::Account,
+    message::{SlidingQuery, SyncQuery},
+    sliding::Sliding,
+};
 
 /// The longest filter that may be sent inline.
 const FILTER_BYTES_MAX: usize = 64 * 1024;
@@ -33,6 +38,8 @@ pub(crate) struct Request {
     pub(crate) state_after: bool,
     /// When to end at the latest.
     pub(crate) deadline: tokio::time::Instant,
+    /// It is a sliding sync: then nothing above but device, since and deadline counts.
+    pub(crate) sliding: Option<Box<Sliding>>,
 }
 
 impl Request {
@@ -62,12 +69,46 @@ impl Request {
             full_state: query.full_state,
             state_after: query.state_after,
             deadline,
+            sliding: None,
         })
+    }
+
+    /// A sliding sync.
+    pub(crate) fn slide(
+        query: &SlidingQuery,
+        sliding: Sliding,
+        since: Option<SyncToken>,
+        deadline: tokio::time::Instant,
+    ) -> Self {
+        Self {
+            device_id: query.device_id.clone(),
+            since,
+            since_word: query.pos.clone(),
+            filter: Arc::new(SyncFilter::of_window(0, false)),
+            filter_word: None,
+            full_state: false,
+            state_after: true,
+            deadline,
+            sliding: Some(Box::new(sliding)),
+        }
     }
 
     /// Whether the answer must not wait.
     pub(crate) fn is_immediate(&self) -> bool {
         self.since.is_none() || self.full_state
+    }
+
+    /// Whether it is to be remembered which members were sent.
+    pub(crate) fn remembers_members(&self) -> bool {
+        self.sliding.is_some() || self.filter.is_lazy()
+    }
+
+    /// Under what the members that were sent are remembered: each connection of a device has its own.
+    pub(crate) fn memory_key(&self) -> OwnedDeviceId {
+        match &self.sliding {
+            Some(sliding) => format!("{}\n{}", self.device_id, sliding.connection()).into(),
+            None => self.device_id.clone(),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     room::{
         event::{RoomEvent, push_json_string},
-        message::{RoomSlice, RoomSummary},
+        message::{RoomFace, RoomSlice, RoomSummary},
         query::client_form::as_member,
     },
     user::{
@@ -37,6 +37,10 @@ pub(crate) struct RoomPart {
     pub(crate) stripped: Vec<Bytes>,
     /// It is not told at all: an invite from somebody ignored.
     pub(crate) is_hidden: bool,
+    /// For sliding sync: how the room looks, when that may have changed.
+    pub(crate) face: Option<RoomFace>,
+    /// For sliding sync: so many events of the timeline are live.
+    pub(crate) num_live: usize,
 }
 
 impl RoomPart {
@@ -49,6 +53,17 @@ impl RoomPart {
             && self.ephemeral.is_empty()
             && self.account_data.is_empty()
             && self.stripped.is_empty()
+            && self.face.is_none()
+    }
+
+    /// A rough figure of its length.
+    pub(crate) fn weight_bytes(&self) -> usize {
+        let events = self
+            .timeline
+            .iter()
+            .chain(&self.state)
+            .chain(&self.stripped);
+        events.map(Bytes::len).sum::<usize>() + 512
     }
 
     /// Takes over what a room answered.
@@ -58,6 +73,8 @@ impl RoomPart {
         self.prev_batch = format!("t{}", slice.prev_batch);
         self.state = slice.state;
         self.summary = slice.summary;
+        self.face = slice.face;
+        self.num_live = slice.num_live;
         self.ephemeral.extend(slice.receipts);
         self.ephemeral.extend(slice.typing);
     }
@@ -68,6 +85,7 @@ impl RoomPart {
             as_member(event, &plan.reader, plan.request.filter.format, plan.now_ms)
         };
         self.timeline = direct.events.iter().map(form).collect();
+        self.num_live = self.timeline.len();
         self.prev_batch = format!("t{}", direct.before);
         if !direct.receipts.is_empty() {
             self.ephemeral.push(receipt_event(&direct.receipts));
@@ -76,6 +94,10 @@ impl RoomPart {
 
     /// Adds what does not come from the room, and cuts what does down to the fields that are wanted.
     pub(crate) fn add_own(&mut self, plan: &Plan, room: &RoomPlan) {
+        if room.window.is_some() {
+            // Sliding sync tells all of this elsewhere, by rules of its own.
+            return;
+        }
         if let Some(fields) = &plan.request.filter.fields {
             for event in self.timeline.iter_mut().chain(&mut self.state) {
                 *event = fields.cut(event);
@@ -124,7 +146,8 @@ pub(crate) fn data_event(event_type: &str, content: &str) -> String {
     out
 }
 
-fn typing_event(plan: &Plan, users: &[OwnedUserId]) -> Bytes {
+/// Who types.
+pub(crate) fn typing_event(plan: &Plan, users: &[OwnedUserId]) -> Bytes {
     let filter = &plan.request.filter.room.ephemeral;
     let mut body = Body::new(96);
     body.key("type").string("m.typing");

@@ -8,6 +8,7 @@ mod modelling;
 mod postgres_only;
 mod random;
 mod reading;
+mod searching;
 mod sqlite_only;
 
 use std::{future::Future, sync::Arc};
@@ -113,6 +114,8 @@ macro_rules! suites {
             modelling::statements_and_cursors_land_together,
             modelling::values_come_back_as_they_went,
             modelling::models_can_be_dropped,
+            searching::messages_are_found_by_their_words,
+            searching::what_is_gone_is_not_found,
         ]);)*
     };
 }

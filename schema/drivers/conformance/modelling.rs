@@ -100,7 +100,7 @@ pub(super) async fn models_can_be_dropped(ground: Ground) {
         .apply(vec![insert("a", Value::Null, Value::Null)], vec![cursor(3)])
         .await
         .unwrap();
-    models.drop_model(TABLE).await.unwrap();
+    models.drop_model(TABLE, &[]).await.unwrap();
     assert_eq!(reached(&*models).await, []);
     models.create(&[CREATE]).await.unwrap();
     assert_eq!(models.query(select()).await.unwrap().len(), 0);

@@ -178,10 +178,15 @@ impl ModelStore for PostgresModels {
         })
     }
 
-    fn drop_model<'a>(&'a self, table: &'static str) -> StoreFuture<'a, ()> {
+    fn drop_model<'a>(
+        &'a self,
+        table: &'static str,
+        further: &'static [&'static str],
+    ) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            let drop = format!("DROP TABLE IF EXISTS {table}");
-            self.batch(&drop).await?;
+            let tables = further.iter().copied().chain([table]);
+            let drop = tables.map(|table| format!("DROP TABLE IF EXISTS {table};"));
+            self.batch(&drop.collect::<String>()).await?;
             self.pool.query(PARKED_DROP, &[&table]).await?;
             self.pool.query(CURSORS_DROP, &[&table]).await?;
             Ok(())

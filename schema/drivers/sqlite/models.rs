@@ -155,10 +155,16 @@ impl ModelStore for SqliteModels {
         })
     }
 
-    fn drop_model<'a>(&'a self, table: &'static str) -> StoreFuture<'a, ()> {
+    fn drop_model<'a>(
+        &'a self,
+        table: &'static str,
+        further: &'static [&'static str],
+    ) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             self.write(|connection| {
-                connection.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
+                for table in further.iter().chain([&table]) {
+                    connection.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
+                }
                 connection.execute(PARKED_DROP, [table])?;
                 connection.execute(CURSORS_DROP, [table])?;
                 Ok(())

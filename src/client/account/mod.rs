@@ -1,14 +1,21 @@
 //! Accounts: making, keeping and closing them.
 
+mod account_status;
 mod change_password;
 mod check_registration_token_validity;
 mod deactivate;
+pub(crate) mod flows;
+mod get_openid_userinfo;
 mod get_username_availability;
 mod register;
+mod request_openid_token;
 pub(crate) mod stages;
 mod whoami;
 
-use ruma::api::client::account::register::v3::Request as Register;
+use ruma::api::{
+    client::account::register::v3::Request as Register,
+    federation::openid::get_openid_userinfo::v1::Request as UserInfo,
+};
 
 use crate::edge::{Class, Routes};
 
@@ -27,4 +34,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     routes.mount(whoami::handle).guests();
     routes.mount(change_password::handle).class(Class::Login);
     routes.mount(deactivate::handle).class(Class::Login);
+    routes.mount(account_status::handle);
+    routes.mount(request_openid_token::handle);
+    routes.mount_fast::<UserInfo, _, _, _, _>(get_openid_userinfo::handle);
 }

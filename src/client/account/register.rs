@@ -17,21 +17,18 @@ use ruma::{
         error::ErrorCode,
     },
 };
-
 use serde_json::json;
 
+use super::flows;
 use crate::edge::{
     App, Bridge, Failure, RawJson, Visitor,
     uiaa::{Demand, Passed},
 };
 
-const DUMMY: &str = "m.login.dummy";
-const TOKEN: &str = "m.login.registration_token";
-
 /// Makes an account for somebody who passes what the configuration demands.
 pub(crate) async fn handle(
     app: Arc<App>,
-    _caller: (Visitor, Option<Arc<Bridge>>),
+    (visitor, _bridge): (Visitor, Option<Arc<Bridge>>),
     request: Request,
 ) -> Result<RawJson, Failure> {
     if request.kind == RegistrationKind::Guest {
@@ -50,7 +47,7 @@ pub(crate) async fn handle(
             format!("a password has at least {length_min} characters"),
         ));
     }
-    let passed = pass(&app, &request).await?;
+    let passed = pass(&app, &visitor, &request).await?;
     if request.password.is_none() {
         return Err(Failure::missing_param("password is missing"));
     }
@@ -72,7 +69,7 @@ pub(crate) async fn handle(
             login,
             token: passed
                 .proofs
-                .get(TOKEN)
+                .get(flows::TOKEN)
                 .map(|token| (token.clone(), session.to_owned())),
         })
         .await?;
@@ -102,43 +99,19 @@ async fn register_guest(app: &Arc<App>, request: Request) -> Result<RawJson, Fai
     Ok(answer(&made.user_id, made.login))
 }
 
-/// Which stages there are follows from the configuration: with registration closed, a token is the only way in.
-async fn pass(app: &Arc<App>, request: &Request) -> Result<Passed, Failure> {
-    let policy = &app.config.registration;
-    let flows: &[&[&'static str]] = match (policy.enabled, policy.token_required) {
-        (true, false) => &[&[DUMMY]],
-        _ => &[&[TOKEN]],
-    };
+async fn pass(app: &Arc<App>, visitor: &Visitor, request: &Request) -> Result<Passed, Failure> {
+    let flows = flows::registration(&app.config);
+    let flows: Vec<&[&'static str]> = flows.iter().map(Vec::as_slice).collect();
     let auth = request.auth.as_ref();
     let demand = Demand {
-        scope: "register".to_owned(),
-        flows,
+        scope: flows::REGISTER.to_owned(),
+        flows: &flows,
     };
     app.interactive
-        .pass(demand, auth, |_stage| check_stage(app, auth))
+        .pass(demand, auth, |_stage| {
+            flows::check(app, auth, visitor.address)
+        })
         .await
-}
-
-async fn check_stage(app: &Arc<App>, auth: Option<&AuthData>) -> Result<String, Failure> {
-    match auth {
-        Some(AuthData::Dummy(_)) => Ok(String::new()),
-        Some(AuthData::RegistrationToken(given)) => {
-            let session = given.session.as_deref().unwrap_or_default();
-            if app
-                .house
-                .hold_registration_token(&given.token, session)
-                .await?
-            {
-                Ok(given.token.clone())
-            } else {
-                Err(Failure::new(
-                    ErrorCode::Unauthorized,
-                    "invalid registration token",
-                ))
-            }
-        }
-        _ => Err(Failure::bad_json("this stage is not understood")),
-    }
 }
 
 fn login(app: &App, request: &Request) -> Login {

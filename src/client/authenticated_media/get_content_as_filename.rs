@@ -6,13 +6,13 @@ use ruma::api::client::authenticated_media::get_content_as_filename::v1::Request
 
 use crate::{
     client::media::serve::{self, Wanted},
-    edge::{App, Failure, Prepared, Session},
+    edge::{App, Failure, Prepared, Ranged, Session},
 };
 
 /// Gives a piece of media under a name that the caller chooses.
 pub(crate) async fn handle(
     app: Arc<App>,
-    _caller: Session,
+    Ranged { range, .. }: Ranged<Session>,
     request: Request,
 ) -> Result<Prepared, Failure> {
     let wanted = Wanted {
@@ -20,6 +20,7 @@ pub(crate) async fn handle(
         media_id: &request.media_id,
         file_name: Some(&request.filename),
         timeout: request.timeout_ms,
+        range,
     };
     serve::content(&app, wanted).await
 }

@@ -4,6 +4,7 @@ mod get_content;
 mod get_content_as_filename;
 mod get_content_thumbnail;
 mod get_media_config;
+mod get_media_preview;
 
 use ruma::api::client::authenticated_media as api;
 
@@ -25,4 +26,5 @@ pub(crate) fn mount(routes: &mut Routes) {
         )
         .guests();
     routes.mount(get_media_config::handle).guests();
+    routes.mount_raw::<api::get_media_preview::v1::Request, _, _, _, _>(get_media_preview::handle);
 }

@@ -14,11 +14,27 @@ const VERSIONS: &[&str] = &[
 ];
 
 /// Features by which clients of older versions find out what works. Only what is served stands here.
-const FEATURES: &[&str] = &["org.matrix.msc3814", "org.matrix.msc4222"];
+const FEATURES: &[&str] = &[
+    "org.matrix.msc3391",
+    "org.matrix.msc3814",
+    "org.matrix.msc3882",
+    "org.matrix.msc4155",
+    "org.matrix.msc4222",
+    "org.matrix.msc4380",
+];
+
+/// Served unless the operator allows no delay.
+const DELAYED_EVENTS: &str = "org.matrix.msc4140";
+
+/// Served always, of use when the operator has set what carries calls.
+const CALLS: &str = "org.matrix.msc4143";
+
+/// Served where devices may meet.
+const MEETINGS: [&str; 2] = ["org.matrix.msc4108", "io.element.msc4388"];
 
 /// Tells versions and features.
 pub(crate) async fn handle(
-    _app: Arc<App>,
+    app: Arc<App>,
     _caller: Option<Session>,
     _request: Request,
 ) -> Result<Response, Failure> {
@@ -27,5 +43,17 @@ pub(crate) async fn handle(
         .iter()
         .map(|feature| ((*feature).to_owned(), true))
         .collect();
+    if app.config.delayed_events.delay_max_ms > 0 {
+        let features = &mut response.unstable_features;
+        features.insert(DELAYED_EVENTS.to_owned(), true);
+    }
+    if !app.config.rtc.transports.is_empty() {
+        let features = &mut response.unstable_features;
+        features.insert(CALLS.to_owned(), true);
+    }
+    if app.config.rendezvous.mode != "off" {
+        let meetings = MEETINGS.map(|feature| (feature.to_owned(), true));
+        response.unstable_features.extend(meetings);
+    }
     Ok(response)
 }

@@ -8,6 +8,7 @@ use ruma::{OwnedMxcUri, api::client::media::create_content::v3::Request};
 use crate::{
     client::page,
     edge::{App, Failure, RawJson, Session, Upload},
+    media::Shelf,
 };
 
 /// Media IDs have so many characters: too many to be guessed.
@@ -47,9 +48,9 @@ pub(super) async fn store(
     described: Described<'_>,
     mut body: Upload,
 ) -> Result<(), Failure> {
-    let mut upload = app.blobs.begin();
+    let mut upload = app.blobs.begin(Shelf::Uploads);
     while let Some(piece) = body.next().await? {
-        upload.write(&piece).await?;
+        upload.write(piece).await?;
     }
     let blob = upload.finish().await?;
     let command = MediaCommand::Complete(Uploaded {

@@ -8,13 +8,13 @@ use ruma::api::client::media::get_content_as_filename::v3::Request;
 
 use crate::{
     client::media::serve::{self, Wanted},
-    edge::{App, Failure, Prepared},
+    edge::{App, Failure, Prepared, Ranged},
 };
 
 /// Gives a piece of media under a name that the caller chooses.
 pub(crate) async fn handle(
     app: Arc<App>,
-    _caller: (),
+    Ranged { range, .. }: Ranged<()>,
     request: Request,
 ) -> Result<Prepared, Failure> {
     serve::must_be_open(&app)?;
@@ -23,6 +23,7 @@ pub(crate) async fn handle(
         media_id: &request.media_id,
         file_name: Some(&request.filename),
         timeout: request.timeout_ms,
+        range,
     };
     serve::content(&app, wanted).await
 }

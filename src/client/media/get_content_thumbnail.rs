@@ -24,6 +24,7 @@ pub(crate) async fn handle(
         media_id: &request.media_id,
         file_name: None,
         timeout: request.timeout_ms,
+        range: None,
     };
     let size = ThumbnailSize {
         width: u32::try_from(u64::from(request.width)).unwrap_or(u32::MAX),
@@ -32,6 +33,7 @@ pub(crate) async fn handle(
             Some(Method::Crop) => ThumbnailMethod::Crop,
             _ => ThumbnailMethod::Scale,
         },
+        animated: request.animated == Some(true),
     };
     serve::thumbnail(&app, wanted, size).await
 }

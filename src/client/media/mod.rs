@@ -9,6 +9,8 @@ mod get_content;
 mod get_content_as_filename;
 mod get_content_thumbnail;
 mod get_media_config;
+mod get_media_preview;
+pub(crate) mod preview;
 pub(crate) mod serve;
 
 use ruma::api::client::media as api;
@@ -41,4 +43,5 @@ pub(crate) fn mount(routes: &mut Routes) {
         get_content_thumbnail::handle,
     );
     routes.mount(get_media_config::handle).guests();
+    routes.mount_raw::<api::get_media_preview::v3::Request, _, _, _, _>(get_media_preview::handle);
 }

@@ -13,7 +13,7 @@ use playhouse_actors::media::{
 use ruma::{ServerName, api::error::ErrorCode};
 
 use crate::{
-    edge::{App, Failure, Prepared},
+    edge::{App, AskedRange, Failure, Prepared},
     media::{ThumbnailSize, blobs::BlobError, presentation, thumbnails::Thumbnail},
 };
 
@@ -30,21 +30,48 @@ pub(crate) struct Wanted<'a> {
     pub(crate) file_name: Option<&'a str>,
     /// How long to wait for content that is still to come.
     pub(crate) timeout: Duration,
+    /// Only a part of it.
+    pub(crate) range: Option<AskedRange>,
 }
 
-/// The whole content.
+/// The content, or a part of it.
 pub(crate) async fn content(app: &App, wanted: Wanted<'_>) -> Result<Prepared, Failure> {
     let uploaded = find(app, &wanted).await?;
     let content_type = presentation::content_type(uploaded.content_type.as_deref());
     let file_name = wanted.file_name.or(uploaded.file_name.as_deref());
     let disposition = presentation::content_disposition(&content_type, file_name);
-    let (length, pieces) = app.blobs.read(&uploaded.sha256).await?;
-    Ok(safe(Prepared::stream(
-        value(&content_type)?,
-        length,
-        Box::pin(pieces),
-    ))
-    .with_header(header::CONTENT_DISPOSITION, value(&disposition)?))
+    let size = uploaded.size_bytes;
+    // What has an address never changes.
+    let tag = format!("\"{}\"", wanted.media_id);
+    let asked = wanted.range.as_ref();
+    let Ok(range) = asked.map_or(Ok(None), |asked| asked.of(size, &tag)) else {
+        return Ok(out_of_range(size));
+    };
+    let pieces = app.blobs.read(&uploaded.sha256, range.clone()).await?;
+    let part = range.clone().unwrap_or(0..size);
+    let length = part.end - part.start;
+    let mut prepared = safe(Prepared::stream(value(&content_type)?, length, pieces))
+        .with_header(header::CONTENT_DISPOSITION, value(&disposition)?)
+        .with_header(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        prepared = prepared.with_header(header::ETAG, tag);
+    }
+    if range.is_some() {
+        let told = format!("bytes {}-{}/{size}", part.start, part.end - 1);
+        prepared = prepared
+            .with_header(header::CONTENT_RANGE, value(&told)?)
+            .with_status(StatusCode::PARTIAL_CONTENT);
+    }
+    Ok(prepared)
+}
+
+/// There are no such bytes.
+fn out_of_range(size: u64) -> Prepared {
+    let prepared = Prepared::text("").with_status(StatusCode::RANGE_NOT_SATISFIABLE);
+    match HeaderValue::from_str(&format!("bytes */{size}")) {
+        Ok(told) => prepared.with_header(header::CONTENT_RANGE, told),
+        Err(_) => prepared,
+    }
 }
 
 /// A thumbnail; the content itself when that is no larger.
@@ -69,6 +96,10 @@ pub(crate) async fn thumbnail(
             HeaderValue::from_static("inline; filename=thumbnail"),
         )),
         Thumbnail::Original => content(app, wanted).await,
+        Thumbnail::TooLarge => Err(Failure::new(
+            ErrorCode::TooLarge,
+            "this picture is too large for a thumbnail",
+        )),
         Thumbnail::NotAnImage => Err(Failure::new(
             ErrorCode::Unknown,
             "there can be no thumbnail of this media",
@@ -142,7 +173,9 @@ impl From<BlobError> for Failure {
                 ErrorCode::TooLarge,
                 format!("media may have {bytes_max} bytes"),
             ),
-            BlobError::Disk(error) => Failure::internal(error),
+            // Pictures of previews are kept for some days only.
+            BlobError::Missing => Failure::not_found("this media is not kept any more"),
+            BlobError::Disk(_) | BlobError::Store(_) => Failure::internal(error),
         }
     }
 }

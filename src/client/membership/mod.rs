@@ -5,6 +5,7 @@ mod forget_room;
 mod get_member_events;
 mod get_mutual_rooms;
 mod invite_user;
+mod is_joined;
 mod join_room_by_id;
 mod join_room_by_id_or_alias;
 mod joined_members;
@@ -29,7 +30,10 @@ pub(crate) fn mount(routes: &mut Routes) {
         .mount_raw::<members::v3::Request, _, _, _, _>(get_member_events::handle)
         .guests();
     routes.mount(get_mutual_rooms::handle);
-    routes.mount(get_mutual_rooms::handle_unstable);
+    routes
+        .mount(get_mutual_rooms::handle_unstable)
+        .also("/_matrix/client/unstable/mutual_rooms");
+    routes.mount_fast::<is_joined::Request, _, _, _, _>(is_joined::handle);
     routes.mount(invite_user::handle).class(Class::Invite);
     routes
         .mount(join_room_by_id::handle)

@@ -1,7 +1,7 @@
 //! Messages: sending them, paging through them.
 
 mod get_message_events;
-mod send_message_event;
+pub(crate) mod send_message_event;
 
 use ruma::api::client::message::{get_message_events as get, send_message_event as send};
 

@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use crate::{
     client::{
-        page, parse_id, query, redact::redact_event::must_be_own_event, text_body, transaction,
+        delayed_events, page, parse_id, query, redact::redact_event::must_be_own_event, text_body,
+        transaction,
     },
     edge::{App, Arguments, Failure, RawJson, Session},
 };
@@ -22,21 +23,39 @@ pub(crate) async fn handle(
     let [room_id, event_type, transaction_id] = arguments.path.as_slice() else {
         return Err(Failure::internal("the path has other variables"));
     };
+    let place = (
+        room_id.as_str(),
+        event_type.as_str(),
+        Some(transaction_id.as_str()),
+    );
+    send(&app, caller, place, &arguments).await
+}
+
+/// Sends a message to a room, of a type, in a transaction if there is one.
+pub(crate) async fn send(
+    app: &App,
+    caller: Session,
+    (room_id, event_type, transaction_id): (&str, &str, Option<&str>),
+    arguments: &Arguments,
+) -> Result<RawJson, Failure> {
     let room_id: &RoomId = parse_id(room_id)?;
+    if let Some(delay) = delayed_events::delay(arguments)? {
+        let transaction =
+            transaction_id.map(|id| transaction(&caller, ("send", event_type), id).transaction_id);
+        let what = (delay, &arguments.body, transaction);
+        let place = (room_id, (event_type, None));
+        return delayed_events::schedule(app, &caller, place, what).await;
+    }
     let content = text_body(&arguments.body)?;
     if caller.suspended {
-        may_send_suspended(&app, &caller, room_id, (event_type, &content)).await?;
+        may_send_suspended(app, &caller, room_id, (event_type, &content)).await?;
     }
     let event = SendEvent {
-        event_type: event_type.as_str().into(),
+        event_type: event_type.into(),
         state_key: None,
         content,
         redacts: None,
-        transaction: Some(transaction(
-            &caller,
-            ("send", event_type.as_str()),
-            transaction_id,
-        )),
+        transaction: transaction_id.map(|id| transaction(&caller, ("send", event_type), id)),
         origin_server_ts: query::timestamp(&caller, arguments.query.as_deref())?,
         guest: caller.guest,
         sender: caller.known.user_id,

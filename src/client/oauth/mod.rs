@@ -14,6 +14,7 @@ mod metadata;
 mod registration;
 mod revoke;
 mod scope;
+mod sign_up;
 mod token;
 mod userinfo;
 
@@ -76,9 +77,9 @@ pub(crate) fn mount(routes: &mut Routes) {
         .mount_page(Method::POST, LINK, device::decide)
         .class(Class::Login);
     routes.mount_page(Method::POST, LINK_CODE, device::typed);
-    routes.mount_page(Method::GET, SIGN_UP, browser::sign_up);
+    routes.mount_page(Method::GET, SIGN_UP, sign_up::page);
     routes
-        .mount_page(Method::POST, SIGN_UP, browser::signed_up)
+        .mount_page(Method::POST, SIGN_UP, sign_up::signed_up)
         .class(Class::Registration);
     routes
         .mount_page(Method::POST, SIGN_IN, browser::signed_in)

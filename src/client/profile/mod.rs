@@ -17,7 +17,9 @@ use crate::edge::{Failure, Routes};
 
 /// Mounts the area.
 pub(crate) fn mount(routes: &mut Routes) {
-    routes.mount_raw::<get_all::v3::Request, _, _, _, _>(get_profile::handle);
+    routes
+        .mount_raw::<get_all::v3::Request, _, _, _, _>(get_profile::handle)
+        .also("/_matrix/client/unstable/uk.tcpip.msc4133/profile/{user_id}");
     routes.mount_fast::<get_field::v3::Request, _, _, _, _>(get_profile_field::handle);
     routes
         .mount_fast::<set_field::v3::Request, _, _, _, _>(set_profile_field::handle)

@@ -1,6 +1,7 @@
 //! Push rules and pushers (client-server API, "Push Notifications").
 
 mod delete_pushrule;
+mod get_notifications;
 mod get_pushers;
 mod get_pushrule;
 mod get_pushrule_actions;
@@ -14,7 +15,7 @@ mod set_pushrule_enabled;
 
 use playhouse_actors::user::{PushRuleChange, UserAnswer, UserCommand, UserQuery};
 use ruma::{
-    api::client::push::{PushRule, get_pushers as pushers},
+    api::client::push::{PushRule, get_notifications as notifications, get_pushers as pushers},
     push::{RuleKind, Ruleset},
 };
 use serde::Deserialize;
@@ -26,6 +27,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     routes.mount(get_pushrules_all::handle);
     routes.mount(get_pushrules_global_scope::handle);
     routes.mount_raw::<pushers::v3::Request, _, _, _, _>(get_pushers::handle);
+    routes.mount_raw::<notifications::v3::Request, _, _, _, _>(get_notifications::handle);
     routes.mount(set_pusher::handle);
     routes.mount(get_pushrule::handle);
     routes.mount(set_pushrule::handle);

@@ -1,7 +1,7 @@
 //! Rooms as wholes: making, upgrading, and single events of them.
 
 mod aliases;
-mod create_room;
+pub(crate) mod create_room;
 mod get_event_by_timestamp;
 mod get_room_event;
 mod get_summary;

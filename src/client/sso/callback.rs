@@ -25,6 +25,9 @@ use crate::{
 /// Names at a provider have at most so many bytes.
 const SUBJECT_BYTES_MAX: usize = 512;
 
+/// A display name is cut: it must fit into a cookie.
+const NAME_CHARACTERS_MAX: usize = 100;
+
 /// Recognises somebody; asks newcomers for a name when it must.
 pub(super) async fn come_back(app: Arc<App>, browser: Browser) -> Result<Prepared, Failure> {
     let language = browser.language;
@@ -80,7 +83,8 @@ fn newcomer(provider: &Provider, claims: &Claims, redirect_url: String) -> Optio
         subject: subject.to_owned(),
         redirect_url,
         suggested: text(&provider.localpart_claim).and_then(as_localpart),
-        displayname: text(&provider.display_name_claim).map(str::to_owned),
+        displayname: text(&provider.display_name_claim)
+            .map(|name| name.chars().take(NAME_CHARACTERS_MAX).collect()),
     })
 }
 

@@ -31,13 +31,10 @@ pub(super) async fn page(
     if is_trusted {
         return send_back(app, user_id, redirect_url).await;
     }
-    let url = Url::parse(redirect_url)
-        .map_err(|_| Failure::invalid_param("redirectUrl is no address"))?;
-    let (origin, shown) = match url.host_str() {
-        Some(host) if matches!(url.scheme(), "http" | "https") => {
-            (url.origin().ascii_serialization(), host.to_owned())
-        }
-        _ => (format!("{}:", url.scheme()), format!("{}:", url.scheme())),
+    let url = client_address(redirect_url)?;
+    let shown = match url.host_str() {
+        Some(host) if is_web(&url) => host.to_owned(),
+        _ => format!("{}:", url.scheme()),
     };
     let values = [("user", user_id.as_str()), ("client", &shown)];
     let form = Form::to(CONFIRM)
@@ -52,7 +49,7 @@ pub(super) async fn page(
     let page = Page::new(language, language.say("sso.confirm_title"))
         .with(Block::text(language.tell("sso.confirm_text", &values)))
         .with(form)
-        .form_may_lead_to(&origin);
+        .form_may_lead_to(&origin(&url));
     Ok(app.pages.show(page))
 }
 
@@ -87,13 +84,28 @@ async fn send_back(
         String::new(),
     );
     let token = token.await?;
-    let mut url = Url::parse(redirect_url)
-        .map_err(|_| Failure::invalid_param("redirectUrl is no address"))?;
-    if ["javascript", "data", "vbscript"].contains(&url.scheme()) {
-        return Err(Failure::invalid_param(
-            "redirectUrl is no address of a client",
-        ));
-    }
+    let mut url = client_address(redirect_url)?;
     url.query_pairs_mut().append_pair("loginToken", &token);
     send_to(url.as_str())
+}
+
+/// The address of a client: not one that would run as a script.
+pub(super) fn client_address(redirect_url: &str) -> Result<Url, Failure> {
+    let url = Url::parse(redirect_url)
+        .ok()
+        .filter(|url| !["javascript", "data", "vbscript"].contains(&url.scheme()));
+    url.ok_or_else(|| Failure::invalid_param("redirectUrl is no address of a client"))
+}
+
+/// What of an address forms may lead to.
+pub(super) fn origin(url: &Url) -> String {
+    if is_web(url) {
+        url.origin().ascii_serialization()
+    } else {
+        format!("{}:", url.scheme())
+    }
+}
+
+fn is_web(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
 }

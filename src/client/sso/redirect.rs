@@ -9,7 +9,10 @@ use actix_web::http::{
 use ruma::api::error::ErrorCode;
 use url::form_urlencoded::byte_serialize;
 
-use super::{CALLBACK, PICK_PROVIDER, REDIRECT, cookie, cookie::Begun, provider::Sent};
+use super::{
+    CALLBACK, PICK_PROVIDER, REDIRECT, cookie, cookie::Begun, finish::client_address,
+    provider::Sent,
+};
 use crate::{
     config::Provider,
     edge::{App, Browser, Failure, Prepared},
@@ -88,6 +91,7 @@ fn redirect_url(browser: &Browser) -> Result<&str, Failure> {
     if url.len() > REDIRECT_BYTES_MAX {
         return Err(Failure::invalid_param("redirectUrl is too long"));
     }
+    client_address(url)?;
     Ok(url)
 }
 

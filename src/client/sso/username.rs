@@ -96,5 +96,8 @@ fn ask(app: &App, browser: &Browser, newcomer: &Newcomer, wrong: Option<&str>) -
     if let Some(wrong) = wrong {
         page = page.with(Block::notice(Tone::Error, wrong));
     }
+    if let Ok(url) = finish::client_address(&newcomer.redirect_url) {
+        page = page.form_may_lead_to(&finish::origin(&url));
+    }
     app.pages.show(page.with(form))
 }

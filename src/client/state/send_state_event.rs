@@ -6,7 +6,7 @@ use playhouse_actors::room::message::SendEvent;
 use ruma::RoomId;
 
 use crate::{
-    client::{page, parse_id, query, text_body},
+    client::{delayed_events, page, parse_id, query, text_body},
     edge::{App, Arguments, Failure, RawJson, Session},
 };
 
@@ -21,9 +21,20 @@ pub(crate) async fn handle(
         return Err(Failure::internal("the path has other variables"));
     };
     let room_id: &RoomId = parse_id(room_id)?;
+    let state_key = rest.first().cloned().unwrap_or_default();
+    if let Some(delay) = delayed_events::delay(&arguments)? {
+        let event = (event_type.as_str(), Some(state_key));
+        return delayed_events::schedule(
+            &app,
+            &caller,
+            (room_id, event),
+            (delay, &arguments.body, None),
+        )
+        .await;
+    }
     let event = SendEvent {
         event_type: event_type.as_str().into(),
-        state_key: Some(rest.first().cloned().unwrap_or_default()),
+        state_key: Some(state_key),
         content: text_body(&arguments.body)?,
         redacts: None,
         transaction: None,

@@ -42,7 +42,7 @@ fn flag(query: Option<&str>, name: &str) -> Result<bool, Failure> {
     }
 }
 
-fn timeout_ms(query: Option<&str>) -> Result<u64, Failure> {
+pub(super) fn timeout_ms(query: Option<&str>) -> Result<u64, Failure> {
     match parameter(query, "timeout") {
         None => Ok(0),
         Some(text) => text
@@ -52,7 +52,7 @@ fn timeout_ms(query: Option<&str>) -> Result<u64, Failure> {
     }
 }
 
-fn set_presence(query: Option<&str>) -> Result<Option<PresenceState>, Failure> {
+pub(super) fn set_presence(query: Option<&str>) -> Result<Option<PresenceState>, Failure> {
     match parameter(query, "set_presence").as_deref() {
         None | Some("online") => Ok(Some(PresenceState::Online)),
         Some("unavailable") => Ok(Some(PresenceState::Unavailable)),

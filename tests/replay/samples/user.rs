@@ -3,13 +3,14 @@
 use playhouse_schema::record::user::{
     CrossSigningKeysSet, Deactivated, DehydratedDeviceSet, DeviceAdded, DeviceKeysSet,
     DeviceRenamed, DeviceSeen, KeyClaimed, NamedJson, OneTimeKeysAdded, PresenceKept, PusherNamed,
-    PusherSet, Registered, RemoteToDevice, RoomAccountDataSet, RoomForgotten, SignedKey, ToDevice,
+    PusherSet, Registered, RemoteToDevice, RoomAccountDataSet, RoomForgotten, SignedKey,
+    SlidingRoomKept, SlidingSyncKept, SlidingTold, SlidingWish, ThreadSubscriptionSet, ToDevice,
     ToDeviceAcknowledged, ToDeviceReceived, ToDeviceSent, TokenIssued, TransactionDone, UserRecord,
 };
 
 use super::{super::Sample, sample};
 
-pub(crate) const VARIANTS: usize = 34;
+pub(crate) const VARIANTS: usize = 36;
 
 const AT: u64 = 1_700_000_000_001;
 
@@ -48,6 +49,8 @@ pub(crate) fn name(record: &UserRecord) -> &'static str {
         UserRecord::OneTimeKeysDropped(_) => "OneTimeKeysDropped",
         UserRecord::PusherSet(_) => "PusherSet",
         UserRecord::PusherRemoved(_) => "PusherRemoved",
+        UserRecord::SlidingSyncKept(_) => "SlidingSyncKept",
+        UserRecord::ThreadSubscriptionSet(_) => "ThreadSubscriptionSet",
         UserRecord::Erased => "Erased",
     }
 }
@@ -72,6 +75,7 @@ pub(crate) fn all() -> Vec<Sample<UserRecord>> {
     let mut all = account();
     all.extend(data());
     all.extend(keys());
+    all.extend(sliding());
     all.extend(messages());
     all
 }
@@ -241,6 +245,44 @@ fn keys() -> Vec<Sample<UserRecord>> {
         sample(
             "OneTimeKeysDropped",
             UserRecord::OneTimeKeysDropped(phone()),
+        ),
+    ]
+}
+
+fn sliding() -> Vec<Sample<UserRecord>> {
+    let sliding_sync_kept = SlidingSyncKept {
+        device_id: phone(),
+        connection: "room-list".into(),
+        parent: Some(7),
+        version: 8,
+        wishes: vec![SlidingWish {
+            entries: vec![("m.room.name".into(), String::new())],
+            lazy: true,
+        }],
+        rooms: vec![SlidingRoomKept {
+            room_id: room(),
+            events: SlidingTold::Live,
+            receipts: SlidingTold::Until(300),
+            data: SlidingTold::Never,
+            timeline_limit: 20,
+            wish: 0,
+        }],
+        gone: vec!["!gone:example.org".into()],
+    };
+    let thread_subscription_set = ThreadSubscriptionSet {
+        room_id: room(),
+        root: "$root".into(),
+        subscription: Some(true),
+        until: 9,
+    };
+    vec![
+        sample(
+            "SlidingSyncKept",
+            UserRecord::SlidingSyncKept(sliding_sync_kept),
+        ),
+        sample(
+            "ThreadSubscriptionSet",
+            UserRecord::ThreadSubscriptionSet(thread_subscription_set),
         ),
     ]
 }

@@ -80,6 +80,7 @@ impl World {
             env: env.clone(),
             store: store.clone(),
             typing: board.clone(),
+            models: models.clone(),
         };
         let rooms = Directory::new(Arc::new(context), store.clone(), pools.clone(), limits)
             .await

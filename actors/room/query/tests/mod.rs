@@ -29,6 +29,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
+        context::Folded,
         error::RoomError,
         message::{
             EventFormat, MessagesPage, MessagesQuery, Reader, RoomAnswer, RoomQuery, RoomSlice,
@@ -37,6 +38,7 @@ use super::{
         state::Room,
     },
     View, answer_from,
+    history::Archive,
 };
 
 const NOW_MS: u64 = 2_000_000;
@@ -46,6 +48,12 @@ const NOW_MS: u64 = 2_000_000;
 struct PaperLog {
     records: Mutex<Vec<StoredRecord>>,
     reads: AtomicUsize,
+}
+
+impl Folded for PaperLog {
+    fn folded(&self, _: &'static str, _: Shard) -> Position {
+        0
+    }
 }
 
 impl PaperLog {
@@ -172,7 +180,11 @@ impl ModelStore for BlankModels {
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    fn drop_model<'a>(&'a self, _: &'static str) -> StoreFuture<'a, ()> {
+    fn drop_model<'a>(
+        &'a self,
+        _: &'static str,
+        _: &'static [&'static str],
+    ) -> StoreFuture<'a, ()> {
         unreachable!("queries do not write")
     }
 }
@@ -325,13 +337,20 @@ impl World {
         Self::position(self.next() - 1)
     }
 
+    fn archive(&self) -> Archive {
+        Archive {
+            store: self.log.clone(),
+            models: self.log.clone(),
+        }
+    }
+
     fn reads(&self) -> usize {
         self.log.reads.load(Ordering::SeqCst)
     }
 
     fn ask(&self, query: RoomQuery) -> Result<RoomAnswer, RoomError> {
         let room = Arc::new(self.room.clone());
-        let mut view = View::new(room, self.next() - 1, self.log.clone(), NOW_MS);
+        let mut view = View::new(room, self.next() - 1, self.archive(), NOW_MS);
         view.typing = vec![user("carol")];
         answer_from(view, query)
             .now_or_never()
@@ -392,6 +411,7 @@ fn slice_of(name: &str, since: Option<Position>, until: Position) -> SliceQuery 
         known_members: Vec::new(),
         typing: false,
         format: EventFormat::Client,
+        window: None,
     }
 }
 

@@ -139,7 +139,7 @@ proptest! {
         world.shrink(window);
         let resolve = |point| {
             let room = Arc::new(world.room.clone());
-            let view = View::new(room, world.next() - 1, world.log.clone(), NOW_MS);
+            let view = View::new(room, world.next() - 1, world.archive(), NOW_MS);
             view.history.resolve(point).now_or_never().unwrap().unwrap()
         };
         let found = resolve(TimelinePoint::Position(at));

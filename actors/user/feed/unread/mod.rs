@@ -8,6 +8,7 @@
 //! sums, which a receipt behind them clears whole. One answer reads at most so many events of a room: of a longer backlog it tells what it has
 //! counted so far, and the next answer that shows the room goes on from there. Only a receipt that falls into the sums begins the count anew.
 
+pub(crate) mod notices;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +21,7 @@ use futures_util::FutureExt as _;
 use playhouse_schema::address::{Position, Sequence};
 use ruma::{
     OwnedEventId, OwnedRoomId, OwnedUserId, UInt, UserId,
-    push::{FlattenedJson, PushConditionRoomCtx, Ruleset},
+    push::{AnyPushRuleRef, FlattenedJson, PushConditionRoomCtx, Ruleset},
 };
 use serde::Deserialize;
 
@@ -299,17 +300,7 @@ impl Tally {
     }
 
     fn context(&self, judge: &Judge, room_id: &OwnedRoomId) -> PushConditionRoomCtx {
-        let name = self.facts.displayname.clone();
-        let context = PushConditionRoomCtx::new(
-            room_id.clone(),
-            UInt::new_saturating(self.facts.joined_count),
-            judge.user_id.clone(),
-            name.unwrap_or_else(|| judge.user_id.localpart().to_owned()),
-        );
-        match &self.facts.power_levels {
-            Some(levels) => context.with_power_levels(levels.clone()),
-            None => context,
-        }
+        push_context(judge, &self.facts, room_id)
     }
 
     /// Takes in news; `false` when they cannot be understood without the room.
@@ -404,12 +395,35 @@ impl Tally {
 
 /// Whether an event notifies, and then whether it highlights. Rules are pure, though ruma's way of asking them is asynchronous.
 fn verdict(rules: &Ruleset, flat: &FlattenedJson, context: &PushConditionRoomCtx) -> Option<bool> {
-    let matching = rules
+    let rule = matching(rules, flat, context)?;
+    rule.triggers_notification()
+        .then(|| rule.triggers_highlight())
+}
+
+/// The first rule that fits.
+fn matching<'a>(
+    rules: &'a Ruleset,
+    flat: &FlattenedJson,
+    context: &PushConditionRoomCtx,
+) -> Option<AnyPushRuleRef<'a>> {
+    rules
         .iter()
-        .find(|rule| rule.applies(flat, context).now_or_never().unwrap_or(false))?;
-    matching
-        .triggers_notification()
-        .then(|| matching.triggers_highlight())
+        .find(|rule| rule.applies(flat, context).now_or_never().unwrap_or(false))
+}
+
+/// A room as push rules know it.
+fn push_context(judge: &Judge, facts: &PushFacts, room_id: &OwnedRoomId) -> PushConditionRoomCtx {
+    let name = facts.displayname.clone();
+    let context = PushConditionRoomCtx::new(
+        room_id.clone(),
+        UInt::new_saturating(facts.joined_count),
+        judge.user_id.clone(),
+        name.unwrap_or_else(|| judge.user_id.localpart().to_owned()),
+    );
+    match &facts.power_levels {
+        Some(levels) => context.with_power_levels(levels.clone()),
+        None => context,
+    }
 }
 
 #[derive(Deserialize)]

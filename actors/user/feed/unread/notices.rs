@@ -1,0 +1,54 @@
+//! The events that a user was notified about, judged as the unread counts judge them.
+
+use std::sync::Arc;
+
+use playhouse_schema::address::Sequence;
+use ruma::{OwnedRoomId, push::Action};
+
+use super::{Judge, ReadMarks, matching, push_context, thread_of};
+use crate::{
+    room::{event::RoomEvent, message::PushFacts},
+    user::news::flatten,
+};
+
+/// What a room's notifications depend on.
+#[derive(Clone, Debug)]
+pub(crate) struct Notices {
+    pub(crate) room_id: OwnedRoomId,
+    pub(crate) facts: Arc<PushFacts>,
+    pub(crate) marks: ReadMarks,
+}
+
+/// How a user was notified about an event.
+#[derive(Clone, Debug)]
+pub(crate) struct Notice {
+    pub(crate) actions: Vec<Action>,
+    pub(crate) is_highlight: bool,
+    pub(crate) is_read: bool,
+}
+
+impl Notices {
+    /// How a user was notified about an event, if at all.
+    pub(crate) fn of(&self, judge: &Judge, event: &RoomEvent) -> Option<Notice> {
+        let sender = &event.pdu.sender;
+        if *sender == judge.user_id || judge.ignored.contains(sender) {
+            return None;
+        }
+        let context = push_context(judge, &self.facts, &self.room_id);
+        let flat = flatten(event);
+        let rule = matching(&judge.rules, &flat, &context)?;
+        rule.triggers_notification().then(|| Notice {
+            actions: rule.actions().to_vec(),
+            is_highlight: rule.triggers_highlight(),
+            is_read: event.sequence <= self.read_until(event),
+        })
+    }
+
+    /// Up to where the thread of an event was read.
+    fn read_until(&self, event: &RoomEvent) -> Sequence {
+        let thread = thread_of(event);
+        let name = thread.as_ref().map_or("main", |root| root.as_str());
+        let read = self.marks.threads.get(name).copied().unwrap_or(0);
+        self.marks.all.max(read)
+    }
+}

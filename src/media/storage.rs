@@ -1,0 +1,70 @@
+//! Where blobs are kept: a folder, or a bucket of an object store.
+
+use std::{fs, path::PathBuf, sync::Arc};
+
+use object_store::{
+    ClientOptions, ObjectStore, aws::AmazonS3Builder, local::LocalFileSystem, path::Path,
+    prefix::PrefixStore,
+};
+
+use crate::config::Media;
+
+/// A store that was opened.
+pub(super) struct Storage {
+    /// Reads, writes, lists and removes.
+    pub(super) store: Arc<dyn ObjectStore>,
+    /// The same as a folder, when it is one: then files are moved in instead of being copied.
+    pub(super) folder: Option<PathBuf>,
+}
+
+/// Opens what the configuration names. A bucket is not asked for before it is needed.
+pub(super) fn open(media: &Media, folder: PathBuf) -> Result<Storage, String> {
+    match &media.storage {
+        None => in_folder(folder),
+        Some(url) => in_bucket(media, url),
+    }
+}
+
+fn in_folder(folder: PathBuf) -> Result<Storage, String> {
+    let opened = fs::create_dir_all(&folder).map_err(|error| error.to_string());
+    let store = opened.and_then(|()| {
+        LocalFileSystem::new_with_prefix(&folder).map_err(|error| error.to_string())
+    });
+    let store = store.map_err(|error| format!("media folder {}: {error}", folder.display()))?;
+    Ok(Storage {
+        store: Arc::new(store.with_automatic_cleanup(true)),
+        folder: Some(folder),
+    })
+}
+
+/// `s3://bucket/prefix` taken apart.
+pub(crate) fn bucket_and_prefix(url: &str) -> Option<(&str, &str)> {
+    let rest = url.strip_prefix("s3://")?;
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    (!bucket.is_empty()).then_some((bucket, prefix.trim_matches('/')))
+}
+
+fn in_bucket(media: &Media, url: &str) -> Result<Storage, String> {
+    let (bucket, prefix) = bucket_and_prefix(url)
+        .ok_or_else(|| format!("[media] storage: `{url}` is not s3://bucket/prefix"))?;
+    let mut builder = AmazonS3Builder::new()
+        .with_bucket_name(bucket)
+        .with_region(&media.s3_region)
+        .with_client_options(ClientOptions::new().with_allow_http(true));
+    if let Some(endpoint) = &media.s3_endpoint {
+        builder = builder.with_endpoint(endpoint);
+    }
+    if let Some(key) = &media.s3_access_key_id {
+        builder = builder.with_access_key_id(key);
+    }
+    if let Some(secret) = &media.s3_secret_access_key {
+        builder = builder.with_secret_access_key(secret);
+    }
+    let store = builder
+        .build()
+        .map_err(|error| format!("[media] storage: {error}"))?;
+    Ok(Storage {
+        store: Arc::new(PrefixStore::new(store, Path::from(prefix))),
+        folder: None,
+    })
+}

@@ -1,0 +1,210 @@
+//! A blob on its way in: hashed and written on a thread that may block, while the next pieces come.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use object_store::{ObjectStoreExt as _, PutPayload, WriteMultipart, path::Path as StorePath};
+use tokio::task::JoinHandle;
+
+use super::{
+    address::{self, Shelf},
+    blobs::{BlobError, Blobs, StoredBlob, blocking, file_pieces},
+};
+
+/// How much is gathered before it is written.
+const GATHERED_BYTES_MAX: usize = 1 << 20;
+
+/// So many pieces are gathered: each may hold on to a whole read buffer.
+const GATHERED_PIECES_MAX: usize = 64;
+
+/// What is larger goes to an object store in parts of this size.
+const PART_BYTES: usize = 8 << 20;
+
+/// So many parts are on their way at once.
+const PARTS_AT_ONCE: usize = 2;
+
+/// A blob on its way in. Dropped before [`Upload::finish`], it leaves nothing behind.
+pub(crate) struct Upload {
+    blobs: Blobs,
+    shelf: Shelf,
+    temporary: Temporary,
+    gathered: Vec<Bytes>,
+    gathered_bytes: usize,
+    writing: Option<JoinHandle<io::Result<Disk>>>,
+    size_bytes: u64,
+}
+
+struct Disk {
+    file: File,
+    hash: blake3::Hasher,
+}
+
+impl Upload {
+    pub(super) fn new(blobs: Blobs, shelf: Shelf, temporary: PathBuf) -> Self {
+        Self {
+            blobs,
+            shelf,
+            temporary: Temporary(temporary),
+            gathered: Vec::new(),
+            gathered_bytes: 0,
+            writing: None,
+            size_bytes: 0,
+        }
+    }
+
+    /// Takes the next piece.
+    pub(crate) async fn write(&mut self, piece: Bytes) -> Result<(), BlobError> {
+        self.size_bytes += piece.len() as u64;
+        let size_bytes_max = self.blobs.size_bytes_max();
+        if self.size_bytes > size_bytes_max {
+            return Err(BlobError::TooLarge(size_bytes_max));
+        }
+        self.gathered_bytes += piece.len();
+        self.gathered.push(piece);
+        if self.gathered_bytes >= GATHERED_BYTES_MAX || self.gathered.len() >= GATHERED_PIECES_MAX {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for what is being written, then hands over what was gathered since.
+    async fn flush(&mut self) -> Result<(), BlobError> {
+        let disk = self.written().await?;
+        let room = Vec::with_capacity(GATHERED_PIECES_MAX);
+        let pieces = std::mem::replace(&mut self.gathered, room);
+        self.gathered_bytes = 0;
+        let temporary = self.temporary.0.clone();
+        self.writing = Some(tokio::task::spawn_blocking(move || {
+            let mut disk = match disk {
+                Some(disk) => disk,
+                None => Disk {
+                    file: create(&temporary)?,
+                    hash: blake3::Hasher::new(),
+                },
+            };
+            for piece in pieces {
+                disk.hash.update(&piece);
+                disk.file.write_all(&piece)?;
+            }
+            Ok(disk)
+        }));
+        Ok(())
+    }
+
+    async fn written(&mut self) -> Result<Option<Disk>, BlobError> {
+        let Some(writing) = self.writing.take() else {
+            return Ok(None);
+        };
+        let disk = writing.await.map_err(io::Error::other)??;
+        Ok(Some(disk))
+    }
+
+    /// Makes the blob durable under its name.
+    pub(crate) async fn finish(mut self) -> Result<StoredBlob, BlobError> {
+        if !self.gathered.is_empty() || self.writing.is_none() {
+            self.flush().await?;
+        }
+        let Some(Disk { file, hash }) = self.written().await? else {
+            return Err(io::Error::other("the upload was not begun").into());
+        };
+        let name = address::name(self.shelf, &hash.finalize());
+        let path = address::path(&name).ok_or(BlobError::Missing)?;
+        match self.blobs.folder() {
+            Some(folder) => {
+                let (from, to) = (self.temporary.0.clone(), folder.join(path.as_ref()));
+                let top = folder.to_owned();
+                blocking(move || move_in(&file, &from, &to, &top)).await?;
+            }
+            None => {
+                drop(file);
+                self.send(&path).await?;
+            }
+        }
+        Ok(StoredBlob {
+            sha256: name,
+            size_bytes: self.size_bytes,
+        })
+    }
+
+    /// Copies the file to the object store, unless it is there.
+    async fn send(&self, to: &StorePath) -> Result<(), BlobError> {
+        let store = self.blobs.store();
+        match store.head(to).await {
+            Ok(there) if there.size == self.size_bytes => return Ok(()),
+            Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let path = self.temporary.0.clone();
+        if self.size_bytes <= PART_BYTES as u64 {
+            let content = blocking(move || fs::read(path)).await?;
+            store.put(to, PutPayload::from(content)).await?;
+            return Ok(());
+        }
+        let file = blocking(move || File::open(path)).await?;
+        let upload = store.put_multipart(to).await?;
+        let mut parts = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
+        let mut pieces = std::pin::pin!(file_pieces(file, 0..self.size_bytes));
+        let sent = async {
+            while let Some(piece) = futures_util::TryStreamExt::try_next(&mut pieces).await? {
+                parts.wait_for_capacity(PARTS_AT_ONCE).await?;
+                parts.put(piece);
+            }
+            Ok::<(), BlobError>(())
+        };
+        match sent.await {
+            Ok(()) => {
+                parts.finish().await?;
+                Ok(())
+            }
+            Err(error) => {
+                // What was sent would be kept, and paid for, until somebody tidies up.
+                let _ = parts.abort().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Makes the file durable and gives it its name, which must survive a power cut too.
+fn move_in(file: &File, from: &Path, to: &Path, top: &Path) -> io::Result<()> {
+    if to.exists() {
+        return Ok(());
+    }
+    file.sync_data()?;
+    let parent = to
+        .parent()
+        .ok_or_else(|| io::Error::other("a blob has a folder"))?;
+    // Folders that are made now must be found again as well; those that were there are safe.
+    let mut changed = vec![parent];
+    for folder in parent.ancestors().take_while(|folder| *folder != top) {
+        if folder.exists() {
+            break;
+        }
+        changed.extend(folder.parent());
+    }
+    fs::create_dir_all(parent)?;
+    fs::rename(from, to)?;
+    changed
+        .into_iter()
+        .try_for_each(|folder| File::open(folder)?.sync_all())
+}
+
+/// A file that is removed with its last owner; after it was moved there is nothing under its name any more.
+pub(super) struct Temporary(pub(super) PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    File::create(path)
+}

@@ -1,0 +1,95 @@
+//! What proves something about a person outside of Matrix: captchas, e-mail, identity servers.
+//!
+//! Owns how those are spoken to. Must not know what the proof is for.
+
+mod captcha;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde_json::{Value, json};
+
+use crate::config::Config;
+
+/// `m.login.terms`.
+pub(crate) const TERMS: &str = "m.login.terms";
+
+/// `m.login.recaptcha`.
+pub(crate) const RECAPTCHA: &str = "m.login.recaptcha";
+
+/// What the operator named must answer within this time.
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+
+/// Everything outside that is asked.
+pub(crate) struct ThirdParty {
+    /// For what the operator named, and so may stand anywhere.
+    http: reqwest::Client,
+}
+
+impl ThirdParty {
+    /// As configured.
+    pub(crate) fn new(_config: &Config) -> Result<Self, String> {
+        let http = reqwest::Client::builder()
+            .timeout(ANSWER_WITHIN)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| error.to_string())?;
+        Ok(Self { http })
+    }
+}
+
+/// What clients must know of the stages of user-interactive authentication.
+pub(crate) fn stage_params(config: &Config) -> BTreeMap<&'static str, Value> {
+    let mut params = BTreeMap::new();
+    let policies: serde_json::Map<String, Value> = config
+        .consent
+        .policies
+        .iter()
+        .map(|policy| {
+            let mut told = json!(policy.texts);
+            told["version"] = json!(policy.version);
+            (policy.id.clone(), told)
+        })
+        .collect();
+    params.insert(TERMS, json!({ "policies": policies }));
+    if let Some(key) = &config.captcha.site_key {
+        params.insert(RECAPTCHA, json!({ "public_key": key }));
+    }
+    params
+}
+
+/// A form as `application/x-www-form-urlencoded`.
+fn form(fields: &[(&str, &str)]) -> String {
+    let pairs = fields
+        .iter()
+        .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
+    pairs.collect::<Vec<_>>().join("&")
+}
+
+/// Percent-encodes a path segment or a value of a form or query.
+pub(crate) fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+/// A body of bounded size; why not, otherwise.
+async fn bounded(mut response: reqwest::Response, bytes_max: usize) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    while let Some(piece) = response
+        .chunk()
+        .await
+        .map_err(|error| error.without_url().to_string())?
+    {
+        if body.len() + piece.len() > bytes_max {
+            return Err("the answer is too large".to_owned());
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
+}

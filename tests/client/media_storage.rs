@@ -1,0 +1,214 @@
+//! Media kept in a bucket: what is put there and what is asked of it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use reqwest::Method;
+
+use super::props::text;
+use crate::harness::{
+    Client, Options, TestServer,
+    web::{Body, Reply, Seen, Web},
+};
+
+/// A bucket: objects by key, and parts that are no objects yet.
+#[derive(Default)]
+struct Bucket {
+    objects: BTreeMap<String, Vec<u8>>,
+    parts: BTreeMap<(String, u32), Vec<u8>>,
+    multipart: usize,
+}
+
+impl Bucket {
+    fn answer(&mut self, seen: &Seen) -> Reply {
+        let (key, query) = seen.target.split_once('?').unwrap_or((&seen.target, ""));
+        let signed = seen
+            .headers
+            .contains("authorization: aws4-hmac-sha256 credential=key/");
+        assert!(signed, "unsigned: {}", seen.headers);
+        match (seen.method.as_str(), query) {
+            ("HEAD", _) => match self.objects.get(key) {
+                Some(object) => {
+                    object_reply(Vec::new()).header("content-length", &object.len().to_string())
+                }
+                None => Reply::page("").status(404),
+            },
+            ("PUT", "") => {
+                self.objects.insert(key.to_owned(), seen.body.clone());
+                object_reply(Vec::new())
+            }
+            ("POST", "uploads") | ("POST", "uploads=") => {
+                self.multipart += 1;
+                xml(&format!(
+                    "<InitiateMultipartUploadResult><Bucket>b</Bucket><Key>k</Key><UploadId>u{}</UploadId></InitiateMultipartUploadResult>",
+                    self.multipart
+                ))
+            }
+            ("PUT", query) => {
+                let number = parameter(query, "partNumber").parse().expect("a number");
+                let part = (parameter(query, "uploadId").to_owned(), number);
+                self.parts.insert(part, seen.body.clone());
+                object_reply(Vec::new())
+            }
+            ("POST", query) => {
+                let upload = parameter(query, "uploadId").to_owned();
+                let (mine, others) = std::mem::take(&mut self.parts)
+                    .into_iter()
+                    .partition(|((of, _), _)| *of == upload);
+                self.parts = others;
+                let mine: BTreeMap<_, Vec<u8>> = mine;
+                self.objects
+                    .insert(key.to_owned(), mine.into_values().flatten().collect());
+                xml(
+                    "<CompleteMultipartUploadResult><Bucket>b</Bucket><Key>k</Key><ETag>\"e\"</ETag></CompleteMultipartUploadResult>",
+                )
+            }
+            ("GET", query) if query.contains("list-type=2") => xml(
+                "<ListBucketResult><Name>b</Name><KeyCount>0</KeyCount><MaxKeys>1000</MaxKeys><IsTruncated>false</IsTruncated></ListBucketResult>",
+            ),
+            ("GET", _) => self.get(key, &seen.headers),
+            other => panic!("nobody should ask {other:?}"),
+        }
+    }
+
+    fn get(&self, key: &str, headers: &str) -> Reply {
+        let Some(object) = self.objects.get(key) else {
+            return Reply::page("").status(404);
+        };
+        let range = headers
+            .lines()
+            .find_map(|line| line.strip_prefix("range: bytes="));
+        let Some((first, last)) = range.and_then(|range| range.trim().split_once('-')) else {
+            return object_reply(object.clone());
+        };
+        let (first, last): (usize, usize) = (
+            first.parse().expect("a number"),
+            last.parse().expect("a number"),
+        );
+        let told = format!("bytes {first}-{last}/{}", object.len());
+        object_reply(object[first..=last].to_vec())
+            .status(206)
+            .header("content-range", &told)
+    }
+}
+
+fn parameter<'a>(query: &'a str, name: &str) -> &'a str {
+    query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+        .expect("the parameter")
+}
+
+fn object_reply(body: Vec<u8>) -> Reply {
+    Reply::new("application/octet-stream", Body::Bytes(body))
+        .header("etag", "\"e\"")
+        .header("last-modified", "Sat, 21 Nov 2026 08:00:00 GMT")
+}
+
+fn xml(body: &str) -> Reply {
+    let body = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>{body}");
+    Reply::new("application/xml", Body::Bytes(body.into_bytes()))
+}
+
+async fn upload(client: &Client, content_type: &str, bytes: Vec<u8>) -> String {
+    let headers = [("content-type", content_type)];
+    let answer = client
+        .with_headers(Method::POST, "/_matrix/media/v3/upload", &headers, bytes)
+        .await
+        .ok();
+    text(&answer["content_uri"])
+        .trim_start_matches("mxc://")
+        .to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_holds_what_is_uploaded() {
+    let bucket: Arc<Mutex<Bucket>> = Arc::default();
+    let inside = bucket.clone();
+    let web = Web::start("127.0.0.1", move |seen| {
+        inside.lock().expect("nobody panicked").answer(seen)
+    })
+    .await;
+    let environment = [
+        (
+            "PLAYHOUSE_MEDIA_STORAGE",
+            "s3://bucket/some/prefix".to_owned(),
+        ),
+        ("PLAYHOUSE_MEDIA_S3_ENDPOINT", web.base()),
+        ("PLAYHOUSE_MEDIA_S3_ACCESS_KEY_ID", "key".to_owned()),
+        ("PLAYHOUSE_MEDIA_S3_SECRET_ACCESS_KEY", "secret".to_owned()),
+    ];
+    let server = TestServer::start_with(Options {
+        environment: environment
+            .map(|(name, value)| (name.to_owned(), value))
+            .to_vec(),
+        ..Options::default()
+    })
+    .await;
+    let anna = server.register("anna").await;
+    let download = |id: &str| format!("/_matrix/client/v1/media/download/{id}");
+
+    let small = upload(&anna, "text/plain", b"hello".to_vec()).await;
+    assert_eq!(anna.get(&download(&small)).await.bytes, b"hello");
+    let before = web.seen().len();
+    let twin = upload(&anna, "text/plain", b"hello".to_vec()).await;
+    assert_eq!(anna.get(&download(&twin)).await.bytes, b"hello");
+    let puts = web.seen()[before..]
+        .iter()
+        .filter(|seen| seen.method == "PUT")
+        .count();
+    assert_eq!(puts, 0, "the same content is stored once");
+
+    let large: Vec<u8> = (0..20 << 20).map(|index: u32| (index / 7) as u8).collect();
+    let id = upload(&anna, "video/mp4", large.clone()).await;
+    let whole = anna.get(&download(&id)).await;
+    assert!(whole.bytes == large, "it comes back as it went in");
+    let range = [("range", "bytes=10000000-10000099")];
+    let part = anna
+        .with_headers(Method::GET, &download(&id), &range, Vec::new())
+        .await;
+    assert_eq!(
+        (part.status, &part.bytes[..]),
+        (206, &large[10_000_000..10_000_100])
+    );
+    {
+        let bucket = bucket.lock().expect("nobody panicked");
+        assert_eq!((bucket.multipart, bucket.parts.len()), (1, 0));
+        let keys: Vec<&String> = bucket.objects.keys().collect();
+        assert_eq!(keys.len(), 2, "{keys:?}");
+        assert!(
+            keys.iter()
+                .all(|key| key.starts_with("/bucket/some/prefix/blobs/b3/")),
+            "{keys:?}"
+        );
+    }
+
+    let red = image::RgbImage::from_pixel(640, 320, image::Rgb([255, 0, 0]));
+    let mut picture = std::io::Cursor::new(Vec::new());
+    red.write_to(&mut picture, image::ImageFormat::Png)
+        .expect("a PNG");
+    let id = upload(&anna, "image/png", picture.into_inner()).await;
+    let thumbnail =
+        format!("/_matrix/client/v1/media/thumbnail/{id}?width=320&height=240&method=scale");
+    for _ in 0..2 {
+        let answer = anna.get(&thumbnail).await;
+        let made = image::load_from_memory(&answer.bytes).expect("a picture");
+        assert_eq!((made.width(), made.height()), (320, 160));
+    }
+    let kept = bucket
+        .lock()
+        .expect("nobody panicked")
+        .objects
+        .keys()
+        .filter(|key| key.contains("/thumbnails/"))
+        .count();
+    assert_eq!(kept, 1);
+    let incoming = server.data().join("media/incoming");
+    assert_eq!(
+        std::fs::read_dir(incoming).map_or(0, Iterator::count),
+        0,
+        "nothing stays behind"
+    );
+}
