@@ -1,12 +1,13 @@
 //! The domain: rooms, users and remote servers as actors over the log.
 //!
 //! Inside this package a module imports only from the left: env, kernel, writers, room, alias, user, backup, media, registration, reports, threepid, delays, passes,
-//! oauth, followers, house. No HTTP, no SQL, no `ruma::api`.
+//! oauth, externals, followers, house. No HTTP, no SQL, no `ruma::api`.
 
 pub mod alias;
 pub mod backup;
 pub mod delays;
 pub mod env;
+pub mod externals;
 pub mod followers;
 pub mod house;
 pub mod kernel;

@@ -6,6 +6,7 @@ use crate::{
     alias::AliasError,
     backup::BackupError,
     delays::DelayError,
+    externals::ExternalError,
     followers::models::Lagging,
     kernel::Unavailable,
     media::MediaError,
@@ -54,6 +55,9 @@ pub enum HouseError {
     /// A third-party identifier refuses.
     #[error(transparent)]
     Threepid(#[from] ThreepidError),
+    /// An identity at another system is refused.
+    #[error(transparent)]
+    External(#[from] ExternalError),
     /// Wrong user or wrong password; which of the two is not said.
     #[error("wrong user or password")]
     BadLogin,

@@ -34,6 +34,7 @@
 //! | `report` | `report_room`, `report_user`, `report_event`, `reports(before, limit) -> Vec<FiledReport>` |
 //! | `passes` | `make_pass(&UserId, PassKind, lifetime_ms, detail) -> String`, `look_at_pass(PassKind, token)`, `use_pass(PassKind, token)`, `end_pass`, `login_by_token(token, Login)`, `allow_cross_signing_reset`, `use_cross_signing_reset` |
 //! | `oauth` | `register_client(metadata) -> String`, `client(id)`, `login_of_client(&UserId, ClientLogin)`, `grant_of_token`, `client_of_device`, `ask_for_device`, `device_wish`, `settle_device`, `poll_device` |
+//! | `externals` | `user_of_external(provider, subject)`, `link_external(provider, subject, &UserId)`, `unlink_external(provider, subject)` |
 //! | `notifications` | `notifications(&UserId, NotificationsWish) -> NotificationsPage` |
 //! | `openid` | `openid_token(&UserId) -> (String, u64)`, `openid_user(&str) -> Option<OwnedUserId>` |
 //! | `search` | `search(SearchWish) -> SearchPage` |
@@ -56,6 +57,7 @@ mod dehydrated;
 mod delays;
 mod eraser;
 mod error;
+mod externals;
 mod join;
 mod keys;
 mod login;
@@ -83,8 +85,8 @@ mod sync;
 #[cfg(test)]
 mod tests;
 mod third_party_invites;
-mod threepids;
 mod threads;
+mod threepids;
 mod to_device;
 mod typing;
 mod upgrade;
@@ -118,8 +120,8 @@ pub use search::{SearchPage, SearchWish};
 pub use session::Sighting;
 pub use space::{HierarchyPage, HierarchyWish, SeenRoom};
 pub use third_party_invites::SignedInvite;
-pub use threepids::ValidationWish;
 pub use threads::ThreadsWish;
+pub use threepids::ValidationWish;
 pub use to_device::ToDeviceWish;
 pub use upgrade::UpgradeWish;
 
@@ -128,6 +130,7 @@ use crate::{
     backup::Backup,
     delays::{DelaySettings, Delays},
     env::Env,
+    externals::External,
     followers::{models::Models, task::Running},
     kernel::{Directory, DirectoryLimits, Unavailable},
     media::{Media, MediaAnswer, MediaCommand, MediaError, MediaQuery, MediaReply},
@@ -214,6 +217,7 @@ pub struct House {
     passes: Arc<Directory<Passes>>,
     oauth: Arc<Directory<Oauth>>,
     threepids: Arc<Directory<Threepid>>,
+    externals: Arc<Directory<External>>,
     models: Arc<Models>,
     followers: Vec<Running>,
     sessions: Arc<SessionCache>,

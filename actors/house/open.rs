@@ -17,10 +17,13 @@ use super::{
     retention::Sweeper,
 };
 use crate::{
+    alias::Alias,
+    backup::Backup,
     delays::{DelayBoard, DelayContext, Delays},
+    externals::External,
     followers::{
         departures, erasures,
-        feeds::{self, sources::HouseSources},
+        feeds::{self, board::FeedBoard, sources::HouseSources},
         members::Members,
         models::Models,
         overtaken, profiles,
@@ -28,7 +31,13 @@ use crate::{
         upkeep,
     },
     kernel::{Directory, DirectoryLimits, Domain, Log},
+    media::Media,
+    oauth::Oauth,
+    passes::Passes,
+    registration::Registration,
+    reports::Reports,
     room::context::RoomContext,
+    threepid::Threepid,
     user::{SessionCache, UserContext, UserSignal, password::Passwords},
     writers::{Pools, Tail},
 };
@@ -47,13 +56,7 @@ impl House {
         let board = feeds::open_board(&*store).await?;
         let models = Models::start(store.clone(), tail.clone(), models(&config)).await?;
         let models = Arc::new(models);
-        let rooms = RoomContext {
-            env: env.clone(),
-            store: store.clone(),
-            retention: config.retention,
-            typing: board.clone(),
-            models: models.clone(),
-        };
+        let rooms = room_context(&config, &store, (&board, &models));
         let rooms = opening.directory(rooms, config.rooms).await?;
         let sources = Arc::new(HouseSources {
             rooms: rooms.clone(),
@@ -69,15 +72,8 @@ impl House {
             sources: sources.clone(),
         };
         let users = opening.directory(users, config.users).await?;
-        let aliases = opening.directory(env.clone(), config.rooms).await?;
-        let backups = opening.directory(env.clone(), config.users).await?;
-        let media = opening.directory(env.clone(), config.users).await?;
-        let registration = opening.directory(env.clone(), config.users).await?;
-        let reports = opening.directory(env.clone(), config.users).await?;
-        let passes = opening.directory(env.clone(), config.users).await?;
-        let oauth = opening.directory(env.clone(), config.users).await?;
+        let desks = opening.desks(&config).await?;
         let later = opening.later(&config).await?;
-        let threepids = opening.directory(env.clone(), config.users).await?;
         let members = HouseMembers {
             rooms: rooms.clone(),
             users: users.clone(),
@@ -100,15 +96,16 @@ impl House {
             pools,
             rooms,
             users,
-            aliases,
-            backups,
-            media,
-            registration,
-            reports,
-            passes,
-            oauth,
+            aliases: desks.aliases,
+            backups: desks.backups,
+            media: desks.media,
+            registration: desks.registration,
+            reports: desks.reports,
+            passes: desks.passes,
+            oauth: desks.oauth,
             delays: later.delays,
-            threepids,
+            threepids: desks.threepids,
+            externals: desks.externals,
             models,
             followers,
             sessions,
@@ -146,6 +143,7 @@ impl House {
         self.passes.close(left()).await;
         self.oauth.close(left()).await;
         self.threepids.close(left()).await;
+        self.externals.close(left()).await;
         self.models.stop(left()).await;
         self.pools.close(left()).await;
     }
@@ -189,6 +187,33 @@ async fn durable_followers(
     Ok(followers)
 }
 
+fn room_context(
+    config: &HouseConfig,
+    store: &Arc<dyn LogStore>,
+    (board, models): (&Arc<FeedBoard>, &Arc<Models>),
+) -> RoomContext {
+    RoomContext {
+        env: config.env.clone(),
+        store: store.clone(),
+        retention: config.retention,
+        typing: board.clone(),
+        models: models.clone(),
+    }
+}
+
+/// The directories of actors that need nothing but the environment.
+struct Desks {
+    aliases: Arc<Directory<Alias>>,
+    backups: Arc<Directory<Backup>>,
+    media: Arc<Directory<Media>>,
+    registration: Arc<Directory<Registration>>,
+    reports: Arc<Directory<Reports>>,
+    passes: Arc<Directory<Passes>>,
+    oauth: Arc<Directory<Oauth>>,
+    threepids: Arc<Directory<Threepid>>,
+    externals: Arc<Directory<External>>,
+}
+
 /// The schedules of delayed events, and what they share with the rest of the house.
 struct Later {
     delays: Arc<Directory<Delays>>,
@@ -208,6 +233,21 @@ impl Opening {
             store: store.clone(),
             log: pools.clone(),
         }
+    }
+
+    async fn desks(&self, config: &HouseConfig) -> Result<Desks, StoreError> {
+        let (env, limits) = (&config.env, config.users);
+        Ok(Desks {
+            aliases: self.directory(env.clone(), config.rooms).await?,
+            backups: self.directory(env.clone(), limits).await?,
+            media: self.directory(env.clone(), limits).await?,
+            registration: self.directory(env.clone(), limits).await?,
+            reports: self.directory(env.clone(), limits).await?,
+            passes: self.directory(env.clone(), limits).await?,
+            oauth: self.directory(env.clone(), limits).await?,
+            threepids: self.directory(env.clone(), limits).await?,
+            externals: self.directory(env.clone(), limits).await?,
+        })
     }
 
     async fn later(&self, config: &HouseConfig) -> Result<Later, StoreError> {

@@ -7,6 +7,7 @@ pub mod alias;
 pub mod backup;
 pub mod codec;
 pub mod delay;
+pub mod external;
 pub mod house;
 pub mod media;
 pub mod oauth;

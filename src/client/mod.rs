@@ -41,6 +41,7 @@ mod rtc;
 mod search;
 mod session;
 mod space;
+pub(crate) mod sso;
 mod state;
 mod summary;
 mod sync;
@@ -102,6 +103,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     search::mount(routes);
     session::mount(routes);
     space::mount(routes);
+    sso::mount(routes);
     state::mount(routes);
     sync::mount(routes);
     tag::mount(routes);

@@ -212,6 +212,9 @@ impl Config {
         require(!self.jwt.enabled || self.jwt.key().is_some(), || {
             "[jwt] needs a secret that fits its algorithm: for HS256 any text, for others a public key in PEM".to_owned()
         })?;
+        if let Some(problem) = self.sso.problem() {
+            return Err(ConfigError::Invalid(format!("[sso] providers: {problem}")));
+        }
         let mode = self.rendezvous.mode.as_str();
         require(matches!(mode, "open" | "authenticated" | "off"), || {
             format!("[rendezvous] mode: `{mode}` is not open, authenticated or off")

@@ -29,6 +29,7 @@ pub mod rtc;
 pub mod search;
 pub(crate) mod section;
 pub mod server;
+pub mod sso;
 #[cfg(test)]
 mod tests;
 pub mod voip;
@@ -61,6 +62,7 @@ pub use self::{
     rtc::Rtc,
     search::Search,
     server::Server,
+    sso::{Provider, Sso},
     voip::Voip,
 };
 
@@ -84,6 +86,8 @@ pub struct Config {
     pub oauth: Oauth,
     /// Logging in by a signed token of another system.
     pub jwt: Jwt,
+    /// Logging in by an account at another system.
+    pub sso: Sso,
     /// Where two devices meet for a login by QR code.
     pub rendezvous: Rendezvous,
     /// Mail from this server, and addresses of accounts.
@@ -126,6 +130,7 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Captcha::INFO,
     Oauth::INFO,
     Jwt::INFO,
+    Sso::INFO,
     Rendezvous::INFO,
     Email::INFO,
     Identity::INFO,

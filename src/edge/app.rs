@@ -12,7 +12,7 @@ use ruma::ServerName;
 
 use super::{caller::Bridge, limits::Limiter, repeats::Repeats, uiaa::Interactive};
 use crate::{
-    client::rendezvous::Meetings,
+    client::{rendezvous::Meetings, sso::Providers},
     config::{Config, check::Network},
     media::{Blobs, Thumbnails, Turns, previews::Previews},
     node::StartError,
@@ -48,6 +48,8 @@ pub(crate) struct App {
     pub(crate) nonces: Mutex<VecDeque<(String, u64)>>,
     /// Where devices meet for a login by QR code.
     pub(crate) meetings: Meetings,
+    /// Systems at which users have accounts by which they log in here.
+    pub(crate) providers: Providers,
     /// The Prometheus text, or nothing when no recorder is installed.
     pub(crate) metrics: fn() -> String,
     /// Where the client listener answers, once it is open.
@@ -79,6 +81,7 @@ impl App {
             third_party: ThirdParty::new(&config).map_err(StartError::Outside)?,
             pages: Pages::new(house.env().clone()),
             nonces: Mutex::default(),
+            providers: Providers::new(),
             meetings: Meetings::new(
                 config.rendezvous.sessions_max,
                 config.rendezvous.lifetime_ms,

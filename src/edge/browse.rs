@@ -32,8 +32,6 @@ pub(crate) struct Browser {
     pub(crate) form: Fields,
     /// The language that the person reads best of those we have.
     pub(crate) language: Language,
-    /// The value of the `Authorization` header's bearer scheme.
-    pub(crate) bearer: Option<String>,
     /// The `Host` header.
     pub(crate) host: Option<String>,
     cookies: Vec<(String, String)>,
@@ -78,12 +76,6 @@ impl Fields {
         self.get(name)
             .filter(|value| !value.is_empty())
             .ok_or_else(|| Failure::missing_param(format!("{name} is missing")))
-    }
-
-    /// All values of a name.
-    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        let named = self.0.iter().filter(move |(known, _)| known == name);
-        named.map(|(_, value)| value.as_str())
     }
 
     /// All names and values.
@@ -140,18 +132,12 @@ async fn browser(incoming: &mut Incoming, language: Language) -> Result<Browser,
     } else {
         Fields::default()
     };
-    let bearer = incoming.header(header::AUTHORIZATION).and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        let token = token.trim().to_owned();
-        scheme.eq_ignore_ascii_case("bearer").then_some(token)
-    });
     Ok(Browser {
         visitor: incoming.visitor(),
         path: std::mem::take(&mut incoming.path),
         query: Fields::parse(incoming.query().unwrap_or_default()),
         form,
         language,
-        bearer,
         host: incoming.header(header::HOST).map(str::to_owned),
         cookies: cookies(incoming.request.headers()),
     })
@@ -177,7 +163,6 @@ mod tests {
     fn forms_are_decoded() {
         let fields = Fields::parse("a=1+2&b=%C3%A4%26&a=second&c&=d&bad=%FF");
         assert_eq!(fields.get("a"), Some("1 2"));
-        assert_eq!(fields.all("a").count(), 2);
         assert_eq!(fields.get("b"), Some("ä&"));
         assert_eq!(fields.get("c"), Some(""));
         assert_eq!(fields.get("bad"), None);

@@ -15,6 +15,7 @@ pub(crate) mod limits;
 pub(crate) mod mount;
 pub(crate) mod open;
 pub(crate) mod ranged;
+mod refusals;
 pub(crate) mod repeats;
 pub(crate) mod route;
 #[cfg(test)]

@@ -19,8 +19,13 @@ macro_rules! area {
 }
 
 /// All texts: one line for each area.
-const AREAS: &[(&str, [&str; CODES.len()])] =
-    &[area!("mail"), area!("oauth"), area!("shell"), area!("web")];
+const AREAS: &[(&str, [&str; CODES.len()])] = &[
+    area!("mail"),
+    area!("oauth"),
+    area!("shell"),
+    area!("sso"),
+    area!("web"),
+];
 
 /// A language that we speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -60,7 +60,13 @@ const OPEN: &[&str] = &[
 ];
 
 /// Areas of endpoints that are open, and take what is no JSON: where devices meet, and what tells of the authorization server.
-const OPEN_AREAS: [&str; 3] = ["/rendezvous", "/oauth-authorization-server", "/auth_issuer"];
+const OPEN_AREAS: [&str; 5] = [
+    "/rendezvous",
+    "/oauth-authorization-server",
+    "/auth_issuer",
+    "/login/sso/",
+    "/_synapse/client/",
+];
 
 /// Takes any bytes, or no body at all: what is sent as one is not looked at.
 const BODILESS: &[&str] = &[

@@ -167,6 +167,15 @@ async fn clients_register_once_for_the_same_words() {
     .await;
 }
 
+/// A browser in which somebody has signed in is asked for consent only; this time it is denied.
+async fn known_browser(browser: &Browser, client_id: &str) {
+    let consent = browser.open(&authorize(client_id, "DEVICE1234", "")).await;
+    let back = browser.submit(&consent, &[("decision", "deny")]).await;
+    let location = &back.location;
+    assert!(location.starts_with(&format!("{CALLBACK}?")), "{location}");
+    assert_eq!(told(location, "error").as_deref(), Some("access_denied"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_lets_a_client_in() {
     on_each_engine(async |stage| {
@@ -229,18 +238,7 @@ async fn a_user_lets_a_client_in() {
             "invalid_grant",
         );
         phone.get(WHOAMI).await.refused(401, "M_UNKNOWN_TOKEN");
-        // Now the browser is known.
-        let consent = browser.open(&authorize(&client_id, "DEVICE1234", "")).await;
-        let back = browser.submit(&consent, &[("decision", "deny")]).await;
-        assert!(
-            back.location.starts_with(&format!("{CALLBACK}?")),
-            "{}",
-            back.location
-        );
-        assert_eq!(
-            told(&back.location, "error").as_deref(),
-            Some("access_denied")
-        );
+        known_browser(&browser, &client_id).await;
     })
     .await;
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{
     browser::Browser,
-    oauth::{DEVICE_CODE, WHOAMI, log_in, post_form, refused, register, scope, with_token},
+    oauth::{DEVICE_CODE, WHOAMI, post_form, refused, register, scope, with_token},
     props::text,
     stage::{on_each_engine, on_own_servers},
 };

@@ -104,11 +104,22 @@ async fn a_key_is_never_given_out_twice() {
     assert!(answer["failures"]["elsewhere.test"].is_object());
 }
 
+/// Claims keys until the server is gone: the key IDs in the order in which they came.
+async fn claim_on(alice: Client, bob: Client, count: Arc<AtomicUsize>) -> Vec<String> {
+    let mut claimed = Vec::new();
+    while let Ok(answer) = bob
+        .try_request(Method::POST, CLAIM, Some(wish(&alice)))
+        .await
+    {
+        if let Some(key_id) = given(&answer.body, &alice) {
+            claimed.push(key_id);
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    claimed
+}
+
 /// Ten thousand claims run against uploads while the server is killed again and again; what was acknowledged was given out once, and in order.
-#[expect(
-    clippy::print_stdout,
-    reason = "the figures belong into the test's output"
-)]
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_never_give_a_key_out_twice() {
     const CLAIMS: usize = 10_000;
@@ -139,22 +150,7 @@ async fn kills_never_give_a_key_out_twice() {
         });
         let count = Arc::new(AtomicUsize::new(0));
         let claimers: Vec<_> = (0..CLAIMERS)
-            .map(|_| {
-                let (alice, bob, count) = (alice.clone(), bob.clone(), count.clone());
-                tokio::spawn(async move {
-                    let mut claimed = Vec::new();
-                    while let Ok(answer) = bob
-                        .try_request(Method::POST, CLAIM, Some(wish(&alice)))
-                        .await
-                    {
-                        if let Some(key_id) = given(&answer.body, &alice) {
-                            claimed.push(key_id);
-                            count.fetch_add(1, Ordering::Relaxed);
-                        }
-                    }
-                    claimed
-                })
-            })
+            .map(|_| tokio::spawn(claim_on(alice.clone(), bob.clone(), count.clone())))
             .collect();
         let deadline = Instant::now() + Duration::from_secs(120);
         while count.load(Ordering::Relaxed) < CLAIMS / ROUNDS {

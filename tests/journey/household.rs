@@ -6,10 +6,6 @@ use super::story::{js_sdk, tell};
 const MESSAGES: u32 = 1_000;
 const KILLS: u32 = 10;
 
-#[expect(
-    clippy::print_stdout,
-    reason = "the figures belong into the test's output"
-)]
 #[tokio::test(flavor = "multi_thread")]
 async fn everybody_reads_everything() {
     let arguments = [MESSAGES.to_string(), KILLS.to_string()];

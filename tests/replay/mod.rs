@@ -15,8 +15,9 @@ use std::{
 };
 
 use playhouse_actors::{
-    alias::Alias, backup::Backup, delays::Delays, kernel::Domain, media::Media, oauth::Oauth,
-    passes::Passes, registration::Registration, room::Room, threepid::Threepid, user::User,
+    alias::Alias, backup::Backup, delays::Delays, externals::External, kernel::Domain,
+    media::Media, oauth::Oauth, passes::Passes, registration::Registration, room::Room,
+    threepid::Threepid, user::User,
 };
 use playhouse_schema::{
     address::{Entity, Layout},
@@ -272,6 +273,13 @@ fn records_of_oauth() {
     use samples::oauth::{VARIANTS, all, name};
     let entity = Entity::house("oauth");
     check::<Oauth>("oauth", &entity, &all(), VARIANTS, name);
+}
+
+#[test]
+fn records_of_externals() {
+    use samples::external::{VARIANTS, all, name};
+    let entity = Entity::house("external:google:digest");
+    check::<External>("external", &entity, &all(), VARIANTS, name);
 }
 
 #[test]

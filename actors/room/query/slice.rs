@@ -59,15 +59,11 @@ pub(super) async fn slice(view: &mut View, query: &SliceQuery) -> Result<RoomSli
     let limited = gathered.stopped_at.is_some();
     let mut shown = gathered.shown;
     shown.reverse();
-    let start = shown
-        .first()
-        .map_or(scope.end, |shown| shown.event.sequence - 1);
+    let first = shown.first();
+    let start = first.map_or(scope.end, |shown| shown.event.sequence - 1);
     // Somebody who has left learns of a later ban, and somebody who declined of that, too.
     let last_word = last_word(view, query, &scope).await?;
-    let prev_batch = match &last_word {
-        Some(word) if shown.is_empty() => word.event.sequence - 1,
-        _ => start,
-    };
+    let prev_batch = prev_batch(last_word.as_ref(), &shown, start);
     shown.extend(last_word);
     let full = query.since.is_none() || query.full_state;
     let interval = Interval {
@@ -97,14 +93,13 @@ pub(super) async fn slice(view: &mut View, query: &SliceQuery) -> Result<RoomSli
         reader: Some(&query.reader),
         format: query.format,
     };
+    let since = query.since.map(|_| scope.since);
     // Who gets every event of the interval sees for itself what relates to what.
     let is_partial = limited || query.since.is_none() || is_expanded(query);
-    let timeline = if is_partial {
-        view.history
-            .write_bundled(&form, &mut sight, &shown)
-            .await?
-    } else {
-        view.history.write_timeline(&form, &shown).await?
+    let history = &mut view.history;
+    let timeline = match is_partial {
+        true => history.write_bundled(&form, &mut sight, &shown).await?,
+        false => history.write_timeline(&form, &shown).await?,
     };
     let slice = RoomSlice {
         limited,
@@ -116,20 +111,12 @@ pub(super) async fn slice(view: &mut View, query: &SliceQuery) -> Result<RoomSli
         face,
         num_live: num_live(view, query, &shown).await?,
         encrypted: is_encrypted(&room),
-        // A room that is new to the client is asked for all its members instead.
-        member_changes: match query.since {
-            Some(_) => member_changes(&mut view.history, &changes, scope.since).await?,
-            None => Vec::new(),
-        },
+        member_changes: member_changes(&mut view.history, &changes, since).await?,
         receipts: None,
         typing: None,
     };
-    Ok(with_ephemeral(
-        slice,
-        view,
-        query,
-        (&filter, &scope, &shown),
-    ))
+    let about = (&filter, &scope, &shown[..]);
+    Ok(with_ephemeral(slice, view, query, about))
 }
 
 /// Resolves the ends of the interval; a former member's ends with the departure, a stranger's is empty.
@@ -170,6 +157,14 @@ async fn timeline(
     gather
         .pick(&mut view.history, scroll, limit.min(TIMELINE_MAX), true)
         .await
+}
+
+/// Where a client goes on backwards from what it is shown.
+fn prev_batch(last_word: Option<&Shown>, shown: &[Shown], start: Sequence) -> Sequence {
+    match last_word {
+        Some(word) if shown.is_empty() => word.event.sequence - 1,
+        _ => start,
+    }
 }
 
 /// For somebody who is gone: the own member event of the interval that lies behind what the reader may see of the room.

@@ -309,8 +309,12 @@ impl<'a> Picked<'a> {
 pub(super) async fn member_changes(
     history: &mut History,
     changes: &Changes,
-    since: Sequence,
+    since: Option<Sequence>,
 ) -> Result<Vec<(OwnedUserId, MembershipState)>, RoomError> {
+    // A client to which the room is new asks for all members instead.
+    let Some(since) = since else {
+        return Ok(Vec::new());
+    };
     let mut members = Vec::new();
     for (key, change) in changes {
         if key.0 != TimelineEventType::RoomMember {

@@ -320,14 +320,14 @@ mod tests {
         let (a, b) = (room_id!("!a:x").to_owned(), room_id!("!b:x").to_owned());
         let mut all = Connections::default();
         let first = vec![(a.clone(), sent(SlidingTold::Live, &["m.room.name"]))];
-        step(&mut all, None, 1, first.clone());
+        step(&mut all, None, 1, first);
         step(
             &mut all,
             Some(1),
             2,
             vec![(b.clone(), sent(SlidingTold::Live, &[]))],
         );
-        step(&mut all, Some(1), 3, vec![(a.clone(), None)]);
+        step(&mut all, Some(1), 3, vec![(a, None)]);
         assert_eq!(all.rooms(device, "list", 1).unwrap().len(), 1);
         assert_eq!(all.rooms(device, "list", 2).unwrap().len(), 2);
         assert!(all.rooms(device, "list", 3).unwrap().is_empty());

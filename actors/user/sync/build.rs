@@ -21,7 +21,7 @@ use crate::{
         RoomAnswer, RoomError, RoomQuery,
         message::{RoomSlice, SliceQuery},
     },
-    user::{UserError, message::Presence},
+    user::{UserError, feed::unread::UnreadCounts, message::Presence},
 };
 
 /// So many rooms are asked at once.
@@ -259,21 +259,33 @@ async fn try_answer<'p>(plan: &'p Plan, room: &'p RoomPlan) -> Result<Answered<'
                 partial: partial.as_ref(),
                 until: room.until,
             };
-            let sources = &*plan.home.sources;
-            let (tally, is_complete) =
-                counts::read(sources, &plan.judge, &room.room_id, span).await?;
-            part.unread = Some(tally.counts());
-            answered.tally = Some(ReadTally {
-                room_id: room.room_id.clone(),
-                tally: tally.into(),
-                until: room.until,
-                is_complete,
-                epoch: *epoch,
-            });
+            let (counts, tally) = read_tally(plan, room, span, *epoch).await?;
+            part.unread = Some(counts);
+            answered.tally = Some(tally);
         }
     }
     part.add_own(plan, room);
     Ok(answered)
+}
+
+/// Reads how much is unread in a span of a room.
+async fn read_tally(
+    plan: &Plan,
+    room: &RoomPlan,
+    span: counts::Span<'_>,
+    epoch: u64,
+) -> Result<(UnreadCounts, ReadTally), RoomError> {
+    let sources = &*plan.home.sources;
+    let (tally, is_complete) = counts::read(sources, &plan.judge, &room.room_id, span).await?;
+    let counts = tally.counts();
+    let read = ReadTally {
+        room_id: room.room_id.clone(),
+        tally: tally.into(),
+        until: room.until,
+        is_complete,
+        epoch,
+    };
+    Ok((counts, read))
 }
 
 async fn slice(plan: &Plan, room: &RoomPlan) -> Result<RoomSlice, RoomError> {

@@ -8,7 +8,7 @@ use playhouse_actors::{
     kernel::Domain as _,
     room::{
         Room, RoomCommand,
-        context::{RoomContext, TypingListener},
+        context::{Folded, RoomContext, TypingListener},
         create::prepare,
         message::{ChangeMembership, MemberProfile, MembershipAction, NewRoom, Preset, SendEvent},
         pdu::Pdu,
@@ -16,7 +16,7 @@ use playhouse_actors::{
     },
 };
 use playhouse_schema::{
-    address::Entity,
+    address::{Entity, Position, Shard},
     drivers::{self, DatabaseConfig},
     record::room::{EventRecord, RoomRecord},
 };
@@ -69,6 +69,12 @@ impl TypingListener for Nobody {
     fn typing_changed(&self, _room_id: &OwnedRoomId, _users: Vec<OwnedUserId>) {}
 }
 
+impl Folded for Nobody {
+    fn folded(&self, _model: &'static str, _shard: Shard) -> Position {
+        0
+    }
+}
+
 /// What a room is given; the store in it stays empty.
 pub(crate) struct World {
     pub(crate) context: RoomContext,
@@ -91,6 +97,7 @@ impl World {
             env: env(),
             store,
             typing: Arc::new(Nobody),
+            models: Arc::new(Nobody),
         };
         Self {
             context,

@@ -18,6 +18,7 @@ const FEATURES: &[&str] = &[
     "org.matrix.msc3391",
     "org.matrix.msc3814",
     "org.matrix.msc3983",
+    "org.matrix.msc3882",
     "org.matrix.msc4155",
     "org.matrix.msc4222",
     "org.matrix.msc4306",
@@ -31,6 +32,9 @@ const DELAYED_EVENTS: &str = "org.matrix.msc4140";
 
 /// Served always, of use when the operator has set what carries calls.
 const CALLS: &str = "org.matrix.msc4143";
+
+/// Served where devices may meet.
+const MEETINGS: [&str; 2] = ["org.matrix.msc4108", "io.element.msc4388"];
 
 /// Tells versions and features.
 pub(crate) async fn handle(
@@ -50,6 +54,10 @@ pub(crate) async fn handle(
     if !app.config.rtc.transports.is_empty() {
         let features = &mut response.unstable_features;
         features.insert(CALLS.to_owned(), true);
+    }
+    if app.config.rendezvous.mode != "off" {
+        let meetings = MEETINGS.map(|feature| (feature.to_owned(), true));
+        response.unstable_features.extend(meetings);
     }
     Ok(response)
 }

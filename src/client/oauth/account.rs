@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     edge::{App, Browser, Class, Failure, Prepared},
-    pages::{Block, Field, Form, Page, Tone},
+    pages::{Block, Field, Form, Language, Page, Tone},
 };
 
 /// Replacing the cross-signing keys stays allowed for so long.
@@ -140,6 +140,18 @@ fn binding(known: &Known, action: &Action) -> String {
     format!("{} {}", known.cookie, action.path())
 }
 
+fn device_facts(language: Language, device: Device) -> Block {
+    let rows = [
+        ("oauth.name", device.display_name.unwrap_or_default()),
+        ("oauth.device", device.device_id.to_string()),
+        (
+            "oauth.last_address",
+            device.last_seen_address.unwrap_or_default(),
+        ),
+    ];
+    Block::facts(rows.map(|(key, value)| (language.say(key).to_owned(), value)))
+}
+
 async fn show(
     app: &Arc<App>,
     browser: &Browser,
@@ -174,28 +186,14 @@ async fn show(
             let device = found
                 .pop()
                 .ok_or_else(|| Failure::not_found("unknown device"))?;
-            let name = device.display_name.unwrap_or_default();
-            let address = device.last_seen_address.unwrap_or_default();
-            let rows = [
-                (say("oauth.name"), name),
-                (say("oauth.device"), device.device_id.to_string()),
-                (say("oauth.last_address"), address),
-            ];
             page("oauth.device_title")
-                .with(Block::facts(
-                    rows.map(|(name, value)| (name.to_owned(), value)),
-                ))
+                .with(device_facts(language, device))
                 .with(form.submit(say("oauth.end_device")))
         }
         Action::Deactivate => {
             let mut form = form;
-            if app
-                .house
-                .account(&known.user_id)
-                .await?
-                .password_hash
-                .is_some()
-            {
+            let account = app.house.account(&known.user_id).await?;
+            if account.password_hash.is_some() {
                 let password = Field::new("password", "password", say("oauth.password"));
                 form = form.field(password.autocomplete("current-password").required());
             }
@@ -228,7 +226,7 @@ async fn profile(
     app: &Arc<App>,
     known: &Known,
     (page, form): (Page, Form),
-    language: crate::pages::Language,
+    language: Language,
 ) -> Result<Page, Failure> {
     let profile = app.house.profile(&known.user_id).await?;
     let name = profile.iter().find(|(name, _)| name == "displayname");

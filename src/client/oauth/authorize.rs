@@ -16,6 +16,7 @@ use super::{
     code::{self, Allowed, Sent},
     offered,
     scope::Scope,
+    sign_up,
 };
 use crate::{
     edge::{App, Browser, Failure, Fields, Prepared},
@@ -67,7 +68,7 @@ pub(super) async fn page(app: Arc<App>, browser: Browser) -> Result<Prepared, Fa
         (Some(_), Prompt::Nothing) => {
             asked.refuse(&Refusal::new("consent_required", "the user must be asked"))
         }
-        (_, Prompt::Create) => browser::sign_up_page(&app, &browser, &here(true), None),
+        (_, Prompt::Create) => sign_up::show(&app, &browser, &here(true), None),
         (_, Prompt::Login) | (None, _) => browser::sign_in(&app, &browser, &here(true), None),
         (Some(known), Prompt::Consent) => consent(&app, &browser, (&asked, &wish), &known),
     }

@@ -1,4 +1,4 @@
-//! Browsers that are let in: signing in, signing up, signing out.
+//! Browsers that are let in: signing in and out.
 
 use std::sync::Arc;
 
@@ -8,15 +8,16 @@ use actix_web::http::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use playhouse_actors::{
-    house::{HouseError, NewAccount},
+    house::HouseError,
     passes::{PassError, PassKind},
     user::{UserError, message::Account},
 };
 use ruma::{OwnedUserId, UserId};
 use url::form_urlencoded::byte_serialize;
 
-use super::{ACCOUNT, SIGN_IN, SIGN_UP, offered};
+use super::{ACCOUNT, RECOGNISED, SIGN_IN, SIGN_UP, offered, sign_up};
 use crate::{
+    config::Provider,
     edge::{App, Browser, Class, Failure, Prepared},
     pages::{Block, Cookie, Field, Form, Page, Tone},
 };
@@ -25,7 +26,7 @@ use crate::{
 const SESSION: &str = "playhouse_session";
 
 /// The cookie of any browser that gets a form: it must come back from the same one.
-const VISIT: &str = "playhouse_visit";
+pub(super) const VISIT: &str = "playhouse_visit";
 
 /// The paths to which the cookies are sent.
 const PATHS: &str = "/oauth2";
@@ -101,13 +102,64 @@ pub(super) fn sign_in(
         wrong,
     );
     page = page.with(form);
-    if may_sign_up(app) {
-        let encoded: String = byte_serialize(next.as_bytes()).collect();
-        let link = format!("{SIGN_UP}?next={encoded}");
-        let text = language.say("oauth.no_account").to_owned();
-        page = page.with(Block::links([(text, link)]));
+    let mut links = provider_links(app, browser, (&visit, next));
+    if sign_up::stages(app).is_some() {
+        let link = format!("{SIGN_UP}?next={}", encoded(next));
+        links.push((language.say("oauth.no_account").to_owned(), link));
+    }
+    if !links.is_empty() {
+        page = page.with(Block::links(links));
     }
     Ok(with_visit(app, app.pages.show(page), &visit))
+}
+
+/// Links to the systems at which users have accounts by which they log in here; they lead back to [`recognised`].
+fn provider_links(
+    app: &App,
+    browser: &Browser,
+    (visit, next): (&str, &str),
+) -> Vec<(String, String)> {
+    let Some(base) = app.base_url(browser.host.as_deref()) else {
+        return Vec::new();
+    };
+    let seal = app.pages.seal("oauth-recognised", &bound(visit, next));
+    let back = format!(
+        "{base}{RECOGNISED}?next={}&seal={}",
+        encoded(next),
+        encoded(&seal)
+    );
+    let link = |provider: &Provider| {
+        let text = browser
+            .language
+            .tell("oauth.sign_in_with", &[("provider", &provider.name)]);
+        let path = format!("/_matrix/client/v3/login/sso/redirect/{}", provider.id);
+        (text, format!("{path}?redirectUrl={}", encoded(&back)))
+    };
+    app.config.sso.providers.iter().map(link).collect()
+}
+
+/// Lets a browser in whose user was recognised by another system.
+pub(super) async fn recognised(app: Arc<App>, browser: Browser) -> Result<Prepared, Failure> {
+    offered(&app, browser.host.as_deref())?;
+    let next = next_of(browser.query.get("next"));
+    let visit = browser.cookie(VISIT).unwrap_or_default();
+    let seal = browser.query.need("seal")?;
+    if !app
+        .pages
+        .is_sealed(seal, "oauth-recognised", &bound(visit, &next))
+    {
+        return Err(Failure::forbidden(browser.language.say("oauth.signed_out")));
+    }
+    let token = browser.query.need("loginToken")?;
+    let (user_id, _) = app.house.use_pass(PassKind::Login, token).await?;
+    if app.house.account(&user_id).await?.locked {
+        return Err(UserError::Locked.into());
+    }
+    let_in(&app, &browser, &user_id, &next).await
+}
+
+fn encoded(text: &str) -> String {
+    byte_serialize(text.as_bytes()).collect()
 }
 
 /// Lets a browser in whose user knows the password.
@@ -174,111 +226,6 @@ pub(super) async fn let_in(
     Ok(lead_to(next)?.with_header(name, value))
 }
 
-/// The page on which one makes an account.
-pub(super) async fn sign_up(app: Arc<App>, browser: Browser) -> Result<Prepared, Failure> {
-    offered(&app, browser.host.as_deref())?;
-    let next = next_of(browser.query.get("next"));
-    sign_up_page(&app, &browser, &next, None)
-}
-
-pub(super) fn sign_up_page(
-    app: &Arc<App>,
-    browser: &Browser,
-    next: &str,
-    wrong: Option<&str>,
-) -> Result<Prepared, Failure> {
-    let language = browser.language;
-    if !may_sign_up(app) {
-        return Err(Failure::forbidden(language.say("oauth.closed")));
-    }
-    let visit = visit(app, browser);
-    let given = |name: &str| browser.form.get(name).unwrap_or_default().to_owned();
-    let user = Field::new("text", "user", language.say("oauth.user"))
-        .value(given("user"))
-        .autocomplete("username")
-        .required();
-    let new_password = |name, label| {
-        Field::new("password", name, language.say(label))
-            .autocomplete("new-password")
-            .required()
-    };
-    let mut form = Form::to(SIGN_UP)
-        .hidden("next", next)
-        .sealed(&app.pages, "oauth-sign-up", &bound(&visit, next))
-        .field(user)
-        .field(new_password("password", "oauth.password"))
-        .field(new_password("again", "oauth.password_again"));
-    if needs_token(app) {
-        let field = Field::new("text", "token", language.say("oauth.registration_token"));
-        form = form.field(field.value(given("token")).required());
-    }
-    let page = told_wrong(
-        Page::new(language, language.say("oauth.sign_up_title")),
-        wrong,
-    )
-    .with(form.submit(language.say("oauth.sign_up")));
-    Ok(with_visit(app, app.pages.show(page), &visit))
-}
-
-/// Makes an account and lets the browser in.
-pub(super) async fn signed_up(app: Arc<App>, browser: Browser) -> Result<Prepared, Failure> {
-    offered(&app, browser.host.as_deref())?;
-    let next = next_of(browser.form.get("next"));
-    let visit = browser.cookie(VISIT).unwrap_or_default();
-    app.pages
-        .check_seal(&browser, "oauth-sign-up", &bound(visit, &next))?;
-    if !may_sign_up(&app) {
-        return Err(Failure::forbidden(browser.language.say("oauth.closed")));
-    }
-    match make_account(&app, &browser).await {
-        Ok(user_id) => let_in(&app, &browser, &user_id, &next).await,
-        Err(failure) if failure.status() < 429 => {
-            sign_up_page(&app, &browser, &next, Some(failure.message()))
-        }
-        Err(failure) => Err(failure),
-    }
-}
-
-async fn make_account(app: &Arc<App>, browser: &Browser) -> Result<OwnedUserId, Failure> {
-    let language = browser.language;
-    let username = browser.form.need("user")?.trim().to_owned();
-    let password = browser.form.need("password")?.to_owned();
-    if browser.form.get("again") != Some(password.as_str()) {
-        return Err(Failure::invalid_param(language.say("oauth.not_the_same")));
-    }
-    let length_min = app.config.registration.password_length_min;
-    if (password.chars().count() as u64) < length_min {
-        let told = language.tell("oauth.too_short", &[("length", &length_min.to_string())]);
-        return Err(Failure::invalid_param(told));
-    }
-    match app.house.available_user_id(&username).await {
-        Err(HouseError::User(UserError::UserInUse)) => {
-            return Err(Failure::invalid_param(language.say("oauth.name_taken")));
-        }
-        outcome => outcome?,
-    };
-    let mut token = None;
-    if needs_token(app) {
-        let given = browser.form.need("token")?.trim();
-        let session = app.env().random_string(24);
-        if !app.house.hold_registration_token(given, &session).await? {
-            return Err(Failure::invalid_param(language.say("oauth.bad_token")));
-        }
-        token = Some((given.to_owned(), session));
-    }
-    let made = app.house.register(NewAccount {
-        username: Some(username),
-        password: Some(password),
-        admin: false,
-        guest: false,
-        user_type: None,
-        displayname: None,
-        login: None,
-        token,
-    });
-    Ok(made.await?.user_id)
-}
-
 /// Ends that the browser is let in.
 pub(super) async fn signed_out(app: Arc<App>, browser: Browser) -> Result<Prepared, Failure> {
     offered(&app, browser.host.as_deref())?;
@@ -291,19 +238,8 @@ pub(super) async fn signed_out(app: Arc<App>, browser: Browser) -> Result<Prepar
     Ok(lead_to(&next)?.with_header(name, value))
 }
 
-/// Whether anybody can make an account here: as for `POST /register`, a token is the only way in while registration is closed.
-fn may_sign_up(app: &App) -> bool {
-    let policy = &app.config.registration;
-    policy.enabled || policy.token_required
-}
-
-fn needs_token(app: &App) -> bool {
-    let policy = &app.config.registration;
-    !policy.enabled || policy.token_required
-}
-
 /// A path of these pages to go on at, whatever the form says.
-fn next_of(given: Option<&str>) -> String {
+pub(super) fn next_of(given: Option<&str>) -> String {
     let own = |next: &&str| {
         next.starts_with("/oauth2/")
             && next
@@ -320,25 +256,25 @@ fn print(account: &Account) -> String {
     URL_SAFE_NO_PAD.encode(&digest.as_ref()[..12])
 }
 
-fn told_wrong(page: Page, wrong: Option<&str>) -> Page {
+pub(super) fn told_wrong(page: Page, wrong: Option<&str>) -> Page {
     match wrong {
         Some(wrong) => page.with(Block::notice(Tone::Error, wrong)),
         None => page,
     }
 }
 
-fn bound(visit: &str, next: &str) -> String {
+pub(super) fn bound(visit: &str, next: &str) -> String {
     format!("{visit} {next}")
 }
 
-fn visit(app: &App, browser: &Browser) -> String {
+pub(super) fn visit(app: &App, browser: &Browser) -> String {
     match browser.cookie(VISIT) {
         Some(visit) if visit.len() >= 24 => visit.to_owned(),
         _ => app.env().random_string(24),
     }
 }
 
-fn with_visit(app: &App, prepared: Prepared, visit: &str) -> Prepared {
+pub(super) fn with_visit(app: &App, prepared: Prepared, visit: &str) -> Prepared {
     let (name, value) = cookie(app, VISIT, visit, VISIT_LIFETIME_S).header();
     prepared.with_header(name, value)
 }

@@ -14,6 +14,7 @@ mod metadata;
 mod registration;
 mod revoke;
 mod scope;
+mod sign_up;
 mod token;
 mod userinfo;
 
@@ -33,6 +34,7 @@ const LINK: &str = "/oauth2/link";
 const LINK_CODE: &str = "/oauth2/link/code";
 const SIGN_IN: &str = "/oauth2/login";
 const SIGN_UP: &str = "/oauth2/register";
+const RECOGNISED: &str = "/oauth2/recognised";
 const SIGN_OUT: &str = "/oauth2/logout";
 const ACCOUNT: &str = "/oauth2/account";
 
@@ -75,12 +77,15 @@ pub(crate) fn mount(routes: &mut Routes) {
         .mount_page(Method::POST, LINK, device::decide)
         .class(Class::Login);
     routes.mount_page(Method::POST, LINK_CODE, device::typed);
-    routes.mount_page(Method::GET, SIGN_UP, browser::sign_up);
+    routes.mount_page(Method::GET, SIGN_UP, sign_up::page);
     routes
-        .mount_page(Method::POST, SIGN_UP, browser::signed_up)
+        .mount_page(Method::POST, SIGN_UP, sign_up::signed_up)
         .class(Class::Registration);
     routes
         .mount_page(Method::POST, SIGN_IN, browser::signed_in)
+        .class(Class::Login);
+    routes
+        .mount_page(Method::GET, RECOGNISED, browser::recognised)
         .class(Class::Login);
     routes.mount_page(Method::POST, SIGN_OUT, browser::signed_out);
     routes.mount_page(Method::GET, ACCOUNT, account::page);

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use ruma::api::client::session::get_login_types::v3::{
-    LoginType, PasswordLoginType, Request, Response, TokenLoginType,
+    IdentityProvider, LoginType, PasswordLoginType, Request, Response, SsoLoginType, TokenLoginType,
 };
 use serde_json::Map;
 
-use crate::edge::{App, Failure};
+use crate::{
+    config::Provider,
+    edge::{App, Failure},
+};
 
 /// Tells how one may log in.
 pub(crate) async fn handle(
@@ -21,9 +24,21 @@ pub(crate) async fn handle(
         LoginType::Password(PasswordLoginType::new()),
         LoginType::Token(token),
     ];
+    if !app.config.sso.providers.is_empty() {
+        let mut sso = SsoLoginType::new();
+        sso.identity_providers = app.config.sso.providers.iter().map(described).collect();
+        flows.push(LoginType::Sso(sso));
+    }
     if app.config.jwt.enabled {
         let jwt = LoginType::new("org.matrix.login.jwt", Map::new());
         flows.push(jwt.map_err(Failure::internal)?);
     }
     Ok(Response::new(flows))
+}
+
+fn described(provider: &Provider) -> IdentityProvider {
+    let mut told = IdentityProvider::new(provider.id.clone(), provider.name.clone());
+    told.icon = provider.icon.as_deref().map(Into::into);
+    told.brand = provider.brand.as_deref().map(Into::into);
+    told
 }

@@ -8,6 +8,8 @@ mod logout;
 mod logout_all;
 mod refresh_token;
 
+pub(crate) use get_login_token::LOGIN_TOKEN_LIFETIME_MS;
+
 use crate::edge::{Class, Routes};
 
 /// Mounts the area.

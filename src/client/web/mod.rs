@@ -45,7 +45,7 @@ pub(crate) fn mount(routes: &mut Routes) {
 }
 
 /// The policies with where they can be read.
-fn policies(policies: &[Policy], language: Language) -> Block {
+pub(crate) fn policies(policies: &[Policy], language: Language) -> Block {
     let links = policies.iter().filter_map(|policy| {
         let text = policy.text(language.code())?;
         let label = format!("{} ({})", text.name, policy.version);

@@ -1,7 +1,6 @@
 //! Records of passes.
 
 use playhouse_schema::record::pass::{PassKind, PassMade, PassRecord, PassUsed};
-use serde_bytes::ByteBuf;
 
 use super::{super::Sample, sample};
 
@@ -16,24 +15,26 @@ pub(crate) fn name(record: &PassRecord) -> &'static str {
 }
 
 pub(crate) fn all() -> Vec<Sample<PassRecord>> {
-    let hash = |byte| ByteBuf::from(vec![byte; 32]);
     let made = |kind, byte| {
         PassRecord::Made(PassMade {
             kind,
-            hash: hash(byte),
+            hash: vec![byte; 32].into(),
             at_ms: 1_700_000_000_000,
             until_ms: 1_700_000_000_001,
             detail: "detail".into(),
         })
     };
     let used = PassUsed {
-        hash: hash(1),
+        hash: vec![1; 32].into(),
         at_ms: 1_700_000_000_000,
     };
     vec![
         sample("Made", made(PassKind::Login, 1)),
         sample("Used", PassRecord::Used(used)),
-        sample("Ended", PassRecord::Ended(vec![hash(1), hash(2)])),
+        sample(
+            "Ended",
+            PassRecord::Ended(vec![vec![1; 32].into(), vec![2; 32].into()]),
+        ),
         sample("Made/code", made(PassKind::Code, 2)),
         sample("Made/browser", made(PassKind::Browser, 3)),
         sample("Made/reset", made(PassKind::CrossSigningReset, 4)),

@@ -111,10 +111,6 @@ fn account() -> Vec<Sample<UserRecord>> {
         replaces_refresh_hash: Some(bytes(&[3; 32])),
         client_id: None,
     };
-    let token_of_client = TokenIssued {
-        client_id: Some("client".into()),
-        ..token_issued.clone()
-    };
     vec![
         sample("Registered", UserRecord::Registered(registered)),
         sample(
@@ -323,6 +319,15 @@ fn messages() -> Vec<Sample<UserRecord>> {
     let transaction_done = TransactionDone {
         device_id: phone(),
         transaction_id: "sendToDevice/1".into(),
+    };
+    let token_of_client = TokenIssued {
+        device_id: phone(),
+        access_hash: bytes(&[4; 32]),
+        expires_ms: Some(AT),
+        refresh_hash: Some(bytes(&[5; 32])),
+        refresh_expires_ms: None,
+        replaces_refresh_hash: None,
+        client_id: Some("client".into()),
     };
     vec![
         sample(
