@@ -146,6 +146,7 @@ async function relations(author, reader) {
 async function readAll(device) {
   const bodies = new Map();
   let broken = 0;
+  const reasons = new Map();
   let from = null;
   const mapper = device.client.getEventMapper({ decrypt: false });
   do {
@@ -153,12 +154,16 @@ async function readAll(device) {
     for (const raw of page.chunk.filter((raw) => raw.type === "m.room.encrypted")) {
       const event = mapper(raw);
       await device.client.decryptEventIfNeeded(event);
-      if (event.isDecryptionFailure()) broken += 1;
+      if (event.isDecryptionFailure()) {
+        broken += 1;
+        const { sender, content } = raw;
+        reasons.set(`${sender} ${content.device_id} ${content.session_id}: ${event.decryptionFailureReason}`, raw.event_id);
+      }
       else bodies.set(raw.event_id, event.getClearContent().body);
     }
     from = page.end;
   } while (from);
-  return { bodies, broken };
+  return { bodies, broken, reasons };
 }
 
 const household = [];
@@ -227,9 +232,9 @@ const restored = await ada3.crypto.restoreKeyBackup();
 
 let undecryptable = 0;
 for (const device of [...household, ada3]) {
-  const { bodies, broken } = await readAll(device);
+  const { bodies, broken, reasons } = await readAll(device);
   undecryptable += broken;
-  if (broken > 0) process.stderr.write(`${device.name}: ${broken} undecryptable\n`);
+  if (broken > 0) process.stderr.write(`${device.name} (${device.deviceId}): ${broken} undecryptable: ${JSON.stringify([...reasons.keys()])}\n`);
   const doubled = [...bodies.values()].filter((body) => /^message /.test(body)).length;
   if (doubled !== MESSAGES) fail(`${device.name} reads ${doubled} messages of ${MESSAGES}`);
   for (const [eventId, body] of sent) if (bodies.get(eventId) !== body) fail(`${device.name} does not read ${body}`);
