@@ -217,6 +217,10 @@ writing = false;
 await killer;
 if (sent.size !== MESSAGES) fail(`${MESSAGES} messages became ${sent.size} events`);
 
+// A client whose sync met a dead server waits some seconds before it tries again: all must have come to the end before they are asked what they can read.
+const end = await send(ben1, text("the end"));
+for (const device of household) await until(`${device.name} has come to the end`, () => reads(device, end, "the end"));
+
 // A device that is new has nothing but the backup.
 for (const device of household) {
   let told = Infinity;
