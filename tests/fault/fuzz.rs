@@ -265,6 +265,11 @@ impl Known {
         });
         let mut path = segments.collect::<Vec<_>>().join("/");
         let mut separator = '?';
+        if template.ends_with("/events") {
+            // Unlike `/sync`, it waits half a minute unless it is told otherwise.
+            path.push_str("?timeout=0");
+            separator = '&';
+        }
         for _ in 0..dice.roll(4) {
             path.push(separator);
             path.push_str(dice.pick(PARAMETERS));
