@@ -195,13 +195,12 @@ mod tests {
     #[test]
     fn who_waits_too_long_is_gone_and_there_is_a_bound() {
         let env = testing::env();
-        let now_ms = env.now_ms();
         let mut waiting = Waiting::default();
         for _ in 0..WAITING_MAX {
             waiting.begin(wish(), &env).expect("room for more");
         }
         assert_eq!(waiting.begin(wish(), &env), Err(OauthError::TooMany));
-        assert_eq!(waiting.wish("", now_ms + LIFETIME_MS), None);
+        assert_eq!(waiting.wish("", env.now_ms() + LIFETIME_MS), None);
         assert!(waiting.is_empty());
     }
 }

@@ -17,20 +17,31 @@ impl Clock for SetClock {
     }
 }
 
-#[derive(Default)]
 struct Trial {
     passes: Passes,
     clock: Arc<SetClock>,
+    env: Env,
     sequence: u64,
+}
+
+impl Default for Trial {
+    fn default() -> Self {
+        let clock = Arc::<SetClock>::default();
+        Self {
+            passes: Passes::default(),
+            env: Env {
+                clock: clock.clone(),
+                ..testing::env()
+            },
+            clock,
+            sequence: 0,
+        }
+    }
 }
 
 impl Trial {
     fn run(&mut self, command: PassCommand) -> Result<PassReply, PassError> {
-        let env = Env {
-            clock: self.clock.clone(),
-            ..testing::env()
-        };
-        let decision = self.passes.decide(command, &env)?;
+        let decision = self.passes.decide(command, &self.env)?;
         for record in &decision.records {
             self.sequence += 1;
             self.passes.apply(self.sequence, self.sequence, record);
