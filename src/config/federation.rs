@@ -9,7 +9,7 @@ section! {
         enabled: bool = true;
         /// Tell clients with which servers this one talks (`/_synapse/client/v1/config/federation_whitelist`).
         tell_clients: bool = false;
-        /// A PEM file with certificate authorities that are trusted beside the usual ones.
+        /// A PEM file with certificate authorities that are believed beside the system's, by what this server asks of others over HTTPS.
         extra_ca: Option<String> = None, sample "/etc/playhouse/ca.pem", variable "PLAYHOUSE_EXTRA_CA";
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     config::{Config, check::Network},
     media::{Blobs, Thumbnails, Turns, previews::Previews},
     node::StartError,
+    outbound::Trust,
     pages::Pages,
     third_party::{self, ThirdParty},
 };
@@ -68,20 +69,20 @@ impl App {
         let media = &config.media;
         let folder = config.in_data_dir(&media.dir);
         let blobs = Blobs::open(media, folder).map_err(StartError::Media)?;
-        let previews = Previews::start(&config, &house, &blobs)
-            .map_err(|error| StartError::Media(format!("previews: {error}")))?;
+        let trust =
+            Trust::open(config.federation.extra_ca.as_deref()).map_err(StartError::Outside)?;
         Ok(Self {
-            previews,
+            previews: Previews::start(&config, &house, &blobs, &trust),
             uploads: Turns::default(),
             limiter: Limiter::new(&config.limits),
             interactive: Interactive::new(house.env().clone(), third_party::stage_params(&config)),
             thumbnails: Thumbnails::new(blobs.clone(), media),
             repeats: Repeats::default(),
             blobs,
-            third_party: ThirdParty::new(&config).map_err(StartError::Outside)?,
+            third_party: ThirdParty::new(&config, &trust).map_err(StartError::Outside)?,
             pages: Pages::new(house.env().clone()),
             nonces: Mutex::default(),
-            providers: Providers::new(),
+            providers: Providers::new(&trust),
             meetings: Meetings::new(
                 config.rendezvous.sessions_max,
                 config.rendezvous.lifetime_ms,

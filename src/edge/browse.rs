@@ -1,10 +1,13 @@
 //! Requests by people's browsers: forms come in, pages go out, and a refusal is a page too.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, pin::Pin, sync::Arc};
 
-use actix_web::http::{
-    Method,
-    header::{self, HeaderMap},
+use actix_web::{
+    HttpResponse,
+    http::{
+        Method,
+        header::{self, HeaderMap},
+    },
 };
 
 use super::{
@@ -18,6 +21,8 @@ const FORM_BYTES_MAX: u64 = 64 * 1024;
 
 /// A form or a query has at most so many fields; more are not looked at.
 const FIELDS_MAX: usize = 128;
+
+type Answering = Pin<Box<dyn Future<Output = Result<HttpResponse, Failure>>>>;
 
 /// A request by a person's browser.
 #[derive(Debug)]
@@ -97,24 +102,46 @@ impl Routes {
         H: Fn(Arc<App>, Browser) -> F + Copy + Send + Sync + 'static,
         F: Future<Output = Result<Prepared, Failure>> + 'static,
     {
-        let endpoint = self.push_at(
-            method,
-            vec![path.to_owned()],
-            Box::new(move |mut incoming| {
-                Box::pin(async move {
-                    let app = incoming.app.clone();
-                    let language = Language::of(incoming.header(header::ACCEPT_LANGUAGE));
-                    let outcome = match browser(&mut incoming, language).await {
-                        Ok(browser) => handle(app.clone(), browser).await,
-                        Err(failure) => Err(failure),
-                    };
-                    let page = outcome
-                        .unwrap_or_else(|failure| pages::refusal(&app.pages, language, &failure));
-                    Ok(page.into_response())
-                })
-            }),
-        );
-        endpoint.body_bytes_max(FORM_BYTES_MAX)
+        let run = Box::new(move |mut incoming: Incoming| {
+            let answer: Answering = Box::pin(async move {
+                let app = incoming.app.clone();
+                let language = Language::of(incoming.header(header::ACCEPT_LANGUAGE));
+                let outcome = match browser(&mut incoming, language).await {
+                    Ok(browser) => handle(app.clone(), browser).await,
+                    Err(failure) => Err(failure),
+                };
+                let page = outcome
+                    .unwrap_or_else(|failure| pages::refusal(&app.pages, language, &failure));
+                Ok(page.into_response())
+            });
+            answer
+        });
+        self.push_at(method, vec![path.to_owned()], run)
+            .body_bytes_max(FORM_BYTES_MAX)
+    }
+
+    /// Mounts what a script on a page asks, with the browser's cookies: as [`Routes::mount_page`], but a failure is told as JSON.
+    pub(crate) fn mount_script<H, F>(
+        &mut self,
+        method: Method,
+        path: &str,
+        handle: H,
+    ) -> &mut Endpoint
+    where
+        H: Fn(Arc<App>, Browser) -> F + Copy + Send + Sync + 'static,
+        F: Future<Output = Result<Prepared, Failure>> + 'static,
+    {
+        let run = Box::new(move |mut incoming: Incoming| {
+            let answer: Answering = Box::pin(async move {
+                let app = incoming.app.clone();
+                let language = Language::of(incoming.header(header::ACCEPT_LANGUAGE));
+                let browser = browser(&mut incoming, language).await?;
+                Ok(handle(app, browser).await?.into_response())
+            });
+            answer
+        });
+        self.push_at(method, vec![path.to_owned()], run)
+            .body_bytes_max(FORM_BYTES_MAX)
     }
 }
 

@@ -103,6 +103,12 @@ impl AddressRules {
         }
     }
 
+    /// Whether a host may be asked, as far as its spelling tells: names are judged once they are resolved.
+    pub(crate) fn permit_host(&self, host: &str) -> bool {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        bare.parse().map_or(true, |address| self.permit(address))
+    }
+
     /// Whether this address may be connected to.
     pub(crate) fn permit(&self, address: IpAddr) -> bool {
         // An IPv4 address in the clothes of IPv6 is judged as what the kernel would connect to.

@@ -1,8 +1,9 @@
-//! Requests to places that strangers name: pages to preview, and whatever else is not ours to trust.
+//! Requests of the server itself: to what the operator named, and to places that strangers name (pages to preview, identity servers).
 //!
 //! Owns that nothing private is reached, however it is spelled, and that every answer is bounded in time and size. Must not know what is asked for, or why.
 
 mod addresses;
+mod client;
 mod resolver;
 mod rules;
 #[cfg(test)]
@@ -14,13 +15,13 @@ use bytes::Bytes;
 use reqwest::{
     Response,
     header::{self, HeaderValue},
-    redirect,
 };
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 pub(crate) use self::{
     addresses::AddressRules,
+    client::{Client, Trust},
     resolver::{Lookup, SystemLookup},
     rules::{Ports, Rules, UrlPattern},
 };
@@ -80,34 +81,29 @@ pub(crate) struct Wanted<'a> {
 
 /// A client that reaches public places only.
 pub(crate) struct Outbound {
-    http: reqwest::Client,
+    http: Client,
     rules: Rules,
 }
 
 impl Outbound {
     /// A client with these rules.
     pub(crate) fn new(
+        trust: &Arc<Trust>,
         rules: Rules,
         lookup: Arc<dyn Lookup>,
-        user_agent: &str,
-    ) -> Result<Self, reqwest::Error> {
-        let guard = resolver::Guard {
-            rules: rules.addresses.clone(),
-            lookup,
-        };
-        let http = reqwest::Client::builder()
-            .dns_resolver(Arc::new(guard))
-            // Each hop is checked here, and a proxy would resolve names itself.
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .referer(false)
-            .http1_only()
-            // A name is resolved anew, and so judged anew, for each request.
-            .pool_max_idle_per_host(0)
-            .connect_timeout(CONNECT_WITHIN)
-            .user_agent(user_agent)
-            .build()?;
-        Ok(Self { http, rules })
+        user_agent: &'static str,
+    ) -> Self {
+        let guarded = (rules.addresses.clone(), lookup);
+        let http = Client::for_strangers_choice(trust, guarded, move |builder| {
+            builder
+                .referer(false)
+                .http1_only()
+                // A name is resolved anew, and so judged anew, for each request.
+                .pool_max_idle_per_host(0)
+                .connect_timeout(CONNECT_WITHIN)
+                .user_agent(user_agent)
+        });
+        Self { http, rules }
     }
 
     /// Reads and checks a URL.

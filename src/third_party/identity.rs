@@ -1,5 +1,7 @@
 //! Asks identity servers (identity service API): whose an address is, to keep an invite for somebody without an account, to publish or forget whose it is.
 
+use std::sync::Arc;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use playhouse_actors::{env::Env, threepid::Address};
@@ -8,8 +10,11 @@ use ruma::{OwnedUserId, ServerName, UserId, api::error::ErrorCode};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::guard::{self, Guard};
-use crate::{config::Identity as Settings, edge::Failure};
+use crate::{
+    config::{Config, Identity as Settings},
+    edge::Failure,
+    outbound::{AddressRules, Client, SystemLookup, Trust},
+};
 
 /// An answer has at most so many bytes.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
@@ -19,8 +24,8 @@ const TOKEN_BYTES_MAX: usize = 4 * 1024;
 
 /// The way to identity servers.
 pub(crate) struct IdentityServers {
-    http: reqwest::Client,
-    guard: Guard,
+    http: Client,
+    addresses: AddressRules,
     settings: Settings,
 }
 
@@ -76,13 +81,17 @@ pub(crate) struct Bound {
 
 impl IdentityServers {
     /// As configured.
-    pub(super) fn new(settings: &Settings) -> Result<Self, String> {
-        let guard = Guard::new(&settings.allow_networks);
-        Ok(Self {
-            http: guard::client(&guard)?,
-            guard,
+    pub(super) fn new(config: &Config, trust: &Arc<Trust>) -> Self {
+        let settings = &config.identity;
+        let addresses = AddressRules::new(&settings.allow_networks, &config.outbound.deny_networks);
+        let guarded = (addresses.clone(), Arc::new(SystemLookup) as _);
+        Self {
+            http: Client::for_strangers_choice(trust, guarded, |builder| {
+                builder.timeout(super::ANSWER_WITHIN)
+            }),
+            addresses,
             settings: settings.clone(),
-        })
+        }
     }
 
     /// Whose an address is, as far as the identity server knows.
@@ -205,7 +214,7 @@ impl IdentityServers {
         if !trusted.is_empty() && !named(trusted) {
             return Err(denied("this identity server is not trusted here"));
         }
-        if !self.guard.permits_host(name.host()) {
+        if !self.addresses.permit_host(name.host()) {
             return Err(denied("this identity server may not be asked"));
         }
         let scheme = if named(&self.settings.plain_http_servers) {

@@ -3,18 +3,20 @@
 //! Owns how those are spoken to. Must not know what the proof is for.
 
 mod captcha;
-mod guard;
 mod identity;
 mod mail;
 mod msisdn;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
 pub(crate) use self::identity::Asking;
 use self::{identity::IdentityServers, mail::Mailer};
-use crate::config::Config;
+use crate::{
+    config::Config,
+    outbound::{Client, Trust},
+};
 
 /// `m.login.terms`.
 pub(crate) const TERMS: &str = "m.login.terms";
@@ -28,7 +30,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 /// Everything outside that is asked.
 pub(crate) struct ThirdParty {
     /// For what the operator named, and so may stand anywhere.
-    http: reqwest::Client,
+    http: Client,
     /// Mail, once it is configured.
     pub(crate) mailer: Option<Mailer>,
     /// Identity servers that clients name.
@@ -39,16 +41,11 @@ pub(crate) struct ThirdParty {
 
 impl ThirdParty {
     /// As configured.
-    pub(crate) fn new(config: &Config) -> Result<Self, String> {
-        let http = reqwest::Client::builder()
-            .timeout(ANSWER_WITHIN)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| error.to_string())?;
+    pub(crate) fn new(config: &Config, trust: &Arc<Trust>) -> Result<Self, String> {
         Ok(Self {
-            http,
+            http: Client::for_operators_choice(trust, |builder| builder.timeout(ANSWER_WITHIN)),
             mailer: Mailer::new(config)?,
-            identity: IdentityServers::new(&config.identity)?,
+            identity: IdentityServers::new(config, trust),
             delegate: config.identity.msisdn_delegate.clone(),
         })
     }

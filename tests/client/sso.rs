@@ -182,6 +182,8 @@ async fn who_is_recognised_gets_a_login_token() {
         let led = come_back(&browser, &provider, other, APP).await;
         let page = browser.open(&led.location).await;
         let free = "/_synapse/client/pick_username/check?username=";
+        let stranger = client.get(&format!("{free}nora")).await;
+        stranger.refused(400, "M_INVALID_PARAM");
         assert!(
             browser
                 .open(&format!("{free}nora"))

@@ -43,7 +43,7 @@ pub(crate) fn mount(routes: &mut Routes) {
         .mount_page(Method::POST, PICK_NAME, username::picked)
         .class(Class::Registration);
     routes
-        .mount_page(Method::GET, CHECK_NAME, username::check)
+        .mount_script(Method::GET, CHECK_NAME, username::check)
         .class(Class::Registration);
     routes
         .mount_page(Method::POST, CONFIRM, finish::confirmed)

@@ -1,6 +1,6 @@
 //! How a provider is spoken to (OpenID Connect Core 1.0, Discovery 1.0).
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest;
 use base64::{
@@ -13,7 +13,10 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
 
-use crate::config::Provider;
+use crate::{
+    config::Provider,
+    outbound::{Client, Trust},
+};
 
 /// A provider must answer within this time.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
@@ -68,24 +71,15 @@ pub(super) struct Sent<'a> {
 
 /// The way to all providers.
 pub(crate) struct Providers {
-    http: Option<reqwest::Client>,
+    http: Client,
     known: Mutex<BTreeMap<String, (Metadata, u64)>>,
 }
 
 impl Providers {
     /// Nothing is known yet.
-    pub(crate) fn new() -> Self {
-        let http = reqwest::Client::builder()
-            .timeout(ANSWER_WITHIN)
-            .redirect(reqwest::redirect::Policy::none())
-            .build();
-        let http = http
-            .inspect_err(
-                |error| tracing::error!(%error, "providers of single sign-on cannot be asked"),
-            )
-            .ok();
+    pub(crate) fn new(trust: &Arc<Trust>) -> Self {
         Self {
-            http,
+            http: Client::for_operators_choice(trust, |builder| builder.timeout(ANSWER_WITHIN)),
             known: Mutex::default(),
         }
     }
@@ -190,7 +184,7 @@ impl Providers {
             None => {}
         }
         let mut request = self
-            .http()?
+            .http
             .post(&metadata.token_endpoint)
             .header("content-type", "application/x-www-form-urlencoded")
             .header("accept", "application/json")
@@ -202,17 +196,11 @@ impl Providers {
     }
 
     async fn get<T: DeserializeOwned>(&self, url: &str, token: Option<&str>) -> Result<T, String> {
-        let mut request = self.http()?.get(url).header("accept", "application/json");
+        let mut request = self.http.get(url).header("accept", "application/json");
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
         answer(request).await
-    }
-
-    fn http(&self) -> Result<&reqwest::Client, String> {
-        self.http
-            .as_ref()
-            .ok_or_else(|| "no client for HTTP".to_owned())
     }
 }
 

@@ -24,7 +24,9 @@ use self::{
 use super::Blobs;
 use crate::{
     config::Config,
-    outbound::{AddressRules, Outbound, OutboundError, Ports, Rules, SystemLookup, UrlPattern},
+    outbound::{
+        AddressRules, Outbound, OutboundError, Ports, Rules, SystemLookup, Trust, UrlPattern,
+    },
 };
 
 /// So many questions wait for the desk.
@@ -66,11 +68,12 @@ impl Previews {
         config: &Config,
         house: &Arc<House>,
         blobs: &Blobs,
-    ) -> Result<Option<Self>, reqwest::Error> {
+        trust: &Arc<Trust>,
+    ) -> Option<Self> {
         if !config.previews.enabled {
-            return Ok(None);
+            return None;
         }
-        let outbound = Outbound::new(rules(config), Arc::new(SystemLookup), USER_AGENT)?;
+        let outbound = Outbound::new(trust, rules(config), Arc::new(SystemLookup), USER_AGENT);
         let outbound = Arc::new(outbound);
         let worker = Worker {
             outbound: outbound.clone(),
@@ -81,7 +84,7 @@ impl Previews {
         };
         let (desk, questions) = mpsc::channel(QUESTIONS_MAX);
         tokio::spawn(Desk::new(worker).run(questions));
-        Ok(Some(Self { outbound, desk }))
+        Some(Self { outbound, desk })
     }
 
     /// What a link leads to: a JSON object.
