@@ -12,6 +12,8 @@ use ruma::{
 };
 use serde_json::Value as JsonValue;
 
+use crate::network::{Network, NoNetwork};
+
 /// Tells the time.
 pub trait Clock: Send + Sync + 'static {
     /// Milliseconds since the Unix epoch.
@@ -77,6 +79,8 @@ pub struct Env {
     pub randomness: Arc<dyn Randomness>,
     /// Who we are.
     pub identity: Arc<Identity>,
+    /// Other servers.
+    pub network: Arc<dyn Network>,
 }
 
 impl Env {
@@ -86,7 +90,14 @@ impl Env {
             clock: Arc::new(SystemClock),
             randomness: Arc::new(SystemRandomness),
             identity: Arc::new(identity),
+            network: Arc::new(NoNetwork),
         }
+    }
+
+    /// The same with other servers within reach.
+    pub fn with_network(mut self, network: Arc<dyn Network>) -> Self {
+        self.network = network;
+        self
     }
 
     /// Milliseconds since the Unix epoch.

@@ -1,6 +1,6 @@
 //! The domain: rooms, users and remote servers as actors over the log.
 //!
-//! Inside this package a module imports only from the left: env, kernel, writers, room, alias, user, backup, media, registration, reports, threepid, delays, passes,
+//! Inside this package a module imports only from the left: network, env, kernel, writers, room, alias, user, backup, media, registration, reports, threepid, delays, passes,
 //! oauth, externals, followers, house. No HTTP, no SQL, no `ruma::api`.
 
 pub mod alias;
@@ -12,6 +12,7 @@ pub mod followers;
 pub mod house;
 pub mod kernel;
 pub mod media;
+pub mod network;
 pub mod oauth;
 pub mod passes;
 pub mod registration;

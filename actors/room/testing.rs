@@ -67,6 +67,7 @@ pub(crate) fn env() -> Env {
             server_name: "localhost".try_into().unwrap(),
             signer: Signer::from_seed("1", &[7; 32]).unwrap(),
         }),
+        network: Arc::new(crate::network::NoNetwork),
     }
 }
 

@@ -59,6 +59,7 @@ pub(in crate::user) fn env_and_clock() -> (Env, Arc<SetClock>) {
             server_name: server_name!("example.org").to_owned(),
             signer: Signer::from_seed("1", &[7; 32]).unwrap(),
         }),
+        network: Arc::new(crate::network::NoNetwork),
     };
     (env, clock)
 }

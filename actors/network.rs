@@ -1,0 +1,113 @@
+//! Other servers, as the domain sees them: a request and its answer, and the keys with which they sign. How they are found and reached is the edge's.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use ruma::{OwnedServerName, signatures::PublicKeyMap};
+
+/// A request to another server (server-server API).
+#[derive(Clone, Debug)]
+pub struct PeerRequest {
+    /// Whom to ask.
+    pub destination: OwnedServerName,
+    /// How.
+    pub method: PeerMethod,
+    /// Path and query, percent-encoded: `/_matrix/federation/v1/…`.
+    pub path: String,
+    /// The JSON body. It is signed and sent byte for byte.
+    pub body: Option<Bytes>,
+    /// The last byte of the answer must be here by then.
+    pub within: Duration,
+    /// A larger answer is refused.
+    pub answer_bytes_max: u64,
+}
+
+/// The HTTP methods servers use towards each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerMethod {
+    /// `GET`
+    Get,
+    /// `PUT`
+    Put,
+    /// `POST`
+    Post,
+}
+
+impl PeerMethod {
+    /// As HTTP spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PeerMethod::Get => "GET",
+            PeerMethod::Put => "PUT",
+            PeerMethod::Post => "POST",
+        }
+    }
+}
+
+/// Why another server gave no usable answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PeerError {
+    /// This server talks to no other.
+    #[error("federation is switched off")]
+    Off,
+    /// The operator, or the rules for addresses, forbid to ask it.
+    #[error("this server is not asked")]
+    Denied,
+    /// It cannot be found or reached, or the connection broke. What it was asked may have happened.
+    #[error("cannot be reached: {0}")]
+    Unreachable(String),
+    /// It did not answer in time. What it was asked may have happened.
+    #[error("does not answer in time")]
+    TooSlow,
+    /// Its answer is larger than wanted.
+    #[error("answers with too much")]
+    TooLarge,
+    /// It refuses.
+    #[error("refuses with {status} {errcode}: {error}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The Matrix error code; empty when there was none.
+        errcode: String,
+        /// What it says, cut to 300 characters.
+        error: String,
+    },
+    /// Its answer is not what was asked for.
+    #[error("answers with nonsense: {0}")]
+    Nonsense(String),
+}
+
+/// Which keys are wanted: for each server the IDs of keys (`ed25519:abc`), each with the time in milliseconds since the Unix epoch at which it must have been
+/// valid; 0 when any time will do (room versions 1 to 4).
+pub type KeysWanted = BTreeMap<OwnedServerName, BTreeMap<String, u64>>;
+
+/// Other servers.
+pub trait Network: Send + Sync + 'static {
+    /// Asks a server; answers the body of a 2xx answer. Signs the request; connection, name resolution and limits are the network's own. Never retries.
+    fn ask(&self, request: PeerRequest) -> BoxFuture<'static, Result<Bytes, PeerError>>;
+
+    /// The keys that are known or can be found, by server and key ID. What cannot be found is missing. Never asks for this server's own keys, which it
+    /// knows.
+    fn keys(&self, wanted: KeysWanted) -> BoxFuture<'static, PublicKeyMap>;
+}
+
+/// There are no other servers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoNetwork;
+
+impl Network for NoNetwork {
+    fn ask(&self, _request: PeerRequest) -> BoxFuture<'static, Result<Bytes, PeerError>> {
+        Box::pin(async { Err(PeerError::Off) })
+    }
+
+    fn keys(&self, _wanted: KeysWanted) -> BoxFuture<'static, PublicKeyMap> {
+        Box::pin(async { PublicKeyMap::new() })
+    }
+}
+
+impl fmt::Debug for dyn Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Network")
+    }
+}
