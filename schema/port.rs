@@ -228,7 +228,8 @@ pub trait LogStore: Send + Sync + 'static {
         entities: &'a [Entity],
     ) -> StoreFuture<'a, Vec<Option<EntityHead>>>;
 
-    /// The record of a family that carries this key; the first of a shard, where there are several.
+    /// The record of a family that carries this key; the newest of a shard, where there are several: an event that was known as an outlier is recorded once
+    /// more when its place in the history becomes known.
     fn find<'a>(&'a self, family: Family, key: &'a str) -> StoreFuture<'a, Option<StoredRecord>>;
 
     /// Records of a shard after a position, oldest first.

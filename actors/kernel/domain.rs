@@ -35,9 +35,14 @@ pub struct Decision<D: Domain> {
     pub records: Vec<D::Record>,
     /// Payloads of older records to replace, by sequence.
     pub erasures: Vec<(Sequence, bytes::Bytes)>,
+    /// Run before the records are applied: brings to hand what they name and the state does not hold, which after waking [`Domain::hydrate`] does.
+    pub prepare: Option<Prepare<D>>,
     /// The answer.
     pub reply: D::Reply,
 }
+
+/// See [`Decision::prepare`].
+pub type Prepare<D> = Box<dyn FnOnce(&mut D) + Send>;
 
 impl<D: Domain> Decision<D> {
     /// Some records and an answer.
@@ -45,6 +50,7 @@ impl<D: Domain> Decision<D> {
         Self {
             records,
             erasures: Vec::new(),
+            prepare: None,
             reply,
         }
     }
@@ -149,7 +155,7 @@ pub trait Domain: Clone + Send + Sync + Sized + 'static {
         None
     }
 
-    /// Reads what the state needs beyond snapshot and later records, for example the bytes of events that a snapshot names. Called between the two.
+    /// Reads what the state needs beyond snapshot and later records, for example the bytes of events that they name. Called between the two, and after them.
     fn hydrate<'a>(
         &'a mut self,
         _store: &'a dyn LogStore,
@@ -204,6 +210,23 @@ impl<D: Domain> Myself<D> {
         let (sender, receiver) = ractor::concurrency::oneshot();
         let port = RpcReplyPort::from(sender);
         let mail = Mail::Command(command, port, Ticket::of_nobody());
+        let sent = self.0.cast(mail).is_ok();
+        async move {
+            match receiver.await {
+                Ok(answer) if sent => answer,
+                _ => Err(Unavailable::Stopped.into()),
+            }
+        }
+    }
+
+    /// Asks itself. Counts as nobody's call.
+    pub fn ask(
+        &self,
+        query: D::Query,
+    ) -> impl Future<Output = Result<D::Answer, D::Error>> + Send + 'static {
+        let (sender, receiver) = ractor::concurrency::oneshot();
+        let port = RpcReplyPort::from(sender);
+        let mail = Mail::Query(query, port, Ticket::of_nobody());
         let sent = self.0.cast(mail).is_ok();
         async move {
             match receiver.await {

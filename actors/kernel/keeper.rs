@@ -243,6 +243,9 @@ impl<D: Domain> Kept<D> {
         port: Port<D::Reply, D::Error>,
         ticket: Arc<Ticket>,
     ) {
+        if let Some(prepare) = decision.prepare {
+            prepare(Arc::make_mut(&mut self.resident.state));
+        }
         let (records, erasures) = self.apply(decision.records, decision.erasures);
         let reply = decision.reply;
         let flight = self.vitals.depart();

@@ -55,6 +55,8 @@ pub(super) async fn wake<D: Domain>(
             position = stored.position;
         }
         if page.len() < PAGE_RECORDS {
+            // Records may name older ones that the state does not hold.
+            state.hydrate(store).await?;
             return Ok(Woken {
                 state,
                 sequence,

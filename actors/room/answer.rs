@@ -50,9 +50,19 @@ pub enum RoomAnswer {
     Glance(Box<RoomGlance>),
     /// See [`RoomQuery::ThreadPlace`].
     ThreadPlace(ThreadPlace),
+    /// See [`RoomQuery::Gate`].
+    Gate(Box<RoomGate>),
+    /// Some events.
+    EventIds(Vec<OwnedEventId>),
+    /// See [`RoomQuery::Receive`].
+    Received(super::receive::Fates),
+    /// See [`RoomQuery::View`]: the room and the number of its newest record.
+    View(std::sync::Arc<super::Room>, Sequence),
     /// Events themselves, for another actor of this house.
     Live(Vec<std::sync::Arc<super::event::RoomEvent>>),
 }
+
+pub use super::query::gate::RoomGate;
 
 /// A room in a space.
 #[derive(Clone, Debug)]

@@ -49,6 +49,8 @@ pub trait TypingListener: Send + Sync + 'static {
 pub struct RoomLive {
     /// Who types, and until when (milliseconds since the Unix epoch).
     pub typing: BTreeMap<OwnedUserId, u64>,
+    /// Held while events of other servers are taken in: one list at a time.
+    pub receiving: Arc<tokio::sync::Mutex<()>>,
     /// When a timer will next look at `typing`; 0 when none runs.
     pub typing_timer_ms: u64,
 }

@@ -14,7 +14,8 @@ use ruma::RoomId;
 use super::{
     Room, RoomAnswer, RoomCommand, RoomError, RoomQuery, RoomReply, RoomSignal,
     context::{RoomContext, RoomLive},
-    create, directory, membership, query, receipt, redact, retention, send_event, snapshot,
+    create, directory, membership, query, receipt, receive, redact, retention, send_event,
+    snapshot,
 };
 use crate::kernel::{Committed, Decision, Domain, Port, Resident};
 
@@ -88,6 +89,7 @@ impl Domain for Room {
         for record in records {
             room.landed(record.sequence, record.position);
         }
+        room.tidy_up();
     }
 
     fn weight_bytes(&self) -> usize {
@@ -124,6 +126,7 @@ pub(crate) fn decide(
         RoomCommand::SendEvent(send) => send_event::decide(room, env, *send),
         RoomCommand::Redact(redact) => redact::decide(room, env, *redact),
         RoomCommand::ChangeMembership(change) => membership::decide(room, env, *change),
+        RoomCommand::TakeIn(take) => receive::take_in(room, *take),
         RoomCommand::MoveReceipts(moves) => receipt::decide(room, env, moves),
         // It needs the operator's settings, and has been judged with them.
         RoomCommand::Expire(_) => Ok(Decision::unchanged(RoomReply::Done)),

@@ -47,6 +47,9 @@ pub enum RoomError {
     /// The room exists already, or the initial state contradicts itself.
     #[error("{0}")]
     InvalidRoomState(String),
+    /// The room is no longer what it was when this was weighed: to be weighed again. Never leaves the house.
+    #[error("the room has moved on")]
+    Moved,
     /// The store could not be read.
     #[error("store: {0}")]
     Store(String),

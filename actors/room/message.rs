@@ -4,7 +4,7 @@
 
 use playhouse_schema::address::{Position, Sequence};
 use ruma::{
-    OwnedEventId, OwnedMxcUri, OwnedRoomAliasId, OwnedUserId, RoomVersionId,
+    OwnedEventId, OwnedMxcUri, OwnedRoomAliasId, OwnedServerName, OwnedUserId, RoomVersionId,
     events::{
         StateEventType, TimelineEventType, receipt::ReceiptType, room::member::MembershipState,
     },
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use playhouse_schema::record::room::Transaction;
 
+pub use super::receive::{Receive, TakeIn};
 pub use super::redact::{Redact, RedactionTarget};
 pub use super::window::{
     Hero, ReceiptsWanted, RoomFace, RoomGlance, StateWish, ThreadPlace, Window,
@@ -39,6 +40,8 @@ pub enum RoomCommand {
     ChangeMembership(Box<ChangeMembership>),
     /// Move receipts of one user. Answers `Done`.
     MoveReceipts(Vec<MoveReceipt>),
+    /// Record what was weighed, see [`super::receive`]. Answers `Done`.
+    TakeIn(Box<TakeIn>),
     /// Take out what has expired of these events, as the caller has read them in the log. Answers `Done`.
     Expire(Vec<RedactionTarget>),
     /// Enter or leave the public room list; the user needs the power to send `m.room.canonical_alias`. Answers `Done`.
@@ -336,6 +339,27 @@ pub enum RoomQuery {
         /// An event of the thread.
         cause: Option<OwnedEventId>,
     },
+    /// Take in events of other servers. Answers `Received`.
+    Receive {
+        /// The version of a room that is not known yet.
+        version: Option<RoomVersionId>,
+        /// The events.
+        wish: Box<Receive>,
+    },
+    /// What the room says of a server that brings events. Answers `Gate`.
+    Gate {
+        /// This server.
+        own: OwnedServerName,
+        /// The other one.
+        peer: OwnedServerName,
+    },
+    /// Those of some events that are not recorded. Answers `EventIds`.
+    Unknown {
+        /// The events.
+        event_ids: Vec<OwnedEventId>,
+    },
+    /// The room itself, for a task of its own. Answers `View`.
+    View,
     /// Live events after a sequence, oldest first, for counting unread messages; no visibility check. Answers `Live`.
     LiveAfter {
         /// Events with a higher sequence.

@@ -3,6 +3,7 @@
 //! Owns the authorisation of events, their order and the room's state. Must not know users' sessions, other servers' addresses, or who reads along:
 //! users and servers follow the log.
 
+pub mod acl;
 pub mod answer;
 mod auth;
 mod build;
@@ -21,6 +22,7 @@ pub(crate) mod push_facts;
 pub(crate) mod query;
 mod receipt;
 pub mod receipts;
+pub mod receive;
 pub mod redact;
 pub mod resolve;
 pub mod retention;

@@ -147,7 +147,29 @@ pub(crate) async fn hydrate(room: &mut Room, store: &dyn LogStore) -> Result<(),
     for page in wanted.chunks(PAGE_EVENTS) {
         records.extend(store.read_some(&entity, page).await?);
     }
-    put_events(room, records)
+    put_events(room, records)?;
+    bring_absent(room, store).await
+}
+
+/// Reads the events of the state in force that the log has named since the snapshot and the room did not hold.
+async fn bring_absent(room: &mut Room, store: &dyn LogStore) -> Result<(), StoreError> {
+    let entity = Entity::room(room.room_id.as_str());
+    let absent: Vec<_> = std::mem::take(&mut room.absent).into_iter().collect();
+    for page in absent.chunks(PAGE_EVENTS) {
+        let sequences: Vec<_> = page.iter().map(|(_, sequence)| *sequence).collect();
+        let mut found = BTreeMap::new();
+        for record in store.read_some(&entity, &sequences).await? {
+            found.extend(RoomEvent::from_stored(&record)?.map(|event| (event.sequence, event)));
+        }
+        for (key, sequence) in page {
+            let event = found.get(sequence).cloned().ok_or_else(|| {
+                StoreError::Damaged(format!("a state names {sequence}, which is no event"))
+            })?;
+            room.put_state(key.clone(), Some(event));
+        }
+    }
+    room.tidy_up();
+    Ok(())
 }
 
 /// Puts the events that the snapshot names into the room.

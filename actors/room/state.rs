@@ -29,6 +29,12 @@ pub type StateKey = (TimelineEventType, String);
 /// A state of the room: what is in force under each type and state key. Cheap to clone.
 pub type StateMap = OrdMap<StateKey, Arc<RoomEvent>>;
 
+/// So many loose events a room keeps when it is at rest.
+const LOOSE_EVENTS_KEPT: usize = 64;
+
+/// How many loose events a room keeps while records are applied: more than any state brings along.
+const LOOSE_EVENTS_MAX: usize = 200_000;
+
 /// How many of the newest events a room keeps at hand.
 pub(crate) const RECENT_EVENTS_MAX: usize = 64;
 
@@ -73,6 +79,8 @@ pub struct Room {
     pub recent: VecDeque<Arc<RoomEvent>>,
     /// Accepted or soft-failed events outside the timeline's end that a later [`StateSet`] may put in force: from federation, by sequence.
     pub loose: OrdMap<Sequence, Arc<RoomEvent>>,
+    /// Keys of the state in force whose events are named but not held: only while the log is folded, until `hydrate` has read them.
+    pub(crate) absent: OrdMap<StateKey, Sequence>,
     /// Client transactions and the events they made.
     pub transactions: Transactions,
     /// Receipts in force.
@@ -95,6 +103,12 @@ pub struct Room {
     pub(crate) stored: Option<Arc<Stored>>,
 }
 
+impl std::fmt::Debug for Room {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} at {}", self.room_id, self.sequence)
+    }
+}
+
 #[derive(Deserialize)]
 struct MemberContent {
     membership: MembershipState,
@@ -113,6 +127,7 @@ impl Room {
             extremities: Vec::new(),
             recent: VecDeque::new(),
             loose: OrdMap::new(),
+            absent: OrdMap::new(),
             transactions: Transactions::default(),
             receipts: Receipts::default(),
             public: false,
@@ -195,12 +210,23 @@ impl Room {
         }
         match (&event.verdict, event.placement) {
             (Verdict::Accepted, Placement::Live) => self.take_in_live(event),
-            (Verdict::Accepted, Placement::Outlier) | (Verdict::SoftFailed(_), _)
-                if event.pdu.is_state() =>
-            {
+            (Verdict::Accepted, _) | (Verdict::SoftFailed(_), _) if event.pdu.is_state() => {
+                // A room that was joined elsewhere knows its create event by its state.
+                if self.version.is_none() && event.pdu.event_type == TimelineEventType::RoomCreate {
+                    self.take_in_create(&event);
+                }
                 self.put_loose(event);
             }
             _ => {}
+        }
+    }
+
+    /// Brings events to hand that records to come will name.
+    pub(crate) fn bring(&mut self, companions: &[Arc<RoomEvent>]) {
+        for event in companions {
+            if !self.loose.contains_key(&event.sequence) {
+                self.put_loose(event.clone());
+            }
         }
     }
 
@@ -244,6 +270,12 @@ impl Room {
     fn put_loose(&mut self, event: Arc<RoomEvent>) {
         self.held_bytes += event.weight_bytes();
         self.loose.insert(event.sequence, event);
+        if self.loose.len() > LOOSE_EVENTS_MAX
+            && let Some((oldest, _)) = self.loose.get_min().cloned()
+            && let Some(dropped) = self.loose.remove(&oldest)
+        {
+            self.held_bytes = self.held_bytes.saturating_sub(dropped.weight_bytes());
+        }
     }
 
     fn take_in_create(&mut self, event: &RoomEvent) {
@@ -270,16 +302,24 @@ impl Room {
         }
         // Events that the set names were recorded before it: they are in the recent window, loose, or in force.
         for change in &set.changes {
-            let key = (change.event_type.as_str().into(), change.state_key.clone());
+            let key: StateKey = (change.event_type.as_str().into(), change.state_key.clone());
             let event = change.event.and_then(|wanted| self.held(wanted));
-            if change.event.is_none() || event.is_some() {
-                self.put_state(key, event);
+            let is_absent = event.is_none();
+            self.put_state(key.clone(), event);
+            if is_absent && let Some(wanted) = change.event {
+                self.absent.insert(key, wanted);
             }
         }
         self.current_id = sequence;
-        let loose: usize = self.loose.values().map(|event| event.weight_bytes()).sum();
-        self.held_bytes = self.held_bytes.saturating_sub(loose);
-        self.loose.clear();
+    }
+
+    /// Lets go of loose events once they are many: whoever needs one later brings it. Not while records are applied, of which the next may name one.
+    pub(crate) fn tidy_up(&mut self) {
+        if self.loose.len() > LOOSE_EVENTS_KEPT {
+            let loose: usize = self.loose.values().map(|event| event.weight_bytes()).sum();
+            self.held_bytes = self.held_bytes.saturating_sub(loose);
+            self.loose.clear();
+        }
     }
 
     /// An event that is held in memory, by its sequence.
@@ -302,6 +342,7 @@ impl Room {
     /// Puts one key of the state in force, or removes it, and keeps the counts.
     pub(crate) fn put_state(&mut self, key: StateKey, event: Option<Arc<RoomEvent>>) {
         self.allowed.forget();
+        self.absent.remove(&key);
         if key.0 == TimelineEventType::RoomMember {
             let before = self
                 .current

@@ -53,6 +53,7 @@ impl From<RoomError> for Failure {
                 Self::new(ErrorCode::UnableToGrantJoin, message)
             }
             RoomError::InvalidRoomState(message) => Self::new(ErrorCode::InvalidRoomState, message),
+            RoomError::Moved => Self::internal(error),
             RoomError::Store(reason) => Self::internal(reason),
             RoomError::Unavailable(error) => error.into(),
         }

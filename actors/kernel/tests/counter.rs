@@ -91,6 +91,7 @@ impl Domain for Counter {
         match order {
             Order::Add(number) => Ok(Decision::new(vec![Added(number)], self.sum + number)),
             Order::Forget => Ok(Decision {
+                prepare: None,
                 records: vec![Added(0)],
                 erasures: vec![(1, Added(1).encode())],
                 reply: self.sum,

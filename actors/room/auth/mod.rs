@@ -64,6 +64,23 @@ pub(crate) fn authorise(room: &Room, event: &Pdu) -> Result<(), RoomError> {
 
 /// The state that may authorise an event of its sender and kind. Never looks at more of the state than the rules can name.
 fn candidates<'a>(room: &'a Room, event: &Pdu) -> Vec<&'a Pdu> {
+    let keys = candidate_keys(event);
+    let held = keys
+        .iter()
+        .filter_map(|(event_type, state_key)| room.state_event(event_type, state_key));
+    held.map(|event| &event.pdu).collect()
+}
+
+/// The state in force that may authorise an event of its sender and kind.
+pub(super) fn candidate_events(room: &Room, event: &Pdu) -> Vec<Arc<RoomEvent>> {
+    let keys = candidate_keys(event);
+    let held = keys
+        .iter()
+        .filter_map(|(event_type, state_key)| room.state_event(event_type, state_key));
+    held.cloned().collect()
+}
+
+fn candidate_keys(event: &Pdu) -> Vec<(StateEventType, String)> {
     let mut keys = vec![
         (StateEventType::RoomCreate, String::new()),
         (StateEventType::RoomPowerLevels, String::new()),
@@ -79,10 +96,7 @@ fn candidates<'a>(room: &'a Room, event: &Pdu) -> Vec<&'a Pdu> {
         );
         keys.extend(keys_in_content(event));
     }
-    keys.iter()
-        .filter_map(|(event_type, state_key)| room.state_event(event_type, state_key))
-        .map(|event| &event.pdu)
-        .collect()
+    keys
 }
 
 /// The third-party invite and the user who vouches for a restricted join.

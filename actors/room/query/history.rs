@@ -25,29 +25,29 @@ const CACHE_MAX: usize = 8_192;
 
 /// One step of the chain of states: what changed, and which state it changed.
 #[derive(Clone, Debug)]
-pub(super) struct StateLink {
+pub(in crate::room) struct StateLink {
     /// The state before.
-    pub(super) base: StateId,
+    pub(in crate::room) base: StateId,
     /// What changed.
-    pub(super) changes: Vec<StateChange>,
+    pub(in crate::room) changes: Vec<StateChange>,
 }
 
 /// Where a room's past is kept.
-pub(super) struct Archive {
+pub(in crate::room) struct Archive {
     /// The log.
-    pub(super) store: Arc<dyn LogStore>,
+    pub(in crate::room) store: Arc<dyn LogStore>,
     /// How far the read models have taken it in.
-    pub(super) models: Arc<dyn Folded>,
+    pub(in crate::room) models: Arc<dyn Folded>,
 }
 
 /// The past of a room as one request sees it: it does not move while the request works.
-pub(super) struct History {
+pub(in crate::room) struct History {
     /// The room.
-    pub(super) room: Arc<Room>,
+    pub(in crate::room) room: Arc<Room>,
     /// The newest record that the request may see.
-    pub(super) last: Sequence,
+    pub(in crate::room) last: Sequence,
     /// Events sent before this time have expired; 0 when none does.
-    pub(super) expired_before_ms: u64,
+    pub(in crate::room) expired_before_ms: u64,
     entity: Entity,
     store: Arc<dyn LogStore>,
     positions: Arc<dyn Folded>,
@@ -57,7 +57,7 @@ pub(super) struct History {
 
 impl History {
     /// The past of a room up to its record `last`.
-    pub(super) fn new(room: Arc<Room>, last: Sequence, archive: Archive) -> Self {
+    pub(in crate::room) fn new(room: Arc<Room>, last: Sequence, archive: Archive) -> Self {
         Self {
             entity: Entity::room(room.room_id.as_str()),
             room,
@@ -71,12 +71,12 @@ impl History {
     }
 
     /// Where the read models are.
-    pub(super) fn models(&self) -> Arc<dyn ModelStore> {
+    pub(in crate::room) fn models(&self) -> Arc<dyn ModelStore> {
         self.store.models()
     }
 
     /// Whether an event may be shown at all: one that has expired may not, though it may still wait to be taken out of the log.
-    pub(super) fn may_be_shown(&self, event: &RoomEvent) -> bool {
+    pub(in crate::room) fn may_be_shown(&self, event: &RoomEvent) -> bool {
         let before_ms = self.expired_before_ms;
         let has_expired = before_ms > 0
             && retention::has_expired(event, retention::newest(&self.room), before_ms);
@@ -84,14 +84,14 @@ impl History {
     }
 
     /// How far a read model has come in this room: it contains everything up to this record, and perhaps more.
-    pub(super) async fn folded(&self, model: &'static str) -> Result<Sequence, RoomError> {
+    pub(in crate::room) async fn folded(&self, model: &'static str) -> Result<Sequence, RoomError> {
         let shard = self.store.layout().shard_of(&self.entity);
         let position = self.positions.folded(model, shard);
         self.resolve(TimelinePoint::Position(position)).await
     }
 
     /// The lowest sequence from which the recent window holds every timeline event.
-    pub(super) fn window_start(&self) -> Sequence {
+    pub(in crate::room) fn window_start(&self) -> Sequence {
         match self.room.recent.front() {
             // Nothing of a room precedes its first record.
             Some(first) if first.sequence <= 1 => 0,
@@ -101,20 +101,20 @@ impl History {
     }
 
     /// A timeline event of the recent window.
-    pub(super) fn in_window(&self, sequence: Sequence) -> Option<&Arc<RoomEvent>> {
+    pub(in crate::room) fn in_window(&self, sequence: Sequence) -> Option<&Arc<RoomEvent>> {
         let recent = &self.room.recent;
         let index = recent.partition_point(|event| event.sequence < sequence);
         recent.get(index).filter(|event| event.sequence == sequence)
     }
 
     /// An event that is at hand.
-    pub(super) fn held(&self, sequence: Sequence) -> Option<&Arc<RoomEvent>> {
+    pub(in crate::room) fn held(&self, sequence: Sequence) -> Option<&Arc<RoomEvent>> {
         self.in_window(sequence)
             .or_else(|| self.events.get(&sequence))
     }
 
     /// An event by its sequence; `None` when that record is no event.
-    pub(super) async fn event(
+    pub(in crate::room) async fn event(
         &mut self,
         sequence: Sequence,
     ) -> Result<Option<Arc<RoomEvent>>, RoomError> {
@@ -123,7 +123,7 @@ impl History {
     }
 
     /// Brings some events to hand in one read.
-    pub(super) async fn load(&mut self, sequences: &[Sequence]) -> Result<(), RoomError> {
+    pub(in crate::room) async fn load(&mut self, sequences: &[Sequence]) -> Result<(), RoomError> {
         let mut missing: Vec<_> = sequences
             .iter()
             .copied()
@@ -150,7 +150,7 @@ impl History {
     }
 
     /// An event by its ID.
-    pub(super) async fn find(
+    pub(in crate::room) async fn find(
         &mut self,
         event_id: &EventId,
     ) -> Result<Option<Arc<RoomEvent>>, RoomError> {
@@ -161,6 +161,14 @@ impl History {
         {
             return Ok(Some(event.clone()));
         }
+        self.find_recorded(event_id).await
+    }
+
+    /// An event of the log by its ID.
+    pub(in crate::room) async fn find_recorded(
+        &self,
+        event_id: &EventId,
+    ) -> Result<Option<Arc<RoomEvent>>, RoomError> {
         let stored = self.store.find(Family::Rooms, event_id.as_str()).await?;
         match stored {
             Some(stored) if stored.entity == self.entity && stored.sequence <= self.last => {
@@ -171,7 +179,10 @@ impl History {
     }
 
     /// The step of the chain of states that made a state; `None` for the empty state.
-    pub(super) async fn state_link(&mut self, id: StateId) -> Result<Option<StateLink>, RoomError> {
+    pub(in crate::room) async fn state_link(
+        &mut self,
+        id: StateId,
+    ) -> Result<Option<StateLink>, RoomError> {
         if id == 0 {
             return Ok(None);
         }
@@ -225,7 +236,7 @@ impl History {
     }
 
     /// The state that was in force just after a record of a room whose states have branched.
-    pub(super) async fn state_in_force(
+    pub(in crate::room) async fn state_in_force(
         &mut self,
         sequence: Sequence,
     ) -> Result<StateId, RoomError> {
@@ -258,7 +269,10 @@ impl History {
     }
 
     /// The sequence behind a point: of a record at or before it, such that no event stands between the two.
-    pub(super) async fn resolve(&self, point: TimelinePoint) -> Result<Sequence, RoomError> {
+    pub(in crate::room) async fn resolve(
+        &self,
+        point: TimelinePoint,
+    ) -> Result<Sequence, RoomError> {
         let position = match point {
             TimelinePoint::Sequence(sequence) => return Ok(sequence.min(self.last)),
             TimelinePoint::Position(position) => position,
@@ -307,7 +321,7 @@ impl History {
 }
 
 /// Whether an event belongs to the timeline that `/sync` and paging show. Backfilled events have sequences out of their order: they do not.
-pub(super) fn is_in_timeline(event: &RoomEvent) -> bool {
+pub(in crate::room) fn is_in_timeline(event: &RoomEvent) -> bool {
     event.is_visible() && event.placement == Placement::Live
 }
 
@@ -324,7 +338,7 @@ fn link_of_event(event: &RoomEvent) -> Option<StateLink> {
 }
 
 /// Goes through timeline events in one direction, from the window or page by page from the log.
-pub(super) struct Scroll {
+pub(in crate::room) struct Scroll {
     low: Sequence,
     high: Sequence,
     backwards: bool,
@@ -332,7 +346,7 @@ pub(super) struct Scroll {
 
 impl Scroll {
     /// From `high` down to `low`, both included.
-    pub(super) fn backwards(low: Sequence, high: Sequence) -> Self {
+    pub(in crate::room) fn backwards(low: Sequence, high: Sequence) -> Self {
         Self {
             low: low.max(1),
             high,
@@ -341,7 +355,7 @@ impl Scroll {
     }
 
     /// From `low` up to `high`, both included.
-    pub(super) fn forwards(low: Sequence, high: Sequence) -> Self {
+    pub(in crate::room) fn forwards(low: Sequence, high: Sequence) -> Self {
         Self {
             low: low.max(1),
             high,
@@ -350,12 +364,12 @@ impl Scroll {
     }
 
     /// Whether nothing is left.
-    pub(super) fn is_done(&self) -> bool {
+    pub(in crate::room) fn is_done(&self) -> bool {
         self.low > self.high
     }
 
     /// The next events; may be empty although more is left, see [`Scroll::is_done`].
-    pub(super) async fn next(
+    pub(in crate::room) async fn next(
         &mut self,
         history: &History,
     ) -> Result<Vec<Arc<RoomEvent>>, RoomError> {

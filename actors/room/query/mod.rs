@@ -11,12 +11,13 @@ mod context;
 mod event;
 mod event_at;
 mod filter;
-mod history;
+pub(in crate::room) mod gate;
+pub(in crate::room) mod history;
 mod hits;
 mod kin;
 mod members;
 mod messages;
-mod past;
+pub(in crate::room) mod past;
 mod receipts;
 mod relations;
 mod slice;
@@ -25,7 +26,7 @@ mod state;
 mod stripped;
 mod summary;
 #[cfg(test)]
-mod tests;
+pub(in crate::room) mod tests;
 mod thread_place;
 mod threads;
 mod timeline;
@@ -46,6 +47,7 @@ use ruma::{EventId, OwnedUserId, UserId, events::room::member::MembershipState};
 use super::{
     error::RoomError,
     message::{EventFormat, Reader, RoomAnswer, RoomQuery, RoomSignal},
+    receive,
     state::Room,
 };
 use crate::kernel::{Port, Resident};
@@ -104,6 +106,17 @@ pub(crate) fn answer(
     query: RoomQuery,
     port: Port<RoomAnswer, RoomError>,
 ) {
+    let query = match query {
+        RoomQuery::Receive { version, wish } => {
+            return receive::receive(resident, version, *wish, port);
+        }
+        RoomQuery::View => {
+            let view = RoomAnswer::View(resident.state.clone(), resident.sequence);
+            let _ = port.send(Ok(view));
+            return;
+        }
+        query => query,
+    };
     let archive = Archive {
         store: resident.context.store.clone(),
         models: resident.context.models.clone(),
@@ -233,6 +246,18 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
             let events = (&*root, cause.as_deref());
             Answer::ThreadPlace(thread_place::thread_place(view, &reader, events).await?)
         }
+        Query::Gate { own, peer } => Answer::Gate(Box::new(gate::gate(view.room(), &own, &peer)?)),
+        Query::Unknown { event_ids } => {
+            let mut unknown = Vec::new();
+            for event_id in event_ids {
+                if view.history.find_recorded(&event_id).await?.is_none() {
+                    unknown.push(event_id);
+                }
+            }
+            Answer::EventIds(unknown)
+        }
+        // Answered before this, by the room itself.
+        Query::Receive { .. } | Query::View => return Err(RoomError::NotFound),
         Query::LiveAfter { sequence, limit } => {
             Answer::Live(timeline::live_after(view, sequence, limit).await?)
         }

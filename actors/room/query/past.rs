@@ -22,7 +22,7 @@ const STEPS_MAX: usize = 20_000;
 
 /// A moment of a room's past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Moment {
+pub(in crate::room) enum Moment {
     /// Now.
     Now,
     /// Just after this record of a room that never branched.
@@ -33,7 +33,7 @@ pub(super) enum Moment {
 
 impl History {
     /// Just after an event, as far as the event knows.
-    pub(super) fn after_event(&self, event: &RoomEvent) -> Moment {
+    pub(in crate::room) fn after_event(&self, event: &RoomEvent) -> Moment {
         if !self.room.forked {
             Moment::After(event.sequence)
         } else if event.pdu.is_state() {
@@ -44,7 +44,10 @@ impl History {
     }
 
     /// Just after a record, as far as this server knew then.
-    pub(super) async fn after_record(&mut self, sequence: Sequence) -> Result<Moment, RoomError> {
+    pub(in crate::room) async fn after_record(
+        &mut self,
+        sequence: Sequence,
+    ) -> Result<Moment, RoomError> {
         if sequence >= self.room.current_id {
             Ok(Moment::Now)
         } else if self.room.forked {
@@ -55,7 +58,7 @@ impl History {
     }
 
     /// What was in force under a key.
-    pub(super) async fn value(
+    pub(in crate::room) async fn value(
         &mut self,
         moment: Moment,
         key: &StateKey,
@@ -69,7 +72,7 @@ impl History {
     }
 
     /// Walks back along the replacements of a key until the record is not newer than `sequence`.
-    pub(super) async fn rewind(
+    pub(in crate::room) async fn rewind(
         &mut self,
         newest: Option<Arc<RoomEvent>>,
         sequence: Sequence,
@@ -118,7 +121,7 @@ impl History {
     }
 
     /// The whole state: the state in force with what has changed since taken back.
-    pub(super) async fn state(&mut self, moment: Moment) -> Result<StateMap, RoomError> {
+    pub(in crate::room) async fn state(&mut self, moment: Moment) -> Result<StateMap, RoomError> {
         let mut state = self.room.current.clone();
         if moment == Moment::Now {
             return Ok(state);
@@ -133,7 +136,7 @@ impl History {
     }
 
     /// The keys whose values now and then may differ.
-    pub(super) async fn changed_since(
+    pub(in crate::room) async fn changed_since(
         &mut self,
         moment: Moment,
     ) -> Result<BTreeSet<StateKey>, RoomError> {

@@ -96,7 +96,7 @@ macro_rules! suites {
             appending::a_fenced_shard_is_taken_back,
             appending::only_own_shards_are_taken,
             appending::a_taken_number_is_refused_with_its_whole_batch,
-            appending::the_first_of_equal_keys_is_found,
+            appending::the_newest_of_equal_keys_is_found,
             appending::heads_survive_reopening,
             appending::settling_tells_whether_a_batch_landed,
             appending::a_foreign_shard_is_refused,

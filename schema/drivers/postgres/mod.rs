@@ -207,7 +207,7 @@ impl LogStore for PostgresStore {
                 .await?;
             Ok(read::records(&rows, family)?
                 .into_iter()
-                .min_by_key(|record| record.position))
+                .max_by_key(|record| record.position))
         })
     }
 

@@ -184,7 +184,7 @@ pub(super) fn entity_head(
     Ok(found.into_iter().next())
 }
 
-/// The record of a file that carries a key.
+/// The newest record of a file that carries a key.
 pub(super) fn find(
     connection: &Connection,
     family: Family,
@@ -196,7 +196,7 @@ pub(super) fn find(
         &texts(family).find,
         (key_prefix(key), key),
     )?;
-    Ok(found.into_iter().min_by_key(|record| record.position))
+    Ok(found.into_iter().max_by_key(|record| record.position))
 }
 
 /// Records of a shard after a position.

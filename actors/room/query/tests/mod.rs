@@ -45,7 +45,7 @@ const NOW_MS: u64 = 2_000_000;
 
 /// The log of one room.
 #[derive(Default)]
-struct PaperLog {
+pub(in crate::room) struct PaperLog {
     records: Mutex<Vec<StoredRecord>>,
     reads: AtomicUsize,
 }
@@ -116,7 +116,7 @@ impl LogStore for PaperLog {
 
     fn find<'a>(&'a self, _: Family, key: &'a str) -> StoreFuture<'a, Option<StoredRecord>> {
         let found = self.read(|stored| stored.key.as_deref() == Some(key));
-        Box::pin(async { Ok(found.into_iter().next()) })
+        Box::pin(async { Ok(found.into_iter().next_back()) })
     }
 
     fn read_shard(&self, _: Shard, _: Position, _: usize) -> StoreFuture<'_, Vec<StoredRecord>> {
@@ -190,8 +190,8 @@ impl ModelStore for BlankModels {
 }
 
 /// A room, its log, and nobody who checks what is written.
-struct World {
-    room: Room,
+pub(in crate::room) struct World {
+    pub(in crate::room) room: Room,
     log: Arc<PaperLog>,
     /// The events, by sequence.
     events: Vec<(Sequence, Value)>,
@@ -215,14 +215,19 @@ fn id(sequence: Sequence) -> String {
 }
 
 impl World {
-    /// Made and joined by alice.
-    fn new() -> Self {
+    /// Nothing yet.
+    pub(in crate::room) fn empty() -> Self {
         let room_id = RoomId::parse("!room:x").unwrap();
-        let mut world = Self {
+        Self {
             room: Room::nothing(room_id),
             log: Arc::default(),
             events: Vec::new(),
-        };
+        }
+    }
+
+    /// Made and joined by alice.
+    fn new() -> Self {
+        let mut world = Self::empty();
         world.state(
             "alice",
             "m.room.create",
@@ -233,7 +238,7 @@ impl World {
         world
     }
 
-    fn next(&self) -> Sequence {
+    pub(in crate::room) fn next(&self) -> Sequence {
         self.log.records.lock().len() as u64 + 1
     }
 
@@ -241,7 +246,7 @@ impl World {
         sequence * 10
     }
 
-    fn write(&mut self, record: &RoomRecord) -> Sequence {
+    pub(in crate::room) fn write(&mut self, record: &RoomRecord) -> Sequence {
         let sequence = self.next();
         let position = Self::position(sequence);
         let entity = Entity::room(self.room.room_id.as_str());
@@ -337,7 +342,7 @@ impl World {
         Self::position(self.next() - 1)
     }
 
-    fn archive(&self) -> Archive {
+    pub(in crate::room) fn archive(&self) -> Archive {
         Archive {
             store: self.log.clone(),
             models: self.log.clone(),

@@ -1,0 +1,206 @@
+//! An event of another server, looked at alone: its format, its signatures, its hashes.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use ruma::{
+    CanonicalJsonObject, CanonicalJsonValue, EventId, OwnedEventId, RoomId,
+    canonical_json::redact_in_place,
+    room_version_rules::{EventIdFormatVersion, RoomVersionRules},
+    serde::{Base64, base64::Standard},
+    signatures::{
+        PublicKeyMap, Verified, reference_hash, required_server_signatures_to_verify_event,
+        verify_event,
+    },
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    env::Env,
+    network::KeysWanted,
+    room::{
+        build::{FIELD_BYTES_MAX, PDU_BYTES_MAX},
+        pdu::Pdu,
+    },
+};
+
+/// The most predecessors of an event (server-server API, "PDUs").
+const PREV_EVENTS_MAX: usize = 20;
+
+/// The most events that authorise one directly.
+const AUTH_EVENTS_MAX: usize = 10;
+
+/// What is wrong with an event that is not even looked at further.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Flaw {
+    /// It is no event.
+    #[error("malformed: {0}")]
+    Malformed(String),
+    /// It is larger, or says more, than an event may.
+    #[error("too large: {0}")]
+    TooLarge(&'static str),
+    /// It is of another room.
+    #[error("this event is of another room")]
+    OtherRoom,
+    /// Who must have signed it has not.
+    #[error("signature: {0}")]
+    Signature(String),
+}
+
+/// An event whose format, signatures and hashes were checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckedPdu {
+    /// Its ID.
+    pub event_id: OwnedEventId,
+    /// Canonical JSON, without `unsigned`; redacted when its content hash does not fit.
+    pub json: Bytes,
+}
+
+/// An event that was read, but not yet checked.
+#[derive(Clone, Debug)]
+pub struct RawPdu {
+    object: CanonicalJsonObject,
+    /// Its ID.
+    pub event_id: OwnedEventId,
+}
+
+impl RawPdu {
+    /// Reads an event of a room version. `unsigned` is nothing that another server can vouch for, and left out.
+    pub fn read(text: &str, rules: &RoomVersionRules) -> Result<Self, Flaw> {
+        // Twice what is allowed leaves room for whitespace and `unsigned`.
+        if text.len() > 2 * PDU_BYTES_MAX {
+            return Err(Flaw::TooLarge("the event"));
+        }
+        let mut object: CanonicalJsonObject =
+            serde_json::from_str(text).map_err(|error| Flaw::Malformed(error.to_string()))?;
+        object.remove("unsigned");
+        let event_id = if rules.event_id_format == EventIdFormatVersion::V1 {
+            let text = object.get("event_id").and_then(CanonicalJsonValue::as_str);
+            let text = text.ok_or_else(|| Flaw::Malformed("no event_id".to_owned()))?;
+            EventId::parse(text).map_err(|error| Flaw::Malformed(error.to_string()))?
+        } else {
+            let hash = reference_hash(&object, rules)
+                .map_err(|error| Flaw::Malformed(error.to_string()))?;
+            EventId::parse(format!("${hash}"))
+                .map_err(|error| Flaw::Malformed(error.to_string()))?
+        };
+        Ok(Self { object, event_id })
+    }
+
+    /// Adds the keys that are needed to check it to `wanted`.
+    pub fn want_keys(&self, rules: &RoomVersionRules, wanted: &mut KeysWanted) -> Result<(), Flaw> {
+        let servers = required_server_signatures_to_verify_event(&self.object, &rules.signatures)
+            .map_err(|error| Flaw::Signature(error.to_string()))?;
+        let sent_ms = self.object.get("origin_server_ts");
+        let sent_ms = sent_ms.and_then(CanonicalJsonValue::as_integer);
+        let valid_at = sent_ms.map_or(0, |ts| u64::try_from(i64::from(ts)).unwrap_or(0));
+        let valid_at = if rules.enforce_key_validity {
+            valid_at
+        } else {
+            0
+        };
+        let signatures = self.object.get("signatures");
+        let signatures = signatures.and_then(CanonicalJsonValue::as_object);
+        for server in servers {
+            let by_server = signatures
+                .and_then(|all| all.get(server.as_str()))
+                .and_then(CanonicalJsonValue::as_object)
+                .ok_or_else(|| Flaw::Signature(format!("{server} has not signed it")))?;
+            let keys = wanted.entry(server).or_default();
+            for key_id in by_server
+                .keys()
+                .filter(|id| id.starts_with("ed25519:"))
+                .take(4)
+            {
+                let at = keys.entry(key_id.clone()).or_default();
+                *at = (*at).max(valid_at);
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks everything that can be checked without the room.
+    pub fn check(
+        mut self,
+        room_id: &RoomId,
+        rules: &RoomVersionRules,
+        keys: &PublicKeyMap,
+    ) -> Result<CheckedPdu, Flaw> {
+        let verified = verify_event(keys, &self.object, rules)
+            .map_err(|error| Flaw::Signature(error.to_string()))?;
+        let whole = text_of(&self.object);
+        if whole.len() > PDU_BYTES_MAX {
+            return Err(Flaw::TooLarge("the event"));
+        }
+        let json = match verified {
+            Verified::All => whole,
+            Verified::Signatures => {
+                redact_in_place(&mut self.object, &rules.redaction, None)
+                    .map_err(|error| Flaw::Malformed(error.to_string()))?;
+                text_of(&self.object)
+            }
+        };
+        let json = Bytes::from(json);
+        let pdu = Pdu::parse(self.event_id.clone(), json.clone())
+            .map_err(|error| Flaw::Malformed(error.to_string()))?;
+        let is_roomless = rules.authorization.room_create_event_id_as_room_id
+            && pdu.event_type == ruma::events::TimelineEventType::RoomCreate;
+        let is_here = match &pdu.room_id {
+            Some(named) => !is_roomless && named == room_id,
+            None => is_roomless && self.event_id.as_str()[1..] == room_id.as_str()[1..],
+        };
+        if !is_here {
+            return Err(Flaw::OtherRoom);
+        }
+        check_limits(&pdu)?;
+        Ok(CheckedPdu {
+            event_id: self.event_id,
+            json,
+        })
+    }
+}
+
+/// The event type, and the state key of a state event, of an event that was only read.
+impl RawPdu {
+    /// A text under a key of the event.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.object.get(key).and_then(CanonicalJsonValue::as_str)
+    }
+}
+
+/// Keys with this server's own among them.
+pub fn with_own_keys(mut keys: PublicKeyMap, env: &Env) -> PublicKeyMap {
+    let signer = &env.identity.signer;
+    let own = Base64::<Standard>::new(signer.public_key().to_vec());
+    let set: &mut BTreeMap<String, Base64> = keys.entry(env.server_name().to_string()).or_default();
+    set.insert(signer.key_id().to_string(), own);
+    keys
+}
+
+fn text_of(object: &CanonicalJsonObject) -> String {
+    serde_json::to_string(object).expect("a canonical tree is always representable in JSON")
+}
+
+fn check_limits(pdu: &Pdu) -> Result<(), Flaw> {
+    let fields = [
+        pdu.event_type.to_string().len(),
+        pdu.state_key.as_ref().map_or(0, String::len),
+        pdu.sender.as_str().len(),
+        pdu.room_id.as_ref().map_or(0, |id| id.as_str().len()),
+        pdu.event_id.as_str().len(),
+    ];
+    if fields.into_iter().any(|length| length > FIELD_BYTES_MAX) {
+        return Err(Flaw::TooLarge("a field of the event"));
+    }
+    if pdu.prev_events.len() > PREV_EVENTS_MAX {
+        return Err(Flaw::TooLarge("the number of its predecessors"));
+    }
+    if pdu.auth_events.len() > AUTH_EVENTS_MAX {
+        return Err(Flaw::TooLarge("the number of events that authorise it"));
+    }
+    let is_first = pdu.event_type == ruma::events::TimelineEventType::RoomCreate;
+    if pdu.prev_events.is_empty() && !is_first {
+        return Err(Flaw::Malformed("an event without predecessors".to_owned()));
+    }
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! Taking in events that other servers have made (server-server API, "Checks performed on receipt of a PDU").
+//!
+//! [`check`] looks at an event alone: format, signatures, hashes. [`weigh`] looks at it in its room: its predecessors, the state before it, the events that
+//! authorise it; it reads the log and so runs in a task beside the room, one at a time for each room. [`take_in`] is the room's own decision: it records
+//! what was weighed if the room still is as it was then.
+
+pub mod check;
+mod merge;
+mod task;
+#[cfg(test)]
+mod tests;
+mod verdict;
+mod weigh;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use playhouse_schema::{
+    address::Sequence,
+    record::room::{Placement, RoomRecord, StateId},
+};
+use ruma::OwnedEventId;
+use serde::{Deserialize, Serialize};
+
+use super::{Room, RoomError, RoomReply, event::RoomEvent};
+use crate::kernel::Decision;
+
+pub use check::{CheckedPdu, Flaw};
+pub(super) use task::receive;
+
+/// Events beyond the newest record are numbered from here on while they are weighed; [`take_in`] gives them the numbers that follow.
+const PROVISIONAL: Sequence = 1 << 62;
+
+/// So many events are taken in at a time.
+pub const EVENTS_MAX: usize = 50_000;
+
+/// Events of other servers, checked, oldest first.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Receive {
+    /// The events. What another of them needs stands before it.
+    pub events: Vec<ReceivedEvent>,
+}
+
+/// An event to be taken in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReceivedEvent {
+    /// The event.
+    pub pdu: CheckedPdu,
+    /// What is known of its place.
+    pub role: Role,
+}
+
+/// What is known of a received event's place in the history.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Role {
+    /// It follows on events that are known.
+    Next,
+    /// Its predecessors are not known; the state before it, by the IDs of its events, is what another server says.
+    Given {
+        /// The state before it. All of its events are known, or stand before this one.
+        state: Vec<OwnedEventId>,
+        /// Whether it is new, or history.
+        placement: Placement,
+    },
+    /// It is only part of a state or of an auth chain.
+    Outlier,
+}
+
+/// What became of a received event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fate {
+    /// It is part of the room.
+    Accepted,
+    /// It was known before.
+    Known,
+    /// Recorded, but not shown: the state in force forbids it.
+    SoftFailed(String),
+    /// Recorded, but not part of the room: the rules forbid it.
+    Rejected(String),
+    /// Not recorded: what it rests on is not known.
+    Wanting {
+        /// Predecessors that are not known.
+        prev_events: Vec<OwnedEventId>,
+        /// Authorising events that are not known.
+        auth_events: Vec<OwnedEventId>,
+    },
+}
+
+/// What became of all of them, in their order.
+pub type Fates = Vec<(OwnedEventId, Fate)>;
+
+/// What was weighed, ready to be recorded.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct TakeIn {
+    /// The records; numbers from [`PROVISIONAL`] on mean records of this list.
+    records: Vec<RoomRecord>,
+    /// What redactions take out of older records.
+    erasures: Vec<(Sequence, Bytes)>,
+    /// The state in force when this was weighed.
+    current_id: StateId,
+    /// The ends of the graph when this was weighed, where the outcome depends on them.
+    extremities: Option<Vec<(OwnedEventId, StateId)>>,
+    /// Events that the records name and the room may not hold. They stay on this node: what was weighed here is taken in here.
+    #[serde(skip)]
+    companions: Vec<Arc<RoomEvent>>,
+}
+
+/// Judges [`TakeIn`]: refused with [`RoomError::Moved`] when the room is no longer what it was when this was weighed.
+pub(super) fn take_in(room: &Room, take: TakeIn) -> Result<Decision<Room>, RoomError> {
+    let has_other_ends = take
+        .extremities
+        .is_some_and(|weighed| weighed != ends(room));
+    if room.current_id != take.current_id || has_other_ends {
+        return Err(RoomError::Moved);
+    }
+    let mut records = take.records;
+    for record in &mut records {
+        number(record, room.sequence + 1);
+    }
+    let mut decision = Decision::new(records, RoomReply::Done);
+    decision.erasures = take.erasures;
+    if !take.companions.is_empty() {
+        let companions = take.companions;
+        decision.prepare = Some(Box::new(move |room: &mut Room| room.bring(&companions)));
+    }
+    Ok(decision)
+}
+
+/// The ends of the graph, with the state after each.
+fn ends(room: &Room) -> Vec<(OwnedEventId, StateId)> {
+    let ends = room.extremities.iter();
+    ends.map(|end| (end.event_id.clone(), end.after)).collect()
+}
+
+/// Gives the records of a list their numbers.
+fn number(record: &mut RoomRecord, first: Sequence) {
+    let number = |sequence: &mut Sequence| {
+        if *sequence >= PROVISIONAL {
+            *sequence = *sequence - PROVISIONAL + first;
+        }
+    };
+    match record {
+        RoomRecord::Event(event) => {
+            number(&mut event.before);
+            event.replaces.iter_mut().for_each(number);
+        }
+        RoomRecord::StateSet(set) => {
+            number(&mut set.base);
+            for change in &mut set.changes {
+                change.event.iter_mut().for_each(number);
+            }
+        }
+        RoomRecord::ReceiptMoved(_) | RoomRecord::DirectoryVisibilitySet(_) => {}
+    }
+}

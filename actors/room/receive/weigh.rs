@@ -1,0 +1,431 @@
+//! Received events, each in its place: predecessors, the state before it, the rules.
+//!
+//! Works on a copy of the room that takes in what is weighed under provisional numbers, so that a whole list can be weighed before any of it is recorded.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use playhouse_schema::{
+    address::Sequence,
+    record::room::{EventRecord, Placement, RoomRecord, StateId, StateSet, Verdict},
+};
+use ruma::{
+    EventId, OwnedEventId, RoomVersionId, events::TimelineEventType,
+    room_version_rules::RoomVersionRules,
+};
+
+use super::{Fate, PROVISIONAL, ReceivedEvent, Role, TakeIn, ends, merge, verdict};
+use crate::room::{
+    Room, RoomError, auth,
+    event::RoomEvent,
+    pdu::Pdu,
+    query::{history::History, past::Moment},
+    redact,
+    state::StateMap,
+};
+
+/// Some events being weighed.
+pub(super) struct Weighing {
+    /// The room with what has been weighed so far.
+    pub(super) room: Room,
+    /// States that were merged, and what into.
+    pub(super) merged: BTreeMap<BTreeSet<StateId>, StateId>,
+    history: History,
+    rules: Arc<RoomVersionRules>,
+    /// Events that were looked up or weighed.
+    found: BTreeMap<OwnedEventId, Arc<RoomEvent>>,
+    states: BTreeMap<StateId, StateMap>,
+    records: Vec<RoomRecord>,
+    erasures: Vec<(Sequence, bytes::Bytes)>,
+    companions: BTreeMap<Sequence, Arc<RoomEvent>>,
+    /// The outcome depends on which ends the graph has.
+    depends_on_ends: bool,
+}
+
+impl Weighing {
+    /// Begins. `version` is for a room that is not known yet.
+    pub(super) fn new(
+        history: History,
+        version: Option<&RoomVersionId>,
+    ) -> Result<Self, RoomError> {
+        let room = Room::clone(&history.room);
+        let rules = match (&room.rules, version) {
+            (Some(rules), _) => rules.clone(),
+            (None, Some(version)) => {
+                let unsupported = || RoomError::UnsupportedVersion(version.clone());
+                Arc::new(version.rules().ok_or_else(unsupported)?)
+            }
+            (None, None) => return Err(RoomError::UnknownRoom),
+        };
+        Ok(Self {
+            room,
+            history,
+            rules,
+            merged: BTreeMap::new(),
+            found: BTreeMap::new(),
+            states: BTreeMap::new(),
+            records: Vec::new(),
+            erasures: Vec::new(),
+            companions: BTreeMap::new(),
+            depends_on_ends: false,
+        })
+    }
+
+    /// What is to be recorded; `None` when nothing is.
+    pub(super) fn finish(self) -> Option<TakeIn> {
+        let weighed = &self.history.room;
+        let extremities = self.depends_on_ends.then(|| ends(weighed));
+        (!self.records.is_empty()).then(|| TakeIn {
+            records: self.records,
+            erasures: self.erasures,
+            current_id: weighed.current_id,
+            extremities,
+            companions: self.companions.into_values().collect(),
+        })
+    }
+
+    /// Weighs one event.
+    pub(super) async fn weigh(&mut self, received: ReceivedEvent) -> Result<Fate, RoomError> {
+        let ReceivedEvent { pdu, role } = received;
+        if let Some(known) = self.find(&pdu.event_id).await?
+            && (known.placement != Placement::Outlier || matches!(role, Role::Outlier))
+        {
+            return Ok(Fate::Known);
+        }
+        let json = pdu.json;
+        let pdu = match Pdu::parse(pdu.event_id, json.clone()) {
+            Ok(pdu) => pdu,
+            Err(error) => return Ok(Fate::Rejected(error.to_string())),
+        };
+        let authorising = match self.authorising(&pdu).await? {
+            Ok(events) => events,
+            Err(auth_events) => {
+                let prev_events = Vec::new();
+                return Ok(Fate::Wanting {
+                    prev_events,
+                    auth_events,
+                });
+            }
+        };
+        let (placement, before) = match role {
+            Role::Outlier => (Placement::Outlier, Ok(0)),
+            Role::Next => (Placement::Live, self.state_before(&pdu).await?),
+            Role::Given { state, placement } => (placement, self.given(&state).await?),
+        };
+        let before = match before {
+            Ok(before) => before,
+            Err(fate) => return Ok(fate),
+        };
+        let by_auth_events = verdict::by_auth_events(&self.rules, &pdu, &authorising);
+        let verdict = if placement == Placement::Outlier {
+            by_auth_events.map_or_else(Verdict::Rejected, |()| Verdict::Accepted)
+        } else {
+            self.judge(&pdu, (placement, before), by_auth_events)
+                .await?
+        };
+        self.record(pdu, (placement, before), verdict).await
+    }
+
+    /// An event of the room, recorded or weighed.
+    pub(super) async fn find(
+        &mut self,
+        event_id: &EventId,
+    ) -> Result<Option<Arc<RoomEvent>>, RoomError> {
+        if let Some(event) = self.found.get(event_id) {
+            return Ok(Some(event.clone()));
+        }
+        if let Some(event) = self.room.recent_event(event_id) {
+            return Ok(Some(event.clone()));
+        }
+        let event = self.history.find_recorded(event_id).await?;
+        if let Some(event) = &event {
+            self.found.insert(event_id.to_owned(), event.clone());
+        }
+        Ok(event)
+    }
+
+    /// A state.
+    pub(super) async fn state(&mut self, id: StateId) -> Result<StateMap, RoomError> {
+        if id == self.room.current_id {
+            return Ok(self.room.current.clone());
+        }
+        if let Some(state) = self.states.get(&id) {
+            return Ok(state.clone());
+        }
+        let state = self.history.state(Moment::State(id)).await?;
+        self.states.insert(id, state.clone());
+        Ok(state)
+    }
+
+    /// Records a state as a difference to the one in force; answers its ID.
+    pub(super) fn state_as_set(
+        &mut self,
+        state: StateMap,
+        current: bool,
+    ) -> Result<StateId, RoomError> {
+        let changes = merge::changes(&self.room.current, &state);
+        if changes.is_empty() && !current {
+            return Ok(self.room.current_id);
+        }
+        for change in &changes {
+            let key = (
+                TimelineEventType::from(change.event_type.as_str()),
+                change.state_key.clone(),
+            );
+            if let Some(event) = state.get(&key) {
+                self.accompany(event);
+            }
+        }
+        let set = StateSet {
+            base: self.room.current_id,
+            changes,
+            current,
+        };
+        let id = self.push(RoomRecord::StateSet(set));
+        self.states.insert(id, state);
+        Ok(id)
+    }
+
+    fn accompany(&mut self, event: &Arc<RoomEvent>) {
+        self.room.bring(std::slice::from_ref(event));
+        if event.sequence < PROVISIONAL {
+            self.companions.insert(event.sequence, event.clone());
+        }
+    }
+
+    /// Takes in a record under a provisional number.
+    fn push(&mut self, record: RoomRecord) -> Sequence {
+        let sequence = PROVISIONAL + self.records.len() as u64;
+        self.room.take_in(sequence, sequence, &record);
+        self.records.push(record);
+        sequence
+    }
+
+    /// The events that authorise an event, the create event among them; otherwise those that are missing.
+    async fn authorising(
+        &mut self,
+        pdu: &Pdu,
+    ) -> Result<Result<Vec<Arc<RoomEvent>>, Vec<OwnedEventId>>, RoomError> {
+        let at_hand = auth::candidate_events(&self.room, pdu);
+        let mut events = Vec::with_capacity(pdu.auth_events.len() + 1);
+        let mut missing = Vec::new();
+        for event_id in &pdu.auth_events {
+            let held = at_hand.iter().find(|event| event.pdu.event_id == *event_id);
+            let event = match held {
+                Some(event) => Some(event.clone()),
+                None => self.find(event_id).await?,
+            };
+            match event {
+                Some(event) => events.push(event),
+                None => missing.push(event_id.clone()),
+            }
+        }
+        let is_create = pdu.event_type == TimelineEventType::RoomCreate;
+        if self.rules.authorization.room_create_event_id_as_room_id && !is_create {
+            // From version 12 on the room's ID names the create event, and no event does.
+            let create = format!("${}", &self.room.room_id.as_str()[1..]);
+            let create = EventId::parse(create)
+                .map_err(|error| RoomError::InvalidRoomState(error.to_string()))?;
+            let held = at_hand.iter().find(|event| event.pdu.event_id == create);
+            let event = match held {
+                Some(event) => Some(event.clone()),
+                None => self.find(&create).await?,
+            };
+            match event {
+                Some(event) => events.push(event),
+                None => missing.push(create),
+            }
+        }
+        Ok(if missing.is_empty() {
+            Ok(events)
+        } else {
+            Err(missing)
+        })
+    }
+
+    /// The state before an event, from its predecessors.
+    async fn state_before(&mut self, pdu: &Pdu) -> Result<Result<StateId, Fate>, RoomError> {
+        let mut ids = BTreeSet::new();
+        let mut missing = Vec::new();
+        for event_id in &pdu.prev_events {
+            match self.find(event_id).await? {
+                Some(event) if event.placement != Placement::Outlier => {
+                    ids.insert(state_after(&event));
+                }
+                _ => missing.push(event_id.clone()),
+            }
+        }
+        if !missing.is_empty() {
+            return Ok(Err(Fate::Wanting {
+                prev_events: missing,
+                auth_events: Vec::new(),
+            }));
+        }
+        let first = ids.first().copied().unwrap_or(0);
+        Ok(Ok(if ids.len() > 1 {
+            self.merged(&ids).await?
+        } else {
+            first
+        }))
+    }
+
+    /// A state that another server told.
+    async fn given(
+        &mut self,
+        event_ids: &[OwnedEventId],
+    ) -> Result<Result<StateId, Fate>, RoomError> {
+        let mut state = StateMap::new();
+        let mut missing = Vec::new();
+        for event_id in event_ids {
+            match self.find(event_id).await? {
+                Some(event) if matches!(event.verdict, Verdict::Rejected(_)) => {}
+                Some(event) => {
+                    if let Some(state_key) = event.pdu.state_key.clone() {
+                        state.insert((event.pdu.event_type.clone(), state_key), event);
+                    }
+                }
+                None => missing.push(event_id.clone()),
+            }
+        }
+        if !missing.is_empty() {
+            return Ok(Err(Fate::Wanting {
+                prev_events: Vec::new(),
+                auth_events: missing,
+            }));
+        }
+        // The first state of a room is in force at once.
+        let is_first = self.room.extremities.is_empty();
+        self.state_as_set(state, is_first).map(Ok)
+    }
+
+    async fn judge(
+        &mut self,
+        pdu: &Pdu,
+        (placement, before): (Placement, StateId),
+        by_auth_events: Result<(), String>,
+    ) -> Result<Verdict, RoomError> {
+        if let Err(reason) = by_auth_events {
+            return Ok(Verdict::Rejected(reason));
+        }
+        let state = self.state(before).await?;
+        if let Err(reason) = verdict::by_state(&self.rules, pdu, &state) {
+            return Ok(Verdict::Rejected(reason));
+        }
+        if placement == Placement::Live
+            && before != self.room.current_id
+            && let Err(reason) = verdict::by_state(&self.rules, pdu, &self.room.current)
+        {
+            return Ok(Verdict::SoftFailed(reason));
+        }
+        Ok(Verdict::Accepted)
+    }
+
+    async fn record(
+        &mut self,
+        pdu: Pdu,
+        (placement, before): (Placement, StateId),
+        verdict: Verdict,
+    ) -> Result<Fate, RoomError> {
+        let fate = match &verdict {
+            Verdict::Accepted => Fate::Accepted,
+            Verdict::SoftFailed(reason) => Fate::SoftFailed(reason.clone()),
+            Verdict::Rejected(reason) => Fate::Rejected(reason.clone()),
+        };
+        let state = if placement == Placement::Outlier {
+            StateMap::new()
+        } else {
+            self.state(before).await?
+        };
+        let key = pdu
+            .state_key
+            .clone()
+            .map(|key| (pdu.event_type.clone(), key));
+        let replaced = key.as_ref().and_then(|key| state.get(key));
+        let is_in_graph = fate == Fate::Accepted && placement == Placement::Live;
+        let is_aside = before != self.room.current_id;
+        let record = EventRecord {
+            event_id: pdu.event_id.to_string(),
+            pdu: pdu.json().to_vec().into(),
+            before,
+            replaces: replaced.map(|event| event.sequence),
+            verdict,
+            placement,
+            transaction: None,
+        };
+        let sequence = PROVISIONAL + self.records.len() as u64;
+        let Some(event) = RoomEvent::from_record(sequence, sequence, &record) else {
+            return Ok(Fate::Rejected("malformed".to_owned()));
+        };
+        let event = Arc::new(event);
+        self.found.insert(pdu.event_id.clone(), event.clone());
+        self.push(RoomRecord::Event(record));
+        if let Some(key) = key
+            && placement != Placement::Outlier
+            && !matches!(fate, Fate::Rejected(_))
+        {
+            self.states
+                .insert(sequence, state.update(key, event.clone()));
+            self.depends_on_ends = true;
+        }
+        if is_in_graph {
+            self.redact(&pdu).await?;
+            self.settle(pdu.is_state() && is_aside).await?;
+        }
+        Ok(fate)
+    }
+
+    /// After a new end of the graph: the state in force is the resolution of the states after all ends.
+    async fn settle(&mut self, is_state_aside: bool) -> Result<(), RoomError> {
+        let afters: BTreeSet<StateId> = self.room.extremities.iter().map(|end| end.after).collect();
+        if afters.len() == 1 && afters.contains(&self.room.current_id) {
+            return Ok(());
+        }
+        self.depends_on_ends = true;
+        let id = match afters.first() {
+            Some(only) if afters.len() == 1 => *only,
+            _ => self.merged(&afters).await?,
+        };
+        let state = self.state(id).await?;
+        // A state event that is recorded live looks as if it were in force from then on: what follows it says what is.
+        if is_state_aside || !merge::changes(&self.room.current, &state).is_empty() {
+            self.state_as_set(state, true)?;
+        }
+        Ok(())
+    }
+
+    /// An accepted redaction takes out the content of its target.
+    async fn redact(&mut self, pdu: &Pdu) -> Result<(), RoomError> {
+        if pdu.event_type != TimelineEventType::RoomRedaction {
+            return Ok(());
+        }
+        let Some(event_id) = &pdu.redacts else {
+            return Ok(());
+        };
+        let Some(target) = self.find(event_id).await? else {
+            return Ok(());
+        };
+        let Some((sequence, payload)) = redact::erasure(&self.room, pdu, &target) else {
+            return Ok(());
+        };
+        if sequence < PROVISIONAL {
+            self.erasures.push((sequence, payload));
+            return Ok(());
+        }
+        // It came with this very list, and is recorded redacted.
+        let index = (sequence - PROVISIONAL) as usize;
+        if let Some(RoomRecord::Event(record)) = self.records.get_mut(index)
+            && let Ok(RoomRecord::Event(pruned)) = rmp_serde::from_slice(&payload)
+        {
+            record.pdu = pruned.pdu;
+        }
+        Ok(())
+    }
+}
+
+/// The state after an event.
+fn state_after(event: &RoomEvent) -> StateId {
+    let counts = event.pdu.is_state() && !matches!(event.verdict, Verdict::Rejected(_));
+    if counts { event.sequence } else { event.before }
+}
