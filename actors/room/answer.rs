@@ -50,6 +50,8 @@ pub enum RoomAnswer {
     Glance(Box<RoomGlance>),
     /// See [`RoomQuery::ThreadPlace`].
     ThreadPlace(ThreadPlace),
+    /// What another server is told.
+    Peer(Box<super::peer::PeerAnswer>),
     /// Events themselves, for another actor of this house.
     Live(Vec<std::sync::Arc<super::event::RoomEvent>>),
 }

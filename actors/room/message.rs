@@ -336,6 +336,8 @@ pub enum RoomQuery {
         /// An event of the thread.
         cause: Option<OwnedEventId>,
     },
+    /// What another server asks. Answers `Peer`.
+    Peer(Box<super::peer::PeerQuery>),
     /// Live events after a sequence, oldest first, for counting unread messages; no visibility check. Answers `Live`.
     LiveAfter {
         /// Events with a higher sequence.

@@ -3,6 +3,7 @@
 //! Owns the authorisation of events, their order and the room's state. Must not know users' sessions, other servers' addresses, or who reads along:
 //! users and servers follow the log.
 
+pub mod acl;
 pub mod answer;
 mod auth;
 mod build;
@@ -17,6 +18,7 @@ pub mod hits;
 mod membership;
 pub mod message;
 pub mod pdu;
+pub mod peer;
 pub(crate) mod push_facts;
 pub(crate) mod query;
 mod receipt;
@@ -33,6 +35,7 @@ pub(crate) mod testing;
 mod tests;
 mod transactions;
 pub mod window;
+pub mod wire;
 
 pub use error::RoomError;
 pub use message::{RoomAnswer, RoomCommand, RoomQuery, RoomReply, RoomSignal};

@@ -161,6 +161,14 @@ impl History {
         {
             return Ok(Some(event.clone()));
         }
+        self.look_up(event_id).await
+    }
+
+    /// An event by its ID, out of the log.
+    pub(super) async fn look_up(
+        &self,
+        event_id: &EventId,
+    ) -> Result<Option<Arc<RoomEvent>>, RoomError> {
         let stored = self.store.find(Family::Rooms, event_id.as_str()).await?;
         match stored {
             Some(stored) if stored.entity == self.entity && stored.sequence <= self.last => {

@@ -17,6 +17,7 @@ mod kin;
 mod members;
 mod messages;
 mod past;
+mod peer;
 mod receipts;
 mod relations;
 mod slice;
@@ -233,6 +234,7 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
             let events = (&*root, cause.as_deref());
             Answer::ThreadPlace(thread_place::thread_place(view, &reader, events).await?)
         }
+        Query::Peer(query) => Answer::Peer(Box::new(peer::peer(view, &query).await?)),
         Query::LiveAfter { sequence, limit } => {
             Answer::Live(timeline::live_after(view, sequence, limit).await?)
         }
