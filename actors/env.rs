@@ -38,6 +38,19 @@ pub struct Identity {
 pub struct Signer {
     key_id: OwnedSigningKeyId<AnyKeyName>,
     pair: Ed25519KeyPair,
+    beside: Vec<Signer>,
+    retired: Vec<RetiredKey>,
+}
+
+/// A key with which this server signed once. What was signed until then stays valid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetiredKey {
+    /// The key's ID, for example `ed25519:1`.
+    pub key_id: String,
+    /// The public key, 32 bytes.
+    pub public_key: Vec<u8>,
+    /// It is not used since then; milliseconds since the Unix epoch.
+    pub expired_ts: u64,
 }
 
 impl Signer {
@@ -47,7 +60,26 @@ impl Signer {
         Some(Self {
             key_id,
             pair: Ed25519KeyPair::from_seed_unchecked(seed).ok()?,
+            beside: Vec::new(),
+            retired: Vec::new(),
         })
+    }
+
+    /// The same with further keys: some that are valid too though they sign nothing new, and some of former times.
+    pub fn with_others(mut self, beside: Vec<Signer>, retired: Vec<RetiredKey>) -> Self {
+        self.beside = beside;
+        self.retired = retired;
+        self
+    }
+
+    /// Keys that are valid too.
+    pub fn beside(&self) -> &[Signer] {
+        &self.beside
+    }
+
+    /// Keys of former times.
+    pub fn retired(&self) -> &[RetiredKey] {
+        &self.retired
     }
 
     /// The key's ID, for example `ed25519:1`.

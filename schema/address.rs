@@ -127,7 +127,7 @@ impl Default for Layout {
     }
 }
 
-/// Something that owns state and writes records: `room:!id`, `alias:#name`, `user:@id`, `backup:@id`, `media:id`, `threepid:digest`, `server:name` or `house:topic`.
+/// Something that owns state and writes records: `room:!id`, `alias:#name`, `user:@id`, `backup:@id`, `media:id`, `threepid:digest`, `server:name`, `keys:name` or `house:topic`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Entity(Arc<str>);
 
@@ -167,6 +167,11 @@ impl Entity {
         Self(format!("server:{server_name}").into())
     }
 
+    /// What is known of a remote server's keys, by its server name.
+    pub fn peer_keys(server_name: &str) -> Self {
+        Self(format!("keys:{server_name}").into())
+    }
+
     /// A topic of this server itself, for example `registration`.
     pub fn house(topic: &str) -> Self {
         Self(format!("house:{topic}").into())
@@ -177,7 +182,15 @@ impl Entity {
         let (prefix, _) = text.split_once(':')?;
         matches!(
             prefix,
-            "room" | "alias" | "user" | "backup" | "media" | "threepid" | "server" | "house"
+            "room"
+                | "alias"
+                | "user"
+                | "backup"
+                | "media"
+                | "threepid"
+                | "server"
+                | "keys"
+                | "house"
         )
         .then(|| Self(text.into()))
     }

@@ -4,6 +4,7 @@ pub mod cli;
 mod client;
 pub mod config;
 mod edge;
+mod federation;
 mod media;
 pub mod node;
 mod operator;

@@ -27,6 +27,7 @@ const ACTOR_MODULES: &[&str] = &[
     "passes",
     "oauth",
     "externals",
+    "peer_keys",
     "followers",
     "house",
 ];

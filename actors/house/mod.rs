@@ -36,6 +36,7 @@
 //! | `oauth` | `register_client(metadata) -> String`, `client(id)`, `login_of_client(&UserId, ClientLogin)`, `grant_of_token`, `client_of_device`, `ask_for_device`, `device_wish`, `settle_device`, `poll_device` |
 //! | `externals` | `user_of_external(provider, subject)`, `link_external(provider, subject, &UserId)`, `unlink_external(provider, subject)` |
 //! | `notifications` | `notifications(&UserId, NotificationsWish) -> NotificationsPage` |
+//! | `peer_keys` | `peer_keys(&ServerName) -> KnownKeys`, `learn_peer_keys(&ServerName, HeardKeys) -> KnownKeys` |
 //! | `openid` | `openid_token(&UserId) -> (String, u64)`, `openid_user(&str) -> Option<OwnedUserId>` |
 //! | `search` | `search(SearchWish) -> SearchPage` |
 //! | `single_event` | `event_anywhere(Reader, &EventId) -> Bytes` |
@@ -69,6 +70,7 @@ mod open;
 mod openid;
 mod passes;
 mod peers;
+mod peer_keys;
 mod presence;
 mod profile;
 mod public_rooms;
@@ -139,6 +141,7 @@ use crate::{
     media::{Media, MediaAnswer, MediaCommand, MediaError, MediaQuery, MediaReply},
     oauth::Oauth,
     passes::Passes,
+    peer_keys::PeerKeys,
     registration::{
         Registration, RegistrationAnswer, RegistrationCommand, RegistrationError,
         RegistrationQuery, RegistrationReply, RegistrationSignal,
@@ -221,6 +224,7 @@ pub struct House {
     oauth: Arc<Directory<Oauth>>,
     threepids: Arc<Directory<Threepid>>,
     externals: Arc<Directory<External>>,
+    peer_keys: Arc<Directory<PeerKeys>>,
     models: Arc<Models>,
     followers: Vec<Running>,
     sessions: Arc<SessionCache>,

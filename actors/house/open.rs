@@ -34,6 +34,7 @@ use crate::{
     media::Media,
     oauth::Oauth,
     passes::Passes,
+    peer_keys::PeerKeys,
     registration::Registration,
     reports::Reports,
     room::context::RoomContext,
@@ -106,6 +107,7 @@ impl House {
             delays: later.delays,
             threepids: desks.threepids,
             externals: desks.externals,
+            peer_keys: desks.peer_keys,
             models,
             followers,
             sessions,
@@ -144,6 +146,7 @@ impl House {
         self.oauth.close(left()).await;
         self.threepids.close(left()).await;
         self.externals.close(left()).await;
+        self.peer_keys.close(left()).await;
         self.models.stop(left()).await;
         self.pools.close(left()).await;
     }
@@ -212,6 +215,7 @@ struct Desks {
     oauth: Arc<Directory<Oauth>>,
     threepids: Arc<Directory<Threepid>>,
     externals: Arc<Directory<External>>,
+    peer_keys: Arc<Directory<PeerKeys>>,
 }
 
 /// The schedules of delayed events, and what they share with the rest of the house.
@@ -247,6 +251,7 @@ impl Opening {
             oauth: self.directory(env.clone(), limits).await?,
             threepids: self.directory(env.clone(), limits).await?,
             externals: self.directory(env.clone(), limits).await?,
+            peer_keys: self.directory(env.clone(), limits).await?,
         })
     }
 

@@ -58,6 +58,8 @@ pub enum RoomAnswer {
     Received(super::receive::Fates),
     /// See [`RoomQuery::View`]: the room and the number of its newest record.
     View(std::sync::Arc<super::Room>, Sequence),
+    /// What another server is told.
+    Peer(Box<super::peer::PeerAnswer>),
     /// Events themselves, for another actor of this house.
     Live(Vec<std::sync::Arc<super::event::RoomEvent>>),
 }

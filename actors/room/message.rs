@@ -360,6 +360,8 @@ pub enum RoomQuery {
     },
     /// The room itself, for a task of its own. Answers `View`.
     View,
+    /// What another server asks. Answers `Peer`.
+    Peer(Box<super::peer::PeerQuery>),
     /// Live events after a sequence, oldest first, for counting unread messages; no visibility check. Answers `Live`.
     LiveAfter {
         /// Events with a higher sequence.

@@ -18,6 +18,7 @@ pub mod hits;
 mod membership;
 pub mod message;
 pub mod pdu;
+pub mod peer;
 pub(crate) mod push_facts;
 pub(crate) mod query;
 mod receipt;
@@ -35,6 +36,7 @@ pub(crate) mod testing;
 mod tests;
 mod transactions;
 pub mod window;
+pub mod wire;
 
 pub use error::RoomError;
 pub use message::{RoomAnswer, RoomCommand, RoomQuery, RoomReply, RoomSignal};

@@ -4,6 +4,7 @@ use ruma::{ServerName, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::state::User;
+use crate::room::acl::fits;
 
 /// The account data in which users say it.
 const STABLE: &str = "m.invite_permission_config";
@@ -87,35 +88,6 @@ impl Config {
 /// A server name without its port.
 fn host(server_name: &ServerName) -> &str {
     server_name.host()
-}
-
-/// Whether a text fits a pattern in which `*` stands for any characters and `?` for one.
-fn fits(pattern: &str, text: &str) -> bool {
-    let pattern: Vec<char> = pattern.to_lowercase().chars().collect();
-    let text: Vec<char> = text.to_lowercase().chars().collect();
-    let (mut at, mut read) = (0, 0);
-    // Where the last star stands, and how much of the text it covers.
-    let mut star: Option<(usize, usize)> = None;
-    while read < text.len() {
-        match pattern.get(at) {
-            Some('*') => {
-                star = Some((at, read));
-                at += 1;
-            }
-            Some(&wanted) if wanted == '?' || wanted == text[read] => {
-                at += 1;
-                read += 1;
-            }
-            _ => match &mut star {
-                Some((star_at, covered)) => {
-                    *covered += 1;
-                    (at, read) = (*star_at + 1, *covered);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[at..].iter().all(|rest| *rest == '*')
 }
 
 impl User {

@@ -12,6 +12,7 @@ pub mod house;
 pub mod media;
 pub mod oauth;
 pub mod pass;
+pub mod peer_keys;
 pub mod room;
 pub mod sliding;
 pub mod threepid;

@@ -22,7 +22,7 @@ use url::Url;
 pub(crate) use self::{
     addresses::AddressRules,
     client::{Client, Trust},
-    resolver::{Lookup, SystemLookup},
+    resolver::{Looking, Lookup, SystemLookup},
     rules::{Ports, Rules, UrlPattern},
 };
 
@@ -166,6 +166,10 @@ pub(crate) struct Fetched {
     pub(crate) url: Url,
     /// The `Content-Type` header.
     pub(crate) content_type: Option<String>,
+    /// The `Cache-Control` headers.
+    pub(crate) cache_control: Option<String>,
+    /// The `Expires` header.
+    pub(crate) expires: Option<String>,
     response: Response,
     left: u64,
     deadline: Instant,
@@ -189,9 +193,20 @@ impl Fetched {
             .get(header::CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .map(ToOwned::to_owned);
+        let cache_control: Vec<&str> = headers
+            .get_all(header::CACHE_CONTROL)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .collect();
+        let cache_control = (!cache_control.is_empty()).then(|| cache_control.join(","));
+        let expires = headers.get(header::EXPIRES);
+        // What cannot be read is a date that is none.
+        let expires = expires.map(|value| value.to_str().unwrap_or_default().to_owned());
         Ok(Self {
             url,
             content_type,
+            cache_control,
+            expires,
             response,
             left: wanted.bytes_max,
             deadline: wanted.deadline,

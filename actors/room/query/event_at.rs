@@ -14,7 +14,7 @@ use super::{
 };
 
 /// So many events that the reader may not see are passed over.
-const PASSED_MAX: usize = 10_000;
+pub(super) const PASSED_MAX: usize = 10_000;
 
 /// Answers the first event that the reader may see at or after a time, or the last at or before it.
 ///
@@ -53,12 +53,16 @@ pub(super) async fn event_at(
     Err(RoomError::NotFound)
 }
 
-fn sent_ms(event: &RoomEvent) -> u64 {
+pub(super) fn sent_ms(event: &RoomEvent) -> u64 {
     u64::from(event.pdu.origin_server_ts.0)
 }
 
 /// The first record from which on events were sent at a time or after it; with `after` only after it.
-async fn first_from(history: &History, ts_ms: u64, after: bool) -> Result<Sequence, RoomError> {
+pub(super) async fn first_from(
+    history: &History,
+    ts_ms: u64,
+    after: bool,
+) -> Result<Sequence, RoomError> {
     let (mut low, mut high) = (1, history.last + 1);
     while low < high {
         let middle = low + (high - low) / 2;

@@ -161,11 +161,11 @@ impl History {
         {
             return Ok(Some(event.clone()));
         }
-        self.find_recorded(event_id).await
+        self.look_up(event_id).await
     }
 
-    /// An event of the log by its ID.
-    pub(in crate::room) async fn find_recorded(
+    /// An event by its ID, out of the log.
+    pub(in crate::room) async fn look_up(
         &self,
         event_id: &EventId,
     ) -> Result<Option<Arc<RoomEvent>>, RoomError> {

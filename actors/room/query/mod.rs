@@ -18,6 +18,7 @@ mod kin;
 mod members;
 mod messages;
 pub(in crate::room) mod past;
+mod peer;
 mod receipts;
 mod relations;
 mod slice;
@@ -250,7 +251,7 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
         Query::Unknown { event_ids } => {
             let mut unknown = Vec::new();
             for event_id in event_ids {
-                if view.history.find_recorded(&event_id).await?.is_none() {
+                if view.history.look_up(&event_id).await?.is_none() {
                     unknown.push(event_id);
                 }
             }
@@ -258,6 +259,7 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
         }
         // Answered before this, by the room itself.
         Query::Receive { .. } | Query::View => return Err(RoomError::NotFound),
+        Query::Peer(query) => Answer::Peer(Box::new(peer::peer(view, &query).await?)),
         Query::LiveAfter { sequence, limit } => {
             Answer::Live(timeline::live_after(view, sequence, limit).await?)
         }

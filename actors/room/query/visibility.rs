@@ -54,7 +54,7 @@ struct VisibilityContent {
 }
 
 /// What a history visibility event says; what is not understood means `shared`.
-fn visibility_of(event: &RoomEvent) -> HistoryVisibility {
+pub(super) fn visibility_of(event: &RoomEvent) -> HistoryVisibility {
     match event.pdu.content_as::<VisibilityContent>() {
         Some(content) => match content.history_visibility {
             known @ (HistoryVisibility::Invited
@@ -84,14 +84,15 @@ pub(super) fn visibility_now(room: &Room) -> HistoryVisibility {
 }
 
 /// The values that a key had, newest first, read as far as they were needed.
-struct Trail<T> {
+pub(super) struct Trail<T> {
     steps: Vec<(Sequence, T)>,
     rest: Option<Sequence>,
     read: fn(&RoomEvent) -> T,
 }
 
 impl<T: Clone> Trail<T> {
-    fn new(newest: Option<&Arc<RoomEvent>>, read: fn(&RoomEvent) -> T) -> Self {
+    /// What is in force now.
+    pub(super) fn new(newest: Option<&Arc<RoomEvent>>, read: fn(&RoomEvent) -> T) -> Self {
         let mut trail = Self {
             steps: Vec::new(),
             rest: None,
@@ -103,13 +104,18 @@ impl<T: Clone> Trail<T> {
         trail
     }
 
+    /// How many values were read.
+    pub(super) fn len(&self) -> usize {
+        self.steps.len()
+    }
+
     fn push(&mut self, event: &RoomEvent) {
         self.steps.push((event.sequence, (self.read)(event)));
         self.rest = event.replaces;
     }
 
     /// The value that was in force before a record.
-    async fn before(
+    pub(super) async fn before(
         &mut self,
         history: &mut History,
         sequence: Sequence,
@@ -342,6 +348,7 @@ impl Sight {
     }
 }
 
-fn membership_or_leave(event: &RoomEvent) -> MembershipState {
+/// What a member event says; what is not understood means that somebody is not there.
+pub(super) fn membership_or_leave(event: &RoomEvent) -> MembershipState {
     membership_of(event).unwrap_or(MembershipState::Leave)
 }

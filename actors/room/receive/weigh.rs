@@ -139,7 +139,7 @@ impl Weighing {
         if let Some(event) = self.room.recent_event(event_id) {
             return Ok(Some(event.clone()));
         }
-        let event = self.history.find_recorded(event_id).await?;
+        let event = self.history.look_up(event_id).await?;
         if let Some(event) = &event {
             self.found.insert(event_id.to_owned(), event.clone());
         }

@@ -8,6 +8,7 @@ pub(super) mod house;
 pub(super) mod media;
 pub(super) mod oauth;
 pub(super) mod pass;
+pub(super) mod peer_keys;
 pub(super) mod room;
 pub(super) mod threepid;
 pub(super) mod user;

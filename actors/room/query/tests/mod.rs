@@ -2,6 +2,7 @@
 
 mod branches;
 mod paging;
+mod peer;
 mod reading;
 mod slices;
 mod visibility;
