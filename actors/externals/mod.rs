@@ -137,8 +137,8 @@ impl External {
                 (!self.sessions.is_empty()).then_some(ExternalRecord::SessionsEnded)
             }
             ExternalCommand::Note(identity) => {
-                let is_new = !self.identities.contains(&identity)
-                    && self.identities.len() < IDENTITIES_MAX;
+                let is_new =
+                    !self.identities.contains(&identity) && self.identities.len() < IDENTITIES_MAX;
                 is_new.then_some(ExternalRecord::IdentityNoted(identity))
             }
         };

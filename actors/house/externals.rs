@@ -69,9 +69,7 @@ impl House {
             provider: provider.to_owned(),
             subject: subject.to_owned(),
         });
-        self.externals
-            .command(identities_of(user_id), note)
-            .await?;
+        self.externals.command(identities_of(user_id), note).await?;
         Ok(())
     }
 
@@ -137,7 +135,11 @@ impl House {
             return Ok(false);
         };
         if let Some(subject) = &gone.subject
-            && self.user_of_external(&gone.provider, subject).await?.as_ref() != Some(&user_id)
+            && self
+                .user_of_external(&gone.provider, subject)
+                .await?
+                .as_ref()
+                != Some(&user_id)
         {
             return Ok(false);
         }

@@ -90,7 +90,8 @@ impl House {
         let session = self.login(&user_id, login).await?;
         // Before the client has its token: a session that nobody can end must not come to be.
         if let Ok(origin) = serde_json::from_str::<Origin>(&detail) {
-            self.note_origin(&user_id, &session.device_id, origin).await?;
+            self.note_origin(&user_id, &session.device_id, origin)
+                .await?;
         }
         Ok((user_id, session))
     }
