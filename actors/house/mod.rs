@@ -34,7 +34,7 @@
 //! | `report` | `report_room`, `report_user`, `report_event`, `reports(before, limit) -> Vec<FiledReport>` |
 //! | `passes` | `make_pass(&UserId, PassKind, lifetime_ms, detail) -> String`, `look_at_pass(PassKind, token)`, `use_pass(PassKind, token)`, `end_pass`, `login_by_token(token, Login)`, `allow_cross_signing_reset`, `use_cross_signing_reset` |
 //! | `oauth` | `register_client(metadata) -> String`, `client(id)`, `login_of_client(&UserId, ClientLogin)`, `grant_of_token`, `client_of_device`, `ask_for_device`, `device_wish`, `settle_device`, `poll_device` |
-//! | `externals` | `user_of_external(provider, subject)`, `link_external(provider, subject, &UserId)`, `unlink_external(provider, subject)` |
+//! | `externals` | `user_of_external(provider, subject)`, `link_external(provider, subject, &UserId)`, `unlink_external(provider, subject)`, `externals_of(&UserId)`; sessions that began by them: `note_origin(&UserId, &DeviceId, Origin)`, `log_out_external(&LoggedOut)` |
 //! | `notifications` | `notifications(&UserId, NotificationsWish) -> NotificationsPage` |
 //! | `peer_keys` | `peer_keys(&ServerName) -> KnownKeys`, `learn_peer_keys(&ServerName, HeardKeys) -> KnownKeys` |
 //! | `openid` | `openid_token(&UserId) -> (String, u64)`, `openid_user(&str) -> Option<OwnedUserId>` |
@@ -112,6 +112,7 @@ pub use aliases::ResolvedAlias;
 pub use backups::StoredSessions;
 pub use create_room::{MadeRoom, RoomWish};
 pub use error::HouseError;
+pub use externals::{LoggedOut, Origin};
 pub use join::JoinWish;
 pub use keys::{ChangedKeys, ClaimedKeys, FoundKeys};
 pub use membership::MemberWish;

@@ -3,7 +3,7 @@
 use playhouse_schema::address::Entity;
 use ruma::{OwnedUserId, UserId};
 
-use super::{House, HouseError, surprise};
+use super::{House, HouseError, externals::Origin, surprise};
 use crate::{
     passes::{
         PassAnswer, PassCommand, PassError, PassKind, PassQuery, PassReply, SeenPass, token_kind,
@@ -86,8 +86,13 @@ impl House {
         token: &str,
         login: Login,
     ) -> Result<(OwnedUserId, LoggedIn), HouseError> {
-        let (user_id, _) = self.use_pass(PassKind::Login, token).await?;
+        let (user_id, detail) = self.use_pass(PassKind::Login, token).await?;
         let session = self.login(&user_id, login).await?;
+        // Before the client has its token: a session that nobody can end must not come to be.
+        if let Ok(origin) = serde_json::from_str::<Origin>(&detail) {
+            self.note_origin(&user_id, &session.device_id, origin)
+                .await?;
+        }
         Ok((user_id, session))
     }
 
@@ -118,7 +123,7 @@ impl House {
             .ok_or(HouseError::Pass(PassError::Unknown))
     }
 
-    async fn pass_command(
+    pub(super) async fn pass_command(
         &self,
         user_id: &UserId,
         command: PassCommand,

@@ -13,6 +13,35 @@ pub enum ExternalRecord {
     /// It belongs to nobody.
     #[serde(rename = "u")]
     Unlinked,
+    /// A session here began by it.
+    #[serde(rename = "sb")]
+    SessionBegun(SessionBegun),
+    /// All sessions that began by it have ended.
+    #[serde(rename = "se")]
+    SessionsEnded,
+    /// A user of this server has an identity at another system.
+    #[serde(rename = "in")]
+    IdentityNoted(Identity),
+}
+
+/// A session that began by single sign-on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionBegun {
+    /// Whose.
+    pub user_id: String,
+    /// Its device.
+    pub device_id: String,
+    /// What the other system calls its own session, by which this one began.
+    pub sid: Option<String>,
+}
+
+/// A name at another system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The other system, by its ID in the configuration.
+    pub provider: String,
+    /// The name there.
+    pub subject: String,
 }
 
 /// To whom an identity belongs.
@@ -33,6 +62,9 @@ impl Record for ExternalRecord {
         match self {
             ExternalRecord::Linked(_) => 460,
             ExternalRecord::Unlinked => 461,
+            ExternalRecord::SessionBegun(_) => 462,
+            ExternalRecord::SessionsEnded => 463,
+            ExternalRecord::IdentityNoted(_) => 464,
         }
     }
 }

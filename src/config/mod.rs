@@ -62,7 +62,7 @@ pub use self::{
     rtc::Rtc,
     search::Search,
     server::Server,
-    sso::{Provider, Sso},
+    sso::{Provider, ProviderKind, Sso},
     voip::Voip,
 };
 

@@ -178,6 +178,15 @@ impl Interactive {
         }
     }
 
+    /// What a session is for: the scope that its endpoint gave it.
+    pub(crate) fn scope(&self, session: &str) -> Option<String> {
+        let now_ms = self.env.now_ms();
+        let sessions = self.sessions.lock();
+        let open = sessions.get(session);
+        open.filter(|open| open.begun_ms + SESSION_LIFETIME_MS > now_ms)
+            .map(|open| open.scope.clone())
+    }
+
     /// Notes that a stage was passed in another way than by the client's request.
     pub(crate) fn complete(&self, session: &str, stage: &str, proof: String) {
         let mut sessions = self.sessions.lock();

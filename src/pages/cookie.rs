@@ -15,6 +15,8 @@ pub(crate) struct Cookie<'a> {
     pub(crate) lifetime_s: u64,
     /// Only over TLS.
     pub(crate) secure: bool,
+    /// A form that another site posts here carries it too: without TLS browsers do not allow that.
+    pub(crate) cross_site: bool,
 }
 
 impl Cookie<'_> {
@@ -29,8 +31,12 @@ impl Cookie<'_> {
             .collect();
         let lifetime_s = if value.is_empty() { 0 } else { self.lifetime_s };
         let secure = if self.secure { "; Secure" } else { "" };
+        let sites = match self.cross_site && self.secure {
+            true => "None",
+            false => "Lax",
+        };
         let text = format!(
-            "{}={value}; Path={}; Max-Age={lifetime_s}; HttpOnly; SameSite=Lax{secure}",
+            "{}={value}; Path={}; Max-Age={lifetime_s}; HttpOnly; SameSite={sites}{secure}",
             self.name, self.path
         );
         let header = HeaderValue::from_str(&text)

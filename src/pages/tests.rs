@@ -95,6 +95,7 @@ fn cookies_are_kept_from_scripts() {
         path: "/x",
         lifetime_s: 60,
         secure: true,
+        cross_site: false,
     };
     let (_, header) = cookie.header();
     let text = header.to_str().unwrap();
@@ -102,4 +103,10 @@ fn cookies_are_kept_from_scripts() {
         text,
         "ph=abc; Path=/x; Max-Age=60; HttpOnly; SameSite=Lax; Secure"
     );
+    let posted = Cookie {
+        cross_site: true,
+        ..cookie
+    };
+    let (_, header) = posted.header();
+    assert!(header.to_str().unwrap().ends_with("SameSite=None; Secure"));
 }

@@ -8,7 +8,7 @@ use ruma::api::{
     error::ErrorCode,
 };
 
-use super::stages::prove_password;
+use super::stages::prove_identity;
 use crate::{
     client::threepid::{
         stage::{self, EMAIL, MSISDN},
@@ -33,7 +33,7 @@ pub(crate) async fn handle(
     let Some(caller) = caller else {
         return reset(&app, request).await;
     };
-    prove_password(&app, &caller, "account/password", request.auth.as_ref()).await?;
+    prove_identity(&app, &caller, "account/password", request.auth.as_ref()).await?;
     let logout_except = request
         .logout_devices
         .then_some(caller.device_id.as_deref());

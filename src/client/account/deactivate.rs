@@ -7,7 +7,7 @@ use ruma::api::{
     error::ErrorCode,
 };
 
-use super::stages::prove_password;
+use super::stages::prove_identity;
 use crate::{
     client::threepid::forget,
     edge::{App, Failure, Session},
@@ -21,7 +21,7 @@ pub(crate) async fn handle(
 ) -> Result<Response, Failure> {
     let caller =
         caller.ok_or_else(|| Failure::new(ErrorCode::MissingToken, "access token is missing"))?;
-    prove_password(&app, &caller, "account/deactivate", request.auth.as_ref()).await?;
+    prove_identity(&app, &caller, "account/deactivate", request.auth.as_ref()).await?;
     app.house.deactivate(&caller.user_id, request.erase).await?;
     let known = app.house.threepid_bindings(&caller.user_id).await?;
     let forgotten = forget::unbind(&app, &caller.user_id, known).await?;

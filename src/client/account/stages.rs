@@ -8,27 +8,41 @@ use ruma::{
 };
 
 use crate::{
-    client::session::login::login_name,
+    client::{
+        session::login::login_name,
+        sso::stage::{self as sso, SSO},
+    },
     edge::{
         App, Class, Failure, Session,
         uiaa::{Demand, Passed},
     },
 };
 
-/// Proves again who somebody is who has a session already: by the password of the account.
-pub(crate) async fn prove_password(
+const PASSWORD: &str = "m.login.password";
+
+/// Proves again who somebody is who has a session already: by the password of the account, or by single sign-on.
+pub(crate) async fn prove_identity(
     app: &Arc<App>,
     caller: &Session,
     operation: &str,
     auth: Option<&AuthData>,
 ) -> Result<Passed, Failure> {
+    let user_id = &caller.user_id;
+    let has_password = app.house.account(user_id).await?.password_hash.is_some();
+    let flows: &[&[&'static str]] = match sso::is_for(app, user_id, has_password).await? {
+        true if has_password => &[&[PASSWORD], &[SSO]],
+        true => &[&[SSO]],
+        false => &[&[PASSWORD]],
+    };
     let demand = Demand {
-        scope: format!("{operation} {}", caller.known.user_id),
-        flows: &[&["m.login.password"]],
+        scope: format!("{operation} {user_id}"),
+        flows,
     };
     app.interactive
-        .pass(demand, auth, |_stage| {
-            check_password(app, &caller.user_id, auth)
+        .pass(demand, auth, async |stage| match stage.as_str() {
+            // The pages of the stage pass it; the client only says that it believes they did.
+            SSO => Err(Failure::forbidden("this stage is passed in the browser")),
+            _ => check_password(app, user_id, auth).await,
         })
         .await
 }

@@ -6,7 +6,7 @@ use playhouse_actors::user::UserCommand;
 use ruma::api::client::device::delete_device::v3::{Request, Response};
 
 use crate::{
-    client::account::stages::prove_password,
+    client::account::stages::prove_identity,
     edge::{App, Failure, Session},
 };
 
@@ -17,7 +17,7 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Response, Failure> {
     let operation = format!("devices/{}", request.device_id);
-    prove_password(&app, &caller, &operation, request.auth.as_ref()).await?;
+    prove_identity(&app, &caller, &operation, request.auth.as_ref()).await?;
     let command = UserCommand::RemoveDevices {
         device_ids: vec![request.device_id],
     };

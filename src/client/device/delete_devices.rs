@@ -6,7 +6,7 @@ use playhouse_actors::user::UserCommand;
 use ruma::api::client::device::delete_devices::v3::{Request, Response};
 
 use crate::{
-    client::account::stages::prove_password,
+    client::account::stages::prove_identity,
     edge::{App, Failure, Session},
 };
 
@@ -16,7 +16,7 @@ pub(crate) async fn handle(
     caller: Session,
     request: Request,
 ) -> Result<Response, Failure> {
-    prove_password(&app, &caller, "delete_devices", request.auth.as_ref()).await?;
+    prove_identity(&app, &caller, "delete_devices", request.auth.as_ref()).await?;
     let command = UserCommand::RemoveDevices {
         device_ids: request.devices,
     };

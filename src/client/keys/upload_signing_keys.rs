@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
 use crate::{
-    client::{account::stages::prove_password, empty, oauth::cross_signing_reset_url},
+    client::{account::stages::prove_identity, empty, oauth::cross_signing_reset_url},
     edge::{App, Arguments, Failure, RawJson, Session},
 };
 
@@ -68,7 +68,7 @@ async fn prove(app: &Arc<App>, caller: &Session, auth: Option<&AuthData>) -> Res
     let url = cross_signing_reset_url(app).filter(|_| by_oauth);
     let Some(url) = url else {
         let operation = "keys/device_signing/upload";
-        prove_password(app, caller, operation, auth).await?;
+        prove_identity(app, caller, operation, auth).await?;
         return Ok(());
     };
     if app.house.use_cross_signing_reset(&caller.user_id).await? {

@@ -288,6 +288,7 @@ fn cookie<'a>(app: &App, name: &'static str, value: &'a str, lifetime_s: u64) ->
         lifetime_s,
         secure: url.is_some_and(|url| url.starts_with("https://"))
             || app.config.listen.client_tls_cert.is_some(),
+        cross_site: false,
     }
 }
 

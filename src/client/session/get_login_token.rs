@@ -6,7 +6,7 @@ use playhouse_actors::passes::PassKind;
 use ruma::api::client::session::get_login_token::v1::{Request, Response};
 
 use crate::{
-    client::account::stages::prove_password,
+    client::account::stages::prove_identity,
     edge::{App, Failure, Session},
 };
 
@@ -19,7 +19,7 @@ pub(crate) async fn handle(
     caller: Session,
     request: Request,
 ) -> Result<Response, Failure> {
-    prove_password(&app, &caller, "login/get_token", request.auth.as_ref()).await?;
+    prove_identity(&app, &caller, "login/get_token", request.auth.as_ref()).await?;
     let lifetime_ms = LOGIN_TOKEN_LIFETIME_MS;
     let token = app
         .house

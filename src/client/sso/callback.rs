@@ -3,22 +3,21 @@
 use std::sync::Arc;
 
 use playhouse_actors::{
-    externals::ExternalError,
-    house::{HouseError, NewAccount},
+    house::{HouseError, Origin},
     user::UserError,
 };
 use ruma::{OwnedUserId, UserId, api::error::ErrorCode};
 use serde_json::Value;
 
 use super::{
-    PICK_NAME,
-    cookie::{self, Begun, Newcomer},
-    finish,
+    cookie::{self, Begun, Newcomer, Purpose},
+    finish::{self, Admitted},
     provider::{Claims, Sent},
-    redirect::{callback, provider, send_to},
+    redirect::{callback, provider},
+    register, stage,
 };
 use crate::{
-    config::Provider,
+    config::{Provider, ProviderKind},
     edge::{App, Browser, Failure, Prepared},
 };
 
@@ -28,63 +27,151 @@ const SUBJECT_BYTES_MAX: usize = 512;
 /// A display name is cut: it must fit into a cookie.
 const NAME_CHARACTERS_MAX: usize = 100;
 
-/// Recognises somebody; asks newcomers for a name when it must.
+/// Somebody whom a provider has recognised.
+pub(super) struct Recognised {
+    /// What it says of them.
+    pub(super) claims: Claims,
+    /// What it calls its session.
+    pub(super) sid: Option<String>,
+}
+
+/// Recognises somebody by OpenID Connect.
 pub(super) async fn come_back(app: Arc<App>, browser: Browser) -> Result<Prepared, Failure> {
-    let language = browser.language;
-    let begun: Option<Begun> = cookie::carried(&app, &browser);
-    let begun = begun.filter(|begun| browser.query.get("state") == Some(begun.state.as_str()));
-    let begun = begun.ok_or_else(|| Failure::invalid_param(language.say("sso.begin_again")))?;
-    let provider = provider(&app, &begun.provider)?;
+    let state = browser.query.get("state");
+    let (begun, provider) = must_have_begun(&app, &browser, (state, ProviderKind::Oidc))?;
     if browser.query.get("error").is_some() {
+        let language = browser.language;
         return Err(Failure::forbidden(language.say("sso.not_recognised")));
     }
     let callback = callback(&app, &browser)?;
     let sent = Sent {
-        state: &begun.state,
-        nonce: &begun.nonce,
-        verifier: &begun.verifier,
+        begun: &begun,
         callback: &callback,
     };
     let shown = (browser.query.need("code")?, &sent);
     let now_ms = app.env().now_ms();
-    let claims = app.providers.claims(provider, shown, now_ms).await;
-    let claims = claims.map_err(|reason| {
-        tracing::warn!(
-            provider = provider.id,
-            reason,
-            "somebody was not recognised"
-        );
-        Failure::new(ErrorCode::Unknown, language.say("sso.provider_fails")).with_status(502)
-    })?;
-    let newcomer = newcomer(provider, &claims, begun.redirect_url)
-        .ok_or_else(|| Failure::forbidden(language.say("sso.not_recognised")))?;
-    let user_id = app
-        .house
-        .user_of_external(&provider.id, &newcomer.subject)
-        .await?;
-    let user_id = match user_id {
-        Some(user_id) => Some(user_id),
-        None => mapped(&app, provider, &newcomer).await?,
-    };
-    match user_id {
-        Some(user_id) => {
-            let page = finish::page(&app, &browser, &user_id, &newcomer.redirect_url).await?;
-            Ok(cookie::without::<Begun>(&app, page))
+    match app.providers.claims(provider, shown, now_ms).await {
+        Ok(claims) => {
+            let sid = text(&claims, "sid").map(str::to_owned);
+            let person = Recognised { claims, sid };
+            recognised(&app, &browser, &begun, person).await
         }
-        None => cookie::with(&app, send_to(PICK_NAME)?, &newcomer),
+        Err(reason) => Err(unusable(&browser, provider, &reason)),
     }
 }
 
-fn newcomer(provider: &Provider, claims: &Claims, redirect_url: String) -> Option<Newcomer> {
-    let text = |claim: &str| claims.get(claim).and_then(Value::as_str);
-    let subject = text("sub").filter(|sub| (1..=SUBJECT_BYTES_MAX).contains(&sub.len()))?;
-    Some(Newcomer {
-        provider: provider.id.clone(),
-        subject: subject.to_owned(),
+/// What has begun in this browser, if the provider sent it back with what it was given.
+pub(super) fn must_have_begun<'a>(
+    app: &'a App,
+    browser: &Browser,
+    (state, kind): (Option<&str>, ProviderKind),
+) -> Result<(Begun, &'a Provider), Failure> {
+    let begun: Option<Begun> = cookie::carried(app, browser);
+    let begun = begun.filter(|begun| state == Some(begun.state.as_str()) && begun.kind == kind);
+    let begun =
+        begun.ok_or_else(|| Failure::invalid_param(browser.language.say("sso.begin_again")))?;
+    let provider = provider(app, &begun.provider)?;
+    if provider.kind != kind {
+        return Err(Failure::not_found("unknown identity provider"));
+    }
+    Ok((begun, provider))
+}
+
+/// What the provider said cannot be believed. Why is for the operator.
+pub(super) fn unusable(browser: &Browser, provider: &Provider, reason: &str) -> Failure {
+    tracing::warn!(
+        provider = provider.id,
+        reason,
+        "somebody was not recognised"
+    );
+    Failure::new(
+        ErrorCode::Unknown,
+        browser.language.say("sso.provider_fails"),
+    )
+    .with_status(502)
+}
+
+/// Goes on with somebody whom a provider has recognised; asks newcomers for a name and the terms when it must.
+pub(super) async fn recognised(
+    app: &Arc<App>,
+    browser: &Browser,
+    begun: &Begun,
+    person: Recognised,
+) -> Result<Prepared, Failure> {
+    let provider = provider(app, &begun.provider)?;
+    let language = browser.language;
+    if !has_required(provider, &person.claims) {
+        return Err(Failure::forbidden(language.say("sso.not_allowed")));
+    }
+    let origin = origin(provider, &person)
+        .ok_or_else(|| Failure::forbidden(language.say("sso.not_recognised")))?;
+    let redirect_url = match &begun.purpose {
+        Purpose::Login(redirect_url) => redirect_url.clone(),
+        Purpose::Stage(session) => {
+            let page = stage::proven(app, browser, (session, &origin)).await?;
+            return Ok(cookie::without(app, page, begun));
+        }
+    };
+    let known = app
+        .house
+        .user_of_external(&origin.provider, &origin.subject)
+        .await?;
+    let claim = |name: &str| text(&person.claims, name);
+    let newcomer = Newcomer {
         redirect_url,
-        suggested: text(&provider.localpart_claim).and_then(as_localpart),
-        displayname: text(&provider.display_name_claim)
+        suggested: claim(&provider.localpart_claim).and_then(as_localpart),
+        displayname: claim(&provider.display_name_claim)
             .map(|name| name.chars().take(NAME_CHARACTERS_MAX).collect()),
+        origin,
+        chosen: None,
+        accepted: Vec::new(),
+    };
+    let page = match known {
+        Some(user_id) => {
+            let admitted = Admitted {
+                user_id,
+                redirect_url: newcomer.redirect_url,
+                origin: newcomer.origin,
+            };
+            finish::page(app, browser, &admitted).await?
+        }
+        None => first_time(app, browser, (provider, newcomer)).await?,
+    };
+    Ok(cookie::without(app, page, begun))
+}
+
+/// A claim as text: of several values the first.
+fn text<'a>(claims: &'a Claims, name: &str) -> Option<&'a str> {
+    match claims.get(name)? {
+        Value::Array(values) => values.first()?.as_str(),
+        value => value.as_str(),
+    }
+}
+
+fn has_required(provider: &Provider, claims: &Claims) -> bool {
+    let fits = |value: &Value, wanted: &str| match value {
+        Value::String(text) => wanted.is_empty() || text == wanted,
+        Value::Null => false,
+        value => wanted.is_empty() || value.to_string() == wanted,
+    };
+    provider
+        .required_claims
+        .iter()
+        .all(|(name, wanted)| match claims.get(name) {
+            Some(Value::Array(values)) => values.iter().any(|value| fits(value, wanted)),
+            Some(value) => fits(value, wanted),
+            None => false,
+        })
+}
+
+fn origin(provider: &Provider, person: &Recognised) -> Option<Origin> {
+    let fits = |name: &&str| (1..=SUBJECT_BYTES_MAX).contains(&name.len());
+    Some(Origin {
+        provider: provider.id.clone(),
+        subject: text(&person.claims, &provider.subject_claim)
+            .filter(fits)?
+            .to_owned(),
+        sid: person.sid.as_deref().filter(fits).map(str::to_owned),
     })
 }
 
@@ -101,71 +188,44 @@ fn as_localpart(name: &str) -> Option<String> {
     (!kept.is_empty()).then(|| kept.to_owned())
 }
 
-/// The account of somebody who comes for the first time; `None` when they must pick a name.
-async fn mapped(
+/// Somebody comes for the first time: to an account that is there already, or to a new one.
+async fn first_time(
     app: &Arc<App>,
-    provider: &Provider,
-    newcomer: &Newcomer,
-) -> Result<Option<OwnedUserId>, Failure> {
-    let Some(localpart) = &newcomer.suggested else {
-        return Ok(None);
-    };
-    match app.house.available_user_id(localpart).await {
-        Ok(_) if provider.pick_username => Ok(None),
-        Ok(_) => match make_account(app, newcomer, localpart).await {
-            Ok(user_id) => Ok(Some(user_id)),
-            Err(HouseError::User(UserError::UserInUse)) => Ok(None),
-            Err(error) => Err(error.into()),
-        },
-        Err(HouseError::User(UserError::UserInUse)) if provider.allow_existing_users => {
-            let user_id = format!("@{localpart}:{}", app.env().server_name());
-            let user_id = UserId::parse(user_id).map_err(Failure::internal)?;
-            link(app, newcomer, &user_id).await?;
-            Ok(Some(user_id))
+    browser: &Browser,
+    (provider, mut newcomer): (&Provider, Newcomer),
+) -> Result<Prepared, Failure> {
+    if let Some(localpart) = newcomer.suggested.clone() {
+        match app.house.available_user_id(&localpart).await {
+            Ok(_) if provider.pick_username => {}
+            Ok(_) => newcomer.chosen = Some(localpart),
+            Err(HouseError::User(UserError::UserInUse)) if provider.allow_existing_users => {
+                let user_id = existing(app, &localpart)?;
+                register::link(app, &newcomer.origin, &user_id).await?;
+                let admitted = Admitted {
+                    user_id,
+                    redirect_url: newcomer.redirect_url,
+                    origin: newcomer.origin,
+                };
+                return finish::page(app, browser, &admitted).await;
+            }
+            Err(HouseError::User(UserError::UserInUse) | HouseError::InvalidUsername(_)) => {}
+            Err(error) => return Err(error.into()),
         }
-        Err(HouseError::User(UserError::UserInUse) | HouseError::InvalidUsername(_)) => Ok(None),
-        Err(error) => Err(error.into()),
     }
+    register::go_on(app, browser, newcomer).await
 }
 
-/// Makes the account and links it.
-pub(super) async fn make_account(
-    app: &Arc<App>,
-    newcomer: &Newcomer,
-    localpart: &str,
-) -> Result<OwnedUserId, HouseError> {
-    let made = app.house.register(NewAccount {
-        username: Some(localpart.to_owned()),
-        password: None,
-        admin: false,
-        guest: false,
-        user_type: None,
-        displayname: newcomer.displayname.clone(),
-        login: None,
-        token: None,
-    });
-    let user_id = made.await?.user_id;
-    link(app, newcomer, &user_id).await?;
-    Ok(user_id)
-}
-
-async fn link(app: &Arc<App>, newcomer: &Newcomer, user_id: &UserId) -> Result<(), HouseError> {
-    let linked = app
-        .house
-        .link_external(&newcomer.provider, &newcomer.subject, user_id)
-        .await;
-    match linked {
-        // Two browsers of one person at once.
-        Err(HouseError::External(ExternalError::Taken)) => Err(HouseError::Forbidden(
-            "this identity belongs to another account by now".to_owned(),
-        )),
-        outcome => outcome,
-    }
+fn existing(app: &App, localpart: &str) -> Result<OwnedUserId, Failure> {
+    let user_id = format!("@{localpart}:{}", app.env().server_name());
+    UserId::parse(user_id).map_err(Failure::internal)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::as_localpart;
+    use serde_json::json;
+
+    use super::{as_localpart, has_required};
+    use crate::config::Provider;
 
     #[test]
     fn names_elsewhere_become_user_names() {
@@ -176,5 +236,20 @@ mod tests {
         assert_eq!(as_localpart("__Änne Ö").as_deref(), Some("nne"));
         assert_eq!(as_localpart("ÄÖ"), None);
         assert_eq!(as_localpart(""), None);
+    }
+
+    #[test]
+    fn claims_can_be_required() {
+        let provider: Provider = serde_json::from_value(json!({
+            "id": "a", "name": "A", "issuer": "https://a.test",
+            "required_claims": { "group": "staff", "mail": "" },
+        }))
+        .unwrap();
+        let may = |claims: serde_json::Value| has_required(&provider, claims.as_object().unwrap());
+        assert!(may(json!({"group": "staff", "mail": "a@b"})));
+        assert!(may(json!({"group": ["guests", "staff"], "mail": true})));
+        assert!(!may(json!({"group": ["guests"], "mail": "a@b"})));
+        assert!(!may(json!({"group": "staff"})));
+        assert!(!may(json!({"group": "staff", "mail": []})));
     }
 }

@@ -2,25 +2,46 @@
 
 use std::sync::Arc;
 
-use playhouse_actors::{passes::PassKind, user::UserError};
-use ruma::UserId;
+use playhouse_actors::{house::Origin, passes::PassKind, user::UserError};
+use ruma::{OwnedUserId, UserId};
 use url::Url;
 
-use super::{CONFIRM, redirect::send_to};
+use super::{CONFIRM, redirect::send_to, stage};
 use crate::{
     client::session::LOGIN_TOKEN_LIFETIME_MS,
     edge::{App, Browser, Failure, Prepared},
     pages::{Block, Form, Page},
 };
 
+/// Somebody who has an account here and was recognised.
+pub(super) struct Admitted {
+    pub(super) user_id: OwnedUserId,
+    /// Where the client waits.
+    pub(super) redirect_url: String,
+    /// By what.
+    pub(super) origin: Origin,
+}
+
+impl Admitted {
+    /// By what, as it goes with passes.
+    fn origin(&self) -> Result<String, Failure> {
+        serde_json::to_string(&self.origin).map_err(Failure::internal)
+    }
+
+    fn binding(&self) -> Result<String, Failure> {
+        let origin = self.origin()?;
+        Ok(format!("{} {} {origin}", self.user_id, self.redirect_url))
+    }
+}
+
 /// Sends the browser on at once to addresses that the operator trusts; else asks first, so that no stranger's link can fetch a token.
 pub(super) async fn page(
     app: &Arc<App>,
     browser: &Browser,
-    user_id: &UserId,
-    redirect_url: &str,
+    admitted: &Admitted,
 ) -> Result<Prepared, Failure> {
     let language = browser.language;
+    let redirect_url = &admitted.redirect_url;
     let trusted = &app.config.sso.client_whitelist;
     let own = app.base_url(browser.host.as_deref());
     let own = own.map(|base| format!("{base}/oauth2/"));
@@ -29,22 +50,19 @@ pub(super) async fn page(
         .chain(&own)
         .any(|start| !start.is_empty() && redirect_url.starts_with(start.as_str()));
     if is_trusted {
-        return send_back(app, user_id, redirect_url).await;
+        return send_back(app, admitted).await;
     }
     let url = client_address(redirect_url)?;
     let shown = match url.host_str() {
         Some(host) if is_web(&url) => host.to_owned(),
         _ => format!("{}:", url.scheme()),
     };
-    let values = [("user", user_id.as_str()), ("client", &shown)];
+    let values = [("user", admitted.user_id.as_str()), ("client", &shown)];
     let form = Form::to(CONFIRM)
-        .hidden("user_id", user_id.as_str())
+        .hidden("user_id", admitted.user_id.as_str())
         .hidden("redirect_url", redirect_url)
-        .sealed(
-            &app.pages,
-            "sso-confirm",
-            &binding(user_id.as_str(), redirect_url),
-        )
+        .hidden("origin", admitted.origin()?)
+        .sealed(&app.pages, "sso-confirm", &admitted.binding()?)
         .submit(language.say("sso.continue"));
     let page = Page::new(language, language.say("sso.confirm_title"))
         .with(Block::text(language.tell("sso.confirm_text", &values)))
@@ -56,35 +74,34 @@ pub(super) async fn page(
 /// The user has said yes.
 pub(super) async fn confirmed(app: Arc<App>, browser: Browser) -> Result<Prepared, Failure> {
     let user_id = browser.form.need("user_id")?;
-    let redirect_url = browser.form.need("redirect_url")?;
-    app.pages
-        .check_seal(&browser, "sso-confirm", &binding(user_id, redirect_url))?;
     let user_id =
         UserId::parse(user_id).map_err(|error| Failure::invalid_param(error.to_string()))?;
-    send_back(&app, &user_id, redirect_url).await
+    if let Some(session) = browser.form.get("session") {
+        return stage::confirmed(&app, &browser, (session, &user_id));
+    }
+    let admitted = Admitted {
+        user_id,
+        redirect_url: browser.form.need("redirect_url")?.to_owned(),
+        origin: serde_json::from_str(browser.form.need("origin")?)?,
+    };
+    app.pages
+        .check_seal(&browser, "sso-confirm", &admitted.binding()?)?;
+    send_back(&app, &admitted).await
 }
 
-fn binding(user_id: &str, redirect_url: &str) -> String {
-    format!("{user_id} {redirect_url}")
-}
-
-async fn send_back(
-    app: &Arc<App>,
-    user_id: &UserId,
-    redirect_url: &str,
-) -> Result<Prepared, Failure> {
-    let account = app.house.account(user_id).await?;
+async fn send_back(app: &Arc<App>, admitted: &Admitted) -> Result<Prepared, Failure> {
+    let account = app.house.account(&admitted.user_id).await?;
     if account.deactivated {
         return Err(UserError::Deactivated.into());
     }
     let token = app.house.make_pass(
-        user_id,
+        &admitted.user_id,
         PassKind::Login,
         LOGIN_TOKEN_LIFETIME_MS,
-        String::new(),
+        admitted.origin()?,
     );
     let token = token.await?;
-    let mut url = client_address(redirect_url)?;
+    let mut url = client_address(&admitted.redirect_url)?;
     url.query_pairs_mut().append_pair("loginToken", &token);
     send_to(url.as_str())
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
 
+use super::{cookie::Begun, used::Used};
 use crate::{
     config::Provider,
     outbound::{Client, Trust},
@@ -62,9 +63,7 @@ struct Tokens {
 
 /// What a browser was sent to a provider with.
 pub(super) struct Sent<'a> {
-    pub(super) state: &'a str,
-    pub(super) nonce: &'a str,
-    pub(super) verifier: &'a str,
+    pub(super) begun: &'a Begun,
     /// Where the provider sends it back to.
     pub(super) callback: &'a str,
 }
@@ -72,6 +71,8 @@ pub(super) struct Sent<'a> {
 /// The way to all providers.
 pub(crate) struct Providers {
     http: Client,
+    /// What they said that is good once.
+    pub(super) used: Used,
     known: Mutex<BTreeMap<String, (Metadata, u64)>>,
 }
 
@@ -80,6 +81,7 @@ impl Providers {
     pub(crate) fn new(trust: &Arc<Trust>) -> Self {
         Self {
             http: Client::for_operators_choice(trust, |builder| builder.timeout(ANSWER_WITHIN)),
+            used: Used::default(),
             known: Mutex::default(),
         }
     }
@@ -94,16 +96,19 @@ impl Providers {
         let metadata = self.metadata(provider, now_ms).await?;
         let mut url =
             Url::parse(&metadata.authorization_endpoint).map_err(|error| error.to_string())?;
-        let challenge = digest::digest(&digest::SHA256, sent.verifier.as_bytes());
+        let challenge = digest::digest(&digest::SHA256, sent.begun.verifier.as_bytes());
         url.query_pairs_mut()
             .append_pair("response_type", "code")
             .append_pair("client_id", &provider.client_id)
             .append_pair("redirect_uri", sent.callback)
             .append_pair("scope", &provider.scopes.join(" "))
-            .append_pair("state", sent.state)
-            .append_pair("nonce", sent.nonce)
+            .append_pair("state", &sent.begun.state)
+            .append_pair("nonce", &sent.begun.nonce)
             .append_pair("code_challenge", &URL_SAFE_NO_PAD.encode(challenge))
             .append_pair("code_challenge_method", "S256");
+        if sent.begun.is_again() {
+            url.query_pairs_mut().append_pair("prompt", "login");
+        }
         Ok(url.into())
     }
 
@@ -122,10 +127,10 @@ impl Providers {
             &keys,
             (&metadata.issuer, &provider.client_id),
         )?;
-        if claims.get("nonce").and_then(Value::as_str) != Some(sent.nonce) {
+        if claims.get("nonce").and_then(Value::as_str) != Some(sent.begun.nonce.as_str()) {
             return Err("the identity was made for another sign-in".to_owned());
         }
-        if !claims.contains_key(&provider.localpart_claim)
+        if lacks(&claims, provider)
             && let (Some(url), Some(token)) = (&metadata.userinfo_endpoint, &tokens.access_token)
         {
             let more: Claims = self.get(url, Some(token)).await?;
@@ -137,6 +142,30 @@ impl Providers {
             }
         }
         Ok(claims)
+    }
+
+    /// What a logout token says, if the provider signed it for us and it has not ended.
+    pub(super) async fn logged_out(
+        &self,
+        provider: &Provider,
+        token: &str,
+        now_ms: u64,
+    ) -> Result<Claims, String> {
+        let metadata = self.metadata(provider, now_ms).await?;
+        let keys: JwkSet = self.get(&metadata.jwks_uri, None).await?;
+        let needed = ["exp", "iss", "aud"];
+        signed(
+            token,
+            &keys,
+            (&metadata.issuer, &provider.client_id),
+            &needed,
+        )
+    }
+
+    /// A text of bounded size.
+    pub(super) async fn text(&self, url: &str) -> Result<String, String> {
+        let body = body(self.http.get(url)).await?;
+        String::from_utf8(body).map_err(|error| format!("the provider's answer: {error}"))
     }
 
     async fn metadata(&self, provider: &Provider, now_ms: u64) -> Result<Metadata, String> {
@@ -166,7 +195,7 @@ impl Providers {
         form.append_pair("grant_type", "authorization_code")
             .append_pair("code", code)
             .append_pair("redirect_uri", sent.callback)
-            .append_pair("code_verifier", sent.verifier)
+            .append_pair("code_verifier", &sent.begun.verifier)
             .append_pair("client_id", &provider.client_id);
         let methods = metadata.token_endpoint_auth_methods_supported.as_deref();
         let by_header = methods
@@ -204,8 +233,20 @@ impl Providers {
     }
 }
 
+/// Whether a claim that is needed here is still to be asked for.
+fn lacks(claims: &Claims, provider: &Provider) -> bool {
+    let needed = [&provider.localpart_claim, &provider.subject_claim];
+    let mut needed = needed.into_iter().chain(provider.required_claims.keys());
+    needed.any(|claim| !claims.contains_key(claim))
+}
+
 /// A JSON answer of bounded size.
 async fn answer<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<T, String> {
+    let body = body(request).await?;
+    serde_json::from_slice(&body).map_err(|error| format!("the provider's answer: {error}"))
+}
+
+async fn body(request: reqwest::RequestBuilder) -> Result<Vec<u8>, String> {
     let mut response = request.send().await.map_err(|error| error.to_string())?;
     let status = response.status();
     let mut body = Vec::new();
@@ -218,7 +259,7 @@ async fn answer<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result
     if !status.is_success() {
         return Err(format!("the provider answered {status}"));
     }
-    serde_json::from_slice(&body).map_err(|error| format!("the provider's answer: {error}"))
+    Ok(body)
 }
 
 /// What an identity token says, if the provider signed it for us and it is not too old.
@@ -227,25 +268,41 @@ fn checked(
     keys: &JwkSet,
     (issuer, client_id): (&str, &str),
 ) -> Result<Claims, String> {
+    let needed = ["exp", "iss", "aud", "sub"];
+    let claims = signed(token, keys, (issuer, client_id), &needed)?;
+    let party = claims.get("azp").and_then(Value::as_str);
+    if party.is_some_and(|party| party != client_id) {
+        return Err("the identity was made for another client".to_owned());
+    }
+    // A logout is signed by the same key, for us as well.
+    if claims.contains_key("events") {
+        return Err("the token is no identity".to_owned());
+    }
+    Ok(claims)
+}
+
+fn signed(
+    token: &str,
+    keys: &JwkSet,
+    (issuer, client_id): (&str, &str),
+    needed: &[&str],
+) -> Result<Claims, String> {
     let header = jsonwebtoken::decode_header(token).map_err(|error| error.to_string())?;
     if !ALGORITHMS.contains(&header.alg) {
-        return Err("the identity is signed in a way that is not allowed".to_owned());
+        return Err("the token is signed in a way that is not allowed".to_owned());
     }
     let key = match &header.kid {
         Some(id) => keys.find(id),
         None => keys.keys.first().filter(|_| keys.keys.len() == 1),
     };
-    let key = key.ok_or("the identity is signed by an unknown key")?;
+    let key = key.ok_or("the token is signed by an unknown key")?;
     let key = DecodingKey::from_jwk(key).map_err(|error| error.to_string())?;
     let mut validation = Validation::new(header.alg);
     validation.set_issuer(&[issuer]);
     validation.set_audience(&[client_id]);
-    validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+    validation.set_required_spec_claims(needed);
     let decoded = jsonwebtoken::decode::<Claims>(token, &key, &validation);
-    let claims = decoded.map_err(|error| error.to_string())?.claims;
-    let party = claims.get("azp").and_then(Value::as_str);
-    if party.is_some_and(|party| party != client_id) {
-        return Err("the identity was made for another client".to_owned());
-    }
-    Ok(claims)
+    decoded
+        .map(|decoded| decoded.claims)
+        .map_err(|error| error.to_string())
 }

@@ -10,11 +10,14 @@ use ruma::api::error::ErrorCode;
 use url::form_urlencoded::byte_serialize;
 
 use super::{
-    CALLBACK, PICK_PROVIDER, REDIRECT, cookie, cookie::Begun, finish::client_address,
+    CALLBACK, PICK_PROVIDER, REDIRECT, cas, cookie,
+    cookie::{Begun, Purpose},
+    finish::client_address,
     provider::Sent,
+    saml,
 };
 use crate::{
-    config::Provider,
+    config::{Provider, ProviderKind},
     edge::{App, Browser, Failure, Prepared},
     pages::{Block, Page},
 };
@@ -30,7 +33,10 @@ pub(super) async fn any(app: Arc<App>, browser: Browser) -> Result<Prepared, Fai
             ErrorCode::Unrecognized,
             "single sign-on is not offered here",
         )),
-        [only] => begin(&app, &browser, only, redirect_url).await,
+        [only] => {
+            let purpose = Purpose::Login(redirect_url.to_owned());
+            begin(&app, &browser, only, purpose).await
+        }
         _ => send_to(&format!(
             "{PICK_PROVIDER}?redirectUrl={}",
             encoded(redirect_url)
@@ -43,7 +49,8 @@ pub(super) async fn one(app: Arc<App>, browser: Browser) -> Result<Prepared, Fai
     let redirect_url = redirect_url(&browser)?;
     let id = browser.path.first().map_or("", String::as_str);
     let provider = provider(&app, id)?;
-    begin(&app, &browser, provider, redirect_url).await
+    let purpose = Purpose::Login(redirect_url.to_owned());
+    begin(&app, &browser, provider, purpose).await
 }
 
 /// The page where one picks a provider.
@@ -86,7 +93,8 @@ pub(super) fn send_to(address: &str) -> Result<Prepared, Failure> {
         .with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
 }
 
-fn redirect_url(browser: &Browser) -> Result<&str, Failure> {
+/// The address to which the client wants its user sent back.
+pub(super) fn redirect_url(browser: &Browser) -> Result<&str, Failure> {
     let url = browser.query.need("redirectUrl")?;
     if url.len() > REDIRECT_BYTES_MAX {
         return Err(Failure::invalid_param("redirectUrl is too long"));
@@ -95,28 +103,33 @@ fn redirect_url(browser: &Browser) -> Result<&str, Failure> {
     Ok(url)
 }
 
-async fn begin(
+/// Sends a browser to a provider.
+pub(super) async fn begin(
     app: &Arc<App>,
     browser: &Browser,
     provider: &Provider,
-    redirect_url: &str,
+    purpose: Purpose,
 ) -> Result<Prepared, Failure> {
     let env = app.env();
     let begun = Begun {
         provider: provider.id.clone(),
-        redirect_url: redirect_url.to_owned(),
+        kind: provider.kind,
+        purpose,
         state: env.random_string(24),
         nonce: env.random_string(24),
         verifier: env.random_string(64),
     };
-    let callback = callback(app, browser)?;
-    let sent = Sent {
-        state: &begun.state,
-        nonce: &begun.nonce,
-        verifier: &begun.verifier,
-        callback: &callback,
+    let address = match provider.kind {
+        ProviderKind::Oidc => {
+            let sent = Sent {
+                begun: &begun,
+                callback: &callback(app, browser)?,
+            };
+            app.providers.address(provider, &sent, env.now_ms()).await
+        }
+        ProviderKind::Cas => cas::address(app, browser, provider, &begun),
+        ProviderKind::Saml => saml::address(app, browser, provider, &begun),
     };
-    let address = app.providers.address(provider, &sent, env.now_ms()).await;
     let address = address.map_err(|reason| {
         tracing::warn!(
             provider = provider.id,

@@ -7,9 +7,9 @@ use serde_json::json;
 
 use super::{
     PICK_NAME,
-    callback::make_account,
-    cookie::{self, Newcomer},
+    cookie::Newcomer,
     finish,
+    register::{self, must_carry},
 };
 use crate::{
     edge::{App, Browser, Failure, Prepared, RawJson},
@@ -22,43 +22,24 @@ pub(super) async fn page(app: Arc<App>, browser: Browser) -> Result<Prepared, Fa
     Ok(ask(&app, &browser, &newcomer, None))
 }
 
-/// Makes the account.
+/// Takes the name.
 pub(super) async fn picked(app: Arc<App>, browser: Browser) -> Result<Prepared, Failure> {
-    let newcomer = must_carry(&app, &browser)?;
+    let mut newcomer = must_carry(&app, &browser)?;
     app.pages
-        .check_seal(&browser, "sso-name", &newcomer.subject)?;
+        .check_seal(&browser, "sso-name", &newcomer.origin.subject)?;
     let language = browser.language;
     let localpart = browser.form.need("username")?.trim();
-    // Somebody may have come by another browser in the meantime.
-    let known = app
-        .house
-        .user_of_external(&newcomer.provider, &newcomer.subject)
-        .await?;
-    let user_id = match known {
-        Some(user_id) => user_id,
-        None => match make_account(&app, &newcomer, localpart).await {
-            Ok(user_id) => user_id,
-            Err(HouseError::User(UserError::UserInUse)) => {
-                return Ok(ask(
-                    &app,
-                    &browser,
-                    &newcomer,
-                    Some(language.say("sso.name_taken")),
-                ));
-            }
-            Err(HouseError::InvalidUsername(_)) => {
-                return Ok(ask(
-                    &app,
-                    &browser,
-                    &newcomer,
-                    Some(language.say("sso.bad_name")),
-                ));
-            }
-            Err(error) => return Err(error.into()),
-        },
+    let wrong = match app.house.available_user_id(localpart).await {
+        Ok(_) => None,
+        Err(HouseError::User(UserError::UserInUse)) => Some("sso.name_taken"),
+        Err(HouseError::InvalidUsername(_)) => Some("sso.bad_name"),
+        Err(error) => return Err(error.into()),
     };
-    let page = finish::page(&app, &browser, &user_id, &newcomer.redirect_url).await?;
-    Ok(cookie::without::<Newcomer>(&app, page))
+    if let Some(wrong) = wrong {
+        return Ok(ask(&app, &browser, &newcomer, Some(language.say(wrong))));
+    }
+    newcomer.chosen = Some(localpart.to_owned());
+    register::go_on(&app, &browser, newcomer).await
 }
 
 /// Whether a name is free, for scripts.
@@ -74,11 +55,6 @@ pub(super) async fn check(app: Arc<App>, browser: Browser) -> Result<Prepared, F
     Ok(RawJson(body.to_string().into()).into())
 }
 
-fn must_carry(app: &App, browser: &Browser) -> Result<Newcomer, Failure> {
-    cookie::carried(app, browser)
-        .ok_or_else(|| Failure::invalid_param(browser.language.say("sso.begin_again")))
-}
-
 fn ask(app: &App, browser: &Browser, newcomer: &Newcomer, wrong: Option<&str>) -> Prepared {
     let language = browser.language;
     let given = browser.form.get("username");
@@ -88,7 +64,7 @@ fn ask(app: &App, browser: &Browser, newcomer: &Newcomer, wrong: Option<&str>) -
         .hint(language.say("sso.user_hint"))
         .required();
     let form = Form::to(PICK_NAME)
-        .sealed(&app.pages, "sso-name", &newcomer.subject)
+        .sealed(&app.pages, "sso-name", &newcomer.origin.subject)
         .field(field)
         .submit(language.say("sso.continue"));
     let mut page = Page::new(language, language.say("sso.name_title"))

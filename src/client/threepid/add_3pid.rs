@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ruma::api::client::account::add_3pid::v3::{Request, Response};
 
 use crate::{
-    client::account::stages::prove_password,
+    client::account::stages::prove_identity,
     edge::{App, Failure, Session},
 };
 
@@ -16,7 +16,7 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Response, Failure> {
     super::check_changes(&app)?;
-    prove_password(&app, &caller, "account/3pid/add", request.auth.as_ref()).await?;
+    prove_identity(&app, &caller, "account/3pid/add", request.auth.as_ref()).await?;
     super::add(
         &app,
         &caller,

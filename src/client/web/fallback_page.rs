@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
+    client::sso::stage::{self as sso, SSO},
     config::Captcha,
     edge::{App, Browser, Failure, Prepared, uiaa::Standing},
     pages::{Block, Field, Form, Page, Script, Tone},
@@ -18,6 +19,10 @@ pub(super) const PURPOSE: &str = "authentication stage";
 /// Shows a stage of user-interactive authentication to somebody whose client does not know it.
 pub(crate) async fn handle(app: Arc<App>, browser: Browser) -> Result<Prepared, Failure> {
     let session = browser.query.need("session")?.to_owned();
+    let is_sso = browser.path.first().is_some_and(|stage| stage == SSO);
+    if is_sso && app.interactive.standing(&session, SSO) == Standing::Awaited {
+        return sso::begin(&app, &browser).await;
+    }
     let page = stage(&app, &browser, &session, None)?;
     Ok(app.pages.show(page))
 }
@@ -90,7 +95,7 @@ pub(super) fn stage(
 }
 
 /// The page that ends the detour.
-pub(super) fn done(browser: &Browser) -> Page {
+pub(crate) fn done(browser: &Browser) -> Page {
     let language = browser.language;
     Page::new(language, language.say("web.done_title"))
         .with(Block::notice(Tone::Success, language.say("web.done_text")))

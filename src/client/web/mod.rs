@@ -7,6 +7,8 @@ mod login_page;
 
 use actix_web::http::Method;
 
+pub(crate) use fallback_page::done;
+
 use crate::{
     config::Policy,
     edge::{Class, Routes},
