@@ -8,6 +8,7 @@ mod log;
 mod output;
 mod secret;
 mod serve;
+mod token;
 mod user;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -38,6 +39,9 @@ enum Command {
     /// Manage users
     #[command(subcommand)]
     User(user::Command),
+    /// Manage registration tokens
+    #[command(subcommand)]
+    Token(token::Command),
     /// Check and repair what is stored, while no server runs
     #[command(subcommand)]
     Log(log::Command),
@@ -63,6 +67,7 @@ fn execute(arguments: Arguments) -> Result<(), Problem> {
         Command::Run => serve::run(path.as_deref(), &load()?),
         Command::Config(command) => config::execute(command, path.as_deref()),
         Command::User(command) => on_runtime(user::execute(command, with_warnings(load()?))),
+        Command::Token(command) => on_runtime(token::execute(command, with_warnings(load()?))),
         Command::Log(command) => on_runtime(log::execute(command, with_warnings(load()?))),
     }
 }

@@ -59,7 +59,7 @@ pub(super) enum Command {
 }
 
 /// How long actors may take to end.
-const CLOSE_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 
 pub(super) async fn execute(command: Command, config: Config) -> Result<(), Problem> {
     match command {
@@ -146,13 +146,13 @@ fn user_id(config: &Config, name: &str) -> Result<OwnedUserId, Problem> {
     UserId::parse(&full).map_err(|_| Problem::new(format!("{full} is no user ID")))
 }
 
-enum Opened {
+pub(super) enum Opened {
     House(Arc<House>),
     Running(Registrar),
 }
 
 /// The house itself when no server runs, else the way to register by the shared secret.
-async fn open(config: &Config) -> Result<Opened, Problem> {
+pub(super) async fn open(config: &Config) -> Result<Opened, Problem> {
     let registrar = Registrar::of(config);
     // PostgreSQL lets a second owner in and would fence the server that runs: so it is looked for first.
     if config.database.url.is_some() && Registrar::is_served(config).await {
@@ -167,7 +167,7 @@ async fn open(config: &Config) -> Result<Opened, Problem> {
     }
 }
 
-fn running() -> Problem {
+pub(super) fn running() -> Problem {
     Problem::new(
         "the server is running and holds the data: stop it first (only `user add` can go through a running \
          server, when [registration] shared_secret is set)",

@@ -102,6 +102,11 @@ pub(crate) enum Block {
         /// Text and target.
         links: Vec<(String, String)>,
     },
+    /// Links to the pages beside this one.
+    Menu {
+        /// Text and target, a path of this server.
+        links: Vec<(String, String)>,
+    },
     /// Names and values.
     Facts {
         /// Name and value.
@@ -138,6 +143,13 @@ impl Block {
         let links = links.into_iter().filter(|(_, target)| leads(target));
         Self::Links {
             links: links.collect(),
+        }
+    }
+
+    /// Links to the pages beside this one: text and path.
+    pub(crate) fn menu(links: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self::Menu {
+            links: links.into_iter().collect(),
         }
     }
 
@@ -218,7 +230,8 @@ pub(crate) struct Field {
 }
 
 impl Field {
-    /// A field: `text`, `password`, `email`, `tel`, `checkbox`, `hidden` or `recaptcha` (whose value is the site's key).
+    /// A field: `text`, `password`, `email`, `tel`, `checkbox`, `hidden`, `fixed` (which cannot be changed) or `recaptcha` (whose value is the
+    /// site's key).
     pub(crate) fn new(kind: &'static str, name: &'static str, label: impl Into<String>) -> Self {
         Self {
             kind,

@@ -38,7 +38,7 @@ mod search;
 mod sliding_rooms;
 mod sliding_sync;
 mod spaces;
-mod sso;
+pub(crate) mod sso;
 pub(crate) mod stage;
 mod standing;
 mod sync_personal;

@@ -18,14 +18,14 @@ const METADATA: &str = "/_matrix/client/v1/auth_metadata";
 pub(super) const WHOAMI: &str = "/_matrix/client/v3/account/whoami";
 const CALLBACK: &str = "https://app.example.com/callback";
 const VERIFIER: &str = "a-verifier-that-is-long-enough-to-be-one-0123456789";
-pub(super) const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+pub(crate) const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 fn challenge() -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, VERIFIER.as_bytes());
     URL_SAFE_NO_PAD.encode(digest)
 }
 
-pub(super) fn scope(device_id: &str) -> String {
+pub(crate) fn scope(device_id: &str) -> String {
     format!("urn:matrix:client:api:* urn:matrix:client:device:{device_id}")
 }
 
@@ -40,7 +40,7 @@ pub(super) async fn register(client: &Client) -> String {
     text(&answer.body["client_id"])
 }
 
-pub(super) async fn post_form(client: &Client, path: &str, fields: &[(&str, &str)]) -> Answer {
+pub(crate) async fn post_form(client: &Client, path: &str, fields: &[(&str, &str)]) -> Answer {
     let pairs = fields
         .iter()
         .map(|(name, value)| format!("{}={}", encode(name), encode(value)));

@@ -20,13 +20,13 @@ const REDIRECT: &str = "/_matrix/client/v3/login/sso/redirect";
 const APP: &str = "https://app.test/";
 
 /// A provider that recognises everybody as whom it is told to.
-struct Provider {
+pub(crate) struct Provider {
     issuer: String,
     claims: Arc<Mutex<Value>>,
 }
 
 impl Provider {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let issuer = format!("http://{address}");
@@ -43,14 +43,14 @@ impl Provider {
     }
 
     /// From now on it recognises everybody as this person; `further` claims are added.
-    fn recognise(&self, nonce: &str, further: Value) {
+    pub(crate) fn recognise(&self, nonce: &str, further: Value) {
         let mut claims = json!({"iss": self.issuer, "aud": "playhouse", "exp": 4_000_000_000u64, "nonce": nonce});
         let further = further.as_object().expect("an object").clone();
         claims.as_object_mut().expect("an object").extend(further);
         *self.claims.lock().expect("nobody panicked") = claims;
     }
 
-    fn settings(&self, further: &str) -> String {
+    pub(crate) fn settings(&self, further: &str) -> String {
         format!(
             "[{{ id = \"test\", name = \"Test\", issuer = \"{}\", client_id = \"playhouse\", client_secret = \"secret\"{further} }}]",
             self.issuer
@@ -69,6 +69,10 @@ async fn serve(mut stream: TcpStream, issuer: &str, claims: &Mutex<Value>, key: 
     }
     let request = String::from_utf8_lossy(&request).into_owned();
     let path = request.split(' ').nth(1).unwrap_or_default();
+    if path.starts_with("/authorize?") {
+        let page = login_page(path, claims);
+        return answer(&mut stream, "text/html", &page).await;
+    }
     let body = match path {
         "/.well-known/openid-configuration" => json!({
             "issuer": issuer, "authorization_endpoint": format!("{issuer}/authorize"), "token_endpoint": format!("{issuer}/token"),
@@ -94,12 +98,27 @@ async fn serve(mut stream: TcpStream, issuer: &str, claims: &Mutex<Value>, key: 
         }
         _ => json!({}),
     };
-    let body = body.to_string();
+    answer(&mut stream, "application/json", &body.to_string()).await;
+}
+
+async fn answer(stream: &mut TcpStream, kind: &str, body: &str) {
     let head = format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         body.len()
     );
     let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
+}
+
+/// What a person sees at the provider: one link that leads back as whom the provider recognises.
+fn login_page(path: &str, claims: &Mutex<Value>) -> String {
+    claims.lock().expect("nobody panicked")["nonce"] = parameter(path, "nonce").into();
+    let back = parameter(path, "redirect_uri")
+        .replace("%3A", ":")
+        .replace("%2F", "/");
+    let state = parameter(path, "state");
+    format!(
+        "<!doctype html><link rel=icon href=data:,><a href=\"{back}?code=c&amp;state={state}\">It is me</a>"
+    )
 }
 
 fn is_whole(request: &[u8]) -> bool {

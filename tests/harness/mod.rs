@@ -1,6 +1,7 @@
 //! What tests stand on: real servers, real databases, a small client.
 
 mod browser;
+pub(crate) mod chromium;
 pub(crate) mod client;
 pub(crate) mod database;
 pub(crate) mod double;
@@ -8,6 +9,7 @@ pub(crate) mod mail;
 pub(crate) mod server;
 pub(crate) mod web;
 
+pub(crate) use chromium::Chromium;
 pub(crate) use client::Client;
 pub(crate) use database::Database;
 pub(crate) use double::Double;

@@ -1,5 +1,6 @@
 //! Stories across the whole server, told by real clients.
 
+mod browser;
 mod conversation;
 mod household;
 mod idle_rooms;

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     edge::{App, Browser, Class, Failure, Prepared},
-    pages::{Block, Field, Form, Language, Page, Tone},
+    pages::{Block, Button, Field, Form, Language, Page, Tone},
 };
 
 /// Replacing the cross-signing keys stays allowed for so long.
@@ -149,7 +149,8 @@ fn device_facts(language: Language, device: Device) -> Block {
             device.last_seen_address.unwrap_or_default(),
         ),
     ];
-    Block::facts(rows.map(|(key, value)| (language.say(key).to_owned(), value)))
+    let told = rows.into_iter().filter(|(_, value)| !value.is_empty());
+    Block::facts(told.map(|(key, value)| (language.say(key).to_owned(), value)))
 }
 
 async fn show(
@@ -194,7 +195,10 @@ async fn show(
             let mut form = form;
             let account = app.house.account(&known.user_id).await?;
             if account.password_hash.is_some() {
+                let account = Field::new("fixed", "account", say("oauth.account"));
+                let account = account.value(known.user_id.as_str());
                 let password = Field::new("password", "password", say("oauth.password"));
+                form = form.field(account.autocomplete("username"));
                 form = form.field(password.autocomplete("current-password").required());
             }
             form = form.field(Field::new("checkbox", "erase", say("oauth.erase")));
@@ -209,7 +213,7 @@ async fn show(
     let sign_out = Form::to(SIGN_OUT)
         .hidden("next", ACCOUNT)
         .sealed(&app.pages, "oauth-sign-out", &known.cookie)
-        .submit(say("oauth.sign_out"));
+        .button(Button::new(say("oauth.sign_out")).secondary());
     let links = [
         ("oauth.account_title", Action::Profile),
         ("oauth.devices_title", Action::Devices),
@@ -217,9 +221,7 @@ async fn show(
         ("oauth.deactivate_title", Action::Deactivate),
     ];
     let links = links.map(|(text, action)| (say(text).to_owned(), action.path()));
-    Ok(app
-        .pages
-        .show(page.with(Block::links(links)).with(sign_out)))
+    Ok(app.pages.show(page.with(Block::menu(links)).with(sign_out)))
 }
 
 async fn profile(

@@ -1,0 +1,313 @@
+//! Chromium without a window, driven by WebDriver: what a person sees and does on our pages.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Whatever a page should come to, it comes to within this.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Looks at the page and tells what somebody who cannot see it, or sees it on a telephone, would stumble over.
+const INSPECT: &str = include_str!("inspect.js");
+
+/// The key under which WebDriver hides the number of an element.
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// The widest a narrow screen is.
+const NARROW: u64 = 360;
+
+/// A running browser with an empty profile. It ends when dropped.
+pub(crate) struct Chromium {
+    driver: Child,
+    http: reqwest::Client,
+    session: String,
+    language: &'static str,
+    _profile: TempDir,
+}
+
+impl Chromium {
+    /// Starts one whose person reads a language.
+    pub(crate) async fn start(language: &'static str) -> Self {
+        let profile = tempfile::tempdir().expect("a temporary folder");
+        let mut command = Command::new("chromedriver");
+        // A process group of its own, so that nothing of it can be left over.
+        command
+            .arg("--port=0")
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut driver = command.spawn().unwrap_or_else(|error| {
+            panic!("SKIPPED, AND THAT COUNTS AS FAILED: no chromedriver ({error}); `ops/ci/test` installs chromium and chromium-driver")
+        });
+        let address = address(&mut driver);
+        let http = reqwest::Client::builder()
+            .timeout(2 * DEADLINE)
+            .build()
+            .expect("a client can be built");
+        let mut browser = Self {
+            driver,
+            http,
+            session: format!("{address}/session"),
+            language,
+            _profile: profile,
+        };
+        let wish = wish(language, browser._profile.path());
+        let made = browser.ask(Method::POST, "", wish).await;
+        let id = made["sessionId"].as_str().expect("a session").to_owned();
+        browser.session = format!("{address}/session/{id}");
+        browser
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Value) -> Value {
+        match self.try_ask(method, path, body).await {
+            Ok(value) => value,
+            Err(error) => panic!("{path}: {error}"),
+        }
+    }
+
+    async fn try_ask(&self, method: Method, path: &str, body: Value) -> Result<Value, Value> {
+        let mut request = self
+            .http
+            .request(method.clone(), format!("{}{path}", self.session));
+        if method == Method::POST {
+            request = request.json(&body);
+        }
+        let response = request.send().await.expect("chromedriver answers");
+        let is_fine = response.status().is_success();
+        let mut answer: Value = response.json().await.expect("JSON");
+        let value = answer["value"].take();
+        if is_fine { Ok(value) } else { Err(value) }
+    }
+
+    /// Opens an address.
+    pub(crate) async fn open(&self, url: &str) {
+        self.ask(Method::POST, "/url", json!({"url": url})).await;
+    }
+
+    /// Runs the body of a function on the page.
+    pub(crate) async fn run(&self, script: &str, arguments: Value) -> Value {
+        let body = json!({"script": script, "args": arguments});
+        self.ask(Method::POST, "/execute/sync", body).await
+    }
+
+    /// What is shown, as text.
+    pub(crate) async fn text(&self) -> String {
+        let text = self
+            .run(
+                "return document.body ? document.body.innerText : ''",
+                json!([]),
+            )
+            .await;
+        text.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The address that is shown.
+    pub(crate) async fn url(&self) -> String {
+        let url = self.ask(Method::GET, "/url", Value::Null).await;
+        url.as_str().expect("an address").to_owned()
+    }
+
+    /// Waits until a text is shown.
+    pub(crate) async fn wait_for(&self, text: &str) {
+        let end = Instant::now() + DEADLINE;
+        while !self.text().await.contains(text) {
+            let late = Instant::now() > end;
+            assert!(
+                !late,
+                "never shown: {text}; but at {}: {}",
+                self.url().await,
+                self.text().await
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until the address begins so, and gives it.
+    pub(crate) async fn wait_until_at(&self, start: &str) -> String {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            let url = self.url().await;
+            if url.starts_with(start) {
+                return url;
+            }
+            assert!(
+                Instant::now() < end,
+                "never at {start}; but at {url}: {}",
+                self.text().await
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The element that a script finds, once it does.
+    async fn find(&self, script: &str, what: &str) -> String {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            let found = self.run(script, json!([what])).await;
+            if let Some(element) = found[ELEMENT].as_str() {
+                return element.to_owned();
+            }
+            assert!(
+                Instant::now() < end,
+                "never shown: {what}; but: {}",
+                self.text().await
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The field with a label: there is no other way to a field than the label that a person reads.
+    async fn field(&self, label: &str) -> String {
+        let script = "const label = [...document.querySelectorAll('label')].find(label => label.textContent.trim() === arguments[0]); return label ? label.control : null";
+        self.find(script, label).await
+    }
+
+    /// Types into the field with a label, in place of what stands there.
+    pub(crate) async fn type_into(&self, label: &str, text: &str) {
+        let field = self.field(label).await;
+        self.ask(Method::POST, &format!("/element/{field}/clear"), json!({}))
+            .await;
+        let body = json!({"text": text});
+        self.ask(Method::POST, &format!("/element/{field}/value"), body)
+            .await;
+    }
+
+    /// Ticks the box with a label.
+    pub(crate) async fn tick(&self, label: &str) {
+        let field = self.field(label).await;
+        self.ask(Method::POST, &format!("/element/{field}/click"), json!({}))
+            .await;
+    }
+
+    /// Presses the button, or follows the link, with a text.
+    pub(crate) async fn press(&self, text: &str) {
+        let script = "return [...document.querySelectorAll('button, a')].find(shown => shown.textContent.trim() === arguments[0]) || null";
+        let element = self.find(script, text).await;
+        self.ask(
+            Method::POST,
+            &format!("/element/{element}/click"),
+            json!({}),
+        )
+        .await;
+    }
+
+    /// Looks closely at the page, which is of ours: it is good to read by ear, on narrow screens and at night, and nothing is wrong with it that a
+    /// browser notices. Pictures of it are kept.
+    pub(crate) async fn inspect(&self, name: &str) {
+        for (kind, width, scheme) in [
+            ("wide", 1024, "light"),
+            ("narrow", NARROW, "light"),
+            ("dark", NARROW, "dark"),
+        ] {
+            let metrics =
+                json!({"width": width, "height": 760, "deviceScaleFactor": 1, "mobile": false});
+            self.devtools("Emulation.setDeviceMetricsOverride", metrics)
+                .await;
+            let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+            self.devtools("Emulation.setEmulatedMedia", features).await;
+            let wrong = self.run(INSPECT, json!([self.language])).await;
+            assert_eq!(wrong, json!([]), "{name}, {kind}");
+            self.picture(&format!("{name}-{kind}.png")).await;
+        }
+        self.devtools("Emulation.clearDeviceMetricsOverride", json!({}))
+            .await;
+        self.complaints().await;
+    }
+
+    /// Fails when the browser has complained of anything: refused by the policy, not found, a script that broke.
+    pub(crate) async fn complaints(&self) {
+        let log = self
+            .ask(Method::POST, "/se/log", json!({"type": "browser"}))
+            .await;
+        assert_eq!(log, json!([]));
+    }
+
+    async fn devtools(&self, command: &str, parameters: Value) -> Value {
+        let body = json!({"cmd": command, "params": parameters});
+        self.ask(Method::POST, "/goog/cdp/execute", body).await
+    }
+
+    async fn picture(&self, name: &str) {
+        let wish = json!({"format": "png", "captureBeyondViewport": true});
+        let taken = self.devtools("Page.captureScreenshot", wish).await;
+        let bytes = STANDARD.decode(taken["data"].as_str().expect("a picture"));
+        let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/screenshots");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(folder.join(name), bytes.expect("base64")).expect("the picture is kept");
+    }
+}
+
+/// Where the driver says that it listens.
+fn address(driver: &mut Child) -> String {
+    let output = driver.stdout.take().expect("standard output is piped");
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if let Some((_, port)) = line.split_once("started successfully on port ") {
+                let _ = sender.send(port.trim_end_matches('.').to_owned());
+            }
+        }
+    });
+    let port = receiver.recv_timeout(DEADLINE);
+    format!(
+        "http://127.0.0.1:{}",
+        port.expect("chromedriver says where it listens")
+    )
+}
+
+fn wish(language: &str, profile: &Path) -> Value {
+    let arguments = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        &format!("--accept-lang={language}"),
+        &format!("--user-data-dir={}", profile.display()),
+    ];
+    json!({"capabilities": {"alwaysMatch": {
+        "goog:loggingPrefs": {"browser": "ALL"},
+        "goog:chromeOptions": {"args": arguments},
+    }}})
+}
+
+impl Drop for Chromium {
+    fn drop(&mut self) {
+        // In order first: the driver ends the browser. Nothing can be awaited here.
+        let place = self
+            .session
+            .strip_prefix("http://")
+            .and_then(|rest| rest.split_once('/'));
+        if let Some((host, path)) = place
+            && let Ok(mut stream) = TcpStream::connect(host)
+        {
+            let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
+            let request =
+                format!("DELETE /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+            let _ = stream.write_all(request.as_bytes());
+            let _ = stream.read(&mut [0; 64]);
+        }
+        let group = format!("-{}", self.driver.id());
+        let _ = Command::new("kill")
+            .args(["-9", "--", &group])
+            .stderr(Stdio::null())
+            .status();
+        let _ = self.driver.wait();
+    }
+}
