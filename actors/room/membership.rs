@@ -1,7 +1,7 @@
 //! Changes of membership: join, leave, invite, kick, ban, unban, knock.
 
 use ruma::{
-    OwnedUserId, UserId,
+    OwnedUserId, ServerName, UserId,
     events::{
         StateEventType, TimelineEventType,
         room::member::MembershipState::{self, Ban, Invite, Join, Knock, Leave},
@@ -177,14 +177,24 @@ pub(super) fn put_profile(content: &mut Canonical, profile: &MemberProfile) {
     }
 }
 
-/// For a join by the condition of a restricted room: names a local member who may invite.
 fn vouch(
     room: &Room,
     step: &Step<'_>,
     restriction_met: bool,
     content: &mut Canonical,
 ) -> Result<(), RoomError> {
-    if !is_restricted(room) || matches!(room.membership(step.target), Some(Join | Invite)) {
+    let own = step.target.server_name();
+    vouch_for(room, (step.target, own), restriction_met, content)
+}
+
+/// For a join by the condition of a restricted room: names a member of a server who may invite.
+pub(super) fn vouch_for(
+    room: &Room,
+    (target, server): (&UserId, &ServerName),
+    restriction_met: bool,
+    content: &mut Canonical,
+) -> Result<(), RoomError> {
+    if !is_restricted(room) || matches!(room.membership(target), Some(Join | Invite)) {
         return Ok(());
     }
     if !restriction_met {
@@ -192,7 +202,7 @@ fn vouch(
             "the room is restricted, and none of its conditions holds for the user",
         ));
     }
-    let voucher = voucher(room, step.target)?.ok_or_else(|| {
+    let voucher = voucher(room, server)?.ok_or_else(|| {
         RoomError::UnableToGrantJoin("no member of this server may invite".to_owned())
     })?;
     content.set_string(VOUCHER, voucher.as_str());
@@ -213,10 +223,9 @@ fn is_restricted(room: &Room) -> bool {
     }
 }
 
-/// A joined member of the joining user's server who may invite. Members with power of their own come first; everybody is asked only when all may invite.
-fn voucher(room: &Room, joiner: &UserId) -> Result<Option<OwnedUserId>, RoomError> {
+/// A joined member of a server who may invite. Members with power of their own come first; everybody is asked only when all may invite.
+fn voucher(room: &Room, server: &ServerName) -> Result<Option<OwnedUserId>, RoomError> {
     let power = Power::of(room)?;
-    let server = joiner.server_name();
     let may = |user_id: &UserId| {
         user_id.server_name() == server
             && room.membership(user_id) == Some(Join)

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use playhouse_schema::record::room::Transaction;
 
+pub use super::query::template::TemplateWish;
 pub use super::receive::{Receive, TakeIn};
 pub use super::redact::{Redact, RedactionTarget};
 pub use super::window::{
@@ -358,6 +359,8 @@ pub enum RoomQuery {
         /// The events.
         event_ids: Vec<OwnedEventId>,
     },
+    /// A member event that another server is to finish. Answers `Event`.
+    Template(Box<TemplateWish>),
     /// The room itself, for a task of its own. Answers `View`.
     View,
     /// What another server asks. Answers `Peer`.

@@ -26,6 +26,7 @@ mod slice_state;
 mod state;
 mod stripped;
 mod summary;
+pub(in crate::room) mod template;
 #[cfg(test)]
 pub(in crate::room) mod tests;
 mod thread_place;
@@ -110,6 +111,12 @@ pub(crate) fn answer(
     let query = match query {
         RoomQuery::Receive { version, wish } => {
             return receive::receive(resident, version, *wish, port);
+        }
+        RoomQuery::Template(wish) => {
+            let env = &resident.context.env;
+            let made = template::template(&resident.state, env, *wish);
+            let _ = port.send(made.map(RoomAnswer::Event));
+            return;
         }
         RoomQuery::View => {
             let view = RoomAnswer::View(resident.state.clone(), resident.sequence);
@@ -258,7 +265,9 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
             Answer::EventIds(unknown)
         }
         // Answered before this, by the room itself.
-        Query::Receive { .. } | Query::View => return Err(RoomError::NotFound),
+        Query::Receive { .. } | Query::Template(_) | Query::View => {
+            return Err(RoomError::NotFound);
+        }
         Query::Peer(query) => Answer::Peer(Box::new(peer::peer(view, &query).await?)),
         Query::LiveAfter { sequence, limit } => {
             Answer::Live(timeline::live_after(view, sequence, limit).await?)

@@ -6,6 +6,7 @@
 
 pub mod check;
 mod merge;
+pub mod sign;
 mod task;
 #[cfg(test)]
 mod tests;
