@@ -4,6 +4,7 @@
 
 mod config;
 mod export;
+mod key;
 mod log;
 mod output;
 mod secret;
@@ -38,6 +39,9 @@ enum Command {
     /// Manage users
     #[command(subcommand)]
     User(user::Command),
+    /// Look at and exchange the key with which the server signs
+    #[command(subcommand)]
+    Key(key::Command),
     /// Check and repair what is stored, while no server runs
     #[command(subcommand)]
     Log(log::Command),
@@ -63,6 +67,7 @@ fn execute(arguments: Arguments) -> Result<(), Problem> {
         Command::Run => serve::run(path.as_deref(), &load()?),
         Command::Config(command) => config::execute(command, path.as_deref()),
         Command::User(command) => on_runtime(user::execute(command, with_warnings(load()?))),
+        Command::Key(command) => on_runtime(key::execute(command, load()?)),
         Command::Log(command) => on_runtime(log::execute(command, with_warnings(load()?))),
     }
 }
