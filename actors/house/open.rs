@@ -64,14 +64,7 @@ impl House {
             store: store.clone(),
             models: models.clone(),
         });
-        let users = UserContext {
-            env: env.clone(),
-            store: store.clone(),
-            limits: config.user_limits.clone(),
-            sessions: sessions.clone(),
-            board: board.clone(),
-            sources: sources.clone(),
-        };
+        let users = user_context(&config, &store, (&sessions, &board, &sources));
         let users = opening.directory(users, config.users).await?;
         let desks = opening.desks(&config).await?;
         let later = opening.later(&config).await?;
@@ -201,6 +194,21 @@ fn room_context(
         retention: config.retention,
         typing: board.clone(),
         models: models.clone(),
+    }
+}
+
+fn user_context(
+    config: &HouseConfig,
+    store: &Arc<dyn LogStore>,
+    (sessions, board, sources): (&Arc<SessionCache>, &Arc<FeedBoard>, &Arc<HouseSources>),
+) -> UserContext {
+    UserContext {
+        env: config.env.clone(),
+        store: store.clone(),
+        limits: config.user_limits.clone(),
+        sessions: sessions.clone(),
+        board: board.clone(),
+        sources: sources.clone(),
     }
 }
 

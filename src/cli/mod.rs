@@ -4,6 +4,7 @@
 
 mod config;
 mod export;
+mod key;
 mod log;
 mod output;
 mod secret;
@@ -42,6 +43,8 @@ enum Command {
     /// Manage registration tokens
     #[command(subcommand)]
     Token(token::Command),
+    /// Look at and exchange the key with which the server signs
+    Key(key::Command),
     /// Check and repair what is stored, while no server runs
     #[command(subcommand)]
     Log(log::Command),
@@ -68,6 +71,7 @@ fn execute(arguments: Arguments) -> Result<(), Problem> {
         Command::Config(command) => config::execute(command, path.as_deref()),
         Command::User(command) => on_runtime(user::execute(command, with_warnings(load()?))),
         Command::Token(command) => on_runtime(token::execute(command, with_warnings(load()?))),
+        Command::Key(command) => on_runtime(key::execute(command, load()?)),
         Command::Log(command) => on_runtime(log::execute(command, with_warnings(load()?))),
     }
 }

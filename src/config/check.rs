@@ -12,6 +12,7 @@ use ruma::{
 
 use super::{Config, ConfigError};
 use crate::{
+    federation::read_override,
     media::bucket_and_prefix,
     outbound::{Ports, UrlPattern},
 };
@@ -23,6 +24,7 @@ impl Config {
         self.check_listen()?;
         self.check_database()?;
         self.check_outbound()?;
+        self.check_federation()?;
         self.check_media()?;
         self.check_accounts()?;
         self.check_rest()
@@ -68,6 +70,10 @@ impl Config {
             "federation",
             &listen.federation_tls_cert,
             &listen.federation_tls_key,
+        )?;
+        require(
+            !listen.federation_plain || listen.federation_tls_cert.is_none(),
+            || "[listen] federation_plain and federation_tls_cert exclude each other".to_owned(),
         )?;
         if let Some(address) = &listen.metrics {
             require_address("metrics", address)?;
@@ -175,6 +181,28 @@ impl Config {
             require(range.contains(&value), || {
                 let (from, to) = (range.start(), range.end());
                 format!("[previews] {key}: {value} is not from {from} to {to}")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_federation(&self) -> Result<(), ConfigError> {
+        let federation = &self.federation;
+        for network in &federation.allow_networks {
+            require(Network::parse(network).is_some(), || {
+                format!(
+                    "[federation] allow_networks: `{network}` is neither an address nor a network"
+                )
+            })?;
+        }
+        for text in &federation.overrides {
+            require(read_override(text).is_some(), || {
+                format!("[federation] overrides: `{text}` is not name=host:port")
+            })?;
+        }
+        for name in &federation.notaries {
+            require(ServerName::parse(name).is_ok(), || {
+                format!("[federation] notaries: `{name}` is no server name")
             })?;
         }
         Ok(())

@@ -11,5 +11,11 @@ section! {
         tell_clients: bool = false;
         /// A PEM file with certificate authorities that are believed beside the system's, by what this server asks of others over HTTPS.
         extra_ca: Option<String> = None, sample "/etc/playhouse/ca.pem", variable "PLAYHOUSE_EXTRA_CA";
+        /// Networks in which other servers are asked although they are private or special. Further ones that are not asked: `deny_networks` of `[outbound]`.
+        allow_networks: Vec<String> = Vec::new();
+        /// Servers that are asked at another place than their names say, each `name=host:port`; wherever that is, the certificate must be for the name.
+        overrides: Vec<String> = Vec::new();
+        /// Servers that are asked for the keys of servers that do not answer.
+        notaries: Vec<String> = vec!["matrix.org".to_owned()];
     }
 }

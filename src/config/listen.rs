@@ -13,9 +13,12 @@ section! {
         client_tls_cert: Option<String> = None, sample "/etc/playhouse/client.crt";
         /// A PEM file with the private key to it.
         client_tls_key: Option<String> = None, sample "/etc/playhouse/client.key";
-        /// `host:port` for other servers. Without it the client listener answers them.
+        /// `host:port` for other servers, with TLS. The client listener answers them too.
         federation: Option<String> = None, sample "0.0.0.0:8448", variable "PLAYHOUSE_FEDERATION_LISTEN";
-        /// A PEM file with the certificate chain for the federation listener. Read again on SIGHUP.
+        /// Speak plain HTTP on the federation listener: a proxy in front of it has the certificate.
+        federation_plain: bool = false;
+        /// A PEM file with the certificate chain for the federation listener. Read again on SIGHUP. Without it one is made for trials (`federation.crt` in the
+        /// data folder), which other servers believe when they are told to.
         federation_tls_cert: Option<String> = None, sample "/etc/playhouse/federation.crt", variable "PLAYHOUSE_FEDERATION_TLS_CERT";
         /// A PEM file with the private key to it.
         federation_tls_key: Option<String> = None, sample "/etc/playhouse/federation.key", variable "PLAYHOUSE_FEDERATION_TLS_KEY";

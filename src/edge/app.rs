@@ -64,25 +64,23 @@ impl App {
     pub(crate) fn new(
         config: Arc<Config>,
         house: Arc<House>,
-        metrics: fn() -> String,
+        (trust, metrics): (&Arc<Trust>, fn() -> String),
     ) -> Result<Self, StartError> {
         let media = &config.media;
         let folder = config.in_data_dir(&media.dir);
         let blobs = Blobs::open(media, folder).map_err(StartError::Media)?;
-        let trust =
-            Trust::open(config.federation.extra_ca.as_deref()).map_err(StartError::Outside)?;
         Ok(Self {
-            previews: Previews::start(&config, &house, &blobs, &trust),
+            previews: Previews::start(&config, &house, &blobs, trust),
             uploads: Turns::default(),
             limiter: Limiter::new(&config.limits),
             interactive: Interactive::new(house.env().clone(), third_party::stage_params(&config)),
             thumbnails: Thumbnails::new(blobs.clone(), media),
             repeats: Repeats::default(),
             blobs,
-            third_party: ThirdParty::new(&config, &trust).map_err(StartError::Outside)?,
+            third_party: ThirdParty::new(&config, trust).map_err(StartError::Outside)?,
             pages: Pages::new(house.env().clone()),
             nonces: Mutex::default(),
-            providers: Providers::new(&trust),
+            providers: Providers::new(trust),
             meetings: Meetings::new(
                 config.rendezvous.sessions_max,
                 config.rendezvous.lifetime_ms,

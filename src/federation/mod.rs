@@ -3,13 +3,20 @@
 //! Owns names, connections, signatures and keys. Must not know what rooms and users make of the answers.
 
 mod canonical;
+mod connect;
 mod dns;
+mod key_ring;
 mod names;
+mod network;
+pub(crate) mod notary;
 pub(crate) mod own_keys;
 #[cfg(test)]
 mod tests;
 mod well_known;
+mod wire;
 pub(crate) mod x_matrix;
+
+pub(crate) use self::{names::read_override, network::Federation};
 
 /// How this server calls itself.
 const USER_AGENT: &str = concat!("Playhouse/", env!("CARGO_PKG_VERSION"));

@@ -16,19 +16,38 @@ use playhouse_schema::{
 };
 use ruma::{OwnedServerName, RoomVersionId, ServerName};
 
-use super::{
-    StartError,
-    identity::{self, SigningKey},
-};
-use crate::config::Config;
+use super::{StartError, identity, key_files::open_signer};
+use crate::{config::Config, federation::Federation, outbound::Trust};
 
 /// Opens the store and all actors over it. The command line does this too while no server runs.
 pub(crate) async fn open_house(config: &Config) -> Result<Arc<House>, StartError> {
-    let key = SigningKey::load_or_create(&config.signing_key_path())?;
+    open_house_trusting(config, &open_trust(config)?).await
+}
+
+/// Whose certificates this server believes.
+pub(super) fn open_trust(config: &Config) -> Result<Arc<Trust>, StartError> {
+    Trust::open(config.federation.extra_ca.as_deref()).map_err(StartError::Outside)
+}
+
+/// The same, believing certificates as the rest of the node does.
+pub(super) async fn open_house_trusting(
+    config: &Config,
+    trust: &Arc<Trust>,
+) -> Result<Arc<House>, StartError> {
     let env = Env::system(Identity {
         server_name: server_name(config),
-        signer: key.signer()?,
+        signer: open_signer(&config.signing_key_path())?,
     });
+    if !config.federation.enabled {
+        return open_house_in(config, env).await;
+    }
+    let federation = Arc::new(Federation::new(config, &env, trust));
+    let house = open_house_in(config, env.with_network(federation.clone())).await?;
+    federation.remember_in(&house);
+    Ok(house)
+}
+
+async fn open_house_in(config: &Config, env: Env) -> Result<Arc<House>, StartError> {
     let store = open_store(config).await?;
     let limits = DirectoryLimits {
         residents_max: config.limits.actors_max as usize,

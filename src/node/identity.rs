@@ -29,10 +29,11 @@ impl SigningKey {
         }
     }
 
-    /// Reads the key, or makes it when there is none yet.
+    /// Reads the key that signs, or makes it when there is none yet.
     pub fn load_or_create(path: &Path) -> Result<Self, StartError> {
         match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text)
+            Ok(text) => Self::parse_all(&text)
+                .and_then(|keys| keys.into_iter().next())
                 .ok_or_else(|| StartError::Key(format!("{} is no signing key", path.display()))),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let key = Self::generate();
@@ -41,6 +42,14 @@ impl SigningKey {
             }
             Err(error) => Err(io(path, error)),
         }
+    }
+
+    /// Reads the keys of a file, one a line: the first signs, the others are valid too. Lines that begin with `#` are not looked at.
+    pub(super) fn parse_all(text: &str) -> Option<Vec<Self>> {
+        let lines = text.lines().map(str::trim);
+        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let keys: Vec<Self> = lines.map(Self::parse).collect::<Option<_>>()?;
+        (!keys.is_empty()).then_some(keys)
     }
 
     /// Reads `ed25519 <version> <unpadded base64 of the seed>`.
@@ -67,10 +76,15 @@ impl SigningKey {
             .mode(0o600)
             .open(path)
             .map_err(|error| io(path, error))?;
-        let seed = STANDARD_NO_PAD.encode(self.seed);
-        writeln!(file, "ed25519 {} {seed}", self.version)
+        file.write_all(self.line().as_bytes())
             .and_then(|()| file.sync_all())
             .map_err(|error| io(path, error))
+    }
+
+    /// As a line of a file.
+    pub(super) fn line(&self) -> String {
+        let seed = STANDARD_NO_PAD.encode(self.seed);
+        format!("ed25519 {} {seed}\n", self.version)
     }
 
     /// What signs with it.
@@ -80,7 +94,7 @@ impl SigningKey {
     }
 }
 
-fn io(path: &Path, error: std::io::Error) -> StartError {
+pub(super) fn io(path: &Path, error: std::io::Error) -> StartError {
     StartError::Io {
         what: path.display().to_string(),
         error,

@@ -13,7 +13,10 @@ use actix_web::{
     web::{self, Payload},
 };
 
-use super::{StartError, tls::Certificates};
+use super::{
+    StartError,
+    tls::{self, Certificates},
+};
 use crate::{
     config::{Config, Listener, Resource},
     edge::{
@@ -69,7 +72,7 @@ pub(super) fn open(
     let mut addresses = BTreeMap::new();
     let mut tables = BTreeMap::new();
     let mut sockets = Vec::new();
-    for listener in wanted(config) {
+    for listener in wanted(config)? {
         let socket = bind(&listener)?;
         for resource in &listener.resources {
             addresses.entry(*resource).or_insert(socket.address);
@@ -110,24 +113,17 @@ pub(super) fn client_url(config: &Config, address: &SocketAddr) -> String {
 }
 
 /// The listeners of the simple keys and the further ones.
-fn wanted(config: &Config) -> Vec<Listener> {
+fn wanted(config: &Config) -> Result<Vec<Listener>, StartError> {
     let listen = &config.listen;
     let mut client = vec![
         Resource::Client,
         Resource::Media,
         Resource::Admin,
         Resource::Health,
+        // A proxy may pass on everything to one place.
+        Resource::Federation,
     ];
     let mut all = Vec::new();
-    match &listen.federation {
-        Some(address) => all.push(Listener {
-            address: address.clone(),
-            resources: vec![Resource::Federation],
-            tls_cert: listen.federation_tls_cert.clone(),
-            tls_key: listen.federation_tls_key.clone(),
-        }),
-        None => client.push(Resource::Federation),
-    }
     match &listen.metrics {
         Some(address) => all.push(Listener {
             address: address.clone(),
@@ -146,8 +142,25 @@ fn wanted(config: &Config) -> Vec<Listener> {
             tls_key: listen.client_tls_key.clone(),
         },
     );
+    // Whoever is named first is where something is answered.
+    if let Some(address) = &listen.federation {
+        let pair = listen.federation_tls_cert.clone();
+        let pair = pair.zip(listen.federation_tls_key.clone());
+        let (tls_cert, tls_key) = match pair {
+            None if !listen.federation_plain => Some(tls::makeshift(config)?),
+            pair => pair,
+        }
+        .unzip();
+        let federation = Listener {
+            address: address.clone(),
+            resources: vec![Resource::Federation],
+            tls_cert,
+            tls_key,
+        };
+        all.insert(0, federation);
+    }
     all.extend(listen.more.iter().cloned());
-    all
+    Ok(all)
 }
 
 fn bind(listener: &Listener) -> Result<Socket, StartError> {

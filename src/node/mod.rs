@@ -2,6 +2,7 @@
 
 mod house;
 mod identity;
+mod key_files;
 mod listeners;
 mod logging;
 mod metrics;
@@ -15,6 +16,7 @@ use playhouse_schema::port::StoreError;
 pub(crate) use self::house::{open_house, open_store};
 pub use self::{
     identity::{SigningKey, random_secret},
+    key_files::{open_signer, rotate},
     logging::LogHandle,
 };
 use self::{listeners::Listeners, tls::Certificates};
@@ -80,8 +82,10 @@ pub async fn start(config: Config, log: Option<LogHandle>) -> Result<RunningNode
     install_crypto();
     metrics::install();
     let config = Arc::new(config);
-    let house = open_house(&config).await?;
-    let app = Arc::new(App::new(config.clone(), house.clone(), metrics::render)?);
+    let trust = house::open_trust(&config)?;
+    let house = house::open_house_trusting(&config, &trust).await?;
+    let app = App::new(config.clone(), house.clone(), (&trust, metrics::render))?;
+    let app = Arc::new(app);
     let mut routes = Routes::default();
     client::mount(&mut routes);
     operator::mount(&mut routes);

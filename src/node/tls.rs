@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use ruma::ServerName;
 use rustls::{
     ServerConfig,
     server::{ClientHello, ResolvesServerCert},
@@ -10,7 +11,8 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
-use super::StartError;
+use super::{StartError, key_files::replace};
+use crate::config::Config;
 
 /// A certificate chain and its key, read from two files.
 #[derive(Debug)]
@@ -46,6 +48,28 @@ impl Certificates {
             .with_no_client_auth()
             .with_cert_resolver(self.clone())
     }
+}
+
+/// The files of a certificate for trials, made at the first start: nobody has signed it but itself.
+pub(super) fn makeshift(config: &Config) -> Result<(String, String), StartError> {
+    let paths = ["federation.crt", "federation.key"].map(|name| config.in_data_dir(name));
+    if !paths.iter().all(|path| path.exists()) {
+        let unusable = |error: rcgen::Error| {
+            StartError::Key(format!("a certificate for trials cannot be made: {error}"))
+        };
+        let name = ServerName::parse(&config.server.name)
+            .map_err(|error| StartError::Key(error.to_string()))?;
+        let host = name.host().trim_start_matches('[').trim_end_matches(']');
+        let made = rcgen::generate_simple_self_signed([host.to_owned()]).map_err(unusable)?;
+        replace(&paths[1], &made.signing_key.serialize_pem())?;
+        replace(&paths[0], &made.cert.pem())?;
+        tracing::warn!(
+            path = %paths[0].display(),
+            "made a certificate for trials: other servers must be told to believe it"
+        );
+    }
+    let [cert, key] = paths.map(|path| path.to_string_lossy().into_owned());
+    Ok((cert, key))
 }
 
 impl ResolvesServerCert for Certificates {

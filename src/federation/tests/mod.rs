@@ -1,4 +1,6 @@
-//! Requests as one server signs them and another judges them.
+//! Requests as one server signs them and another judges them; and, in `loopback`, real connections.
+
+mod loopback;
 
 use std::sync::Arc;
 

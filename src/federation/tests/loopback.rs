@@ -1,0 +1,315 @@
+//! Real connections over loopback, with certificates of an authority of our own.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use playhouse_actors::{
+    env::Env,
+    network::{Network as _, PeerError, PeerMethod, PeerRequest},
+};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use ruma::{ServerName, signatures::PublicKeyMap};
+use rustls_pki_types::PrivateKeyDer;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::{Knows, env};
+use crate::{
+    config::Config,
+    federation::{
+        Federation,
+        own_keys::own_public_keys,
+        well_known::WellKnown,
+        x_matrix::{Signed, authenticate},
+    },
+    outbound::{AddressRules, Looking, Lookup, Trust},
+};
+
+/// A request that arrived.
+#[derive(Clone, Debug)]
+struct Seen {
+    certificate_for: Option<String>,
+    head: String,
+    body: String,
+}
+
+impl Seen {
+    fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self
+            .head
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_once(": "));
+        lines
+            .find(|(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+}
+
+/// A server with a certificate, and what reached it.
+struct Peer {
+    port: u16,
+    ca_pem: String,
+    seen: Mutex<Vec<Seen>>,
+    connections: AtomicUsize,
+}
+
+impl Peer {
+    async fn start() -> Arc<Self> {
+        crate::node::install_crypto();
+        let mut ca = CertificateParams::new(Vec::new()).unwrap();
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
+        let names = ["named.example", "localhost", "127.0.0.1"].map(str::to_owned);
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(names).unwrap();
+        let certificate = certificate.signed_by(&key, &ca).unwrap();
+        let secret = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let tls = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], secret)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = Arc::new(Self {
+            port: listener.local_addr().unwrap().port(),
+            ca_pem: ca.pem(),
+            seen: Mutex::default(),
+            connections: AtomicUsize::new(0),
+        });
+        let (acceptor, serving) = (TlsAcceptor::from(Arc::new(tls)), peer.clone());
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serving.clone().serve(acceptor.clone(), stream));
+            }
+        });
+        peer
+    }
+
+    async fn serve(self: Arc<Self>, acceptor: TlsAcceptor, stream: TcpStream) -> io::Result<()> {
+        let mut stream = acceptor.accept(stream).await?;
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        let certificate_for = stream.get_ref().1.server_name().map(ToOwned::to_owned);
+        let mut read = Vec::new();
+        loop {
+            let end = loop {
+                if let Some(end) = read.windows(4).position(|four| four == b"\r\n\r\n") {
+                    break end + 4;
+                }
+                if stream.read_buf(&mut read).await? == 0 {
+                    return Ok(());
+                }
+            };
+            let mut seen = Seen {
+                certificate_for: certificate_for.clone(),
+                head: String::from_utf8(read.drain(..end).collect()).unwrap(),
+                body: String::new(),
+            };
+            let length = seen.header("content-length").unwrap_or("0");
+            let length: usize = length.parse().unwrap();
+            while read.len() < length {
+                stream.read_buf(&mut read).await?;
+            }
+            seen.body = String::from_utf8(read.drain(..length).collect()).unwrap();
+            let answer = answer(seen.head.split(' ').nth(1).unwrap());
+            self.seen.lock().push(seen);
+            let Some(answer) = answer else {
+                std::future::pending::<()>().await;
+                return Ok(());
+            };
+            stream.write_all(answer.as_bytes()).await?;
+        }
+    }
+
+    fn last(&self) -> Seen {
+        self.seen
+            .lock()
+            .last()
+            .cloned()
+            .expect("something was asked")
+    }
+
+    fn trust(&self) -> Arc<Trust> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &self.ca_pem).unwrap();
+        Trust::open(file.path().to_str()).unwrap()
+    }
+}
+
+/// What is answered at a path; `None` for nothing at all.
+fn answer(path: &str) -> Option<String> {
+    let (status, headers, body) = match path {
+        "/slow" => return None,
+        "/huge" => ("200 OK", "", "x".repeat(5_000)),
+        "/packed" => ("200 OK", "content-encoding: gzip\r\n", "zip".to_owned()),
+        "/moved" => ("302 Found", "location: /else\r\n", String::new()),
+        "/refused" => {
+            let body = r#"{"errcode":"M_FORBIDDEN","error":"no"}"#;
+            ("403 Forbidden", "", body.to_owned())
+        }
+        "/.well-known/matrix/server" => ("302 Found", "location: /said\r\n", String::new()),
+        "/said" => {
+            let headers = "cache-control: max-age=3600\r\n";
+            (
+                "200 OK",
+                headers,
+                r#"{"m.server":"m.example:7"}"#.to_owned(),
+            )
+        }
+        _ => ("200 OK", "", "{\"good\":true}".to_owned()),
+    };
+    let length = body.len();
+    Some(format!(
+        "HTTP/1.1 {status}\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
+    ))
+}
+
+/// A server that reaches the peer under its name and another one.
+fn federation(peer: &Peer, us: &Env, trust: &Arc<Trust>, allow: &[&str]) -> Federation {
+    let mut config = Config::default();
+    let allow = allow.iter().map(|network| (*network).to_owned());
+    config.federation.allow_networks = allow.collect();
+    config.federation.notaries = Vec::new();
+    config.federation.overrides = ["named.example", "other.example"]
+        .map(|name| format!("{name}=127.0.0.1:{}", peer.port))
+        .to_vec();
+    Federation::new(&config, us, trust)
+}
+
+fn request(destination: &str, path: &str) -> PeerRequest {
+    PeerRequest {
+        destination: ServerName::parse(destination).unwrap(),
+        method: PeerMethod::Put,
+        path: path.to_owned(),
+        body: Some(Bytes::from_static(b"{\"b\": 1, \"a\": 2}")),
+        within: Duration::from_secs(20),
+        answer_bytes_max: 4_096,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_reach_the_right_server() {
+    let (peer, us) = (Peer::start().await, env("us.example", 1));
+    let federation = federation(&peer, &us, &peer.trust(), &["127.0.0.0/8", "::1"]);
+    let known = PublicKeyMap::from([("us.example".to_owned(), own_public_keys(&us, 0))]);
+    let literal = format!("127.0.0.1:{}", peer.port);
+    let local = format!("localhost:{}", peer.port);
+    for (name, certificate_for) in [
+        ("named.example", Some("named.example")),
+        (local.as_str(), Some("localhost")),
+        (literal.as_str(), None),
+    ] {
+        for _ in 0..3 {
+            let answer = federation.ask(request(name, "/_matrix/x?y=%20")).await;
+            assert_eq!(
+                answer.as_deref(),
+                Ok(b"{\"good\":true}".as_slice()),
+                "{name}"
+            );
+        }
+        let seen = peer.last();
+        assert_eq!(seen.certificate_for.as_deref(), certificate_for);
+        assert_eq!(seen.header("host"), Some(name));
+        assert!(seen.head.starts_with("PUT /_matrix/x?y=%20 HTTP/1.1\r\n"));
+        assert_eq!(seen.body, r#"{"a":2,"b":1}"#, "what is sent is canonical");
+        let them = env(name, 2).with_network(Arc::new(Knows(known.clone())));
+        let signed = Signed {
+            method: "PUT",
+            uri: "/_matrix/x?y=%20",
+            authorization: &[seen.header("authorization").unwrap()],
+            body: Some(seen.body.as_bytes()),
+        };
+        let origin = authenticate(&them, &signed).await;
+        assert_eq!(origin.as_deref(), Ok(us.server_name()));
+    }
+    let connections = peer.connections.load(Ordering::Relaxed);
+    assert_eq!(connections, 3, "a connection is used again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_else_is_believed() {
+    let (peer, us) = (Peer::start().await, env("us.example", 1));
+    let literal = format!("127.0.0.1:{}", peer.port);
+    let careful = federation(&peer, &us, &peer.trust(), &[]);
+    // The certificate is for other names.
+    let answer = careful.ask(request("other.example", "/")).await;
+    assert!(matches!(&answer, Err(PeerError::Unreachable(why)) if why.contains("certificate")));
+    // The address is a private one.
+    let answer = careful.ask(request(&literal, "/")).await;
+    assert_eq!(answer, Err(PeerError::Denied));
+    // Ourselves.
+    let answer = careful.ask(request("us.example", "/")).await;
+    assert_eq!(answer, Err(PeerError::Denied));
+    // The authority is unknown.
+    let stranger = federation(&peer, &us, &Arc::default(), &["127.0.0.0/8"]);
+    let answer = stranger.ask(request("named.example", "/")).await;
+    assert!(matches!(&answer, Err(PeerError::Unreachable(why)) if why.contains("certificate")));
+    assert!(peer.seen.lock().is_empty(), "nothing is said to strangers");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_bounded() {
+    let (peer, us) = (Peer::start().await, env("us.example", 1));
+    let federation = federation(&peer, &us, &peer.trust(), &[]);
+    let ask = async |path: &str, within: u64| {
+        let request = PeerRequest {
+            within: Duration::from_millis(within),
+            ..request("named.example", path)
+        };
+        federation.ask(request).await.unwrap_err()
+    };
+    assert_eq!(ask("/huge", 20_000).await, PeerError::TooLarge);
+    assert_eq!(ask("/slow", 300).await, PeerError::TooSlow);
+    let packed = ask("/packed", 20_000).await;
+    assert!(matches!(packed, PeerError::Nonsense(_)));
+    let moved = ask("/moved", 20_000).await;
+    assert!(matches!(moved, PeerError::Refused { status: 302, .. }));
+    let refused = PeerError::Refused {
+        status: 403,
+        errcode: "M_FORBIDDEN".to_owned(),
+        error: "no".to_owned(),
+    };
+    assert_eq!(ask("/refused", 20_000).await, refused);
+}
+
+/// Everybody is at home.
+struct Home;
+
+impl Lookup for Home {
+    fn addresses(&self, _host: &str) -> Looking {
+        Box::pin(async { Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]) })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn delegation_is_asked_for_once() {
+    let (peer, us) = (Peer::start().await, env("us.example", 1));
+    let well_known = |allow: &[&str]| {
+        let allow: Vec<String> = allow.iter().map(|network| (*network).to_owned()).collect();
+        let rules = AddressRules::new(&allow, &[]);
+        WellKnown::new(us.clone(), &peer.trust(), (rules, Arc::new(Home))).at_port(peer.port)
+    };
+    let open = well_known(&["127.0.0.1"]);
+    let (one, two) = tokio::join!(
+        open.delegated("named.example"),
+        open.delegated("named.example")
+    );
+    assert_eq!(one.as_ref().map(|name| name.as_str()), Some("m.example:7"));
+    assert_eq!(one, two);
+    assert_eq!(peer.seen.lock().len(), 2, "the question and its redirect");
+    // Without the right certificate nothing is believed; private addresses are not asked.
+    assert_eq!(open.delegated("other.example").await, None);
+    assert_eq!(well_known(&[]).delegated("named.example").await, None);
+    assert_eq!(peer.seen.lock().len(), 2);
+}
