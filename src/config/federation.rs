@@ -11,5 +11,7 @@ section! {
         tell_clients: bool = false;
         /// A PEM file with certificate authorities that are believed beside the system's, by what this server asks of others over HTTPS.
         extra_ca: Option<String> = None, sample "/etc/playhouse/ca.pem", variable "PLAYHOUSE_EXTRA_CA";
+        /// `host` or `host:port` where other servers reach this one, when that is not where its name leads; told at `/.well-known/matrix/server`.
+        well_known: Option<String> = None, sample "matrix.example.org:443", variable "PLAYHOUSE_WELL_KNOWN_SERVER";
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     client,
     config::{Config, Resource},
     edge::{App, Routes, route::MountError},
-    operator,
+    federation_api, operator,
 };
 
 /// Requests and long polls have so long to end when the node stops.
@@ -84,6 +84,7 @@ pub async fn start(config: Config, log: Option<LogHandle>) -> Result<RunningNode
     let app = Arc::new(App::new(config.clone(), house.clone(), metrics::render)?);
     let mut routes = Routes::default();
     client::mount(&mut routes);
+    federation_api::mount(&mut routes);
     operator::mount(&mut routes);
     let bound = listeners::open(&config, &app, &routes.finish())?;
     tracing::info!(server_name = config.server.name, "started");

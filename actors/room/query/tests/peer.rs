@@ -319,11 +319,10 @@ fn the_event_at_a_time_is_one_that_the_server_may_see() {
     world.says(&[3]);
     let join = world.guest("@bob:far", "join");
     let open = world.says(&[4]);
-    let at = |ts_ms, backwards| {
-        match world.peer("far", PeerQuestion::EventAt { ts_ms, backwards }) {
-            Ok(PeerAnswer::Found(found)) => Some(found.event_id),
-            _ => None,
-        }
+    let at = |ts_ms, backwards| match world.peer("far", PeerQuestion::EventAt { ts_ms, backwards })
+    {
+        Ok(PeerAnswer::Found(found)) => Some(found.event_id),
+        _ => None,
     };
     assert_eq!(at(1_000_004, false), Some(event_id(join)));
     assert_eq!(at(2_000_000, true), Some(event_id(open)));
