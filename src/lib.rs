@@ -5,6 +5,7 @@ mod client;
 pub mod config;
 mod edge;
 mod federation;
+mod federation_api;
 mod media;
 pub mod node;
 mod operator;

@@ -45,6 +45,7 @@
 //! | `third_party_invites` | `accept_third_party_invite(&RoomId, &UserId, SignedInvite)` |
 //! | `threads` | `subscribe_thread(Reader, thread, cause) -> bool`, `unsubscribe_thread(Reader, thread)`, `thread_changes(&UserId, ThreadsWish)` |
 //! | `typing` | `set_typing(&RoomId, &UserId, timeout_ms)` |
+//! | `peer_reads` | `room_for_peer(server, &RoomId, PeerQuestion) -> PeerAnswer`, `event_for_peer`, `room_seen_by_peer`, `hierarchy_for_peer`, `devices_for_peer`, `keys_for_peer` |
 //! | `presence` | `presence(asker, &UserId)`, `set_presence(&UserId, PresenceState, status_msg)`, `shares_a_room` |
 //!
 //! Flows answer [`HouseError`]; the edge's table maps it. `HouseError::Unreachable` is a remote server while there is no federation.
@@ -71,6 +72,7 @@ mod openid;
 mod passes;
 mod peer_keys;
 mod peers;
+mod peer_reads;
 mod presence;
 mod profile;
 mod public_rooms;
@@ -117,6 +119,7 @@ pub use join::JoinWish;
 pub use keys::{ChangedKeys, ClaimedKeys, FoundKeys};
 pub use membership::MemberWish;
 pub use notifications::{Notification, NotificationPlace, NotificationsPage, NotificationsWish};
+pub use peer_reads::{PeerDevices, PeerSpace};
 pub use public_rooms::{ListPage, ListToken, ListWish};
 pub use pushers::PusherWish;
 pub use receipts::ReadMarkers;

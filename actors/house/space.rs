@@ -146,7 +146,8 @@ impl House {
         Ok(visible)
     }
 
-    async fn children(
+    /// The rooms of a space, in their order.
+    pub(super) async fn children(
         &self,
         room_id: &RoomId,
         access: &RoomAccess,
@@ -178,7 +179,7 @@ impl House {
         if inside.contains(&access.membership) {
             return Ok(true);
         }
-        if access.allowed_rooms.is_empty() || join_rule(access).as_deref() != Some("restricted") {
+        if !is_restricted(access) {
             return Ok(false);
         }
         self.is_member_of_any(user_id, &access.allowed_rooms).await
@@ -186,13 +187,18 @@ impl House {
 }
 
 /// Whether everybody may see a room.
-fn is_open(access: &RoomAccess) -> bool {
+pub(super) fn is_open(access: &RoomAccess) -> bool {
     let rule = join_rule(access);
     access.world_readable
         || matches!(
             rule.as_deref(),
             Some("public" | "knock" | "knock_restricted")
         )
+}
+
+/// Whether those may see a room who are in one of some other rooms.
+pub(super) fn is_restricted(access: &RoomAccess) -> bool {
+    !access.allowed_rooms.is_empty() && join_rule(access).as_deref() == Some("restricted")
 }
 
 fn join_rule(access: &RoomAccess) -> Option<String> {

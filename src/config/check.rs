@@ -85,6 +85,11 @@ impl Config {
                 format!("[listen] more: {} has no resources", listener.address)
             })?;
         }
+        let well_known = self.federation.well_known.as_deref();
+        require(
+            well_known.is_none_or(|name| ServerName::parse(name).is_ok()),
+            || "[federation] well_known is no host with or without a port".to_owned(),
+        )?;
         for proxy in &listen.trusted_proxies {
             require(Network::parse(proxy).is_some(), || {
                 format!("[listen] trusted_proxies: `{proxy}` is neither an address nor a network")

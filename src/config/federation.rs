@@ -17,5 +17,7 @@ section! {
         overrides: Vec<String> = Vec::new();
         /// Servers that are asked for the keys of servers that do not answer.
         notaries: Vec<String> = vec!["matrix.org".to_owned()];
+        /// `host` or `host:port` where other servers reach this one, when that is not where its name leads; told at `/.well-known/matrix/server`.
+        well_known: Option<String> = None, sample "matrix.example.org:443", variable "PLAYHOUSE_WELL_KNOWN_SERVER";
     }
 }

@@ -29,6 +29,8 @@ section! {
         rate_create_room: Rate = Rate::new(0.2, 10);
         /// Delayed events restarted, cancelled or sent at once, for each address.
         rate_delayed_event: Rate = Rate::new(10.0, 50);
+        /// Requests of another server, for each server and for each address.
+        rate_server: Rate = Rate::new(100.0, 1_000);
         /// Uploads of media, for each user.
         rate_upload: Rate = Rate::new(2.0, 30);
         /// Body of a request, unless the endpoint has a limit of its own.
@@ -50,7 +52,7 @@ section! {
 
 impl Limits {
     /// All rates with their keys.
-    pub(crate) fn rates(&self) -> [(&'static str, Rate); 11] {
+    pub(crate) fn rates(&self) -> [(&'static str, Rate); 12] {
         [
             ("rate_address", self.rate_address),
             ("rate_user", self.rate_user),
@@ -62,6 +64,7 @@ impl Limits {
             ("rate_invite", self.rate_invite),
             ("rate_create_room", self.rate_create_room),
             ("rate_delayed_event", self.rate_delayed_event),
+            ("rate_server", self.rate_server),
             ("rate_upload", self.rate_upload),
         ]
     }

@@ -9,9 +9,10 @@ use actix_web::{
 };
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use ruma::api::error::ErrorCode;
-
-use ruma::api::{IncomingRequest, IncomingRequestExt as _};
+use ruma::{
+    ServerName,
+    api::{IncomingRequest, IncomingRequestExt as _, error::ErrorCode},
+};
 
 use super::{
     app::App,
@@ -101,6 +102,37 @@ impl Incoming {
         limiter.take(self.endpoint.class, user, self.address)
     }
 
+    /// The rate of an address of which it is not known yet which server is there.
+    pub(super) fn admit_stranger(&self) -> Result<(), Failure> {
+        self.app.limiter.take_server(self.address)
+    }
+
+    /// The rate of another server.
+    pub(super) fn admit_peer(&self, origin: &ServerName) -> Result<(), Failure> {
+        self.app.limiter.take_server(origin.as_str())
+    }
+
+    /// All headers of a name, as far as they are text.
+    pub(super) fn headers(&self, name: header::HeaderName) -> Vec<String> {
+        let values = self.request.headers().get_all(name);
+        values
+            .filter_map(|value| value.to_str().ok())
+            .map(ToOwned::to_owned)
+            .collect()
+    }
+
+    /// The method in capitals.
+    pub(super) fn method(&self) -> &str {
+        self.request.method().as_str()
+    }
+
+    /// Path and query exactly as they were asked for.
+    pub(super) fn path_and_query(&self) -> String {
+        let uri = self.request.uri();
+        uri.path_and_query()
+            .map_or_else(|| uri.path().to_owned(), ToString::to_string)
+    }
+
     fn length(&self) -> Option<u64> {
         self.header(header::CONTENT_LENGTH)?.parse().ok()
     }
@@ -136,11 +168,17 @@ impl Incoming {
     }
 
     pub(super) async fn arguments(&mut self) -> Result<Arguments, Failure> {
-        Ok(Arguments {
-            body: self.json_body().await?,
+        let body = self.json_body().await?;
+        Ok(self.arguments_with(body))
+    }
+
+    /// What there is besides the body, which was read before.
+    pub(super) fn arguments_with(&mut self, body: Bytes) -> Arguments {
+        Arguments {
+            body,
             path: std::mem::take(&mut self.path),
             query: self.query().map(str::to_owned),
-        })
+        }
     }
 
     pub(super) fn upload(&mut self) -> Result<Upload, Failure> {

@@ -37,6 +37,8 @@ pub(crate) enum Class {
     Upload,
     /// Delayed events managed without a session.
     DelayedEvent,
+    /// Requests of other servers: see [`Limiter::take_server`].
+    Peer,
 }
 
 /// So many buckets are kept in each part of the map; beyond it full ones are dropped, then all.
@@ -128,9 +130,18 @@ impl Limiter {
         self.specific(class, subject)
     }
 
+    /// Counts a request of another server: for its address as long as nobody knows who it is, then for its name.
+    pub(crate) fn take_server(&self, subject: impl std::hash::Hash) -> Result<(), Failure> {
+        if !self.limits.rate_limits {
+            return Ok(());
+        }
+        self.specific(Class::Peer, subject)
+    }
+
     fn specific(&self, class: Class, subject: impl std::hash::Hash) -> Result<(), Failure> {
         let rate = match class {
             Class::General | Class::Free => return Ok(()),
+            Class::Peer => self.limits.rate_server,
             Class::Login => self.limits.rate_login,
             Class::Registration => self.limits.rate_registration,
             Class::ThirdParty => self.limits.rate_third_party,

@@ -14,6 +14,7 @@ mod json;
 pub(crate) mod limits;
 pub(crate) mod mount;
 pub(crate) mod open;
+pub(crate) mod peer;
 pub(crate) mod ranged;
 mod refusals;
 pub(crate) mod repeats;
@@ -33,5 +34,6 @@ pub(crate) use self::{
     limits::Class,
     mount::Routes,
     open::Visit,
+    peer::Peer,
     ranged::{AskedRange, Ranged},
 };

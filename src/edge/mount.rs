@@ -126,7 +126,7 @@ impl Routes {
         )
     }
 
-    fn push<R: Metadata>(&mut self, run: Run) -> &mut Endpoint {
+    pub(super) fn push<R: Metadata>(&mut self, run: Run) -> &mut Endpoint {
         let mut paths: Vec<String> = R::PATH_BUILDER.all_paths().map(str::to_owned).collect();
         for path in R::PATH_BUILDER.all_paths() {
             paths.extend(old_spellings(path));
@@ -191,7 +191,8 @@ async fn typed<R: IncomingRequest>(incoming: &mut Incoming) -> Result<R, Failure
     parsed(incoming, if body.is_empty() { b"{}" } else { &body })
 }
 
-fn parsed<R: IncomingRequest>(incoming: &Incoming, body: &[u8]) -> Result<R, Failure> {
+/// The typed request out of path, query and body.
+pub(super) fn parsed<R: IncomingRequest>(incoming: &Incoming, body: &[u8]) -> Result<R, Failure> {
     let request = incoming.as_http(R::METHOD, body)?;
     let path_arguments: Vec<&str> = incoming.path.iter().map(String::as_str).collect();
     Ok(R::try_from_http_request(request, &path_arguments)?)

@@ -8,11 +8,12 @@ use super::{
     Failure, Routes,
     route::{Mounted, Table},
 };
-use crate::{client, config::Resource, operator};
+use crate::{client, config::Resource, federation_api, operator};
 
 fn mounted() -> Mounted {
     let mut routes = Routes::default();
     client::mount(&mut routes);
+    federation_api::mount(&mut routes);
     operator::mount(&mut routes);
     routes.finish()
 }
@@ -159,16 +160,28 @@ fn limits_tell_when_to_come_back() {
 fn the_list_of_routes_is_up_to_date() {
     let mut routes = Routes::default();
     client::mount(&mut routes);
+    compare(&routes, "routes.txt");
+}
+
+#[test]
+fn the_list_of_routes_for_servers_is_up_to_date() {
+    let mut routes = Routes::default();
+    federation_api::mount(&mut routes);
+    compare(&routes, "peer_routes.txt");
+}
+
+fn compare(routes: &Routes, file: &str) {
     let mut lines: Vec<_> = routes
         .endpoints
         .iter()
         .map(|endpoint| format!("{} {}\n", endpoint.method, endpoint.name()))
         .collect();
     lines.sort();
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fault/routes.txt");
-    let (listed, mounted) = (std::fs::read_to_string(path).unwrap(), lines.concat());
+    let path = format!("{}/tests/fault/{file}", env!("CARGO_MANIFEST_DIR"));
+    let listed = std::fs::read_to_string(&path).unwrap_or_default();
+    let mounted = lines.concat();
     if listed != mounted {
         std::fs::write(path, mounted).unwrap();
-        panic!("tests/fault/routes.txt was out of date and has been written anew");
+        panic!("tests/fault/{file} was out of date and has been written anew");
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     client,
     config::{Config, Resource},
     edge::{App, Routes, route::MountError},
-    operator,
+    federation_api, operator,
 };
 
 /// Requests and long polls have so long to end when the node stops.
@@ -88,6 +88,7 @@ pub async fn start(config: Config, log: Option<LogHandle>) -> Result<RunningNode
     let app = Arc::new(app);
     let mut routes = Routes::default();
     client::mount(&mut routes);
+    federation_api::mount(&mut routes);
     operator::mount(&mut routes);
     let bound = listeners::open(&config, &app, &routes.finish())?;
     tracing::info!(server_name = config.server.name, "started");

@@ -29,7 +29,6 @@ const OPEN: &[&str] = &[
     "GET /_matrix/client/v3/profile/{user_id}/{field}",
     "GET /_matrix/client/v3/register/available",
     "GET /_matrix/client/versions",
-    "GET /_matrix/federation/v1/openid/userinfo",
     "GET /_matrix/consent",
     "GET /_matrix/media/v3/download/{server_name}/{media_id}",
     "GET /_matrix/media/v3/download/{server_name}/{media_id}/{filename}",

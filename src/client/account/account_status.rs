@@ -44,16 +44,25 @@ pub(crate) async fn handle(
     _caller: Session,
     request: Request,
 ) -> Result<Response, Failure> {
-    if request.user_ids.len() > USERS_MAX {
+    let (account_statuses, failures) = statuses(&app, request.user_ids).await?;
+    Ok(Response {
+        account_statuses,
+        failures,
+    })
+}
+
+/// What is known of accounts by user ID, and those of which nothing is.
+pub(crate) async fn statuses(
+    app: &App,
+    user_ids: Vec<OwnedUserId>,
+) -> Result<(Map<String, Value>, BTreeSet<OwnedUserId>), Failure> {
+    if user_ids.len() > USERS_MAX {
         return Err(Failure::invalid_param("too many accounts at once"));
     }
-    let mut response = Response {
-        account_statuses: Map::new(),
-        failures: BTreeSet::new(),
-    };
-    for user_id in request.user_ids {
+    let (mut statuses, mut failures) = (Map::new(), BTreeSet::new());
+    for user_id in user_ids {
         if !app.house.is_local(user_id.server_name()) {
-            response.failures.insert(user_id);
+            failures.insert(user_id);
             continue;
         }
         let status = match app.house.user_query(&user_id, UserQuery::Account).await {
@@ -64,9 +73,7 @@ pub(crate) async fn handle(
             Err(UserError::UnknownUser) => json!({"exists": false}),
             Err(error) => return Err(error.into()),
         };
-        response
-            .account_statuses
-            .insert(user_id.to_string(), status);
+        statuses.insert(user_id.to_string(), status);
     }
-    Ok(response)
+    Ok((statuses, failures))
 }

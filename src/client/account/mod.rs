@@ -1,21 +1,17 @@
 //! Accounts: making, keeping and closing them.
 
-mod account_status;
+pub(crate) mod account_status;
 mod change_password;
 mod check_registration_token_validity;
 mod deactivate;
 pub(crate) mod flows;
-mod get_openid_userinfo;
 mod get_username_availability;
 mod register;
 mod request_openid_token;
 pub(crate) mod stages;
 mod whoami;
 
-use ruma::api::{
-    client::account::register::v3::Request as Register,
-    federation::openid::get_openid_userinfo::v1::Request as UserInfo,
-};
+use ruma::api::client::account::register::v3::Request as Register;
 
 use crate::edge::{Class, Routes};
 
@@ -36,5 +32,4 @@ pub(crate) fn mount(routes: &mut Routes) {
     routes.mount(deactivate::handle).class(Class::Login);
     routes.mount(account_status::handle);
     routes.mount(request_openid_token::handle);
-    routes.mount_fast::<UserInfo, _, _, _, _>(get_openid_userinfo::handle);
 }

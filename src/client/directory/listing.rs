@@ -22,7 +22,7 @@ const TERM_BYTES_MAX: usize = 255;
 const TYPES_MAX: usize = 32;
 
 /// The part of the list that is wanted, if it is this server's list that is wanted.
-pub(super) fn wish(
+pub(crate) fn wish(
     app: &App,
     server: Option<&OwnedServerName>,
     (limit, since): (Option<UInt>, Option<&str>),
@@ -46,7 +46,7 @@ pub(super) fn wish(
 }
 
 /// Refuses what nobody means.
-pub(super) fn check_filter(wish: &ListWish) -> Result<(), Failure> {
+pub(crate) fn check_filter(wish: &ListWish) -> Result<(), Failure> {
     if wish
         .term
         .as_ref()
@@ -61,15 +61,15 @@ pub(super) fn check_filter(wish: &ListWish) -> Result<(), Failure> {
 }
 
 /// What an answer shows.
-pub(super) struct Shown {
-    pub(super) chunk: Vec<PublicRoomsChunk>,
-    pub(super) next_batch: Option<String>,
-    pub(super) prev_batch: Option<String>,
-    pub(super) total: Option<UInt>,
+pub(crate) struct Shown {
+    pub(crate) chunk: Vec<PublicRoomsChunk>,
+    pub(crate) next_batch: Option<String>,
+    pub(crate) prev_batch: Option<String>,
+    pub(crate) total: Option<UInt>,
 }
 
 /// A page as an answer shows it.
-pub(super) fn show(page: ListPage) -> Shown {
+pub(crate) fn show(page: ListPage) -> Shown {
     Shown {
         chunk: page.rooms.into_iter().filter_map(chunk).collect(),
         next_batch: page.next.map(|token| token.write()),

@@ -3,7 +3,7 @@
 mod get_public_rooms;
 mod get_public_rooms_filtered;
 mod get_room_visibility;
-mod listing;
+pub(crate) mod listing;
 mod set_room_visibility;
 
 use crate::edge::Routes;

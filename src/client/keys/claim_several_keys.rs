@@ -8,11 +8,8 @@ use ruma::{
     metadata,
 };
 
-use super::claim_keys::claimed;
+use super::{claim_keys::claimed, trees::repeated};
 use crate::edge::{App, Failure, RawJson, Session};
-
-/// So many keys may be asked for at once.
-const KEYS_MAX: u64 = 10_000;
 
 metadata! {
     method: POST,
@@ -38,20 +35,5 @@ pub(crate) async fn handle(
     _caller: Session,
     request: Request,
 ) -> Result<RawJson, Failure> {
-    let counts = request
-        .one_time_keys
-        .values()
-        .flat_map(|devices| devices.values().flat_map(BTreeMap::values));
-    if counts.fold(0u64, |sum, count| sum.saturating_add(*count)) > KEYS_MAX {
-        return Err(Failure::invalid_param("too many keys at once"));
-    }
-    let wanted = request.one_time_keys.into_iter().map(|(user_id, devices)| {
-        let keys = devices.into_iter().flat_map(|(device_id, algorithms)| {
-            algorithms.into_iter().flat_map(move |(algorithm, count)| {
-                std::iter::repeat_n((device_id.clone(), algorithm), count as usize)
-            })
-        });
-        (user_id, keys.collect())
-    });
-    claimed(&app, wanted.collect()).await
+    claimed(&app, repeated(request.one_time_keys)?).await
 }

@@ -1,11 +1,12 @@
 //! `POST /_matrix/client/*/keys/query`
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId, api::client::keys::get_keys::v3::Request};
-use serde_json::{Value, json, value::RawValue};
+use ruma::{OwnedServerName, api::client::keys::get_keys::v3::Request};
+use serde_json::{Value, json};
 
+use super::trees::{by_user, devices_by_user};
 use crate::{
     client::page,
     edge::{App, Failure, RawJson, Session},
@@ -21,34 +22,13 @@ pub(crate) async fn handle(
         .house
         .query_keys(&caller.user_id, request.device_keys)
         .await?;
-    let mut device_keys: BTreeMap<OwnedUserId, BTreeMap<OwnedDeviceId, Box<RawValue>>> =
-        BTreeMap::new();
-    for (user_id, devices) in found.device_keys {
-        let of_user = device_keys.entry(user_id).or_default();
-        for (device_id, keys) in devices {
-            of_user.insert(
-                device_id,
-                RawValue::from_string(keys).map_err(Failure::internal)?,
-            );
-        }
-    }
-    let device_keys = serde_json::to_vec(&device_keys).map_err(Failure::internal)?;
     Ok(page::Object::new()
-        .raw("device_keys", &device_keys)
+        .raw("device_keys", &devices_by_user(found.device_keys)?)
         .raw("master_keys", &by_user(found.master_keys)?)
         .raw("self_signing_keys", &by_user(found.self_signing_keys)?)
         .raw("user_signing_keys", &by_user(found.user_signing_keys)?)
         .raw("failures", &failures(found.failures))
         .finish())
-}
-
-fn by_user(keys: BTreeMap<OwnedUserId, String>) -> Result<Vec<u8>, Failure> {
-    let keys: BTreeMap<OwnedUserId, Box<RawValue>> = keys
-        .into_iter()
-        .map(|(user_id, key)| Ok((user_id, RawValue::from_string(key)?)))
-        .collect::<Result<_, serde_json::Error>>()
-        .map_err(Failure::internal)?;
-    serde_json::to_vec(&keys).map_err(Failure::internal)
 }
 
 /// Servers that could not be asked.

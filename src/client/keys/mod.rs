@@ -4,6 +4,7 @@ mod claim_keys;
 mod claim_several_keys;
 mod get_key_changes;
 mod get_keys;
+mod trees;
 mod upload_keys;
 mod upload_signatures;
 mod upload_signing_keys;
@@ -12,6 +13,8 @@ use ruma::api::client::keys::{
     claim_keys as claim, get_key_changes as changes, get_keys as get, upload_keys as upload,
     upload_signatures as signatures, upload_signing_keys as signing,
 };
+
+pub(crate) use trees::{by_user, claimed_by_user, devices_by_user, repeated};
 
 use crate::edge::Routes;
 

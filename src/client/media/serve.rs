@@ -6,6 +6,7 @@ use actix_web::http::{
     StatusCode,
     header::{self, HeaderName, HeaderValue},
 };
+use bytes::Bytes;
 use playhouse_actors::media::{
     MediaAnswer, MediaError,
     message::{Reserved, Uploaded},
@@ -80,22 +81,31 @@ pub(crate) async fn thumbnail(
     wanted: Wanted<'_>,
     size: ThumbnailSize,
 ) -> Result<Prepared, Failure> {
+    let uploaded = find(app, &wanted).await?;
+    let Some((bytes, content_type)) = small(app, &uploaded, size).await? else {
+        return content(app, wanted).await;
+    };
+    let prepared = Prepared::bytes(HeaderValue::from_static(content_type), bytes);
+    Ok(safe(prepared).with_header(
+        header::CONTENT_DISPOSITION,
+        HeaderValue::from_static("inline; filename=thumbnail"),
+    ))
+}
+
+/// A small picture and its type; `None` when the content itself is no larger.
+pub(crate) async fn small(
+    app: &App,
+    uploaded: &Uploaded,
+    size: ThumbnailSize,
+) -> Result<Option<(Bytes, &'static str)>, Failure> {
     if size.width == 0 || size.height == 0 {
         return Err(Failure::invalid_param(
             "a thumbnail has a width and a height",
         ));
     }
-    let uploaded = find(app, &wanted).await?;
     match app.thumbnails.get(&uploaded.sha256, size).await? {
-        Thumbnail::Made(bytes, content_type) => Ok(safe(Prepared::bytes(
-            HeaderValue::from_static(content_type),
-            bytes,
-        ))
-        .with_header(
-            header::CONTENT_DISPOSITION,
-            HeaderValue::from_static("inline; filename=thumbnail"),
-        )),
-        Thumbnail::Original => content(app, wanted).await,
+        Thumbnail::Made(bytes, content_type) => Ok(Some((bytes, content_type))),
+        Thumbnail::Original => Ok(None),
         Thumbnail::TooLarge => Err(Failure::new(
             ErrorCode::TooLarge,
             "this picture is too large for a thumbnail",
@@ -117,7 +127,8 @@ pub(crate) fn must_be_open(app: &App) -> Result<(), Failure> {
     ))
 }
 
-async fn find(app: &App, wanted: &Wanted<'_>) -> Result<Uploaded, Failure> {
+/// What is known of a piece of this server's media.
+pub(crate) async fn find(app: &App, wanted: &Wanted<'_>) -> Result<Uploaded, Failure> {
     if !app.house.is_local(wanted.server_name) {
         return Err(Failure::not_found("the media's server cannot be reached").with_status(404));
     }

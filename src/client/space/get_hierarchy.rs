@@ -81,7 +81,8 @@ fn chunk(room: SeenRoom) -> Result<SpaceHierarchyRoomsChunk, Failure> {
     ))
 }
 
-fn raw<T>(json: Bytes) -> Result<Raw<T>, Failure> {
+/// JSON that is written already, as some type.
+pub(crate) fn raw<T>(json: Bytes) -> Result<Raw<T>, Failure> {
     let text = String::from_utf8(json.to_vec()).map_err(Failure::internal)?;
     let json = RawValue::from_string(text).map_err(Failure::internal)?;
     Ok(Raw::from_json(json))

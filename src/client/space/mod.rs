@@ -2,6 +2,8 @@
 
 mod get_hierarchy;
 
+pub(crate) use get_hierarchy::raw;
+
 use crate::edge::Routes;
 
 /// Mounts the area.

@@ -1,0 +1,184 @@
+//! What other servers read here that concerns more than one actor.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use playhouse_schema::{
+    address::Family,
+    models::{
+        Model as _,
+        device_lists::{self, DeviceLists},
+    },
+};
+use ruma::{EventId, OwnedDeviceId, OwnedRoomId, OwnedUserId, RoomId, ServerName, UserId};
+
+use super::{
+    FoundKeys, House, HouseError, SeenRoom,
+    space::{is_open, is_restricted},
+    surprise,
+};
+use crate::{
+    room::{
+        RoomAnswer, RoomError, RoomQuery,
+        message::RoomAccess,
+        peer::{PeerAnswer, PeerQuery, PeerQuestion, PeerStanding},
+    },
+    user::{UserAnswer, UserQuery, message::IdentityKeys},
+};
+
+/// A user's devices as another server is told of them.
+#[derive(Clone, Debug)]
+pub struct PeerDevices {
+    /// Which state of the list this is: the position of the newest change in the user's shard, 0 when there was none. The list may be newer.
+    pub stream_id: u64,
+    /// The keys.
+    pub keys: IdentityKeys,
+}
+
+/// A space as another server sees it.
+#[derive(Clone, Debug)]
+pub struct PeerSpace {
+    /// The space itself.
+    pub room: SeenRoom,
+    /// Its rooms that the server may see.
+    pub children: Vec<(OwnedRoomId, RoomAccess)>,
+    /// Its rooms that are here, but that the server may not see.
+    pub inaccessible: Vec<OwnedRoomId>,
+}
+
+impl House {
+    /// Asks a room for another server.
+    pub async fn room_for_peer(
+        &self,
+        server: &ServerName,
+        room_id: &RoomId,
+        question: PeerQuestion,
+    ) -> Result<PeerAnswer, HouseError> {
+        let query = RoomQuery::Peer(Box::new(PeerQuery {
+            server: server.to_owned(),
+            question,
+        }));
+        match self.room_query(room_id, query).await? {
+            RoomAnswer::Peer(answer) => Ok(*answer),
+            _ => Err(surprise("Peer")),
+        }
+    }
+
+    /// An event for another server, in whichever room it is.
+    pub async fn event_for_peer(
+        &self,
+        server: &ServerName,
+        event_id: &EventId,
+    ) -> Result<Bytes, HouseError> {
+        let stored = self.store.find(Family::Rooms, event_id.as_str()).await?;
+        let room_id = stored.and_then(|stored| RoomId::parse(stored.entity.name()).ok());
+        let room_id = room_id.ok_or(RoomError::NotFound)?;
+        let question = PeerQuestion::Event {
+            event_id: event_id.to_owned(),
+        };
+        match self.room_for_peer(server, &room_id, question).await? {
+            PeerAnswer::Events(mut events) => Ok(events.pop().ok_or(RoomError::NotFound)?),
+            _ => Err(surprise("Event")),
+        }
+    }
+
+    /// A room that another server may see from outside, and how the server stands to it; `UnknownRoom` otherwise.
+    pub async fn room_seen_by_peer(
+        &self,
+        server: &ServerName,
+        room_id: &RoomId,
+    ) -> Result<(RoomAccess, PeerStanding), HouseError> {
+        let nobody = nobody(server)?;
+        let access = self.room_access(room_id, &nobody).await?;
+        let standing = self.standing_of_peer(server, room_id).await?;
+        if is_open(&access) || standing.joined || standing.invited {
+            return Ok((access, standing));
+        }
+        if is_restricted(&access) {
+            for allowed in &access.allowed_rooms {
+                match self.standing_of_peer(server, allowed).await {
+                    Ok(inside) if inside.joined => return Ok((access, standing)),
+                    Ok(_) | Err(HouseError::Room(RoomError::UnknownRoom)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Err(RoomError::UnknownRoom.into())
+    }
+
+    async fn standing_of_peer(
+        &self,
+        server: &ServerName,
+        room_id: &RoomId,
+    ) -> Result<PeerStanding, HouseError> {
+        let question = PeerQuestion::Standing;
+        match self.room_for_peer(server, room_id, question).await? {
+            PeerAnswer::Standing(standing) => Ok(standing),
+            _ => Err(surprise("Standing")),
+        }
+    }
+
+    /// A space and its rooms, as far as another server may see them and they are here. `UnknownRoom` when it may not see the space.
+    pub async fn hierarchy_for_peer(
+        &self,
+        server: &ServerName,
+        room_id: &RoomId,
+        suggested_only: bool,
+    ) -> Result<PeerSpace, HouseError> {
+        let (access, _) = self.room_seen_by_peer(server, room_id).await?;
+        let listed = self.children(room_id, &access, suggested_only).await?;
+        let nobody = nobody(server)?;
+        let (mut children, mut inaccessible) = (Vec::new(), Vec::new());
+        for child in &listed {
+            match self.room_seen_by_peer(server, &child.room_id).await {
+                Ok((access, _)) => children.push((child.room_id.clone(), access)),
+                Err(HouseError::Room(RoomError::UnknownRoom)) => {
+                    if self.room_access(&child.room_id, &nobody).await.is_ok() {
+                        inaccessible.push(child.room_id.clone());
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let room = SeenRoom {
+            room_id: room_id.to_owned(),
+            access,
+            children: listed.into_iter().map(|child| child.event).collect(),
+        };
+        Ok(PeerSpace {
+            room,
+            children,
+            inaccessible,
+        })
+    }
+
+    /// The devices of a local user.
+    pub async fn devices_for_peer(&self, user_id: &UserId) -> Result<PeerDevices, HouseError> {
+        // Before the keys: what changes meanwhile is told again.
+        self.models.caught_up(DeviceLists::NAME).await?;
+        let store = &**self.models.store();
+        let change = device_lists::of_user(store, user_id.as_str()).await?;
+        let query = UserQuery::IdentityKeys(Vec::new());
+        match self.user_query(user_id, query).await? {
+            UserAnswer::IdentityKeys(keys) => Ok(PeerDevices {
+                stream_id: change.map_or(0, |change| change.position),
+                keys: *keys,
+            }),
+            _ => Err(surprise("IdentityKeys")),
+        }
+    }
+
+    /// Identity keys of local users; an empty list asks for all devices of the user.
+    pub async fn keys_for_peer(
+        &self,
+        server: &ServerName,
+        wanted: BTreeMap<OwnedUserId, Vec<OwnedDeviceId>>,
+    ) -> Result<FoundKeys, HouseError> {
+        self.query_keys(&nobody(server)?, wanted).await
+    }
+}
+
+/// A user ID of a server that nobody has.
+fn nobody(server: &ServerName) -> Result<OwnedUserId, HouseError> {
+    UserId::parse(format!("@:{server}")).map_err(|error| HouseError::Store(error.to_string()))
+}

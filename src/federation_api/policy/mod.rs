@@ -1,0 +1,12 @@
+//! The policy server's part (server-server API, "Policy Servers").
+
+mod sign_event;
+
+use ruma::api::federation::policy::sign_event::v1::Request as Sign;
+
+use crate::edge::Routes;
+
+/// Mounts the area.
+pub(crate) fn mount(routes: &mut Routes) {
+    routes.mount_peer_raw::<Sign, _, _, _>(sign_event::handle);
+}
