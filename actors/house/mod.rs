@@ -98,6 +98,7 @@ mod typing;
 mod upgrade;
 mod uploads;
 mod user_directory;
+mod validity;
 
 use std::{
     collections::BTreeMap,
@@ -133,6 +134,7 @@ pub use threads::ThreadsWish;
 pub use threepids::ValidationWish;
 pub use to_device::ToDeviceWish;
 pub use upgrade::UpgradeWish;
+pub use validity::Renewal;
 
 use crate::{
     alias::{Alias, AliasAnswer, AliasCommand, AliasError, AliasQuery, AliasReply},

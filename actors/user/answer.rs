@@ -105,6 +105,8 @@ pub struct Session {
     pub locked: bool,
     /// Until when the token is valid, milliseconds since the Unix epoch.
     pub expires_ms: Option<u64>,
+    /// The account ends then, milliseconds since the Unix epoch, where accounts end.
+    pub valid_until_ms: Option<u64>,
     /// The first use of this token must be told with [`UserCommand::ConfirmRefresh`].
     pub confirms_refresh: bool,
 }
@@ -128,6 +130,8 @@ pub struct Account {
     pub suspended: bool,
     /// Closed.
     pub deactivated: bool,
+    /// Ends then, milliseconds since the Unix epoch, where accounts end.
+    pub valid_until_ms: Option<u64>,
 }
 
 /// A device.

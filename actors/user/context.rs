@@ -65,6 +65,8 @@ pub struct UserLimits {
     pub access_lifetime_ms: u64,
     /// Refresh tokens live so long, milliseconds; `None` until they are used.
     pub refresh_lifetime_ms: Option<u64>,
+    /// New accounts end after so long, milliseconds; `None` never.
+    pub account_period_ms: Option<u64>,
 }
 
 impl Default for UserLimits {
@@ -88,6 +90,7 @@ impl Default for UserLimits {
             to_device_bytes_max: 64 * 1024,
             access_lifetime_ms: 5 * 60 * 1000,
             refresh_lifetime_ms: None,
+            account_period_ms: None,
         }
     }
 }

@@ -22,7 +22,7 @@ use super::{
     sliding::{keep_connection, subscribe_thread},
     snapshot,
     state::{Change, User},
-    store_filter, upload_keys, upload_signing_keys,
+    store_filter, upload_keys, upload_signing_keys, validity,
 };
 use crate::{
     env::Env,
@@ -137,6 +137,7 @@ fn ends_sessions(record: &UserRecord) -> bool {
             | UserRecord::LockSet(_)
             | UserRecord::SuspensionSet(_)
             | UserRecord::AdminSet(_)
+            | UserRecord::ValiditySet(_)
     )
 }
 
@@ -244,6 +245,8 @@ impl User {
                 device_id,
                 transaction_id,
             } => note_transaction::decide(self, &device_id, transaction_id),
+            UserCommand::SetValidity(until_ms) => validity::decide_set(self, until_ms),
+            UserCommand::NoteRenewalMail(until_ms) => validity::decide_mailed(self, until_ms),
             UserCommand::KeepConnection(kept) => keep_connection::decide(self, *kept),
             UserCommand::SetThreadSubscription(set) => subscribe_thread::decide(self, *set),
             UserCommand::AcknowledgeToDevice { device_id, until } => {

@@ -64,6 +64,10 @@ pub enum UserCommand {
     },
     /// When and from where devices were seen. Answers `Done`.
     NoteDevicesSeen(Vec<DeviceSighting>),
+    /// Say until when the account holds, milliseconds since the Unix epoch. Answers `Done`.
+    SetValidity(u64),
+    /// The user was mailed of this end of the account. Answers `Done`.
+    NoteRenewalMail(u64),
     /// Change the password. Answers `Done`.
     SetPassword {
         /// The hash; `None` makes password login impossible.

@@ -60,6 +60,7 @@ mod tests;
 pub mod token;
 mod upload_keys;
 mod upload_signing_keys;
+mod validity;
 mod view;
 
 pub use context::{UserContext, UserLimits};

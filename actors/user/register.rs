@@ -1,6 +1,6 @@
 //! Begin to exist.
 
-use playhouse_schema::record::user::{Registered, UserRecord};
+use playhouse_schema::record::user::{Registered, UserRecord, ValiditySet};
 
 use super::{
     context::UserLimits,
@@ -36,6 +36,10 @@ pub(super) fn decide(
         user_type: register.user_type,
         at_ms: env.now_ms(),
     })];
+    if let Some(period_ms) = limits.account_period_ms.filter(|_| !register.guest) {
+        let until_ms = env.now_ms().saturating_add(period_ms);
+        records.push(UserRecord::ValiditySet(ValiditySet { until_ms }));
+    }
     if let Some(displayname) = register.displayname {
         let text = serde_json::Value::String(displayname).to_string();
         let value = set_profile_field::checked("displayname", Some(&text))?;

@@ -141,6 +141,7 @@ mod tests {
             suspended: false,
             locked: false,
             expires_ms: Some(100),
+            valid_until_ms: None,
             confirms_refresh: false,
         })
     }

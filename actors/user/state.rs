@@ -63,6 +63,8 @@ pub struct AccountState {
     pub deactivated: bool,
     /// New readers get the user's events in pruned form.
     pub erased: bool,
+    /// Ends then, milliseconds since the Unix epoch, where accounts end.
+    pub valid_until_ms: Option<u64>,
 }
 
 /// A user's state: a fold of its records. Cheap to clone.
@@ -211,6 +213,7 @@ impl User {
             UserRecord::LockSet(locked) => account.locked = *locked,
             UserRecord::SuspensionSet(suspended) => account.suspended = *suspended,
             UserRecord::AdminSet(admin) => account.admin = *admin,
+            UserRecord::ValiditySet(set) => account.valid_until_ms = Some(set.until_ms),
             _ => {}
         }
     }
@@ -392,6 +395,7 @@ fn begin(registered: &Registered) -> AccountState {
         suspended: false,
         deactivated: false,
         erased: false,
+        valid_until_ms: None,
     }
 }
 

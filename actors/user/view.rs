@@ -91,6 +91,7 @@ impl User {
             suspended: account.suspended,
             locked: account.locked,
             expires_ms: access.expires_ms,
+            valid_until_ms: account.valid_until_ms,
             confirms_refresh: replaced.is_some_and(|hash| self.tokens.refresh(hash).is_some()),
         })
     }
@@ -106,6 +107,7 @@ impl User {
             locked: account.locked,
             suspended: account.suspended,
             deactivated: account.deactivated,
+            valid_until_ms: account.valid_until_ms,
         })
     }
 

@@ -23,6 +23,7 @@ pub mod threepids;
 pub mod uploads;
 pub mod user_names;
 pub mod users;
+pub mod validity;
 
 use crate::{
     address::Family,
@@ -117,6 +118,7 @@ pub fn all() -> Vec<Box<dyn AnyModel>> {
         Box::new(uploads::Uploads),
         Box::new(retention::Retention),
         Box::new(threepids::Threepids),
+        Box::new(validity::Validity),
     ]
 }
 

@@ -17,6 +17,7 @@ pub mod room;
 pub mod sliding;
 pub mod threepid;
 pub mod user;
+pub mod validity;
 
 /// The kind of a record, as stored in a column beside the payload: who wrote it (hundreds) and which variant (units). Zero is the store's own.
 pub type Kind = u16;

@@ -6,6 +6,7 @@ use serde_bytes::ByteBuf;
 pub use super::sliding::{
     SlidingRoomKept, SlidingSyncKept, SlidingTold, SlidingWish, ThreadSubscriptionSet,
 };
+pub use super::validity::{RenewalMailed, ValiditySet};
 use super::{Kind, codec::Record};
 use crate::address::Sequence;
 
@@ -118,6 +119,12 @@ pub enum UserRecord {
     /// A thread was subscribed to or unsubscribed from.
     #[serde(rename = "th")]
     ThreadSubscriptionSet(ThreadSubscriptionSet),
+    /// Until when the account holds.
+    #[serde(rename = "va")]
+    ValiditySet(ValiditySet),
+    /// The user was mailed how to renew the account.
+    #[serde(rename = "vm")]
+    RenewalMailed(RenewalMailed),
     /// What stood here is erased. Never written as a record of its own: the record keeps the kind that it had.
     #[serde(rename = "er")]
     Erased,
@@ -164,6 +171,8 @@ impl Record for UserRecord {
             UserRecord::PusherRemoved(_) => 532,
             UserRecord::SlidingSyncKept(_) => 540,
             UserRecord::ThreadSubscriptionSet(_) => 541,
+            UserRecord::ValiditySet(_) => 545,
+            UserRecord::RenewalMailed(_) => 546,
             UserRecord::Erased => 599,
         }
     }

@@ -3,6 +3,7 @@
 //! An endpoint turns a request into a message for an actor and its answer into a response; it decides nothing.
 
 pub(crate) mod account;
+pub(crate) mod account_validity;
 mod admin;
 mod alias;
 mod authenticated_media;
@@ -27,7 +28,7 @@ mod peeking;
 mod point;
 mod presence;
 mod profile;
-mod push;
+pub(crate) mod push;
 pub(crate) mod query;
 mod read_marker;
 mod receipt;
@@ -68,6 +69,7 @@ use crate::edge::{App, Failure, RawJson, Routes, Session};
 /// Mounts all of it.
 pub(crate) fn mount(routes: &mut Routes) {
     account::mount(routes);
+    account_validity::mount(routes);
     admin::mount(routes);
     alias::mount(routes);
     authenticated_media::mount(routes);

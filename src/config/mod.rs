@@ -2,6 +2,7 @@
 //!
 //! Owns the only reading of environment variables. Order of precedence: environment, file, default. Unknown keys and variables are refused.
 
+pub mod account_validity;
 pub mod captcha;
 pub(crate) mod check;
 mod check_accounts;
@@ -39,6 +40,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    account_validity::AccountValidity,
     captcha::Captcha,
     consent::{Consent, Policy, PolicyText},
     database::Database,
@@ -92,6 +94,8 @@ pub struct Config {
     pub rendezvous: Rendezvous,
     /// Mail from this server, and addresses of accounts.
     pub email: Email,
+    /// Accounts that end unless they are renewed.
+    pub account_validity: AccountValidity,
     /// Identity servers.
     pub identity: Identity,
     /// How rooms are made.
@@ -133,6 +137,7 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Sso::INFO,
     Rendezvous::INFO,
     Email::INFO,
+    AccountValidity::INFO,
     Identity::INFO,
     Rooms::INFO,
     Retention::INFO,

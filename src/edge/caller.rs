@@ -55,7 +55,8 @@ impl Session {
     }
 }
 
-/// A logged-in caller whose account may be locked: for logging out, which a lock does not forbid (client-server API, "Account locking").
+/// A logged-in caller whose account may be locked or have ended: for logging out, which a lock does not forbid (client-server API, "Account locking"), and
+/// for renewing it.
 #[derive(Clone, Debug)]
 pub(crate) struct Leaver(pub(crate) Session);
 
@@ -228,6 +229,15 @@ fn token(incoming: &Incoming) -> Option<String> {
 async fn session(incoming: &Incoming, token: &str) -> Result<Session, Failure> {
     let house = &incoming.app.house;
     let known = house.authenticate(token).await?;
+    let app = &incoming.app;
+    let has_ended = known
+        .valid_until_ms
+        .is_some_and(|until_ms| until_ms <= app.env().now_ms());
+    if has_ended && app.config.account_validity.enabled {
+        let code = ErrorCode::from("ORG_MATRIX_EXPIRED_ACCOUNT");
+        let failure = Failure::new(code, "this account has ended and can be renewed");
+        return Err(failure.with_status(403));
+    }
     let visitor = incoming.visitor();
     let sighting = Sighting {
         address: visitor.address.to_string(),

@@ -70,6 +70,8 @@ async fn open_house_in(config: &Config, env: Env) -> Result<Arc<House>, StartErr
         delay_max_ms: config.delayed_events.delay_max_ms,
         per_user_max: config.delayed_events.per_user_max as usize,
     };
+    let validity = &config.account_validity;
+    house.user_limits.account_period_ms = validity.enabled.then_some(validity.period_ms);
     house.search = config.search.enabled;
     Ok(House::open(store, house).await?)
 }

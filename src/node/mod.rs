@@ -73,6 +73,7 @@ pub struct RunningNode {
     certificates: Vec<Arc<Certificates>>,
     log: Option<LogHandle>,
     upkeep: tokio::task::JoinHandle<()>,
+    renewals: Option<tokio::task::JoinHandle<()>>,
 }
 
 /// Starts a node on the current tokio runtime, which must be a multi-threaded one. Ports may be 0: see [`RunningNode::address`].
@@ -100,6 +101,7 @@ pub async fn start(config: Config, log: Option<LogHandle>) -> Result<RunningNode
         certificates: bound.certificates,
         log,
         upkeep: tokio::spawn(metrics::upkeep()),
+        renewals: client::account_validity::start(&app),
     })
 }
 
@@ -139,6 +141,9 @@ impl RunningNode {
     /// Stops in order: no new connections, long polls end, requests end, actors sleep, writers commit what they have.
     pub async fn stop(self) {
         tracing::info!("stopping");
+        if let Some(renewals) = &self.renewals {
+            renewals.abort();
+        }
         self.house.end_waiting();
         self.listeners.stop(REQUESTS_END_WITHIN).await;
         self.house.close(ACTORS_END_WITHIN).await;

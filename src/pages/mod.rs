@@ -11,6 +11,7 @@
 mod cookie;
 mod language;
 mod letter;
+mod link;
 mod page;
 mod seal;
 mod shell;

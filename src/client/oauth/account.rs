@@ -13,6 +13,7 @@ use super::{
     offered,
 };
 use crate::{
+    client::push::unsubscribe,
     edge::{App, Browser, Class, Failure, Prepared},
     pages::{Block, Button, Field, Form, Language, Page, Tone},
 };
@@ -235,12 +236,41 @@ async fn profile(
     let name: Option<String> = name.and_then(|(_, json)| serde_json::from_str(json).ok());
     let field = Field::new("text", "displayname", language.say("oauth.name"));
     let account = language.say("oauth.account").to_owned();
-    Ok(page
+    let page = page
         .with(Block::facts([(account, known.user_id.to_string())]))
         .with(
             form.field(field.value(name.unwrap_or_default()))
                 .submit(language.say("oauth.save")),
-        ))
+        );
+    let mails = mails(app, known, language).await?;
+    Ok(if mails.is_empty() {
+        page
+    } else {
+        page.with(Block::links(mails))
+    })
+}
+
+/// Links that end the mails of which the account's messages are told.
+async fn mails(
+    app: &Arc<App>,
+    known: &Known,
+    language: Language,
+) -> Result<Vec<(String, String)>, Failure> {
+    let user_id = &known.user_id;
+    let UserAnswer::Pushers(pushers) = app.house.user_query(user_id, UserQuery::Pushers).await?
+    else {
+        return Err(Failure::internal("unexpected answer to Pushers"));
+    };
+    let pushers = pushers.iter();
+    let pushers = pushers.filter_map(|json| serde_json::from_str::<Value>(json).ok());
+    let mails = pushers.filter(|pusher| pusher["kind"] == "email");
+    Ok(mails
+        .filter_map(|pusher| {
+            let (app_id, address) = (pusher["app_id"].as_str()?, pusher["pushkey"].as_str()?);
+            let label = language.tell("oauth.no_mails", &[("address", address)]);
+            Some((label, unsubscribe::path(app, user_id, app_id, address)))
+        })
+        .collect())
 }
 
 async fn devices(

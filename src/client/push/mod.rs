@@ -12,7 +12,9 @@ mod set_pusher;
 mod set_pushrule;
 mod set_pushrule_actions;
 mod set_pushrule_enabled;
+pub(crate) mod unsubscribe;
 
+use actix_web::http::Method;
 use playhouse_actors::user::{PushRuleChange, UserAnswer, UserCommand, UserQuery};
 use ruma::{
     api::client::push::{PushRule, get_notifications as notifications, get_pushers as pushers},
@@ -29,6 +31,12 @@ pub(crate) fn mount(routes: &mut Routes) {
     routes.mount_raw::<pushers::v3::Request, _, _, _, _>(get_pushers::handle);
     routes.mount_raw::<notifications::v3::Request, _, _, _, _>(get_notifications::handle);
     routes.mount(set_pusher::handle);
+    routes
+        .mount_page(Method::GET, unsubscribe::PATH, unsubscribe::page)
+        .also("/_matrix/client/unstable/pushers/remove");
+    routes
+        .mount_page(Method::POST, unsubscribe::PATH, unsubscribe::form)
+        .also("/_matrix/client/unstable/pushers/remove");
     routes.mount(get_pushrule::handle);
     routes.mount(set_pushrule::handle);
     routes.mount(delete_pushrule::handle);

@@ -3,14 +3,15 @@
 use playhouse_schema::record::user::{
     CrossSigningKeysSet, Deactivated, DehydratedDeviceSet, DeviceAdded, DeviceKeysSet,
     DeviceRenamed, DeviceSeen, KeyClaimed, NamedJson, OneTimeKeysAdded, PresenceKept, PusherNamed,
-    PusherSet, Registered, RemoteToDevice, RoomAccountDataSet, RoomForgotten, SignedKey,
-    SlidingRoomKept, SlidingSyncKept, SlidingTold, SlidingWish, ThreadSubscriptionSet, ToDevice,
-    ToDeviceAcknowledged, ToDeviceReceived, ToDeviceSent, TokenIssued, TransactionDone, UserRecord,
+    PusherSet, Registered, RemoteToDevice, RenewalMailed, RoomAccountDataSet, RoomForgotten,
+    SignedKey, SlidingRoomKept, SlidingSyncKept, SlidingTold, SlidingWish, ThreadSubscriptionSet,
+    ToDevice, ToDeviceAcknowledged, ToDeviceReceived, ToDeviceSent, TokenIssued, TransactionDone,
+    UserRecord, ValiditySet,
 };
 
 use super::{super::Sample, sample};
 
-pub(crate) const VARIANTS: usize = 36;
+pub(crate) const VARIANTS: usize = 38;
 
 const AT: u64 = 1_700_000_000_001;
 
@@ -51,6 +52,8 @@ pub(crate) fn name(record: &UserRecord) -> &'static str {
         UserRecord::PusherRemoved(_) => "PusherRemoved",
         UserRecord::SlidingSyncKept(_) => "SlidingSyncKept",
         UserRecord::ThreadSubscriptionSet(_) => "ThreadSubscriptionSet",
+        UserRecord::ValiditySet(_) => "ValiditySet",
+        UserRecord::RenewalMailed(_) => "RenewalMailed",
         UserRecord::Erased => "Erased",
     }
 }
@@ -283,6 +286,14 @@ fn sliding() -> Vec<Sample<UserRecord>> {
         sample(
             "ThreadSubscriptionSet",
             UserRecord::ThreadSubscriptionSet(thread_subscription_set),
+        ),
+        sample(
+            "ValiditySet",
+            UserRecord::ValiditySet(ValiditySet { until_ms: AT }),
+        ),
+        sample(
+            "RenewalMailed",
+            UserRecord::RenewalMailed(RenewalMailed { until_ms: AT }),
         ),
     ]
 }
