@@ -10,6 +10,11 @@ impl Config {
         self.check_consent()?;
         self.check_captcha()?;
         self.check_email()?;
+        if let Some(problem) = self.oauth.problem() {
+            return Err(ConfigError::Invalid(format!(
+                "[oauth] introspection_clients: {problem}"
+            )));
+        }
         self.check_identity()
     }
 

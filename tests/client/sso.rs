@@ -16,41 +16,53 @@ use super::{
 };
 use crate::harness::Client;
 
-const REDIRECT: &str = "/_matrix/client/v3/login/sso/redirect";
-const APP: &str = "https://app.test/";
+pub(super) const REDIRECT: &str = "/_matrix/client/v3/login/sso/redirect";
+pub(super) const APP: &str = "https://app.test/";
 
 /// A provider that recognises everybody as whom it is told to.
-struct Provider {
-    issuer: String,
+pub(super) struct Provider {
+    pub(super) issuer: String,
     claims: Arc<Mutex<Value>>,
+    key: Arc<EcdsaKeyPair>,
 }
 
 impl Provider {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let issuer = format!("http://{address}");
         let claims = Arc::new(Mutex::new(json!({})));
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key");
-        let (told, name, key) = (claims.clone(), issuer.clone(), Arc::new(key));
+        let key = Arc::new(key);
+        let provider = Self {
+            issuer: issuer.clone(),
+            claims: claims.clone(),
+            key: key.clone(),
+        };
+        let (told, name) = (claims, issuer);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (told, name, key) = (told.clone(), name.clone(), key.clone());
                 tokio::spawn(async move { serve(stream, &name, &told, &key).await });
             }
         });
-        Self { issuer, claims }
+        provider
+    }
+
+    /// A token with these claims.
+    pub(super) fn signed(&self, claims: &Value) -> String {
+        sign(&self.key, claims)
     }
 
     /// From now on it recognises everybody as this person; `further` claims are added.
-    fn recognise(&self, nonce: &str, further: Value) {
+    pub(super) fn recognise(&self, nonce: &str, further: Value) {
         let mut claims = json!({"iss": self.issuer, "aud": "playhouse", "exp": 4_000_000_000u64, "nonce": nonce});
         let further = further.as_object().expect("an object").clone();
         claims.as_object_mut().expect("an object").extend(further);
         *self.claims.lock().expect("nobody panicked") = claims;
     }
 
-    fn settings(&self, further: &str) -> String {
+    pub(super) fn settings(&self, further: &str) -> String {
         format!(
             "[{{ id = \"test\", name = \"Test\", issuer = \"{}\", client_id = \"playhouse\", client_secret = \"secret\"{further} }}]",
             self.issuer
@@ -84,12 +96,7 @@ async fn serve(mut stream: TcpStream, issuer: &str, claims: &Mutex<Value>, key: 
                 request.contains("code_verifier=")
                     && request.to_lowercase().contains("authorization: basic ")
             );
-            let private = key.to_pkcs8v1().expect("a key can be written");
-            let signer = jsonwebtoken::EncodingKey::from_ec_der(private.as_ref());
-            let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::ES256);
-            header.kid = Some("k".to_owned());
-            let claims = claims.lock().expect("nobody panicked").clone();
-            let token = jsonwebtoken::encode(&header, &claims, &signer).expect("signed");
+            let token = sign(key, &claims.lock().expect("nobody panicked"));
             json!({"id_token": token, "access_token": "a", "token_type": "Bearer"})
         }
         _ => json!({}),
@@ -100,6 +107,14 @@ async fn serve(mut stream: TcpStream, issuer: &str, claims: &Mutex<Value>, key: 
         body.len()
     );
     let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
+}
+
+fn sign(key: &EcdsaKeyPair, claims: &Value) -> String {
+    let private = key.to_pkcs8v1().expect("a key can be written");
+    let signer = jsonwebtoken::EncodingKey::from_ec_der(private.as_ref());
+    let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::ES256);
+    header.kid = Some("k".to_owned());
+    jsonwebtoken::encode(&header, claims, &signer).expect("signed")
 }
 
 fn is_whole(request: &[u8]) -> bool {
@@ -115,7 +130,7 @@ fn is_whole(request: &[u8]) -> bool {
     body.len() >= length.unwrap_or(0)
 }
 
-fn parameter(address: &str, name: &str) -> String {
+pub(super) fn parameter(address: &str, name: &str) -> String {
     let query = address.split_once('?').map_or("", |(_, query)| query);
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let found = pairs.find(|(known, _)| *known == name);
@@ -123,7 +138,12 @@ fn parameter(address: &str, name: &str) -> String {
 }
 
 /// Goes to the provider and comes back as somebody.
-async fn come_back(browser: &Browser, provider: &Provider, person: Value, client: &str) -> Shown {
+pub(super) async fn come_back(
+    browser: &Browser,
+    provider: &Provider,
+    person: Value,
+    client: &str,
+) -> Shown {
     let start = browser
         .open(&format!("{REDIRECT}/test?redirectUrl={client}"))
         .await;
@@ -140,7 +160,7 @@ async fn come_back(browser: &Browser, provider: &Provider, person: Value, client
     browser.open(&back).await
 }
 
-async fn log_in(client: &Client, location: &str) -> String {
+pub(super) async fn log_in(client: &Client, location: &str) -> String {
     let token = parameter(location, "loginToken");
     let body = json!({"type": "m.login.token", "token": token});
     let session = client.post("/_matrix/client/v3/login", body).await.ok();
