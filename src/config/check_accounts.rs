@@ -14,6 +14,11 @@ impl Config {
         require(!validity.enabled || validity.period_ms > 0, || {
             "[account_validity] period_ms must be more than 0".to_owned()
         })?;
+        if let Some(problem) = self.oauth.problem() {
+            return Err(ConfigError::Invalid(format!(
+                "[oauth] introspection_clients: {problem}"
+            )));
+        }
         self.check_identity()
     }
 

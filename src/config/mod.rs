@@ -54,7 +54,7 @@ pub use self::{
     load::ConfigError,
     log::Log,
     media::{Media, UploadLimit},
-    oauth::Oauth,
+    oauth::{IntrospectionClient, Oauth},
     outbound::Outbound,
     previews::Previews,
     registration::Registration,

@@ -25,6 +25,7 @@ pub(crate) use self::{
     language::Language,
     letter::Letter,
     page::{Block, Button, Field, Form, Page, Script, Tone},
+    seal::SEAL_LIFETIME_MS,
     shell::Pages,
 };
 use crate::edge::{Failure, Prepared};

@@ -8,7 +8,7 @@ use super::{page::Form, shell::Pages};
 use crate::edge::{Browser, Failure};
 
 /// A form may be sent so long after it was shown.
-const LIFETIME_MS: u64 = 2 * 60 * 60 * 1000;
+pub(crate) const SEAL_LIFETIME_MS: u64 = 2 * 60 * 60 * 1000;
 
 /// The key behind seals: the same on all nodes and after a restart, since it follows from the signing key.
 pub(super) fn key(env: &playhouse_actors::env::Env) -> hmac::Key {
@@ -20,7 +20,7 @@ pub(super) fn key(env: &playhouse_actors::env::Env) -> hmac::Key {
 impl Pages {
     /// A seal for a purpose and what it is bound to. It ends after two hours.
     pub(crate) fn seal(&self, purpose: &str, binding: &str) -> String {
-        let until_ms = self.env.now_ms() + LIFETIME_MS;
+        let until_ms = self.env.now_ms() + SEAL_LIFETIME_MS;
         let proof = hmac::sign(&self.key, &sealed(purpose, binding, until_ms));
         format!("{until_ms}.{}", URL_SAFE_NO_PAD.encode(proof.as_ref()))
     }

@@ -35,6 +35,17 @@ impl Browser {
         }
     }
 
+    /// The cookies it has.
+    pub(crate) fn cookies(&self) -> Vec<(String, String)> {
+        self.cookies.lock().expect("nobody panicked").clone()
+    }
+
+    /// The same with these cookies and no others.
+    pub(crate) fn with_cookies(self, cookies: Vec<(String, String)>) -> Self {
+        *self.cookies.lock().expect("nobody panicked") = cookies;
+        self
+    }
+
     async fn send(&self, method: Method, path: &str, form: Option<String>) -> Shown {
         let mut request = self.http.request(method, format!("{}{path}", self.base));
         let cookies: Vec<String> = {
@@ -78,6 +89,15 @@ impl Browser {
     /// Opens a path.
     pub(crate) async fn open(&self, path: &str) -> Shown {
         self.send(Method::GET, path, None).await
+    }
+
+    /// Posts a form to a path, as a page of another site does.
+    pub(crate) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Shown {
+        let pairs = fields
+            .iter()
+            .map(|(name, value)| format!("{}={}", encode(name), encode(value)));
+        let form = pairs.collect::<Vec<_>>().join("&");
+        self.send(Method::POST, path, Some(form)).await
     }
 
     /// Fills in the first form of a page and sends it.

@@ -63,11 +63,12 @@ const OPEN: &[&str] = &[
 ];
 
 /// Areas of endpoints that are open, and take what is no JSON: where devices meet, and what tells of the authorization server.
-const OPEN_AREAS: [&str; 5] = [
+const OPEN_AREAS: [&str; 6] = [
     "/rendezvous",
     "/oauth-authorization-server",
     "/auth_issuer",
     "/login/sso/",
+    "/login/cas/",
     "/_synapse/client/",
 ];
 

@@ -16,13 +16,14 @@ use super::{
 };
 use crate::harness::Client;
 
-const REDIRECT: &str = "/_matrix/client/v3/login/sso/redirect";
-const APP: &str = "https://app.test/";
+pub(super) const REDIRECT: &str = "/_matrix/client/v3/login/sso/redirect";
+pub(super) const APP: &str = "https://app.test/";
 
 /// A provider that recognises everybody as whom it is told to.
 pub(crate) struct Provider {
-    issuer: String,
+    pub(super) issuer: String,
     claims: Arc<Mutex<Value>>,
+    key: Arc<EcdsaKeyPair>,
 }
 
 impl Provider {
@@ -32,14 +33,25 @@ impl Provider {
         let issuer = format!("http://{address}");
         let claims = Arc::new(Mutex::new(json!({})));
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key");
-        let (told, name, key) = (claims.clone(), issuer.clone(), Arc::new(key));
+        let key = Arc::new(key);
+        let provider = Self {
+            issuer: issuer.clone(),
+            claims: claims.clone(),
+            key: key.clone(),
+        };
+        let (told, name) = (claims, issuer);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (told, name, key) = (told.clone(), name.clone(), key.clone());
                 tokio::spawn(async move { serve(stream, &name, &told, &key).await });
             }
         });
-        Self { issuer, claims }
+        provider
+    }
+
+    /// A token with these claims.
+    pub(super) fn signed(&self, claims: &Value) -> String {
+        sign(&self.key, claims)
     }
 
     /// From now on it recognises everybody as this person; `further` claims are added.
@@ -88,12 +100,7 @@ async fn serve(mut stream: TcpStream, issuer: &str, claims: &Mutex<Value>, key: 
                 request.contains("code_verifier=")
                     && request.to_lowercase().contains("authorization: basic ")
             );
-            let private = key.to_pkcs8v1().expect("a key can be written");
-            let signer = jsonwebtoken::EncodingKey::from_ec_der(private.as_ref());
-            let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::ES256);
-            header.kid = Some("k".to_owned());
-            let claims = claims.lock().expect("nobody panicked").clone();
-            let token = jsonwebtoken::encode(&header, &claims, &signer).expect("signed");
+            let token = sign(key, &claims.lock().expect("nobody panicked"));
             json!({"id_token": token, "access_token": "a", "token_type": "Bearer"})
         }
         _ => json!({}),
@@ -121,6 +128,14 @@ fn login_page(path: &str, claims: &Mutex<Value>) -> String {
     )
 }
 
+fn sign(key: &EcdsaKeyPair, claims: &Value) -> String {
+    let private = key.to_pkcs8v1().expect("a key can be written");
+    let signer = jsonwebtoken::EncodingKey::from_ec_der(private.as_ref());
+    let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::ES256);
+    header.kid = Some("k".to_owned());
+    jsonwebtoken::encode(&header, claims, &signer).expect("signed")
+}
+
 fn is_whole(request: &[u8]) -> bool {
     let text = String::from_utf8_lossy(request);
     let Some((head, body)) = text.split_once("\r\n\r\n") else {
@@ -134,7 +149,7 @@ fn is_whole(request: &[u8]) -> bool {
     body.len() >= length.unwrap_or(0)
 }
 
-fn parameter(address: &str, name: &str) -> String {
+pub(super) fn parameter(address: &str, name: &str) -> String {
     let query = address.split_once('?').map_or("", |(_, query)| query);
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let found = pairs.find(|(known, _)| *known == name);
@@ -142,7 +157,12 @@ fn parameter(address: &str, name: &str) -> String {
 }
 
 /// Goes to the provider and comes back as somebody.
-async fn come_back(browser: &Browser, provider: &Provider, person: Value, client: &str) -> Shown {
+pub(super) async fn come_back(
+    browser: &Browser,
+    provider: &Provider,
+    person: Value,
+    client: &str,
+) -> Shown {
     let start = browser
         .open(&format!("{REDIRECT}/test?redirectUrl={client}"))
         .await;
@@ -159,7 +179,7 @@ async fn come_back(browser: &Browser, provider: &Provider, person: Value, client
     browser.open(&back).await
 }
 
-async fn log_in(client: &Client, location: &str) -> String {
+pub(super) async fn log_in(client: &Client, location: &str) -> String {
     let token = parameter(location, "loginToken");
     let body = json!({"type": "m.login.token", "token": token});
     let session = client.post("/_matrix/client/v3/login", body).await.ok();

@@ -95,6 +95,7 @@ pub(super) async fn decide(app: Arc<App>, browser: Browser) -> Result<Prepared, 
                     redirect_uri: asked.redirect_uri.clone(),
                     challenge: wish.challenge,
                 }),
+                origin: known.origin.clone(),
             };
             let code = code::make(&app, &known.user_id, &allowed).await?;
             asked.send_back(&[("code", &code)])

@@ -8,7 +8,7 @@ use actix_web::http::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use playhouse_actors::{
-    house::HouseError,
+    house::{HouseError, Origin},
     passes::{PassError, PassKind},
     user::{UserError, message::Account},
 };
@@ -39,6 +39,8 @@ pub(super) struct Known {
     pub(super) user_id: OwnedUserId,
     /// What the browser shows, to which its forms are bound.
     pub(super) cookie: String,
+    /// By what another system recognised the person, if it did; it may end what begins so.
+    pub(super) origin: Option<Origin>,
 }
 
 /// Who the browser belongs to, if it is let in and nothing has ended that: a new password does.
@@ -52,10 +54,12 @@ pub(super) async fn known(app: &Arc<App>, browser: &Browser) -> Result<Option<Kn
         Err(error) => return Err(error.into()),
     };
     let account = app.house.account(&user_id).await?;
-    let holds = !account.deactivated && !account.locked && seen.detail == print(&account);
+    let (shown, origin) = seen.detail.split_once(' ').unwrap_or((&seen.detail, ""));
+    let holds = !account.deactivated && !account.locked && shown == print(&account);
     Ok(holds.then(|| Known {
         user_id,
         cookie: cookie.to_owned(),
+        origin: serde_json::from_str(origin).ok(),
     }))
 }
 
@@ -151,11 +155,11 @@ pub(super) async fn recognised(app: Arc<App>, browser: Browser) -> Result<Prepar
         return Err(Failure::forbidden(browser.language.say("oauth.signed_out")));
     }
     let token = browser.query.need("loginToken")?;
-    let (user_id, _) = app.house.use_pass(PassKind::Login, token).await?;
+    let (user_id, origin) = app.house.use_pass(PassKind::Login, token).await?;
     if app.house.account(&user_id).await?.locked {
         return Err(UserError::Locked.into());
     }
-    let_in(&app, &browser, &user_id, &next).await
+    let_in(&app, &browser, (&user_id, &origin), &next).await
 }
 
 fn encoded(text: &str) -> String {
@@ -173,7 +177,7 @@ pub(super) async fn signed_in(app: Arc<App>, browser: Browser) -> Result<Prepare
     let password = browser.form.need("password")?;
     app.limiter.take_for(Class::Login, user)?;
     match checked(&app, user, password).await? {
-        Some(user_id) => let_in(&app, &browser, &user_id, &next).await,
+        Some(user_id) => let_in(&app, &browser, (&user_id, ""), &next).await,
         None => {
             let wrong = browser.language.say("oauth.wrong_password");
             sign_in(&app, &browser, &next, Some(wrong))
@@ -205,18 +209,19 @@ async fn checked(
     Ok(Some(account.user_id))
 }
 
-/// Gives the browser its cookie and sends it on.
+/// Gives the browser its cookie and sends it on; `origin` is by what another system recognised the person, as JSON.
 pub(super) async fn let_in(
     app: &Arc<App>,
     browser: &Browser,
-    user_id: &UserId,
+    (user_id, origin): (&UserId, &str),
     next: &str,
 ) -> Result<Prepared, Failure> {
     let lifetime_ms = app.config.oauth.browser_lifetime_ms;
     let account = app.house.account(user_id).await?;
+    let detail = format!("{} {origin}", print(&account));
     let token = app
         .house
-        .make_pass(user_id, PassKind::Browser, lifetime_ms, print(&account))
+        .make_pass(user_id, PassKind::Browser, lifetime_ms, detail)
         .await?;
     // Whoever was let in with this browser before is not any more.
     if let Some(old) = browser.cookie(SESSION) {

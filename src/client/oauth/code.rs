@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use playhouse_actors::{
-    house::HouseError,
+    house::{HouseError, Origin},
     passes::{PassError, PassKind},
     user::{
         UserCommand,
@@ -33,6 +33,9 @@ pub(super) struct Allowed {
     pub(super) scope: String,
     /// Where the code was sent, and what its owner must prove; absent for devices without a browser.
     pub(super) sent: Option<Sent>,
+    /// By what another system recognised the user, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) origin: Option<Origin>,
 }
 
 /// Where a code was sent.
@@ -102,6 +105,11 @@ pub(super) async fn exchange(
         },
     };
     let session = app.house.login_of_client(&user_id, login).await?;
+    if let Some(origin) = allowed.origin {
+        app.house
+            .note_origin(&user_id, &session.device_id, origin)
+            .await?;
+    }
     Ok(json!({
         "access_token": session.access_token,
         "token_type": "Bearer",
@@ -166,6 +174,7 @@ mod tests {
                 redirect_uri: "https://a.test/".to_owned(),
                 challenge: "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".to_owned(),
             }),
+            origin: None,
         };
         let shown = |client_id, proof| Shown { client_id, proof };
         let right = Some(("https://a.test/", verifier));

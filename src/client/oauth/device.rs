@@ -93,6 +93,7 @@ pub(super) async fn decide(app: Arc<App>, browser: Browser) -> Result<Prepared, 
             client_id: wish.client_id,
             scope: wish.scope,
             sent: None,
+            origin: known.origin.clone(),
         };
         Some(code::make(&app, &known.user_id, &allowed).await?)
     } else {

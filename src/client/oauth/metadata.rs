@@ -6,8 +6,8 @@ use actix_web::http::header;
 use serde_json::{Value, json};
 
 use super::{
-    ACCOUNT, AUTHORIZE, DEVICE, KEYS, REGISTRATION, REVOKE, TOKEN, USERINFO, client::GRANT_TYPES,
-    offered,
+    ACCOUNT, AUTHORIZE, DEVICE, INTROSPECT, KEYS, REGISTRATION, REVOKE, TOKEN, USERINFO,
+    client::GRANT_TYPES, offered,
 };
 use crate::edge::{App, Failure, Prepared, RawJson, Visit};
 
@@ -27,7 +27,13 @@ const ACTIONS: [&str; 9] = [
 /// All of it.
 pub(super) async fn whole(app: Arc<App>, visit: Visit) -> Result<Prepared, Failure> {
     let base = offered(&app, visit.header(header::HOST))?;
-    Ok(RawJson(metadata(&base).to_string().into()).into())
+    let mut metadata = metadata(&base);
+    if !app.config.oauth.introspection_clients.is_empty() {
+        metadata["introspection_endpoint"] = json!(format!("{base}{INTROSPECT}"));
+        metadata["introspection_endpoint_auth_methods_supported"] =
+            json!(["client_secret_basic", "client_secret_post"]);
+    }
+    Ok(RawJson(metadata.to_string().into()).into())
 }
 
 /// Only who it is, as clients of before version 1.15 asked.

@@ -10,6 +10,7 @@ mod browser;
 mod client;
 mod code;
 mod device;
+mod introspect;
 mod metadata;
 mod registration;
 mod revoke;
@@ -27,6 +28,7 @@ const AUTHORIZE: &str = "/oauth2/authorize";
 const TOKEN: &str = "/oauth2/token";
 const REGISTRATION: &str = "/oauth2/registration";
 const REVOKE: &str = "/oauth2/revoke";
+const INTROSPECT: &str = "/oauth2/introspect";
 const USERINFO: &str = "/oauth2/userinfo";
 const KEYS: &str = "/oauth2/keys.json";
 const DEVICE: &str = "/oauth2/device";
@@ -65,6 +67,7 @@ pub(crate) fn mount(routes: &mut Routes) {
         .class(Class::Registration);
     routes.mount_open(Method::POST, TOKEN, token::handle);
     routes.mount_open(Method::POST, REVOKE, revoke::handle);
+    routes.mount_open(Method::POST, INTROSPECT, introspect::handle);
     routes.mount_open(Method::GET, USERINFO, userinfo::handle);
     routes.mount_open(Method::POST, USERINFO, userinfo::handle);
     routes

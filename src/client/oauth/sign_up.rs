@@ -97,7 +97,7 @@ pub(super) async fn signed_up(app: Arc<App>, browser: Browser) -> Result<Prepare
     app.pages
         .check_seal(&browser, "oauth-sign-up", &bound(visit, &next))?;
     match make_account(&app, &browser).await {
-        Ok(user_id) => let_in(&app, &browser, &user_id, &next).await,
+        Ok(user_id) => let_in(&app, &browser, (&user_id, ""), &next).await,
         Err(failure) if failure.status() < 429 => {
             show(&app, &browser, &next, Some(failure.message()))
         }

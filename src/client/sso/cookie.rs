@@ -17,7 +17,7 @@ const PATHS: &str = "/_synapse/client";
 const CAS_PATHS: &str = "/_matrix/client/v3/login/cas";
 
 /// A sign-in takes so long at most.
-pub(super) const LIFETIME_S: u64 = 15 * 60;
+const LIFETIME_S: u64 = 15 * 60;
 
 /// What somebody wants to be recognised for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

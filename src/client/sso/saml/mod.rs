@@ -24,6 +24,7 @@ use super::{
 use crate::{
     config::{Provider, ProviderKind},
     edge::{App, Browser, Failure, Prepared, Visit},
+    pages::SEAL_LIFETIME_MS,
 };
 use request::{Ourselves, Question};
 use response::Expected;
@@ -104,9 +105,8 @@ async fn believed(
             now_ms,
         },
     )?;
-    let until_ms = asserted
-        .until_ms
-        .max(now_ms + super::cookie::LIFETIME_S * 1_000);
+    // After this the browser's cookie is not believed any more, and without it no answer.
+    let until_ms = now_ms + SEAL_LIFETIME_MS;
     let used = &app.providers.used;
     let of_provider = |id: &str| format!("{} {id}", provider.id);
     if !used.note(of_provider(&asserted.id), until_ms, now_ms)
