@@ -20,7 +20,7 @@ use crate::{
         RoomAnswer, RoomError, RoomQuery,
         answer::RoomGate,
         receive::{
-            CheckedPdu, Fate, Fates, Flaw, Receive, ReceivedEvent, Role,
+            CheckedPdu, Fate, Fates, Receive, ReceivedEvent, Role,
             check::{RawPdu, with_own_keys},
         },
     },
@@ -448,21 +448,6 @@ impl House {
             }
         }
         Ok((good, flaws))
-    }
-
-    /// Reads and checks one event.
-    pub(super) async fn checked_one(
-        &self,
-        room_id: &RoomId,
-        version: &ruma::RoomVersionId,
-        pdu: &RawValue,
-    ) -> Result<CheckedPdu, HouseError> {
-        let (mut good, flaws) = self.checked_of(room_id, version, &[pdu.to_owned()]).await?;
-        let flaw = flaws.into_values().find_map(Result::err);
-        good.pop().ok_or_else(|| {
-            let flaw = flaw.unwrap_or_else(|| Flaw::Malformed("no event".to_owned()).to_string());
-            HouseError::InvalidParam(flaw)
-        })
     }
 }
 

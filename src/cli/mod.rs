@@ -44,6 +44,7 @@ enum Command {
     #[command(subcommand)]
     Token(token::Command),
     /// Look at and exchange the key with which the server signs
+    #[command(subcommand)]
     Key(key::Command),
     /// Check and repair what is stored, while no server runs
     #[command(subcommand)]

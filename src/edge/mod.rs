@@ -34,6 +34,6 @@ pub(crate) use self::{
     limits::Class,
     mount::Routes,
     open::Visit,
-    peer::Peer,
+    peer::{Peer, TRANSACTION_BYTES_MAX},
     ranged::{AskedRange, Ranged},
 };

@@ -16,6 +16,7 @@ mod policy;
 mod query;
 mod room;
 mod space;
+mod transaction;
 
 use bytes::Bytes;
 use playhouse_actors::room::peer::{PeerAnswer, PeerQuestion};
@@ -42,6 +43,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     query::mount(routes);
     room::mount(routes);
     space::mount(routes);
+    transaction::mount(routes);
 }
 
 /// Asks a room for another server.

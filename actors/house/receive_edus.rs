@@ -1,0 +1,170 @@
+//! Ephemeral events of other servers (server-server API, "EDUs"): who types, what was read, messages to devices. Of kinds that are not known here nothing
+//! is taken, as the specification wants it.
+
+use std::collections::BTreeMap;
+
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, ServerName, events::receipt::ReceiptType};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{House, HouseError};
+use crate::{
+    room::message::MoveReceipt,
+    user::{UserCommand, UserError},
+};
+
+/// So long a notice of typing counts, since another server does not say.
+const TYPING_MS: u64 = 30_000;
+
+/// So many users, receipts or messages of one event are looked at.
+const PARTS_MAX: usize = 1_000;
+
+/// An ephemeral event.
+#[derive(Debug, Deserialize)]
+pub struct ReceivedEdu {
+    /// Its kind.
+    pub edu_type: String,
+    /// What it says.
+    pub content: Box<RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Typing {
+    room_id: OwnedRoomId,
+    user_id: OwnedUserId,
+    typing: bool,
+}
+
+#[derive(Deserialize)]
+struct Receipts(BTreeMap<OwnedRoomId, ByType>);
+
+#[derive(Deserialize)]
+struct ByType {
+    #[serde(rename = "m.read", default)]
+    read: BTreeMap<OwnedUserId, Receipt>,
+}
+
+#[derive(Deserialize)]
+struct Receipt {
+    event_ids: Vec<OwnedEventId>,
+    #[serde(default)]
+    data: ReceiptData,
+}
+
+#[derive(Default, Deserialize)]
+struct ReceiptData {
+    thread_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ToDevice {
+    sender: OwnedUserId,
+    #[serde(rename = "type")]
+    event_type: String,
+    message_id: String,
+    messages: BTreeMap<OwnedUserId, BTreeMap<String, Box<RawValue>>>,
+}
+
+impl House {
+    /// Takes in an ephemeral event. What makes no sense is passed over; an error means that it must be sent again.
+    pub async fn receive_edu(
+        &self,
+        origin: &ServerName,
+        edu: ReceivedEdu,
+    ) -> Result<(), HouseError> {
+        let content = edu.content.get();
+        match edu.edu_type.as_str() {
+            "m.typing" => {
+                if let Ok(typing) = serde_json::from_str(content) {
+                    self.receive_typing(origin, typing).await;
+                }
+                Ok(())
+            }
+            "m.receipt" => {
+                if let Ok(receipts) = serde_json::from_str(content) {
+                    self.receive_receipts(origin, receipts).await;
+                }
+                Ok(())
+            }
+            "m.direct_to_device" => match serde_json::from_str(content) {
+                Ok(messages) => self.receive_to_device(origin, messages).await,
+                Err(_) => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    async fn receive_typing(&self, origin: &ServerName, typing: Typing) {
+        if typing.user_id.server_name() != origin
+            || !self.is_admitted(origin, &typing.room_id).await
+        {
+            return;
+        }
+        let timeout_ms = if typing.typing { TYPING_MS } else { 0 };
+        let set = self.set_typing(&typing.room_id, &typing.user_id, timeout_ms);
+        passed_over(origin, set.await);
+    }
+
+    async fn receive_receipts(&self, origin: &ServerName, receipts: Receipts) {
+        for (room_id, by_type) in receipts.0.into_iter().take(PARTS_MAX) {
+            if !self.is_admitted(origin, &room_id).await {
+                continue;
+            }
+            for (user_id, mut receipt) in by_type.read.into_iter().take(PARTS_MAX) {
+                let Some(event_id) = receipt.event_ids.pop() else {
+                    continue;
+                };
+                if user_id.server_name() != origin {
+                    continue;
+                }
+                let moved = MoveReceipt {
+                    user_id,
+                    receipt_type: ReceiptType::Read,
+                    thread_id: receipt.data.thread_id,
+                    event_id,
+                    found: false,
+                };
+                passed_over(origin, self.move_receipt(&room_id, moved).await);
+            }
+        }
+    }
+
+    async fn receive_to_device(
+        &self,
+        origin: &ServerName,
+        told: ToDevice,
+    ) -> Result<(), HouseError> {
+        if told.sender.server_name() != origin {
+            return Ok(());
+        }
+        let local = told.messages.into_iter().take(PARTS_MAX);
+        for (user_id, by_device) in local.filter(|(id, _)| self.is_local(id.server_name())) {
+            let messages = by_device.into_iter().take(PARTS_MAX);
+            let messages = messages.map(|(device, content)| (device, content.get().to_owned()));
+            let command = UserCommand::QueueToDevice {
+                // Names of messages are good within their server only.
+                message_id: Some(format!("{origin}/{}", told.message_id)),
+                sender: told.sender.clone(),
+                event_type: told.event_type.clone(),
+                messages: messages.collect(),
+            };
+            match self.user_command(&user_id, command).await {
+                Ok(_) | Err(UserError::UnknownUser | UserError::Deactivated) => {}
+                Err(error @ UserError::Unavailable(_)) => return Err(error.into()),
+                Err(error) => passed_over(origin, Err(error.into())),
+            }
+        }
+        Ok(())
+    }
+
+    async fn is_admitted(&self, origin: &ServerName, room_id: &ruma::RoomId) -> bool {
+        let gate = self.room_gate(room_id, origin).await;
+        gate.is_ok_and(|gate| gate.admits && gate.inhabited)
+    }
+}
+
+fn passed_over(origin: &ServerName, outcome: Result<(), HouseError>) {
+    if let Err(error) = outcome {
+        tracing::debug!(%origin, %error, "an ephemeral event is passed over");
+    }
+}
