@@ -8,7 +8,6 @@ mod dns;
 mod key_ring;
 mod names;
 mod network;
-pub(crate) mod notary;
 pub(crate) mod own_keys;
 #[cfg(test)]
 mod tests;
