@@ -48,7 +48,7 @@ pub(super) enum ConnectError {
     #[error("no connection: {0}")]
     Unreachable(String),
     /// Somebody answers, but it is not whom it was asked for.
-    #[error("the certificate is not believed: {0}")]
+    #[error("no secure connection: {0}")]
     Certificate(String),
     /// It takes too long.
     #[error("no connection in time")]

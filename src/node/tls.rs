@@ -94,3 +94,24 @@ fn read(cert_path: &str, key_path: &str) -> Result<Arc<CertifiedKey>, StartError
         .map(Arc::new)
         .map_err(|error| unusable(key_path, &error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_for_trials_is_made_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.server.data_dir = folder.path().to_string_lossy().into_owned();
+        for name in ["a.example:8448", "1.2.3.4", "[::1]:1"] {
+            config.server.name = name.to_owned();
+            let (cert, key) = makeshift(&config).unwrap();
+            Certificates::load(&cert, &key).unwrap();
+            let made = std::fs::read(&cert).unwrap();
+            assert_eq!(makeshift(&config).unwrap(), (cert.clone(), key));
+            assert_eq!(std::fs::read(&cert).unwrap(), made);
+            std::fs::remove_file(cert).unwrap();
+        }
+    }
+}

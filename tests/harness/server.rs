@@ -74,6 +74,8 @@ impl TestServer {
             .env("PLAYHOUSE_REGISTRATION_SHARED_SECRET", SHARED_SECRET)
             .env("PLAYHOUSE_ENABLE_REGISTRATION", "true")
             .env("PLAYHOUSE_RATE_LIMITS", "off")
+            // Nobody outside is asked for anything.
+            .env("PLAYHOUSE_FEDERATION_NOTARIES", "")
             .env("PLAYHOUSE_LOG", "warn")
             .envs(self.options.environment.iter().cloned())
             .stdin(Stdio::null())

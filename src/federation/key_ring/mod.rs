@@ -269,7 +269,8 @@ impl KeyRing {
             match published::read(object, want.server_name, false) {
                 Ok(heard) if is_vouched_for => self.learn(want, heard).await,
                 _ => {
-                    tracing::debug!(%notary, server_name = %want.server_name, "a notary answers wrongly")
+                    let server_name = want.server_name;
+                    tracing::debug!(%notary, %server_name, "a notary answers wrongly");
                 }
             }
         }

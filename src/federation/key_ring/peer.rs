@@ -14,8 +14,8 @@ const PAUSE_AFTER_ANSWER_MS: u64 = 60 * 1_000;
 /// After a failure it is left alone for so long, then for twice as long, …
 const FIRST_PAUSE_MS: u64 = 30 * 1_000;
 
-/// … but no longer than this.
-const LONGEST_PAUSE_MS: u64 = 15 * 60 * 1_000;
+/// … but no longer than this: one that comes back signs its requests, which are not believed before its keys are known.
+const LONGEST_PAUSE_MS: u64 = 5 * 60 * 1_000;
 
 /// How keys come here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
