@@ -3,6 +3,7 @@
 mod client;
 mod e2ee;
 mod fault;
+mod federation;
 mod harness;
 mod journey;
 mod replay;

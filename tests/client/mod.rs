@@ -26,7 +26,7 @@ pub(crate) mod oauth;
 mod oauth_pages;
 mod personal;
 mod previews;
-mod props;
+pub(crate) mod props;
 mod public_rooms;
 mod push_rules;
 mod pushers;

@@ -8,5 +8,5 @@ use crate::edge::Routes;
 
 /// Mounts the area.
 pub(crate) fn mount(routes: &mut Routes) {
-    routes.mount_peer_raw::<Sign, _, _, _>(sign_event::handle);
+    routes.mount_peer_fast::<Sign, _, _, _>(sign_event::handle);
 }

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use ruma::api::federation::policy::sign_event::v1::Request;
-
-use crate::edge::{App, Failure, Peer, RawJson};
+use crate::edge::{App, Arguments, Failure, Peer, RawJson};
 
 /// Refuses: this server judges no events for others. A policy server under its name stands before it, at this very path.
 pub(crate) async fn handle(
     _app: Arc<App>,
     _peer: Peer,
-    _request: Request,
+    _arguments: Arguments,
 ) -> Result<RawJson, Failure> {
     Err(Failure::not_found("this server is no policy server"))
 }
