@@ -8,5 +8,7 @@ use crate::edge::Routes;
 
 /// Mounts the area.
 pub(crate) fn mount(routes: &mut Routes) {
-    routes.mount_peer_fast::<Sign, _, _, _>(sign_event::handle);
+    routes
+        .mount_peer_fast::<Sign, _, _, _>(sign_event::handle)
+        .also("/_matrix/policy/unstable/org.matrix.msc4284/sign");
 }
