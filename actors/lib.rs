@@ -1,7 +1,7 @@
 //! The domain: rooms, users and remote servers as actors over the log.
 //!
 //! Inside this package a module imports only from the left: network, env, kernel, writers, room, alias, user, backup, media, registration, reports, threepid, delays, passes,
-//! oauth, externals, followers, house. No HTTP, no SQL, no `ruma::api`.
+//! oauth, externals, server, followers, house. No HTTP, no SQL, no `ruma::api`.
 
 pub mod alias;
 pub mod backup;
@@ -18,6 +18,7 @@ pub mod passes;
 pub mod registration;
 pub mod reports;
 pub mod room;
+pub mod server;
 pub mod threepid;
 pub mod user;
 pub mod writers;

@@ -27,6 +27,7 @@ const ACTOR_MODULES: &[&str] = &[
     "passes",
     "oauth",
     "externals",
+    "server",
     "followers",
     "house",
 ];

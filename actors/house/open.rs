@@ -14,6 +14,7 @@ use super::{
     delays::{HouseOutlet, keep_awake},
     eraser::HouseEraser,
     members::HouseMembers,
+    outboxes::{self, Outboxes},
     retention::Sweeper,
 };
 use crate::{
@@ -36,9 +37,10 @@ use crate::{
     passes::Passes,
     registration::Registration,
     reports::Reports,
-    room::context::RoomContext,
+    room::{Room, context::RoomContext},
+    server::{Lanes, ServerContext},
     threepid::Threepid,
-    user::{SessionCache, UserContext, UserSignal, password::Passwords},
+    user::{SessionCache, User, UserContext, UserSignal, password::Passwords},
     writers::{Pools, Tail},
 };
 
@@ -74,6 +76,7 @@ impl House {
         let users = opening.directory(users, config.users).await?;
         let desks = opening.desks(&config).await?;
         let later = opening.later(&config).await?;
+        let sending = opening.outboxes(&config, (&rooms, &users, &models)).await?;
         let members = HouseMembers {
             rooms: rooms.clone(),
             users: users.clone(),
@@ -83,9 +86,12 @@ impl House {
         };
         let mut followers = vec![
             feeds::follow_rooms(board.clone(), &tail),
-            feeds::follow_devices(board, &tail, sources),
+            feeds::follow_devices(board.clone(), &tail, sources),
         ];
         let source = (store.clone(), tail);
+        if let Some(sending) = &sending {
+            followers.push(sending.start(source.clone(), &board, &env));
+        }
         followers.extend(durable_followers(source, members, (&config, &later)).await?);
         let passwords = Passwords::new(config.passwords, &env)
             .map_err(|error| StoreError::Incompatible(error.to_string()))?;
@@ -106,6 +112,7 @@ impl House {
             delays: later.delays,
             threepids: desks.threepids,
             externals: desks.externals,
+            outboxes: sending,
             models,
             followers,
             sessions,
@@ -132,6 +139,9 @@ impl House {
         for follower in &self.followers {
             follower.stop(left()).await;
         }
+        if let Some(outboxes) = &self.outboxes {
+            outboxes.close(left()).await;
+        }
         self.delays.close(left()).await;
         self.users.close(left()).await;
         self.rooms.close(left()).await;
@@ -153,6 +163,9 @@ impl House {
 fn models(config: &HouseConfig) -> Vec<Box<dyn AnyModel>> {
     let mut models = all();
     models.retain(|model| config.search || model.name() != MessageSearch::NAME);
+    if !config.env.network.is_on() {
+        models.retain(|model| !outboxes::MODELS.contains(&model.name()));
+    }
     models
 }
 
@@ -263,6 +276,38 @@ impl Opening {
             board,
             outlet,
         })
+    }
+
+    /// Nothing of it is there when there are no other servers.
+    async fn outboxes(
+        &self,
+        config: &HouseConfig,
+        (rooms, users, models): (&Arc<Directory<Room>>, &Arc<Directory<User>>, &Arc<Models>),
+    ) -> Result<Option<Outboxes>, StoreError> {
+        if !config.env.network.is_on() {
+            return Ok(None);
+        }
+        let board = crate::followers::outboxes::open_board(&*self.store).await?;
+        let context = ServerContext {
+            env: config.env.clone(),
+            store: self.store.clone(),
+            models: models.clone(),
+            rooms: rooms.clone(),
+            users: users.clone(),
+            board: board.clone(),
+            lanes: Lanes::new(config.outbox.transactions_max),
+            settings: config.outbox,
+        };
+        let limits = DirectoryLimits {
+            idle_ms: outboxes::IDLE_MS,
+            ..config.users
+        };
+        Ok(Some(Outboxes {
+            servers: self.directory(context, limits).await?,
+            rooms: rooms.clone(),
+            models: models.clone(),
+            board,
+        }))
     }
 
     async fn directory<D: Domain>(

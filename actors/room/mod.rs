@@ -36,4 +36,5 @@ pub mod window;
 
 pub use error::RoomError;
 pub use message::{RoomAnswer, RoomCommand, RoomQuery, RoomReply, RoomSignal};
+pub use query::outgoing::{Outgoing, OutgoingQuery};
 pub use state::Room;

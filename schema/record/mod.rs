@@ -13,6 +13,7 @@ pub mod media;
 pub mod oauth;
 pub mod pass;
 pub mod room;
+pub mod server;
 pub mod sliding;
 pub mod threepid;
 pub mod user;

@@ -17,7 +17,7 @@ use std::{
 use playhouse_actors::{
     alias::Alias, backup::Backup, delays::Delays, externals::External, kernel::Domain,
     media::Media, oauth::Oauth, passes::Passes, registration::Registration, room::Room,
-    threepid::Threepid, user::User,
+    server::Server, threepid::Threepid, user::User,
 };
 use playhouse_schema::{
     address::{Entity, Layout},
@@ -280,6 +280,13 @@ fn records_of_externals() {
     use samples::external::{VARIANTS, all, name};
     let entity = Entity::house("external:google:digest");
     check::<External>("external", &entity, &all(), VARIANTS, name);
+}
+
+#[test]
+fn records_of_servers() {
+    use samples::server::{VARIANTS, all, name};
+    let entity = Entity::server("elsewhere.example");
+    check::<Server>("server", &entity, &all(), VARIANTS, name);
 }
 
 #[test]

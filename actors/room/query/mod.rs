@@ -16,6 +16,7 @@ mod hits;
 mod kin;
 mod members;
 mod messages;
+pub(crate) mod outgoing;
 mod past;
 mod receipts;
 mod relations;
@@ -233,6 +234,8 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
             let events = (&*root, cause.as_deref());
             Answer::ThreadPlace(thread_place::thread_place(view, &reader, events).await?)
         }
+        Query::Servers(after) => Answer::Servers(outgoing::servers(view, after).await?),
+        Query::Outgoing(query) => Answer::Outgoing(outgoing::outgoing(view, &query).await?),
         Query::LiveAfter { sequence, limit } => {
             Answer::Live(timeline::live_after(view, sequence, limit).await?)
         }

@@ -9,6 +9,7 @@ pub(super) mod media;
 pub(super) mod oauth;
 pub(super) mod pass;
 pub(super) mod room;
+pub(super) mod server;
 pub(super) mod threepid;
 pub(super) mod user;
 
