@@ -220,7 +220,12 @@ impl Stage {
         let session = Session {
             user_id: self.alice.clone(),
             device_id: None,
-            ..Session::default()
+            admin: false,
+            guest: false,
+            suspended: false,
+            locked: false,
+            expires_ms: None,
+            confirms_refresh: false,
         };
         let content = json!({ "number": number }).to_string();
         let wish = ToDeviceWish {
