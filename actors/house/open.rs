@@ -60,11 +60,7 @@ impl House {
         let models = Arc::new(models);
         let rooms = room_context(&config, &store, (&board, &models));
         let rooms = opening.directory(rooms, config.rooms).await?;
-        let sources = Arc::new(HouseSources {
-            rooms: rooms.clone(),
-            store: store.clone(),
-            models: models.clone(),
-        });
+        let sources = sources(&rooms, &store, &models);
         let users = UserContext {
             env: env.clone(),
             store: store.clone(),
@@ -89,10 +85,8 @@ impl House {
             feeds::follow_devices(board.clone(), &tail, sources),
         ];
         let source = (store.clone(), tail);
-        if let Some(sending) = &sending {
-            followers.push(sending.start(source.clone(), &board, &env));
-        }
-        followers.extend(durable_followers(source, members, (&config, &later)).await?);
+        let sent = sending.as_ref().map(|sending| (sending, &*board));
+        followers.extend(durable_followers(source, members, (&config, &later, sent)).await?);
         let passwords = Passwords::new(config.passwords, &env)
             .map_err(|error| StoreError::Incompatible(error.to_string()))?;
         let house = Arc::new_cyclic(|myself| Self {
@@ -173,7 +167,7 @@ fn models(config: &HouseConfig) -> Vec<Box<dyn AnyModel>> {
 async fn durable_followers(
     source: (Arc<dyn LogStore>, Arc<Tail>),
     members: HouseMembers,
-    (config, later): (&HouseConfig, &Later),
+    (config, later, sent): (&HouseConfig, &Later, Option<(&Outboxes, &FeedBoard)>),
 ) -> Result<Vec<Running>, StoreError> {
     let server_name = members.server_name.clone();
     let eraser = HouseEraser {
@@ -186,6 +180,7 @@ async fn durable_followers(
         env: config.env.clone(),
         settings: config.retention,
     };
+    let to_others = sent.map(|(sending, board)| sending.start(source.clone(), board, &config.env));
     let members: Arc<dyn Members> = Arc::new(members);
     let (delays, board) = (later.delays.clone(), later.board.clone());
     let mut followers = vec![
@@ -197,7 +192,20 @@ async fn durable_followers(
         keep_awake(delays, board),
     ];
     followers.extend(sweeper.start());
+    followers.extend(to_others);
     Ok(followers)
+}
+
+fn sources(
+    rooms: &Arc<Directory<Room>>,
+    store: &Arc<dyn LogStore>,
+    models: &Arc<Models>,
+) -> Arc<HouseSources> {
+    Arc::new(HouseSources {
+        rooms: rooms.clone(),
+        store: store.clone(),
+        models: models.clone(),
+    })
 }
 
 fn room_context(

@@ -16,7 +16,10 @@ use playhouse_schema::{
 use ruma::{OwnedRoomId, OwnedUserId, ServerName};
 use serde_json::{Value as JsonValue, json, value::RawValue};
 
-use super::board::{Direct, Place, ReceiptName, Waiting};
+use super::{
+    board::{Direct, Place, ReceiptName},
+    slot::Waiting,
+};
 use crate::{env::JsonObject, room::event::RoomEvent, user::message::Presence};
 
 /// The most events in one transaction (server-server API, "Transactions").
@@ -75,6 +78,22 @@ impl Batch {
             && self.receipts.is_empty()
             && self.typing.is_empty()
             && self.presence.is_empty()
+    }
+
+    /// Whether it holds something that must not be lost.
+    pub(super) fn is_durable(&self) -> bool {
+        !(self.events.is_empty() && self.direct.is_empty() && self.receipts.is_empty())
+    }
+
+    /// Receipts, presence and who types, in this order.
+    pub(super) fn volatile_edus(&self, now_ms: u64) -> Vec<JsonValue> {
+        let receipts = self.receipts.iter();
+        let mut edus =
+            receipt_edus(receipts.map(|((room_id, ..), (moved, _))| (room_id.as_str(), moved)));
+        edus.extend(presence_edu(&self.presence, now_ms));
+        let typing = self.typing.iter();
+        edus.extend(typing.map(|(key, typing)| typing_edu(key, *typing)));
+        edus
     }
 
     /// It is in the log: the board may forget it.
@@ -137,10 +156,7 @@ pub(super) fn receipt_edus<'a>(
 }
 
 /// A typing EDU.
-pub(super) fn typing_edu(
-    (room_id, user_id): &(OwnedRoomId, OwnedUserId),
-    typing: bool,
-) -> JsonValue {
+fn typing_edu((room_id, user_id): &(OwnedRoomId, OwnedUserId), typing: bool) -> JsonValue {
     edu(
         "m.typing",
         json!({ "room_id": room_id, "user_id": user_id, "typing": typing }),
@@ -148,7 +164,7 @@ pub(super) fn typing_edu(
 }
 
 /// One EDU for all presences.
-pub(super) fn presence_edu(
+fn presence_edu(
     presences: &[(OwnedUserId, std::sync::Arc<Presence>)],
     now_ms: u64,
 ) -> Option<JsonValue> {

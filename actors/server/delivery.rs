@@ -8,10 +8,11 @@ use tokio::time::timeout;
 
 use super::{
     Server, ServerCommand, ServerContext, ServerSignal,
-    board::{Direct, Slot},
+    board::Direct,
     body::{self, Batch, EDUS_MAX},
     devices,
     lanes::{SLOW_AFTER, Standing},
+    slot::Slot,
 };
 use crate::{
     kernel::{Myself, Resident},
@@ -143,6 +144,29 @@ impl Delivery {
 
     /// Puts a batch on its way.
     pub(super) async fn send(&mut self, batch: Batch) -> Result<(), Halt> {
+        let departed = self.fill(&batch).await?;
+        let is_idle = departed.progress == Default::default();
+        let is_empty =
+            departed.events.is_empty() && departed.to_device.is_empty() && departed.edus.is_empty();
+        if is_empty && is_idle {
+            self.slot.look(|waiting| batch.forget(waiting));
+            return Ok(());
+        }
+        // What is only volatile is told again, or lost, with this process.
+        if is_idle && !batch.is_durable() {
+            return self.attempt(&departed).await;
+        }
+        let command = ServerCommand::Depart {
+            departed: Box::new(departed.clone()),
+            acknowledged: self.acknowledged.take(),
+        };
+        self.command(command).await?;
+        self.slot.look(|waiting| batch.forget(waiting));
+        self.attempt(&departed).await
+    }
+
+    /// The transaction that a batch makes.
+    async fn fill(&self, batch: &Batch) -> Result<Departed, Halt> {
         let now_ms = self.context.env.now_ms();
         let mut departed = batch.departed.clone();
         let mut edus = Vec::new();
@@ -160,44 +184,13 @@ impl Delivery {
                 }
             }
         }
-        let receipts = batch.receipts.iter();
-        edus.extend(body::receipt_edus(
-            receipts.map(|((room_id, ..), (moved, _))| (room_id.as_str(), moved)),
-        ));
-        edus.extend(body::presence_edu(&batch.presence, now_ms));
-        edus.extend(
-            batch
-                .typing
-                .iter()
-                .map(|(key, typing)| body::typing_edu(key, *typing)),
-        );
+        edus.extend(batch.volatile_edus(now_ms));
         edus.truncate(EDUS_MAX.saturating_sub(departed.to_device.len() + departed.edus.len()));
-        departed
-            .edus
-            .extend(edus.iter().map(|edu| edu.to_string().into_bytes().into()));
+        let edus = edus.iter().map(|edu| edu.to_string().into_bytes().into());
+        departed.edus.extend(edus);
         departed.transaction_id = self.context.env.random_string(20);
         departed.at_ms = now_ms;
-        let is_empty = departed.events.is_empty()
-            && departed.to_device.is_empty()
-            && departed.edus.is_empty()
-            && departed.progress == Default::default();
-        if is_empty {
-            self.slot.look(|waiting| batch.forget(waiting));
-            return Ok(());
-        }
-        let has_durable =
-            !(batch.events.is_empty() && batch.direct.is_empty() && batch.receipts.is_empty());
-        // It is told again, or lost, with this process.
-        if !has_durable && departed.progress == Default::default() {
-            return self.attempt(&departed).await;
-        }
-        let command = ServerCommand::Depart {
-            departed: Box::new(departed.clone()),
-            acknowledged: self.acknowledged.take(),
-        };
-        self.command(command).await?;
-        self.slot.look(|waiting| batch.forget(waiting));
-        self.attempt(&departed).await
+        Ok(departed)
     }
 
     /// One attempt to bring a transaction over.

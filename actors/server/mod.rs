@@ -26,6 +26,7 @@ mod delivery;
 mod devices;
 mod lanes;
 pub mod message;
+mod slot;
 mod state;
 #[cfg(test)]
 mod tests;

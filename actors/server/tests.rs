@@ -13,6 +13,7 @@ use super::{
 fn departed(id: &str) -> Departed {
     Departed {
         transaction_id: id.to_owned(),
+        at_ms: 1,
         ..Departed::default()
     }
 }
