@@ -127,7 +127,7 @@ impl Server {
             ServerCommand::CatchUp(lag) => {
                 let is_new = self.lag.is_some();
                 Ok(is_new
-                    .then(|| ServerRecord::CaughtUp(lag))
+                    .then_some(ServerRecord::CaughtUp(lag))
                     .into_iter()
                     .collect())
             }
