@@ -2,6 +2,7 @@
 //!
 //! Inside this package a module imports only from the left: network, env, kernel, writers, room, alias, user, backup, media, registration, reports, threepid, delays, passes,
 //! oauth, externals, peer_keys, followers, house. No HTTP, no SQL, no `ruma::api`.
+//! oauth, externals, server, followers, house. No HTTP, no SQL, no `ruma::api`.
 
 pub mod alias;
 pub mod backup;
@@ -19,6 +20,7 @@ pub mod peer_keys;
 pub mod registration;
 pub mod reports;
 pub mod room;
+pub mod server;
 pub mod threepid;
 pub mod user;
 pub mod writers;

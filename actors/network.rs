@@ -90,6 +90,11 @@ pub trait Network: Send + Sync + 'static {
     /// The keys that are known or can be found, by server and key ID. What cannot be found is missing. Never asks for this server's own keys, which it
     /// knows.
     fn keys(&self, wanted: KeysWanted) -> BoxFuture<'static, PublicKeyMap>;
+
+    /// Whether there can be other servers at all.
+    fn is_on(&self) -> bool {
+        true
+    }
 }
 
 /// There are no other servers.
@@ -103,6 +108,10 @@ impl Network for NoNetwork {
 
     fn keys(&self, _wanted: KeysWanted) -> BoxFuture<'static, PublicKeyMap> {
         Box::pin(async { PublicKeyMap::new() })
+    }
+
+    fn is_on(&self) -> bool {
+        false
     }
 }
 

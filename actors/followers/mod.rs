@@ -8,6 +8,7 @@ mod errand;
 pub mod feeds;
 pub mod members;
 pub mod models;
+pub mod outboxes;
 pub mod overtaken;
 pub mod profiles;
 pub mod rebuild;

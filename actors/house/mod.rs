@@ -28,6 +28,7 @@
 //! | `pushers` | `set_pusher(&UserId, Option<&DeviceId>, PusherWish)` |
 //! | `delays` | `delay_event(NewDelay) -> String`, `delayed_events(&UserId)`, `delayed_event(&UserId, name)`, `restart_delayed_event`, `cancel_delayed_event`, `send_delayed_event(name) -> Outcome` |
 //! | `deactivate` | `deactivate(&UserId, erase)` |
+//! | `outboxes` | `peer_alive(&ServerName)`, `destinations(after, limit) -> Vec<Destination>`, `destination(&ServerName)` |
 //! | `public_rooms` | `public_rooms(ListWish) -> ListPage` |
 //! | `space` | `room_summary(&OwnedRoomOrAliasId, Option<&UserId>) -> (OwnedRoomId, RoomAccess)`, `hierarchy(HierarchyWish) -> HierarchyPage` |
 //! | `user_directory` | `find_users(finder, term, limit)`, `mutual_rooms(one, other)` |
@@ -69,6 +70,7 @@ mod notifications;
 mod oauth;
 mod open;
 mod openid;
+mod outboxes;
 mod passes;
 mod peer_keys;
 mod peer_reads;
@@ -122,6 +124,7 @@ pub use keys::{ChangedKeys, ClaimedKeys, FoundKeys};
 pub use membership::MemberWish;
 pub use notifications::{Notification, NotificationPlace, NotificationsPage, NotificationsWish};
 pub use peer_reads::{PeerDevices, PeerSpace};
+use outboxes::Outboxes;
 pub use public_rooms::{ListPage, ListToken, ListWish};
 pub use pushers::PusherWish;
 pub use receipts::ReadMarkers;
@@ -159,6 +162,7 @@ use crate::{
         Room, RoomAnswer, RoomCommand, RoomError, RoomQuery, RoomReply, RoomSignal,
         retention::RetentionSettings,
     },
+    server::OutboxSettings,
     threepid::Threepid,
     user::{
         SessionCache, User, UserAnswer, UserCommand, UserError, UserLimits, UserQuery, UserReply,
@@ -193,6 +197,8 @@ pub struct HouseConfig {
     pub search: bool,
     /// How long events are kept.
     pub retention: RetentionSettings,
+    /// How other servers are sent what is for them.
+    pub outbox: OutboxSettings,
 }
 
 impl HouseConfig {
@@ -210,6 +216,7 @@ impl HouseConfig {
             delays: DelaySettings::default(),
             search: true,
             retention: RetentionSettings::default(),
+            outbox: OutboxSettings::default(),
         }
     }
 }
@@ -233,6 +240,7 @@ pub struct House {
     threepids: Arc<Directory<Threepid>>,
     externals: Arc<Directory<External>>,
     peer_keys: Arc<Directory<PeerKeys>>,
+    outboxes: Option<Outboxes>,
     models: Arc<Models>,
     followers: Vec<Running>,
     sessions: Arc<SessionCache>,

@@ -14,6 +14,7 @@ use super::{
     delays::{HouseOutlet, keep_awake},
     eraser::HouseEraser,
     members::HouseMembers,
+    outboxes::{self, Outboxes},
     retention::Sweeper,
 };
 use crate::{
@@ -37,9 +38,10 @@ use crate::{
     peer_keys::PeerKeys,
     registration::Registration,
     reports::Reports,
-    room::context::RoomContext,
+    room::{Room, context::RoomContext},
+    server::{Lanes, ServerContext},
     threepid::Threepid,
-    user::{SessionCache, UserContext, UserSignal, password::Passwords},
+    user::{SessionCache, User, UserContext, UserSignal, password::Passwords},
     writers::{Pools, Tail},
 };
 
@@ -65,9 +67,18 @@ impl House {
             models: models.clone(),
         });
         let users = user_context(&config, &store, (&sessions, &board, &sources));
+        let sources = sources(&rooms, &store, &models);
+        let users = UserContext {
+            env: env.clone(),
+            limits: config.user_limits.clone(),
+            sessions: sessions.clone(),
+            board: board.clone(),
+            sources: sources.clone(),
+        };
         let users = opening.directory(users, config.users).await?;
         let desks = opening.desks(&config).await?;
         let later = opening.later(&config).await?;
+        let sending = opening.outboxes(&config, (&rooms, &users, &models)).await?;
         let members = HouseMembers {
             rooms: rooms.clone(),
             users: users.clone(),
@@ -77,10 +88,11 @@ impl House {
         };
         let mut followers = vec![
             feeds::follow_rooms(board.clone(), &tail),
-            feeds::follow_devices(board, &tail, sources),
+            feeds::follow_devices(board.clone(), &tail, sources),
         ];
         let source = (store.clone(), tail);
-        followers.extend(durable_followers(source, members, (&config, &later)).await?);
+        let sent = sending.as_ref().map(|sending| (sending, &*board));
+        followers.extend(durable_followers(source, members, (&config, &later, sent)).await?);
         let passwords = Passwords::new(config.passwords, &env)
             .map_err(|error| StoreError::Incompatible(error.to_string()))?;
         let house = Arc::new_cyclic(|myself| Self {
@@ -101,6 +113,7 @@ impl House {
             threepids: desks.threepids,
             externals: desks.externals,
             peer_keys: desks.peer_keys,
+            outboxes: sending,
             models,
             followers,
             sessions,
@@ -127,6 +140,9 @@ impl House {
         for follower in &self.followers {
             follower.stop(left()).await;
         }
+        if let Some(outboxes) = &self.outboxes {
+            outboxes.close(left()).await;
+        }
         self.delays.close(left()).await;
         self.users.close(left()).await;
         self.rooms.close(left()).await;
@@ -149,6 +165,9 @@ impl House {
 fn models(config: &HouseConfig) -> Vec<Box<dyn AnyModel>> {
     let mut models = all();
     models.retain(|model| config.search || model.name() != MessageSearch::NAME);
+    if !config.env.network.is_on() {
+        models.retain(|model| !outboxes::MODELS.contains(&model.name()));
+    }
     models
 }
 
@@ -156,7 +175,7 @@ fn models(config: &HouseConfig) -> Vec<Box<dyn AnyModel>> {
 async fn durable_followers(
     source: (Arc<dyn LogStore>, Arc<Tail>),
     members: HouseMembers,
-    (config, later): (&HouseConfig, &Later),
+    (config, later, sent): (&HouseConfig, &Later, Option<(&Outboxes, &FeedBoard)>),
 ) -> Result<Vec<Running>, StoreError> {
     let server_name = members.server_name.clone();
     let eraser = HouseEraser {
@@ -169,6 +188,7 @@ async fn durable_followers(
         env: config.env.clone(),
         settings: config.retention,
     };
+    let to_others = sent.map(|(sending, board)| sending.start(source.clone(), board, &config.env));
     let members: Arc<dyn Members> = Arc::new(members);
     let (delays, board) = (later.delays.clone(), later.board.clone());
     let mut followers = vec![
@@ -180,7 +200,20 @@ async fn durable_followers(
         keep_awake(delays, board),
     ];
     followers.extend(sweeper.start());
+    followers.extend(to_others);
     Ok(followers)
+}
+
+fn sources(
+    rooms: &Arc<Directory<Room>>,
+    store: &Arc<dyn LogStore>,
+    models: &Arc<Models>,
+) -> Arc<HouseSources> {
+    Arc::new(HouseSources {
+        rooms: rooms.clone(),
+        store: store.clone(),
+        models: models.clone(),
+    })
 }
 
 fn room_context(
@@ -276,6 +309,38 @@ impl Opening {
             board,
             outlet,
         })
+    }
+
+    /// Nothing of it is there when there are no other servers.
+    async fn outboxes(
+        &self,
+        config: &HouseConfig,
+        (rooms, users, models): (&Arc<Directory<Room>>, &Arc<Directory<User>>, &Arc<Models>),
+    ) -> Result<Option<Outboxes>, StoreError> {
+        if !config.env.network.is_on() {
+            return Ok(None);
+        }
+        let board = crate::followers::outboxes::open_board(&*self.store).await?;
+        let context = ServerContext {
+            env: config.env.clone(),
+            store: self.store.clone(),
+            models: models.clone(),
+            rooms: rooms.clone(),
+            users: users.clone(),
+            board: board.clone(),
+            lanes: Lanes::new(config.outbox.transactions_max),
+            settings: config.outbox,
+        };
+        let limits = DirectoryLimits {
+            idle_ms: outboxes::IDLE_MS,
+            ..config.users
+        };
+        Ok(Some(Outboxes {
+            servers: self.directory(context, limits).await?,
+            rooms: rooms.clone(),
+            models: models.clone(),
+            board,
+        }))
     }
 
     async fn directory<D: Domain>(

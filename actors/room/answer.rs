@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use playhouse_schema::address::Sequence;
 use ruma::{
-    OwnedEventId, OwnedMxcUri, OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomVersionId,
-    events::room::member::MembershipState, push::PushConditionPowerLevelsCtx,
+    OwnedEventId, OwnedMxcUri, OwnedRoomAliasId, OwnedRoomId, OwnedServerName, OwnedUserId,
+    RoomVersionId, events::room::member::MembershipState, push::PushConditionPowerLevelsCtx,
 };
 
 use super::{
@@ -62,6 +62,10 @@ pub enum RoomAnswer {
     Peer(Box<super::peer::PeerAnswer>),
     /// Events themselves, for another actor of this house.
     Live(Vec<std::sync::Arc<super::event::RoomEvent>>),
+    /// Joined users by server.
+    Servers(std::collections::BTreeMap<OwnedServerName, std::collections::BTreeSet<OwnedUserId>>),
+    /// What a server missed.
+    Outgoing(super::query::outgoing::Outgoing),
 }
 
 pub use super::query::gate::RoomGate;
@@ -133,7 +137,7 @@ pub struct RoomAccess {
     /// Whether the asked user may send `m.room.canonical_alias` (moderate aliases).
     pub may_set_aliases: bool,
     /// Servers with joined members.
-    pub servers: Vec<ruma::OwnedServerName>,
+    pub servers: Vec<OwnedServerName>,
 }
 
 /// A page of history.

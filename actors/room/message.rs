@@ -372,6 +372,10 @@ pub enum RoomQuery {
         /// At most so many.
         limit: usize,
     },
+    /// Who had joined just after a record, by server. Answers `Servers`.
+    Servers(Sequence),
+    /// What a server missed. Answers `Outgoing`.
+    Outgoing(Box<super::query::outgoing::OutgoingQuery>),
 }
 
 /// A point in a room's timeline.

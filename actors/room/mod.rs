@@ -40,4 +40,5 @@ pub mod wire;
 
 pub use error::RoomError;
 pub use message::{RoomAnswer, RoomCommand, RoomQuery, RoomReply, RoomSignal};
+pub use query::outgoing::{Outgoing, OutgoingQuery};
 pub use state::Room;

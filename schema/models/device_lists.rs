@@ -27,6 +27,11 @@ pub(super) const SHARED: &str = "SELECT DISTINCT d.user_id, d.shard, d.position 
 pub(super) const OF_USER: &str =
     "SELECT user_id, shard, position FROM device_lists_1 WHERE user_id = $1";
 
+pub(super) const OF_SERVER: &str = "SELECT DISTINCT d.user_id, d.shard, d.position FROM device_lists_1 d \
+     JOIN memberships_1 m ON m.user_id = d.user_id AND m.membership = 'join' \
+     JOIN server_rooms_1 s ON s.room_id = m.room_id \
+     WHERE d.shard = $1 AND d.position > $2 AND d.position <= $3 AND s.server_name = $4 ORDER BY d.position LIMIT $5";
+
 /// The model.
 pub struct DeviceLists;
 
@@ -103,6 +108,23 @@ pub async fn of_neighbours(
         text(user_id),
     ];
     rows(store, (SHARED, values), read).await
+}
+
+/// Users who share, or shared, a room with somebody of a server, and whose newest change lies in a shard after one position and not after another.
+pub async fn of_neighbours_of_server(
+    store: &dyn ModelStore,
+    (server_name, shard): (&str, ShardNumber),
+    (after, until): (Position, Position),
+    limit: usize,
+) -> Result<Vec<DeviceListChange>, StoreError> {
+    let values = vec![
+        number(shard.into()),
+        number(after),
+        number(until),
+        text(server_name),
+        number(limit as u64),
+    ];
+    rows(store, (OF_SERVER, values), read).await
 }
 
 /// The newest change of one user.

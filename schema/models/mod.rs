@@ -9,6 +9,7 @@
 //! - statements of a fold may be repeated after a crash only from a cursor, in one transaction with it: they need not be idempotent.
 
 pub mod aliases;
+pub mod destinations;
 pub mod device_lists;
 pub mod memberships;
 pub mod message_search;
@@ -19,7 +20,9 @@ pub mod relations;
 pub mod reports;
 pub mod retention;
 pub mod room_facts;
+pub mod server_rooms;
 pub mod threepids;
+pub mod to_device_out;
 pub mod uploads;
 pub mod user_names;
 pub mod users;
@@ -119,6 +122,9 @@ pub fn all() -> Vec<Box<dyn AnyModel>> {
         Box::new(retention::Retention),
         Box::new(threepids::Threepids),
         Box::new(validity::Validity),
+        Box::new(destinations::Destinations),
+        Box::new(server_rooms::ServerRooms),
+        Box::new(to_device_out::ToDeviceOut),
     ]
 }
 

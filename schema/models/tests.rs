@@ -89,6 +89,19 @@ const STATEMENTS: &[&str] = &[
     threepids::BIND,
     threepids::UNBIND,
     threepids::BOUND,
+    destinations::DEPARTED,
+    destinations::ACKNOWLEDGED,
+    destinations::FAILED,
+    destinations::LAGS,
+    destinations::UNFINISHED,
+    destinations::LIST,
+    server_rooms::ADD,
+    server_rooms::OF_SERVER,
+    server_rooms::NEIGHBOURS,
+    to_device_out::ADD,
+    to_device_out::REMOVE,
+    to_device_out::WAITING,
+    device_lists::OF_SERVER,
 ];
 
 fn stored<R: Record>(entity: Entity, record: &R) -> StoredRecord {
@@ -158,6 +171,9 @@ fn tables_carry_the_version() {
     check(&message_search::MessageSearch);
     check(&uploads::Uploads);
     check(&threepids::Threepids);
+    check(&destinations::Destinations);
+    check(&server_rooms::ServerRooms);
+    check(&to_device_out::ToDeviceOut);
 }
 
 #[test]

@@ -14,6 +14,7 @@ pub mod oauth;
 pub mod pass;
 pub mod peer_keys;
 pub mod room;
+pub mod server;
 pub mod sliding;
 pub mod threepid;
 pub mod user;

@@ -18,6 +18,8 @@ use playhouse_actors::{
     alias::Alias, backup::Backup, delays::Delays, externals::External, kernel::Domain,
     media::Media, oauth::Oauth, passes::Passes, peer_keys::PeerKeys, registration::Registration,
     room::Room, threepid::Threepid, user::User,
+    media::Media, oauth::Oauth, passes::Passes, registration::Registration, room::Room,
+    server::Server, threepid::Threepid, user::User,
 };
 use playhouse_schema::{
     address::{Entity, Layout},
@@ -287,6 +289,10 @@ fn records_of_peer_keys() {
     use samples::peer_keys::{VARIANTS, all, name};
     let entity = Entity::peer_keys("example.org");
     check::<PeerKeys>("peer_keys", &entity, &all(), VARIANTS, name);
+fn records_of_servers() {
+    use samples::server::{VARIANTS, all, name};
+    let entity = Entity::server("elsewhere.example");
+    check::<Server>("server", &entity, &all(), VARIANTS, name);
 }
 
 #[test]

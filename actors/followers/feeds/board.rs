@@ -7,7 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -40,6 +40,18 @@ pub struct FeedBoard {
     typing: DashMap<OwnedRoomId, Arc<Vec<OwnedUserId>>>,
     presence: DashMap<OwnedUserId, Arc<Presence>>,
     seats: AtomicU64,
+    relay: OnceLock<Arc<dyn Hearsay>>,
+}
+
+/// Hears what is volatile and may concern others than the users here.
+pub trait Hearsay: TypingListener {
+    /// The presence of a local user changed, for those in these rooms.
+    fn presence_changed(
+        &self,
+        user_id: &OwnedUserId,
+        presence: &Arc<Presence>,
+        rooms: &[OwnedRoomId],
+    );
 }
 
 /// The followed rooms of one shard.
@@ -116,7 +128,13 @@ impl FeedBoard {
             typing: DashMap::new(),
             presence: DashMap::new(),
             seats: AtomicU64::new(1),
+            relay: OnceLock::new(),
         })
+    }
+
+    /// Passes on from now on what is volatile.
+    pub fn relay_to(&self, relay: Arc<dyn Hearsay>) {
+        let _ = self.relay.set(relay);
     }
 
     /// Whether anybody follows a room.
@@ -312,6 +330,9 @@ impl Board for FeedBoard {
 
     fn announce_presence(&self, user_id: &UserId, presence: Arc<Presence>, rooms: &[OwnedRoomId]) {
         self.presence.insert(user_id.to_owned(), presence.clone());
+        if let Some(relay) = self.relay.get() {
+            relay.presence_changed(&user_id.to_owned(), &presence, rooms);
+        }
         for awake in self.followers_of(rooms).values() {
             if awake.user_id != user_id {
                 awake.hear(UserSignal::Presence {
@@ -325,6 +346,9 @@ impl Board for FeedBoard {
 
 impl TypingListener for FeedBoard {
     fn typing_changed(&self, room_id: &OwnedRoomId, users: Vec<OwnedUserId>) {
+        if let Some(relay) = self.relay.get() {
+            relay.typing_changed(room_id, users.clone());
+        }
         let Some(shard) = self.shard_of(room_id) else {
             return;
         };

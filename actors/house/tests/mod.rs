@@ -1,6 +1,7 @@
 //! Flows on the real SQLite driver.
 
 mod forgetting;
+mod outboxes;
 mod reporting;
 mod standing;
 mod upkeep;

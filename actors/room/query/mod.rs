@@ -19,6 +19,8 @@ mod members;
 mod messages;
 pub(in crate::room) mod past;
 mod peer;
+pub(crate) mod outgoing;
+mod past;
 mod receipts;
 mod relations;
 mod slice;
@@ -269,6 +271,8 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
             return Err(RoomError::NotFound);
         }
         Query::Peer(query) => Answer::Peer(Box::new(peer::peer(view, &query).await?)),
+        Query::Servers(after) => Answer::Servers(outgoing::servers(view, after).await?),
+        Query::Outgoing(query) => Answer::Outgoing(outgoing::outgoing(view, &query).await?),
         Query::LiveAfter { sequence, limit } => {
             Answer::Live(timeline::live_after(view, sequence, limit).await?)
         }

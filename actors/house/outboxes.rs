@@ -1,0 +1,123 @@
+//! What is sent to other servers, as the house sees it.
+
+use std::{sync::Arc, time::Duration};
+
+use playhouse_schema::{
+    address::Entity,
+    models::{
+        Model as _,
+        destinations::{self, Destination, Destinations},
+        server_rooms::ServerRooms,
+        to_device_out::ToDeviceOut,
+    },
+};
+use ruma::ServerName;
+use tokio::time::Instant;
+
+use super::{House, HouseError};
+use crate::{
+    env::Env,
+    followers::{
+        feeds::board::FeedBoard,
+        models::Models,
+        outboxes,
+        task::{Running, Source},
+    },
+    kernel::Directory,
+    room::Room,
+    server::{OutboxBoard, Server, ServerQuery, ServerSignal, board::BoardCounts},
+};
+
+/// The models that only sending needs.
+pub(super) const MODELS: [&str; 3] = [Destinations::NAME, ServerRooms::NAME, ToDeviceOut::NAME];
+
+/// A destination to which nothing was sent for so long sleeps: that one is dead should not keep its actor in memory.
+pub(super) const IDLE_MS: u64 = 60_000;
+
+/// A delivery that can end does so in less.
+const ENDING: Duration = Duration::from_secs(2);
+
+/// Destinations and what waits for them.
+pub(super) struct Outboxes {
+    pub(super) servers: Arc<Directory<Server>>,
+    pub(super) rooms: Arc<Directory<Room>>,
+    pub(super) models: Arc<Models>,
+    pub(super) board: Arc<OutboxBoard>,
+}
+
+impl Outboxes {
+    /// Starts the follower that feeds them.
+    pub(super) fn start(&self, source: Source, feeds: &FeedBoard, env: &Env) -> Running {
+        let (ears, heard) = outboxes::ears(env.server_name().to_owned());
+        feeds.relay_to(Arc::new(ears));
+        let parts = outboxes::Parts {
+            rooms: self.rooms.clone(),
+            servers: self.servers.clone(),
+            board: self.board.clone(),
+            models: self.models.clone(),
+            env: env.clone(),
+        };
+        outboxes::start(source, parts, heard)
+    }
+
+    /// Ends what is on its way; it goes on from there in the next life.
+    pub(super) async fn close(&self, within: Duration) {
+        let deadline = Instant::now() + within.min(ENDING);
+        self.board.close();
+        while self.board.is_delivering() && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let left = within.saturating_sub(ENDING.min(within));
+        self.servers
+            .close(left.max(Duration::from_millis(100)))
+            .await;
+    }
+}
+
+impl Drop for Outboxes {
+    fn drop(&mut self) {
+        // Deliveries hold on to the store: they must not outlive the house by as long as a dead server takes to answer.
+        self.board.close();
+    }
+}
+
+impl House {
+    /// Another server gave a sign of life: whatever waits for it is tried at once. Costs nothing when nothing does.
+    pub fn peer_alive(&self, server_name: &ServerName) {
+        if let Some(outboxes) = &self.outboxes
+            && outboxes.board.waits(server_name)
+        {
+            let entity = Entity::server(server_name.as_str());
+            outboxes.servers.signal(&entity, ServerSignal::Alive);
+        }
+    }
+
+    /// Destinations by name with their state, at most `limit` after `after`.
+    pub async fn destinations(
+        &self,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<Destination>, HouseError> {
+        if self.outboxes.is_none() {
+            return Ok(Vec::new());
+        }
+        let models = self.store().models();
+        Ok(destinations::list(&*models, after, limit).await?)
+    }
+
+    /// All that is kept of a destination.
+    pub async fn destination(&self, server_name: &ServerName) -> Result<Arc<Server>, HouseError> {
+        let Some(outboxes) = &self.outboxes else {
+            return Ok(Arc::default());
+        };
+        let entity = Entity::server(server_name.as_str());
+        let state = outboxes.servers.query(entity, ServerQuery::State).await;
+        state.map_err(|error| HouseError::InvalidParam(error.to_string()))
+    }
+
+    /// How many destinations there are with something to do, and what waits for them.
+    pub fn outbox_counts(&self) -> BoardCounts {
+        let counts = self.outboxes.as_ref();
+        counts.map_or_else(BoardCounts::default, |outboxes| outboxes.board.counts())
+    }
+}

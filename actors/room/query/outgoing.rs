@@ -1,0 +1,177 @@
+//! What of a room is for another server: who is in it at some moment, and which events of this server's users it should have.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use playhouse_schema::{
+    address::{Position, Sequence},
+    record::room::ReceiptMoved,
+};
+use ruma::{
+    OwnedServerName, OwnedUserId, ServerName, UserId,
+    events::{TimelineEventType, room::member::MembershipState},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    super::{
+        error::RoomError,
+        event::RoomEvent,
+        message::TimelinePoint,
+        state::{StateMap, membership_of},
+    },
+    View,
+    history::Scroll,
+    members::member_events,
+};
+
+/// Of a server that missed more records of a room than this, only the newest event is told: it asks for the others.
+const MISSED_MAX: u64 = 2_000;
+
+/// What a server missed of a room.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OutgoingQuery {
+    /// Which server.
+    pub destination: OwnedServerName,
+    /// This server: events of its users are meant.
+    pub origin: OwnedServerName,
+    /// After this position of the room's shard.
+    pub after: Position,
+    /// Up to this one.
+    pub until: Position,
+    /// At most so many events.
+    pub limit: usize,
+}
+
+/// Events that a server missed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outgoing {
+    /// Their numbers among the room's records, oldest first.
+    pub events: Vec<Sequence>,
+    /// Everything up to this position is told.
+    pub upto: Position,
+    /// With the last events: public receipts that moved.
+    pub receipts: Vec<ReceiptMoved>,
+}
+
+/// Answers the users that had joined just after a record, by server.
+pub(super) async fn servers(
+    view: &mut View,
+    after: Sequence,
+) -> Result<BTreeMap<OwnedServerName, BTreeSet<OwnedUserId>>, RoomError> {
+    let moment = view
+        .history
+        .after_record(after.min(view.history.last))
+        .await?;
+    let state = view.history.state(moment).await?;
+    Ok(joined_by_server(&state))
+}
+
+fn joined_by_server(state: &StateMap) -> BTreeMap<OwnedServerName, BTreeSet<OwnedUserId>> {
+    let mut servers = BTreeMap::<OwnedServerName, BTreeSet<OwnedUserId>>::new();
+    let joined = member_events(state)
+        .filter(|event| membership_of(event) == Some(MembershipState::Join))
+        .filter_map(|event| UserId::parse(event.pdu.state_key.as_deref()?).ok());
+    for user_id in joined {
+        let users = servers.entry(user_id.server_name().to_owned()).or_default();
+        users.insert(user_id);
+    }
+    servers
+}
+
+/// Answers what a server missed.
+pub(super) async fn outgoing(
+    view: &mut View,
+    query: &OutgoingQuery,
+) -> Result<Outgoing, RoomError> {
+    let history = &mut view.history;
+    let from = history
+        .resolve(TimelinePoint::Position(query.after))
+        .await?;
+    let moment = history.after_record(from).await?;
+    let joined = joined_by_server(&history.state(moment).await?);
+    let mut walk = Walk {
+        query,
+        present: joined.get(&query.destination).cloned().unwrap_or_default(),
+        missed: Vec::new(),
+        seen: query.after,
+    };
+    let is_far = history.last.saturating_sub(from) > MISSED_MAX;
+    let mut scroll = Scroll::forwards(from + 1, history.last);
+    let mut is_full = false;
+    while !scroll.is_done() && !is_full {
+        for event in scroll.next(history).await? {
+            if event.position() > query.until || (!is_far && walk.missed.len() >= query.limit) {
+                is_full = true;
+                break;
+            }
+            walk.pass(&event);
+        }
+    }
+    let is_whole = !is_full || is_far || walk.missed.len() < query.limit;
+    let newest = walk
+        .missed
+        .len()
+        .saturating_sub(if is_far { 1 } else { walk.missed.len() });
+    let receipts = if is_whole && !walk.present.is_empty() {
+        receipts(view, query)
+    } else {
+        Vec::new()
+    };
+    Ok(Outgoing {
+        events: walk.missed.split_off(newest),
+        upto: if is_whole { query.until } else { walk.seen },
+        receipts,
+    })
+}
+
+/// A way through a room's timeline with an eye on who is in it.
+struct Walk<'a> {
+    query: &'a OutgoingQuery,
+    /// Users of the destination that have joined.
+    present: BTreeSet<OwnedUserId>,
+    missed: Vec<Sequence>,
+    seen: Position,
+}
+
+impl Walk<'_> {
+    fn pass(&mut self, event: &Arc<RoomEvent>) {
+        let was_present = !self.present.is_empty();
+        let target = member_of(event, &self.query.destination);
+        if let Some((user_id, membership)) = &target {
+            if *membership == MembershipState::Join {
+                self.present.insert(user_id.clone());
+            } else {
+                self.present.remove(user_id);
+            }
+        }
+        let is_ours = event.pdu.sender.server_name() == self.query.origin;
+        if is_ours && (was_present || target.is_some()) {
+            self.missed.push(event.sequence);
+        }
+        self.seen = event.position();
+    }
+}
+
+/// The user of a server that a member event is about, and what it becomes.
+fn member_of(event: &RoomEvent, server: &ServerName) -> Option<(OwnedUserId, MembershipState)> {
+    if event.pdu.event_type != TimelineEventType::RoomMember {
+        return None;
+    }
+    let user_id = UserId::parse(event.pdu.state_key.as_deref()?).ok()?;
+    let membership = membership_of(event)?;
+    (user_id.server_name() == server).then_some((user_id, membership))
+}
+
+fn receipts(view: &View, query: &OutgoingQuery) -> Vec<ReceiptMoved> {
+    let moved = &view.room().receipts;
+    moved
+        .moved_between(query.after, query.until)
+        .filter(|((user_id, receipt_type, _), _)| {
+            user_id.server_name() == query.origin && receipt_type == "m.read"
+        })
+        .map(|(_, receipt)| receipt.moved.clone())
+        .collect()
+}

@@ -1,0 +1,282 @@
+//! Catching up: what a destination missed while it could not be reached, room by room.
+
+use std::time::Duration;
+
+use playhouse_schema::{
+    address::{Entity, Family, Position, Shard, ShardNumber},
+    models::{
+        Model as _, device_lists, device_lists::DeviceLists, memberships::Memberships,
+        server_rooms, server_rooms::ServerRooms, to_device_out, to_device_out::ToDeviceOut,
+    },
+    port::StoreError,
+    record::{
+        room::ReceiptMoved,
+        server::{Lag, ToDeviceRef},
+    },
+};
+use ruma::UserId;
+
+use super::{
+    body::{self, Batch, EDUS_MAX, EVENTS_MAX},
+    delivery::{Delivery, Halt},
+    devices,
+};
+use crate::room::{OutgoingQuery, RoomAnswer, RoomQuery};
+
+/// So many rooms are looked at together.
+const ROOMS_AT_ONCE: usize = 500;
+
+/// So many to-device messages go into one transaction.
+const SENDINGS_MAX: usize = 50;
+
+/// So many users' changes of devices are told of one shard; of more only the oldest.
+const DEVICE_LISTS_MAX: usize = 1_000;
+
+/// How long models may take to come to where the log is, and how often that is looked at.
+const MODELS_WAIT: (Duration, u32) = (Duration::from_millis(10), 1_000);
+
+/// A transaction of catching up that is being filled.
+#[derive(Default)]
+struct Filling {
+    batch: Batch,
+    events: usize,
+    receipts: Vec<(String, ReceiptMoved)>,
+}
+
+impl Filling {
+    fn finish(&mut self) -> Batch {
+        let full = std::mem::take(self);
+        let mut batch = full.batch;
+        let receipts = full.receipts.iter();
+        let edus = body::receipt_edus(receipts.map(|(room_id, moved)| (room_id.as_str(), moved)));
+        let edus = edus.into_iter().take(EDUS_MAX);
+        batch
+            .departed
+            .edus
+            .extend(edus.map(|edu| edu.to_string().into_bytes().into()));
+        batch
+    }
+
+    fn is_empty(&self) -> bool {
+        self.batch.departed == Default::default() && self.receipts.is_empty()
+    }
+}
+
+fn at(positions: &[(ShardNumber, Position)], number: ShardNumber) -> Position {
+    let found = positions.iter().find(|(known, _)| *known == number);
+    found.map_or(0, |(_, position)| *position)
+}
+
+impl Delivery {
+    /// One round.
+    pub(super) async fn catch_up(&mut self) -> Result<(), Halt> {
+        let Some(target) = self.slot.begin_round(&self.context.board) else {
+            tokio::time::sleep(MODELS_WAIT.0).await;
+            return Ok(());
+        };
+        self.await_models(&target).await?;
+        self.catch_up_rooms(&target).await?;
+        self.catch_up_users(&target).await?;
+        self.end_round(target).await
+    }
+
+    async fn await_models(&self, target: &Lag) -> Result<(), Halt> {
+        let rooms = [ServerRooms::NAME, Memberships::NAME];
+        let users = [ToDeviceOut::NAME, DeviceLists::NAME];
+        for (family, names, positions) in [
+            (Family::Rooms, rooms, &target.rooms),
+            (Family::Users, users, &target.users),
+        ] {
+            for (number, position) in positions {
+                let number = *number;
+                for name in names {
+                    self.await_model(name, Shard { family, number }, *position)
+                        .await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn await_model(
+        &self,
+        name: &'static str,
+        shard: Shard,
+        position: Position,
+    ) -> Result<(), Halt> {
+        let (pause, times) = MODELS_WAIT;
+        for _ in 0..times {
+            if self.context.models.folded(name, shard) >= position {
+                return Ok(());
+            }
+            tokio::time::sleep(pause).await;
+        }
+        Err(Halt::Trouble(format!("{name} lags")))
+    }
+
+    async fn catch_up_rooms(&mut self, target: &Lag) -> Result<(), Halt> {
+        let mut filling = Filling::default();
+        let mut after = String::new();
+        loop {
+            let models = self.context.store.models();
+            let rooms =
+                server_rooms::of_server(&*models, self.name.as_str(), &after, ROOMS_AT_ONCE)
+                    .await?;
+            let Some(last) = rooms.last() else {
+                break;
+            };
+            after.clone_from(last);
+            let entities: Vec<_> = rooms.iter().map(|room_id| Entity::room(room_id)).collect();
+            let heads = self.context.store.entity_heads(&entities).await?;
+            for (room_id, head) in rooms.into_iter().zip(heads) {
+                let Some(head) = head else {
+                    continue;
+                };
+                let from = self.reached(&room_id, head.shard.number);
+                let until = at(&target.rooms, head.shard.number);
+                if head.position > from && from < until {
+                    self.catch_up_room(&mut filling, &room_id, (from, until))
+                        .await?;
+                }
+            }
+        }
+        if filling.is_empty() {
+            return Ok(());
+        }
+        self.send(filling.finish()).await
+    }
+
+    /// Up to where the destination has everything of a room.
+    fn reached(&self, room_id: &str, shard: ShardNumber) -> Position {
+        let lag = self.state.lag.as_ref();
+        let from = lag.map_or(0, |lag| at(&lag.rooms, shard));
+        self.state
+            .caught
+            .get(room_id)
+            .copied()
+            .unwrap_or(0)
+            .max(from)
+    }
+
+    async fn catch_up_room(
+        &mut self,
+        filling: &mut Filling,
+        room_id: &str,
+        (from, until): (Position, Position),
+    ) -> Result<(), Halt> {
+        let mut from = from;
+        while from < until {
+            let query = OutgoingQuery {
+                destination: self.name.clone(),
+                origin: self.context.env.server_name().to_owned(),
+                after: from,
+                until,
+                limit: EVENTS_MAX.saturating_sub(filling.events).max(1),
+            };
+            let query = RoomQuery::Outgoing(Box::new(query));
+            let entity = Entity::room(room_id);
+            let RoomAnswer::Outgoing(found) = self.context.rooms.query(entity, query).await? else {
+                return Err(Halt::Trouble("unexpected answer to Outgoing".to_owned()));
+            };
+            from = found.upto;
+            if !found.events.is_empty() || !found.receipts.is_empty() {
+                let departed = &mut filling.batch.departed;
+                filling.events += found.events.len();
+                for sequence in found.events {
+                    body::add_event(&mut departed.events, room_id, sequence);
+                }
+                let progress = &mut departed.progress.rooms;
+                progress.retain(|(known, _)| known != room_id);
+                progress.push((room_id.to_owned(), from));
+                let receipts = found.receipts.into_iter();
+                filling
+                    .receipts
+                    .extend(receipts.map(|moved| (room_id.to_owned(), moved)));
+            }
+            if filling.events >= EVENTS_MAX || filling.receipts.len() >= EDUS_MAX {
+                self.send(filling.finish()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn catch_up_users(&mut self, target: &Lag) -> Result<(), Halt> {
+        for (number, until) in target.users.clone() {
+            let lag = self.state.lag.as_ref();
+            let from = lag.map_or(0, |lag| at(&lag.users, number));
+            if from < until {
+                // First: sending to-device messages moves the position from which both are read.
+                let lists = self.device_lists(number, (from, until)).await?;
+                self.catch_up_device_lists(lists).await?;
+                self.catch_up_to_device(number, (from, until)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn catch_up_to_device(
+        &mut self,
+        number: ShardNumber,
+        (from, until): (Position, Position),
+    ) -> Result<(), Halt> {
+        let mut from = from;
+        loop {
+            let models = self.context.store.models();
+            let whose = (self.name.as_str(), number);
+            let page = to_device_out::waiting(&*models, whose, (from, until), SENDINGS_MAX).await?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            from = last.position;
+            let mut batch = Batch::default();
+            let sendings = page.into_iter().map(|waiting| ToDeviceRef {
+                user_id: waiting.user_id,
+                sequence: waiting.sequence,
+            });
+            batch.departed.to_device.extend(sendings);
+            batch.departed.progress.users.push((number, from));
+            self.send(batch).await?;
+        }
+    }
+
+    async fn device_lists(
+        &self,
+        number: ShardNumber,
+        interval: (Position, Position),
+    ) -> Result<Vec<device_lists::DeviceListChange>, StoreError> {
+        let models = self.context.store.models();
+        let whose = (self.name.as_str(), number);
+        device_lists::of_neighbours_of_server(&*models, whose, interval, DEVICE_LISTS_MAX).await
+    }
+
+    /// Tells the newest change of each user: who finds a gap before it asks for the whole list.
+    async fn catch_up_device_lists(
+        &mut self,
+        changes: Vec<device_lists::DeviceListChange>,
+    ) -> Result<(), Halt> {
+        let mut batch = Batch::default();
+        for change in changes {
+            let Ok(user_id) = UserId::parse(&change.user_id) else {
+                continue;
+            };
+            let shard = Shard {
+                family: Family::Users,
+                number: change.shard,
+            };
+            let before = change.position.saturating_sub(1);
+            let found = self.context.store.read_shard(shard, before, 1).await?;
+            if let Some(record) = found.first() {
+                let edus = devices::edus(&self.context, &user_id, record.sequence).await?;
+                let edus = edus.iter().map(|edu| edu.to_string().into_bytes().into());
+                batch.departed.edus.extend(edus);
+            }
+            if batch.departed.edus.len() >= EDUS_MAX / 2 {
+                self.send(std::mem::take(&mut batch)).await?;
+            }
+        }
+        if batch.departed.edus.is_empty() {
+            return Ok(());
+        }
+        self.send(batch).await
+    }
+}

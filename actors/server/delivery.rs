@@ -1,0 +1,347 @@
+//! A delivery: one task for one destination, from the first thing that waits until nothing does or an attempt fails.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use playhouse_schema::record::server::{Departed, Lag, ToDeviceRef};
+use ruma::OwnedServerName;
+use tokio::time::timeout;
+
+use super::{
+    Server, ServerCommand, ServerContext, ServerSignal,
+    board::Direct,
+    body::{self, Batch, EDUS_MAX},
+    devices,
+    lanes::{SLOW_AFTER, Standing},
+    slot::Slot,
+};
+use crate::{
+    kernel::{Myself, Resident},
+    network::{PeerError, PeerMethod, PeerRequest},
+};
+
+/// Who was sent everything is waited on for so long: what comes next takes the acknowledgement into the log.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What waits behind an attempt that takes longer than this is left to catching up.
+const HELD_BACK_MAX: Duration = Duration::from_secs(5);
+
+/// After trouble of our own it is tried again so much later.
+const TROUBLE_WAIT_MS: u64 = 5_000;
+
+/// An acknowledgement is not larger: a line for each event.
+const ANSWER_BYTES_MAX: u64 = 1 << 20;
+
+/// Why a delivery ends early.
+pub(super) enum Halt {
+    /// The destination did not take a transaction. That is recorded.
+    Failed,
+    /// Trouble of our own: the store, a room, or the actor has ended.
+    Trouble(String),
+    /// The house closes.
+    Closing,
+}
+
+impl<E: std::error::Error> From<E> for Halt {
+    fn from(error: E) -> Self {
+        Halt::Trouble(error.to_string())
+    }
+}
+
+/// Whether a delivery should run now.
+pub(super) fn is_due(context: &ServerContext, name: &OwnedServerName) -> bool {
+    let now_ms = context.env.now_ms();
+    !context.board.is_closing() && context.board.slot(name).is_due(now_ms)
+}
+
+/// Starts a delivery.
+pub(super) fn start(resident: &Resident<Server>, name: OwnedServerName) {
+    let context = resident.context.clone();
+    let slot = context.board.slot(&name);
+    let myself = resident.myself.clone();
+    let delivery = Delivery {
+        slot,
+        name,
+        myself: myself.clone(),
+        state: (*resident.state).clone(),
+        acknowledged: None,
+        context,
+    };
+    let engaged = delivery.slot.engage();
+    ractor::concurrency::spawn(async move {
+        delivery.run().await;
+        drop(engaged);
+        myself.signal(ServerSignal::Ended);
+    });
+}
+
+/// See the module's documentation.
+pub(super) struct Delivery {
+    pub(super) context: Arc<ServerContext>,
+    pub(super) slot: Arc<Slot>,
+    pub(super) name: OwnedServerName,
+    myself: Myself<Server>,
+    /// As the actor has it: it changes by this delivery's commands only.
+    pub(super) state: Server,
+    /// The transaction in flight, when it was acknowledged and that is not recorded yet.
+    acknowledged: Option<String>,
+}
+
+impl Delivery {
+    async fn run(mut self) {
+        match self.work().await {
+            Ok(()) | Err(Halt::Failed | Halt::Closing) => {}
+            Err(Halt::Trouble(error)) => {
+                tracing::warn!(destination = %self.name, %error, "delivery interrupted");
+                let next_ms = self.context.env.now_ms() + TROUBLE_WAIT_MS;
+                self.slot.wait_until(next_ms);
+            }
+        }
+    }
+
+    async fn work(&mut self) -> Result<(), Halt> {
+        if self.state.lag.is_some() {
+            self.slot.noted();
+        }
+        self.send_in_flight().await?;
+        loop {
+            if self.context.board.is_closing() {
+                self.record_acknowledgement().await?;
+                return Err(Halt::Closing);
+            }
+            if let Some(lag) = self.slot.to_note() {
+                self.command(ServerCommand::LagBehind(lag)).await?;
+                self.slot.noted();
+            }
+            if self.slot.is_behind() {
+                self.catch_up().await?;
+                continue;
+            }
+            let batch = self.slot.look(Batch::of);
+            if !batch.is_empty() {
+                self.send(batch).await?;
+                continue;
+            }
+            let came = timeout(LINGER, self.slot.news.notified()).await.is_ok();
+            if came {
+                continue;
+            }
+            self.record_acknowledgement().await?;
+            self.slot.finished();
+            let is_done = self.slot.look(|waiting| waiting.is_empty());
+            if is_done && !self.slot.is_behind() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sends what an earlier life, or an earlier attempt, has not brought over.
+    async fn send_in_flight(&mut self) -> Result<(), Halt> {
+        match self.state.in_flight.clone() {
+            Some(departed) if self.acknowledged.is_none() => self.attempt(&departed).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts a batch on its way.
+    pub(super) async fn send(&mut self, batch: Batch) -> Result<(), Halt> {
+        let departed = self.fill(&batch).await?;
+        let is_idle = departed.progress == Default::default();
+        let is_empty =
+            departed.events.is_empty() && departed.to_device.is_empty() && departed.edus.is_empty();
+        if is_empty && is_idle {
+            self.slot.look(|waiting| batch.forget(waiting));
+            return Ok(());
+        }
+        // What is only volatile is told again, or lost, with this process.
+        if is_idle && !batch.is_durable() {
+            return self.attempt(&departed).await;
+        }
+        let command = ServerCommand::Depart {
+            departed: Box::new(departed.clone()),
+            acknowledged: self.acknowledged.take(),
+        };
+        self.command(command).await?;
+        self.slot.look(|waiting| batch.forget(waiting));
+        self.attempt(&departed).await
+    }
+
+    /// The transaction that a batch makes.
+    async fn fill(&self, batch: &Batch) -> Result<Departed, Halt> {
+        let now_ms = self.context.env.now_ms();
+        let mut departed = batch.departed.clone();
+        let mut edus = Vec::new();
+        for (room_id, place) in &batch.events {
+            body::add_event(&mut departed.events, room_id.as_str(), place.sequence);
+        }
+        for (direct, place) in &batch.direct {
+            match direct {
+                Direct::ToDevice(user_id) => departed.to_device.push(ToDeviceRef {
+                    user_id: user_id.to_string(),
+                    sequence: place.sequence,
+                }),
+                Direct::Devices(user_id) => {
+                    edus.extend(devices::edus(&self.context, user_id, place.sequence).await?);
+                }
+            }
+        }
+        edus.extend(batch.volatile_edus(now_ms));
+        edus.truncate(EDUS_MAX.saturating_sub(departed.to_device.len() + departed.edus.len()));
+        let edus = edus.iter().map(|edu| edu.to_string().into_bytes().into());
+        departed.edus.extend(edus);
+        departed.transaction_id = self.context.env.random_string(20);
+        departed.at_ms = now_ms;
+        Ok(departed)
+    }
+
+    /// One attempt to bring a transaction over.
+    async fn attempt(&mut self, departed: &Departed) -> Result<(), Halt> {
+        let standing = match &self.state {
+            state if state.failures > 0 && state.next_ms > 0 && !self.is_revived() => {
+                Standing::Dead
+            }
+            state if state.acknowledged_ms > 0 => Standing::Proven,
+            _ => Standing::Unknown,
+        };
+        let outcome = self.ask(departed, standing).await?;
+        let is_recorded = self
+            .state
+            .in_flight
+            .as_ref()
+            .is_some_and(|known| known.transaction_id == departed.transaction_id);
+        match outcome {
+            Ok(()) => {
+                metrics::counter!("playhouse_outbox_transactions_total", "outcome" => "acknowledged")
+                    .increment(1);
+                if is_recorded {
+                    self.acknowledged = Some(departed.transaction_id.clone());
+                }
+                self.slot.wait_until(0);
+                // Who was thought dead is not any more, and that is worth a record.
+                if self.state.failures > 0 || self.state.acknowledged_ms == 0 {
+                    self.record_acknowledgement().await?;
+                }
+                Ok(())
+            }
+            Err(error) => {
+                metrics::counter!("playhouse_outbox_transactions_total", "outcome" => "failed")
+                    .increment(1);
+                tracing::debug!(destination = %self.name, %error, failures = self.state.failures, "transaction not acknowledged");
+                self.fail().await
+            }
+        }
+    }
+
+    fn is_revived(&self) -> bool {
+        // Its own clock would not let it try yet.
+        self.state.next_ms > self.context.env.now_ms()
+    }
+
+    async fn ask(
+        &mut self,
+        departed: &Departed,
+        standing: Standing,
+    ) -> Result<Result<(), PeerError>, Halt> {
+        let context = self.context.clone();
+        let entering = context.lanes.enter(standing);
+        let permit = self.patiently(entering).await?;
+        if context.board.is_closing() {
+            return Err(Halt::Closing);
+        }
+        let names = (context.env.server_name(), &*self.name);
+        let body = body::write(&*context.store, names, departed).await?;
+        let request = PeerRequest {
+            destination: self.name.clone(),
+            method: PeerMethod::Put,
+            path: format!("/_matrix/federation/v1/send/{}", departed.transaction_id),
+            body: Some(body),
+            within: Duration::from_millis(context.settings.answer_within_ms),
+            answer_bytes_max: ANSWER_BYTES_MAX,
+        };
+        let mut asking = context.env.network.ask(request);
+        let outcome = match timeout(SLOW_AFTER, &mut asking).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                let _permit = context.lanes.step_aside(standing, permit);
+                self.patiently(asking).await?
+            }
+        };
+        Ok(outcome.map(drop))
+    }
+
+    /// Waits for something; what comes for the destination in a long wait is left to catching up, so that it holds nobody back.
+    async fn patiently<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Halt> {
+        let mut work = pin!(work);
+        let mut late = pin!(tokio::time::sleep(HELD_BACK_MAX));
+        let mut is_late = false;
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                () = &mut late, if !is_late => is_late = true,
+                () = self.slot.news.notified() => {}
+            }
+            if self.context.board.is_closing() {
+                return Err(Halt::Closing);
+            }
+            if (is_late && self.slot.holds_back()) || self.slot.to_note().is_some() {
+                self.fall_behind().await?;
+            }
+        }
+    }
+
+    async fn fall_behind(&mut self) -> Result<(), Halt> {
+        if let Some(lag) = self.slot.fall_behind(&self.context.board) {
+            self.command(ServerCommand::LagBehind(lag)).await?;
+            self.slot.noted();
+        }
+        Ok(())
+    }
+
+    async fn fail(&mut self) -> Result<(), Halt> {
+        let next_ms = self.next_attempt_ms();
+        let lag = self.slot.fall_behind(&self.context.board);
+        self.command(ServerCommand::Fail { next_ms, lag }).await?;
+        self.slot.noted();
+        self.slot.wait_until(next_ms);
+        Err(Halt::Failed)
+    }
+
+    /// A quarter of the time since it fails, at least and at most what is configured, and a little by chance.
+    fn next_attempt_ms(&self) -> u64 {
+        let now_ms = self.context.env.now_ms();
+        let settings = &self.context.settings;
+        let failing_ms = match self.state.failures {
+            0 => 0,
+            _ => now_ms.saturating_sub(self.state.failing_since_ms),
+        };
+        let wait_ms = (failing_ms / 4).clamp(
+            settings.retry_wait_ms,
+            settings.retry_wait_max_ms.max(settings.retry_wait_ms),
+        );
+        let [chance] = self.context.env.random_bytes::<1>();
+        now_ms + wait_ms + wait_ms * u64::from(chance) / 1_024
+    }
+
+    async fn record_acknowledgement(&mut self) -> Result<(), Halt> {
+        if let Some(id) = self.acknowledged.take() {
+            self.command(ServerCommand::Acknowledge(id)).await?;
+        }
+        Ok(())
+    }
+
+    /// A round of catching up is over: where it stands.
+    pub(super) async fn end_round(&mut self, target: Lag) -> Result<(), Halt> {
+        self.record_acknowledgement().await?;
+        let is_level = self.slot.end_round(&target);
+        let lag = (!is_level).then_some(target);
+        self.command(ServerCommand::CatchUp(lag)).await
+    }
+
+    async fn command(&mut self, command: ServerCommand) -> Result<(), Halt> {
+        let records = self.myself.carry_out(command).await?;
+        for record in &records {
+            self.state.take_in(record);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+//! Everything a remote server's actor can be asked.
+
+use std::sync::Arc;
+
+use playhouse_schema::record::server::{Departed, Lag, ServerRecord};
+
+use super::state::Server;
+use crate::kernel::Unavailable;
+
+/// What it can be told to do: what its own delivery reports. Answers the records that came of it.
+#[derive(Clone, Debug)]
+pub enum ServerCommand {
+    /// A transaction goes out. The one before it was acknowledged, if this names it.
+    Depart {
+        /// The new one.
+        departed: Box<Departed>,
+        /// The one that was acknowledged.
+        acknowledged: Option<String>,
+    },
+    /// This transaction was acknowledged.
+    Acknowledge(String),
+    /// An attempt failed; the next one is not made before a time.
+    Fail {
+        /// That time, milliseconds since the Unix epoch.
+        next_ms: u64,
+        /// From where on it is behind, if that was not noted yet.
+        lag: Option<Lag>,
+    },
+    /// It is behind from these positions on.
+    LagBehind(Lag),
+    /// It has caught up: up to these positions, or altogether.
+    CatchUp(Option<Lag>),
+}
+
+/// What a command comes to.
+pub type ServerReply = Vec<ServerRecord>;
+
+/// What it can be asked.
+#[derive(Clone, Copy, Debug)]
+pub enum ServerQuery {
+    /// All that is kept of it.
+    State,
+}
+
+/// What a query answers.
+pub type ServerAnswer = Arc<Server>;
+
+/// What it hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerSignal {
+    /// There is something to send, or the time for another attempt has come.
+    Nudge,
+    /// It gave a sign of life: whoever waits for it need not wait any longer.
+    Alive,
+    /// The delivery has ended.
+    Ended,
+}
+
+/// Why a command is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ServerError {
+    /// Another transaction is on its way.
+    #[error("another transaction is on its way")]
+    OutOfTurn,
+    /// It could not be asked.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}

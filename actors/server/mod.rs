@@ -1,0 +1,186 @@
+//! A remote server as a destination: what it has, what is on its way to it, and when it is tried again.
+//!
+//! Owns the transaction on its way and the failures. Must not know rooms and users but through their queries, nor how servers are reached.
+//!
+//! # How nothing is lost at no cost for the dead
+//! The log is the queue. The follower [`outboxes`](crate::followers::outboxes) reads it once for all destinations and puts *references* into the
+//! [`board`]: in memory, bounded, gone with the process. Its own durable position never passes something that a destination still has to be sent, so a
+//! restart reads that again. Two things let go of the position:
+//!
+//! - the thing is in a transaction, which is a record of the destination ([`Departed`](playhouse_schema::record::server::Departed)) before it is sent, and
+//!   goes out again under the same ID until it is acknowledged;
+//! - the destination is noted as *lagging* behind positions ([`Lag`](playhouse_schema::record::server::Lag)), which happens once, at the first failure, when
+//!   it is slow, or when too much waits for it. From then on the follower does nothing for it but set a flag.
+//!
+//! So a dead destination costs a record for each attempt to reach it (rarer and rarer) and nothing for each event. When an attempt succeeds, it is asked of
+//! each room that it ever had a user in, as far as the room has moved, what of our users' events it missed ([`catch_up`]); each acknowledged transaction
+//! notes how far that has come. A round that ends without anything new for it ends the lagging.
+//!
+//! Acknowledgements are recorded with the next transaction, or when nothing came for a moment: a crash in between sends one transaction again, which its ID
+//! makes harmless.
+
+pub mod board;
+mod body;
+mod catch_up;
+mod delivery;
+mod devices;
+mod lanes;
+pub mod message;
+mod slot;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use playhouse_schema::{
+    address::{Entity, Position, Sequence},
+    port::{LogStore, Snapshot},
+    record::server::ServerRecord,
+};
+use ruma::OwnedServerName;
+
+pub use board::OutboxBoard;
+pub use lanes::Lanes;
+pub use message::{
+    ServerAnswer, ServerCommand, ServerError, ServerQuery, ServerReply, ServerSignal,
+};
+pub use state::Server;
+
+use crate::{
+    env::Env,
+    kernel::{Decision, Directory, Domain, Port, Resident},
+    room::{Room, context::Folded},
+    user::User,
+};
+
+/// What the operator allows.
+#[derive(Clone, Copy, Debug)]
+pub struct OutboxSettings {
+    /// The first wait after a failure, milliseconds; later ones are a quarter of the time since the first failure.
+    pub retry_wait_ms: u64,
+    /// The longest wait between attempts, milliseconds.
+    pub retry_wait_max_ms: u64,
+    /// A server must have acknowledged a transaction within so many milliseconds.
+    pub answer_within_ms: u64,
+    /// So many transactions may be on their way at once to servers that answered the last one.
+    pub transactions_max: usize,
+}
+
+impl Default for OutboxSettings {
+    fn default() -> Self {
+        Self {
+            retry_wait_ms: 500,
+            retry_wait_max_ms: 60 * 60 * 1_000,
+            answer_within_ms: 60_000,
+            transactions_max: 64,
+        }
+    }
+}
+
+/// What all remote servers share.
+pub struct ServerContext {
+    /// Clock, randomness, identity, network.
+    pub env: Env,
+    /// For events and to-device messages.
+    pub store: Arc<dyn LogStore>,
+    /// Knows how far the read models are.
+    pub models: Arc<dyn Folded>,
+    /// For what a destination missed.
+    pub rooms: Arc<Directory<Room>>,
+    /// For devices.
+    pub users: Arc<Directory<User>>,
+    /// What waits for whom.
+    pub board: Arc<OutboxBoard>,
+    /// Who may send at once.
+    pub lanes: Lanes,
+    /// What the operator allows.
+    pub settings: OutboxSettings,
+}
+
+/// What a server's actor remembers only while it is awake.
+#[derive(Default)]
+pub struct ServerLive {
+    is_delivering: bool,
+}
+
+impl Domain for Server {
+    const NAME: &'static str = "server";
+    const SNAPSHOT_VERSION: u32 = 1;
+
+    type Record = ServerRecord;
+    type Command = ServerCommand;
+    type Reply = ServerReply;
+    type Query = ServerQuery;
+    type Answer = ServerAnswer;
+    type Signal = ServerSignal;
+    type Error = ServerError;
+    type Live = ServerLive;
+    type Context = ServerContext;
+
+    fn empty(_entity: &Entity) -> Self {
+        Self::default()
+    }
+
+    fn apply(&mut self, _sequence: Sequence, _position: Position, record: &ServerRecord) {
+        self.take_in(record);
+    }
+
+    fn decide(
+        &self,
+        command: ServerCommand,
+        context: &ServerContext,
+    ) -> Result<Decision<Self>, ServerError> {
+        let records = Server::decide(self, command, context.env.now_ms())?;
+        Ok(Decision::new(records.clone(), records))
+    }
+
+    fn answer(
+        resident: &mut Resident<Self>,
+        query: ServerQuery,
+        port: Port<ServerAnswer, ServerError>,
+    ) {
+        match query {
+            ServerQuery::State => drop(port.send(Ok(resident.state.clone()))),
+        }
+    }
+
+    fn signal(resident: &mut Resident<Self>, signal: ServerSignal) {
+        let Ok(name) = OwnedServerName::try_from(resident.entity.name()) else {
+            return;
+        };
+        match signal {
+            ServerSignal::Ended => resident.live.is_delivering = false,
+            ServerSignal::Alive => resident.context.board.slot(&name).revive(),
+            ServerSignal::Nudge => {}
+        }
+        if !resident.live.is_delivering && delivery::is_due(&resident.context, &name) {
+            resident.live.is_delivering = true;
+            delivery::start(resident, name);
+        }
+    }
+
+    fn is_busy(live: &ServerLive) -> bool {
+        live.is_delivering
+    }
+
+    fn weight_bytes(&self) -> usize {
+        let lag = self.lag.as_ref().map_or(0, |_| 1_024);
+        512 + lag + self.caught.len() * 100
+    }
+
+    fn snapshot_due(&self, records_since: u64) -> bool {
+        records_since >= 200
+    }
+
+    fn to_snapshot(&self) -> Bytes {
+        rmp_serde::to_vec(self)
+            .expect("strings and numbers are always representable in MessagePack")
+            .into()
+    }
+
+    fn from_snapshot(_entity: &Entity, snapshot: &Snapshot) -> Option<Self> {
+        rmp_serde::from_slice(&snapshot.payload).ok()
+    }
+}

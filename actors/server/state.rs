@@ -1,0 +1,142 @@
+//! What is kept of a remote server, and how it changes.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use playhouse_schema::{
+    address::Position,
+    record::server::{Departed, Failed, Lag, ServerRecord},
+};
+use serde::{Deserialize, Serialize};
+
+use super::message::{ServerCommand, ServerError};
+
+/// A remote server: a fold of its records. Cheap to clone.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Server {
+    /// The transaction on its way.
+    pub in_flight: Option<Arc<Departed>>,
+    /// From where on it is behind; `None` when it is not.
+    pub lag: Option<Arc<Lag>>,
+    /// While it is behind: rooms that have come further than that, by their ID.
+    pub caught: Arc<BTreeMap<String, Position>>,
+    /// Failures since the last success.
+    pub failures: u64,
+    /// The first of them, milliseconds since the Unix epoch; 0 when there is none.
+    pub failing_since_ms: u64,
+    /// No attempt is made before this time.
+    pub next_ms: u64,
+    /// The last success that was recorded; 0 when there was none.
+    pub acknowledged_ms: u64,
+}
+
+impl Server {
+    /// Whether it took what it was last sent, as far as is known.
+    pub fn is_proven(&self) -> bool {
+        self.acknowledged_ms > 0 && self.failures == 0
+    }
+
+    /// Takes in a record.
+    pub(super) fn take_in(&mut self, record: &ServerRecord) {
+        match record {
+            ServerRecord::Departed(departed) => {
+                if self.in_flight.is_some() {
+                    self.succeed(departed.at_ms);
+                }
+                self.in_flight = Some(Arc::new(departed.clone()));
+            }
+            ServerRecord::Acknowledged(done) => self.succeed(done.at_ms),
+            ServerRecord::Failed(failed) => self.fail(failed),
+            ServerRecord::Lagged(lag) => self.lag = Some(Arc::new(lag.clone())),
+            ServerRecord::CaughtUp(lag) => {
+                self.lag = lag.clone().map(Arc::new);
+                self.caught = Arc::default();
+            }
+        }
+    }
+
+    fn succeed(&mut self, at_ms: u64) {
+        self.failures = 0;
+        self.failing_since_ms = 0;
+        self.next_ms = 0;
+        self.acknowledged_ms = at_ms;
+        let Some(done) = self.in_flight.take() else {
+            return;
+        };
+        let Some(lag) = &mut self.lag else {
+            return;
+        };
+        if !done.progress.rooms.is_empty() {
+            let caught = Arc::make_mut(&mut self.caught);
+            caught.extend(done.progress.rooms.iter().cloned());
+        }
+        if !done.progress.users.is_empty() {
+            let users = &mut Arc::make_mut(lag).users;
+            for (shard, position) in &done.progress.users {
+                users.retain(|(number, _)| number != shard);
+                users.push((*shard, *position));
+            }
+        }
+    }
+
+    fn fail(&mut self, failed: &Failed) {
+        if self.failures == 0 {
+            self.failing_since_ms = failed.at_ms;
+        }
+        self.failures += 1;
+        self.next_ms = failed.next_ms;
+    }
+
+    /// What a command comes to.
+    pub(super) fn decide(
+        &self,
+        command: ServerCommand,
+        now_ms: u64,
+    ) -> Result<Vec<ServerRecord>, ServerError> {
+        use playhouse_schema::record::server::Acknowledged;
+        let current = self
+            .in_flight
+            .as_ref()
+            .map(|departed| &departed.transaction_id);
+        match command {
+            ServerCommand::Depart {
+                departed,
+                acknowledged,
+            } => {
+                if current != acknowledged.as_ref() {
+                    return Err(ServerError::OutOfTurn);
+                }
+                Ok(vec![ServerRecord::Departed(*departed)])
+            }
+            ServerCommand::Acknowledge(id) => {
+                if current != Some(&id) {
+                    return Err(ServerError::OutOfTurn);
+                }
+                Ok(vec![ServerRecord::Acknowledged(Acknowledged {
+                    at_ms: now_ms,
+                })])
+            }
+            ServerCommand::Fail { next_ms, lag } => {
+                let mut records = self.lagged(lag);
+                records.push(ServerRecord::Failed(Failed {
+                    at_ms: now_ms,
+                    next_ms,
+                }));
+                Ok(records)
+            }
+            ServerCommand::LagBehind(lag) => Ok(self.lagged(Some(lag))),
+            ServerCommand::CatchUp(lag) => {
+                let is_new = self.lag.is_some();
+                Ok(is_new
+                    .then_some(ServerRecord::CaughtUp(lag))
+                    .into_iter()
+                    .collect())
+            }
+        }
+    }
+
+    /// Who is behind already stays behind from there on.
+    fn lagged(&self, lag: Option<Lag>) -> Vec<ServerRecord> {
+        let lag = lag.filter(|_| self.lag.is_none());
+        lag.map(ServerRecord::Lagged).into_iter().collect()
+    }
+}

@@ -1,0 +1,145 @@
+use playhouse_schema::{
+    address::{Family, Layout, Shard},
+    record::server::{Departed, Lag, Progress, ServerRecord},
+};
+use ruma::{room_id, server_name};
+
+use super::{
+    OutboxBoard, Server, ServerCommand, ServerError,
+    board::{Place, Positions},
+    body::receipt_edus,
+};
+
+fn departed(id: &str) -> Departed {
+    Departed {
+        transaction_id: id.to_owned(),
+        at_ms: 1,
+        ..Departed::default()
+    }
+}
+
+fn lag(position: u64) -> Lag {
+    Lag {
+        rooms: vec![(0, position)],
+        users: vec![(0, position)],
+    }
+}
+
+fn depart(id: &str, acknowledged: Option<&str>) -> ServerCommand {
+    ServerCommand::Depart {
+        departed: Box::new(departed(id)),
+        acknowledged: acknowledged.map(str::to_owned),
+    }
+}
+
+fn obey(server: &mut Server, command: ServerCommand) -> Result<Vec<ServerRecord>, ServerError> {
+    let records = server.decide(command, 1_000)?;
+    for record in &records {
+        server.take_in(record);
+    }
+    Ok(records)
+}
+
+#[test]
+fn one_transaction_is_on_its_way() {
+    let mut server = Server::default();
+    obey(&mut server, depart("a", None)).unwrap();
+    assert_eq!(
+        obey(&mut server, depart("b", None)),
+        Err(ServerError::OutOfTurn)
+    );
+    obey(&mut server, depart("b", Some("a"))).unwrap();
+    assert!(server.is_proven());
+    let wrong = ServerCommand::Acknowledge("a".to_owned());
+    assert_eq!(obey(&mut server, wrong), Err(ServerError::OutOfTurn));
+    obey(&mut server, ServerCommand::Acknowledge("b".to_owned())).unwrap();
+    assert_eq!(server.in_flight, None);
+}
+
+#[test]
+fn the_first_lag_counts() {
+    let mut server = Server::default();
+    let fail = |position| ServerCommand::Fail {
+        next_ms: 5_000,
+        lag: Some(lag(position)),
+    };
+    assert_eq!(obey(&mut server, fail(4)).unwrap().len(), 2);
+    assert_eq!(obey(&mut server, fail(9)).unwrap().len(), 1);
+    assert_eq!(server.lag.as_deref(), Some(&lag(4)));
+    assert_eq!((server.failures, server.failing_since_ms), (2, 1_000));
+}
+
+#[test]
+fn acknowledged_progress_survives_until_the_round_ends() {
+    let mut server = Server::default();
+    obey(&mut server, ServerCommand::LagBehind(lag(4))).unwrap();
+    let mut sent = departed("a");
+    sent.progress = Progress {
+        rooms: vec![("!r:x".to_owned(), 8)],
+        users: vec![(0, 7)],
+    };
+    let command = ServerCommand::Depart {
+        departed: Box::new(sent),
+        acknowledged: None,
+    };
+    obey(&mut server, command).unwrap();
+    assert!(server.caught.is_empty());
+    obey(&mut server, ServerCommand::Acknowledge("a".to_owned())).unwrap();
+    assert_eq!(server.caught.get("!r:x"), Some(&8));
+    assert_eq!(server.lag.as_ref().unwrap().users, vec![(0, 7)]);
+    obey(&mut server, ServerCommand::CatchUp(None)).unwrap();
+    assert_eq!((server.lag, server.caught.len()), (None, 0));
+}
+
+#[test]
+fn the_board_holds_the_position_back_until_it_is_safe() {
+    let none = Positions::new();
+    let board = OutboxBoard::new(Layout { shards: 1 }, &none, &none);
+    let (name, room_id) = (server_name!("far.example"), room_id!("!r:x").to_owned());
+    let place = |position| Place {
+        shard: Shard {
+            family: Family::Rooms,
+            number: 0,
+        },
+        position,
+        sequence: position,
+    };
+    let post = |position| {
+        board.post_event(name, &room_id, &place(position));
+        board.distributed(place(position).shard, position);
+    };
+    post(1);
+    post(2);
+    assert_eq!(board.settled().rooms, vec![(0, 0)]);
+    let slot = board.slot(name);
+    let behind = slot.fall_behind(&board).unwrap();
+    assert_eq!(behind.rooms, vec![(0, 0)]);
+    assert_eq!(board.settled().rooms, vec![(0, 0)]);
+    slot.noted();
+    assert_eq!(board.settled().rooms, vec![(0, 2)]);
+    post(3);
+    assert_eq!(board.settled().rooms, vec![(0, 3)]);
+    let target = slot.begin_round(&board).unwrap();
+    post(4);
+    assert!(!slot.end_round(&target));
+    let target = slot.begin_round(&board).unwrap();
+    assert!(slot.end_round(&target));
+    post(5);
+    assert_eq!(board.settled().rooms, vec![(0, 4)]);
+}
+
+#[test]
+fn two_receipts_of_a_user_in_a_room_go_apart() {
+    let moved = |thread: Option<&str>| playhouse_schema::record::room::ReceiptMoved {
+        user_id: "@a:x".to_owned(),
+        receipt_type: "m.read".to_owned(),
+        thread_id: thread.map(str::to_owned),
+        event_id: "$e".to_owned(),
+        ts_ms: 5,
+    };
+    let receipts = [moved(None), moved(Some("main"))];
+    let edus = receipt_edus(receipts.iter().map(|moved| ("!r:x", moved)));
+    assert_eq!(edus.len(), 2);
+    let of_user = &edus[1]["content"]["!r:x"]["m.read"]["@a:x"];
+    assert_eq!(of_user["data"]["thread_id"], "main");
+}
