@@ -289,7 +289,7 @@ async fn services_ask_about_tokens() {
         );
         assert!(text(&told["scope"]).contains(&anna.device_id), "{told}");
         assert_eq!(ask("nonsense").await, json!({"active": false}));
-        let fields = [("token", &token)];
+        let fields = [("token", token.as_str())];
         let stranger = post_form(&anna, PATH, &fields).await;
         refused(&stranger, 401, "invalid_client");
         assert!(stranger.header("www-authenticate").starts_with("Basic"));
