@@ -257,15 +257,16 @@ async fn signed_answers_are_believed() {
                 let browser = Browser::new(&client);
                 let asked = ask(&browser).await;
                 assert!(metadata.contains(&asked.audience), "{metadata}");
-                let assertion = asked.said("_a", "nora").assertion();
+                let id = format!("_{how}");
+                let assertion = asked.said(&id, "nora").assertion();
                 let xml = match how {
                     "assertion" => bare(&asked.response("_r", &key.signed(&assertion))),
                     "response" => key.signed(&asked.response("_r", &bare(&assertion))),
                     "both" => both_signed(&key, &asked, &key.signed(&assertion)),
                     _ => {
                         let xml = bare(&asked.response("_r", &key.signed(&assertion)));
-                        let moved = format!("xmlns:x='u:x' xmlns:saml=\"{SAML}\" ID=\"_a\"");
-                        xml.replace(&format!("xmlns:saml=\"{SAML}\" ID=\"_a\""), &moved)
+                        let moved = format!("xmlns:x='u:x' xmlns:saml=\"{SAML}\" ID=");
+                        xml.replace(&format!("xmlns:saml=\"{SAML}\" ID="), &moved)
                             .replace(
                                 " Version=\"2.0\"><saml:Issuer>",
                                 "\n Version = '2.0'  ><saml:Issuer>",
