@@ -117,11 +117,16 @@ impl House {
         let mut ended = 0;
         for (entity, only_nameless) in places_of(gone) {
             let known = self.externals.query(entity.clone(), ExternalQuery).await?;
-            let sessions = known.sessions.iter();
-            for begun in sessions.filter(|begun| !only_nameless || begun.sid.is_none()) {
-                ended += usize::from(self.end_begun(begun, gone).await?);
+            let mut left = 0;
+            for begun in &known.sessions {
+                let is_meant = !only_nameless || begun.sid.is_none();
+                if is_meant && self.end_begun(begun, gone).await? {
+                    ended += 1;
+                } else {
+                    left += 1;
+                }
             }
-            if !only_nameless {
+            if left == 0 {
                 self.externals
                     .command(entity, ExternalCommand::EndSessions)
                     .await?;

@@ -42,6 +42,7 @@ pub(crate) mod sso;
 mod sso_accounts;
 mod sso_cas;
 mod sso_saml;
+mod sso_saml_attacks;
 pub(crate) mod stage;
 mod standing;
 mod sync_personal;
