@@ -49,6 +49,7 @@
 //! Flows answer [`HouseError`]; the edge's table maps it. `HouseError::Unreachable` is a remote server while there is no federation.
 
 mod aliases;
+mod auto_join;
 mod backups;
 mod create_room;
 mod cross_signing;
@@ -106,6 +107,7 @@ use playhouse_schema::{address::Entity, port::LogStore};
 use ruma::{OwnedDeviceId, OwnedUserId, RoomAliasId, RoomId, RoomVersionId, ServerName, UserId};
 
 pub use aliases::ResolvedAlias;
+pub use auto_join::{AutoAccept, AutoJoin};
 pub use backups::StoredSessions;
 pub use create_room::{MadeRoom, RoomWish};
 pub use error::HouseError;
@@ -181,6 +183,8 @@ pub struct HouseConfig {
     pub search: bool,
     /// How long events are kept.
     pub retention: RetentionSettings,
+    /// What happens by itself.
+    pub auto_join: AutoJoin,
 }
 
 impl HouseConfig {
@@ -198,6 +202,7 @@ impl HouseConfig {
             delays: DelaySettings::default(),
             search: true,
             retention: RetentionSettings::default(),
+            auto_join: AutoJoin::default(),
         }
     }
 }

@@ -7,6 +7,7 @@ mod deactivate;
 pub(crate) mod flows;
 mod get_openid_userinfo;
 mod get_username_availability;
+pub(crate) mod password_rules;
 mod register;
 mod request_openid_token;
 pub(crate) mod stages;

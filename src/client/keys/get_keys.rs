@@ -17,10 +17,13 @@ pub(crate) async fn handle(
     caller: Session,
     request: Request,
 ) -> Result<RawJson, Failure> {
-    let found = app
-        .house
-        .query_keys(&caller.user_id, request.device_keys)
-        .await?;
+    let mut wanted = request.device_keys;
+    if app.config.limits.keys_of_shared_rooms_only {
+        let users: Vec<_> = wanted.keys().cloned().collect();
+        let known = app.house.who_shares_a_room(&caller.user_id, users).await?;
+        wanted.retain(|user_id, _| known.contains(user_id));
+    }
+    let found = app.house.query_keys(&caller.user_id, wanted).await?;
     let mut device_keys: BTreeMap<OwnedUserId, BTreeMap<OwnedDeviceId, Box<RawValue>>> =
         BTreeMap::new();
     for (user_id, devices) in found.device_keys {
