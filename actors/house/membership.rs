@@ -35,7 +35,9 @@ impl House {
     pub async fn invite(&self, wish: MemberWish, is_direct: bool) -> Result<(), HouseError> {
         let profile = self.invitee_profile(&wish.sender, &wish.target).await?;
         let action = MembershipAction::Invite { is_direct };
+        let (room_id, target) = (wish.room_id.clone(), wish.target.clone());
         self.change_membership(wish, action, profile).await?;
+        self.accept_invite(&room_id, &target, is_direct).await;
         Ok(())
     }
 

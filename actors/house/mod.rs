@@ -52,6 +52,7 @@
 //! Flows answer [`HouseError`]; the edge's table maps it. `HouseError::Unreachable` is a remote server while there is no federation.
 
 mod aliases;
+mod auto_join;
 mod backups;
 mod create_room;
 mod cross_signing;
@@ -115,6 +116,7 @@ use playhouse_schema::{address::Entity, port::LogStore};
 use ruma::{OwnedDeviceId, OwnedUserId, RoomAliasId, RoomId, RoomVersionId, ServerName, UserId};
 
 pub use aliases::ResolvedAlias;
+pub use auto_join::{AutoAccept, AutoJoin};
 pub use backups::StoredSessions;
 pub use create_room::{MadeRoom, RoomWish};
 pub use error::HouseError;
@@ -199,6 +201,8 @@ pub struct HouseConfig {
     pub retention: RetentionSettings,
     /// How other servers are sent what is for them.
     pub outbox: OutboxSettings,
+    /// What happens by itself.
+    pub auto_join: AutoJoin,
 }
 
 impl HouseConfig {
@@ -217,6 +221,7 @@ impl HouseConfig {
             search: true,
             retention: RetentionSettings::default(),
             outbox: OutboxSettings::default(),
+            auto_join: AutoJoin::default(),
         }
     }
 }

@@ -1,6 +1,12 @@
 //! Presence.
 
-use ruma::{UserId, presence::PresenceState};
+use std::collections::BTreeSet;
+
+use playhouse_schema::models::{
+    Model as _,
+    memberships::{Memberships, of_user},
+};
+use ruma::{OwnedUserId, UserId, presence::PresenceState};
 
 use super::{House, HouseError, surprise};
 use crate::user::{UserAnswer, UserCommand, UserError, UserQuery, message::Presence};
@@ -35,6 +41,29 @@ impl House {
         Ok(())
     }
 
+    /// Which of these users are joined to a room of this one, or are this one.
+    pub async fn who_shares_a_room(
+        &self,
+        one: &UserId,
+        others: Vec<OwnedUserId>,
+    ) -> Result<BTreeSet<OwnedUserId>, HouseError> {
+        self.models.caught_up(Memberships::NAME).await?;
+        let store = &**self.models.store();
+        let rooms_of = async |user_id: OwnedUserId| {
+            let found = of_user(store, user_id.as_str()).await?;
+            let joined = found.into_iter().filter(|found| found.membership == "join");
+            Ok::<BTreeSet<_>, HouseError>(joined.map(|found| found.room_id).collect())
+        };
+        let mine = rooms_of(one.to_owned()).await?;
+        let mut shared = BTreeSet::new();
+        for other in others {
+            if other == one || !mine.is_disjoint(&rooms_of(other.clone()).await?) {
+                shared.insert(other);
+            }
+        }
+        Ok(shared)
+    }
+
     /// Whether two users are joined to the same room.
     pub async fn shares_a_room(&self, one: &UserId, other: &UserId) -> Result<bool, HouseError> {
         let mine = self.joined_rooms(one).await?;
@@ -43,7 +72,7 @@ impl House {
             Err(HouseError::User(UserError::UnknownUser)) => return Ok(false),
             Err(error) => return Err(error),
         };
-        let mine: std::collections::BTreeSet<_> = mine.into_iter().collect();
+        let mine: BTreeSet<_> = mine.into_iter().collect();
         Ok(theirs.iter().any(|room_id| mine.contains(room_id)))
     }
 }

@@ -88,7 +88,11 @@ impl House {
             }
             self.release_registration_token(&session);
         }
-        let login = match made? {
+        let made = made?;
+        if !new.guest {
+            self.take_in(&user_id).await;
+        }
+        let login = match made {
             UserReply::LoggedIn(login) => Some(login),
             _ => None,
         };

@@ -6,7 +6,7 @@ use std::{
 };
 
 use ruma::{
-    RoomVersionId, ServerName,
+    RoomAliasId, RoomVersionId, ServerName,
     serde::{Base64, base64::Standard},
 };
 
@@ -208,6 +208,28 @@ impl Config {
         for name in &federation.notaries {
             require(ServerName::parse(name).is_ok(), || {
                 format!("[federation] notaries: `{name}` is no server name")
+    fn check_rooms(&self) -> Result<(), ConfigError> {
+        let rooms = &self.rooms;
+        let choices: [(&str, &str, &[&str]); 4] = [
+            (
+                "encrypted_by_default",
+                &rooms.encrypted_by_default,
+                &["off", "invite", "all"],
+            ),
+            ("make", &rooms.make, &["all", "admins"]),
+            ("invite", &rooms.invite, &["all", "admins"]),
+            (
+                "accept_invites",
+                &rooms.accept_invites,
+                &["off", "direct", "all"],
+            ),
+        ];
+        for (key, value, known) in choices {
+            require(known.contains(&value), || {
+                format!("[rooms] {key}: `{value}` is none of {}", known.join(", "))
+        for alias in &self.registration.auto_join_rooms {
+            require(RoomAliasId::parse(alias).is_ok(), || {
+                format!("[registration] auto_join_rooms: `{alias}` is no alias of a room")
             })?;
         }
         Ok(())
@@ -220,6 +242,7 @@ impl Config {
         require(known, || {
             format!("[rooms] default_version: `{version}` is no room version (1 to 12)")
         })?;
+        self.check_rooms()?;
         require(matches!(self.log.format.as_str(), "text" | "json"), || {
             format!(
                 "[log] format: `{}` is neither text nor json",

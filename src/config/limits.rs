@@ -39,6 +39,8 @@ section! {
         head_timeout_ms: u64 = 10_000;
         /// A request's body must have arrived after so many milliseconds.
         body_timeout_ms: u64 = 30_000;
+        /// Keys are told only to users who share a room with their owner (MSC4263).
+        keys_of_shared_rooms_only: bool = false;
         /// How deep JSON may be nested.
         json_depth_max: u64 = 100;
         /// A long poll waits so long at most, milliseconds.

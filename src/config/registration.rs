@@ -15,6 +15,18 @@ section! {
         guests: bool = false;
         /// Passwords have at least so many characters.
         password_length_min: u64 = 8;
+        /// Passwords have a digit.
+        password_digit: bool = false;
+        /// Passwords have a character that is neither letter nor digit.
+        password_symbol: bool = false;
+        /// Passwords have a small letter.
+        password_lowercase: bool = false;
+        /// Passwords have a capital letter.
+        password_uppercase: bool = false;
+        /// Aliases of rooms into which new accounts come; guests do not.
+        auto_join_rooms: Vec<String> = Vec::new();
+        /// Those of this server that are missing are made, by whoever registers first.
+        auto_join_create: bool = true;
         /// Access tokens of clients that can refresh them live so long, milliseconds.
         access_token_lifetime_ms: u64 = 3_600_000;
     }

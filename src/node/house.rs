@@ -5,7 +5,7 @@ use std::sync::Arc;
 use playhouse_actors::{
     delays::DelaySettings,
     env::{Env, Identity},
-    house::{House, HouseConfig},
+    house::{AutoAccept, AutoJoin, House, HouseConfig},
     kernel::DirectoryLimits,
     room::retention::RetentionSettings,
 };
@@ -14,7 +14,7 @@ use playhouse_schema::{
     drivers::{self, DatabaseConfig},
     port::LogStore,
 };
-use ruma::{OwnedServerName, RoomVersionId, ServerName};
+use ruma::{OwnedServerName, RoomAliasId, RoomVersionId, ServerName};
 
 use super::{StartError, identity, key_files::open_signer};
 use crate::{config::Config, federation::Federation, outbound::Trust};
@@ -72,6 +72,20 @@ async fn open_house_in(config: &Config, env: Env) -> Result<Arc<House>, StartErr
     };
     let validity = &config.account_validity;
     house.user_limits.account_period_ms = validity.enabled.then_some(validity.period_ms);
+    house.auto_join = AutoJoin {
+        rooms: config
+            .registration
+            .auto_join_rooms
+            .iter()
+            .filter_map(|alias| RoomAliasId::parse(alias).ok())
+            .collect(),
+        create: config.registration.auto_join_create,
+        invites: match config.rooms.accept_invites.as_str() {
+            "direct" => AutoAccept::Direct,
+            "all" => AutoAccept::All,
+            _ => AutoAccept::Off,
+        },
+    };
     house.search = config.search.enabled;
     Ok(House::open(store, house).await?)
 }

@@ -15,7 +15,10 @@ const TOKEN_FOR: [(&str, &str); 3] = [
 ];
 
 /// Plays on servers that mail to a sink.
-async fn with_mail(further: &[(&str, &str)], play: impl AsyncFn(&mut TestServer, &MailSink)) {
+pub(super) async fn with_mail(
+    further: &[(&str, &str)],
+    play: impl AsyncFn(&mut TestServer, &MailSink),
+) {
     let sink = MailSink::start().await;
     let environment = sink.environment();
     let mut all: Vec<(&str, &str)> = environment
@@ -36,7 +39,7 @@ async fn ask(client: &Client, purpose: &str, email: &str, attempt: u64) -> Answe
 }
 
 /// Proves to have an address and gives the credentials.
-async fn prove(client: &Client, sink: &MailSink, purpose: &str, email: &str) -> Value {
+pub(super) async fn prove(client: &Client, sink: &MailSink, purpose: &str, email: &str) -> Value {
     let kept = email.to_lowercase();
     let before = sink.count(&kept);
     let sid = ask(client, purpose, email, 1).await.ok()["sid"].clone();
@@ -68,7 +71,7 @@ async fn addresses(client: &Client) -> Vec<String> {
         .collect()
 }
 
-async fn add(client: &Client, creds: &Value) -> Answer {
+pub(super) async fn add(client: &Client, creds: &Value) -> Answer {
     let mut body = creds.clone();
     body["auth"] = password_stage(client);
     client

@@ -18,8 +18,6 @@ const OPEN: &[&str] = &[
     "GET /.well-known/matrix/policy_server",
     "GET /_matrix/client/unstable/account_validity/renew",
     "POST /_matrix/client/unstable/account_validity/renew",
-    "GET /_matrix/client/unstable/pushers/remove",
-    "POST /_matrix/client/unstable/pushers/remove",
     "GET /_matrix/client/unstable/add_threepid/email/submit_token",
     "GET /_matrix/client/unstable/registration/email/submit_token",
     "GET /_matrix/client/v1/register/m.login.registration_token/validity",
@@ -76,7 +74,6 @@ const OPEN_AREAS: [&str; 6] = [
 const BODILESS: &[&str] = &[
     "POST /_matrix/client/unstable/account_validity/renew",
     "POST /_matrix/client/unstable/account_validity/send_mail",
-    "POST /_matrix/client/unstable/pushers/remove",
     "POST /_matrix/client/unstable/org.matrix.msc4140/delayed_events/{delay_id}/{action}",
     "POST /_matrix/client/v3/rooms/{room_id}/forget",
     "POST /_matrix/media/v1/create",

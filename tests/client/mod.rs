@@ -3,6 +3,7 @@
 //! Most tests run on both database engines and share the servers (`stage`), so they make users and rooms of their own and never count what others make.
 
 mod account;
+mod account_validity;
 mod addresses;
 pub(crate) mod browser;
 mod calls;
@@ -24,6 +25,7 @@ mod moderation;
 mod notifications;
 pub(crate) mod oauth;
 mod oauth_pages;
+mod operator_wishes;
 mod personal;
 mod previews;
 pub(crate) mod props;

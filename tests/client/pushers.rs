@@ -1,8 +1,10 @@
 //! Pushers: setting, listing and removing them, and with what they end.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{
+    browser::Browser,
     props::texts,
     stage::{fresh, on_each_engine, on_own_servers},
 };
@@ -81,6 +83,44 @@ async fn pushers_outlive_a_restart_and_end_with_their_session() {
             .await
             .ok();
         assert_eq!(keys(&anna).await, ["desk"]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mails_are_ended_by_a_link() {
+    on_each_engine(async |stage| {
+        let anna = stage.user("anna").await;
+        let address = format!("{}@example.org", fresh("mails"));
+        let mails = json!({
+            "app_id": "m.email", "pushkey": address, "kind": "email", "app_display_name": "Mail", "device_display_name": address,
+            "lang": "en", "data": {}
+        });
+        anna.post(SET, mails.clone()).await.ok();
+        let browser = Browser::new(&anna);
+        let page = browser.open("/oauth2/account").await;
+        let account = browser.sign_in(&page, &anna.user_id).await;
+        let (_, link) = account.html.split_once("token=").expect("a link");
+        let token = link.split('"').next().expect("a token");
+        for path in ["/_synapse/client/unsubscribe", "/_matrix/client/unstable/pushers/remove"] {
+            anna.post(SET, mails.clone()).await.ok();
+            assert_eq!(keys(&anna).await, [address.as_str()]);
+            let forged = browser.open(&format!("{path}?token=x{token}")).await;
+            assert_eq!(forged.status, 404);
+            let path = format!("{path}?token={token}");
+            let page = browser.open(&path).await;
+            assert!(page.html.contains(&address), "{}", page.html);
+            // Looking ends nothing.
+            assert_eq!(keys(&anna).await, [address.as_str()]);
+            browser.submit(&page, &[]).await;
+            assert_eq!(keys(&anna).await, [""; 0]);
+            // With one click of a mail program.
+            anna.post(SET, mails.clone()).await.ok();
+            let headers = [("content-type", "application/x-www-form-urlencoded")];
+            let body = b"List-Unsubscribe=One-Click".to_vec();
+            let done = anna.nobody().with_headers(Method::POST, &path, &headers, body).await;
+            assert_eq!((done.status, keys(&anna).await), (200, Vec::new()));
+        }
     })
     .await;
 }

@@ -191,6 +191,13 @@ impl TestServer {
         self.launch();
     }
 
+    /// From the next start on a variable has another value.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        let environment = &mut self.options.environment;
+        environment.retain(|(known, _)| known != name);
+        environment.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Starts again on the same data.
     pub(crate) fn restart(&mut self) {
         self.stop();

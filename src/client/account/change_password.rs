@@ -9,6 +9,7 @@ use ruma::api::{
 };
 
 use super::stages::prove_identity;
+use super::{password_rules, stages::prove_password};
 use crate::{
     client::threepid::{
         stage::{self, EMAIL, MSISDN},
@@ -23,13 +24,7 @@ pub(crate) async fn handle(
     caller: Option<Session>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let length_min = app.config.registration.password_length_min;
-    if (request.new_password.chars().count() as u64) < length_min {
-        return Err(Failure::new(
-            ErrorCode::WeakPassword,
-            format!("a password has at least {length_min} characters"),
-        ));
-    }
+    password_rules::check(&app, &request.new_password)?;
     let Some(caller) = caller else {
         return reset(&app, request).await;
     };

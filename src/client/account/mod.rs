@@ -6,6 +6,7 @@ mod check_registration_token_validity;
 mod deactivate;
 pub(crate) mod flows;
 mod get_username_availability;
+pub(crate) mod password_rules;
 mod register;
 mod request_openid_token;
 pub(crate) mod stages;

@@ -19,7 +19,7 @@ use ruma::{
 };
 use serde_json::json;
 
-use super::flows;
+use super::{flows, password_rules};
 use crate::{
     client::threepid::{
         stage,
@@ -44,14 +44,8 @@ pub(crate) async fn handle(
     if let Some(username) = &request.username {
         app.house.available_user_id(username).await?;
     }
-    let length_min = app.config.registration.password_length_min;
-    if let Some(password) = &request.password
-        && (password.chars().count() as u64) < length_min
-    {
-        return Err(Failure::new(
-            ErrorCode::WeakPassword,
-            format!("a password has at least {length_min} characters"),
-        ));
+    if let Some(password) = &request.password {
+        password_rules::check(&app, password)?;
     }
     let passed = pass(&app, &visitor, &request).await?;
     if request.password.is_none() {

@@ -35,7 +35,7 @@ pub(crate) fn start(app: &Arc<App>) -> Option<JoinHandle<()>> {
 async fn sweep(app: &App) -> Result<(), Failure> {
     begin_all(app).await?;
     let settings = &app.config.account_validity;
-    if settings.renew_at_ms == 0 {
+    if settings.renew_at_ms == 0 || app.third_party.mailer.is_none() {
         return Ok(());
     }
     let until_ms = app.env().now_ms().saturating_add(settings.renew_at_ms);
@@ -58,8 +58,10 @@ async fn sweep(app: &App) -> Result<(), Failure> {
 }
 
 async fn warn(app: &App, user_id: &UserId, end_ms: u64) -> Result<(), Failure> {
-    mail(app, Language::ENGLISH, (user_id, end_ms)).await?;
-    app.house.note_renewal_mail(user_id, end_ms).await?;
+    // Who has no address yet is mailed as soon as there is one.
+    if mail(app, Language::ENGLISH, (user_id, end_ms)).await? > 0 {
+        app.house.note_renewal_mail(user_id, end_ms).await?;
+    }
     Ok(())
 }
 

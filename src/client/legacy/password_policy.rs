@@ -6,8 +6,12 @@ use ruma::{
     api::{auth_scheme::NoAccessToken, request, response},
     metadata,
 };
+use serde_json::Value;
 
-use crate::edge::{App, Failure};
+use crate::{
+    client::account::password_rules,
+    edge::{App, Failure},
+};
 
 metadata! {
     method: GET,
@@ -24,15 +28,21 @@ metadata! {
 #[request]
 pub(crate) struct Request {}
 
-/// Rules for passwords: there are none but those that every account is made with.
+/// Rules for passwords.
 #[response]
-pub(crate) struct Response {}
+pub(crate) struct Response {
+    /// By name.
+    #[ruma_api(body)]
+    pub(crate) rules: Value,
+}
 
-/// Tells what a password must be like: an empty object says that it may be like anything.
+/// Tells what a password must be like (MSC2000).
 pub(crate) async fn handle(
-    _app: Arc<App>,
+    app: Arc<App>,
     _caller: (),
     _request: Request,
 ) -> Result<Response, Failure> {
-    Ok(Response {})
+    Ok(Response {
+        rules: password_rules::told(&app.config.registration),
+    })
 }

@@ -14,6 +14,7 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Response, Failure> {
     caller.not_suspended()?;
+    super::may_invite(&app, &caller)?;
     let invited = match request.recipient {
         InvitationRecipient::UserId(invited) => invited,
         InvitationRecipient::ThirdPartyId(invited) => {

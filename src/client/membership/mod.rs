@@ -23,7 +23,7 @@ use ruma::{
     },
 };
 
-use crate::edge::{Class, Failure, Routes, Session};
+use crate::edge::{App, Class, Failure, Routes, Session};
 
 /// Mounts the area.
 pub(crate) fn mount(routes: &mut Routes) {
@@ -80,4 +80,14 @@ fn signed(signed: ThirdPartySigned) -> Result<SignedInvite, Failure> {
         token: signed.token,
         signatures: serde_json::to_value(&signed.signatures).map_err(Failure::internal)?,
     })
+}
+
+/// Whether the operator lets somebody invite.
+pub(crate) fn may_invite(app: &App, caller: &Session) -> Result<(), Failure> {
+    if app.config.rooms.invite == "admins" && !caller.admin {
+        return Err(Failure::forbidden(
+            "only administrators of this server invite",
+        ));
+    }
+    Ok(())
 }

@@ -15,7 +15,10 @@ use super::{
 };
 use crate::{
     client::{
-        account::flows::{self, TOKEN},
+        account::{
+            flows::{self, TOKEN},
+            password_rules,
+        },
         web,
     },
     edge::{App, Browser, Failure, Prepared},
@@ -119,6 +122,7 @@ async fn make_account(app: &Arc<App>, browser: &Browser) -> Result<OwnedUserId, 
         let told = language.tell("oauth.too_short", &[("length", &length_min.to_string())]);
         return Err(Failure::invalid_param(told));
     }
+    password_rules::check(app, &password)?;
     match app.house.available_user_id(&username).await {
         Err(HouseError::User(UserError::UserInUse)) => {
             return Err(Failure::invalid_param(language.say("oauth.name_taken")));

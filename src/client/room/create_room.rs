@@ -16,7 +16,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    client::{membership::invite_address, page},
+    client::{
+        membership::{self, invite_address},
+        page,
+    },
     edge::{App, Arguments, Failure, RawJson, Session},
 };
 
@@ -63,6 +66,9 @@ pub(crate) async fn handle(
     arguments: Arguments,
 ) -> Result<RawJson, Failure> {
     caller.not_suspended()?;
+    if app.config.rooms.make == "admins" && !caller.admin {
+        return Err(Failure::forbidden("rooms are made by administrators here"));
+    }
     let body = if arguments.body.is_empty() {
         b"{}"
     } else {
@@ -72,8 +78,13 @@ pub(crate) async fn handle(
     for invited in &body.invite_3pid {
         invite_address::address_of(invited)?;
     }
+    if !(body.invite.is_empty() && body.invite_3pid.is_empty()) {
+        membership::may_invite(&app, &caller)?;
+    }
     let (addresses, is_direct) = (body.invite_3pid.clone(), body.is_direct);
-    let made = app.house.create_room(wish(caller.clone(), body)?).await;
+    let mut wish = wish(caller.clone(), body)?;
+    encrypt(&app.config.rooms.encrypted_by_default, &mut wish);
+    let made = app.house.create_room(wish).await;
     let made = made.map_err(|error| match error {
         HouseError::Alias(AliasError::Taken(_)) => {
             Failure::new(ErrorCode::RoomInUse, "alias is taken")
@@ -93,6 +104,30 @@ pub(crate) async fn handle(
         .text("room_id", made.room_id.as_str())
         .maybe_text("room_alias", alias)
         .finish())
+}
+
+/// Encrypts a room whose maker says nothing of it, as the operator wants. Spaces have nothing that could be encrypted.
+fn encrypt(by_default: &str, wish: &mut RoomWish) {
+    let is_public = match wish.preset {
+        Some(preset) => preset == Preset::PublicChat,
+        None => wish.public,
+    };
+    let content = wish.creation_content.as_deref();
+    let content: Option<serde_json::Value> =
+        content.and_then(|content| serde_json::from_str(content).ok());
+    let is_space = content.is_some_and(|content| content["type"] == "m.space");
+    let is_said = wish
+        .initial_state
+        .iter()
+        .any(|state| state.event_type == StateEventType::RoomEncryption);
+    let wanted = by_default == "all" || (by_default == "invite" && !is_public);
+    if wanted && !is_space && !is_said {
+        wish.initial_state.push(StateContent {
+            event_type: StateEventType::RoomEncryption,
+            state_key: String::new(),
+            content: r#"{"algorithm":"m.megolm.v1.aes-sha2"}"#.to_owned(),
+        });
+    }
 }
 
 fn wish(caller: Session, body: Body) -> Result<RoomWish, Failure> {
