@@ -1,8 +1,7 @@
 //! The domain: rooms, users and remote servers as actors over the log.
 //!
 //! Inside this package a module imports only from the left: network, env, kernel, writers, room, alias, user, backup, media, registration, reports, threepid, delays, passes,
-//! oauth, externals, peer_keys, followers, house. No HTTP, no SQL, no `ruma::api`.
-//! oauth, externals, server, followers, house. No HTTP, no SQL, no `ruma::api`.
+//! oauth, externals, peer_keys, server, followers, house. No HTTP, no SQL, no `ruma::api`.
 
 pub mod alias;
 pub mod backup;

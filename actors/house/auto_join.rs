@@ -30,7 +30,7 @@ pub enum AutoAccept {
 
 impl House {
     /// Takes a new account into the rooms that are meant for all.
-    pub(super) async fn take_in(&self, user_id: &UserId) {
+    pub(super) async fn join_rooms_for_all(&self, user_id: &UserId) {
         for alias in &self.config.auto_join.rooms {
             if let Err(error) = self.join_or_make(alias, user_id).await {
                 tracing::warn!(%alias, %user_id, %error, "a new account does not come into a room");

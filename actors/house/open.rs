@@ -61,20 +61,8 @@ impl House {
         let models = Arc::new(models);
         let rooms = room_context(&config, &store, (&board, &models));
         let rooms = opening.directory(rooms, config.rooms).await?;
-        let sources = Arc::new(HouseSources {
-            rooms: rooms.clone(),
-            store: store.clone(),
-            models: models.clone(),
-        });
-        let users = user_context(&config, &store, (&sessions, &board, &sources));
         let sources = sources(&rooms, &store, &models);
-        let users = UserContext {
-            env: env.clone(),
-            limits: config.user_limits.clone(),
-            sessions: sessions.clone(),
-            board: board.clone(),
-            sources: sources.clone(),
-        };
+        let users = user_context(&config, &store, (&sessions, &board, &sources));
         let users = opening.directory(users, config.users).await?;
         let desks = opening.desks(&config).await?;
         let later = opening.later(&config).await?;

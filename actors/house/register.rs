@@ -90,7 +90,7 @@ impl House {
         }
         let made = made?;
         if !new.guest {
-            self.take_in(&user_id).await;
+            self.join_rooms_for_all(&user_id).await;
         }
         let login = match made {
             UserReply::LoggedIn(login) => Some(login),

@@ -208,6 +208,11 @@ impl Config {
         for name in &federation.notaries {
             require(ServerName::parse(name).is_ok(), || {
                 format!("[federation] notaries: `{name}` is no server name")
+            })?;
+        }
+        Ok(())
+    }
+
     fn check_rooms(&self) -> Result<(), ConfigError> {
         let rooms = &self.rooms;
         let choices: [(&str, &str, &[&str]); 4] = [
@@ -227,6 +232,8 @@ impl Config {
         for (key, value, known) in choices {
             require(known.contains(&value), || {
                 format!("[rooms] {key}: `{value}` is none of {}", known.join(", "))
+            })?;
+        }
         for alias in &self.registration.auto_join_rooms {
             require(RoomAliasId::parse(alias).is_ok(), || {
                 format!("[registration] auto_join_rooms: `{alias}` is no alias of a room")

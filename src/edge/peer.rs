@@ -29,6 +29,9 @@ use crate::{
     federation::x_matrix::{self, Signed, Unbelieved},
 };
 
+/// So many bytes a transaction may have: 50 events and 100 ephemeral ones.
+pub(crate) const TRANSACTION_BYTES_MAX: u64 = 10 * 1024 * 1024;
+
 /// Another server that asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Peer {

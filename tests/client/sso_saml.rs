@@ -118,8 +118,8 @@ pub(super) struct Asked {
 /// What an assertion says.
 #[derive(Clone)]
 pub(super) struct Said<'a> {
-    id: &'a str,
-    name: &'a str,
+    pub(super) id: &'a str,
+    pub(super) name: &'a str,
     pub(super) audience: &'a str,
     pub(super) recipient: &'a str,
     pub(super) request: &'a str,

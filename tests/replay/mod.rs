@@ -17,9 +17,7 @@ use std::{
 use playhouse_actors::{
     alias::Alias, backup::Backup, delays::Delays, externals::External, kernel::Domain,
     media::Media, oauth::Oauth, passes::Passes, peer_keys::PeerKeys, registration::Registration,
-    room::Room, threepid::Threepid, user::User,
-    media::Media, oauth::Oauth, passes::Passes, registration::Registration, room::Room,
-    server::Server, threepid::Threepid, user::User,
+    room::Room, server::Server, threepid::Threepid, user::User,
 };
 use playhouse_schema::{
     address::{Entity, Layout},
@@ -289,6 +287,9 @@ fn records_of_peer_keys() {
     use samples::peer_keys::{VARIANTS, all, name};
     let entity = Entity::peer_keys("example.org");
     check::<PeerKeys>("peer_keys", &entity, &all(), VARIANTS, name);
+}
+
+#[test]
 fn records_of_servers() {
     use samples::server::{VARIANTS, all, name};
     let entity = Entity::server("elsewhere.example");

@@ -225,6 +225,7 @@ impl Stage {
             suspended: false,
             locked: false,
             expires_ms: None,
+            valid_until_ms: None,
             confirms_refresh: false,
         };
         let content = json!({ "number": number }).to_string();

@@ -8,8 +8,7 @@ use ruma::api::{
     error::ErrorCode,
 };
 
-use super::stages::prove_identity;
-use super::{password_rules, stages::prove_password};
+use super::{password_rules, stages::prove_identity};
 use crate::{
     client::threepid::{
         stage::{self, EMAIL, MSISDN},

@@ -18,10 +18,6 @@ pub(crate) async fn handle(
     caller: Session,
     request: Request,
 ) -> Result<RawJson, Failure> {
-    let found = app
-        .house
-        .query_keys(&caller.user_id, request.device_keys)
-        .await?;
     let mut wanted = request.device_keys;
     if app.config.limits.keys_of_shared_rooms_only {
         let users: Vec<_> = wanted.keys().cloned().collect();
@@ -29,18 +25,6 @@ pub(crate) async fn handle(
         wanted.retain(|user_id, _| known.contains(user_id));
     }
     let found = app.house.query_keys(&caller.user_id, wanted).await?;
-    let mut device_keys: BTreeMap<OwnedUserId, BTreeMap<OwnedDeviceId, Box<RawValue>>> =
-        BTreeMap::new();
-    for (user_id, devices) in found.device_keys {
-        let of_user = device_keys.entry(user_id).or_default();
-        for (device_id, keys) in devices {
-            of_user.insert(
-                device_id,
-                RawValue::from_string(keys).map_err(Failure::internal)?,
-            );
-        }
-    }
-    let device_keys = serde_json::to_vec(&device_keys).map_err(Failure::internal)?;
     Ok(page::Object::new()
         .raw("device_keys", &devices_by_user(found.device_keys)?)
         .raw("master_keys", &by_user(found.master_keys)?)
