@@ -21,7 +21,7 @@ use crate::{
         answer::RoomGate,
         receive::{
             CheckedPdu, Fate, Fates, Receive, ReceivedEvent, Role,
-            check::{RawPdu, with_own_keys},
+            check::{RawPdu, in_auth_order, with_own_keys},
         },
     },
 };
@@ -483,19 +483,4 @@ fn told<T>(scene: Scene<'_>, asked: Result<T, PeerError>) -> Option<T> {
             tracing::info!(%origin, %room_id, %error, "what an event rests on cannot be fetched");
         })
         .ok()
-}
-
-/// Events such that each stands behind those that authorise it.
-pub(super) fn in_auth_order(pdus: Vec<CheckedPdu>) -> Vec<CheckedPdu> {
-    #[derive(Deserialize)]
-    struct Depth {
-        depth: u64,
-    }
-    // What authorises an event is older; where servers lie about depth, the order suffers and the events are found wanting.
-    let mut keyed: BTreeMap<(u64, OwnedEventId), CheckedPdu> = BTreeMap::new();
-    for pdu in pdus {
-        let depth = serde_json::from_slice::<Depth>(&pdu.json).map_or(0, |event| event.depth);
-        keyed.insert((depth, pdu.event_id.clone()), pdu);
-    }
-    keyed.into_values().collect()
 }

@@ -17,6 +17,7 @@ pub mod event;
 pub mod hits;
 mod membership;
 pub mod message;
+pub mod paging;
 pub mod pdu;
 pub mod peer;
 pub(crate) mod push_facts;

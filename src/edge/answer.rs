@@ -88,7 +88,7 @@ impl Prepared {
     pub(crate) fn into_response(self) -> HttpResponse {
         let mut builder = HttpResponseBuilder::new(self.status);
         for header in self.headers {
-            builder.insert_header(header);
+            builder.append_header(header);
         }
         builder.body(self.body)
     }

@@ -150,8 +150,20 @@ impl Incoming {
         Duration::from_millis(timeout_ms.unwrap_or(limits.body_timeout_ms))
     }
 
-    /// The whole body, fit for a JSON parser.
+    /// The whole body, fit for the endpoint's parser.
     pub(super) async fn json_body(&mut self) -> Result<Bytes, Failure> {
+        let body = self.signed_body().await?;
+        self.check_fields(&body)?;
+        Ok(body)
+    }
+
+    /// Fails unless the body is an object with the fields that the endpoint takes for granted.
+    pub(super) fn check_fields(&self, body: &[u8]) -> Result<(), Failure> {
+        json::check_fields(body, self.endpoint.fields)
+    }
+
+    /// The whole body, fit for a JSON parser: what a server has signed, whatever it is.
+    pub(super) async fn signed_body(&mut self) -> Result<Bytes, Failure> {
         let Some(payload) = self.payload.take() else {
             return Ok(Bytes::new());
         };
@@ -163,7 +175,6 @@ impl Incoming {
             .await
             .map_err(|_| too_slow())??;
         json::check(&body, self.app.config.limits.json_depth_max as usize)?;
-        json::check_fields(&body, self.endpoint.fields)?;
         Ok(body)
     }
 

@@ -120,7 +120,7 @@ async fn believed(incoming: &mut Incoming) -> Result<(Peer, Bytes), Failure> {
     if headers.is_empty() {
         return Err(Unbelieved::Missing.into());
     }
-    let body = incoming.json_body().await?;
+    let body = incoming.signed_body().await?;
     let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
     let uri = incoming.path_and_query();
     let signed = Signed {
@@ -131,6 +131,7 @@ async fn believed(incoming: &mut Incoming) -> Result<(Peer, Bytes), Failure> {
     };
     let origin = x_matrix::authenticate(incoming.app.env(), &signed).await?;
     incoming.admit_peer(&origin)?;
+    incoming.check_fields(&body)?;
     Ok((Peer { origin }, body))
 }
 

@@ -26,7 +26,11 @@ pub(super) async fn with_mail(
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
     all.extend(further);
-    on_own_servers(&all, async |server| play(server, &sink).await).await;
+    let play = async |server: &mut TestServer| {
+        sink.forget();
+        play(server, &sink).await;
+    };
+    on_own_servers(&all, play).await;
 }
 
 async fn ask(client: &Client, purpose: &str, email: &str, attempt: u64) -> Answer {

@@ -94,7 +94,7 @@ async fn a_limited_timeline_and_messages_give_everything_once() {
         let few = filter(&json!({"room": {"timeline": {"limit": 5}}}));
         let last = sent[sent.len() - 1].clone();
         // What anna was told is done reaches bert's feed a moment later.
-        bert.sync_to(&since, &room_id, &last).await;
+        bert.now_in(&room_id).await;
         let answer = bert.sync(Some(&since), &few).await;
         let room = &answer["rooms"]["join"][&room_id];
         let timeline = &room["timeline"];

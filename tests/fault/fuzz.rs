@@ -330,6 +330,7 @@ fn judge(status: u16, body: &Value, case: &str) {
         " /_matrix/consent",
         " /_matrix/static/",
         "/login/sso/",
+        "/login/cas/",
         "/fallback/web",
         "/submit_token",
     ]

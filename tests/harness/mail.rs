@@ -86,6 +86,11 @@ impl MailSink {
         mails.iter().filter(|mail| mail.to == to).count()
     }
 
+    /// Forgets what has come.
+    pub(crate) fn forget(&self) {
+        self.kept.mails.lock().clear();
+    }
+
     /// The newest mail to an address, once there are so many.
     pub(crate) async fn mail(&self, to: &str, count: usize) -> Mail {
         let wait = async {

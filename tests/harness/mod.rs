@@ -7,6 +7,7 @@ pub(crate) mod database;
 pub(crate) mod double;
 pub(crate) mod mail;
 pub(crate) mod server;
+mod town;
 pub(crate) mod web;
 
 pub(crate) use chromium::Chromium;
@@ -15,3 +16,4 @@ pub(crate) use database::Database;
 pub(crate) use double::Double;
 pub(crate) use mail::MailSink;
 pub(crate) use server::{Options, TestServer};
+pub(crate) use town::Town;

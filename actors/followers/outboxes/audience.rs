@@ -95,6 +95,11 @@ impl Audience {
         self.rooms.contains_key(room_id)
     }
 
+    /// Whether it is known that no other server is in a room.
+    pub(super) fn is_empty(&self, room_id: &RoomId) -> bool {
+        self.rooms.get(room_id).is_some_and(BTreeMap::is_empty)
+    }
+
     /// The other servers in a room.
     pub(super) fn of(&self, room_id: &RoomId) -> impl Iterator<Item = &OwnedServerName> {
         self.rooms

@@ -204,3 +204,18 @@ fn check_limits(pdu: &Pdu) -> Result<(), Flaw> {
     }
     Ok(())
 }
+
+/// Events such that each stands behind those that authorise it.
+pub fn in_auth_order(pdus: Vec<CheckedPdu>) -> Vec<CheckedPdu> {
+    #[derive(Deserialize)]
+    struct Depth {
+        depth: u64,
+    }
+    // What authorises an event is older; where servers lie about depth, the order suffers and the events are found wanting.
+    let mut keyed: BTreeMap<(u64, OwnedEventId), CheckedPdu> = BTreeMap::new();
+    for pdu in pdus {
+        let depth = serde_json::from_slice::<Depth>(&pdu.json).map_or(0, |event| event.depth);
+        keyed.insert((depth, pdu.event_id.clone()), pdu);
+    }
+    keyed.into_values().collect()
+}
