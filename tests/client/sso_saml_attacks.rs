@@ -38,6 +38,7 @@ async fn answers_that_do_not_fit_are_not_believed() {
 }
 
 /// Answers with one thing wrong.
+#[expect(clippy::too_many_lines, reason = "a list of cases")]
 fn misfit(
     case: usize,
     asked: &Asked,

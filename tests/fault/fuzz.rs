@@ -331,6 +331,8 @@ fn judge(status: u16, body: &Value, case: &str) {
         " /_matrix/static/",
         "/login/sso/",
         "/login/cas/",
+        "/account_validity/renew",
+        "/pushers/remove",
         "/fallback/web",
         "/submit_token",
     ]

@@ -206,7 +206,7 @@ impl Oracle {
         let newest = self.nodes.len();
         let mut prev = BTreeSet::new();
         for _ in 0..=self.random(3) {
-            let back = self.random(newest.min(8).max(1));
+            let back = self.random(newest.clamp(1, 8));
             // Nobody builds on the create event alone.
             prev.insert((newest - 1 - back).max(3));
         }

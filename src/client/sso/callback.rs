@@ -152,7 +152,10 @@ fn has_required(provider: &Provider, claims: &Claims) -> bool {
     let fits = |value: &Value, wanted: &str| match value {
         Value::String(text) => wanted.is_empty() || text == wanted,
         Value::Null => false,
-        value => wanted.is_empty() || value.to_string() == wanted,
+        value => {
+            let text = value.to_string();
+            wanted.is_empty() || text == wanted
+        }
     };
     provider
         .required_claims

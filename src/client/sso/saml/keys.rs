@@ -107,7 +107,7 @@ mod tests {
         let part = |tag| vec![tag, 1, 7];
         let key = nested(SEQUENCE, &[part(SEQUENCE), part(3)]);
         let before = [2, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE].map(part);
-        let first = [before.as_slice(), &[key.clone()]].concat();
+        let first = [before.as_slice(), std::slice::from_ref(&key)].concat();
         let third = [&[part(VERSION)], first.as_slice(), &[part(0xa3)]].concat();
         for fields in [first, third] {
             let tbs = nested(SEQUENCE, &fields);
