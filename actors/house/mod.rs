@@ -13,6 +13,7 @@
 //! | `register` | `register(NewAccount) -> MadeAccount`, `available_user_id(&str) -> OwnedUserId`, `is_registration_token_valid`, `hold_registration_token(token, session)`, `release_registration_token(session)` |
 //! | `login` | `login_by_password(user, password, Login) -> (OwnedUserId, LoggedIn)`, `login(&UserId, Login) -> LoggedIn`, `refresh(&str) -> LoggedIn`, `logout(&Session)`, `logout_all(&UserId)`, `is_password(&UserId, String) -> bool`, `set_password`, `hash_password`, `account(&UserId) -> Account` |
 //! | `create_room` | `create_room(RoomWish) -> MadeRoom` |
+//! | `handshakes` | `template_for_peer(server, Handshake, TemplateAsked) -> Template`, `take_handed(server, Handshake, HandedPdu) -> Handed` |
 //! | `join` | `join(JoinWish) -> OwnedRoomId`, `knock(JoinWish) -> OwnedRoomId`, `room_access(&RoomId, &UserId) -> RoomAccess`, `room_of(&OwnedRoomOrAliasId, via) -> OwnedRoomId` |
 //! | `membership` | `invite(MemberWish, is_direct)`, `leave`, `kick`, `ban`, `unban` `(MemberWish)`, `forget(&RoomId, &UserId)`, `joined_rooms(&UserId)`, `member_profile(&UserId)` |
 //! | `upgrade` | `upgrade_room(UpgradeWish) -> OwnedRoomId` |

@@ -11,6 +11,7 @@ mod event;
 mod key;
 mod keys;
 mod media;
+mod membership;
 mod openid;
 mod policy;
 mod query;
@@ -38,6 +39,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     key::mount(routes);
     keys::mount(routes);
     media::mount(routes);
+    membership::mount(routes);
     openid::mount(routes);
     policy::mount(routes);
     query::mount(routes);
