@@ -44,7 +44,7 @@
 //! | `single_event` | `event_anywhere(Reader, &EventId) -> Bytes` |
 //! | `uploads` | `uploaded_bytes(user_id, since_ms)`, `awaited_uploads(user_id)` |
 //! | `threepids` | `validation_session`, `begin_validation`, `validate`, `proven`, `use_proof`, `owner_of_threepid(&Address)`, `claim_threepid`, `release_threepid`, `threepids(&UserId)`, `register_with_threepid` |
-//! | `third_party_invites` | `accept_third_party_invite(&RoomId, &UserId, SignedInvite)` |
+//! | `third_party_invites` | `accept_third_party_invite(&RoomId, &UserId, SignedInvite)`, `exchange_third_party_invite(server, BoundInvite)`, `address_bound(&UserId, Vec<BoundInvite>)` |
 //! | `threads` | `subscribe_thread(Reader, thread, cause) -> bool`, `unsubscribe_thread(Reader, thread)`, `thread_changes(&UserId, ThreadsWish)` |
 //! | `typing` | `set_typing(&RoomId, &UserId, timeout_ms)` |
 //! | `peer_reads` | `room_for_peer(server, &RoomId, PeerQuestion) -> PeerAnswer`, `event_for_peer`, `room_seen_by_peer`, `hierarchy_for_peer`, `devices_for_peer`, `keys_for_peer` |
@@ -139,7 +139,7 @@ pub use register::{MadeAccount, NewAccount};
 pub use search::{SearchPage, SearchWish};
 pub use session::Sighting;
 pub use space::{HierarchyPage, HierarchyWish, SeenRoom};
-pub use third_party_invites::SignedInvite;
+pub use third_party_invites::{BoundInvite, SignedInvite};
 pub use threads::ThreadsWish;
 pub use threepids::ValidationWish;
 pub use to_device::ToDeviceWish;

@@ -17,6 +17,7 @@ mod policy;
 mod query;
 mod room;
 mod space;
+mod thirdparty;
 mod transaction;
 
 use bytes::Bytes;
@@ -45,6 +46,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     query::mount(routes);
     room::mount(routes);
     space::mount(routes);
+    thirdparty::mount(routes);
     transaction::mount(routes);
 }
 

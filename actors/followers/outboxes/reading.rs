@@ -138,8 +138,11 @@ impl Follower {
         } else {
             BTreeSet::new()
         };
-        if let Some((_, origin)) = pdu.sender.split_once(':') {
-            to.retain(|server| server != origin);
+        if let Some((user_id, _)) = &change
+            && pdu.is_handed_in
+        {
+            // Who handed it over has it.
+            to.remove(user_id.server_name());
         }
         if let Some((user_id, membership)) = &change {
             self.audience.changed(room_id, user_id, membership);

@@ -152,12 +152,13 @@ impl Walk<'_> {
                 self.present.remove(user_id);
             }
         }
-        let sender = event.pdu.sender.server_name();
-        let is_missed = if sender == self.query.origin {
+        let is_ours = event.pdu.sender.server_name() == self.query.origin;
+        let is_missed = if is_ours {
             was_present || target.is_some()
         } else {
+            // Who handed it over has it.
             was_present
-                && sender != self.query.destination
+                && target.is_none()
                 && event.pdu.event_type == TimelineEventType::RoomMember
                 && is_handed_in(&self.query.origin, event.pdu.json())
         };

@@ -93,7 +93,7 @@ fn with_status(answer: &RawJson) -> RawJson {
 }
 
 /// What handshakes are refused with.
-pub(super) fn refused(error: HandshakeError) -> Failure {
+pub(in crate::federation_api) fn refused(error: HandshakeError) -> Failure {
     match error {
         HandshakeError::IncompatibleVersion(version) => Failure::new(
             ErrorCode::IncompatibleRoomVersion,
