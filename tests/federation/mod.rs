@@ -1,4 +1,5 @@
 //! The server-server API.
 
+mod handshakes;
 mod open;
 mod refused;

@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod database;
 pub(crate) mod double;
 pub(crate) mod mail;
+pub(crate) mod peer;
 pub(crate) mod server;
 pub(crate) mod web;
 
@@ -14,4 +15,5 @@ pub(crate) use client::Client;
 pub(crate) use database::Database;
 pub(crate) use double::Double;
 pub(crate) use mail::MailSink;
+pub(crate) use peer::Peers;
 pub(crate) use server::{Options, TestServer};
