@@ -199,7 +199,7 @@ async fn what_is_wrong_is_refused() {
                 event.replace(NEAR, "elsewhere.test"),
                 "M_INVALID_PARAM",
             ),
-            (join, id, "{}".to_owned(), "M_INVALID_PARAM"),
+            (join, id, "{}".to_owned(), "M_BAD_JSON"),
             (join, id, "[]".to_owned(), "M_BAD_JSON"),
         ] {
             let answer = send(&anna, path, (NEAR, event_id, &event)).await;
