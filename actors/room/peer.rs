@@ -1,7 +1,7 @@
 //! What other servers can ask of a room (server-server API). All of it obeys the room's server ACL and, where events are told, its history visibility.
 
 use bytes::Bytes;
-use ruma::{OwnedEventId, OwnedServerName};
+use ruma::{OwnedEventId, OwnedServerName, events::room::member::MembershipState};
 use serde::{Deserialize, Serialize};
 
 use super::answer::FoundEvent;
@@ -15,7 +15,7 @@ pub struct PeerQuery {
     pub question: PeerQuestion,
 }
 
-/// What another server can ask. But for `Standing` and `Event` it must have a joined user.
+/// What another server can ask. But for `Standing`, `Event` and `Handed` it must have a joined user.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum PeerQuestion {
     /// How the server stands to the room; never refused. Answers `Standing`.
@@ -58,6 +58,55 @@ pub enum PeerQuestion {
     },
     /// The ends of the event graph (MSC4370). Answers `Ids`.
     Extremities,
+    /// What a server is told for a member event that it handed over and that was taken in. Its users need not be joined. Refused when the room's rules did
+    /// not allow the event. Answers `Handed`.
+    Handed {
+        /// The event.
+        event_id: OwnedEventId,
+        /// What for.
+        handshake: Handshake,
+    },
+}
+
+/// A server that is not in a room needs one that is to bring its user in, or out again (server-server API, "Joining Rooms", "Knocking upon a room",
+/// "Leaving Rooms").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Handshake {
+    /// The user joins.
+    Join {
+        /// Most member events need not be told.
+        omit_members: bool,
+    },
+    /// The user knocks.
+    Knock,
+    /// The user leaves, rejects an invite or retracts a knock.
+    Leave,
+}
+
+impl Handshake {
+    /// What the user's membership becomes.
+    pub fn membership(self) -> MembershipState {
+        match self {
+            Handshake::Join { .. } => MembershipState::Join,
+            Handshake::Knock => MembershipState::Knock,
+            Handshake::Leave => MembershipState::Leave,
+        }
+    }
+}
+
+/// What a server is told for its member event. Events are in the form servers exchange.
+#[derive(Clone, Debug, Default)]
+pub struct Handed {
+    /// The event as it was taken in, with this server's signature.
+    pub event: Bytes,
+    /// For a join the state before the event; for a knock what helps to recognise the room.
+    pub state: Vec<Bytes>,
+    /// For a join: what authorises these events, and what that, and so on.
+    pub auth_chain: Vec<Bytes>,
+    /// Member events are left out.
+    pub members_omitted: bool,
+    /// For a join: the servers that were in the room before.
+    pub servers: Vec<OwnedServerName>,
 }
 
 /// A gap in what another server has.
@@ -98,6 +147,8 @@ pub enum PeerAnswer {
     Found(FoundEvent),
     /// Some events by IDs.
     Ids(Vec<OwnedEventId>),
+    /// See [`PeerQuestion::Handed`].
+    Handed(Box<Handed>),
 }
 
 /// How a server stands to a room.

@@ -11,11 +11,13 @@ mod event;
 mod key;
 mod keys;
 mod media;
+mod membership;
 mod openid;
 mod policy;
 mod query;
 mod room;
 mod space;
+mod thirdparty;
 mod transaction;
 
 use bytes::Bytes;
@@ -38,11 +40,13 @@ pub(crate) fn mount(routes: &mut Routes) {
     key::mount(routes);
     keys::mount(routes);
     media::mount(routes);
+    membership::mount(routes);
     openid::mount(routes);
     policy::mount(routes);
     query::mount(routes);
     room::mount(routes);
     space::mount(routes);
+    thirdparty::mount(routes);
     transaction::mount(routes);
 }
 

@@ -1,5 +1,6 @@
 //! The server-server API.
 
+mod handshakes;
 mod open;
 mod refused;
 mod town;

@@ -15,7 +15,9 @@ const OPEN: &[&str] = &[
     "GET /_matrix/federation/v1/version",
     "GET /_matrix/key/v2/query/{server_name}/{key_id}",
     "GET /_matrix/key/v2/server/{key_id}",
+    "POST /_matrix/federation/v1/3pid/onbind",
     "POST /_matrix/key/v2/query",
+    "PUT /_matrix/federation/v1/3pid/onbind",
 ];
 
 fn routes() -> impl Iterator<Item = (Method, String, &'static str)> {

@@ -20,6 +20,7 @@ use serde_json::value::RawValue;
 use super::{Follower, volatile::Volatile};
 use crate::{
     followers::task::{Stop, Stopped},
+    room::wire::is_handed_in,
     server::board::{Direct, Place},
 };
 
@@ -40,6 +41,9 @@ struct Pdu<'a> {
     sender: Cow<'a, str>,
     #[serde(borrow)]
     content: &'a RawValue,
+    /// Of another server's user, but for this server to pass on.
+    #[serde(skip)]
+    is_handed_in: bool,
 }
 
 #[derive(Deserialize)]
@@ -100,7 +104,11 @@ impl Follower {
                     return Ok(Ok(()));
                 }
                 match serde_json::from_slice::<Pdu<'_>>(&event.pdu) {
-                    Ok(pdu) => self.read_event(record, &room_id, &pdu, stop).await?,
+                    Ok(mut pdu) => {
+                        pdu.is_handed_in = pdu.event_type == "m.room.member"
+                            && is_handed_in(self.parts.env.server_name(), &event.pdu);
+                        self.read_event(record, &room_id, &pdu, stop).await?;
+                    }
                     Err(error) => return Ok(Err(StoreError::Damaged(error.to_string()))),
                 }
             }
@@ -130,15 +138,22 @@ impl Follower {
     ) -> Result<(), Stopped> {
         let change = pdu.change();
         let is_ours = self.is_own_user(&pdu.sender);
-        if is_ours {
+        let is_to_go = is_ours || pdu.is_handed_in;
+        if is_to_go {
             self.learn(room_id, record.sequence.saturating_sub(1), stop)
                 .await?;
         }
-        let mut to: BTreeSet<OwnedServerName> = if is_ours {
+        let mut to: BTreeSet<OwnedServerName> = if is_to_go {
             self.audience.of(room_id).cloned().collect()
         } else {
             BTreeSet::new()
         };
+        if let Some((user_id, _)) = &change
+            && pdu.is_handed_in
+        {
+            // Who handed it over has it.
+            to.remove(user_id.server_name());
+        }
         if let Some((user_id, membership)) = &change {
             self.audience.changed(room_id, user_id, membership);
             if is_ours && self.audience.is_other(user_id.server_name()) {

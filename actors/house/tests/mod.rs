@@ -1,6 +1,7 @@
 //! Flows on the real SQLite driver.
 
 mod forgetting;
+mod handshakes;
 mod outboxes;
 mod reporting;
 mod standing;

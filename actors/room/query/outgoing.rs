@@ -1,4 +1,5 @@
-//! What of a room is for another server: who is in it at some moment, and which events of this server's users it should have.
+//! What of a room is for another server: who is in it at some moment, and which events it should have from this one: those of its users, and those that
+//! were handed to it to be passed on.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,6 +22,7 @@ use super::{
         event::RoomEvent,
         message::TimelinePoint,
         state::{StateMap, membership_of},
+        wire::is_handed_in,
     },
     View,
     history::Scroll,
@@ -35,7 +37,7 @@ const MISSED_MAX: u64 = 2_000;
 pub struct OutgoingQuery {
     /// Which server.
     pub destination: OwnedServerName,
-    /// This server: events of its users are meant.
+    /// This server: events of its users are meant, and those that were handed to it.
     pub origin: OwnedServerName,
     /// After this position of the room's shard.
     pub after: Position,
@@ -69,7 +71,10 @@ pub(super) async fn servers(
     Ok(joined_by_server(&state))
 }
 
-fn joined_by_server(state: &StateMap) -> BTreeMap<OwnedServerName, BTreeSet<OwnedUserId>> {
+/// The users that are joined in a state, by server.
+pub(super) fn joined_by_server(
+    state: &StateMap,
+) -> BTreeMap<OwnedServerName, BTreeSet<OwnedUserId>> {
     let mut servers = BTreeMap::<OwnedServerName, BTreeSet<OwnedUserId>>::new();
     let joined = member_events(state)
         .filter(|event| membership_of(event) == Some(MembershipState::Join))
@@ -148,7 +153,16 @@ impl Walk<'_> {
             }
         }
         let is_ours = event.pdu.sender.server_name() == self.query.origin;
-        if is_ours && (was_present || target.is_some()) {
+        let is_missed = if is_ours {
+            was_present || target.is_some()
+        } else {
+            // Who handed it over has it.
+            was_present
+                && target.is_none()
+                && event.pdu.event_type == TimelineEventType::RoomMember
+                && is_handed_in(&self.query.origin, event.pdu.json())
+        };
+        if is_missed {
             self.missed.push(event.sequence);
         }
         self.seen = event.position();

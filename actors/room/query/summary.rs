@@ -5,7 +5,7 @@ use ruma::{OwnedUserId, UserId, events::room::member::MembershipState};
 use super::{
     super::{
         message::RoomSummary,
-        state::{Room, membership_of},
+        state::{Room, StateMap, membership_of},
     },
     access::{canonical_alias, name},
     members::member_events,
@@ -30,7 +30,12 @@ pub(super) fn summary(room: &Room, reader: &UserId) -> RoomSummary {
 
 /// The first five in stream order that are joined or invited; those who left or were banned only when nobody else is there.
 pub(super) fn heroes(room: &Room, reader: &UserId) -> Vec<OwnedUserId> {
-    let mut members: Vec<_> = member_events(&room.current)
+    heroes_of(&room.current, reader)
+}
+
+/// The same of any state.
+pub(super) fn heroes_of(state: &StateMap, reader: &UserId) -> Vec<OwnedUserId> {
+    let mut members: Vec<_> = member_events(state)
         .filter(|event| event.pdu.state_key.as_deref() != Some(reader.as_str()))
         .collect();
     members.sort_unstable_by_key(|event| event.sequence);

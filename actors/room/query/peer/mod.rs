@@ -3,6 +3,7 @@
 
 mod event_at;
 mod finder;
+mod handed;
 mod sight;
 mod state;
 mod walks;
@@ -43,13 +44,23 @@ pub(super) async fn peer(view: &mut View, query: &PeerQuery) -> Result<PeerAnswe
         let event = event(view, (&mut sight, standing), event_id).await?;
         return Ok(PeerAnswer::Events(vec![event]));
     }
+    if let PeerQuestion::Handed {
+        event_id,
+        handshake,
+    } = &query.question
+    {
+        let handed = handed::handed(view, &query.server, (event_id, *handshake)).await?;
+        return Ok(PeerAnswer::Handed(Box::new(handed)));
+    }
     if !standing.joined {
         return Err(RoomError::Forbidden(
             "your server is not in this room".to_owned(),
         ));
     }
     match &query.question {
-        PeerQuestion::Standing | PeerQuestion::Event { .. } => Err(RoomError::NotFound),
+        PeerQuestion::Standing | PeerQuestion::Event { .. } | PeerQuestion::Handed { .. } => {
+            Err(RoomError::NotFound)
+        }
         PeerQuestion::State { event_id } => state::state(view, event_id).await,
         PeerQuestion::StateIds { event_id } => state::state_ids(view, event_id).await,
         PeerQuestion::AuthChain { event_id } => {

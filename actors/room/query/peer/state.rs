@@ -70,21 +70,28 @@ async fn state_and_chain(
 ) -> Result<(StateMap, Vec<Arc<RoomEvent>>), RoomError> {
     let room = view.room().clone();
     let event = known(view, event_id).await?;
+    let state = before(&mut view.history, &event).await?;
+    let chain = chain_of(&mut view.history, &room, state.values()).await?;
+    Ok((state, chain))
+}
+
+/// The state before an event.
+pub(super) async fn before(
+    history: &mut History,
+    event: &RoomEvent,
+) -> Result<StateMap, RoomError> {
     if event.placement == Placement::Outlier {
         // Nobody knows what was in force there.
         return Err(RoomError::NotFound);
     }
-    let history = &mut view.history;
-    let moment = if room.forked {
+    let moment = if history.room.forked {
         Moment::State(event.before)
     } else {
         let until = event.sequence - 1;
         read_replaced(history, until).await?;
         Moment::After(until)
     };
-    let state = history.state(moment).await?;
-    let chain = chain_of(history, &room, state.values()).await?;
-    Ok((state, chain))
+    history.state(moment).await
 }
 
 async fn known(view: &mut View, event_id: &EventId) -> Result<Arc<RoomEvent>, RoomError> {
@@ -117,7 +124,7 @@ async fn read_replaced(history: &mut History, until: Sequence) -> Result<(), Roo
 }
 
 /// What authorises some events, and what that, and so on; the shallowest first.
-async fn chain_of<'a>(
+pub(super) async fn chain_of<'a>(
     history: &mut History,
     room: &Room,
     events: impl Iterator<Item = &'a Arc<RoomEvent>>,

@@ -1,0 +1,33 @@
+//! `GET /_matrix/federation/v1/make_join/{roomId}/{userId}`
+
+use std::sync::Arc;
+
+use playhouse_actors::{house::TemplateAsked, room::peer::Handshake};
+use ruma::api::federation::membership::prepare_join_event::v1::Request;
+
+use crate::{
+    edge::{App, Failure, Peer, RawJson},
+    federation_api::membership::template,
+};
+
+/// Makes a join event for a server to finish.
+pub(crate) async fn handle(
+    app: Arc<App>,
+    peer: Peer,
+    request: Request,
+) -> Result<RawJson, Failure> {
+    let asked = TemplateAsked {
+        room_id: request.room_id,
+        user_id: request.user_id,
+        versions: Some(request.ver),
+    };
+    template(
+        &app,
+        &peer,
+        Handshake::Join {
+            omit_members: false,
+        },
+        asked,
+    )
+    .await
+}
