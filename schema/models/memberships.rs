@@ -1,6 +1,7 @@
 //! Who is in which room: the newest membership of each user in each room.
 //!
-//! Folded from accepted member events at the end of the timeline. A state that was resolved or fetched otherwise is not read yet.
+//! Folded from accepted member events at the end of the timeline, and from states that were resolved or that a join brought: those name member events that came
+//! before, wherever these stood.
 
 use std::borrow::Cow;
 
@@ -13,11 +14,11 @@ use crate::{
     port::{ModelStore, Statement, StoreError, StoredRecord},
     record::{
         codec::Record as _,
-        room::{Placement, RoomRecord, Verdict, kind, may_hold},
+        room::{EventRecord, Placement, RoomRecord, StateSet, Verdict, kind, may_hold},
     },
 };
 
-const TABLES: [&str; 2] = [
+const TABLES: [&str; 3] = [
     "CREATE TABLE IF NOT EXISTS memberships_1 (
         user_id {{text}} NOT NULL,
         room_id {{text}} NOT NULL,
@@ -34,6 +35,16 @@ const TABLES: [&str; 2] = [
         PRIMARY KEY (user_id, room_id)
     )",
     "CREATE INDEX IF NOT EXISTS memberships_1_room ON memberships_1 (room_id, membership, user_id)",
+    "CREATE TABLE IF NOT EXISTS memberships_1_events (
+        room_id {{text}} NOT NULL,
+        sequence BIGINT NOT NULL,
+        user_id {{text}} NOT NULL,
+        membership {{text}} NOT NULL,
+        sender {{text}} NOT NULL,
+        event_id {{text}} NOT NULL,
+        shard BIGINT NOT NULL,
+        PRIMARY KEY (room_id, sequence)
+    )",
 ];
 
 /// Being joined goes on through changes of one's name. The last stay that ended is kept: a token from within it tells that the room is known.
@@ -45,6 +56,23 @@ pub(super) const SET: &str = "INSERT INTO memberships_1 (user_id, room_id, membe
      since_position = CASE WHEN memberships_1.membership = 'join' AND excluded.membership = 'join' THEN memberships_1.since_position ELSE excluded.since_position END, \
      stay_from = CASE WHEN memberships_1.membership = 'join' AND excluded.membership <> 'join' THEN memberships_1.since_position ELSE memberships_1.stay_from END, \
      stay_to = CASE WHEN memberships_1.membership = 'join' AND excluded.membership <> 'join' THEN excluded.position ELSE memberships_1.stay_to END";
+
+pub(super) const KEEP: &str = "INSERT INTO memberships_1_events (room_id, sequence, user_id, membership, sender, event_id, shard) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+
+/// A member event that was kept is in force from this position on. Nothing changes when it was before.
+pub(super) const ENFORCE: &str = "INSERT INTO memberships_1 (user_id, room_id, membership, sender, event_id, sequence, shard, position, \
+     since_sequence, since_position, stay_from, stay_to) SELECT e.user_id, e.room_id, e.membership, e.sender, e.event_id, e.sequence, e.shard, CAST($1 AS BIGINT), \
+     e.sequence, CAST($1 AS BIGINT), 0, 0 FROM memberships_1_events e WHERE e.room_id = $2 AND e.sequence = $3 \
+     ON CONFLICT (user_id, room_id) DO UPDATE SET membership = excluded.membership, sender = excluded.sender, \
+     event_id = excluded.event_id, sequence = excluded.sequence, shard = excluded.shard, position = excluded.position, \
+     since_sequence = CASE WHEN memberships_1.membership = 'join' AND excluded.membership = 'join' THEN memberships_1.since_sequence ELSE excluded.since_sequence END, \
+     since_position = CASE WHEN memberships_1.membership = 'join' AND excluded.membership = 'join' THEN memberships_1.since_position ELSE excluded.since_position END, \
+     stay_from = CASE WHEN memberships_1.membership = 'join' AND excluded.membership <> 'join' THEN memberships_1.since_position ELSE memberships_1.stay_from END, \
+     stay_to = CASE WHEN memberships_1.membership = 'join' AND excluded.membership <> 'join' THEN excluded.position ELSE memberships_1.stay_to END \
+     WHERE memberships_1.event_id <> excluded.event_id";
+
+pub(super) const REMOVE: &str = "DELETE FROM memberships_1 WHERE user_id = $1 AND room_id = $2";
 
 pub(super) const OF_USER: &str = "SELECT user_id, room_id, membership, sender, event_id, sequence, shard, position, \
      since_sequence, since_position, stay_from, stay_to FROM memberships_1 WHERE user_id = $1 ORDER BY room_id";
@@ -105,6 +133,7 @@ impl Model for Memberships {
     const NAME: &'static str = "memberships";
     const TABLE: &'static str = "memberships_1";
     const VERSION: u32 = 1;
+    const FURTHER: &'static [&'static str] = &["memberships_1_events"];
 
     fn families(&self) -> &[Family] {
         &[Family::Rooms]
@@ -115,32 +144,73 @@ impl Model for Memberships {
     }
 
     fn fold(&self, record: &StoredRecord) -> Result<Vec<Statement>, StoreError> {
-        if record.kind != kind::EVENT || !may_hold(&record.payload, "m.room.member") {
-            return Ok(Vec::new());
+        match record.kind {
+            kind::EVENT if may_hold(&record.payload, "m.room.member") => {}
+            kind::STATE_SET => {}
+            _ => return Ok(Vec::new()),
         }
-        let Some(RoomRecord::Event(event)) = RoomRecord::decode(record)? else {
-            return Ok(Vec::new());
-        };
-        if event.placement != Placement::Live || event.verdict != Verdict::Accepted {
-            return Ok(Vec::new());
-        }
-        let Some((user_id, membership, sender)) = read_member(&event.pdu) else {
-            return Ok(Vec::new());
-        };
-        Ok(vec![Statement {
-            sql: SET,
-            values: vec![
-                text(user_id),
-                text(record.entity.name()),
-                text(membership),
-                text(sender),
-                text(event.event_id),
-                number(record.sequence),
-                number(record.shard.number.into()),
-                number(record.position),
-            ],
-        }])
+        Ok(match RoomRecord::decode(record)? {
+            Some(RoomRecord::Event(event)) => fold_event(record, &event),
+            Some(RoomRecord::StateSet(set)) if set.current => fold_state(record, &set),
+            _ => Vec::new(),
+        })
     }
+}
+
+fn fold_event(record: &StoredRecord, event: &EventRecord) -> Vec<Statement> {
+    if matches!(event.verdict, Verdict::Rejected(_)) {
+        return Vec::new();
+    }
+    let Some((user_id, membership, sender)) = read_member(&event.pdu) else {
+        return Vec::new();
+    };
+    let kept = Statement {
+        sql: KEEP,
+        values: vec![
+            text(record.entity.name()),
+            number(record.sequence),
+            text(&*user_id),
+            text(&*membership),
+            text(&*sender),
+            text(&*event.event_id),
+            number(record.shard.number.into()),
+        ],
+    };
+    if event.placement != Placement::Live || event.verdict != Verdict::Accepted {
+        return vec![kept];
+    }
+    let set = Statement {
+        sql: SET,
+        values: vec![
+            text(user_id),
+            text(record.entity.name()),
+            text(membership),
+            text(sender),
+            text(&*event.event_id),
+            number(record.sequence),
+            number(record.shard.number.into()),
+            number(record.position),
+        ],
+    };
+    vec![set, kept]
+}
+
+fn fold_state(record: &StoredRecord, set: &StateSet) -> Vec<Statement> {
+    let members = set.changes.iter();
+    let members = members.filter(|change| change.event_type == "m.room.member");
+    let room_id = || text(record.entity.name());
+    members
+        .map(|change| match change.event {
+            Some(sequence) => Statement {
+                sql: ENFORCE,
+                values: vec![number(record.position), room_id(), number(sequence)],
+            },
+            None => Statement {
+                sql: REMOVE,
+                values: vec![text(&*change.state_key), room_id()],
+            },
+        })
+        .collect()
 }
 
 /// User, membership and sender of a member event; `None` for anything else.
