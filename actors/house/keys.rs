@@ -109,16 +109,33 @@ impl House {
             .collect();
         let (local, remote) = self.parted(wanted)?;
         let ours = self.query_local_keys(local);
-        let theirs = self.query_keys_of_others(remote, within);
-        let (ours, (theirs, failures)) = tokio::join!(ours, theirs);
+        let theirs = self.query_remote_keys(asker, remote, within);
+        let (ours, (known, (theirs, failures))) = tokio::join!(ours, theirs);
         found.failures = failures;
-        for (user_id, keys) in ours?.into_iter().chain(theirs) {
+        for (user_id, keys) in ours?.into_iter().chain(known).chain(theirs) {
             found.add(asker, user_id, keys);
         }
         if !others.is_empty() && !found.master_keys.is_empty() {
             self.add_own_signatures(asker, others, &mut found).await?;
         }
         Ok(found)
+    }
+
+    /// What is known here, and what had to be asked.
+    async fn query_remote_keys(
+        &self,
+        asker: &UserId,
+        mut wanted: BTreeMap<OwnedUserId, Vec<OwnedDeviceId>>,
+        within: Duration,
+    ) -> (
+        BTreeMap<OwnedUserId, IdentityKeys>,
+        (BTreeMap<OwnedUserId, IdentityKeys>, Failures),
+    ) {
+        let known = self.known_keys(&mut wanted).await;
+        let unknown = wanted.keys().cloned().collect();
+        let asked = self.query_keys_of_others(wanted, within).await;
+        self.fetch_devices_later(asker, unknown);
+        (known, asked)
     }
 
     async fn query_local_keys(

@@ -47,6 +47,7 @@
 //! | `threads` | `subscribe_thread(Reader, thread, cause) -> bool`, `unsubscribe_thread(Reader, thread)`, `thread_changes(&UserId, ThreadsWish)` |
 //! | `typing` | `set_typing(&RoomId, &UserId, timeout_ms)` |
 //! | `peer_reads` | `room_for_peer(server, &RoomId, PeerQuestion) -> PeerAnswer`, `event_for_peer`, `room_seen_by_peer`, `hierarchy_for_peer`, `devices_for_peer`, `keys_for_peer` |
+//! | `elsewhere`, `remote_keys`, `remote_devices` | what is asked of, and kept of, other servers and their users |
 //! | `presence` | `presence(asker, &UserId)`, `set_presence(&UserId, PresenceState, status_msg)`, `shares_a_room` |
 //!
 //! Flows answer [`HouseError`]; the edge's table maps it. `HouseError::Unreachable` is a remote server while there is no federation.
@@ -59,6 +60,7 @@ mod cross_signing;
 mod deactivate;
 mod dehydrated;
 mod delays;
+mod elsewhere;
 mod eraser;
 mod error;
 mod externals;
@@ -84,6 +86,7 @@ mod receipts;
 mod receive;
 mod receive_edus;
 mod register;
+mod remote_devices;
 mod remote_keys;
 mod report;
 mod retention;
@@ -120,6 +123,7 @@ pub use aliases::ResolvedAlias;
 pub use auto_join::{AutoAccept, AutoJoin};
 pub use backups::StoredSessions;
 pub use create_room::{MadeRoom, RoomWish};
+use elsewhere::Elsewhere;
 pub use error::HouseError;
 pub use externals::{LoggedOut, Origin};
 pub use join::JoinWish;
@@ -248,6 +252,7 @@ pub struct House {
     externals: Arc<Directory<External>>,
     peer_keys: Arc<Directory<PeerKeys>>,
     outboxes: Option<Outboxes>,
+    elsewhere: Elsewhere,
     models: Arc<Models>,
     followers: Vec<Running>,
     sessions: Arc<SessionCache>,

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Columns, Model, number, rows, text};
+use super::{Columns, Model, first, number, rows, text};
 use crate::{
     address::{Family, Position, Sequence, ShardNumber},
     port::{ModelStore, Statement, StoreError, StoredRecord},
@@ -80,6 +80,14 @@ pub(super) const OF_USER: &str = "SELECT user_id, room_id, membership, sender, e
 pub(super) const OF_ROOM: &str = "SELECT user_id, room_id, membership, sender, event_id, sequence, shard, position, \
      since_sequence, since_position, stay_from, stay_to \
      FROM memberships_1 WHERE room_id = $1 AND membership = $2 AND user_id > $3 ORDER BY user_id LIMIT $4";
+
+pub(super) const OF_BOTH: &str = "SELECT theirs.since_sequence, own.since_sequence FROM memberships_1 theirs \
+     JOIN memberships_1 own ON own.room_id = theirs.room_id AND own.membership = 'join' \
+     WHERE theirs.user_id = $1 AND theirs.room_id = $2 AND theirs.membership = 'join' AND own.user_id = $3";
+
+pub(super) const SHARED: &str = "SELECT theirs.room_id, theirs.since_sequence, own.since_sequence FROM memberships_1 theirs \
+     JOIN memberships_1 own ON own.room_id = theirs.room_id AND own.membership = 'join' \
+     WHERE theirs.user_id = $1 AND theirs.membership = 'join' AND own.user_id = $2 ORDER BY theirs.room_id LIMIT 1";
 
 /// The model.
 pub struct Memberships;
@@ -263,4 +271,30 @@ pub async fn of_room(
         number(limit as u64),
     ];
     rows(store, (OF_ROOM, values), read).await
+}
+
+/// Since which of a room's records two users are both joined to it: the one, and the other. `None` when not both are.
+pub async fn of_both(
+    store: &dyn ModelStore,
+    room_id: &str,
+    (one, other): (&str, &str),
+) -> Result<Option<(Sequence, Sequence)>, StoreError> {
+    let values = vec![text(one), text(room_id), text(other)];
+    first(store, (OF_BOTH, values), |columns| {
+        Ok((columns.number()?, columns.number()?))
+    })
+    .await
+}
+
+/// Some room to which two users are both joined, and since which of its records the one and the other are.
+pub async fn shared_room(
+    store: &dyn ModelStore,
+    one: &str,
+    other: &str,
+) -> Result<Option<(String, Sequence, Sequence)>, StoreError> {
+    let values = vec![text(one), text(other)];
+    first(store, (SHARED, values), |columns| {
+        Ok((columns.text()?, columns.number()?, columns.number()?))
+    })
+    .await
 }

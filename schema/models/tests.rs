@@ -31,6 +31,8 @@ const STATEMENTS: &[&str] = &[
     memberships::REMOVE,
     memberships::OF_USER,
     memberships::OF_ROOM,
+    memberships::OF_BOTH,
+    memberships::SHARED,
     users::REGISTER,
     users::SET_ADMIN,
     users::DEACTIVATE,

@@ -2,6 +2,7 @@
 
 mod forgetting;
 mod outboxes;
+mod remote;
 mod reporting;
 mod standing;
 mod upkeep;
