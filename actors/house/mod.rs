@@ -47,7 +47,7 @@
 //! | `threads` | `subscribe_thread(Reader, thread, cause) -> bool`, `unsubscribe_thread(Reader, thread)`, `thread_changes(&UserId, ThreadsWish)` |
 //! | `typing` | `set_typing(&RoomId, &UserId, timeout_ms)` |
 //! | `peer_reads` | `room_for_peer(server, &RoomId, PeerQuestion) -> PeerAnswer`, `event_for_peer`, `room_seen_by_peer`, `hierarchy_for_peer`, `devices_for_peer`, `keys_for_peer` |
-//! | `elsewhere`, `remote_keys`, `remote_devices` | what is asked of, and kept of, other servers and their users |
+//! | `elsewhere`, `remote_*` | what is asked of, and kept of, other servers and their users |
 //! | `presence` | `presence(asker, &UserId)`, `set_presence(&UserId, PresenceState, status_msg)`, `shares_a_room` |
 //!
 //! Flows answer [`HouseError`]; the edge's table maps it. `HouseError::Unreachable` is a remote server while there is no federation.
@@ -88,6 +88,8 @@ mod receive_edus;
 mod register;
 mod remote_devices;
 mod remote_keys;
+mod remote_presence;
+mod remote_profiles;
 mod report;
 mod retention;
 mod search;

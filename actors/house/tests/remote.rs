@@ -249,3 +249,54 @@ async fn one_time_keys_are_claimed_elsewhere() {
     assert_eq!(claimed.one_time_keys[&bob].len(), 1);
     assert_eq!(claimed.failures.len(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn profiles_and_names_are_asked_for() {
+    let stage = Stage::new().await;
+    let house = &stage.trial.house;
+    let bob = user_id!("@bob:far.example");
+    let path = "/_matrix/federation/v1/query/profile?user_id=%40bob%3Afar.example";
+    let far = HouseError::Unreachable(server_name!("far.example").to_owned());
+    assert_eq!(house.profile(bob).await.unwrap_err(), far);
+    stage
+        .script
+        .set(path, json!({ "displayname": "Bob", "avatar_url": null }));
+    for _ in 0..3 {
+        let name = house.profile_field(bob, "displayname").await;
+        assert_eq!(name.unwrap(), "\"Bob\"");
+        assert!(house.profile_field(bob, "avatar_url").await.is_err());
+    }
+    assert_eq!(stage.script.asked(), [path, path]);
+    let alias = ruma::room_alias_id!("#here:far.example");
+    let path = "/_matrix/federation/v1/query/directory?room_alias=%23here%3Afar.example";
+    assert_eq!(house.resolve_alias(alias).await.unwrap_err(), far);
+    stage.script.set(path, json!({ "refused": 404 }));
+    let unknown = HouseError::Alias(AliasError::Unknown);
+    assert_eq!(house.resolve_alias(alias).await.unwrap_err(), unknown);
+    let answer = json!({ "room_id": "!r:far.example", "servers": ["near.example", "no name"] });
+    stage.script.set(path, answer);
+    let found = house.resolve_alias(alias).await.unwrap();
+    assert_eq!(found.room_id, "!r:far.example");
+    assert_eq!(found.servers, ["near.example", "far.example"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn presence_is_told_to_those_who_share_a_room() {
+    let stage = Stage::new().await;
+    let house = &stage.trial.house;
+    let bob = user_id!("@bob:far.example");
+    let push = |user_id: &str| json!({ "push": [{ "user_id": user_id, "presence": "online", "last_active_ago": 5, "status_msg": "here" }] });
+    stage.edu("m.presence", push("@bob:far.example")).await;
+    assert!(house.presence(&stage.alice, bob).await.is_err());
+    let room_id = stage.room().await;
+    stage
+        .become_member(&room_id, bob, MembershipAction::Join)
+        .await;
+    house.models().caught_up("memberships").await.unwrap();
+    let status = async || house.presence(&stage.alice, bob).await.unwrap().status_msg;
+    assert_eq!(status().await, None);
+    stage.edu("m.presence", push("@bob:other.example")).await;
+    assert_eq!(status().await, None);
+    stage.edu("m.presence", push("@bob:far.example")).await;
+    assert_eq!(status().await.as_deref(), Some("here"));
+}
