@@ -24,6 +24,9 @@ const USERS_AT_ONCE: usize = 32;
 /// One question may name so many users: each is an actor that may have to be woken. Clients ask for some hundreds.
 const USERS_MAX: usize = 10_000;
 
+/// By user: of this server, and of others.
+type Parted<T> = (BTreeMap<OwnedUserId, T>, BTreeMap<OwnedUserId, T>);
+
 /// Identity keys that were asked for.
 #[derive(Clone, Debug, Default)]
 pub struct FoundKeys {
@@ -235,10 +238,7 @@ impl House {
     }
 
     /// Parts local users from others.
-    fn parted<T>(
-        &self,
-        wanted: BTreeMap<OwnedUserId, T>,
-    ) -> Result<(BTreeMap<OwnedUserId, T>, BTreeMap<OwnedUserId, T>), HouseError> {
+    fn parted<T>(&self, wanted: BTreeMap<OwnedUserId, T>) -> Result<Parted<T>, HouseError> {
         if wanted.len() > USERS_MAX {
             return Err(UserError::TooLarge("too many users at once".to_owned()).into());
         }
