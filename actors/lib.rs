@@ -1,7 +1,7 @@
 //! The domain: rooms, users and remote servers as actors over the log.
 //!
 //! Inside this package a module imports only from the left: network, env, kernel, writers, room, alias, user, backup, media, registration, reports, threepid, delays, passes,
-//! oauth, externals, peer_keys, server, followers, house. No HTTP, no SQL, no `ruma::api`.
+//! oauth, externals, peer_keys, peer_users, server, followers, house. No HTTP, no SQL, no `ruma::api`.
 
 pub mod alias;
 pub mod backup;
@@ -16,6 +16,7 @@ pub mod network;
 pub mod oauth;
 pub mod passes;
 pub mod peer_keys;
+pub mod peer_users;
 pub mod registration;
 pub mod reports;
 pub mod room;

@@ -127,7 +127,7 @@ impl Default for Layout {
     }
 }
 
-/// Something that owns state and writes records: `room:!id`, `alias:#name`, `user:@id`, `backup:@id`, `media:id`, `threepid:digest`, `server:name`, `keys:name` or `house:topic`.
+/// Something that owns state and writes records: `room:!id`, `alias:#name`, `user:@id`, `backup:@id`, `media:id`, `threepid:digest`, `server:name`, `keys:name`, `peer_user:@id` or `house:topic`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Entity(Arc<str>);
 
@@ -172,6 +172,11 @@ impl Entity {
         Self(format!("keys:{server_name}").into())
     }
 
+    /// What is known of another server's user, by the full user ID.
+    pub fn peer_user(user_id: &str) -> Self {
+        Self(format!("peer_user:{user_id}").into())
+    }
+
     /// A topic of this server itself, for example `registration`.
     pub fn house(topic: &str) -> Self {
         Self(format!("house:{topic}").into())
@@ -190,6 +195,7 @@ impl Entity {
                 | "threepid"
                 | "server"
                 | "keys"
+                | "peer_user"
                 | "house"
         )
         .then(|| Self(text.into()))
@@ -214,7 +220,7 @@ impl Entity {
     pub fn family(&self) -> Family {
         match self.prefix() {
             "room" | "alias" => Family::Rooms,
-            "user" | "backup" | "media" | "threepid" => Family::Users,
+            "user" | "backup" | "media" | "threepid" | "peer_user" => Family::Users,
             _ => Family::Servers,
         }
     }

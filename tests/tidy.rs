@@ -28,6 +28,7 @@ const ACTOR_MODULES: &[&str] = &[
     "oauth",
     "externals",
     "peer_keys",
+    "peer_users",
     "server",
     "followers",
     "house",

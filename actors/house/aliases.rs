@@ -25,8 +25,11 @@ pub struct ResolvedAlias {
 const ABANDONED_MS: u64 = 5 * 60 * 1000;
 
 impl House {
-    /// Where an alias points. `AliasError::Unknown` when nowhere, `Unreachable` for another server's.
+    /// Where an alias points, by the word of its server. `AliasError::Unknown` when nowhere, `Unreachable` when that server is.
     pub async fn resolve_alias(&self, alias: &RoomAliasId) -> Result<ResolvedAlias, HouseError> {
+        if !self.is_local(alias.server_name()) {
+            return self.resolve_remote_alias(alias).await;
+        }
         let target = self.alias_target(alias).await?;
         match self.room_access(&target.room_id, &target.creator).await {
             Ok(access) => {

@@ -1,6 +1,9 @@
 //! Cross-signing: a user's signing keys, and its signatures on its own keys and those of others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use ruma::{OwnedUserId, UserId};
 
@@ -12,6 +15,9 @@ use crate::{
         message::{AddSignatures, SignatureFailure, UploadSigningKeys},
     },
 };
+
+/// Other servers tell their users' keys within this time.
+const WITHIN: Duration = Duration::from_secs(10);
 
 impl House {
     /// Publishes cross-signing keys. `UserError::ProofNeeded` when keys would change and the caller has proven nothing.
@@ -38,7 +44,8 @@ impl House {
             .cloned()
             .collect();
         let wanted = others.into_iter().map(|of| (of, Vec::new())).collect();
-        let masters: BTreeMap<_, _> = self.query_keys(user_id, wanted).await?.master_keys;
+        let found = self.query_keys(user_id, wanted, WITHIN).await?;
+        let masters: BTreeMap<_, _> = found.master_keys;
         let upload = AddSignatures { signed, masters };
         let command = UserCommand::AddSignatures(Box::new(upload));
         match self.user_command(user_id, command).await? {

@@ -1,11 +1,15 @@
 //! End-to-end encryption keys of users and their devices.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{collections::BTreeMap, time::Duration};
 
-use futures_util::{FutureExt as _, StreamExt as _, stream};
-use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId, UserId};
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+use ruma::{OwnedDeviceId, OwnedUserId, UserId};
 
-use super::{House, HouseError, surprise};
+use super::{
+    House, HouseError,
+    remote_keys::{Claimed, Failures},
+    surprise,
+};
 use crate::{
     room::message::JsonText,
     user::{
@@ -20,10 +24,14 @@ const USERS_AT_ONCE: usize = 32;
 /// One question may name so many users: each is an actor that may have to be woken. Clients ask for some hundreds.
 const USERS_MAX: usize = 10_000;
 
+/// By user: of this server, and of others.
+type Parted<T> = (BTreeMap<OwnedUserId, T>, BTreeMap<OwnedUserId, T>);
+
 /// Identity keys that were asked for.
 #[derive(Clone, Debug, Default)]
 pub struct FoundKeys {
-    /// Per user and device the `device_keys` object. Every local user that was asked for is there: clients ask again and again for one that is not.
+    /// Per user and device the `device_keys` object. Every user that was asked for is there but those of servers that failed: clients ask again and again
+    /// for one that is not.
     pub device_keys: BTreeMap<OwnedUserId, BTreeMap<OwnedDeviceId, JsonText>>,
     /// Per user the master key, with the owner's signatures and those of who asks.
     pub master_keys: BTreeMap<OwnedUserId, JsonText>,
@@ -31,8 +39,8 @@ pub struct FoundKeys {
     pub self_signing_keys: BTreeMap<OwnedUserId, JsonText>,
     /// The user-signing key of who asks.
     pub user_signing_keys: BTreeMap<OwnedUserId, JsonText>,
-    /// Servers that could not be asked.
-    pub failures: BTreeSet<OwnedServerName>,
+    /// Servers that gave no answer, and why.
+    pub failures: Failures,
 }
 
 /// One-time keys that were claimed.
@@ -40,8 +48,8 @@ pub struct FoundKeys {
 pub struct ClaimedKeys {
     /// Per user and device the keys as JSON, by key ID with its algorithm.
     pub one_time_keys: BTreeMap<OwnedUserId, BTreeMap<OwnedDeviceId, BTreeMap<String, JsonText>>>,
-    /// Servers that could not be asked.
-    pub failures: BTreeSet<OwnedServerName>,
+    /// Servers that gave no answer, and why.
+    pub failures: Failures,
 }
 
 /// Device lists that changed between two sync tokens.
@@ -89,20 +97,54 @@ impl FoundKeys {
 }
 
 impl House {
-    /// Identity keys of devices; an empty list asks for all devices of the user.
+    /// Identity keys of devices; an empty list asks for all devices of the user. Other servers have so much time to answer.
     pub async fn query_keys(
         &self,
         asker: &UserId,
         wanted: BTreeMap<OwnedUserId, Vec<OwnedDeviceId>>,
+        within: Duration,
     ) -> Result<FoundKeys, HouseError> {
         let mut found = FoundKeys::default();
-        let (local, failures) = self.local_only(wanted)?;
-        found.failures = failures;
-        let others: Vec<_> = local
+        let others: Vec<_> = wanted
             .keys()
             .filter(|user_id| **user_id != *asker)
             .cloned()
             .collect();
+        let (local, remote) = self.parted(wanted)?;
+        let ours = self.query_local_keys(local);
+        let theirs = self.query_remote_keys(asker, remote, within);
+        let (ours, (known, (theirs, failures))) = tokio::join!(ours, theirs);
+        found.failures = failures;
+        for (user_id, keys) in ours?.into_iter().chain(known).chain(theirs) {
+            found.add(asker, user_id, keys);
+        }
+        if !others.is_empty() && !found.master_keys.is_empty() {
+            self.add_own_signatures(asker, others, &mut found).await?;
+        }
+        Ok(found)
+    }
+
+    /// What is known here, and what had to be asked.
+    async fn query_remote_keys(
+        &self,
+        asker: &UserId,
+        mut wanted: BTreeMap<OwnedUserId, Vec<OwnedDeviceId>>,
+        within: Duration,
+    ) -> (
+        BTreeMap<OwnedUserId, IdentityKeys>,
+        (BTreeMap<OwnedUserId, IdentityKeys>, Failures),
+    ) {
+        let known = self.known_keys(&mut wanted).await;
+        let unknown = wanted.keys().cloned().collect();
+        let asked = self.query_keys_of_others(wanted, within).await;
+        self.fetch_devices_later(asker, unknown);
+        (known, asked)
+    }
+
+    async fn query_local_keys(
+        &self,
+        local: BTreeMap<OwnedUserId, Vec<OwnedDeviceId>>,
+    ) -> Result<Vec<(OwnedUserId, IdentityKeys)>, HouseError> {
         let questions: Vec<_> = local
             .into_iter()
             .map(|(user_id, devices)| {
@@ -120,16 +162,8 @@ impl House {
                 .boxed()
             })
             .collect();
-        let mut answers = stream::iter(questions).buffer_unordered(USERS_AT_ONCE);
-        while let Some(answer) = answers.next().await {
-            let (user_id, keys) = answer?;
-            found.add(asker, user_id, keys);
-        }
-        drop(answers);
-        if !others.is_empty() && !found.master_keys.is_empty() {
-            self.add_own_signatures(asker, others, &mut found).await?;
-        }
-        Ok(found)
+        let answers = stream::iter(questions).buffer_unordered(USERS_AT_ONCE);
+        answers.try_collect().await
     }
 
     /// What a user signed of others' keys is for its own eyes.
@@ -156,14 +190,32 @@ impl House {
         }
     }
 
-    /// Claims a one-time key for each time that a device and an algorithm are named together.
+    /// Claims a one-time key for each time that a device and an algorithm are named together. Other servers, which have so much time to answer, give one
+    /// for each device.
     pub async fn claim_keys(
         &self,
         wanted: BTreeMap<OwnedUserId, Vec<(OwnedDeviceId, String)>>,
+        within: Duration,
     ) -> Result<ClaimedKeys, HouseError> {
         let mut claimed = ClaimedKeys::default();
-        let (local, failures) = self.local_only(wanted)?;
+        let (local, remote) = self.parted(wanted)?;
+        let ours = self.claim_local_keys(local);
+        let theirs = self.claim_keys_of_others(remote, within);
+        let (ours, (theirs, failures)) = tokio::join!(ours, theirs);
         claimed.failures = failures;
+        for (user_id, keys) in ours?.into_iter().chain(theirs) {
+            for (device_id, key_id, key) in keys {
+                let of_user = claimed.one_time_keys.entry(user_id.clone()).or_default();
+                of_user.entry(device_id).or_default().insert(key_id, key);
+            }
+        }
+        Ok(claimed)
+    }
+
+    async fn claim_local_keys(
+        &self,
+        local: BTreeMap<OwnedUserId, Vec<(OwnedDeviceId, String)>>,
+    ) -> Result<Claimed, HouseError> {
         let commands: Vec<_> = local
             .into_iter()
             .map(|(user_id, devices)| {
@@ -181,35 +233,19 @@ impl House {
                 .boxed()
             })
             .collect();
-        let mut answers = stream::iter(commands).buffer_unordered(USERS_AT_ONCE);
-        while let Some(answer) = answers.next().await {
-            let (user_id, keys) = answer?;
-            for (device_id, key_id, key) in keys {
-                let of_user = claimed.one_time_keys.entry(user_id.clone()).or_default();
-                of_user.entry(device_id).or_default().insert(key_id, key);
-            }
-        }
-        Ok(claimed)
+        let answers = stream::iter(commands).buffer_unordered(USERS_AT_ONCE);
+        answers.try_collect().await
     }
 
-    /// Parts local users from servers that cannot be asked.
-    fn local_only<T>(
-        &self,
-        wanted: BTreeMap<OwnedUserId, T>,
-    ) -> Result<(BTreeMap<OwnedUserId, T>, BTreeSet<OwnedServerName>), HouseError> {
+    /// Parts local users from others.
+    fn parted<T>(&self, wanted: BTreeMap<OwnedUserId, T>) -> Result<Parted<T>, HouseError> {
         if wanted.len() > USERS_MAX {
             return Err(UserError::TooLarge("too many users at once".to_owned()).into());
         }
-        let mut failures = BTreeSet::new();
-        let mut local = BTreeMap::new();
-        for (user_id, what) in wanted {
-            if self.is_local(user_id.server_name()) {
-                local.insert(user_id, what);
-            } else {
-                failures.insert(user_id.server_name().to_owned());
-            }
-        }
-        Ok((local, failures))
+        let is_ours = |user_id: &OwnedUserId| self.is_local(user_id.server_name());
+        Ok(wanted
+            .into_iter()
+            .partition(|(user_id, _)| is_ours(user_id)))
     }
 
     /// Publishes keys of a device; gives the number of one-time keys left per algorithm.

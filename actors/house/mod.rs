@@ -48,6 +48,7 @@
 //! | `threads` | `subscribe_thread(Reader, thread, cause) -> bool`, `unsubscribe_thread(Reader, thread)`, `thread_changes(&UserId, ThreadsWish)` |
 //! | `typing` | `set_typing(&RoomId, &UserId, timeout_ms)` |
 //! | `peer_reads` | `room_for_peer(server, &RoomId, PeerQuestion) -> PeerAnswer`, `event_for_peer`, `room_seen_by_peer`, `hierarchy_for_peer`, `devices_for_peer`, `keys_for_peer` |
+//! | `elsewhere`, `remote_*` | what is asked of, and kept of, other servers and their users |
 //! | `presence` | `presence(asker, &UserId)`, `set_presence(&UserId, PresenceState, status_msg)`, `shares_a_room` |
 //!
 //! Flows answer [`HouseError`]; the edge's table maps it. `HouseError::Unreachable` is a remote server while there is no federation.
@@ -60,6 +61,7 @@ mod cross_signing;
 mod deactivate;
 mod dehydrated;
 mod delays;
+mod elsewhere;
 mod eraser;
 mod error;
 mod externals;
@@ -86,6 +88,10 @@ mod receipts;
 mod receive;
 mod receive_edus;
 mod register;
+mod remote_devices;
+mod remote_keys;
+mod remote_presence;
+mod remote_profiles;
 mod report;
 mod retention;
 mod search;
@@ -121,6 +127,7 @@ pub use aliases::ResolvedAlias;
 pub use auto_join::{AutoAccept, AutoJoin};
 pub use backups::StoredSessions;
 pub use create_room::{MadeRoom, RoomWish};
+use elsewhere::Elsewhere;
 pub use error::HouseError;
 pub use externals::{LoggedOut, Origin};
 pub use handshakes::{HandedPdu, HandshakeError, Template, TemplateAsked};
@@ -136,6 +143,7 @@ pub use receipts::ReadMarkers;
 pub use receive::PduOutcome;
 pub use receive_edus::ReceivedEdu;
 pub use register::{MadeAccount, NewAccount};
+pub use remote_keys::Failures;
 pub use search::{SearchPage, SearchWish};
 pub use session::Sighting;
 pub use space::{HierarchyPage, HierarchyWish, SeenRoom};
@@ -249,6 +257,7 @@ pub struct House {
     externals: Arc<Directory<External>>,
     peer_keys: Arc<Directory<PeerKeys>>,
     outboxes: Option<Outboxes>,
+    elsewhere: Elsewhere,
     models: Arc<Models>,
     followers: Vec<Running>,
     sessions: Arc<SessionCache>,

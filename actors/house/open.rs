@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::{
     House, HouseConfig,
     delays::{HouseOutlet, keep_awake},
+    elsewhere::Elsewhere,
     eraser::HouseEraser,
     members::HouseMembers,
     outboxes::{self, Outboxes},
@@ -66,6 +67,8 @@ impl House {
         let users = opening.directory(users, config.users).await?;
         let desks = opening.desks(&config).await?;
         let later = opening.later(&config).await?;
+        let strangers = opening.directory(env.clone(), config.users).await?;
+        let elsewhere = Elsewhere::new(strangers, board.clone());
         let sending = opening.outboxes(&config, (&rooms, &users, &models)).await?;
         let members = HouseMembers {
             rooms: rooms.clone(),
@@ -102,6 +105,7 @@ impl House {
             externals: desks.externals,
             peer_keys: desks.peer_keys,
             outboxes: sending,
+            elsewhere,
             models,
             followers,
             sessions,
@@ -144,6 +148,7 @@ impl House {
         self.threepids.close(left()).await;
         self.externals.close(left()).await;
         self.peer_keys.close(left()).await;
+        self.elsewhere.users.close(left()).await;
         self.models.stop(left()).await;
         self.pools.close(left()).await;
     }

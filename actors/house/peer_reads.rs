@@ -1,10 +1,10 @@
 //! What other servers read here that concerns more than one actor.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use playhouse_schema::{
-    address::Family,
+    address::{Family, Shard},
     models::{
         Model as _,
         device_lists::{self, DeviceLists},
@@ -23,13 +23,14 @@ use crate::{
         message::RoomAccess,
         peer::{PeerAnswer, PeerQuery, PeerQuestion, PeerStanding},
     },
+    server::newest_device_change,
     user::{UserAnswer, UserQuery, message::IdentityKeys},
 };
 
 /// A user's devices as another server is told of them.
 #[derive(Clone, Debug)]
 pub struct PeerDevices {
-    /// Which state of the list this is: the position of the newest change in the user's shard, 0 when there was none. The list may be newer.
+    /// Which state of the list this is: the ID under which other servers are told of the newest change, 0 when there was none. The list may be newer.
     pub stream_id: u64,
     /// The keys.
     pub keys: IdentityKeys,
@@ -157,14 +158,34 @@ impl House {
         // Before the keys: what changes meanwhile is told again.
         self.models.caught_up(DeviceLists::NAME).await?;
         let store = &**self.models.store();
-        let change = device_lists::of_user(store, user_id.as_str()).await?;
+        let stream_id = match device_lists::of_user(store, user_id.as_str()).await? {
+            Some(change) => self.newest_change(user_id, &change).await?,
+            None => 0,
+        };
         let query = UserQuery::IdentityKeys(Vec::new());
         match self.user_query(user_id, query).await? {
             UserAnswer::IdentityKeys(keys) => Ok(PeerDevices {
-                stream_id: change.map_or(0, |change| change.position),
+                stream_id,
                 keys: *keys,
             }),
             _ => Err(surprise("IdentityKeys")),
+        }
+    }
+
+    async fn newest_change(
+        &self,
+        user_id: &UserId,
+        change: &device_lists::DeviceListChange,
+    ) -> Result<u64, HouseError> {
+        let shard = Shard {
+            family: Family::Users,
+            number: change.shard,
+        };
+        let before = change.position.saturating_sub(1);
+        let found = self.store.read_shard(shard, before, 1).await?;
+        match found.first() {
+            Some(record) => Ok(newest_device_change(&*self.store, user_id, record.sequence).await?),
+            None => Ok(0),
         }
     }
 
@@ -172,9 +193,12 @@ impl House {
     pub async fn keys_for_peer(
         &self,
         server: &ServerName,
-        wanted: BTreeMap<OwnedUserId, Vec<OwnedDeviceId>>,
+        mut wanted: BTreeMap<OwnedUserId, Vec<OwnedDeviceId>>,
     ) -> Result<FoundKeys, HouseError> {
-        self.query_keys(&nobody(server)?, wanted).await
+        // Nobody is asked on behalf of another server.
+        wanted.retain(|user_id, _| self.is_local(user_id.server_name()));
+        self.query_keys(&nobody(server)?, wanted, Duration::ZERO)
+            .await
     }
 }
 

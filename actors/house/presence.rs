@@ -19,6 +19,9 @@ impl House {
                 "presence is told only to users who share a room".to_owned(),
             ));
         }
+        if !self.is_local(user_id.server_name()) {
+            return Ok(self.remote_presence(user_id));
+        }
         match self.user_query(user_id, UserQuery::Presence).await {
             Ok(UserAnswer::Presence(presence)) => Ok(presence),
             Ok(_) => Err(surprise("Presence")),
@@ -66,6 +69,10 @@ impl House {
 
     /// Whether two users are joined to the same room.
     pub async fn shares_a_room(&self, one: &UserId, other: &UserId) -> Result<bool, HouseError> {
+        if !self.is_local(other.server_name()) {
+            let shared = self.who_shares_a_room(one, vec![other.to_owned()]).await?;
+            return Ok(!shared.is_empty());
+        }
         let mine = self.joined_rooms(one).await?;
         let theirs = match self.joined_rooms(other).await {
             Ok(rooms) => rooms,

@@ -9,10 +9,10 @@ use crate::{
 };
 
 impl House {
-    /// All fields of a profile: name and JSON value. `UserError::UnknownUser` for nobody, `Unreachable` for another server's user.
+    /// All fields of a profile: name and JSON value. `UserError::UnknownUser` for nobody, `Unreachable` when the user's server is.
     pub async fn profile(&self, user_id: &UserId) -> Result<Vec<(String, JsonText)>, HouseError> {
         if !self.is_local(user_id.server_name()) {
-            return Err(HouseError::Unreachable(user_id.server_name().to_owned()));
+            return self.remote_profile(user_id).await;
         }
         match self.user_query(user_id, UserQuery::Profile).await? {
             UserAnswer::Profile(fields) => Ok(fields),

@@ -1,4 +1,4 @@
-//! Ephemeral events of other servers (server-server API, "EDUs"): who types, what was read, messages to devices. Of kinds that are not known here nothing
+//! Ephemeral events of other servers (server-server API, "EDUs"): who types, who is there, what was read, messages to devices, devices and keys of users. Of kinds that are not known here nothing
 //! is taken, as the specification wants it.
 
 use std::collections::BTreeMap;
@@ -88,6 +88,20 @@ impl House {
             }
             "m.direct_to_device" => match serde_json::from_str(content) {
                 Ok(messages) => self.receive_to_device(origin, messages).await,
+                Err(_) => Ok(()),
+            },
+            "m.presence" => {
+                if let Ok(told) = serde_json::from_str(content) {
+                    self.receive_presence(origin, told).await;
+                }
+                Ok(())
+            }
+            "m.device_list_update" => match serde_json::from_str(content) {
+                Ok(update) => self.receive_device_list_update(origin, update).await,
+                Err(_) => Ok(()),
+            },
+            "m.signing_key_update" => match serde_json::from_str(content) {
+                Ok(update) => self.receive_signing_key_update(origin, update).await,
                 Err(_) => Ok(()),
             },
             _ => Ok(()),

@@ -245,7 +245,8 @@ impl Delivery {
         interval: (Position, Position),
     ) -> Result<Vec<device_lists::DeviceListChange>, StoreError> {
         let models = self.context.store.models();
-        let whose = (self.name.as_str(), number);
+        let own = self.context.env.server_name().as_str();
+        let whose = (own, self.name.as_str(), number);
         device_lists::of_neighbours_of_server(&*models, whose, interval, DEVICE_LISTS_MAX).await
     }
 

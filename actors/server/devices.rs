@@ -96,6 +96,16 @@ pub(super) async fn edus(
     })
 }
 
+/// The newest change of which others are told, at or before this one. 0 when there was none.
+pub(crate) async fn newest(
+    store: &dyn LogStore,
+    user_id: &UserId,
+    sequence: Sequence,
+) -> Result<Sequence, StoreError> {
+    let entity = Entity::user(user_id.as_str());
+    Ok(before(store, &entity, sequence + 1).await?.unwrap_or(0))
+}
+
 /// The change of devices before a change.
 async fn before(
     store: &dyn LogStore,

@@ -42,6 +42,7 @@ use playhouse_schema::{
 use ruma::OwnedServerName;
 
 pub use board::OutboxBoard;
+pub(crate) use devices::newest as newest_device_change;
 pub use lanes::Lanes;
 pub use message::{
     ServerAnswer, ServerCommand, ServerError, ServerQuery, ServerReply, ServerSignal,

@@ -1,4 +1,4 @@
-//! When each user's devices or keys last changed in a way that others must hear of.
+//! When each user's devices or keys last changed in a way that others must hear of: local users, and those of other servers as far as their servers tell.
 
 use super::{Columns, Model, first, number, rows, text};
 use crate::{
@@ -30,7 +30,7 @@ pub(super) const OF_USER: &str =
 pub(super) const OF_SERVER: &str = "SELECT DISTINCT d.user_id, d.shard, d.position FROM device_lists_1 d \
      JOIN memberships_1 m ON m.user_id = d.user_id AND m.membership = 'join' \
      JOIN server_rooms_1 s ON s.room_id = m.room_id \
-     WHERE d.shard = $1 AND d.position > $2 AND d.position <= $3 AND s.server_name = $4 ORDER BY d.position LIMIT $5";
+     WHERE d.shard = $1 AND d.position > $2 AND d.position <= $3 AND s.server_name = $4 AND d.user_id LIKE $5 ORDER BY d.position LIMIT $6";
 
 /// The model.
 pub struct DeviceLists;
@@ -48,6 +48,9 @@ pub struct DeviceListChange {
 
 /// Whether a record changes a device list, and of whom. Cheap for those that do not: they are not decoded.
 pub fn changed_by(record: &StoredRecord) -> Result<bool, StoreError> {
+    if record.entity.prefix() == "peer_user" {
+        return Ok(KINDS_OF_PEERS.contains(&record.kind));
+    }
     let concerned = record.entity.prefix() == "user" && KINDS.contains(&record.kind);
     if !concerned {
         return Ok(false);
@@ -65,6 +68,9 @@ pub fn changed_by(record: &StoredRecord) -> Result<bool, StoreError> {
 
 /// Kinds of records that may change a device list: closed account, devices added, renamed and removed, device keys, cross-signing keys, signatures.
 const KINDS: [crate::record::Kind; 7] = [502, 506, 507, 508, 517, 521, 522];
+
+/// The same of other servers' users: a device, the cross-signing keys, something unknown. What was fetched is no change.
+const KINDS_OF_PEERS: [crate::record::Kind; 3] = [831, 832, 833];
 
 impl Model for DeviceLists {
     const NAME: &'static str = "device_lists";
@@ -110,10 +116,10 @@ pub async fn of_neighbours(
     rows(store, (SHARED, values), read).await
 }
 
-/// Users who share, or shared, a room with somebody of a server, and whose newest change lies in a shard after one position and not after another.
+/// Users of our own server who share, or shared, a room with somebody of another one, and whose newest change lies in a shard after one position and not after another.
 pub async fn of_neighbours_of_server(
     store: &dyn ModelStore,
-    (server_name, shard): (&str, ShardNumber),
+    (own, server_name, shard): (&str, &str, ShardNumber),
     (after, until): (Position, Position),
     limit: usize,
 ) -> Result<Vec<DeviceListChange>, StoreError> {
@@ -122,6 +128,7 @@ pub async fn of_neighbours_of_server(
         number(after),
         number(until),
         text(server_name),
+        text(format!("%:{own}")),
         number(limit as u64),
     ];
     rows(store, (OF_SERVER, values), read).await

@@ -1,23 +1,24 @@
 //! Who is in which room: the newest membership of each user in each room.
 //!
-//! Folded from accepted member events at the end of the timeline. A state that was resolved or fetched otherwise is not read yet.
+//! Folded from accepted member events at the end of the timeline, and from states that were resolved or that a join brought: those name member events that came
+//! before, wherever these stood.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Columns, Model, number, rows, text};
+use super::{Columns, Model, first, number, rows, text};
 use crate::{
     address::{Family, Position, Sequence, ShardNumber},
     port::{ModelStore, Statement, StoreError, StoredRecord},
     record::{
         codec::Record as _,
-        room::{Placement, RoomRecord, Verdict, kind, may_hold},
+        room::{EventRecord, Placement, RoomRecord, StateSet, Verdict, kind, may_hold},
     },
 };
 
-const TABLES: [&str; 2] = [
+const TABLES: [&str; 3] = [
     "CREATE TABLE IF NOT EXISTS memberships_1 (
         user_id {{text}} NOT NULL,
         room_id {{text}} NOT NULL,
@@ -34,6 +35,16 @@ const TABLES: [&str; 2] = [
         PRIMARY KEY (user_id, room_id)
     )",
     "CREATE INDEX IF NOT EXISTS memberships_1_room ON memberships_1 (room_id, membership, user_id)",
+    "CREATE TABLE IF NOT EXISTS memberships_1_events (
+        room_id {{text}} NOT NULL,
+        sequence BIGINT NOT NULL,
+        user_id {{text}} NOT NULL,
+        membership {{text}} NOT NULL,
+        sender {{text}} NOT NULL,
+        event_id {{text}} NOT NULL,
+        shard BIGINT NOT NULL,
+        PRIMARY KEY (room_id, sequence)
+    )",
 ];
 
 /// Being joined goes on through changes of one's name. The last stay that ended is kept: a token from within it tells that the room is known.
@@ -46,12 +57,37 @@ pub(super) const SET: &str = "INSERT INTO memberships_1 (user_id, room_id, membe
      stay_from = CASE WHEN memberships_1.membership = 'join' AND excluded.membership <> 'join' THEN memberships_1.since_position ELSE memberships_1.stay_from END, \
      stay_to = CASE WHEN memberships_1.membership = 'join' AND excluded.membership <> 'join' THEN excluded.position ELSE memberships_1.stay_to END";
 
+pub(super) const KEEP: &str = "INSERT INTO memberships_1_events (room_id, sequence, user_id, membership, sender, event_id, shard) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+
+/// A member event that was kept is in force from this position on. Nothing changes when it was before.
+pub(super) const ENFORCE: &str = "INSERT INTO memberships_1 (user_id, room_id, membership, sender, event_id, sequence, shard, position, \
+     since_sequence, since_position, stay_from, stay_to) SELECT e.user_id, e.room_id, e.membership, e.sender, e.event_id, e.sequence, e.shard, CAST($1 AS BIGINT), \
+     e.sequence, CAST($1 AS BIGINT), 0, 0 FROM memberships_1_events e WHERE e.room_id = $2 AND e.sequence = $3 \
+     ON CONFLICT (user_id, room_id) DO UPDATE SET membership = excluded.membership, sender = excluded.sender, \
+     event_id = excluded.event_id, sequence = excluded.sequence, shard = excluded.shard, position = excluded.position, \
+     since_sequence = CASE WHEN memberships_1.membership = 'join' AND excluded.membership = 'join' THEN memberships_1.since_sequence ELSE excluded.since_sequence END, \
+     since_position = CASE WHEN memberships_1.membership = 'join' AND excluded.membership = 'join' THEN memberships_1.since_position ELSE excluded.since_position END, \
+     stay_from = CASE WHEN memberships_1.membership = 'join' AND excluded.membership <> 'join' THEN memberships_1.since_position ELSE memberships_1.stay_from END, \
+     stay_to = CASE WHEN memberships_1.membership = 'join' AND excluded.membership <> 'join' THEN excluded.position ELSE memberships_1.stay_to END \
+     WHERE memberships_1.event_id <> excluded.event_id";
+
+pub(super) const REMOVE: &str = "DELETE FROM memberships_1 WHERE user_id = $1 AND room_id = $2";
+
 pub(super) const OF_USER: &str = "SELECT user_id, room_id, membership, sender, event_id, sequence, shard, position, \
      since_sequence, since_position, stay_from, stay_to FROM memberships_1 WHERE user_id = $1 ORDER BY room_id";
 
 pub(super) const OF_ROOM: &str = "SELECT user_id, room_id, membership, sender, event_id, sequence, shard, position, \
      since_sequence, since_position, stay_from, stay_to \
      FROM memberships_1 WHERE room_id = $1 AND membership = $2 AND user_id > $3 ORDER BY user_id LIMIT $4";
+
+pub(super) const OF_BOTH: &str = "SELECT theirs.since_sequence, own.since_sequence FROM memberships_1 theirs \
+     JOIN memberships_1 own ON own.room_id = theirs.room_id AND own.membership = 'join' \
+     WHERE theirs.user_id = $1 AND theirs.room_id = $2 AND theirs.membership = 'join' AND own.user_id = $3";
+
+pub(super) const SHARED: &str = "SELECT theirs.room_id, theirs.since_sequence, own.since_sequence FROM memberships_1 theirs \
+     JOIN memberships_1 own ON own.room_id = theirs.room_id AND own.membership = 'join' \
+     WHERE theirs.user_id = $1 AND theirs.membership = 'join' AND own.user_id = $2 ORDER BY theirs.room_id LIMIT 1";
 
 /// The model.
 pub struct Memberships;
@@ -105,6 +141,7 @@ impl Model for Memberships {
     const NAME: &'static str = "memberships";
     const TABLE: &'static str = "memberships_1";
     const VERSION: u32 = 1;
+    const FURTHER: &'static [&'static str] = &["memberships_1_events"];
 
     fn families(&self) -> &[Family] {
         &[Family::Rooms]
@@ -115,32 +152,73 @@ impl Model for Memberships {
     }
 
     fn fold(&self, record: &StoredRecord) -> Result<Vec<Statement>, StoreError> {
-        if record.kind != kind::EVENT || !may_hold(&record.payload, "m.room.member") {
-            return Ok(Vec::new());
+        match record.kind {
+            kind::EVENT if may_hold(&record.payload, "m.room.member") => {}
+            kind::STATE_SET => {}
+            _ => return Ok(Vec::new()),
         }
-        let Some(RoomRecord::Event(event)) = RoomRecord::decode(record)? else {
-            return Ok(Vec::new());
-        };
-        if event.placement != Placement::Live || event.verdict != Verdict::Accepted {
-            return Ok(Vec::new());
-        }
-        let Some((user_id, membership, sender)) = read_member(&event.pdu) else {
-            return Ok(Vec::new());
-        };
-        Ok(vec![Statement {
-            sql: SET,
-            values: vec![
-                text(user_id),
-                text(record.entity.name()),
-                text(membership),
-                text(sender),
-                text(event.event_id),
-                number(record.sequence),
-                number(record.shard.number.into()),
-                number(record.position),
-            ],
-        }])
+        Ok(match RoomRecord::decode(record)? {
+            Some(RoomRecord::Event(event)) => fold_event(record, &event),
+            Some(RoomRecord::StateSet(set)) if set.current => fold_state(record, &set),
+            _ => Vec::new(),
+        })
     }
+}
+
+fn fold_event(record: &StoredRecord, event: &EventRecord) -> Vec<Statement> {
+    if matches!(event.verdict, Verdict::Rejected(_)) {
+        return Vec::new();
+    }
+    let Some((user_id, membership, sender)) = read_member(&event.pdu) else {
+        return Vec::new();
+    };
+    let kept = Statement {
+        sql: KEEP,
+        values: vec![
+            text(record.entity.name()),
+            number(record.sequence),
+            text(&*user_id),
+            text(&*membership),
+            text(&*sender),
+            text(&*event.event_id),
+            number(record.shard.number.into()),
+        ],
+    };
+    if event.placement != Placement::Live || event.verdict != Verdict::Accepted {
+        return vec![kept];
+    }
+    let set = Statement {
+        sql: SET,
+        values: vec![
+            text(user_id),
+            text(record.entity.name()),
+            text(membership),
+            text(sender),
+            text(&*event.event_id),
+            number(record.sequence),
+            number(record.shard.number.into()),
+            number(record.position),
+        ],
+    };
+    vec![set, kept]
+}
+
+fn fold_state(record: &StoredRecord, set: &StateSet) -> Vec<Statement> {
+    let members = set.changes.iter();
+    let members = members.filter(|change| change.event_type == "m.room.member");
+    let room_id = || text(record.entity.name());
+    members
+        .map(|change| match change.event {
+            Some(sequence) => Statement {
+                sql: ENFORCE,
+                values: vec![number(record.position), room_id(), number(sequence)],
+            },
+            None => Statement {
+                sql: REMOVE,
+                values: vec![text(&*change.state_key), room_id()],
+            },
+        })
+        .collect()
 }
 
 /// User, membership and sender of a member event; `None` for anything else.
@@ -193,4 +271,30 @@ pub async fn of_room(
         number(limit as u64),
     ];
     rows(store, (OF_ROOM, values), read).await
+}
+
+/// Since which of a room's records two users are both joined to it: the one, and the other. `None` when not both are.
+pub async fn of_both(
+    store: &dyn ModelStore,
+    room_id: &str,
+    (one, other): (&str, &str),
+) -> Result<Option<(Sequence, Sequence)>, StoreError> {
+    let values = vec![text(one), text(room_id), text(other)];
+    first(store, (OF_BOTH, values), |columns| {
+        Ok((columns.number()?, columns.number()?))
+    })
+    .await
+}
+
+/// Some room to which two users are both joined, and since which of its records the one and the other are.
+pub async fn shared_room(
+    store: &dyn ModelStore,
+    one: &str,
+    other: &str,
+) -> Result<Option<(String, Sequence, Sequence)>, StoreError> {
+    let values = vec![text(one), text(other)];
+    first(store, (SHARED, values), |columns| {
+        Ok((columns.text()?, columns.number()?, columns.number()?))
+    })
+    .await
 }

@@ -13,6 +13,7 @@ pub mod media;
 pub mod oauth;
 pub mod pass;
 pub mod peer_keys;
+pub mod peer_user;
 pub mod room;
 pub mod server;
 pub mod sliding;

@@ -9,6 +9,7 @@ use std::{
 use parking_lot::Mutex;
 use playhouse_actors::{env::Env, house::House};
 use ruma::ServerName;
+use tokio::sync::Semaphore;
 
 use super::{caller::Bridge, limits::Limiter, repeats::Repeats, uiaa::Interactive};
 use crate::{
@@ -20,6 +21,9 @@ use crate::{
     pages::Pages,
     third_party::{self, ThirdParty},
 };
+
+/// So many pieces of other servers' media are fetched at once.
+const FETCHES_MAX: usize = 16;
 
 /// One node's edge.
 pub(crate) struct App {
@@ -39,6 +43,10 @@ pub(crate) struct App {
     pub(crate) thumbnails: Thumbnails,
     /// Uploads that count against a limit, one at a time for each user.
     pub(crate) uploads: Turns,
+    /// Pieces of other servers' media, each fetched once.
+    pub(crate) fetches: Turns,
+    /// So many of them at once: they are held in memory.
+    pub(crate) fetches_at_once: Semaphore,
     /// Previews of links, when they are switched on.
     pub(crate) previews: Option<Previews>,
     /// What people are shown.
@@ -72,6 +80,8 @@ impl App {
         Ok(Self {
             previews: Previews::start(&config, &house, &blobs, trust),
             uploads: Turns::default(),
+            fetches: Turns::default(),
+            fetches_at_once: Semaphore::new(FETCHES_MAX),
             limiter: Limiter::new(&config.limits),
             interactive: Interactive::new(house.env().clone(), third_party::stage_params(&config)),
             thumbnails: Thumbnails::new(blobs.clone(), media),

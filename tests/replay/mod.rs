@@ -16,8 +16,8 @@ use std::{
 
 use playhouse_actors::{
     alias::Alias, backup::Backup, delays::Delays, externals::External, kernel::Domain,
-    media::Media, oauth::Oauth, passes::Passes, peer_keys::PeerKeys, registration::Registration,
-    room::Room, server::Server, threepid::Threepid, user::User,
+    media::Media, oauth::Oauth, passes::Passes, peer_keys::PeerKeys, peer_users::PeerUser,
+    registration::Registration, room::Room, server::Server, threepid::Threepid, user::User,
 };
 use playhouse_schema::{
     address::{Entity, Layout},
@@ -287,6 +287,13 @@ fn records_of_peer_keys() {
     use samples::peer_keys::{VARIANTS, all, name};
     let entity = Entity::peer_keys("example.org");
     check::<PeerKeys>("peer_keys", &entity, &all(), VARIANTS, name);
+}
+
+#[test]
+fn records_of_peer_users() {
+    use samples::peer_user::{VARIANTS, all, name};
+    let entity = Entity::peer_user("@b:elsewhere.example");
+    check::<PeerUser>("peer_user", &entity, &all(), VARIANTS, name);
 }
 
 #[test]

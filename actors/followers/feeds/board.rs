@@ -30,6 +30,9 @@ use crate::{
     },
 };
 
+/// Of so many users the presence is kept; of further ones it is only passed on.
+const PRESENCES_MAX: usize = 200_000;
+
 /// See the module's documentation.
 pub struct FeedBoard {
     layout: Layout,
@@ -210,6 +213,11 @@ impl FeedBoard {
         }
     }
 
+    /// A user's presence as it was announced last.
+    pub(crate) fn presence_of(&self, user_id: &UserId) -> Option<Arc<Presence>> {
+        self.presence.get(user_id).map(|known| known.clone())
+    }
+
     /// The server is shutting down: syncs that wait end.
     pub fn close(&self) {
         for awake in &self.awake {
@@ -329,7 +337,9 @@ impl Board for FeedBoard {
     }
 
     fn announce_presence(&self, user_id: &UserId, presence: Arc<Presence>, rooms: &[OwnedRoomId]) {
-        self.presence.insert(user_id.to_owned(), presence.clone());
+        if self.presence.contains_key(user_id) || self.presence.len() < PRESENCES_MAX {
+            self.presence.insert(user_id.to_owned(), presence.clone());
+        }
         if let Some(relay) = self.relay.get() {
             relay.presence_changed(&user_id.to_owned(), &presence, rooms);
         }

@@ -3,6 +3,7 @@
 mod forgetting;
 mod handshakes;
 mod outboxes;
+mod remote;
 mod reporting;
 mod standing;
 mod upkeep;
@@ -453,7 +454,7 @@ async fn concurrent_claims_never_share_a_key() {
         let mut claimed = Vec::new();
         for _ in 0..CLAIMS {
             let wish = BTreeMap::from([(alice.clone(), vec![("ONE".into(), "a".to_owned())])]);
-            let answer = trial.house.claim_keys(wish).await.unwrap();
+            let answer = trial.house.claim_keys(wish, Duration::ZERO).await.unwrap();
             let keys = answer.one_time_keys.into_values().flatten();
             claimed.extend(keys.flat_map(|(_, keys)| keys.into_keys()));
         }

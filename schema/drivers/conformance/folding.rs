@@ -9,18 +9,31 @@ use crate::{
         ERASURE,
         alias::{AliasRecord, Pointed},
         codec::{ErasureNote, Record},
-        room::{DirectoryVisibilitySet, EventRecord, Placement, RoomRecord, Verdict},
+        room::{
+            DirectoryVisibilitySet, EventRecord, Placement, RoomRecord, StateChange, StateSet,
+            Verdict,
+        },
         user::{Deactivated, Registered, UserRecord},
     },
 };
 
 /// Folds a record into every model.
 async fn fold<R: Record>(store: &dyn ModelStore, entity: Entity, record: R) {
+    fold_as(store, entity, (4, 9), record).await;
+}
+
+/// The same under another number and position.
+async fn fold_as<R: Record>(
+    store: &dyn ModelStore,
+    entity: Entity,
+    (sequence, position): (u64, u64),
+    record: R,
+) {
     let stored = StoredRecord {
         shard: Layout::default().shard_of(&entity),
-        position: 9,
+        position,
         entity,
-        sequence: 4,
+        sequence,
         kind: record.kind(),
         key: record.key().map(Into::into),
         epoch: 1,
@@ -85,6 +98,58 @@ pub(super) async fn memberships_are_found_both_ways(place: Ground) {
         .await
         .unwrap();
     assert_eq!((rest.len(), &*rest[0].user_id), (1, "@b"));
+}
+
+pub(super) async fn members_that_a_state_brings_are_found(place: Ground) {
+    let store = ground(&place).await;
+    let given = |user: &str, membership: &str| {
+        RoomRecord::Event(EventRecord {
+            event_id: format!("${user}-{membership}"),
+            pdu: format!(
+                r#"{{"type":"m.room.member","state_key":"{user}","sender":"{user}","content":{{"membership":"{membership}"}}}}"#
+            )
+            .into_bytes()
+            .into(),
+            before: 0,
+            replaces: None,
+            verdict: Verdict::Accepted,
+            placement: Placement::Outlier,
+            transaction: None,
+        })
+    };
+    let set = |changes: &[(&str, Option<u64>)]| {
+        let change = |(user, event): &(&str, Option<u64>)| StateChange {
+            event_type: "m.room.member".to_owned(),
+            state_key: (*user).to_owned(),
+            event: *event,
+        };
+        RoomRecord::StateSet(StateSet {
+            base: 0,
+            changes: changes.iter().map(change).collect(),
+            current: true,
+        })
+    };
+    let room = || Entity::room("!1");
+    fold_as(&*store, room(), (1, 1), given("@a", "join")).await;
+    fold_as(&*store, room(), (2, 2), given("@b", "join")).await;
+    fold_as(&*store, room(), (3, 3), given("@b", "leave")).await;
+    let of = async |user: &str| {
+        let found = memberships::of_user(&*store, user).await.unwrap();
+        let found = found.into_iter().next();
+        found.map(|found| (found.membership, found.since_sequence, found.position))
+    };
+    assert_eq!(of("@a").await, None);
+    let brought = set(&[("@a", Some(1)), ("@b", Some(2)), ("@c", Some(77))]);
+    fold_as(&*store, room(), (4, 9), brought).await;
+    assert_eq!(of("@a").await, Some(("join".to_owned(), 1, 9)));
+    assert_eq!(of("@b").await, Some(("join".to_owned(), 2, 9)));
+    assert_eq!(of("@c").await, None);
+    let resolved = set(&[("@a", Some(1)), ("@b", Some(3))]);
+    fold_as(&*store, room(), (5, 12), resolved).await;
+    assert_eq!(of("@a").await, Some(("join".to_owned(), 1, 9)));
+    assert_eq!(of("@b").await, Some(("leave".to_owned(), 3, 12)));
+    fold_as(&*store, room(), (6, 13), set(&[("@a", None)])).await;
+    assert_eq!(of("@a").await, None);
 }
 
 pub(super) async fn accounts_are_listed(place: Ground) {

@@ -108,6 +108,7 @@ macro_rules! suites {
             erasing::what_is_not_there_cannot_be_erased,
             erasing::what_is_erased_or_dropped_is_scrubbed,
             folding::memberships_are_found_both_ways,
+            folding::members_that_a_state_brings_are_found,
             folding::accounts_are_listed,
             folding::relations_are_found_and_go,
             folding::aliases_and_listed_rooms_are_found,

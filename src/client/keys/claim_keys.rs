@@ -1,6 +1,6 @@
 //! `POST /_matrix/client/*/keys/claim`
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ruma::{OwnedDeviceId, OwnedUserId, api::client::keys::claim_keys::v3::Request};
 
@@ -9,6 +9,9 @@ use crate::{
     client::page,
     edge::{App, Failure, RawJson, Session},
 };
+
+/// Other servers give out keys within this time.
+const WITHIN: Duration = Duration::from_secs(10);
 
 /// Gives out one-time keys, each only once; the fallback key when none is left.
 pub(crate) async fn handle(
@@ -30,10 +33,10 @@ pub(super) async fn claimed(
     app: &App,
     wanted: BTreeMap<OwnedUserId, Vec<(OwnedDeviceId, String)>>,
 ) -> Result<RawJson, Failure> {
-    let found = app.house.claim_keys(wanted).await?;
+    let found = app.house.claim_keys(wanted, WITHIN).await?;
     let claimed = claimed_by_user(found.one_time_keys)?;
     Ok(page::Object::new()
         .raw("one_time_keys", &claimed)
-        .raw("failures", &failures(found.failures))
+        .raw("failures", &failures(&found.failures))
         .finish())
 }

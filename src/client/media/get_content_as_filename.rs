@@ -18,6 +18,7 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Prepared, Failure> {
     serve::must_be_open(&app)?;
+    serve::must_be_allowed(&app, &request.server_name, request.allow_remote)?;
     let wanted = Wanted {
         server_name: &request.server_name,
         media_id: &request.media_id,

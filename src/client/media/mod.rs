@@ -12,6 +12,7 @@ mod get_media_config;
 mod get_media_preview;
 pub(crate) mod preview;
 mod quota;
+mod remote;
 pub(crate) mod serve;
 
 use ruma::api::client::media as api;

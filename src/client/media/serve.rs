@@ -13,6 +13,7 @@ use playhouse_actors::media::{
 };
 use ruma::{ServerName, api::error::ErrorCode};
 
+use super::remote;
 use crate::{
     edge::{App, AskedRange, Failure, Prepared},
     media::{ThumbnailSize, blobs::BlobError, presentation, thumbnails::Thumbnail},
@@ -127,10 +128,22 @@ pub(crate) fn must_be_open(app: &App) -> Result<(), Failure> {
     ))
 }
 
-/// What is known of a piece of this server's media.
+/// Who asks can be content with what is of this server: servers do, so that they do not ask in circles.
+pub(crate) fn must_be_allowed(
+    app: &App,
+    server_name: &ServerName,
+    allow_remote: bool,
+) -> Result<(), Failure> {
+    if allow_remote || app.house.is_local(server_name) {
+        return Ok(());
+    }
+    Err(Failure::not_found("this media is not of this server"))
+}
+
+/// What is known of a piece of media. That of another server is fetched from there.
 pub(crate) async fn find(app: &App, wanted: &Wanted<'_>) -> Result<Uploaded, Failure> {
     if !app.house.is_local(wanted.server_name) {
-        return Err(Failure::not_found("the media's server cannot be reached").with_status(404));
+        return remote::find(app, wanted).await;
     }
     let described = app
         .house

@@ -1,6 +1,6 @@
 //! `POST /_matrix/federation/v1/user/keys/claim`
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ruma::{OwnedDeviceId, OwnedUserId, api::federation::keys::claim_keys::v1::Request};
 
@@ -30,7 +30,7 @@ pub(super) async fn claimed(
     mut wanted: BTreeMap<OwnedUserId, Vec<(OwnedDeviceId, String)>>,
 ) -> Result<RawJson, Failure> {
     wanted.retain(|user_id, _| app.house.is_local(user_id.server_name()));
-    let found = app.house.claim_keys(wanted).await?;
+    let found = app.house.claim_keys(wanted, Duration::ZERO).await?;
     let claimed = claimed_by_user(found.one_time_keys)?;
     Ok(Object::new().raw("one_time_keys", &claimed).finish())
 }
