@@ -14,6 +14,7 @@
 //! | `login` | `login_by_password(user, password, Login) -> (OwnedUserId, LoggedIn)`, `login(&UserId, Login) -> LoggedIn`, `refresh(&str) -> LoggedIn`, `logout(&Session)`, `logout_all(&UserId)`, `is_password(&UserId, String) -> bool`, `set_password`, `hash_password`, `account(&UserId) -> Account` |
 //! | `create_room` | `create_room(RoomWish) -> MadeRoom` |
 //! | `join` | `join(JoinWish) -> OwnedRoomId`, `knock(JoinWish) -> OwnedRoomId`, `room_access(&RoomId, &UserId) -> RoomAccess`, `room_of(&OwnedRoomOrAliasId, via) -> OwnedRoomId` |
+//! | `journey` | what `join`, `knock`, `leave` and `invite` do in rooms and for users of other servers; `receive_invite(&ServerName, IncomingInvite)` |
 //! | `membership` | `invite(MemberWish, is_direct)`, `leave`, `kick`, `ban`, `unban` `(MemberWish)`, `forget(&RoomId, &UserId)`, `joined_rooms(&UserId)`, `member_profile(&UserId)` |
 //! | `upgrade` | `upgrade_room(UpgradeWish) -> OwnedRoomId` |
 //! | `aliases` | `resolve_alias(&RoomAliasId) -> ResolvedAlias`, `create_alias(&RoomAliasId, &RoomId, &UserId)`, `delete_alias(&RoomAliasId, &UserId, admin)`, `room_aliases(&RoomId, &UserId)`, `set_directory_visibility(&RoomId, &UserId, public)` |
@@ -63,6 +64,7 @@ mod eraser;
 mod error;
 mod externals;
 mod join;
+mod journey;
 mod keys;
 mod login;
 mod members;
@@ -122,6 +124,8 @@ pub use create_room::{MadeRoom, RoomWish};
 pub use error::HouseError;
 pub use externals::{LoggedOut, Origin};
 pub use join::JoinWish;
+pub use journey::IncomingInvite;
+use journey::Turns;
 pub use keys::{ChangedKeys, ClaimedKeys, FoundKeys};
 pub use membership::MemberWish;
 pub use notifications::{Notification, NotificationPlace, NotificationsPage, NotificationsWish};
@@ -251,6 +255,7 @@ pub struct House {
     sessions: Arc<SessionCache>,
     passwords: Passwords,
     seen: Mutex<BTreeMap<(OwnedUserId, OwnedDeviceId), u64>>,
+    journeys: Turns,
     runtime: tokio::runtime::Handle,
     myself: Weak<House>,
 }

@@ -13,6 +13,7 @@ use super::{
     House, HouseConfig,
     delays::{HouseOutlet, keep_awake},
     eraser::HouseEraser,
+    journey::Turns,
     members::HouseMembers,
     outboxes::{self, Outboxes},
     retention::Sweeper,
@@ -107,6 +108,7 @@ impl House {
             sessions,
             passwords,
             seen: Mutex::new(BTreeMap::new()),
+            journeys: Turns::default(),
             runtime: tokio::runtime::Handle::current(),
             myself: myself.clone(),
         });

@@ -1,6 +1,6 @@
 //! Who is in which room: the newest membership of each user in each room.
 //!
-//! Folded from accepted member events at the end of the timeline. A state that was resolved or fetched otherwise is not read yet.
+//! Folded from accepted member events at the end of the timeline, and from what other servers tell of rooms in which nobody is. A state that was resolved or fetched otherwise is not read yet.
 
 use std::borrow::Cow;
 
@@ -115,16 +115,21 @@ impl Model for Memberships {
     }
 
     fn fold(&self, record: &StoredRecord) -> Result<Vec<Statement>, StoreError> {
-        if record.kind != kind::EVENT || !may_hold(&record.payload, "m.room.member") {
+        let is_of_interest = record.kind == kind::MEMBERSHIP_TOLD
+            || record.kind == kind::EVENT && may_hold(&record.payload, "m.room.member");
+        if !is_of_interest {
             return Ok(Vec::new());
         }
-        let Some(RoomRecord::Event(event)) = RoomRecord::decode(record)? else {
-            return Ok(Vec::new());
+        let (event_id, pdu) = match RoomRecord::decode(record)? {
+            Some(RoomRecord::Event(event))
+                if event.placement == Placement::Live && event.verdict == Verdict::Accepted =>
+            {
+                (event.event_id, event.pdu)
+            }
+            Some(RoomRecord::MembershipTold(told)) => (told.event_id, told.pdu),
+            _ => return Ok(Vec::new()),
         };
-        if event.placement != Placement::Live || event.verdict != Verdict::Accepted {
-            return Ok(Vec::new());
-        }
-        let Some((user_id, membership, sender)) = read_member(&event.pdu) else {
+        let Some((user_id, membership, sender)) = read_member(&pdu) else {
             return Ok(Vec::new());
         };
         Ok(vec![Statement {
@@ -134,7 +139,7 @@ impl Model for Memberships {
                 text(record.entity.name()),
                 text(membership),
                 text(sender),
-                text(event.event_id),
+                text(event_id),
                 number(record.sequence),
                 number(record.shard.number.into()),
                 number(record.position),

@@ -1,6 +1,7 @@
 //! Flows on the real SQLite driver.
 
 mod forgetting;
+mod journeys;
 mod outboxes;
 mod reporting;
 mod standing;
