@@ -16,8 +16,8 @@ async fn a_room_of_another_server_is_joined_and_spoken_in() {
         let joined = Some(MembershipState::Join);
         assert_eq!(pair.near.membership(&room_id, &pair.bob).await, joined);
         assert_eq!(pair.near.membership(&room_id, &pair.alice).await, joined);
-        let rooms = pair.near.house.joined_rooms(&pair.bob).await.unwrap();
-        assert_eq!(rooms, [room_id.clone()]);
+        pair.listed(&pair.bob, &room_id, MembershipState::Join)
+            .await;
         pair.say(&pair.near, (&room_id, &pair.bob), "from near")
             .await;
         pair.heard(&pair.far, &room_id, "from near").await;
@@ -30,6 +30,7 @@ async fn a_room_of_another_server_is_joined_and_spoken_in() {
         let near = pair.near.state(&room_id, &pair.bob).await;
         let far = pair.far.state(&room_id, &pair.alice).await;
         assert_eq!(near.len(), far.len(), "{version}");
+        pair.end().await;
     }
 }
 
@@ -50,6 +51,7 @@ async fn several_users_come_in_at_once_through_one_handshake() {
     assert_eq!(made.count(), 1);
     let joined = Some(MembershipState::Join);
     assert_eq!(pair.near.membership(&room_id, &carol).await, joined);
+    pair.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,6 +69,7 @@ async fn a_refusal_is_passed_on_and_silence_is_told() {
         matches!(&silent, HouseError::RefusedElsewhere { errcode, .. } if errcode == "M_UNKNOWN"),
         "{silent}"
     );
+    pair.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,6 +80,7 @@ async fn old_servers_answer_with_a_pair() {
     pair.join(&room_id).await.unwrap();
     let joined = Some(MembershipState::Join);
     assert_eq!(pair.near.membership(&room_id, &pair.bob).await, joined);
+    pair.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,11 +99,8 @@ async fn what_is_forged_in_the_state_is_left_out() {
     });
     pair.join(&room_id).await.unwrap();
     let state = pair.near.state(&room_id, &pair.bob).await;
-    assert!(
-        !state
-            .iter()
-            .any(|event| event.contains("history_visibility"))
-    );
+    let forged = r#""type":"m.room.history_visibility""#;
+    assert!(!state.iter().any(|event| event.contains(forged)));
     // Without its create event nothing is a room.
     let other = pair.room(Preset::PublicChat, RoomVersionId::V11).await;
     *pair.town.spoil.lock() = Some(|answer| {
@@ -110,6 +111,7 @@ async fn what_is_forged_in_the_state_is_left_out() {
     // Trying again ends well.
     *pair.town.spoil.lock() = None;
     pair.join(&other).await.unwrap();
+    pair.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,6 +148,7 @@ async fn who_comes_back_finds_the_room_as_it_is_now() {
     let pair = pair.crash().await;
     let again = pair.near.state(&room_id, &pair.bob).await;
     assert_eq!(state, again);
+    pair.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,6 +165,7 @@ async fn an_alias_of_another_server_leads_there() {
         extra_content: None,
     };
     assert_eq!(pair.near.house.join(wish).await.unwrap(), room_id);
+    pair.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,4 +205,5 @@ async fn a_restricted_room_is_joined_with_the_voucher_of_its_server() {
     pair.join_as(&carol, &room_id).await.unwrap();
     let joined = Some(MembershipState::Join);
     assert_eq!(pair.near.membership(&room_id, &carol).await, joined);
+    pair.end().await;
 }

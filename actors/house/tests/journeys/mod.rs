@@ -1,9 +1,11 @@
 //! Our users in rooms of another server.
 
+mod inviting;
 mod joining;
 mod town;
 
 use super::*;
+use crate::user::{UserAnswer, UserQuery};
 use town::Town;
 
 const FAR: &str = "far.example";
@@ -15,6 +17,17 @@ struct Pair {
     far: Trial,
     alice: OwnedUserId,
     bob: OwnedUserId,
+    end: End,
+}
+
+/// When a test is over, nobody answers any more.
+struct End(Arc<Town>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.close("near.example");
+        self.0.close(FAR);
+    }
 }
 
 impl Pair {
@@ -28,12 +41,14 @@ impl Pair {
         let (near, far) = (open("near.example").await, open(FAR).await);
         let alice = far.user("alice").await;
         let bob = near.user("bob").await;
+        let end = End(town.clone());
         Self {
             town,
             near,
             far,
             alice,
             bob,
+            end,
         }
     }
 
@@ -45,6 +60,7 @@ impl Pair {
             far,
             alice,
             bob,
+            end,
         } = self;
         let Trial { folder, house } = near;
         town.close("near.example");
@@ -57,6 +73,36 @@ impl Pair {
             far,
             alice,
             bob,
+            end,
+        }
+    }
+
+    /// Both servers end in order.
+    async fn end(self) {
+        drop(self.end);
+        self.near.house.close(PATIENCE).await;
+        self.far.house.close(PATIENCE).await;
+    }
+
+    /// Waits until a user of this server has a membership in its list of rooms.
+    async fn listed(&self, user_id: &UserId, room_id: &RoomId, wanted: MembershipState) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let UserAnswer::Rooms(rooms) = self
+                .near
+                .house
+                .user_query(user_id, UserQuery::Rooms)
+                .await
+                .unwrap()
+            else {
+                panic!("Rooms answers Rooms");
+            };
+            let found = rooms.iter().find(|(room, _)| room == room_id);
+            if found.is_some_and(|(_, membership)| *membership == wanted) {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{rooms:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 

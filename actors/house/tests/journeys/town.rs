@@ -12,6 +12,7 @@ use serde_json::{Value as JsonValue, value::RawValue};
 
 use super::super::*;
 use crate::{
+    house::IncomingInvite,
     network::{KeysWanted, Network, PeerError, PeerRequest},
     room::{
         message::TemplateWish,
@@ -165,6 +166,31 @@ impl Town {
                     .take(house, origin, (&parts[5], &parts[6], body))
                     .await?;
                 let is_pair = version == "v1" && word != "send_knock";
+                Ok(if is_pair {
+                    json!([200, answer])
+                } else {
+                    answer
+                })
+            }
+            "invite" => {
+                let state = &body["invite_room_state"];
+                let (event, state, version) = if version == "v1" {
+                    let state = body["unsigned"]["invite_room_state"].clone();
+                    (body.clone(), state, json!("1"))
+                } else {
+                    let version = body["room_version"].clone();
+                    (body["event"].clone(), state.clone(), version)
+                };
+                let invite = IncomingInvite {
+                    room_id: RoomId::parse(&parts[5]).unwrap(),
+                    event_id: OwnedEventId::try_from(parts[6].as_str()).unwrap(),
+                    version: serde_json::from_value(version).unwrap(),
+                    event: serde_json::value::to_raw_value(&event).unwrap(),
+                    state: serde_json::from_value(state).unwrap(),
+                };
+                let signed = house.receive_invite(origin, invite).await;
+                let answer = json!({ "event": signed.map_err(refusal)? });
+                let is_pair = request.path.contains("/v1/");
                 Ok(if is_pair {
                     json!([200, answer])
                 } else {
