@@ -172,7 +172,7 @@ impl House {
 
 /// Lets others have their turn now and then.
 async fn rest(index: usize) {
-    if index % CHECKS_IN_A_ROW == 0 {
+    if index.is_multiple_of(CHECKS_IN_A_ROW) {
         tokio::task::yield_now().await;
     }
 }

@@ -41,8 +41,8 @@ impl House {
         invite: IncomingInvite,
     ) -> Result<Box<RawValue>, HouseError> {
         let (user_id, signed) = self.examined_invite(origin, &invite).await?;
-        let pdu = self.welcome(origin, &invite.room_id, &user_id).await?;
-        if pdu == Residence::Elsewhere {
+        let residence = self.welcome(origin, &invite.room_id, &user_id).await?;
+        if residence == Residence::Elsewhere {
             let stripped = stripped_of(&invite.state, &user_id);
             let told = told_by(&signed, &invite.version, stripped);
             self.tell(&invite.room_id, told).await?;
