@@ -2,7 +2,7 @@
 
 use ruma::{OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomId, RoomVersionId};
 
-use super::{House, HouseError};
+use super::{House, HouseError, MemberWish};
 use crate::room::{
     RoomCommand, RoomError,
     create::prepare,
@@ -66,7 +66,10 @@ impl House {
             Preset::PrivateChat
         });
         let mut invites = Vec::with_capacity(wish.invites.len());
-        for user_id in wish.invites {
+        let is_ours = |user_id: &OwnedUserId| self.is_local(user_id.server_name());
+        let (ours, others): (Vec<_>, Vec<_>) = wish.invites.into_iter().partition(is_ours);
+        let creator = wish.creator.clone();
+        for user_id in ours {
             let profile = self.invitee_profile(&wish.creator, &user_id).await?;
             invites.push((user_id, profile));
         }
@@ -95,6 +98,20 @@ impl House {
         self.make_room(&room_id, create).await?;
         for user_id in invited {
             self.accept_invite(&room_id, &user_id, is_direct).await;
+        }
+        // The room is there whatever their servers say.
+        for target in others {
+            let wish = MemberWish {
+                room_id: room_id.clone(),
+                sender: creator.clone(),
+                target,
+                reason: None,
+                extra_content: None,
+                guest: false,
+            };
+            if let Err(error) = self.invite(wish, is_direct).await {
+                tracing::info!(%room_id, %error, "a user of another server is not invited");
+            }
         }
         Ok(MadeRoom { room_id, alias })
     }

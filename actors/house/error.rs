@@ -82,6 +82,14 @@ pub enum HouseError {
     /// What is asked for lives on another server, and that one cannot be reached.
     #[error("server {0} cannot be reached")]
     Unreachable(OwnedServerName),
+    /// Another server, on which it depends, refuses.
+    #[error("{errcode}: {error}")]
+    RefusedElsewhere {
+        /// The Matrix error code.
+        errcode: String,
+        /// What it says.
+        error: String,
+    },
     /// More than may be done at once: try again later.
     #[error("too much at once")]
     Busy,

@@ -5,7 +5,7 @@ use ruma::{
     events::room::member::MembershipState,
 };
 
-use super::{House, HouseError, surprise};
+use super::{House, HouseError, journey::is_for_others, surprise};
 use crate::room::{
     RoomAnswer, RoomCommand, RoomError, RoomQuery, RoomReply,
     message::{ChangeMembership, JsonText, MembershipAction, RoomAccess},
@@ -29,10 +29,26 @@ pub struct JoinWish {
 }
 
 impl House {
-    /// Joins a room; succeeds again when already joined.
+    /// Joins a room, through other servers if need be; succeeds again when already joined.
     pub async fn join(&self, wish: JoinWish) -> Result<OwnedRoomId, HouseError> {
-        let room_id = self.room_of(&wish.room, &wish.via).await?;
-        let access = self.access_or_unreachable(&room_id, &wish).await?;
+        let (room_id, servers) = self.room_and_servers(&wish.room, &wish.via).await?;
+        let footing = self.footing(&room_id, &wish.user_id).await?;
+        if footing.is_here {
+            let joined = self.join_here(room_id.clone(), wish.clone()).await;
+            if !is_for_others(&joined, &footing) {
+                return joined;
+            }
+        }
+        self.join_through_others(room_id, (wish, servers)).await
+    }
+
+    /// Joins a room that this server can speak for.
+    pub(super) async fn join_here(
+        &self,
+        room_id: OwnedRoomId,
+        wish: JoinWish,
+    ) -> Result<OwnedRoomId, HouseError> {
+        let access = self.room_access(&room_id, &wish.user_id).await?;
         let invited = access.membership == Some(MembershipState::Invite);
         let joined = access.membership == Some(MembershipState::Join);
         let restriction_met = if invited || joined || access.allowed_rooms.is_empty() {
@@ -45,12 +61,16 @@ impl House {
             .await
     }
 
-    /// Knocks on a room.
+    /// Knocks on a room, through other servers if need be.
     pub async fn knock(&self, wish: JoinWish) -> Result<OwnedRoomId, HouseError> {
-        let room_id = self.room_of(&wish.room, &wish.via).await?;
-        self.access_or_unreachable(&room_id, &wish).await?;
-        self.come_in(room_id, wish, MembershipAction::Knock, false)
-            .await
+        let (room_id, servers) = self.room_and_servers(&wish.room, &wish.via).await?;
+        let footing = self.footing(&room_id, &wish.user_id).await?;
+        if footing.is_here {
+            return self
+                .come_in(room_id, wish, MembershipAction::Knock, false)
+                .await;
+        }
+        self.knock_through_others(room_id, (wish, servers)).await
     }
 
     /// What joining and finding a room depend on, and the membership of `user_id`. `RoomError::UnknownRoom` when it is not here.
@@ -80,6 +100,24 @@ impl House {
         RoomId::parse(room.as_str()).map_err(|error| HouseError::InvalidParam(error.to_string()))
     }
 
+    /// The room that an ID or an alias names, and servers that may know it: those of the caller first.
+    pub(super) async fn room_and_servers(
+        &self,
+        room: &OwnedRoomOrAliasId,
+        via: &[OwnedServerName],
+    ) -> Result<(OwnedRoomId, Vec<OwnedServerName>), HouseError> {
+        let mut servers = via.to_vec();
+        if let Ok(alias) = <&RoomAliasId>::try_from(room.as_str()) {
+            let resolved = match self.resolve_alias(alias).await {
+                Err(HouseError::Unreachable(_)) => self.ask_for_alias(alias).await?,
+                resolved => resolved?,
+            };
+            servers.extend(resolved.servers);
+            return Ok((resolved.room_id, servers));
+        }
+        Ok((self.room_of(room, via).await?, servers))
+    }
+
     async fn come_in(
         &self,
         room_id: OwnedRoomId,
@@ -101,27 +139,6 @@ impl House {
         match self.room_command(&room_id, command).await? {
             RoomReply::Sent(_) | RoomReply::Done => Ok(room_id),
         }
-    }
-
-    /// A room that is not here may live elsewhere: then it is the other server that cannot be reached.
-    async fn access_or_unreachable(
-        &self,
-        room_id: &RoomId,
-        wish: &JoinWish,
-    ) -> Result<RoomAccess, HouseError> {
-        let access = self.room_access(room_id, &wish.user_id).await;
-        if matches!(access, Err(HouseError::Room(RoomError::UnknownRoom))) {
-            let elsewhere = wish
-                .via
-                .iter()
-                .map(AsRef::as_ref)
-                .chain(room_id.server_name())
-                .find(|server| !self.is_local(server));
-            if let Some(server) = elsewhere {
-                return Err(HouseError::Unreachable(server.to_owned()));
-            }
-        }
-        access
     }
 
     /// Whether a user is joined to one of some rooms; those that are not here do not count.

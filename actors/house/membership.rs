@@ -35,6 +35,11 @@ impl House {
     pub async fn invite(&self, wish: MemberWish, is_direct: bool) -> Result<(), HouseError> {
         let profile = self.invitee_profile(&wish.sender, &wish.target).await?;
         let action = MembershipAction::Invite { is_direct };
+        if !self.is_local(wish.target.server_name()) {
+            let room_id = wish.room_id.clone();
+            let change = change_of(wish, action, profile);
+            return self.invite_elsewhere(&room_id, change).await;
+        }
         let (room_id, target) = (wish.room_id.clone(), wish.target.clone());
         self.change_membership(wish, action, profile).await?;
         self.accept_invite(&room_id, &target, is_direct).await;
@@ -43,6 +48,15 @@ impl House {
 
     /// Leaves a room, rejects an invite, or retracts a knock; target is the sender.
     pub async fn leave(&self, wish: MemberWish) -> Result<(), HouseError> {
+        let footing = self.footing(&wish.room_id, &wish.sender).await?;
+        if footing.is_here {
+            return self.leave_here(wish).await;
+        }
+        self.leave_through_others(wish).await
+    }
+
+    /// The same in a room that this server can speak for.
+    pub(super) async fn leave_here(&self, wish: MemberWish) -> Result<(), HouseError> {
         self.change(wish, MembershipAction::Leave).await
     }
 
@@ -63,6 +77,9 @@ impl House {
 
     /// Forgets a room that the user is not in. `StillInRoom` when in it, `RoomError::UnknownRoom` when never was.
     pub async fn forget(&self, room_id: &RoomId, user_id: &UserId) -> Result<(), HouseError> {
+        if let Some(()) = self.forget_told(room_id, user_id).await? {
+            return Ok(());
+        }
         let access = self.room_access(room_id, user_id).await?;
         match access.membership {
             Some(MembershipState::Join | MembershipState::Invite | MembershipState::Knock) => {
@@ -132,7 +149,8 @@ impl House {
         user_id: &UserId,
     ) -> Result<MemberProfile, HouseError> {
         if !self.is_local(user_id.server_name()) {
-            return Err(HouseError::Unreachable(user_id.server_name().to_owned()));
+            // What that server says of it is for it to say.
+            return Ok(MemberProfile::default());
         }
         self.check_invite(inviter, user_id).await?;
         self.member_profile(user_id).await
@@ -150,20 +168,29 @@ impl House {
         action: MembershipAction,
         profile: MemberProfile,
     ) -> Result<Option<OwnedEventId>, HouseError> {
-        let change = ChangeMembership {
-            sender: wish.sender,
-            target: wish.target,
-            action,
-            reason: wish.reason,
-            profile,
-            extra_content: wish.extra_content,
-            restriction_met: false,
-            guest: wish.guest,
-        };
+        let room_id = wish.room_id.clone();
+        let change = change_of(wish, action, profile);
         let command = RoomCommand::ChangeMembership(Box::new(change));
-        match self.room_command(&wish.room_id, command).await? {
+        match self.room_command(&room_id, command).await? {
             RoomReply::Sent(event_id) => Ok(Some(event_id)),
             RoomReply::Done => Ok(None),
         }
+    }
+}
+
+fn change_of(
+    wish: MemberWish,
+    action: MembershipAction,
+    profile: MemberProfile,
+) -> ChangeMembership {
+    ChangeMembership {
+        sender: wish.sender,
+        target: wish.target,
+        action,
+        reason: wish.reason,
+        profile,
+        extra_content: wish.extra_content,
+        restriction_met: false,
+        guest: wish.guest,
     }
 }

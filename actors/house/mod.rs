@@ -15,6 +15,7 @@
 //! | `create_room` | `create_room(RoomWish) -> MadeRoom` |
 //! | `handshakes` | `template_for_peer(server, Handshake, TemplateAsked) -> Template`, `take_handed(server, Handshake, HandedPdu) -> Handed` |
 //! | `join` | `join(JoinWish) -> OwnedRoomId`, `knock(JoinWish) -> OwnedRoomId`, `room_access(&RoomId, &UserId) -> RoomAccess`, `room_of(&OwnedRoomOrAliasId, via) -> OwnedRoomId` |
+//! | `journey` | what `join`, `knock`, `leave` and `invite` do in rooms and for users of other servers; `receive_invite(&ServerName, IncomingInvite)` |
 //! | `membership` | `invite(MemberWish, is_direct)`, `leave`, `kick`, `ban`, `unban` `(MemberWish)`, `forget(&RoomId, &UserId)`, `joined_rooms(&UserId)`, `member_profile(&UserId)` |
 //! | `upgrade` | `upgrade_room(UpgradeWish) -> OwnedRoomId` |
 //! | `aliases` | `resolve_alias(&RoomAliasId) -> ResolvedAlias`, `create_alias(&RoomAliasId, &RoomId, &UserId)`, `delete_alias(&RoomAliasId, &UserId, admin)`, `room_aliases(&RoomId, &UserId)`, `set_directory_visibility(&RoomId, &UserId, public)` |
@@ -67,6 +68,7 @@ mod error;
 mod externals;
 mod handshakes;
 mod join;
+mod journey;
 mod keys;
 mod login;
 mod members;
@@ -132,6 +134,8 @@ pub use error::HouseError;
 pub use externals::{LoggedOut, Origin};
 pub use handshakes::{HandedPdu, HandshakeError, Template, TemplateAsked};
 pub use join::JoinWish;
+pub use journey::IncomingInvite;
+use journey::Turns;
 pub use keys::{ChangedKeys, ClaimedKeys, FoundKeys};
 pub use membership::MemberWish;
 pub use notifications::{Notification, NotificationPlace, NotificationsPage, NotificationsWish};
@@ -263,6 +267,7 @@ pub struct House {
     sessions: Arc<SessionCache>,
     passwords: Passwords,
     seen: Mutex<BTreeMap<(OwnedUserId, OwnedDeviceId), u64>>,
+    journeys: Turns,
     runtime: tokio::runtime::Handle,
     myself: Weak<House>,
 }

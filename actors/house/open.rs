@@ -14,6 +14,7 @@ use super::{
     delays::{HouseOutlet, keep_awake},
     elsewhere::Elsewhere,
     eraser::HouseEraser,
+    journey::Turns,
     members::HouseMembers,
     outboxes::{self, Outboxes},
     retention::Sweeper,
@@ -111,6 +112,7 @@ impl House {
             sessions,
             passwords,
             seen: Mutex::new(BTreeMap::new()),
+            journeys: Turns::default(),
             runtime: tokio::runtime::Handle::current(),
             myself: myself.clone(),
         });

@@ -129,8 +129,10 @@ impl House {
     ) -> Result<BTreeMap<OwnedEventId, PduOutcome>, HouseError> {
         let gate = match self.room_gate(&room_id, origin).await {
             Ok(gate) => gate,
-            // Of a room that is not here nothing can be told, not even its events' IDs.
-            Err(HouseError::Room(RoomError::UnknownRoom)) => return Ok(BTreeMap::new()),
+            // Of a room that is not here hardly anything can be told, not even its events' IDs.
+            Err(HouseError::Room(RoomError::UnknownRoom)) => {
+                return self.hear_from_outside(&room_id, &pdus).await;
+            }
             Err(error) => return Err(error),
         };
         let scene = Scene {
@@ -151,6 +153,9 @@ impl House {
         if let Some(refusal) = refusal {
             let refused = checked.into_iter();
             outcomes.extend(refused.map(|pdu| (pdu.event_id, Err(refusal.to_owned()))));
+            if !gate.inhabited {
+                outcomes.extend(self.hear_from_outside(&room_id, &pdus).await?);
+            }
             return Ok(outcomes);
         }
         for (event_id, fate) in self.take_in(scene, checked).await? {
@@ -355,7 +360,7 @@ impl House {
         scene: Scene<'_>,
         event_ids: &[OwnedEventId],
     ) -> Result<Vec<CheckedPdu>, HouseError> {
-        let fetches = stream::iter(event_ids).map(|event_id| async move {
+        let fetches = stream::iter(event_ids.to_vec()).map(|event_id| async move {
             let event = segment(event_id.as_str());
             let path = format!("/_matrix/federation/v1/event/{event}");
             let asked: Result<Pdus, _> = self.ask_peer(scene.origin, path, Patience::SHORT).await;

@@ -56,6 +56,10 @@ pub enum RoomAnswer {
     EventIds(Vec<OwnedEventId>),
     /// See [`RoomQuery::Receive`].
     Received(super::receive::Fates),
+    /// See [`RoomQuery::Draft`]: its ID and the event; `None` when there is nothing to do.
+    Draft(Option<(OwnedEventId, Bytes)>),
+    /// See [`RoomQuery::Told`].
+    Told(Option<std::sync::Arc<super::told::Told>>),
     /// See [`RoomQuery::View`]: the room and the number of its newest record.
     View(std::sync::Arc<super::Room>, Sequence),
     /// What another server is told.

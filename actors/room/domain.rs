@@ -15,7 +15,7 @@ use super::{
     Room, RoomAnswer, RoomCommand, RoomError, RoomQuery, RoomReply, RoomSignal,
     context::{RoomContext, RoomLive},
     create, directory, membership, query, receipt, receive, redact, retention, send_event,
-    snapshot,
+    snapshot, told,
 };
 use crate::kernel::{Committed, Decision, Domain, Port, Resident};
 
@@ -127,6 +127,7 @@ pub(crate) fn decide(
         RoomCommand::Redact(redact) => redact::decide(room, env, *redact),
         RoomCommand::ChangeMembership(change) => membership::decide(room, env, *change),
         RoomCommand::TakeIn(take) => receive::take_in(room, *take),
+        RoomCommand::Tell(membership) => told::decide(room, *membership),
         RoomCommand::MoveReceipts(moves) => receipt::decide(room, env, moves),
         // It needs the operator's settings, and has been judged with them.
         RoomCommand::Expire(_) => Ok(Decision::unchanged(RoomReply::Done)),

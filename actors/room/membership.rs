@@ -1,7 +1,9 @@
 //! Changes of membership: join, leave, invite, kick, ban, unban, knock.
 
+use bytes::Bytes;
+use playhouse_schema::record::room::RoomRecord;
 use ruma::{
-    OwnedUserId, ServerName, UserId,
+    OwnedEventId, OwnedUserId, ServerName, UserId,
     events::{
         StateEventType, TimelineEventType,
         room::member::MembershipState::{self, Ban, Invite, Join, Knock, Leave},
@@ -55,6 +57,28 @@ pub(super) fn decide(
         content,
     );
     submit(room, env, event, None)
+}
+
+/// The event that a change would make, with its ID; `None` when it would make none.
+pub(super) fn draft(
+    room: &Room,
+    env: &Env,
+    change: ChangeMembership,
+) -> Result<Option<(OwnedEventId, Bytes)>, RoomError> {
+    let decision = decide(room, env, change)?;
+    let made = decision
+        .records
+        .into_iter()
+        .find_map(|record| match record {
+            RoomRecord::Event(event) => Some(event),
+            _ => None,
+        });
+    let Some(made) = made else {
+        return Ok(None);
+    };
+    let event_id = OwnedEventId::try_from(made.event_id)
+        .map_err(|error| RoomError::BadJson(error.to_string()))?;
+    Ok(Some((event_id, made.pdu.into_vec().into())))
 }
 
 /// Checks a member event with content of the sender's own, as `PUT …/state/m.room.member/…` brings it.

@@ -11,7 +11,7 @@ use ruma::{
 };
 use serde::{Deserialize, Serialize};
 
-use playhouse_schema::record::room::Transaction;
+use playhouse_schema::record::room::{MembershipTold, Transaction};
 
 pub use super::paging::{
     ContextQuery, EventAtQuery, EventFormat, MessagesQuery, RelationsQuery, SliceQuery,
@@ -49,6 +49,8 @@ pub enum RoomCommand {
     TakeIn(Box<TakeIn>),
     /// Take out what has expired of these events, as the caller has read them in the log. Answers `Done`.
     Expire(Vec<RedactionTarget>),
+    /// Remember what another server told of a local user's membership. Answers `Done`.
+    Tell(Box<MembershipTold>),
     /// Enter or leave the public room list; the user needs the power to send `m.room.canonical_alias`. Answers `Done`.
     SetDirectoryVisibility {
         /// Who wants it; `None` for the server itself.
@@ -365,6 +367,10 @@ pub enum RoomQuery {
     },
     /// A member event that another server is to finish. Answers `Event`.
     Template(Box<TemplateWish>),
+    /// The event that a change of membership would make, judged and signed but not recorded: another server is to sign it first. Answers `Draft`.
+    Draft(Box<ChangeMembership>),
+    /// What another server told of a user's membership, whether or not the room is known. Answers `Told`.
+    Told(OwnedUserId),
     /// The room itself, for a task of its own. Answers `View`.
     View,
     /// What another server asks. Answers `Peer`.

@@ -35,6 +35,7 @@ pub mod state;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+pub mod told;
 mod transactions;
 pub mod window;
 pub mod wire;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use playhouse_schema::{
     address::{Entity, Position, Sequence},
     port::{LogStore, Snapshot, StoreError, StoredRecord},
-    record::room::{ReceiptMoved, StateId, Transaction},
+    record::room::{MembershipTold, ReceiptMoved, StateId, Transaction},
 };
 use ruma::{EventId, RoomVersionId, UserId};
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,9 @@ pub(crate) struct Stored {
     extremities: Vec<(String, u64, StateId)>,
     transactions: Vec<(Transaction, String)>,
     receipts: Vec<StoredReceipt>,
+    /// Whole: it is no event that could be read again by its number alone.
+    #[serde(default)]
+    told: Vec<(Sequence, Position, MembershipTold)>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -74,6 +77,14 @@ pub(crate) fn encode(room: &Room) -> Bytes {
                 sequence: receipt.sequence,
                 position: receipt.position,
                 place: receipt.place,
+            })
+            .collect(),
+        told: room
+            .told
+            .values()
+            .map(|told| {
+                let event = &told.event;
+                (event.sequence, event.position(), told.record.clone())
             })
             .collect(),
     };
@@ -121,6 +132,9 @@ pub(crate) fn decode(entity: &Entity, snapshot: &Snapshot) -> Option<Room> {
             place: receipt.place,
         };
         room.receipts.insert(key, receipt);
+    }
+    for (sequence, position, told) in &stored.told {
+        room.take_in_told(*sequence, *position, told);
     }
     room.stored = Some(Arc::new(stored));
     Some(room)

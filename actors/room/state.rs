@@ -8,7 +8,7 @@ use playhouse_schema::{
     record::room::{EventRecord, Placement, ReceiptMoved, RoomRecord, StateId, StateSet, Verdict},
 };
 use ruma::{
-    EventId, OwnedEventId, OwnedRoomId, RoomVersionId, UserId,
+    EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId, UserId,
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
     room_version_rules::RoomVersionRules,
 };
@@ -20,6 +20,7 @@ use super::{
     event::RoomEvent,
     receipts::{Receipt, ReceiptKey, Receipts},
     snapshot::Stored,
+    told::Told,
     transactions::Transactions,
 };
 
@@ -85,6 +86,8 @@ pub struct Room {
     pub transactions: Transactions,
     /// Receipts in force.
     pub receipts: Receipts,
+    /// What other servers told of memberships of local users while none of them was in the room.
+    pub told: OrdMap<OwnedUserId, Arc<Told>>,
     /// Listed in the public room list.
     pub public: bool,
     /// Members that have joined.
@@ -130,6 +133,7 @@ impl Room {
             absent: OrdMap::new(),
             transactions: Transactions::default(),
             receipts: Receipts::default(),
+            told: OrdMap::new(),
             public: false,
             joined_count: 0,
             invited_count: 0,
@@ -192,6 +196,10 @@ impl Room {
             RoomRecord::StateSet(set) => self.take_in_state_set(sequence, set),
             RoomRecord::ReceiptMoved(moved) => self.take_in_receipt(sequence, position, moved),
             RoomRecord::DirectoryVisibilitySet(set) => self.public = set.public,
+            RoomRecord::MembershipTold(told) => self.take_in_told(sequence, position, told),
+            RoomRecord::EndsForgotten(forgotten) => self
+                .extremities
+                .retain(|end| !forgotten.ends.iter().any(|id| *id == end.event_id.as_str())),
         }
     }
 
@@ -234,6 +242,7 @@ impl Room {
         if event.pdu.event_type == TimelineEventType::RoomCreate {
             self.take_in_create(&event);
         }
+        self.overrule_told(&event);
         if event.before == self.current_id {
             self.allowed.remember(&event.pdu);
         }

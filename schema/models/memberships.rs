@@ -1,7 +1,7 @@
 //! Who is in which room: the newest membership of each user in each room.
 //!
-//! Folded from accepted member events at the end of the timeline, and from states that were resolved or that a join brought: those name member events that came
-//! before, wherever these stood.
+//! Folded from accepted member events at the end of the timeline, from states that were resolved or that a join brought (those name member events that came
+//! before, wherever these stood), and from what other servers tell of rooms in which nobody is.
 
 use std::borrow::Cow;
 
@@ -154,12 +154,16 @@ impl Model for Memberships {
     fn fold(&self, record: &StoredRecord) -> Result<Vec<Statement>, StoreError> {
         match record.kind {
             kind::EVENT if may_hold(&record.payload, "m.room.member") => {}
-            kind::STATE_SET => {}
+            kind::STATE_SET | kind::MEMBERSHIP_TOLD => {}
             _ => return Ok(Vec::new()),
         }
         Ok(match RoomRecord::decode(record)? {
             Some(RoomRecord::Event(event)) => fold_event(record, &event),
             Some(RoomRecord::StateSet(set)) if set.current => fold_state(record, &set),
+            Some(RoomRecord::MembershipTold(told)) => read_member(&told.pdu)
+                .map(|member| set(record, member, &told.event_id))
+                .into_iter()
+                .collect(),
             _ => Vec::new(),
         })
     }
@@ -187,20 +191,29 @@ fn fold_event(record: &StoredRecord, event: &EventRecord) -> Vec<Statement> {
     if event.placement != Placement::Live || event.verdict != Verdict::Accepted {
         return vec![kept];
     }
-    let set = Statement {
+    let member = (user_id, membership, sender);
+    vec![set(record, member, &event.event_id), kept]
+}
+
+/// A membership is another one from this record on.
+fn set(
+    record: &StoredRecord,
+    (user_id, membership, sender): (String, String, String),
+    event_id: &str,
+) -> Statement {
+    Statement {
         sql: SET,
         values: vec![
             text(user_id),
             text(record.entity.name()),
             text(membership),
             text(sender),
-            text(&*event.event_id),
+            text(event_id),
             number(record.sequence),
             number(record.shard.number.into()),
             number(record.position),
         ],
-    };
-    vec![set, kept]
+    }
 }
 
 fn fold_state(record: &StoredRecord, set: &StateSet) -> Vec<Statement> {

@@ -25,6 +25,12 @@ pub enum RoomRecord {
     /// The room entered or left the public room list.
     #[serde(rename = "d")]
     DirectoryVisibilitySet(DirectoryVisibilitySet),
+    /// Another server told of a local user's membership, of a room in which nobody of this server is.
+    #[serde(rename = "m")]
+    MembershipTold(MembershipTold),
+    /// What this server knew as the ends of the event graph is void: nobody of it was in the room any more, and somebody comes back.
+    #[serde(rename = "v")]
+    EndsForgotten(EndsForgotten),
 }
 
 impl Record for RoomRecord {
@@ -34,6 +40,8 @@ impl Record for RoomRecord {
             RoomRecord::StateSet(_) => kind::STATE_SET,
             RoomRecord::ReceiptMoved(_) => kind::RECEIPT_MOVED,
             RoomRecord::DirectoryVisibilitySet(_) => kind::DIRECTORY_VISIBILITY_SET,
+            RoomRecord::MembershipTold(_) => kind::MEMBERSHIP_TOLD,
+            RoomRecord::EndsForgotten(_) => kind::ENDS_FORGOTTEN,
         }
     }
 
@@ -75,6 +83,10 @@ pub mod kind {
     pub const RECEIPT_MOVED: Kind = 102;
     /// [`super::RoomRecord::DirectoryVisibilitySet`].
     pub const DIRECTORY_VISIBILITY_SET: Kind = 103;
+    /// [`super::RoomRecord::MembershipTold`].
+    pub const MEMBERSHIP_TOLD: Kind = 104;
+    /// [`super::RoomRecord::EndsForgotten`].
+    pub const ENDS_FORGOTTEN: Kind = 105;
 }
 
 /// An event and the verdict on it.
@@ -178,4 +190,24 @@ pub struct ReceiptMoved {
 pub struct DirectoryVisibilitySet {
     /// Listed from here on.
     pub public: bool,
+}
+
+/// A local user's membership of a room in which nobody of this server is: an invite that came, a knock that was made, or the end of either.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MembershipTold {
+    /// The event ID. It is no event of the room's records: another record may bring it as such.
+    pub event_id: String,
+    /// The member event.
+    pub pdu: ByteBuf,
+    /// The room's version.
+    pub room_version: String,
+    /// What the other server told of the room: stripped state events, without the member event.
+    pub stripped: Vec<ByteBuf>,
+}
+
+/// Ends of the event graph that count no more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndsForgotten {
+    /// Their event IDs.
+    pub ends: Vec<String>,
 }

@@ -242,6 +242,22 @@ impl From<ExternalError> for Failure {
     }
 }
 
+/// What another server refuses is refused here for the same reason, where that concerns the client; anything else is between the servers.
+fn elsewhere(errcode: &str, error: String) -> Failure {
+    let status = match errcode {
+        "M_FORBIDDEN" | "M_INVITE_BLOCKED" | "M_USER_LIMIT_EXCEEDED" => 403,
+        "M_NOT_FOUND" => 404,
+        "M_UNABLE_TO_AUTHORISE_JOIN"
+        | "M_UNABLE_TO_GRANT_JOIN"
+        | "M_INCOMPATIBLE_ROOM_VERSION"
+        | "M_UNSUPPORTED_ROOM_VERSION"
+        | "M_INVALID_PARAM"
+        | "M_BAD_JSON" => 400,
+        _ => return Failure::new(ErrorCode::Unknown, error).with_status(502),
+    };
+    Failure::new(ErrorCode::from(errcode), error).with_status(status)
+}
+
 impl From<HouseError> for Failure {
     fn from(error: HouseError) -> Self {
         match error {
@@ -273,6 +289,7 @@ impl From<HouseError> for Failure {
             HouseError::Unreachable(server) => {
                 Self::not_found(format!("server {server} cannot be reached"))
             }
+            HouseError::RefusedElsewhere { errcode, error } => elsewhere(&errcode, error),
             HouseError::Busy => Self::limit_exceeded(OVERLOADED_RETRY_MS),
             HouseError::Store(reason) => Self::internal(reason),
         }

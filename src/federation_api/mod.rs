@@ -8,6 +8,7 @@ mod device;
 mod directory;
 mod discovery;
 mod event;
+mod invite;
 mod key;
 mod keys;
 mod media;
@@ -37,6 +38,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     directory::mount(routes);
     discovery::mount(routes);
     event::mount(routes);
+    invite::mount(routes);
     key::mount(routes);
     keys::mount(routes);
     media::mount(routes);

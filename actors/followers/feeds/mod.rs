@@ -25,7 +25,7 @@ use ruma::{EventId, OwnedRoomId, RoomId, UserId, events::TimelineEventType};
 use self::board::FeedBoard;
 use super::task::Running;
 use crate::{
-    room::{event::RoomEvent, state::membership_of},
+    room::{event::RoomEvent, state::membership_of, told},
     user::{
         feed::surroundings::{Board as _, Sources},
         message::{NewsKind, ReceiptNews, RoomNews},
@@ -142,7 +142,8 @@ fn news(board: &FeedBoard, record: &StoredRecord) -> Result<Option<RoomNews>, St
         return Ok(None);
     };
     let is_followed = board.is_followed(record.shard.number, &room_id);
-    let may_be_member = record.kind == kind::EVENT && mentions_membership(&record.payload);
+    let may_be_member = record.kind == kind::MEMBERSHIP_TOLD
+        || record.kind == kind::EVENT && mentions_membership(&record.payload);
     if !is_followed && !may_be_member {
         return Ok(None);
     }
@@ -156,6 +157,12 @@ fn news(board: &FeedBoard, record: &StoredRecord) -> Result<Option<RoomNews>, St
                     StoreError::Damaged(format!("event {} is no PDU", event.event_id))
                 })?;
             event_news(event)
+        }
+        Some(RoomRecord::MembershipTold(told)) => {
+            match told::event_of((record.sequence, record.position), &told) {
+                Some(event) => event_news(event),
+                None => return Ok(None),
+            }
         }
         Some(RoomRecord::ReceiptMoved(moved)) => match receipt_news(moved) {
             Some(receipt) => NewsKind::Receipt(receipt),

@@ -2,6 +2,7 @@
 
 mod forgetting;
 mod handshakes;
+mod journeys;
 mod outboxes;
 mod remote;
 mod reporting;

@@ -161,7 +161,7 @@ fn federation_form(event: &RoomEvent) -> Bytes {
 }
 
 /// The stripped form: content, sender, state key and type.
-pub(super) fn stripped(event: &RoomEvent) -> Bytes {
+pub(in crate::room) fn stripped(event: &RoomEvent) -> Bytes {
     let content = event.pdu.content_json();
     let mut out = String::with_capacity(content.len() + 192);
     out.push_str("{\"content\":");

@@ -49,6 +49,7 @@ use ruma::{EventId, OwnedUserId, UserId, events::room::member::MembershipState};
 
 use super::{
     error::RoomError,
+    membership,
     message::{EventFormat, Reader, RoomAnswer, RoomQuery, RoomSignal},
     receive,
     state::Room,
@@ -119,6 +120,12 @@ pub(crate) fn answer(
             let _ = port.send(made.map(RoomAnswer::Event));
             return;
         }
+        RoomQuery::Draft(change) => {
+            let env = &resident.context.env;
+            let made = membership::draft(&resident.state, env, *change);
+            let _ = port.send(made.map(RoomAnswer::Draft));
+            return;
+        }
         RoomQuery::View => {
             let view = RoomAnswer::View(resident.state.clone(), resident.sequence);
             let _ = port.send(Ok(view));
@@ -183,6 +190,15 @@ fn marker(room: &Room, user_id: &UserId, event_id: &EventId) -> RoomAnswer {
 async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, RoomError> {
     use RoomAnswer as Answer;
     use RoomQuery as Query;
+    match &query {
+        Query::Told(user_id) => return Ok(Answer::Told(view.room().told.get(user_id).cloned())),
+        Query::Stripped { user_id } => {
+            if let Some(told) = view.room().told.get(user_id) {
+                return Ok(Answer::Events(told.stripped()));
+            }
+        }
+        _ => {}
+    }
     if !view.room().exists() {
         return Err(RoomError::UnknownRoom);
     }
@@ -266,7 +282,11 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
             Answer::EventIds(unknown)
         }
         // Answered before this, by the room itself.
-        Query::Receive { .. } | Query::Template(_) | Query::View => {
+        Query::Receive { .. }
+        | Query::Template(_)
+        | Query::View
+        | Query::Draft(_)
+        | Query::Told(_) => {
             return Err(RoomError::NotFound);
         }
         Query::Peer(query) => Answer::Peer(Box::new(peer::peer(view, &query).await?)),

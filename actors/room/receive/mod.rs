@@ -60,7 +60,8 @@ pub enum Role {
     Given {
         /// The state before it. All of its events are known, or stand before this one.
         state: Vec<OwnedEventId>,
-        /// Whether it is new, or history.
+        /// Whether it is new, or history. What is new takes the place of all that was known: by it somebody comes into a room in which nobody of this
+        /// server was.
         placement: Placement,
     },
     /// It is only part of a state or of an auth chain.
@@ -151,6 +152,9 @@ fn number(record: &mut RoomRecord, first: Sequence) {
                 change.event.iter_mut().for_each(number);
             }
         }
-        RoomRecord::ReceiptMoved(_) | RoomRecord::DirectoryVisibilitySet(_) => {}
+        RoomRecord::ReceiptMoved(_)
+        | RoomRecord::DirectoryVisibilitySet(_)
+        | RoomRecord::MembershipTold(_)
+        | RoomRecord::EndsForgotten(_) => {}
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use playhouse_schema::{
     address::Sequence,
-    record::room::{EventRecord, Placement, RoomRecord, StateId, StateSet, Verdict},
+    record::room::{EndsForgotten, EventRecord, Placement, RoomRecord, StateId, StateSet, Verdict},
 };
 use ruma::{
     EventId, OwnedEventId, RoomVersionId, events::TimelineEventType,
@@ -112,7 +112,7 @@ impl Weighing {
         let (placement, before) = match role {
             Role::Outlier => (Placement::Outlier, Ok(0)),
             Role::Next => (Placement::Live, self.state_before(&pdu).await?),
-            Role::Given { state, placement } => (placement, self.given(&state).await?),
+            Role::Given { state, placement } => (placement, self.given(&state, placement).await?),
         };
         let before = match before {
             Ok(before) => before,
@@ -275,6 +275,7 @@ impl Weighing {
     async fn given(
         &mut self,
         event_ids: &[OwnedEventId],
+        placement: Placement,
     ) -> Result<Result<StateId, Fate>, RoomError> {
         let mut state = StateMap::new();
         let mut missing = Vec::new();
@@ -294,6 +295,12 @@ impl Weighing {
                 prev_events: Vec::new(),
                 auth_events: missing,
             }));
+        }
+        if placement == Placement::Live && !self.room.extremities.is_empty() {
+            let ends = self.room.extremities.iter();
+            let ends = ends.map(|end| end.event_id.to_string()).collect();
+            self.depends_on_ends = true;
+            self.push(RoomRecord::EndsForgotten(EndsForgotten { ends }));
         }
         // The first state of a room is in force at once.
         let is_first = self.room.extremities.is_empty();

@@ -1,13 +1,13 @@
 //! Records of a room.
 
 use playhouse_schema::record::room::{
-    DirectoryVisibilitySet, EventRecord, Placement, ReceiptMoved, RoomRecord, StateChange,
-    StateSet, Transaction, Verdict,
+    DirectoryVisibilitySet, EndsForgotten, EventRecord, MembershipTold, Placement, ReceiptMoved,
+    RoomRecord, StateChange, StateSet, Transaction, Verdict,
 };
 
 use super::{super::Sample, sample};
 
-pub(crate) const VARIANTS: usize = 4;
+pub(crate) const VARIANTS: usize = 6;
 
 pub(crate) fn name(record: &RoomRecord) -> &'static str {
     match record {
@@ -15,12 +15,18 @@ pub(crate) fn name(record: &RoomRecord) -> &'static str {
         RoomRecord::StateSet(_) => "StateSet",
         RoomRecord::ReceiptMoved(_) => "ReceiptMoved",
         RoomRecord::DirectoryVisibilitySet(_) => "DirectoryVisibilitySet",
+        RoomRecord::MembershipTold(_) => "MembershipTold",
+        RoomRecord::EndsForgotten(_) => "EndsForgotten",
     }
 }
 
 const CREATE: &str = r#"{"auth_events":[],"content":{"room_version":"11"},"depth":1,"hashes":{"sha256":"x"},"origin_server_ts":1,"prev_events":[],"room_id":"!room:example.org","sender":"@alice:example.org","signatures":{},"state_key":"","type":"m.room.create"}"#;
 
 const MESSAGE: &str = r#"{"auth_events":["$create"],"content":{"body":"hello","msgtype":"m.text"},"depth":2,"hashes":{"sha256":"x"},"origin_server_ts":2,"prev_events":["$create"],"room_id":"!room:example.org","sender":"@alice:example.org","signatures":{},"type":"m.room.message"}"#;
+
+const INVITE: &str = r#"{"auth_events":["$create"],"content":{"membership":"invite"},"depth":3,"hashes":{"sha256":"x"},"origin_server_ts":3,"prev_events":["$message"],"room_id":"!room:example.org","sender":"@alice:example.org","signatures":{},"state_key":"@bob:example.com","type":"m.room.member"}"#;
+
+const NAME: &str = r#"{"content":{"name":"a room"},"sender":"@alice:example.org","state_key":"","type":"m.room.name"}"#;
 
 fn event(event_id: &str, pdu: &str) -> EventRecord {
     EventRecord {
@@ -74,6 +80,15 @@ pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
         ts_ms: 1_700_000_000_001,
     };
     let visible = DirectoryVisibilitySet { public: true };
+    let told = MembershipTold {
+        event_id: "$invite".into(),
+        pdu: INVITE.as_bytes().to_vec().into(),
+        room_version: "11".into(),
+        stripped: vec![NAME.as_bytes().to_vec().into()],
+    };
+    let forgotten = EndsForgotten {
+        ends: vec!["$left".into()],
+    };
     vec![
         sample("Event", RoomRecord::Event(event("$create", CREATE))),
         sample("Event/sent", RoomRecord::Event(sent)),
@@ -85,5 +100,7 @@ pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
             "DirectoryVisibilitySet",
             RoomRecord::DirectoryVisibilitySet(visible),
         ),
+        sample("MembershipTold", RoomRecord::MembershipTold(told)),
+        sample("EndsForgotten", RoomRecord::EndsForgotten(forgotten)),
     ]
 }

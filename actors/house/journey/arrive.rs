@@ -1,0 +1,281 @@
+//! Coming into a room: the state that a server answers a join with is checked, and becomes the room as it is known here.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use futures_util::FutureExt as _;
+use playhouse_schema::record::room::Placement;
+use ruma::{
+    OwnedEventId, RoomId, RoomVersionId, ServerName, events::TimelineEventType,
+    room_version_rules::RoomVersionRules, signatures::PublicKeyMap,
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::handshake::{Finished, Journey, Setback};
+use crate::{
+    house::{House, receive::outlier},
+    network::KeysWanted,
+    room::{
+        pdu::Pdu,
+        receive::{
+            CheckedPdu, Fate, ReceivedEvent, Role,
+            check::{RawPdu, with_own_keys},
+        },
+    },
+};
+
+/// A room whose state and authorising events are more than these is not joined.
+const EVENTS_MAX: usize = 300_000;
+
+/// So many events are handed to the room at a time; up to so many, all is recorded at once.
+const CHUNK: usize = 20_000;
+
+/// After so many events that were checked others get their turn.
+const CHECKS_IN_A_ROW: usize = 50;
+
+/// What a server answers a join with.
+#[derive(Deserialize)]
+pub(super) struct Arrival {
+    state: Vec<Box<RawValue>>,
+    auth_chain: Vec<Box<RawValue>>,
+    event: Option<Box<RawValue>>,
+}
+
+/// What of an answer is sound.
+struct Sound {
+    /// The state before the join, and what authorises it: each event behind those that it names.
+    events: Vec<CheckedPdu>,
+    state: Vec<OwnedEventId>,
+    join: CheckedPdu,
+}
+
+impl House {
+    /// Makes the room from a server's answer, with the join as its newest event.
+    pub(super) async fn arrive(
+        &self,
+        journey: &Journey,
+        finished: Finished,
+        answer: Arrival,
+    ) -> Result<(), Setback> {
+        if answer.state.len() + answer.auth_chain.len() > EVENTS_MAX {
+            return Err(Setback::nonsense("the room is too large"));
+        }
+        let version = finished.version.clone();
+        let sound = self.sound(&journey.room_id, finished, answer).await?;
+        let mut events = sound.events;
+        let version = Some(version);
+        while events.len() > CHUNK {
+            let rest = events.split_off(CHUNK);
+            let chunk = std::mem::replace(&mut events, rest);
+            let chunk = chunk.into_iter().map(outlier).collect();
+            self.receive(&journey.room_id, version.clone(), chunk)
+                .await?;
+        }
+        let mut list: Vec<_> = events.into_iter().map(outlier).collect();
+        let event_id = sound.join.event_id.clone();
+        list.push(ReceivedEvent {
+            pdu: sound.join,
+            role: Role::Given {
+                state: sound.state,
+                placement: Placement::Live,
+            },
+        });
+        let fates = self.receive(&journey.room_id, version, list).await?;
+        match fates.last() {
+            Some((id, Fate::Accepted | Fate::Known)) if *id == event_id => Ok(()),
+            fate => Err(Setback::nonsense(format!(
+                "the join does not stand in the state that came with it: {fate:?}"
+            ))),
+        }
+    }
+
+    /// A join that another server vouches for, in a room in which this one is: it is an event like others.
+    pub(super) async fn arrive_among_us(
+        &self,
+        server: &ServerName,
+        journey: &Journey,
+        (finished, answer): (Finished, Arrival),
+    ) -> Result<(), Setback> {
+        let event_id = &finished.event.event_id;
+        let event = answer.event.unwrap_or(finished.event.json);
+        let received = self.receive_pdus(server, vec![event]).boxed();
+        let mut outcomes = received.await?;
+        match outcomes.remove(event_id) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(reason)) => Err(Setback::nonsense(reason)),
+            None => Err(Setback::nonsense(format!(
+                "{} was not let into {} with the event that was sent",
+                journey.user_id, journey.room_id
+            ))),
+        }
+    }
+
+    /// Checks an answer: what does not hold is left out, the join must hold.
+    async fn sound(
+        &self,
+        room_id: &RoomId,
+        finished: Finished,
+        answer: Arrival,
+    ) -> Result<Sound, Setback> {
+        let rules = &finished.rules;
+        let (mut raw, state) = read(&answer, rules).await;
+        let mut wanted = KeysWanted::new();
+        let joins = join_events(&finished, answer.event.as_deref(), &mut wanted)?;
+        raw.retain(|_, pdu| pdu.want_keys(rules, &mut wanted).is_ok());
+        let keys = self.keys_for(wanted).await;
+        let mut join = Err(Setback::nonsense("the join was not signed"));
+        for event in joins {
+            join = event
+                .check(room_id, rules, &keys)
+                .map_err(Setback::nonsense);
+            if join.is_ok() {
+                break;
+            }
+        }
+        let join = join?;
+        let all = raw.len();
+        let mut good = Vec::with_capacity(all);
+        for (index, pdu) in raw.into_values().enumerate() {
+            rest(index).await;
+            good.extend(pdu.check(room_id, rules, &keys).ok());
+        }
+        let good = rooted(good);
+        if good.len() < all {
+            let unsound = all - good.len();
+            tracing::info!(%room_id, all, unsound, "a room's state is not sound in all its parts");
+        }
+        let is_state = |(_, pdu): &&(CheckedPdu, Pdu)| {
+            pdu.state_key.is_some() && state.contains(&pdu.event_id)
+        };
+        check_create(good.iter().filter(is_state), &finished.version)?;
+        let state = good.iter().filter(is_state);
+        let state = state.map(|(_, pdu)| pdu.event_id.clone()).collect();
+        let events = good.into_iter().map(|(checked, _)| checked).collect();
+        Ok(Sound {
+            events,
+            state,
+            join,
+        })
+    }
+
+    /// The keys to check events with, this server's own among them.
+    pub(super) async fn keys_for(&self, mut wanted: KeysWanted) -> PublicKeyMap {
+        wanted.remove(self.env.server_name());
+        let keys = if wanted.is_empty() {
+            PublicKeyMap::new()
+        } else {
+            self.env.network.keys(wanted).await
+        };
+        with_own_keys(keys, &self.env)
+    }
+}
+
+/// Lets others have their turn now and then.
+async fn rest(index: usize) {
+    if index.is_multiple_of(CHECKS_IN_A_ROW) {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The events of an answer, and which of them are the state. What is no event is left out.
+async fn read(
+    answer: &Arrival,
+    rules: &RoomVersionRules,
+) -> (BTreeMap<OwnedEventId, RawPdu>, BTreeSet<OwnedEventId>) {
+    let mut raw = BTreeMap::new();
+    let mut state = BTreeSet::new();
+    let texts = answer.auth_chain.iter().chain(&answer.state);
+    for (index, text) in texts.enumerate() {
+        rest(index).await;
+        if let Ok(pdu) = RawPdu::read(text.get(), rules) {
+            if index >= answer.auth_chain.len() {
+                state.insert(pdu.event_id.clone());
+            }
+            raw.insert(pdu.event_id.clone(), pdu);
+        }
+    }
+    (raw, state)
+}
+
+/// The join as the other server has signed it, too, and as it was made here; in a restricted room it is nothing without the other signature.
+fn join_events(
+    finished: &Finished,
+    theirs: Option<&RawValue>,
+    wanted: &mut KeysWanted,
+) -> Result<Vec<RawPdu>, Setback> {
+    let rules = &finished.rules;
+    let mut joins = Vec::with_capacity(2);
+    if let Some(theirs) = theirs {
+        let theirs = RawPdu::read(theirs.get(), rules);
+        // Another event than the one that was sent is nothing that this server has agreed to.
+        let same = |theirs: &RawPdu| theirs.event_id == finished.event.event_id;
+        joins.extend(theirs.ok().filter(same));
+    }
+    if !finished.needs_voucher {
+        let own = RawPdu::read(finished.event.json.get(), rules);
+        joins.push(own.map_err(Setback::nonsense)?);
+    }
+    joins.retain(|join| join.want_keys(rules, wanted).is_ok());
+    Ok(joins)
+}
+
+/// Those of some events whose authorising events are among them, each behind those that authorise it.
+fn rooted(checked: Vec<CheckedPdu>) -> Vec<(CheckedPdu, Pdu)> {
+    let mut open = BTreeMap::new();
+    let mut waiting: BTreeMap<OwnedEventId, Vec<OwnedEventId>> = BTreeMap::new();
+    let mut ready = VecDeque::new();
+    for one in checked {
+        let Ok(pdu) = Pdu::parse(one.event_id.clone(), one.json.clone()) else {
+            continue;
+        };
+        let needs: BTreeSet<_> = pdu.auth_events.iter().cloned().collect();
+        for need in &needs {
+            let those = waiting.entry(need.clone()).or_default();
+            those.push(pdu.event_id.clone());
+        }
+        if pdu.event_type == TimelineEventType::RoomCreate {
+            // Not all room versions name it among what authorises an event.
+            ready.push_front(pdu.event_id.clone());
+        } else if needs.is_empty() {
+            ready.push_back(pdu.event_id.clone());
+        }
+        open.insert(pdu.event_id.clone(), (needs.len(), (one, pdu)));
+    }
+    let mut rooted = Vec::with_capacity(open.len());
+    while let Some(event_id) = ready.pop_front() {
+        if let Some((_, event)) = open.remove(&event_id) {
+            rooted.push(event);
+        }
+        for next in waiting.remove(&event_id).unwrap_or_default() {
+            if let Some((left, _)) = open.get_mut(&next) {
+                *left -= 1;
+                if *left == 0 {
+                    ready.push_back(next);
+                }
+            }
+        }
+    }
+    rooted
+}
+
+/// The state begins with one create event, of the version that was told.
+fn check_create<'a>(
+    state: impl Iterator<Item = &'a (CheckedPdu, Pdu)>,
+    version: &RoomVersionId,
+) -> Result<(), Setback> {
+    #[derive(Deserialize)]
+    struct Content {
+        room_version: Option<RoomVersionId>,
+    }
+    let mut creates = state.filter(|(_, pdu)| pdu.event_type == TimelineEventType::RoomCreate);
+    let (Some((_, create)), None) = (creates.next(), creates.next()) else {
+        return Err(Setback::nonsense("a state without its create event"));
+    };
+    let named = create
+        .content_as::<Content>()
+        .and_then(|it| it.room_version);
+    if named.unwrap_or(RoomVersionId::V1) != *version {
+        return Err(Setback::nonsense("the room is of another version"));
+    }
+    Ok(())
+}

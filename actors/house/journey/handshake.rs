@@ -1,0 +1,244 @@
+//! The two steps of all handshakes: a template that a server in the room makes, and the event made of it that the server takes.
+
+use ruma::{
+    CanonicalJsonObject, CanonicalJsonValue, OwnedRoomId, OwnedServerName, OwnedUserId,
+    RoomVersionId, ServerName, events::room::member::MembershipState,
+    room_version_rules::RoomVersionRules,
+};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+
+use crate::{
+    house::{
+        House, HouseError,
+        peers::{Patience, segment},
+    },
+    network::{PeerError, PeerMethod},
+    room::{
+        RoomError,
+        message::MemberProfile,
+        receive::sign::{SignedPdu, finish_template},
+    },
+};
+
+/// The room versions whose rules are known.
+const VERSIONS: [RoomVersionId; 12] = [
+    RoomVersionId::V1,
+    RoomVersionId::V2,
+    RoomVersionId::V3,
+    RoomVersionId::V4,
+    RoomVersionId::V5,
+    RoomVersionId::V6,
+    RoomVersionId::V7,
+    RoomVersionId::V8,
+    RoomVersionId::V9,
+    RoomVersionId::V10,
+    RoomVersionId::V11,
+    RoomVersionId::V12,
+];
+
+/// Who goes where, and how.
+#[derive(Clone, Debug)]
+pub(super) struct Journey {
+    pub(super) room_id: OwnedRoomId,
+    pub(super) user_id: OwnedUserId,
+    /// `join`, `knock` or `leave`.
+    pub(super) membership: MembershipState,
+    /// The content of the member event, but for who vouches for it.
+    pub(super) content: CanonicalJsonObject,
+}
+
+/// An event that was made from a server's template.
+pub(super) struct Finished {
+    pub(super) version: RoomVersionId,
+    pub(super) rules: RoomVersionRules,
+    pub(super) event: SignedPdu,
+    /// Another server must sign it, too.
+    pub(super) needs_voucher: bool,
+}
+
+/// Why a server was no help.
+pub(super) enum Setback {
+    /// Another one may be.
+    Peer(PeerError),
+    /// No other one can be.
+    House(HouseError),
+}
+
+impl From<PeerError> for Setback {
+    fn from(error: PeerError) -> Self {
+        Setback::Peer(error)
+    }
+}
+
+impl From<HouseError> for Setback {
+    fn from(error: HouseError) -> Self {
+        Setback::House(error)
+    }
+}
+
+impl Setback {
+    pub(super) fn nonsense(what: impl ToString) -> Self {
+        Setback::Peer(PeerError::Nonsense(what.to_string()))
+    }
+}
+
+/// What is said when nobody helps.
+#[derive(Default)]
+pub(super) struct Setbacks(Option<(OwnedServerName, PeerError)>);
+
+impl Setbacks {
+    /// Notes one. A server that refuses says more than one that cannot be reached.
+    pub(super) fn note(&mut self, server: &ServerName, error: PeerError) {
+        tracing::info!(%server, %error, "a server does not help with a room");
+        let refuses = matches!(error, PeerError::Refused { .. });
+        let has_refusal = matches!(self.0, Some((_, PeerError::Refused { .. })));
+        if refuses || !has_refusal {
+            self.0 = Some((server.to_owned(), error));
+        }
+    }
+
+    /// The error that tells.
+    pub(super) fn into_error(self) -> HouseError {
+        match self.0 {
+            None => RoomError::UnknownRoom.into(),
+            Some((server, error)) => refusal(&server, error),
+        }
+    }
+}
+
+/// A server's refusal as what the client hears.
+pub(super) fn refusal(server: &ServerName, error: PeerError) -> HouseError {
+    match error {
+        PeerError::Refused { errcode, error, .. } if !errcode.is_empty() => {
+            HouseError::RefusedElsewhere { errcode, error }
+        }
+        PeerError::Off | PeerError::Denied => HouseError::Unreachable(server.to_owned()),
+        error => HouseError::RefusedElsewhere {
+            errcode: "M_UNKNOWN".to_owned(),
+            error: format!("no server that is in the room helps: {error}"),
+        },
+    }
+}
+
+/// Whether a server does not know an endpoint.
+pub(super) fn is_unrecognized(error: &PeerError) -> bool {
+    matches!(error, PeerError::Refused { status, errcode, .. }
+        if errcode == "M_UNRECOGNIZED" || (*status == 404 && errcode.is_empty()))
+}
+
+#[derive(Deserialize)]
+struct Made {
+    room_version: Option<RoomVersionId>,
+    event: Box<RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Template {
+    room_id: OwnedRoomId,
+    content: CanonicalJsonObject,
+}
+
+impl House {
+    /// The content of a member event of a user of this server.
+    pub(super) fn member_content(
+        membership: &MembershipState,
+        profile: MemberProfile,
+        (reason, extra): (Option<String>, Option<&str>),
+    ) -> Result<CanonicalJsonObject, HouseError> {
+        let mut content: CanonicalJsonObject = match extra {
+            Some(extra) => serde_json::from_str(extra)
+                .map_err(|error| RoomError::BadJson(error.to_string()))?,
+            None => CanonicalJsonObject::new(),
+        };
+        content.remove("join_authorised_via_users_server");
+        let texts = [
+            ("membership", Some(membership.to_string())),
+            ("displayname", profile.displayname),
+            ("avatar_url", profile.avatar_url.map(|url| url.to_string())),
+            ("reason", reason),
+        ];
+        for (key, text) in texts {
+            if let Some(text) = text {
+                content.insert(key.to_owned(), CanonicalJsonValue::String(text));
+            }
+        }
+        Ok(content)
+    }
+
+    /// Asks a server for a template, and makes the event.
+    pub(super) async fn make_there(
+        &self,
+        server: &ServerName,
+        journey: &Journey,
+    ) -> Result<Finished, Setback> {
+        let (room, user) = (
+            segment(journey.room_id.as_str()),
+            segment(journey.user_id.as_str()),
+        );
+        let word = journey.membership.as_str();
+        let mut path = format!("/_matrix/federation/v1/make_{word}/{room}/{user}");
+        if journey.membership != MembershipState::Leave {
+            let versions = VERSIONS.iter().map(|version| format!("ver={version}"));
+            path.push('?');
+            path.push_str(&versions.collect::<Vec<_>>().join("&"));
+        }
+        let made: Made = self.ask_peer(server, path, Patience::SHORT).await?;
+        let version = made.room_version.unwrap_or(RoomVersionId::V1);
+        let unsupported = || HouseError::from(RoomError::UnsupportedVersion(version.clone()));
+        let rules = version.rules().ok_or_else(unsupported)?;
+        let template: Template =
+            serde_json::from_str(made.event.get()).map_err(Setback::nonsense)?;
+        if template.room_id != journey.room_id {
+            return Err(Setback::nonsense("the template is of another room"));
+        }
+        let needs_voucher = journey.membership == MembershipState::Join
+            && template
+                .content
+                .contains_key("join_authorised_via_users_server");
+        let event = finish_template(
+            made.event.get(),
+            journey.user_id.as_str(),
+            journey.content.clone(),
+            (&rules, &self.env),
+        )
+        .map_err(Setback::nonsense)?;
+        Ok(Finished {
+            version,
+            rules,
+            event,
+            needs_voucher,
+        })
+    }
+
+    /// Hands a finished event to the server that made its template. Version 1 of the endpoints answers with a pair of a status and the answer.
+    pub(super) async fn send_there<T: DeserializeOwned>(
+        &self,
+        server: &ServerName,
+        journey: &Journey,
+        (finished, patience): (&Finished, Patience),
+    ) -> Result<T, PeerError> {
+        let room = segment(journey.room_id.as_str());
+        let event = segment(finished.event.event_id.as_str());
+        let word = journey.membership.as_str();
+        let is_knock = journey.membership == MembershipState::Knock;
+        let version = if is_knock { "v1" } else { "v2" };
+        let mut path = format!("/_matrix/federation/{version}/send_{word}/{room}/{event}");
+        if journey.membership == MembershipState::Join {
+            path.push_str("?omit_members=false");
+        }
+        let body = &finished.event.json;
+        let told = self
+            .tell_peer(server, (PeerMethod::Put, path), body, patience)
+            .await;
+        match told {
+            Err(error) if !is_knock && is_unrecognized(&error) => {}
+            told => return told,
+        }
+        let path = format!("/_matrix/federation/v1/send_{word}/{room}/{event}");
+        let (_, told): (u16, T) = self
+            .tell_peer(server, (PeerMethod::Put, path), body, patience)
+            .await?;
+        Ok(told)
+    }
+}

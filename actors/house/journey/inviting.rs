@@ -1,0 +1,188 @@
+//! Inviting users of other servers: their server signs the invite before it becomes part of the room (server-server API, "Inviting to a room").
+
+use ruma::{
+    CanonicalJsonObject, CanonicalJsonValue, OwnedEventId, OwnedUserId, RoomId, RoomVersionId,
+    ServerName, events::StateEventType,
+};
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
+
+use super::handshake::{is_unrecognized, refusal};
+use crate::{
+    house::{
+        House, HouseError,
+        peers::{Patience, segment},
+        surprise,
+    },
+    network::{PeerError, PeerMethod},
+    room::{
+        RoomAnswer, RoomError, RoomQuery,
+        message::ChangeMembership,
+        receive::{CheckedPdu, Fate, ReceivedEvent, Role},
+    },
+};
+
+/// The state that tells a room from others; the create event comes first.
+const TOLD: [StateEventType; 7] = [
+    StateEventType::RoomCreate,
+    StateEventType::RoomName,
+    StateEventType::RoomAvatar,
+    StateEventType::RoomTopic,
+    StateEventType::RoomJoinRules,
+    StateEventType::RoomCanonicalAlias,
+    StateEventType::RoomEncryption,
+];
+
+#[derive(Deserialize)]
+struct Signed {
+    event: CanonicalJsonObject,
+}
+
+/// An invite that was made, but is not part of the room yet.
+struct Draft {
+    event_id: OwnedEventId,
+    event: CanonicalJsonObject,
+    version: RoomVersionId,
+    /// What the other server is told of the room.
+    state: Vec<Box<RawValue>>,
+}
+
+impl House {
+    /// Invites a user of another server.
+    pub(in crate::house) async fn invite_elsewhere(
+        &self,
+        room_id: &RoomId,
+        change: ChangeMembership,
+    ) -> Result<(), HouseError> {
+        let target: OwnedUserId = change.target.clone();
+        let Some((event_id, pdu)) = self.drafted(room_id, change).await? else {
+            return Ok(());
+        };
+        let draft = self.draft(room_id, event_id, &pdu).await?;
+        let server = target.server_name();
+        let signed = self.signed_there(server, room_id, &draft).await;
+        let signed = signed.map_err(|error| invite_refusal(server, error))?;
+        let json = with_signature_of(server, draft.event, &signed)
+            .ok_or_else(|| unusable(server, "the invite comes back without a signature"))?;
+        let event = ReceivedEvent {
+            pdu: CheckedPdu {
+                event_id: draft.event_id,
+                json: json.into(),
+            },
+            role: Role::Next,
+        };
+        let fates = self.receive(room_id, None, vec![event]).await?;
+        match fates.into_iter().next() {
+            Some((_, Fate::Accepted | Fate::Known)) => Ok(()),
+            Some((_, Fate::Rejected(reason) | Fate::SoftFailed(reason))) => {
+                Err(RoomError::Forbidden(reason).into())
+            }
+            _ => Err(surprise("Receive")),
+        }
+    }
+
+    /// The event as the room would make it; `None` when nothing is to be done.
+    async fn drafted(
+        &self,
+        room_id: &RoomId,
+        change: ChangeMembership,
+    ) -> Result<Option<(OwnedEventId, bytes::Bytes)>, HouseError> {
+        let query = RoomQuery::Draft(Box::new(change));
+        match self.room_query(room_id, query).await? {
+            RoomAnswer::Draft(draft) => Ok(draft),
+            _ => Err(surprise("Draft")),
+        }
+    }
+
+    async fn draft(
+        &self,
+        room_id: &RoomId,
+        event_id: OwnedEventId,
+        pdu: &[u8],
+    ) -> Result<Draft, HouseError> {
+        let RoomAnswer::View(room, _) = self.room_query(room_id, RoomQuery::View).await? else {
+            return Err(surprise("View"));
+        };
+        let version = room.version.clone().ok_or(RoomError::UnknownRoom)?;
+        let told = TOLD.iter();
+        let told = told.filter_map(|event_type| room.state_event(event_type, ""));
+        let state = told
+            .filter_map(|event| serde_json::from_slice(event.pdu.json()).ok())
+            .collect();
+        let event = serde_json::from_slice(pdu);
+        Ok(Draft {
+            event_id,
+            event: event.map_err(|error| RoomError::BadJson(error.to_string()))?,
+            version,
+            state,
+        })
+    }
+
+    /// The event as the invited user's server has signed it.
+    async fn signed_there(
+        &self,
+        server: &ServerName,
+        room_id: &RoomId,
+        draft: &Draft,
+    ) -> Result<CanonicalJsonObject, PeerError> {
+        let room = segment(room_id.as_str());
+        let event = segment(draft.event_id.as_str());
+        let path = format!("/_matrix/federation/v2/invite/{room}/{event}");
+        let body = json!({
+            "room_version": draft.version, "event": draft.event, "invite_room_state": draft.state,
+        });
+        let told: Result<Signed, _> = self
+            .tell_peer(server, (PeerMethod::Put, path), &body, Patience::SHORT)
+            .await;
+        let error = match told {
+            Ok(signed) => return Ok(signed.event),
+            Err(error) => error,
+        };
+        // Version 1 does not say of which version the room is.
+        let is_old = matches!(draft.version, RoomVersionId::V1 | RoomVersionId::V2);
+        if !is_old || !is_unrecognized(&error) {
+            return Err(error);
+        }
+        let path = format!("/_matrix/federation/v1/invite/{room}/{event}");
+        let mut body = json!(draft.event);
+        body["unsigned"] = json!({ "invite_room_state": draft.state });
+        let (_, signed): (u16, Signed) = self
+            .tell_peer(server, (PeerMethod::Put, path), &body, Patience::SHORT)
+            .await?;
+        Ok(signed.event)
+    }
+}
+
+/// The event with the signatures that another server has put on it, and nothing else of what came back.
+fn with_signature_of(
+    server: &ServerName,
+    mut event: CanonicalJsonObject,
+    signed: &CanonicalJsonObject,
+) -> Option<Vec<u8>> {
+    let theirs = signed.get("signatures")?.as_object()?;
+    let theirs = theirs.get(server.as_str())?.as_object()?.clone();
+    let Some(CanonicalJsonValue::Object(signatures)) = event.get_mut("signatures") else {
+        return None;
+    };
+    signatures.insert(server.to_string(), CanonicalJsonValue::Object(theirs));
+    serde_json::to_vec(&event).ok()
+}
+
+fn unusable(server: &ServerName, what: &str) -> HouseError {
+    refusal(server, PeerError::Nonsense(what.to_owned()))
+}
+
+/// What a client hears when the other server refuses an invite.
+fn invite_refusal(server: &ServerName, error: PeerError) -> HouseError {
+    match refusal(server, error) {
+        HouseError::RefusedElsewhere { errcode, error }
+            if errcode == "M_INCOMPATIBLE_ROOM_VERSION" =>
+        {
+            HouseError::RefusedElsewhere {
+                errcode: "M_UNSUPPORTED_ROOM_VERSION".to_owned(),
+                error,
+            }
+        }
+        refused => refused,
+    }
+}

@@ -1,0 +1,148 @@
+//! What users of this server do in rooms in which nobody of it is, and what other servers ask of them there: joins, knocks, leaves and invites that go through a
+//! server that is in the room (server-server API, "Joining Rooms", "Knocking upon a room", "Inviting to a room", "Leaving Rooms").
+//!
+//! A journey is a task of its own and goes on when the client that began it has left: once a server has let somebody in, that is to be recorded here. One
+//! user at a time goes into a room; who waited finds the room here.
+
+mod arrive;
+mod directory;
+mod handshake;
+mod invited;
+mod inviting;
+mod join;
+mod outside;
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use ruma::{OwnedRoomId, OwnedServerName, RoomId, RoomVersionId, UserId};
+
+pub use invited::IncomingInvite;
+pub(super) use join::is_for_others;
+
+use super::{House, HouseError, surprise};
+use crate::room::{RoomAnswer, RoomError, RoomQuery, told::Told};
+
+/// So many servers are asked for one journey.
+const SERVERS_MAX: usize = 8;
+
+/// No further server is asked when so much time is gone.
+const ASKING_MAX: Duration = Duration::from_secs(120);
+
+/// The same for leaving, which is done here in any case.
+const LEAVING_MAX: Duration = Duration::from_secs(20);
+
+/// Who is on the way into which room: one at a time for each.
+#[derive(Default)]
+pub(super) struct Turns(Mutex<BTreeMap<OwnedRoomId, Weak<tokio::sync::Mutex<()>>>>);
+
+impl Turns {
+    fn of(&self, room_id: &RoomId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.0.lock();
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        if let Some(turn) = turns.get(room_id).and_then(Weak::upgrade) {
+            return turn;
+        }
+        let turn = Arc::new(tokio::sync::Mutex::new(()));
+        turns.insert(room_id.to_owned(), Arc::downgrade(&turn));
+        turn
+    }
+}
+
+/// Where this server and a user of it stand towards a room.
+pub(super) struct Footing {
+    /// This server can speak for the room: somebody of it is in it, or there is nobody else to ask.
+    pub(super) is_here: bool,
+    /// The room's version, if it is known.
+    pub(super) version: Option<RoomVersionId>,
+    /// Other servers that are, or were when it was last known, in the room.
+    pub(super) others: Vec<OwnedServerName>,
+    /// What another server told of the user's membership.
+    pub(super) told: Option<Arc<Told>>,
+}
+
+impl House {
+    /// Looks where this server and a user of it stand towards a room.
+    pub(super) async fn footing(
+        &self,
+        room_id: &RoomId,
+        user_id: &UserId,
+    ) -> Result<Footing, HouseError> {
+        let told = self.told_of(room_id, user_id).await?;
+        match self.room_gate(room_id, self.env.server_name()).await {
+            Ok(gate) => Ok(Footing {
+                version: Some(gate.version),
+                is_here: gate.inhabited || (gate.others.is_empty() && told.is_none()),
+                others: gate.others,
+                told,
+            }),
+            Err(HouseError::Room(RoomError::UnknownRoom)) => Ok(Footing {
+                version: told.as_ref().map(|told| told.version.clone()),
+                is_here: false,
+                others: Vec::new(),
+                told,
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What another server told of a user's membership.
+    pub(super) async fn told_of(
+        &self,
+        room_id: &RoomId,
+        user_id: &UserId,
+    ) -> Result<Option<Arc<Told>>, HouseError> {
+        match self
+            .room_query(room_id, RoomQuery::Told(user_id.to_owned()))
+            .await?
+        {
+            RoomAnswer::Told(told) => Ok(told),
+            _ => Err(surprise("Told")),
+        }
+    }
+
+    /// The servers to ask, in this order: those named, the one that told of the room, those that were in it, the one that the room's ID names.
+    fn helpers(
+        &self,
+        room_id: &RoomId,
+        footing: &Footing,
+        named: &[OwnedServerName],
+    ) -> Vec<OwnedServerName> {
+        let told = footing.told.as_ref();
+        let inviter = told.map(|told| told.event.pdu.sender.server_name().to_owned());
+        let in_name = room_id.server_name().map(ToOwned::to_owned);
+        let all = named
+            .iter()
+            .cloned()
+            .chain(inviter)
+            .chain(footing.others.iter().cloned())
+            .chain(in_name);
+        let mut helpers = Vec::new();
+        for server in all {
+            if !self.is_local(&server) && !helpers.contains(&server) {
+                helpers.push(server);
+            }
+            if helpers.len() == SERVERS_MAX {
+                break;
+            }
+        }
+        helpers
+    }
+
+    /// Lets a journey go on to its end, whoever still waits for it.
+    async fn travel<T, F>(&self, journey: impl FnOnce(Arc<House>) -> F) -> Result<T, HouseError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, HouseError>> + Send + 'static,
+    {
+        let closing = || HouseError::Store("the server is shutting down".to_owned());
+        let house = self.myself.upgrade().ok_or_else(closing)?;
+        let journey = self.runtime.spawn(journey(house));
+        journey.await.map_err(|_| closing())?
+    }
+}

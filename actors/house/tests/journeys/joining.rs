@@ -1,0 +1,209 @@
+//! Joining rooms of another server.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_of_another_server_is_joined_and_spoken_in() {
+    for version in [
+        RoomVersionId::V1,
+        RoomVersionId::V6,
+        RoomVersionId::V11,
+        RoomVersionId::V12,
+    ] {
+        let pair = Pair::new().await;
+        let room_id = pair.room(Preset::PublicChat, version.clone()).await;
+        pair.join(&room_id).await.unwrap();
+        let joined = Some(MembershipState::Join);
+        assert_eq!(pair.near.membership(&room_id, &pair.bob).await, joined);
+        assert_eq!(pair.near.membership(&room_id, &pair.alice).await, joined);
+        pair.listed(&pair.bob, &room_id, MembershipState::Join)
+            .await;
+        pair.say(&pair.near, (&room_id, &pair.bob), "from near")
+            .await;
+        pair.heard(&pair.far, &room_id, "from near").await;
+        pair.say(&pair.far, (&room_id, &pair.alice), "from far")
+            .await;
+        pair.heard(&pair.near, &room_id, "from far").await;
+        // All of it is still there after a crash.
+        let pair = pair.crash().await;
+        assert_eq!(pair.near.membership(&room_id, &pair.bob).await, joined);
+        let near = pair.near.state(&room_id, &pair.bob).await;
+        let far = pair.far.state(&room_id, &pair.alice).await;
+        assert_eq!(near.len(), far.len(), "{version}");
+        pair.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_users_come_in_at_once_through_one_handshake() {
+    let pair = Pair::new().await;
+    let room_id = pair.room(Preset::PublicChat, RoomVersionId::V11).await;
+    let carol = pair.near.user("carol").await;
+    let both = [
+        pair.join_as(&pair.bob, &room_id),
+        pair.join_as(&carol, &room_id),
+    ];
+    for joined in futures_util::future::join_all(both).await {
+        joined.unwrap();
+    }
+    let asked = pair.town.asked.lock().clone();
+    let made = asked.iter().filter(|(_, path)| path.contains("make_join"));
+    assert_eq!(made.count(), 1);
+    let joined = Some(MembershipState::Join);
+    assert_eq!(pair.near.membership(&room_id, &carol).await, joined);
+    pair.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_passed_on_and_silence_is_told() {
+    let pair = Pair::new().await;
+    let room_id = pair.room(Preset::PrivateChat, RoomVersionId::V11).await;
+    let refused = pair.join(&room_id).await.unwrap_err();
+    assert!(
+        matches!(&refused, HouseError::RefusedElsewhere { errcode, .. } if errcode == "M_FORBIDDEN"),
+        "{refused}"
+    );
+    pair.town.gone.lock().insert(FAR.try_into().unwrap());
+    let silent = pair.join(&room_id).await.unwrap_err();
+    assert!(
+        matches!(&silent, HouseError::RefusedElsewhere { errcode, .. } if errcode == "M_UNKNOWN"),
+        "{silent}"
+    );
+    pair.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_servers_answer_with_a_pair() {
+    let pair = Pair::new().await;
+    pair.town.old.lock().insert("send_join");
+    let room_id = pair.room(Preset::PublicChat, RoomVersionId::V6).await;
+    pair.join(&room_id).await.unwrap();
+    let joined = Some(MembershipState::Join);
+    assert_eq!(pair.near.membership(&room_id, &pair.bob).await, joined);
+    pair.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_forged_in_the_state_is_left_out() {
+    let pair = Pair::new().await;
+    let room_id = pair.room(Preset::PublicChat, RoomVersionId::V11).await;
+    *pair.town.spoil.lock() = Some(|answer| {
+        let state = answer["state"].as_array_mut().unwrap();
+        let rules = state
+            .iter()
+            .find(|event| event["type"] == "m.room.history_visibility");
+        let mut forged = rules.unwrap().clone();
+        forged["sender"] = json!("@mallory:far.example");
+        state.retain(|event| event["type"] != "m.room.history_visibility");
+        state.push(forged);
+    });
+    pair.join(&room_id).await.unwrap();
+    let state = pair.near.state(&room_id, &pair.bob).await;
+    let forged = r#""type":"m.room.history_visibility""#;
+    assert!(!state.iter().any(|event| event.contains(forged)));
+    // Without its create event nothing is a room.
+    let other = pair.room(Preset::PublicChat, RoomVersionId::V11).await;
+    *pair.town.spoil.lock() = Some(|answer| {
+        let state = answer["state"].as_array_mut().unwrap();
+        state.retain(|event| event["type"] != "m.room.create");
+    });
+    pair.join(&other).await.unwrap_err();
+    // Trying again ends well.
+    *pair.town.spoil.lock() = None;
+    pair.join(&other).await.unwrap();
+    pair.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_back_finds_the_room_as_it_is_now() {
+    let pair = Pair::new().await;
+    let room_id = pair.room(Preset::PublicChat, RoomVersionId::V11).await;
+    pair.join(&room_id).await.unwrap();
+    let wish = pair.wish(&room_id, &pair.bob);
+    pair.near.house.leave(wish).await.unwrap();
+    pair.heard(&pair.far, &room_id, r#""membership":"leave""#)
+        .await;
+    let state = StateContent {
+        event_type: "m.room.topic".into(),
+        state_key: String::new(),
+        content: json!({ "topic": "meanwhile" }).to_string(),
+    };
+    let event = SendEvent {
+        sender: pair.alice.clone(),
+        event_type: TimelineEventType::RoomTopic,
+        state_key: Some(state.state_key),
+        content: state.content,
+        redacts: None,
+        transaction: None,
+        origin_server_ts: None,
+        guest: false,
+    };
+    pair.far.send(&room_id, event).await;
+    pair.join(&room_id).await.unwrap();
+    let state = pair.near.state(&room_id, &pair.bob).await;
+    assert!(state.iter().any(|event| event.contains("meanwhile")));
+    pair.say(&pair.near, (&room_id, &pair.bob), "back again")
+        .await;
+    pair.heard(&pair.far, &room_id, "back again").await;
+    let pair = pair.crash().await;
+    let again = pair.near.state(&room_id, &pair.bob).await;
+    assert_eq!(state, again);
+    pair.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alias_of_another_server_leads_there() {
+    let pair = Pair::new().await;
+    let wish = |wish: &mut RoomWish| wish.alias_localpart = Some("hall".to_owned());
+    let room_id = pair.far.room(&pair.alice, wish).await;
+    let wish = JoinWish {
+        user_id: pair.bob.clone(),
+        guest: false,
+        room: "#hall:far.example".try_into().unwrap(),
+        via: Vec::new(),
+        reason: None,
+        extra_content: None,
+    };
+    assert_eq!(pair.near.house.join(wish).await.unwrap(), room_id);
+    pair.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restricted_room_is_joined_with_the_voucher_of_its_server() {
+    let pair = Pair::new().await;
+    let club = pair.room(Preset::PublicChat, RoomVersionId::V11).await;
+    let rules = json!({
+        "join_rule": "restricted", "allow": [{ "type": "m.room_membership", "room_id": club }],
+    });
+    let restricted = |wish: &mut RoomWish| {
+        wish.preset = Some(Preset::PrivateChat);
+        wish.version = Some(RoomVersionId::V11);
+        wish.initial_state = vec![StateContent {
+            event_type: "m.room.join_rules".into(),
+            state_key: String::new(),
+            content: rules.to_string(),
+        }];
+    };
+    let room_id = pair.far.room(&pair.alice, restricted).await;
+    pair.join(&room_id).await.unwrap();
+    let carol = pair.near.user("carol").await;
+    // Nobody here may invite: the other server vouches again.
+    let levels = SendEvent {
+        sender: pair.alice.clone(),
+        event_type: TimelineEventType::RoomPowerLevels,
+        state_key: Some(String::new()),
+        content: json!({ "users": { pair.alice.as_str(): 100 }, "invite": 50 }).to_string(),
+        redacts: None,
+        transaction: None,
+        origin_server_ts: None,
+        guest: false,
+    };
+    pair.far.send(&room_id, levels).await;
+    pair.heard(&pair.near, &room_id, r#""invite":50"#).await;
+    pair.join(&club).await.unwrap();
+    pair.join_as(&carol, &club).await.unwrap();
+    pair.join_as(&carol, &room_id).await.unwrap();
+    let joined = Some(MembershipState::Join);
+    assert_eq!(pair.near.membership(&room_id, &carol).await, joined);
+    pair.end().await;
+}

@@ -1,0 +1,276 @@
+//! Two servers that ask each other in memory. What one asks of the other is answered by a script on the other's actors.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures_util::{FutureExt as _, future::BoxFuture};
+use parking_lot::Mutex;
+use ruma::{
+    CanonicalJsonObject, OwnedServerName, ServerName, serde::Base64, signatures::PublicKeyMap,
+};
+use serde_json::{Value as JsonValue, value::RawValue};
+
+use super::super::*;
+use crate::{
+    house::IncomingInvite,
+    network::{KeysWanted, Network, PeerError, PeerRequest},
+    room::{
+        message::TemplateWish,
+        peer::{PeerAnswer, PeerQuestion},
+        receive::sign::co_sign,
+    },
+};
+
+/// All servers.
+#[derive(Default)]
+pub(super) struct Town {
+    houses: Mutex<BTreeMap<OwnedServerName, Arc<House>>>,
+    /// Paths that were asked for: server and path without query.
+    pub(super) asked: Mutex<Vec<(OwnedServerName, String)>>,
+    /// Servers that cannot be reached.
+    pub(super) gone: Mutex<BTreeSet<OwnedServerName>>,
+    /// Version 2 of these words is not known.
+    pub(super) old: Mutex<BTreeSet<&'static str>>,
+    /// What is put into answers of `send_join`.
+    pub(super) spoil: Mutex<Option<fn(&mut JsonValue)>>,
+}
+
+/// The network of one server.
+struct Street(Arc<Town>, OwnedServerName);
+
+impl Network for Street {
+    fn ask(&self, request: PeerRequest) -> BoxFuture<'static, Result<Bytes, PeerError>> {
+        let (town, origin) = (self.0.clone(), self.1.clone());
+        async move {
+            let path = request.path.split('?').next().unwrap().to_owned();
+            let place = (request.destination.clone(), path);
+            town.asked.lock().push(place);
+            let there = town.houses.lock().get(&request.destination).cloned();
+            let is_gone = town.gone.lock().contains(&request.destination);
+            let Some(house) = there.filter(|_| !is_gone) else {
+                return Err(PeerError::Unreachable("gone".to_owned()));
+            };
+            let answer = town.answer(&house, &origin, &request).await?;
+            Ok(Bytes::from(answer.to_string()))
+        }
+        .boxed()
+    }
+
+    fn keys(&self, wanted: KeysWanted) -> BoxFuture<'static, PublicKeyMap> {
+        let mut keys = PublicKeyMap::new();
+        for server in wanted.into_keys() {
+            let signer = signer(&server);
+            let key = Base64::new(signer.public_key().to_vec());
+            let set = BTreeMap::from([(signer.key_id().to_string(), key)]);
+            keys.insert(server.to_string(), set);
+        }
+        async { keys }.boxed()
+    }
+}
+
+fn signer(server: &ServerName) -> Signer {
+    let seed = server.as_str().len() as u8 * 7 + server.as_bytes()[0];
+    Signer::from_seed("1", &[seed; 32]).unwrap()
+}
+
+fn refused(status: u16, errcode: &str) -> PeerError {
+    PeerError::Refused {
+        status,
+        errcode: errcode.to_owned(),
+        error: "no".to_owned(),
+    }
+}
+
+fn refusal(error: HouseError) -> PeerError {
+    match error {
+        HouseError::Room(RoomError::Forbidden(_)) => refused(403, "M_FORBIDDEN"),
+        HouseError::Room(RoomError::UnknownRoom) => refused(404, "M_NOT_FOUND"),
+        error => refused(400, &error.to_string()),
+    }
+}
+
+fn plain(segment: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = segment.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let digits = [rest.next().unwrap(), rest.next().unwrap()];
+            let digits = std::str::from_utf8(&digits).unwrap();
+            bytes.push(u8::from_str_radix(digits, 16).unwrap());
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+fn values(events: &[Bytes]) -> JsonValue {
+    let parsed = events
+        .iter()
+        .map(|event| serde_json::from_slice(event).unwrap());
+    parsed.collect::<Vec<JsonValue>>().into()
+}
+
+impl Town {
+    pub(super) async fn house(self: &Arc<Self>, name: &str, folder: &Path) -> Arc<House> {
+        let name = OwnedServerName::try_from(name).unwrap();
+        let env = Env::system(Identity {
+            server_name: name.clone(),
+            signer: signer(&name),
+        });
+        let env = env.with_network(Arc::new(Street(self.clone(), name.clone())));
+        let mut config = HouseConfig::new(env);
+        config.passwords.memory_kib = 8;
+        config.passwords.passes = 1;
+        config.outbox.retry_wait_ms = 20;
+        config.outbox.retry_wait_max_ms = 100;
+        let house = House::open(store(folder).await, config).await.unwrap();
+        self.houses.lock().insert(name, house.clone());
+        house
+    }
+
+    pub(super) fn close(&self, name: &str) {
+        let name = OwnedServerName::try_from(name).unwrap();
+        self.houses.lock().remove(&name);
+    }
+
+    async fn answer(
+        &self,
+        house: &Arc<House>,
+        origin: &ServerName,
+        request: &PeerRequest,
+    ) -> Result<JsonValue, PeerError> {
+        let path = request.path.split('?').next().unwrap();
+        let parts: Vec<_> = path.split('/').map(plain).collect();
+        let (version, word) = (parts[3].as_str(), parts[4].as_str());
+        let body: JsonValue = match &request.body {
+            Some(body) => serde_json::from_slice(body).unwrap(),
+            None => JsonValue::Null,
+        };
+        if version == "v2" && self.old.lock().contains(word) {
+            return Err(refused(404, "M_UNRECOGNIZED"));
+        }
+        match word {
+            "send" => {
+                let pdus: Vec<Box<RawValue>> =
+                    serde_json::from_value(body["pdus"].clone()).unwrap();
+                house.receive_pdus(origin, pdus).await.map_err(refusal)?;
+                Ok(json!({ "pdus": {} }))
+            }
+            "make_join" | "make_knock" | "make_leave" => {
+                let membership = MembershipState::from(&word[5..]);
+                template(house, &parts[5], (&parts[6], membership)).await
+            }
+            "send_join" | "send_knock" | "send_leave" => {
+                let answer = self
+                    .take(house, origin, (&parts[5], &parts[6], body))
+                    .await?;
+                let is_pair = version == "v1" && word != "send_knock";
+                Ok(if is_pair {
+                    json!([200, answer])
+                } else {
+                    answer
+                })
+            }
+            "invite" => {
+                let state = &body["invite_room_state"];
+                let (event, state, version) = if version == "v1" {
+                    let state = body["unsigned"]["invite_room_state"].clone();
+                    (body.clone(), state, json!("1"))
+                } else {
+                    let version = body["room_version"].clone();
+                    (body["event"].clone(), state.clone(), version)
+                };
+                let invite = IncomingInvite {
+                    room_id: RoomId::parse(&parts[5]).unwrap(),
+                    event_id: OwnedEventId::try_from(parts[6].as_str()).unwrap(),
+                    version: serde_json::from_value(version).unwrap(),
+                    event: serde_json::value::to_raw_value(&event).unwrap(),
+                    state: serde_json::from_value(state).unwrap(),
+                };
+                let signed = house.receive_invite(origin, invite).await;
+                let answer = json!({ "event": signed.map_err(refusal)? });
+                let is_pair = request.path.contains("/v1/");
+                Ok(if is_pair {
+                    json!([200, answer])
+                } else {
+                    answer
+                })
+            }
+            "query" => {
+                let alias = request.path.split("room_alias=").nth(1).map(plain).unwrap();
+                let alias = ruma::RoomAliasId::parse(alias).unwrap();
+                let found = house.resolve_alias(&alias).await.map_err(refusal)?;
+                Ok(json!({ "room_id": found.room_id, "servers": found.servers }))
+            }
+            word => panic!("nobody answers {word}"),
+        }
+    }
+
+    async fn take(
+        &self,
+        house: &Arc<House>,
+        origin: &ServerName,
+        (room_id, event_id, body): (&str, &str, JsonValue),
+    ) -> Result<JsonValue, PeerError> {
+        let room_id = RoomId::parse(room_id).unwrap();
+        let gate = house.room_gate(&room_id, origin).await.map_err(refusal)?;
+        let rules = gate.version.rules().unwrap();
+        let object: CanonicalJsonObject = serde_json::from_value(body).unwrap();
+        let signed = co_sign(object, &rules, house.env()).unwrap();
+        assert_eq!(signed.event_id, event_id);
+        let event: JsonValue = serde_json::from_str(signed.json.get()).unwrap();
+        let pdus = vec![signed.json];
+        let outcomes = house.receive_pdus(origin, pdus).await.map_err(refusal)?;
+        outcomes[&signed.event_id]
+            .clone()
+            .map_err(|_| refused(403, "M_FORBIDDEN"))?;
+        if event["content"]["membership"] != "join" {
+            let stripped = json!([{
+                "type": "m.room.name", "state_key": "", "sender": "@alice:far.example", "content": { "name": "Far" },
+            }]);
+            return Ok(json!({ "knock_room_state": stripped }));
+        }
+        let question = PeerQuestion::State {
+            event_id: signed.event_id,
+        };
+        let told = house.room_for_peer(origin, &room_id, question).await;
+        let PeerAnswer::State { pdus, auth_chain } = told.map_err(refusal)? else {
+            panic!("State answers State");
+        };
+        let mut answer = json!({
+            "origin": house.env().server_name(), "members_omitted": false, "event": event,
+            "state": values(&pdus), "auth_chain": values(&auth_chain),
+        });
+        if let Some(spoil) = *self.spoil.lock() {
+            spoil(&mut answer);
+        }
+        Ok(answer)
+    }
+}
+
+async fn template(
+    house: &House,
+    room_id: &str,
+    (user_id, membership): (&str, MembershipState),
+) -> Result<JsonValue, PeerError> {
+    let room_id = RoomId::parse(room_id).unwrap();
+    let user_id = UserId::parse(user_id).unwrap();
+    let gate = house.room_gate(&room_id, user_id.server_name()).await;
+    let gate = gate.map_err(refusal)?;
+    let wish = TemplateWish {
+        user_id,
+        membership,
+        restriction_met: true,
+        vouching: house.env().server_name().to_owned(),
+    };
+    let query = RoomQuery::Template(Box::new(wish));
+    match house.room_query(&room_id, query).await {
+        Ok(RoomAnswer::Event(event)) => {
+            let event: JsonValue = serde_json::from_slice(&event).unwrap();
+            Ok(json!({ "room_version": gate.version, "event": event }))
+        }
+        Ok(_) => panic!("Template answers Event"),
+        Err(error) => Err(refusal(error.into())),
+    }
+}
