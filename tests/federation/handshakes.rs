@@ -213,20 +213,21 @@ async fn what_is_wrong_is_refused() {
             .await
             .refused(400, "M_INVALID_PARAM");
         assert!(membership(&anna, &room_id, bob).await.is_null());
-
-        let acl = json!({"allow": ["*"], "deny": [NEAR]});
-        anna.set_state(&room_id, "m.room.server_acl", "", acl)
-            .await
-            .ok();
-        for what in ["join", "leave", "knock"] {
-            let answer = make(&anna, what, whose).await;
-            answer.refused(403, "M_FORBIDDEN");
-        }
-        send(&anna, join, (NEAR, id, event))
-            .await
-            .refused(403, "M_FORBIDDEN");
+        acl_denies(&anna, whose, (id, event)).await;
     })
     .await;
+}
+
+async fn acl_denies(client: &Client, whose: (&str, &str), (id, event): (&str, &str)) {
+    let acl = json!({"allow": ["*"], "deny": [NEAR]});
+    let set = client.set_state(whose.0, "m.room.server_acl", "", acl);
+    set.await.ok();
+    for what in ["join", "leave", "knock"] {
+        let answer = make(client, what, whose).await;
+        answer.refused(403, "M_FORBIDDEN");
+    }
+    let sent = send(client, ("v2/send_join", whose.0), (NEAR, id, event));
+    sent.await.refused(403, "M_FORBIDDEN");
 }
 
 #[tokio::test(flavor = "multi_thread")]
