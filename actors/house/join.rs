@@ -108,10 +108,7 @@ impl House {
     ) -> Result<(OwnedRoomId, Vec<OwnedServerName>), HouseError> {
         let mut servers = via.to_vec();
         if let Ok(alias) = <&RoomAliasId>::try_from(room.as_str()) {
-            let resolved = match self.resolve_alias(alias).await {
-                Err(HouseError::Unreachable(_)) => self.ask_for_alias(alias).await?,
-                resolved => resolved?,
-            };
+            let resolved = self.resolve_alias(alias).await?;
             servers.extend(resolved.servers);
             return Ok((resolved.room_id, servers));
         }

@@ -93,15 +93,11 @@ impl House {
         let server = alias.server_name();
         match self.ask_peer::<Named>(server, path, PATIENCE).await {
             Ok(named) => {
-                let named_servers = named.servers.into_iter();
-                let mut servers: Vec<_> = named_servers
-                    .filter_map(|name| OwnedServerName::try_from(name).ok())
-                    .take(SERVERS_MAX)
-                    .collect();
                 // Who has the name knows the room.
-                if !servers.iter().any(|known| known == server) {
-                    servers.push(server.to_owned());
-                }
+                let mut servers = vec![server.to_owned()];
+                let others = named.servers.into_iter();
+                let others = others.filter_map(|name| OwnedServerName::try_from(name).ok());
+                servers.extend(others.filter(|name| name != server).take(SERVERS_MAX));
                 Ok(ResolvedAlias {
                     room_id: named.room_id,
                     servers,

@@ -322,7 +322,9 @@ async fn nothing_random_breaks_it() {
 
 fn judge(status: u16, body: &Value, case: &str) {
     let awaited = status == 504 && body["errcode"] == "M_NOT_YET_UPLOADED";
-    assert!(status < 500 || awaited, "{status} {body}: {case}");
+    // Another server that was named at random is not there.
+    let nobody = status == 502 && body["errcode"].is_string();
+    assert!(status < 500 || awaited || nobody, "{status} {body}: {case}");
     // Pages, and answers in the words of OAuth.
     let in_other_words = [
         " /oauth2/",

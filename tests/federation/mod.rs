@@ -1,6 +1,7 @@
 //! The server-server API.
 
 mod handshakes;
+mod neighbours;
 mod open;
 mod refused;
 mod town;

@@ -5,7 +5,6 @@
 //! user at a time goes into a room; who waited finds the room here.
 
 mod arrive;
-mod directory;
 mod handshake;
 mod invited;
 mod inviting;

@@ -1,0 +1,222 @@
+//! Two servers of ours, with users who share rooms.
+
+use serde_json::{Value, json};
+
+use crate::{
+    client::props::{ids, list, said, text},
+    harness::{Client, TestServer, Town, client::encode},
+};
+
+/// Two servers and a user on each.
+struct Neighbours {
+    one: TestServer,
+    two: TestServer,
+    anna: Client,
+    bert: Client,
+    _town: Town,
+}
+
+impl Neighbours {
+    async fn new() -> Self {
+        let town = Town::new(&["one.town", "two.town"]);
+        let one = town.open("one.town", &[]).await;
+        let two = town.open("two.town", &[]).await;
+        let anna = one.register("anna").await;
+        let bert = two.register("bert").await;
+        Self {
+            one,
+            two,
+            anna,
+            bert,
+            _town: town,
+        }
+    }
+}
+
+/// Waits until a user's sync from the beginning shows an event.
+async fn sees(client: &Client, room_id: &str, event_id: &str) {
+    let query = format!(
+        "filter={}",
+        encode(&json!({"room": {"timeline": {"limit": 100}}}).to_string())
+    );
+    let has = |answer: &Value| {
+        let room = &answer["rooms"]["join"][room_id];
+        room.is_object()
+            && ids(&room["timeline"]["events"])
+                .iter()
+                .any(|id| id == event_id)
+    };
+    client.sync_anew_until(&query, has).await;
+}
+
+async fn state_of(client: &Client, room_id: &str) -> Vec<String> {
+    let state = client.look(room_id, "state").await.ok();
+    let mut state = ids(&state);
+    state.sort();
+    state
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_is_found_by_its_alias_and_shared_in_every_version() {
+    let all = Neighbours::new().await;
+    let (anna, bert) = (&all.anna, &all.bert);
+    for version in ["1", "3", "6", "9", "10", "11", "12"] {
+        let name = format!("square{version}");
+        let wish =
+            json!({"preset": "public_chat", "room_version": version, "room_alias_name": name});
+        let room_id = anna.create_room(wish).await;
+        anna.say(&room_id, "before").await;
+        let path = format!(
+            "/_matrix/client/v3/join/{}",
+            encode(&format!("#{name}:one.town"))
+        );
+        let joined = bert.post(&path, json!({})).await.ok();
+        assert_eq!(joined["room_id"], room_id, "version {version}");
+        let theirs = anna.say(&room_id, "welcome").await;
+        sees(bert, &room_id, &theirs).await;
+        let ours = bert.say(&room_id, "thank you").await;
+        sees(anna, &room_id, &ours).await;
+        let topic = bert
+            .set_state(&room_id, "m.room.topic", "", json!({"topic": "t"}))
+            .await;
+        topic.refused(403, "M_FORBIDDEN");
+        assert_eq!(
+            state_of(anna, &room_id).await,
+            state_of(bert, &room_id).await
+        );
+        bert.leave(&room_id).await;
+        let gone = anna.say(&room_id, "gone").await;
+        sees(anna, &room_id, &gone).await;
+        // Back again.
+        bert.post(&path, json!({})).await.ok();
+        let again = anna.say(&room_id, "again").await;
+        sees(bert, &room_id, &again).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invites_cross_and_are_accepted_or_rejected() {
+    let mut all = Neighbours::new().await;
+    let room_id = all
+        .anna
+        .create_room(json!({"preset": "private_chat", "name": "Den"}))
+        .await;
+    let invited = |answer: &Value| answer["rooms"]["invite"][&room_id].is_object();
+    all.anna.invite(&room_id, &all.bert).await;
+    let answer = all.bert.sync_anew_until("", invited).await;
+    let shown = &answer["rooms"]["invite"][&room_id]["invite_state"]["events"];
+    let shown = list(shown)
+        .iter()
+        .map(|event| text(&event["type"]))
+        .collect::<Vec<_>>();
+    for wanted in [
+        "m.room.create",
+        "m.room.name",
+        "m.room.join_rules",
+        "m.room.member",
+    ] {
+        assert!(shown.iter().any(|shown| shown == wanted), "{shown:?}");
+    }
+    // The invite outlives a restart, and rejecting it reaches the inviter.
+    all.two.kill();
+    all.two.start_again();
+    all.bert = all.bert.at(all.two.base());
+    all.bert.sync_anew_until("", invited).await;
+    all.bert.leave(&room_id).await;
+    let path = format!("state/m.room.member/{}", encode(&all.bert.user_id));
+    let mut membership = Value::Null;
+    for _ in 0..500 {
+        membership = all.anna.look(&room_id, &path).await.ok()["membership"].clone();
+        if membership == "leave" {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(membership, "leave");
+    all.anna.invite(&room_id, &all.bert).await;
+    all.bert.sync_anew_until("", invited).await;
+    all.bert.join(&room_id).await;
+    let hello = all.bert.say(&room_id, "hello").await;
+    sees(&all.anna, &room_id, &hello).await;
+    assert_eq!(
+        state_of(&all.anna, &room_id).await,
+        state_of(&all.bert, &room_id).await
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_while_a_server_is_dead_comes_when_it_lives() {
+    let mut all = Neighbours::new().await;
+    let room_id = all
+        .anna
+        .create_room(json!({"preset": "public_chat", "room_alias_name": "quay"}))
+        .await;
+    let path = format!("/_matrix/client/v3/join/{}", encode("#quay:one.town"));
+    all.bert.post(&path, json!({})).await.ok();
+    let first = all.anna.say(&room_id, "first").await;
+    sees(&all.bert, &room_id, &first).await;
+    all.two.kill();
+    let mut last = String::new();
+    for line in 0..70 {
+        last = all.anna.say(&room_id, &format!("line {line}")).await;
+    }
+    all.one.kill();
+    all.one.start_again();
+    all.two.start_again();
+    (all.anna, all.bert) = (all.anna.at(all.one.base()), all.bert.at(all.two.base()));
+    sees(&all.bert, &room_id, &last).await;
+    let told = said(&Value::Array(all.bert.history(&room_id).await));
+    let lines: Vec<_> = told
+        .iter()
+        .filter(|line| line.starts_with("line"))
+        .collect();
+    assert_eq!(lines.len(), 70, "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn profiles_devices_and_media_of_neighbours() {
+    let all = Neighbours::new().await;
+    let (anna, bert) = (&all.anna, &all.bert);
+    let path = format!(
+        "/_matrix/client/v3/profile/{}/displayname",
+        encode(&anna.user_id)
+    );
+    anna.put(&path, json!({"displayname": "Anna of One"}))
+        .await
+        .ok();
+    let path = format!("/_matrix/client/v3/profile/{}", encode(&anna.user_id));
+    assert_eq!(bert.get(&path).await.ok()["displayname"], "Anna of One");
+    let nobody = "/_matrix/client/v3/profile/%40nobody%3Aone.town";
+    bert.get(nobody).await.refused(404, "M_NOT_FOUND");
+    let keys = json!({"device_keys": {
+        "user_id": anna.user_id, "device_id": anna.device_id, "algorithms": [],
+        "keys": {format!("ed25519:{}", anna.device_id): "key"}, "signatures": {}
+    }});
+    anna.post("/_matrix/client/v3/keys/upload", keys).await.ok();
+    let wish = json!({"device_keys": {&anna.user_id: []}});
+    let found = bert.post("/_matrix/client/v3/keys/query", wish).await.ok();
+    assert!(
+        found["device_keys"][&anna.user_id][&anna.device_id].is_object(),
+        "{found}"
+    );
+    let picture = vec![7_u8; 100_000];
+    let headers = [("content-type", "application/octet-stream")];
+    let up = anna
+        .with_headers(
+            reqwest::Method::POST,
+            "/_matrix/media/v3/upload",
+            &headers,
+            picture.clone(),
+        )
+        .await
+        .ok();
+    let uri = text(&up["content_uri"]);
+    let name = uri.strip_prefix("mxc://").expect("a media URI");
+    for _ in 0..2 {
+        let path = format!("/_matrix/client/v1/media/download/{name}");
+        let down = bert.get(&path).await;
+        assert_eq!((down.status, down.bytes == picture), (200, true));
+    }
+    let path = "/_matrix/client/v1/media/download/one.town/nothing";
+    bert.get(path).await.refused(404, "M_NOT_FOUND");
+}
