@@ -277,7 +277,7 @@ async fn profiles_and_names_are_asked_for() {
     stage.script.set(path, answer);
     let found = house.resolve_alias(alias).await.unwrap();
     assert_eq!(found.room_id, "!r:far.example");
-    assert_eq!(found.servers, ["near.example", "far.example"]);
+    assert_eq!(found.servers, ["far.example", "near.example"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
