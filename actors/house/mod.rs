@@ -32,6 +32,7 @@
 //! | `deactivate` | `deactivate(&UserId, erase)` |
 //! | `outboxes` | `peer_alive(&ServerName)`, `destinations(after, limit) -> Vec<Destination>`, `destination(&ServerName)` |
 //! | `public_rooms` | `public_rooms(ListWish) -> ListPage` |
+//! | `remote_rooms` | `public_rooms_of(&ServerName, RemoteListWish) -> RemoteListPage` |
 //! | `space` | `room_summary(&OwnedRoomOrAliasId, Option<&UserId>) -> (OwnedRoomId, RoomAccess)`, `hierarchy(HierarchyWish) -> HierarchyPage` |
 //! | `user_directory` | `find_users(finder, term, limit)`, `mutual_rooms(one, other)` |
 //! | `report` | `report_room`, `report_user`, `report_event`, `reports(before, limit) -> Vec<FiledReport>` |
@@ -94,6 +95,7 @@ mod remote_devices;
 mod remote_keys;
 mod remote_presence;
 mod remote_profiles;
+mod remote_rooms;
 mod report;
 mod retention;
 mod search;
@@ -148,6 +150,7 @@ pub use receive::PduOutcome;
 pub use receive_edus::ReceivedEdu;
 pub use register::{MadeAccount, NewAccount};
 pub use remote_keys::Failures;
+pub use remote_rooms::{RemoteListPage, RemoteListWish};
 pub use search::{SearchPage, SearchWish};
 pub use session::Sighting;
 pub use space::{HierarchyPage, HierarchyWish, SeenRoom};

@@ -45,6 +45,8 @@ pub enum Direct {
     ToDevice(OwnedUserId),
     /// A change of a user's devices.
     Devices(OwnedUserId),
+    /// A user came into a room with the server, which may know nothing of the user's devices, or what was true when they last met.
+    Arrival(OwnedUserId),
 }
 
 /// What names a receipt: room, user, thread.

@@ -182,6 +182,9 @@ impl Delivery {
                 Direct::Devices(user_id) => {
                     edus.extend(devices::edus(&self.context, user_id, place.sequence).await?);
                 }
+                Direct::Arrival(user_id) => {
+                    edus.extend(devices::all(&self.context, user_id).await?);
+                }
             }
         }
         edus.extend(batch.volatile_edus(now_ms));

@@ -63,16 +63,7 @@ pub(super) async fn edus(
     if change == Change::Nothing {
         return Ok(Vec::new());
     }
-    let query = UserQuery::IdentityKeys(Vec::new());
-    let keys = match context.users.query(entity.clone(), query).await {
-        Ok(UserAnswer::IdentityKeys(keys)) => *keys,
-        Ok(_) => IdentityKeys::default(),
-        // A closed account has no keys and no devices.
-        Err(crate::user::UserError::Unavailable(error)) => {
-            return Err(StoreError::Database(error.to_string()));
-        }
-        Err(_) => IdentityKeys::default(),
-    };
+    let keys = keys(context, &entity).await?;
     let user_id = user_id.to_owned();
     if change == Change::Keys {
         return Ok(signing_keys(&user_id, &keys));
@@ -94,6 +85,47 @@ pub(super) async fn edus(
         }
         Change::Keys | Change::Nothing => Vec::new(),
     })
+}
+
+/// The EDUs that tell of all devices of a user as they are now, under the ID of the newest change: who knows that one already learns nothing new.
+pub(super) async fn all(
+    context: &ServerContext,
+    user_id: &UserId,
+) -> Result<Vec<JsonValue>, StoreError> {
+    let entity = Entity::user(user_id.as_str());
+    let heads = context
+        .store
+        .entity_heads(std::slice::from_ref(&entity))
+        .await?;
+    let Some(head) = heads.into_iter().next().flatten() else {
+        return Ok(Vec::new());
+    };
+    let keys = keys(context, &entity).await?;
+    let Some(newest) = before(&*context.store, &entity, head.sequence + 1).await? else {
+        return Ok(Vec::new());
+    };
+    let before = before(&*context.store, &entity, newest).await?;
+    let user_id = user_id.to_owned();
+    let devices = keys.devices.iter();
+    let mut edus: Vec<_> = devices
+        .map(|(device_id, _)| device(&user_id, device_id.as_str(), &keys, (newest, before)))
+        .collect();
+    if keys.master.is_some() {
+        edus.extend(signing_keys(&user_id, &keys));
+    }
+    Ok(edus)
+}
+
+async fn keys(context: &ServerContext, entity: &Entity) -> Result<IdentityKeys, StoreError> {
+    let query = UserQuery::IdentityKeys(Vec::new());
+    match context.users.query(entity.clone(), query).await {
+        Ok(UserAnswer::IdentityKeys(keys)) => Ok(*keys),
+        Err(crate::user::UserError::Unavailable(error)) => {
+            Err(StoreError::Database(error.to_string()))
+        }
+        // A closed account has no keys and no devices.
+        Ok(_) | Err(_) => Ok(IdentityKeys::default()),
+    }
 }
 
 /// The newest change of which others are told, at or before this one. 0 when there was none.

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 
 use playhouse_schema::{
+    address::Sequence,
     models::{Model as _, device_lists, server_rooms, to_device_out},
     port::{StoreError, StoredRecord},
     record::{
@@ -44,6 +45,9 @@ struct Pdu<'a> {
     /// Of another server's user, but for this server to pass on.
     #[serde(skip)]
     is_handed_in: bool,
+    /// The event that it replaced in the state.
+    #[serde(skip)]
+    replaces: Option<Sequence>,
 }
 
 #[derive(Deserialize)]
@@ -107,6 +111,7 @@ impl Follower {
                     Ok(mut pdu) => {
                         pdu.is_handed_in = pdu.event_type == "m.room.member"
                             && is_handed_in(self.parts.env.server_name(), &event.pdu);
+                        pdu.replaces = event.replaces;
                         self.read_event(record, &room_id, &pdu, stop).await?;
                     }
                     Err(error) => return Ok(Err(StoreError::Damaged(error.to_string()))),
@@ -160,10 +165,48 @@ impl Follower {
                 to.insert(user_id.server_name().to_owned());
             }
         }
-        let place = place(record);
+        let event_place = place(record);
         let board = self.parts.board.clone();
-        self.nudge_all(board.post_to(&to, |name| board.post_event(name, room_id, &place)));
+        self.nudge_all(board.post_to(&to, |name| board.post_event(name, room_id, &event_place)));
+        if let Some((user_id, MembershipState::Join)) = change
+            && is_ours
+            && !to.is_empty()
+            && !self.was_joined(record, pdu.replaces, stop).await?
+        {
+            self.post_direct(record, &Direct::Arrival(user_id), to);
+        }
         Ok(())
+    }
+
+    /// Whether the member event that a record's event replaces was a join already: then the user's devices are no news.
+    async fn was_joined(
+        &self,
+        record: &StoredRecord,
+        replaces: Option<Sequence>,
+        stop: &mut Stop,
+    ) -> Result<bool, Stopped> {
+        let Some(sequence) = replaces else {
+            return Ok(false);
+        };
+        loop {
+            match self.store.read_some(&record.entity, &[sequence]).await {
+                Ok(found) => {
+                    let event = found
+                        .first()
+                        .and_then(|record| RoomRecord::decode(record).ok());
+                    let Some(Some(RoomRecord::Event(event))) = event else {
+                        return Ok(false);
+                    };
+                    let pdu = serde_json::from_slice::<Pdu<'_>>(&event.pdu).ok();
+                    let change = pdu.and_then(|pdu| pdu.change());
+                    return Ok(matches!(change, Some((_, MembershipState::Join))));
+                }
+                Err(error) => tracing::warn!(%error, "cannot read what an event replaces"),
+            }
+            if !stop.pause(AGAIN).await {
+                return Err(Stopped);
+            }
+        }
     }
 
     async fn read_receipt(

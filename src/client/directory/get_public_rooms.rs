@@ -22,9 +22,16 @@ pub(crate) async fn handle(
             "access token is missing",
         ));
     }
-    let paging = (request.limit, request.since.as_deref());
-    let wish = listing::wish(&app, request.server.as_ref(), paging)?;
-    let shown = listing::show(app.house.public_rooms(wish).await?);
+    let shown = match listing::elsewhere(&app, request.server.as_ref()) {
+        Some(server) => {
+            let wish = listing::remote_wish((request.limit, request.since));
+            listing::show_remote(app.house.public_rooms_of(server, wish).await?)
+        }
+        None => {
+            let wish = listing::wish((request.limit, request.since.as_deref()))?;
+            listing::show(app.house.public_rooms(wish).await?)
+        }
+    };
     let mut response = Response::new(shown.chunk);
     response.next_batch = shown.next_batch;
     response.prev_batch = shown.prev_batch;

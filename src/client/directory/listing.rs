@@ -1,6 +1,6 @@
 //! The public room list as requests ask for it and answers show it.
 
-use playhouse_actors::house::{ListPage, ListToken, ListWish};
+use playhouse_actors::house::{ListPage, ListToken, ListWish, RemoteListPage, RemoteListWish};
 use playhouse_schema::models::public_rooms::ListedRoom;
 use ruma::{
     OwnedRoomId, OwnedServerName, UInt,
@@ -21,40 +21,61 @@ const TERM_BYTES_MAX: usize = 255;
 /// So many types may be asked for.
 const TYPES_MAX: usize = 32;
 
-/// The part of the list that is wanted, if it is this server's list that is wanted.
-pub(crate) fn wish(
-    app: &App,
-    server: Option<&OwnedServerName>,
-    (limit, since): (Option<UInt>, Option<&str>),
-) -> Result<ListWish, Failure> {
-    if let Some(server) = server.filter(|server| !app.house.is_local(server)) {
-        return Err(Failure::not_found(format!(
-            "server {server} cannot be reached"
-        )));
-    }
+/// The part of this server's list that is wanted.
+pub(crate) fn wish((limit, since): (Option<UInt>, Option<&str>)) -> Result<ListWish, Failure> {
     let from = since.filter(|since| !since.is_empty()).map(|since| {
         ListToken::parse(since)
             .ok_or_else(|| Failure::invalid_param("since is not a token of this list"))
     });
-    let limit = limit.map_or(LIMIT, u64::from);
     Ok(ListWish {
         from: from.transpose()?,
-        // 0 stands for no limit of the client's own.
-        limit: if limit == 0 { LIMIT } else { limit }.min(LIMIT_MAX) as usize,
+        limit: rooms_of_page(limit),
         ..ListWish::default()
     })
 }
 
+fn rooms_of_page(limit: Option<UInt>) -> usize {
+    let limit = limit.map_or(LIMIT, u64::from);
+    // 0 stands for no limit of the client's own.
+    if limit == 0 { LIMIT } else { limit }.min(LIMIT_MAX) as usize
+}
+
+/// The other server whose list is wanted.
+pub(crate) fn elsewhere<'a>(
+    app: &App,
+    server: Option<&'a OwnedServerName>,
+) -> Option<&'a OwnedServerName> {
+    server.filter(|server| !app.house.is_local(server))
+}
+
+/// The part of another server's list that is wanted.
+pub(crate) fn remote_wish((limit, since): (Option<UInt>, Option<String>)) -> RemoteListWish {
+    RemoteListWish {
+        limit: rooms_of_page(limit),
+        since: since.filter(|since| !since.is_empty()),
+        ..RemoteListWish::default()
+    }
+}
+
+/// A page of another server's list as an answer shows it.
+pub(crate) fn show_remote(page: RemoteListPage) -> Shown {
+    Shown {
+        chunk: page.rooms,
+        next_batch: page.next,
+        prev_batch: page.previous,
+        total: page.listed,
+    }
+}
+
 /// Refuses what nobody means.
-pub(crate) fn check_filter(wish: &ListWish) -> Result<(), Failure> {
-    if wish
-        .term
-        .as_ref()
-        .is_some_and(|term| term.len() > TERM_BYTES_MAX)
-    {
+pub(crate) fn check_filter(
+    term: Option<&str>,
+    room_types: &[Option<String>],
+) -> Result<(), Failure> {
+    if term.is_some_and(|term| term.len() > TERM_BYTES_MAX) {
         return Err(Failure::invalid_param("generic_search_term is too long"));
     }
-    if wish.room_types.len() > TYPES_MAX {
+    if room_types.len() > TYPES_MAX {
         return Err(Failure::invalid_param("too many room_types"));
     }
     Ok(())

@@ -24,7 +24,7 @@ pub(crate) async fn handle(
         return Ok(response);
     }
     let paging = (request.limit, request.since.as_deref());
-    let wish = listing::wish(&app, None, paging)?;
+    let wish = listing::wish(paging)?;
     let shown = listing::show(app.house.public_rooms(wish).await?);
     response.chunk = shown.chunk;
     response.next_batch = shown.next_batch;

@@ -19,7 +19,7 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Response, Failure> {
     let paging = (request.limit, request.since.as_deref());
-    let mut wish = listing::wish(&app, None, paging)?;
+    let mut wish = listing::wish(paging)?;
     wish.term = request.filter.generic_search_term;
     wish.room_types = request
         .filter
@@ -27,7 +27,7 @@ pub(crate) async fn handle(
         .iter()
         .map(|room_type| room_type.as_str().map(ToOwned::to_owned))
         .collect();
-    listing::check_filter(&wish)?;
+    listing::check_filter(wish.term.as_deref(), &wish.room_types)?;
     let mut response = Response::new();
     if matches!(request.room_network, RoomNetwork::ThirdParty(_)) {
         return Ok(response);
