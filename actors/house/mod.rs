@@ -23,6 +23,7 @@
 //! | `to_device` | `send_to_device(&Session, ToDeviceWish)` |
 //! | `keys` | `query_keys`, `claim_keys`, `upload_keys`, `key_changes` |
 //! | `cross_signing` | `upload_signing_keys(&UserId, UploadSigningKeys)`, `add_signatures(&UserId, signed)` |
+//! | `backfill` | `messages(&RoomId, MessagesQuery) -> MessagesPage` |
 //! | `backups` | `backup_command(&UserId, BackupCommand)`, `backup_version(&UserId, Option<String>)`, `backup_sessions(&UserId, Selection) -> StoredSessions` |
 //! | `dehydrated` | `set_dehydrated_device`, `remove_dehydrated_device`, `dehydrated_device`, `dehydrated_events` |
 //! | `receipts` | `move_receipt(&RoomId, MoveReceipt)`, `set_read_markers(ReadMarkers)` |
@@ -57,6 +58,7 @@
 
 mod aliases;
 mod auto_join;
+mod backfill;
 mod backups;
 mod create_room;
 mod cross_signing;
@@ -90,6 +92,7 @@ mod pushers;
 mod receipts;
 mod receive;
 mod receive_edus;
+mod receive_missing;
 mod register;
 mod remote_devices;
 mod remote_keys;
@@ -129,6 +132,7 @@ use ruma::{OwnedDeviceId, OwnedUserId, RoomAliasId, RoomId, RoomVersionId, Serve
 
 pub use aliases::ResolvedAlias;
 pub use auto_join::{AutoAccept, AutoJoin};
+use backfill::Backfills;
 pub use backups::StoredSessions;
 pub use create_room::{MadeRoom, RoomWish};
 use elsewhere::Elsewhere;
@@ -271,6 +275,7 @@ pub struct House {
     passwords: Passwords,
     seen: Mutex<BTreeMap<(OwnedUserId, OwnedDeviceId), u64>>,
     journeys: Turns,
+    backfills: Backfills,
     runtime: tokio::runtime::Handle,
     myself: Weak<House>,
 }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::{
     House, HouseConfig,
+    backfill::Backfills,
     delays::{HouseOutlet, keep_awake},
     elsewhere::Elsewhere,
     eraser::HouseEraser,
@@ -113,6 +114,7 @@ impl House {
             passwords,
             seen: Mutex::new(BTreeMap::new()),
             journeys: Turns::default(),
+            backfills: Backfills::default(),
             runtime: tokio::runtime::Handle::current(),
             myself: myself.clone(),
         });

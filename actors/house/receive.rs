@@ -32,17 +32,8 @@ const ROOMS_AT_ONCE: usize = 8;
 /// So often what is missing is asked for before an event is given up.
 const ROUNDS_MAX: usize = 8;
 
-/// So many missing events are asked for at once (`get_missing_events`).
-const MISSING_MAX: usize = 50;
-
 /// So many predecessors whose state must be asked for are looked after in one go.
-const GAPS_MAX: usize = 5;
-
-/// So many events are fetched one by one rather than with the whole state.
-const SINGLE_EVENTS_MAX: usize = 50;
-
-/// So many requests for single events are under way.
-const FETCHES_AT_ONCE: usize = 8;
+pub(super) const GAPS_MAX: usize = 5;
 
 /// What became of an event of a transaction: nothing, or why it is not part of the room.
 pub type PduOutcome = Result<(), String>;
@@ -52,30 +43,12 @@ struct Envelope {
     room_id: Option<OwnedRoomId>,
 }
 
-#[derive(Deserialize)]
-struct Pdus {
-    #[serde(default, alias = "events", alias = "auth_chain")]
-    pdus: Vec<Box<RawValue>>,
-}
-
-#[derive(Deserialize)]
-struct WholeState {
-    pdus: Vec<Box<RawValue>>,
-    auth_chain: Vec<Box<RawValue>>,
-}
-
-#[derive(Deserialize)]
-struct StateIds {
-    pdu_ids: Vec<OwnedEventId>,
-    auth_chain_ids: Vec<OwnedEventId>,
-}
-
 /// A room and the server that brings events of it.
 #[derive(Clone, Copy)]
-struct Scene<'a> {
-    origin: &'a ServerName,
-    room_id: &'a RoomId,
-    gate: &'a RoomGate,
+pub(super) struct Scene<'a> {
+    pub(super) origin: &'a ServerName,
+    pub(super) room_id: &'a RoomId,
+    pub(super) gate: &'a RoomGate,
 }
 
 impl House {
@@ -239,156 +212,6 @@ impl House {
         Ok(found)
     }
 
-    /// What lies between what is known here and some events.
-    async fn missing_events(
-        &self,
-        scene: Scene<'_>,
-        latest: &[OwnedEventId],
-    ) -> Result<Vec<ReceivedEvent>, HouseError> {
-        let room = segment(scene.room_id.as_str());
-        let path = format!("/_matrix/federation/v1/get_missing_events/{room}");
-        let body = json!({
-            "earliest_events": scene.gate.extremities, "latest_events": latest, "limit": MISSING_MAX, "min_depth": 0,
-        });
-        let asked: Result<Pdus, _> = self
-            .tell_peer(
-                scene.origin,
-                (PeerMethod::Post, path),
-                &body,
-                Patience::SHORT,
-            )
-            .await;
-        let pdus = told(scene, asked).map_or(Vec::new(), |pdus| pdus.pdus);
-        let (checked, _) = self.checked(scene, &pdus).await?;
-        let is_asked = |pdu: &CheckedPdu| !latest.contains(&pdu.event_id);
-        Ok(checked.into_iter().filter(is_asked).map(next).collect())
-    }
-
-    /// Authorising events that are not known, with theirs.
-    async fn outliers(
-        &self,
-        scene: Scene<'_>,
-        of: &[OwnedEventId],
-        missing: &BTreeSet<OwnedEventId>,
-    ) -> Result<Vec<ReceivedEvent>, HouseError> {
-        #[derive(Deserialize)]
-        struct AuthChain {
-            auth_chain: Vec<Box<RawValue>>,
-        }
-        let mut found = Vec::new();
-        for event_id in of.iter().take(GAPS_MAX) {
-            let room = segment(scene.room_id.as_str());
-            let event = segment(event_id.as_str());
-            let path = format!("/_matrix/federation/v1/event_auth/{room}/{event}");
-            let asked: Result<AuthChain, _> =
-                self.ask_peer(scene.origin, path, Patience::LONG).await;
-            let chain = told(scene, asked).map_or(Vec::new(), |chain| chain.auth_chain);
-            let (checked, _) = self.checked(scene, &chain).await?;
-            found.extend(checked);
-            if missing
-                .iter()
-                .all(|id| found.iter().any(|pdu| pdu.event_id == *id))
-            {
-                break;
-            }
-        }
-        Ok(in_auth_order(found).into_iter().map(outlier).collect())
-    }
-
-    /// An event whose predecessors nobody brings, with the state before it.
-    async fn across_gap(
-        &self,
-        scene: Scene<'_>,
-        event_id: &OwnedEventId,
-    ) -> Result<Vec<ReceivedEvent>, HouseError> {
-        let Some(pdu) = self
-            .single_pdus(scene, std::slice::from_ref(event_id))
-            .await?
-            .pop()
-        else {
-            return Ok(Vec::new());
-        };
-        let room = segment(scene.room_id.as_str());
-        let event = segment(event_id.as_str());
-        let path = format!("/_matrix/federation/v1/state_ids/{room}?event_id={event}");
-        let asked: Result<StateIds, _> = self.ask_peer(scene.origin, path, Patience::LONG).await;
-        let Some(ids) = told(scene, asked) else {
-            return Ok(Vec::new());
-        };
-        let all: Vec<_> = ids
-            .auth_chain_ids
-            .iter()
-            .chain(&ids.pdu_ids)
-            .cloned()
-            .collect();
-        let unknown = self.unknown_of(scene.room_id, all).await?;
-        let fetched = if unknown.len() > SINGLE_EVENTS_MAX {
-            self.whole_state(scene, event_id).await?
-        } else {
-            self.single_pdus(scene, &unknown).await?
-        };
-        let mut events: Vec<_> = in_auth_order(fetched).into_iter().map(outlier).collect();
-        events.push(ReceivedEvent {
-            pdu,
-            role: Role::Given {
-                state: ids.pdu_ids,
-                placement: Placement::Backfilled,
-            },
-        });
-        Ok(events)
-    }
-
-    async fn whole_state(
-        &self,
-        scene: Scene<'_>,
-        event_id: &OwnedEventId,
-    ) -> Result<Vec<CheckedPdu>, HouseError> {
-        let room = segment(scene.room_id.as_str());
-        let event = segment(event_id.as_str());
-        let path = format!("/_matrix/federation/v1/state/{room}?event_id={event}");
-        let asked: Result<WholeState, _> = self.ask_peer(scene.origin, path, Patience::LONG).await;
-        let Some(state) = told(scene, asked) else {
-            return Ok(Vec::new());
-        };
-        let mut pdus = state.auth_chain;
-        pdus.extend(state.pdus);
-        Ok(self.checked(scene, &pdus).await?.0)
-    }
-
-    async fn single_pdus(
-        &self,
-        scene: Scene<'_>,
-        event_ids: &[OwnedEventId],
-    ) -> Result<Vec<CheckedPdu>, HouseError> {
-        let fetches = stream::iter(event_ids.to_vec()).map(|event_id| async move {
-            let event = segment(event_id.as_str());
-            let path = format!("/_matrix/federation/v1/event/{event}");
-            let asked: Result<Pdus, _> = self.ask_peer(scene.origin, path, Patience::SHORT).await;
-            told(scene, asked).map_or(Vec::new(), |pdus| pdus.pdus)
-        });
-        let answers: Vec<_> = fetches.buffer_unordered(FETCHES_AT_ONCE).collect().await;
-        let pdus: Vec<_> = answers.into_iter().flatten().collect();
-        let (checked, _) = self.checked(scene, &pdus).await?;
-        let is_asked = |pdu: &CheckedPdu| event_ids.contains(&pdu.event_id);
-        Ok(checked.into_iter().filter(is_asked).collect())
-    }
-
-    /// Those of some events that the room has no record of.
-    pub(super) async fn unknown_of(
-        &self,
-        room_id: &RoomId,
-        event_ids: Vec<OwnedEventId>,
-    ) -> Result<Vec<OwnedEventId>, HouseError> {
-        match self
-            .room_query(room_id, RoomQuery::Unknown { event_ids })
-            .await
-        {
-            Ok(RoomAnswer::EventIds(unknown)) => Ok(unknown),
-            Ok(_) => Err(surprise("Unknown")),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// Has the room take in a list.
     pub(super) async fn receive(
         &self,
@@ -396,7 +219,29 @@ impl House {
         version: Option<ruma::RoomVersionId>,
         events: Vec<ReceivedEvent>,
     ) -> Result<Fates, HouseError> {
-        let wish = Box::new(Receive { events });
+        let is_past = false;
+        self.receive_wish(room_id, version, Receive { events, is_past })
+            .await
+    }
+
+    /// Has the room take in a stretch of its past.
+    pub(super) async fn receive_past(
+        &self,
+        room_id: &RoomId,
+        events: Vec<ReceivedEvent>,
+    ) -> Result<Fates, HouseError> {
+        let is_past = true;
+        self.receive_wish(room_id, None, Receive { events, is_past })
+            .await
+    }
+
+    async fn receive_wish(
+        &self,
+        room_id: &RoomId,
+        version: Option<ruma::RoomVersionId>,
+        wish: Receive,
+    ) -> Result<Fates, HouseError> {
+        let wish = Box::new(wish);
         match self
             .room_query(room_id, RoomQuery::Receive { version, wish })
             .await?
@@ -456,7 +301,7 @@ impl House {
     }
 }
 
-fn next(pdu: CheckedPdu) -> ReceivedEvent {
+pub(super) fn next(pdu: CheckedPdu) -> ReceivedEvent {
     let role = Role::Next;
     ReceivedEvent { pdu, role }
 }
@@ -478,14 +323,4 @@ fn outcome_of(fate: Fate) -> PduOutcome {
         Fate::Rejected(reason) => Err(reason),
         Fate::Wanting { .. } => Err("what this event rests on cannot be found".to_owned()),
     }
-}
-
-/// What a server told; a failure is noted and counts as nothing.
-fn told<T>(scene: Scene<'_>, asked: Result<T, PeerError>) -> Option<T> {
-    asked
-        .inspect_err(|error| {
-            let (origin, room_id) = (scene.origin, scene.room_id);
-            tracing::info!(%origin, %room_id, %error, "what an event rests on cannot be fetched");
-        })
-        .ok()
 }

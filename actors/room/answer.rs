@@ -8,7 +8,7 @@ use ruma::{
 };
 
 use super::{
-    message::{JsonText, MemberProfile},
+    message::{JsonText, MemberProfile, Place},
     window::{RoomFace, RoomGlance, ThreadPlace},
 };
 
@@ -148,9 +148,11 @@ pub struct RoomAccess {
 #[derive(Clone, Debug)]
 pub struct MessagesPage {
     /// Where it began.
-    pub start: Sequence,
+    pub start: Place,
     /// Where to go on; `None` at the end of what there is.
-    pub end: Option<Sequence>,
+    pub end: Option<Place>,
+    /// The page is short because what is older is not known here, but may be elsewhere.
+    pub wants_past: bool,
     /// The events.
     pub chunk: Vec<Bytes>,
     /// Member events for lazy loading.
@@ -161,9 +163,9 @@ pub struct MessagesPage {
 #[derive(Clone, Debug)]
 pub struct ContextPage {
     /// Where to page backwards from.
-    pub start: Sequence,
+    pub start: Place,
     /// Where to page forwards from.
-    pub end: Sequence,
+    pub end: Place,
     /// The event itself.
     pub event: Bytes,
     /// What came before, newest first.

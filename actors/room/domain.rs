@@ -95,7 +95,7 @@ impl Domain for Room {
     fn weight_bytes(&self) -> usize {
         let entries =
             self.current.len() + self.receipts.len() + self.transactions.len() + self.allowed.len();
-        BARE_BYTES + self.held_bytes + entries * ENTRY_BYTES
+        BARE_BYTES + self.held_bytes + self.past.weight_bytes() + entries * ENTRY_BYTES
     }
 
     fn snapshot_due(&self, records_since: u64) -> bool {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use playhouse_schema::record::room::{MembershipTold, Transaction};
 
 pub use super::paging::{
-    ContextQuery, EventAtQuery, EventFormat, MessagesQuery, RelationsQuery, SliceQuery,
+    ContextQuery, EventAtQuery, EventFormat, MessagesQuery, Place, RelationsQuery, SliceQuery,
     ThreadsQuery, TimelinePoint,
 };
 pub use super::query::template::TemplateWish;
@@ -365,6 +365,8 @@ pub enum RoomQuery {
         /// The events.
         event_ids: Vec<OwnedEventId>,
     },
+    /// The events that precede all that is known of the room and are not known themselves: none when it is known from its beginning. Answers `EventIds`.
+    OldEnds,
     /// A member event that another server is to finish. Answers `Event`.
     Template(Box<TemplateWish>),
     /// The event that a change of membership would make, judged and signed but not recorded: another server is to sign it first. Answers `Draft`.

@@ -18,6 +18,7 @@ pub mod hits;
 mod membership;
 pub mod message;
 pub mod paging;
+pub(crate) mod past;
 pub mod pdu;
 pub mod peer;
 pub(crate) mod push_facts;

@@ -13,6 +13,26 @@ pub enum TimelinePoint {
     Sequence(Sequence),
     /// Just after this position in the room's shard: what a sync token says about it.
     Position(Position),
+    /// Just before this record of the room's past, from before this server came in. Written in pagination tokens as `h<sequence>`.
+    Past(Sequence),
+}
+
+/// A place between events where a page ends and another may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// See [`TimelinePoint::Sequence`].
+    Live(Sequence),
+    /// See [`TimelinePoint::Past`].
+    Past(Sequence),
+}
+
+impl From<Place> for TimelinePoint {
+    fn from(place: Place) -> Self {
+        match place {
+            Place::Live(sequence) => TimelinePoint::Sequence(sequence),
+            Place::Past(sequence) => TimelinePoint::Past(sequence),
+        }
+    }
 }
 
 /// A page of history (client-server API, `GET /rooms/{roomId}/messages`).

@@ -14,7 +14,7 @@ use playhouse_schema::{
 use ruma::{EventId, RoomVersionId, UserId};
 use serde::{Deserialize, Serialize};
 
-use super::{Room, event::RoomEvent, receipts::Receipt, state::Extremity};
+use super::{Room, event::RoomEvent, past::Past, receipts::Receipt, state::Extremity};
 
 /// The format written here.
 pub(crate) const VERSION: u32 = 1;
@@ -39,6 +39,9 @@ pub(crate) struct Stored {
     /// Whole: it is no event that could be read again by its number alone.
     #[serde(default)]
     told: Vec<(Sequence, Position, MembershipTold)>,
+    /// Stretches and ends of the past.
+    #[serde(default)]
+    past: (Vec<(Sequence, Sequence)>, Vec<String>),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -87,6 +90,7 @@ pub(crate) fn encode(room: &Room) -> Bytes {
                 (event.sequence, event.position(), told.record.clone())
             })
             .collect(),
+        past: room.past.stored(),
     };
     Bytes::from(
         rmp_serde::to_vec(&stored).expect("a snapshot holds nothing that MessagePack cannot say"),
@@ -136,6 +140,7 @@ pub(crate) fn decode(entity: &Entity, snapshot: &Snapshot) -> Option<Room> {
     for (sequence, position, told) in &stored.told {
         room.take_in_told(*sequence, *position, told);
     }
+    room.past = Arc::new(Past::from_stored(&stored.past));
     room.stored = Some(Arc::new(stored));
     Some(room)
 }

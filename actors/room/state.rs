@@ -18,6 +18,7 @@ use super::{
     RoomError,
     auth::allowed::Allowed,
     event::RoomEvent,
+    past::Past,
     receipts::{Receipt, ReceiptKey, Receipts},
     snapshot::Stored,
     told::Told,
@@ -88,6 +89,8 @@ pub struct Room {
     pub receipts: Receipts,
     /// What other servers told of memberships of local users while none of them was in the room.
     pub told: OrdMap<OwnedUserId, Arc<Told>>,
+    /// What was fetched from before this server came in.
+    pub past: Arc<Past>,
     /// Listed in the public room list.
     pub public: bool,
     /// Members that have joined.
@@ -134,6 +137,7 @@ impl Room {
             transactions: Transactions::default(),
             receipts: Receipts::default(),
             told: OrdMap::new(),
+            past: Arc::default(),
             public: false,
             joined_count: 0,
             invited_count: 0,
@@ -200,6 +204,7 @@ impl Room {
             RoomRecord::EndsForgotten(forgotten) => self
                 .extremities
                 .retain(|end| !forgotten.ends.iter().any(|id| *id == end.event_id.as_str())),
+            RoomRecord::PastTaken(taken) => Arc::make_mut(&mut self.past).take_in(taken),
         }
     }
 

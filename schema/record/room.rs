@@ -31,6 +31,9 @@ pub enum RoomRecord {
     /// What this server knew as the ends of the event graph is void: nobody of it was in the room any more, and somebody comes back.
     #[serde(rename = "v")]
     EndsForgotten(EndsForgotten),
+    /// Events from before this server came into the room were fetched.
+    #[serde(rename = "b")]
+    PastTaken(PastTaken),
 }
 
 impl Record for RoomRecord {
@@ -42,6 +45,7 @@ impl Record for RoomRecord {
             RoomRecord::DirectoryVisibilitySet(_) => kind::DIRECTORY_VISIBILITY_SET,
             RoomRecord::MembershipTold(_) => kind::MEMBERSHIP_TOLD,
             RoomRecord::EndsForgotten(_) => kind::ENDS_FORGOTTEN,
+            RoomRecord::PastTaken(_) => kind::PAST_TAKEN,
         }
     }
 
@@ -87,6 +91,8 @@ pub mod kind {
     pub const MEMBERSHIP_TOLD: Kind = 104;
     /// [`super::RoomRecord::EndsForgotten`].
     pub const ENDS_FORGOTTEN: Kind = 105;
+    /// [`super::RoomRecord::PastTaken`].
+    pub const PAST_TAKEN: Kind = 106;
 }
 
 /// An event and the verdict on it.
@@ -209,5 +215,16 @@ pub struct MembershipTold {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndsForgotten {
     /// Their event IDs.
+    pub ends: Vec<String>,
+}
+
+/// The events of a stretch of the room's past, oldest first, stand among the records before this one; each later stretch is older than those before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastTaken {
+    /// The first record of the stretch. Records of it that are no backfilled events were needed to judge these.
+    pub first: Sequence,
+    /// The last one.
+    pub last: Sequence,
+    /// The IDs of the events that precede it; none when it begins with the room.
     pub ends: Vec<String>,
 }

@@ -151,7 +151,7 @@ async fn events(house: &House, user_id: &UserId, room_id: &RoomId) -> Result<(),
             say(format_args!("{{\"kind\":\"event\",\"event\":{event}}}"));
         }
         match page.end {
-            Some(end) => from = Some(TimelinePoint::Sequence(end)),
+            Some(end) => from = Some(end.into()),
             None => return Ok(()),
         }
     }

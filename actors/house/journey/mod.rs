@@ -41,7 +41,7 @@ const LEAVING_MAX: Duration = Duration::from_secs(20);
 pub(super) struct Turns(Mutex<BTreeMap<OwnedRoomId, Weak<tokio::sync::Mutex<()>>>>);
 
 impl Turns {
-    fn of(&self, room_id: &RoomId) -> Arc<tokio::sync::Mutex<()>> {
+    pub(super) fn of(&self, room_id: &RoomId) -> Arc<tokio::sync::Mutex<()>> {
         let mut turns = self.0.lock();
         turns.retain(|_, turn| turn.strong_count() > 0);
         if let Some(turn) = turns.get(room_id).and_then(Weak::upgrade) {

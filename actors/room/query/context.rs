@@ -1,18 +1,20 @@
 //! An event and what surrounds it (client-server API, `GET /rooms/{roomId}/context/{eventId}`).
 
 use bytes::Bytes;
+use playhouse_schema::address::Sequence;
 use ruma::events::TimelineEventType;
 
 use super::{
     super::{
         error::RoomError,
-        message::{ContextPage, ContextQuery},
+        message::{ContextPage, ContextQuery, Place},
+        past::Past,
     },
     View,
     event::find_visible,
     filter::EventFilter,
-    history::Scroll,
     messages::members_at,
+    scroll::Scroll,
     timeline::{Gather, Shown},
     visibility::Standing,
 };
@@ -40,12 +42,21 @@ pub(super) async fn context(
         filter: &filter,
         ignored: &query.reader.ignored,
     };
-    let back = Scroll::backwards(1, at - 1);
+    let past = room.past.clone();
+    let is_past = past.contains(at);
+    let back = match is_past {
+        true => Scroll::backwards(1, 0).with_past(past.older_than(at)),
+        false => Scroll::backwards(1, at - 1).with_past(past.all()),
+    };
     let before = gather
         .pick(&mut view.history, back, limit / 2, false)
         .await?
         .shown;
-    let on = Scroll::forwards(at + 1, end);
+    let on = match past.after(at) {
+        Some(next) => Scroll::forwards(1, end).with_past(past.newer_from(next)),
+        None if is_past => Scroll::forwards(1, end),
+        None => Scroll::forwards(at + 1, end),
+    };
     let after = gather
         .pick(&mut view.history, on, limit - limit / 2, false)
         .await?
@@ -59,13 +70,33 @@ pub(super) async fn context(
         .pop()
         .ok_or(RoomError::NotFound)?;
     Ok(ContextPage {
-        start: before.last().map_or(at, |shown| shown.event.sequence) - 1,
-        end: after.last().map_or(at, |shown| shown.event.sequence),
+        start: just_before(&past, sequence_of(before.last(), at)),
+        end: just_after(&past, sequence_of(after.last(), at)),
         event,
         events_before: history.write_bundled(&form, &mut sight, &before).await?,
         events_after: history.write_bundled(&form, &mut sight, &after).await?,
         state,
     })
+}
+
+fn sequence_of(shown: Option<&Shown>, otherwise: Sequence) -> Sequence {
+    shown.map_or(otherwise, |shown| shown.event.sequence)
+}
+
+/// The place before a record.
+fn just_before(past: &Past, sequence: Sequence) -> Place {
+    match past.contains(sequence) {
+        true => Place::Past(sequence),
+        false => Place::Live(sequence - 1),
+    }
+}
+
+/// The place behind a record.
+fn just_after(past: &Past, sequence: Sequence) -> Place {
+    match past.contains(sequence) {
+        true => past.after(sequence).map_or(Place::Live(0), Place::Past),
+        false => Place::Live(sequence),
+    }
 }
 
 /// The state at the last event returned.

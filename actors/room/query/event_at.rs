@@ -10,7 +10,8 @@ use super::{
     },
     View,
     filter::is_ignored,
-    history::{History, Scroll},
+    history::History,
+    scroll::Scroll,
 };
 
 /// So many events that the reader may not see are passed over.

@@ -18,7 +18,7 @@ use super::super::{
 };
 
 /// How many records one read of the log brings.
-const PAGE_RECORDS: usize = 128;
+pub(super) const PAGE_RECORDS: usize = 128;
 
 /// How many events and state links one request keeps at hand.
 const CACHE_MAX: usize = 8_192;
@@ -48,8 +48,8 @@ pub(in crate::room) struct History {
     pub(in crate::room) last: Sequence,
     /// Events sent before this time have expired; 0 when none does.
     pub(in crate::room) expired_before_ms: u64,
-    entity: Entity,
-    store: Arc<dyn LogStore>,
+    pub(super) entity: Entity,
+    pub(super) store: Arc<dyn LogStore>,
     positions: Arc<dyn Folded>,
     events: BTreeMap<Sequence, Arc<RoomEvent>>,
     links: BTreeMap<StateId, StateLink>,
@@ -276,6 +276,7 @@ impl History {
         let position = match point {
             TimelinePoint::Sequence(sequence) => return Ok(sequence.min(self.last)),
             TimelinePoint::Position(position) => position,
+            TimelinePoint::Past(_) => return Ok(0),
         };
         let recent = &self.room.recent;
         let index = recent.partition_point(|event| event.position() <= position);
@@ -335,107 +336,4 @@ fn link_of_event(event: &RoomEvent) -> Option<StateLink> {
             event: Some(event.sequence),
         }],
     })
-}
-
-/// Goes through timeline events in one direction, from the window or page by page from the log.
-pub(in crate::room) struct Scroll {
-    low: Sequence,
-    high: Sequence,
-    backwards: bool,
-}
-
-impl Scroll {
-    /// From `high` down to `low`, both included.
-    pub(in crate::room) fn backwards(low: Sequence, high: Sequence) -> Self {
-        Self {
-            low: low.max(1),
-            high,
-            backwards: true,
-        }
-    }
-
-    /// From `low` up to `high`, both included.
-    pub(in crate::room) fn forwards(low: Sequence, high: Sequence) -> Self {
-        Self {
-            low: low.max(1),
-            high,
-            backwards: false,
-        }
-    }
-
-    /// Whether nothing is left.
-    pub(in crate::room) fn is_done(&self) -> bool {
-        self.low > self.high
-    }
-
-    /// The next events; may be empty although more is left, see [`Scroll::is_done`].
-    pub(in crate::room) async fn next(
-        &mut self,
-        history: &History,
-    ) -> Result<Vec<Arc<RoomEvent>>, RoomError> {
-        if self.is_done() {
-            return Ok(Vec::new());
-        }
-        let window = history.window_start();
-        let in_window = if self.backwards {
-            self.high >= window
-        } else {
-            self.low >= window
-        };
-        if in_window {
-            return Ok(self.next_of_window(history, window));
-        }
-        self.next_of_log(history, window).await
-    }
-
-    fn next_of_window(&mut self, history: &History, window: Sequence) -> Vec<Arc<RoomEvent>> {
-        let recent = &history.room.recent;
-        let low = self.low.max(window);
-        let start = recent.partition_point(|event| event.sequence < low);
-        let end = recent.partition_point(|event| event.sequence <= self.high);
-        let events = recent.range(start..end.max(start)).cloned();
-        if self.backwards {
-            self.high = low - 1;
-            events.rev().collect()
-        } else {
-            self.low = self.high + 1;
-            events.collect()
-        }
-    }
-
-    async fn next_of_log(
-        &mut self,
-        history: &History,
-        window: Sequence,
-    ) -> Result<Vec<Arc<RoomEvent>>, RoomError> {
-        let range = EntityRange {
-            from: self.low,
-            to: self.high.min(window - 1),
-            backwards: self.backwards,
-            limit: PAGE_RECORDS,
-        };
-        let page = history.store.read_entity(&history.entity, range).await?;
-        let whole = page.len() < range.limit;
-        let last = page.last().map(|stored| stored.sequence);
-        if self.backwards {
-            self.high = match last {
-                Some(last) if !whole => last - 1,
-                _ => self.low - 1,
-            };
-        } else {
-            self.low = match last {
-                Some(last) if !whole => last + 1,
-                _ => range.to + 1,
-            };
-        }
-        let mut events = Vec::with_capacity(page.len());
-        for stored in &page {
-            if let Some(event) = RoomEvent::from_stored(stored)?
-                && is_in_timeline(&event)
-            {
-                events.push(event);
-            }
-        }
-        Ok(events)
-    }
 }

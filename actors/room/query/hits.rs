@@ -14,7 +14,8 @@ use super::{
     },
     View,
     filter::{EventFilter, is_ignored},
-    history::{Scroll, is_in_timeline},
+    history::is_in_timeline,
+    scroll::Scroll,
     timeline::{Gather, Shown},
     visibility::{Sight, Standing, member_key},
 };

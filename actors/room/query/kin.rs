@@ -15,7 +15,8 @@ use ruma::EventId;
 
 use super::{
     super::{error::RoomError, event::RoomEvent},
-    history::{History, Scroll},
+    history::History,
+    scroll::Scroll,
 };
 
 /// So many events are looked at that the model does not have yet. There are more only while it is rebuilt.

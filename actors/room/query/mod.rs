@@ -22,6 +22,7 @@ pub(in crate::room) mod past;
 mod peer;
 mod receipts;
 mod relations;
+mod scroll;
 mod slice;
 mod slice_state;
 mod state;
@@ -281,6 +282,7 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
             }
             Answer::EventIds(unknown)
         }
+        Query::OldEnds => Answer::EventIds(messages::old_ends(&view).await?),
         // Answered before this, by the room itself.
         Query::Receive { .. }
         | Query::Template(_)

@@ -25,8 +25,8 @@ use super::{
         wire::is_handed_in,
     },
     View,
-    history::Scroll,
     members::member_events,
+    scroll::Scroll,
 };
 
 /// Of a server that missed more records of a room than this, only the newest event is told: it asks for the others.

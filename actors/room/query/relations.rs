@@ -10,7 +10,7 @@ use playhouse_schema::{
 use super::{
     super::{
         error::RoomError,
-        message::{MessagesPage, Reader, RelationsQuery},
+        message::{MessagesPage, Place, Reader, RelationsQuery},
     },
     View,
     bundles::visible_child,
@@ -94,8 +94,9 @@ pub(super) async fn relations(
     }
     let form = view.form(&room, Some(&query.reader));
     Ok(MessagesPage {
-        start: from,
-        end: stopped_at.map(|sequence| sequence - step),
+        start: Place::Live(from),
+        end: stopped_at.map(|sequence| Place::Live(sequence - step)),
+        wants_past: false,
         chunk: view
             .history
             .write_bundled(&form, &mut sight, &shown)

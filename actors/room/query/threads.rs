@@ -11,7 +11,7 @@ use ruma::EventId;
 use super::{
     super::{
         error::RoomError,
-        message::{MessagesPage, Reader, ThreadsQuery},
+        message::{MessagesPage, Place, Reader, ThreadsQuery},
         redact,
     },
     View,
@@ -73,8 +73,9 @@ pub(super) async fn threads(
         chunk.extend(history.write_with(&form, &[root], &bundles).await?);
     }
     Ok(MessagesPage {
-        start: newest,
-        end: next,
+        start: Place::Live(newest),
+        end: next.map(Place::Live),
+        wants_past: false,
         chunk,
         state: Vec::new(),
     })

@@ -12,7 +12,8 @@ use super::{
     bundles::Bundles,
     client_form::Form,
     filter::{EventFilter, is_ignored},
-    history::{History, Scroll},
+    history::History,
+    scroll::Scroll,
     visibility::Sight,
 };
 

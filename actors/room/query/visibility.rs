@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use playhouse_schema::address::Sequence;
+use playhouse_schema::{address::Sequence, record::room::Placement};
 use ruma::{
     UserId,
     events::{
@@ -212,6 +212,9 @@ impl Sight {
         if *membership != MembershipState::Join {
             return None;
         }
+        if event.placement == Placement::Backfilled {
+            return None;
+        }
         let joined = if history.room.forked {
             self.is_own_value_current(history, event)
         } else {
@@ -238,7 +241,8 @@ impl Sight {
             HistoryVisibility::Shared => is_joined,
             _ => false,
         };
-        is_open && *since <= event.sequence && !history.room.forked
+        let is_live = event.placement == Placement::Live;
+        is_open && is_live && *since <= event.sequence && !history.room.forked
     }
 
     /// Whether, in a room whose states have branched, the reader's membership at an event is the one in force: walked through the window only.
@@ -303,7 +307,11 @@ impl Sight {
         } else {
             before.clone()
         };
-        let joined_later = self.joined_last.is_some_and(|join| join > event.sequence);
+        // The past was recorded after it happened: whoever of this server joined did so later.
+        let is_past = event.placement == Placement::Backfilled;
+        let joined_later = self
+            .joined_last
+            .is_some_and(|join| is_past || join > event.sequence);
         Ok([before, after].iter().any(|visibility| match visibility {
             HistoryVisibility::WorldReadable => true,
             HistoryVisibility::Shared => joined_later,

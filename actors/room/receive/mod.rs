@@ -40,6 +40,8 @@ pub const EVENTS_MAX: usize = 50_000;
 pub struct Receive {
     /// The events. What another of them needs stands before it.
     pub events: Vec<ReceivedEvent>,
+    /// They are a stretch of the room's past.
+    pub is_past: bool,
 }
 
 /// An event to be taken in.
@@ -56,6 +58,8 @@ pub struct ReceivedEvent {
 pub enum Role {
     /// It follows on events that are known.
     Next,
+    /// It follows on events that are known, and is history.
+    Past,
     /// Its predecessors are not known; the state before it, by the IDs of its events, is what another server says.
     Given {
         /// The state before it. All of its events are known, or stand before this one.
@@ -151,6 +155,10 @@ fn number(record: &mut RoomRecord, first: Sequence) {
             for change in &mut set.changes {
                 change.event.iter_mut().for_each(number);
             }
+        }
+        RoomRecord::PastTaken(taken) => {
+            number(&mut taken.first);
+            number(&mut taken.last);
         }
         RoomRecord::ReceiptMoved(_)
         | RoomRecord::DirectoryVisibilitySet(_)

@@ -57,6 +57,9 @@ async fn take_all_in(
             let event_id = event.pdu.event_id.clone();
             fates.push((event_id, weighing.weigh(event.clone()).await?));
         }
+        if wish.is_past {
+            weighing.end_past().await?;
+        }
         let Some(take) = weighing.finish() else {
             return Ok(fates);
         };

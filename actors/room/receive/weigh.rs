@@ -9,7 +9,9 @@ use std::{
 
 use playhouse_schema::{
     address::Sequence,
-    record::room::{EndsForgotten, EventRecord, Placement, RoomRecord, StateId, StateSet, Verdict},
+    record::room::{
+        EndsForgotten, EventRecord, PastTaken, Placement, RoomRecord, StateId, StateSet, Verdict,
+    },
 };
 use ruma::{
     EventId, OwnedEventId, RoomVersionId, events::TimelineEventType,
@@ -25,6 +27,9 @@ use crate::room::{
     redact,
     state::StateMap,
 };
+
+/// So many events that precede a stretch of the past are remembered: fetching goes on there.
+const PAST_ENDS_MAX: usize = 20;
 
 /// Some events being weighed.
 pub(super) struct Weighing {
@@ -42,6 +47,8 @@ pub(super) struct Weighing {
     companions: BTreeMap<Sequence, Arc<RoomEvent>>,
     /// The outcome depends on which ends the graph has.
     depends_on_ends: bool,
+    /// What the backfilled events name as their predecessors.
+    before_past: BTreeSet<OwnedEventId>,
 }
 
 impl Weighing {
@@ -70,6 +77,7 @@ impl Weighing {
             erasures: Vec::new(),
             companions: BTreeMap::new(),
             depends_on_ends: false,
+            before_past: BTreeSet::new(),
         })
     }
 
@@ -84,6 +92,28 @@ impl Weighing {
             extremities,
             companions: self.companions.into_values().collect(),
         })
+    }
+
+    /// What was weighed is a stretch of the room's past: notes where it lies and what precedes it. Nothing, when nothing of it is new.
+    pub(super) async fn end_past(&mut self) -> Result<(), RoomError> {
+        let is_past = |record: &RoomRecord| matches!(record, RoomRecord::Event(event) if event.placement == Placement::Backfilled);
+        if !self.records.iter().any(is_past) {
+            return Ok(());
+        }
+        let mut ends = Vec::new();
+        for event_id in std::mem::take(&mut self.before_past) {
+            let found = self.find(&event_id).await?;
+            let is_known = found.is_some_and(|event| event.placement != Placement::Outlier);
+            if !is_known && ends.len() < PAST_ENDS_MAX {
+                ends.push(event_id.to_string());
+            }
+        }
+        self.push(RoomRecord::PastTaken(PastTaken {
+            first: PROVISIONAL,
+            last: PROVISIONAL + self.records.len() as u64 - 1,
+            ends,
+        }));
+        Ok(())
     }
 
     /// Weighs one event.
@@ -112,6 +142,7 @@ impl Weighing {
         let (placement, before) = match role {
             Role::Outlier => (Placement::Outlier, Ok(0)),
             Role::Next => (Placement::Live, self.state_before(&pdu).await?),
+            Role::Past => (Placement::Backfilled, self.state_before(&pdu).await?),
             Role::Given { state, placement } => (placement, self.given(&state, placement).await?),
         };
         let before = match before {
@@ -368,6 +399,9 @@ impl Weighing {
         let event = Arc::new(event);
         self.found.insert(pdu.event_id.clone(), event.clone());
         self.push(RoomRecord::Event(record));
+        if placement == Placement::Backfilled {
+            self.before_past.extend(pdu.prev_events.iter().cloned());
+        }
         if let Some(key) = key
             && placement != Placement::Outlier
             && !matches!(fate, Fate::Rejected(_))

@@ -34,7 +34,7 @@ pub(crate) async fn handle(
         .array("events_before", &context.events_before)
         .array("events_after", &context.events_after)
         .array("state", &context.state)
-        .text("start", &point::token(context.start))
-        .text("end", &point::token(context.end))
+        .text("start", &point::of_place(context.start))
+        .text("end", &point::of_place(context.end))
         .finish())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use playhouse_actors::room::{
     RoomAnswer, RoomQuery,
-    message::{MessagesPage, MessagesQuery, TimelinePoint},
+    message::{MessagesPage, MessagesQuery, Place, TimelinePoint},
 };
 use ruma::RoomId;
 use serde_json::{Value, json};
@@ -107,15 +107,19 @@ async fn listen_in(
     loop {
         // The end of the room as the caller sees it.
         let end = page(app, caller, room_id, (None, None, 1)).await?.start;
-        let start = *from.get_or_insert(TimelinePoint::Sequence(end));
-        let until = Some(TimelinePoint::Sequence(end));
+        let start = *from.get_or_insert(end.into());
+        let until = Some(end.into());
         let found = page(app, caller, room_id, (Some(start), until, EVENTS_MAX)).await?;
         if !found.chunk.is_empty() || Instant::now() >= deadline {
-            let end = found.end.unwrap_or(end.max(found.start));
+            let newest = match (end, found.start) {
+                (Place::Live(end), Place::Live(start)) => Place::Live(end.max(start)),
+                (end, _) => end,
+            };
+            let end = found.end.unwrap_or(newest);
             return Ok(Object::new()
                 .array("chunk", &found.chunk)
-                .text("start", &point::token(found.start))
-                .text("end", &point::token(end))
+                .text("start", &point::of_place(found.start))
+                .text("end", &point::of_place(end))
                 .finish());
         }
         let next = Instant::now() + LOOK_EVERY;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use playhouse_actors::room::{RoomAnswer, RoomQuery, message::MessagesQuery};
+use playhouse_actors::room::message::MessagesQuery;
 use ruma::api::{Direction, client::message::get_message_events::v3::Request};
 
 use crate::{
@@ -27,21 +27,19 @@ pub(crate) async fn handle(
             .map(|token| point::parse(&app, room_id, token))
             .transpose()
     };
-    let wanted = RoomQuery::Messages(Box::new(MessagesQuery {
+    let wanted = MessagesQuery {
         reader: reader_of_history(&app, &caller, room_id).await?,
         from: parse(&request.from)?,
         to: parse(&request.to)?,
         backwards: request.dir == Direction::Backward,
         limit: u64::from(request.limit).clamp(1, LIMIT_MAX) as usize,
         filter: query::filter(&arguments),
-    }));
-    let RoomAnswer::Page(history) = app.house.room_query(room_id, wanted).await? else {
-        return Err(Failure::internal("unexpected answer to Messages"));
     };
-    let end = history.end.map(point::token);
+    let history = app.house.messages(room_id, wanted).await?;
+    let end = history.end.map(point::of_place);
     let mut answer = page::Object::new()
         .array("chunk", &history.chunk)
-        .text("start", &point::token(history.start))
+        .text("start", &point::of_place(history.start))
         .maybe_text("end", end.as_deref());
     if !history.state.is_empty() {
         answer = answer.array("state", &history.state);

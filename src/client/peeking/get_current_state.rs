@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use playhouse_actors::room::{RoomAnswer, RoomQuery, message::MessagesQuery};
+use playhouse_actors::room::{
+    RoomAnswer, RoomQuery,
+    message::{MessagesQuery, Place},
+};
 use ruma::{RoomId, events::room::member::MembershipState};
 use serde_json::{Value, json};
 
@@ -45,8 +48,11 @@ pub(crate) async fn handle(
     };
     let messages = Object::new()
         .array("chunk", &page.chunk)
-        .text("start", &point::token(page.end.unwrap_or(0)))
-        .text("end", &point::token(page.start));
+        .text(
+            "start",
+            &point::of_place(page.end.unwrap_or(Place::Live(0))),
+        )
+        .text("end", &point::of_place(page.start));
     let access = app.house.room_access(room_id, &caller.user_id).await?;
     let membership = access.membership.as_ref().map(MembershipState::as_str);
     let (account_data, receipts) = match access.membership {

@@ -81,7 +81,7 @@ async fn answer(
     let RoomAnswer::Page(found) = app.house.room_query(room_id, query).await? else {
         return Err(Failure::internal("unexpected answer to Relations"));
     };
-    let next = found.end.map(point::token);
+    let next = found.end.map(point::of_place);
     let mut answer = page::Object::new()
         .array("chunk", &found.chunk)
         .maybe_text("next_batch", next.as_deref())

@@ -31,7 +31,7 @@ pub(crate) async fn handle(
     let from = match request.from.as_deref().filter(|token| !token.is_empty()) {
         Some(token) => match point::parse(&app, &request.room_id, token)? {
             TimelinePoint::Sequence(sequence) => Some(sequence),
-            TimelinePoint::Position(_) => {
+            TimelinePoint::Position(_) | TimelinePoint::Past(_) => {
                 return Err(Failure::invalid_param("this is not a token of this list"));
             }
         },
@@ -50,7 +50,7 @@ pub(crate) async fn handle(
     let RoomAnswer::Page(found) = app.house.room_query(&request.room_id, query).await? else {
         return Err(Failure::internal("unexpected answer to Threads"));
     };
-    let next = found.end.map(point::token);
+    let next = found.end.map(point::of_place);
     Ok(page::Object::new()
         .array("chunk", &found.chunk)
         .maybe_text("next_batch", next.as_deref())

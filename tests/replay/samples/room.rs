@@ -1,13 +1,13 @@
 //! Records of a room.
 
 use playhouse_schema::record::room::{
-    DirectoryVisibilitySet, EndsForgotten, EventRecord, MembershipTold, Placement, ReceiptMoved,
-    RoomRecord, StateChange, StateSet, Transaction, Verdict,
+    DirectoryVisibilitySet, EndsForgotten, EventRecord, MembershipTold, PastTaken, Placement,
+    ReceiptMoved, RoomRecord, StateChange, StateSet, Transaction, Verdict,
 };
 
 use super::{super::Sample, sample};
 
-pub(crate) const VARIANTS: usize = 6;
+pub(crate) const VARIANTS: usize = 7;
 
 pub(crate) fn name(record: &RoomRecord) -> &'static str {
     match record {
@@ -17,6 +17,7 @@ pub(crate) fn name(record: &RoomRecord) -> &'static str {
         RoomRecord::DirectoryVisibilitySet(_) => "DirectoryVisibilitySet",
         RoomRecord::MembershipTold(_) => "MembershipTold",
         RoomRecord::EndsForgotten(_) => "EndsForgotten",
+        RoomRecord::PastTaken(_) => "PastTaken",
     }
 }
 
@@ -89,6 +90,11 @@ pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
     let forgotten = EndsForgotten {
         ends: vec!["$left".into()],
     };
+    let past = PastTaken {
+        first: 7,
+        last: 9,
+        ends: vec!["$older".into()],
+    };
     vec![
         sample("Event", RoomRecord::Event(event("$create", CREATE))),
         sample("Event/sent", RoomRecord::Event(sent)),
@@ -102,5 +108,6 @@ pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
         ),
         sample("MembershipTold", RoomRecord::MembershipTold(told)),
         sample("EndsForgotten", RoomRecord::EndsForgotten(forgotten)),
+        sample("PastTaken", RoomRecord::PastTaken(past)),
     ]
 }

@@ -5,7 +5,7 @@ use super::{
         super::{error::RoomError, message::FoundEvent},
         View,
         event_at::{PASSED_MAX, first_from, sent_ms},
-        history::Scroll,
+        scroll::Scroll,
     },
     sight::PeerSight,
 };

@@ -1,0 +1,220 @@
+//! What received events rest on and is not known here: asked of the server that brought them.
+
+use std::collections::BTreeSet;
+
+use futures_util::{StreamExt as _, stream};
+use playhouse_schema::record::room::Placement;
+use ruma::{OwnedEventId, RoomId};
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
+
+use super::{
+    House, HouseError,
+    peers::{Patience, segment},
+    receive::{GAPS_MAX, Scene, next, outlier},
+    surprise,
+};
+use crate::{
+    network::{PeerError, PeerMethod},
+    room::{
+        RoomAnswer, RoomQuery,
+        receive::{CheckedPdu, ReceivedEvent, Role, check::in_auth_order},
+    },
+};
+
+/// So many missing events are asked for at once (`get_missing_events`).
+const MISSING_MAX: usize = 50;
+
+/// So many events are fetched one by one rather than with the whole state.
+const SINGLE_EVENTS_MAX: usize = 50;
+
+/// So many requests for single events are under way.
+const FETCHES_AT_ONCE: usize = 8;
+
+#[derive(Deserialize)]
+struct Pdus {
+    #[serde(default, alias = "events", alias = "auth_chain")]
+    pdus: Vec<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct WholeState {
+    pdus: Vec<Box<RawValue>>,
+    auth_chain: Vec<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct StateIds {
+    pdu_ids: Vec<OwnedEventId>,
+    auth_chain_ids: Vec<OwnedEventId>,
+}
+
+impl House {
+    /// What lies between what is known here and some events.
+    pub(super) async fn missing_events(
+        &self,
+        scene: Scene<'_>,
+        latest: &[OwnedEventId],
+    ) -> Result<Vec<ReceivedEvent>, HouseError> {
+        let room = segment(scene.room_id.as_str());
+        let path = format!("/_matrix/federation/v1/get_missing_events/{room}");
+        let body = json!({
+            "earliest_events": scene.gate.extremities, "latest_events": latest, "limit": MISSING_MAX, "min_depth": 0,
+        });
+        let asked: Result<Pdus, _> = self
+            .tell_peer(
+                scene.origin,
+                (PeerMethod::Post, path),
+                &body,
+                Patience::SHORT,
+            )
+            .await;
+        let pdus = told(scene, asked).map_or(Vec::new(), |pdus| pdus.pdus);
+        let (checked, _) = self.checked(scene, &pdus).await?;
+        let is_asked = |pdu: &CheckedPdu| !latest.contains(&pdu.event_id);
+        Ok(checked.into_iter().filter(is_asked).map(next).collect())
+    }
+
+    /// Authorising events that are not known, with theirs.
+    pub(super) async fn outliers(
+        &self,
+        scene: Scene<'_>,
+        of: &[OwnedEventId],
+        missing: &BTreeSet<OwnedEventId>,
+    ) -> Result<Vec<ReceivedEvent>, HouseError> {
+        #[derive(Deserialize)]
+        struct AuthChain {
+            auth_chain: Vec<Box<RawValue>>,
+        }
+        let mut found = Vec::new();
+        for event_id in of.iter().take(GAPS_MAX) {
+            let room = segment(scene.room_id.as_str());
+            let event = segment(event_id.as_str());
+            let path = format!("/_matrix/federation/v1/event_auth/{room}/{event}");
+            let asked: Result<AuthChain, _> =
+                self.ask_peer(scene.origin, path, Patience::LONG).await;
+            let chain = told(scene, asked).map_or(Vec::new(), |chain| chain.auth_chain);
+            let (checked, _) = self.checked(scene, &chain).await?;
+            found.extend(checked);
+            if missing
+                .iter()
+                .all(|id| found.iter().any(|pdu| pdu.event_id == *id))
+            {
+                break;
+            }
+        }
+        Ok(in_auth_order(found).into_iter().map(outlier).collect())
+    }
+
+    /// An event whose predecessors nobody brings, with the state before it.
+    pub(super) async fn across_gap(
+        &self,
+        scene: Scene<'_>,
+        event_id: &OwnedEventId,
+    ) -> Result<Vec<ReceivedEvent>, HouseError> {
+        let Some(pdu) = self
+            .single_pdus(scene, std::slice::from_ref(event_id))
+            .await?
+            .pop()
+        else {
+            return Ok(Vec::new());
+        };
+        let Some((mut events, state)) = self.state_before(scene, event_id).await? else {
+            return Ok(Vec::new());
+        };
+        events.push(ReceivedEvent {
+            pdu,
+            role: Role::Given {
+                state,
+                placement: Placement::Backfilled,
+            },
+        });
+        Ok(events)
+    }
+
+    /// The state before an event as a server tells it: what of it, and of what authorises it, is not known here; and all its events' IDs.
+    pub(super) async fn state_before(
+        &self,
+        scene: Scene<'_>,
+        event_id: &OwnedEventId,
+    ) -> Result<Option<(Vec<ReceivedEvent>, Vec<OwnedEventId>)>, HouseError> {
+        let room = segment(scene.room_id.as_str());
+        let event = segment(event_id.as_str());
+        let path = format!("/_matrix/federation/v1/state_ids/{room}?event_id={event}");
+        let asked: Result<StateIds, _> = self.ask_peer(scene.origin, path, Patience::LONG).await;
+        let Some(ids) = told(scene, asked) else {
+            return Ok(None);
+        };
+        let all = ids.auth_chain_ids.iter().chain(&ids.pdu_ids);
+        let all = all.cloned().collect();
+        let unknown = self.unknown_of(scene.room_id, all).await?;
+        let fetched = if unknown.len() > SINGLE_EVENTS_MAX {
+            self.whole_state(scene, event_id).await?
+        } else {
+            self.single_pdus(scene, &unknown).await?
+        };
+        let events = in_auth_order(fetched).into_iter().map(outlier).collect();
+        Ok(Some((events, ids.pdu_ids)))
+    }
+
+    async fn whole_state(
+        &self,
+        scene: Scene<'_>,
+        event_id: &OwnedEventId,
+    ) -> Result<Vec<CheckedPdu>, HouseError> {
+        let room = segment(scene.room_id.as_str());
+        let event = segment(event_id.as_str());
+        let path = format!("/_matrix/federation/v1/state/{room}?event_id={event}");
+        let asked: Result<WholeState, _> = self.ask_peer(scene.origin, path, Patience::LONG).await;
+        let Some(state) = told(scene, asked) else {
+            return Ok(Vec::new());
+        };
+        let mut pdus = state.auth_chain;
+        pdus.extend(state.pdus);
+        Ok(self.checked(scene, &pdus).await?.0)
+    }
+
+    async fn single_pdus(
+        &self,
+        scene: Scene<'_>,
+        event_ids: &[OwnedEventId],
+    ) -> Result<Vec<CheckedPdu>, HouseError> {
+        let fetches = stream::iter(event_ids.to_vec()).map(|event_id| async move {
+            let event = segment(event_id.as_str());
+            let path = format!("/_matrix/federation/v1/event/{event}");
+            let asked: Result<Pdus, _> = self.ask_peer(scene.origin, path, Patience::SHORT).await;
+            told(scene, asked).map_or(Vec::new(), |pdus| pdus.pdus)
+        });
+        let answers: Vec<_> = fetches.buffer_unordered(FETCHES_AT_ONCE).collect().await;
+        let pdus: Vec<_> = answers.into_iter().flatten().collect();
+        let (checked, _) = self.checked(scene, &pdus).await?;
+        let is_asked = |pdu: &CheckedPdu| event_ids.contains(&pdu.event_id);
+        Ok(checked.into_iter().filter(is_asked).collect())
+    }
+
+    /// Those of some events that the room has no record of.
+    pub(super) async fn unknown_of(
+        &self,
+        room_id: &RoomId,
+        event_ids: Vec<OwnedEventId>,
+    ) -> Result<Vec<OwnedEventId>, HouseError> {
+        match self
+            .room_query(room_id, RoomQuery::Unknown { event_ids })
+            .await
+        {
+            Ok(RoomAnswer::EventIds(unknown)) => Ok(unknown),
+            Ok(_) => Err(surprise("Unknown")),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// What a server told; a failure is noted and counts as nothing.
+fn told<T>(scene: Scene<'_>, asked: Result<T, PeerError>) -> Option<T> {
+    asked
+        .inspect_err(|error| {
+            let (origin, room_id) = (scene.origin, scene.room_id);
+            tracing::info!(%origin, %room_id, %error, "what an event rests on cannot be fetched");
+        })
+        .ok()
+}
