@@ -4,24 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, stream};
-use playhouse_schema::record::room::Placement;
 use ruma::{OwnedEventId, OwnedRoomId, OwnedServerName, RoomId, ServerName};
 use serde::Deserialize;
-use serde_json::{json, value::RawValue};
+use serde_json::value::RawValue;
 
-use super::{
-    House, HouseError,
-    peers::{Patience, segment},
-    surprise,
-};
+use super::{House, HouseError, surprise};
 use crate::{
-    network::{KeysWanted, PeerError, PeerMethod},
+    network::KeysWanted,
     room::{
         RoomAnswer, RoomError, RoomQuery,
         answer::RoomGate,
         receive::{
             CheckedPdu, Fate, Fates, Receive, ReceivedEvent, Role,
-            check::{RawPdu, in_auth_order, with_own_keys},
+            check::{RawPdu, with_own_keys},
         },
     },
 };
@@ -251,7 +246,7 @@ impl House {
         }
     }
 
-    async fn checked(
+    pub(super) async fn checked(
         &self,
         scene: Scene<'_>,
         pdus: &[Box<RawValue>],

@@ -9,7 +9,7 @@ use playhouse_actors::{
     house::House,
     room::{
         RoomAnswer, RoomError, RoomQuery,
-        message::{MessagesQuery, Reader, TimelinePoint},
+        message::{MessagesQuery, Reader},
     },
     user::{UserAnswer, UserQuery},
 };

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    client::props::{ids, list, said, text},
+    client::props::{ids as event_ids, list, said, text, types},
     harness::{Client, TestServer, Town, client::encode},
 };
 
@@ -42,7 +42,7 @@ async fn sees(client: &Client, room_id: &str, event_id: &str) {
     let has = |answer: &Value| {
         let room = &answer["rooms"]["join"][room_id];
         room.is_object()
-            && ids(&room["timeline"]["events"])
+            && event_ids(&room["timeline"]["events"])
                 .iter()
                 .any(|id| id == event_id)
     };
@@ -51,7 +51,7 @@ async fn sees(client: &Client, room_id: &str, event_id: &str) {
 
 async fn state_of(client: &Client, room_id: &str) -> Vec<String> {
     let state = client.look(room_id, "state").await.ok();
-    let mut state = ids(&state);
+    let mut state = event_ids(&state);
     state.sort();
     state
 }
@@ -219,4 +219,66 @@ async fn profiles_devices_and_media_of_neighbours() {
     }
     let path = "/_matrix/client/v1/media/download/one.town/nothing";
     bert.get(path).await.refused(404, "M_NOT_FOUND");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_joins_reads_what_was_said_before() {
+    let all = Neighbours::new().await;
+    let room_id = all
+        .anna
+        .create_room(json!({"preset": "public_chat", "room_alias_name": "archive"}))
+        .await;
+    let mut told = Vec::new();
+    for line in 0..250 {
+        told.push(all.anna.say(&room_id, &format!("line {line}")).await);
+    }
+    let path = format!("/_matrix/client/v3/join/{}", encode("#archive:one.town"));
+    all.bert.post(&path, json!({})).await.ok();
+    let here = all.bert.say(&room_id, "here").await;
+    // Back, in pages, to the very beginning.
+    let mut back = Vec::new();
+    let mut from = String::new();
+    for _ in 0..100 {
+        let page = all
+            .bert
+            .look(&room_id, &format!("messages?dir=b&limit=40{from}"))
+            .await
+            .ok();
+        back.extend(list(&page["chunk"]).iter().cloned());
+        match page["end"].as_str() {
+            Some(end) => from = format!("&from={}", encode(end)),
+            None => break,
+        }
+    }
+    let back = Value::Array(back);
+    assert_eq!(
+        types(&back).last().map(String::as_str),
+        Some("m.room.create")
+    );
+    let mut seen = event_ids(&back);
+    seen.reverse();
+    assert_eq!(seen.last(), Some(&here));
+    let start = seen
+        .iter()
+        .position(|id| *id == told[0])
+        .expect("the first line");
+    assert_eq!(seen[start..start + told.len()], told);
+    // Forwards from the beginning it is the same, and it stays so after a restart.
+    let on = all.bert.history(&room_id).await;
+    assert_eq!(event_ids(&Value::Array(on)), seen);
+    // Around a line of the past.
+    let around = all
+        .bert
+        .look(&room_id, &format!("context/{}?limit=4", encode(&told[100])))
+        .await
+        .ok();
+    let before = said(&around["events_before"]);
+    let after = said(&around["events_after"]);
+    assert_eq!(
+        (before, after),
+        (
+            vec!["line 99".to_owned(), "line 98".to_owned()],
+            vec!["line 101".to_owned(), "line 102".to_owned()]
+        )
+    );
 }

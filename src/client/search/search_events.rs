@@ -289,8 +289,8 @@ fn context(around: &Surroundings) -> RawJson {
     let context = Object::new()
         .array("events_before", &around.before)
         .array("events_after", &around.after)
-        .text("start", &point::of_place(around.start))
-        .text("end", &point::of_place(around.end));
+        .text("start", &point::token(around.start))
+        .text("end", &point::token(around.end));
     if around.profiles.is_empty() {
         return context.finish();
     }

@@ -401,7 +401,7 @@ impl World {
                 .unwrap();
             seen.extend(sequences(&page.chunk));
             let Some(end) = page.end else { return seen };
-            from = Some(TimelinePoint::Sequence(end));
+            from = Some(end.into());
         }
     }
 }

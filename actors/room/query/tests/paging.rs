@@ -119,7 +119,7 @@ proptest! {
             }).unwrap();
             seen.extend(sequences(&page.chunk));
             let Some(end) = page.end else { break };
-            from = Some(TimelinePoint::Sequence(end));
+            from = Some(end.into());
         }
         let mut back = world.page_back("alice", None, limit);
         back.reverse();

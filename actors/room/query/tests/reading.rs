@@ -3,7 +3,7 @@
 use ruma::RoomVersionId;
 
 use super::*;
-use crate::room::message::{ContextPage, ContextQuery};
+use crate::room::message::{ContextPage, ContextQuery, Place};
 
 fn members_at(world: &World, name: &str, at: Option<TimelinePoint>) -> Vec<Sequence> {
     let query = RoomQuery::Members {
@@ -152,7 +152,10 @@ fn context_surrounds_an_event() {
         let page = context(&world, "alice", messages[4], 4);
         assert_eq!(sequences(&page.events_before), [messages[3], messages[2]]);
         assert_eq!(sequences(&page.events_after), [messages[5], messages[6]]);
-        assert_eq!((page.start, page.end), (messages[2] - 1, messages[6]));
+        assert_eq!(
+            (page.start, page.end),
+            (Place::Live(messages[2] - 1), Place::Live(messages[6]))
+        );
         let state: Vec<_> = page.state.iter().map(|event| parse(event)).collect();
         let of = |event_type: &str| {
             state
@@ -166,7 +169,10 @@ fn context_surrounds_an_event() {
         );
         let alone = context(&world, "alice", messages[4], 0);
         assert!(alone.events_before.is_empty() && alone.events_after.is_empty());
-        assert_eq!((alone.start, alone.end), (messages[4] - 1, messages[4]));
+        assert_eq!(
+            (alone.start, alone.end),
+            (Place::Live(messages[4] - 1), Place::Live(messages[4]))
+        );
     }
 }
 
