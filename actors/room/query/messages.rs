@@ -60,7 +60,7 @@ pub(super) async fn messages(
     let is_over =
         next == Some(Place::Live(0)) && !wants_past && room.past.is_empty() && !has_past(&room);
     let state = if filter.lazy_load_members {
-        senders(view, &gathered.shown).await?
+        senders(view, &gathered.shown, query.backwards).await?
     } else {
         Vec::new()
     };
@@ -208,8 +208,16 @@ fn without(stretches: VecDeque<Stretch>, others: &VecDeque<Stretch>) -> VecDeque
 }
 
 /// The member events of the senders of some events, as of the newest of them.
-async fn senders(view: &mut View, shown: &[Shown]) -> Result<Vec<Bytes>, RoomError> {
-    let newest = shown.iter().max_by_key(|shown| shown.event.sequence);
+async fn senders(
+    view: &mut View,
+    shown: &[Shown],
+    backwards: bool,
+) -> Result<Vec<Bytes>, RoomError> {
+    let newest = if backwards {
+        shown.first()
+    } else {
+        shown.last()
+    };
     let Some(newest) = newest else {
         return Ok(Vec::new());
     };
