@@ -34,7 +34,7 @@
 //! | `outboxes` | `peer_alive(&ServerName)`, `destinations(after, limit) -> Vec<Destination>`, `destination(&ServerName)` |
 //! | `public_rooms` | `public_rooms(ListWish) -> ListPage` |
 //! | `remote_rooms` | `public_rooms_of(&ServerName, RemoteListWish) -> RemoteListPage` |
-//! | `space` | `room_summary(&OwnedRoomOrAliasId, Option<&UserId>) -> (OwnedRoomId, RoomAccess)`, `hierarchy(HierarchyWish) -> HierarchyPage` |
+//! | `space` | `room_summary(&OwnedRoomOrAliasId, via, Option<&UserId>) -> (RoomSummary, membership)`, `hierarchy(HierarchyWish) -> HierarchyPage` |
 //! | `user_directory` | `find_users(finder, term, limit)`, `mutual_rooms(one, other)` |
 //! | `report` | `report_room`, `report_user`, `report_event`, `reports(before, limit) -> Vec<FiledReport>` |
 //! | `passes` | `make_pass(&UserId, PassKind, lifetime_ms, detail) -> String`, `look_at_pass(PassKind, token)`, `use_pass(PassKind, token)`, `end_pass`, `login_by_token(token, Login)`, `allow_cross_signing_reset`, `use_cross_signing_reset` |
@@ -99,6 +99,7 @@ mod remote_keys;
 mod remote_presence;
 mod remote_profiles;
 mod remote_rooms;
+mod remote_spaces;
 mod report;
 mod retention;
 mod search;

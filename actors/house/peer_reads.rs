@@ -10,7 +10,9 @@ use playhouse_schema::{
         device_lists::{self, DeviceLists},
     },
 };
-use ruma::{EventId, OwnedDeviceId, OwnedRoomId, OwnedUserId, RoomId, ServerName, UserId};
+use ruma::{
+    EventId, OwnedDeviceId, OwnedRoomId, OwnedUserId, RoomId, ServerName, UserId, room::RoomSummary,
+};
 
 use super::{
     FoundKeys, House, HouseError, SeenRoom,
@@ -42,7 +44,7 @@ pub struct PeerSpace {
     /// The space itself.
     pub room: SeenRoom,
     /// Its rooms that the server may see.
-    pub children: Vec<(OwnedRoomId, RoomAccess)>,
+    pub children: Vec<RoomSummary>,
     /// Its rooms that are here, but that the server may not see.
     pub inaccessible: Vec<OwnedRoomId>,
 }
@@ -132,7 +134,7 @@ impl House {
         let (mut children, mut inaccessible) = (Vec::new(), Vec::new());
         for child in &listed {
             match self.room_seen_by_peer(server, &child.room_id).await {
-                Ok((access, _)) => children.push((child.room_id.clone(), access)),
+                Ok((access, _)) => children.push(access.into_summary(child.room_id.clone())),
                 Err(HouseError::Room(RoomError::UnknownRoom)) => {
                     if self.room_access(&child.room_id, &nobody).await.is_ok() {
                         inaccessible.push(child.room_id.clone());
@@ -142,8 +144,7 @@ impl House {
             }
         }
         let room = SeenRoom {
-            room_id: room_id.to_owned(),
-            access,
+            summary: access.into_summary(room_id.to_owned()),
             children: listed.into_iter().map(|child| child.event).collect(),
         };
         Ok(PeerSpace {

@@ -1,15 +1,19 @@
 //! Rooms as seen before joining them: alone, and in the tree of a space.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use ruma::{
-    OwnedRoomId, OwnedRoomOrAliasId, OwnedUserId, RoomId, UserId,
+    OwnedRoomId, OwnedRoomOrAliasId, OwnedServerName, OwnedUserId, RoomAliasId, RoomId, UserId,
     events::room::member::MembershipState,
+    room::{RoomSummary, RoomType},
 };
 use serde::Deserialize;
 
-use super::{House, HouseError, surprise};
+use super::{House, HouseError, journey::Footing, surprise};
 use crate::room::{
     RoomAnswer, RoomError, RoomQuery,
     message::{RoomAccess, SpaceChild},
@@ -17,6 +21,9 @@ use crate::room::{
 
 /// A walk through a space looks at so many rooms at most.
 const ROOMS_MAX: usize = 5_000;
+
+/// For a page, other servers are asked no longer.
+const ELSEWHERE_MAX: Duration = Duration::from_secs(20);
 
 /// What somebody wants of the tree of a space.
 #[derive(Clone, Debug)]
@@ -47,72 +54,112 @@ pub struct HierarchyPage {
 /// A room of a tree.
 #[derive(Clone, Debug)]
 pub struct SeenRoom {
-    /// The room.
-    pub room_id: OwnedRoomId,
-    /// What is known of it.
-    pub access: RoomAccess,
+    /// What it says of itself.
+    pub summary: RoomSummary,
     /// Its children's events, stripped.
     pub children: Vec<Bytes>,
 }
 
+/// A room that a walk comes to.
+struct Step {
+    room_id: OwnedRoomId,
+    depth: u64,
+    /// Servers to ask.
+    via: Vec<OwnedServerName>,
+    /// What the space's server told of it.
+    hint: Option<RoomSummary>,
+}
+
+/// What a walk finds in a room.
+struct Sight {
+    summary: RoomSummary,
+    children: Vec<SpaceChild>,
+    hints: BTreeMap<OwnedRoomId, Option<RoomSummary>>,
+}
+
 impl House {
-    /// A room that somebody may see, or `UnknownRoom`. `None` stands for somebody without a session.
+    /// A room that somebody may see and the user's membership, or `UnknownRoom`. `None` stands for somebody without a session: for them nobody else is asked.
     pub async fn room_summary(
         &self,
         room: &OwnedRoomOrAliasId,
+        via: &[OwnedServerName],
         user_id: Option<&UserId>,
-    ) -> Result<(OwnedRoomId, RoomAccess), HouseError> {
-        let room_id = self.room_of(room, &[]).await?;
+    ) -> Result<(RoomSummary, Option<MembershipState>), HouseError> {
+        let (room_id, servers) = match user_id {
+            Some(_) => self.room_and_servers(room, via).await?,
+            None => (self.local_room_of(room).await?, Vec::new()),
+        };
         let nobody = UserId::parse(format!("@:{}", self.env.server_name()))
             .map_err(|error| HouseError::Store(error.to_string()))?;
-        let access = self
-            .room_access(&room_id, user_id.unwrap_or(&nobody))
-            .await?;
-        if self.may_see(&access, user_id).await? {
-            Ok((room_id, access))
-        } else {
-            Err(RoomError::UnknownRoom.into())
+        let asker = user_id.unwrap_or(&nobody);
+        let footing = self.footing(&room_id, asker).await?;
+        if footing.is_here || user_id.is_none() {
+            let access = self.room_access(&room_id, asker).await?;
+            if self.may_see(&access, user_id).await? {
+                let membership = access.membership.clone();
+                return Ok((access.into_summary(room_id), membership));
+            }
+            return Err(RoomError::UnknownRoom.into());
+        }
+        let told = footing.told.as_ref().and_then(|told| told.membership());
+        let there = (&footing, &*servers);
+        match self.room_elsewhere(&room_id, there, false).await {
+            Some(room)
+                if self
+                    .may_see_elsewhere((&room.summary, &footing), asker)
+                    .await? =>
+            {
+                Ok((room.summary, told))
+            }
+            _ => Err(RoomError::UnknownRoom.into()),
+        }
+    }
+
+    async fn local_room_of(&self, room: &OwnedRoomOrAliasId) -> Result<OwnedRoomId, HouseError> {
+        match <&RoomAliasId>::try_from(room.as_str()) {
+            Ok(alias) if !self.is_local(alias.server_name()) => Err(RoomError::UnknownRoom.into()),
+            _ => self.room_of(room, &[]).await,
         }
     }
 
     /// A page of the tree of a space. `Forbidden` when the space itself may not be seen, `InvalidParam` when the tree has no such place to go on.
     ///
-    /// Every page walks from the root: so nothing is kept between pages, and any node can give the next one.
+    /// Every page walks from the root: so nothing is kept between pages but other servers' answers, and any node can give the next one. Other servers
+    /// are asked for a while; rooms of which nobody has told until then are left out.
     pub async fn hierarchy(&self, wish: HierarchyWish) -> Result<HierarchyPage, HouseError> {
-        let mut walk = vec![(wish.room_id.clone(), 0_u64)];
+        let until_ms = self.env.now_ms() + ELSEWHERE_MAX.as_millis() as u64;
+        let mut walk = vec![Step {
+            room_id: wish.room_id.clone(),
+            depth: 0,
+            via: Vec::new(),
+            hint: None,
+        }];
         let mut met = BTreeSet::from([wish.room_id.clone()]);
         let mut passing = wish.after.is_some();
         let mut page = HierarchyPage {
             rooms: Vec::new(),
             more: false,
         };
-        while let Some((room_id, depth)) = walk.pop() {
-            let Some(access) = self.seen(&room_id, &wish).await? else {
+        while let Some(step) = walk.pop() {
+            let asks_others = self.env.now_ms() < until_ms;
+            let Some(mut sight) = self.seen(&step, &wish, asks_others).await? else {
                 continue;
             };
             if !passing && page.rooms.len() == wish.limit {
                 page.more = true;
                 return Ok(page);
             }
-            let children = self
-                .children(&room_id, &access, wish.suggested_only)
-                .await?;
-            if wish.depth_max.is_none_or(|most| depth < most) {
-                for child in children.iter().rev() {
-                    if met.len() < ROOMS_MAX && !met.contains(&child.room_id) {
-                        walk.push((child.room_id.clone(), depth + 1));
-                    }
-                }
-                met.extend(children.iter().map(|child| child.room_id.clone()));
+            if wish.depth_max.is_none_or(|most| step.depth < most) {
+                walk.extend(next_steps(&mut sight, step.depth + 1, &mut met));
             }
             if passing {
-                passing = wish.after.as_ref() != Some(&room_id);
+                passing = wish.after.as_ref() != Some(&step.room_id);
                 continue;
             }
+            let children = sight.children.into_iter();
             page.rooms.push(SeenRoom {
-                room_id,
-                access,
-                children: children.into_iter().map(|child| child.event).collect(),
+                summary: sight.summary,
+                children: children.map(|child| child.event).collect(),
             });
         }
         if passing {
@@ -123,27 +170,79 @@ impl House {
         Ok(page)
     }
 
-    /// A room of a walk; `None` when it is not here, or not for the asker. For the root that is an error.
+    /// A room of a walk; `None` when nobody tells of it, or it is not for the asker. For the root that is an error.
     async fn seen(
         &self,
-        room_id: &RoomId,
+        step: &Step,
         wish: &HierarchyWish,
-    ) -> Result<Option<RoomAccess>, HouseError> {
-        let visible = match self.room_access(room_id, &wish.user_id).await {
-            Ok(access) => self
-                .may_see(&access, Some(&wish.user_id))
-                .await?
-                .then_some(access),
-            Err(HouseError::Room(RoomError::UnknownRoom)) => None,
-            Err(error) => return Err(error),
+        asks_others: bool,
+    ) -> Result<Option<Sight>, HouseError> {
+        let footing = self.footing(&step.room_id, &wish.user_id).await?;
+        let sight = if footing.is_here {
+            self.seen_here(&step.room_id, wish).await?
+        } else {
+            let there = (step, &footing, asks_others);
+            self.seen_elsewhere(there, wish).await?
         };
-        if visible.is_none() && wish.room_id == room_id {
+        if sight.is_none() && wish.room_id == step.room_id {
             // Whether there is such a room is not told to those who may not see it.
             return Err(HouseError::Forbidden(
                 "you may not see this room".to_owned(),
             ));
         }
-        Ok(visible)
+        Ok(sight)
+    }
+
+    async fn seen_here(
+        &self,
+        room_id: &RoomId,
+        wish: &HierarchyWish,
+    ) -> Result<Option<Sight>, HouseError> {
+        let access = match self.room_access(room_id, &wish.user_id).await {
+            Ok(access) => access,
+            Err(HouseError::Room(RoomError::UnknownRoom)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if !self.may_see(&access, Some(&wish.user_id)).await? {
+            return Ok(None);
+        }
+        let children = self.children(room_id, &access, wish.suggested_only).await?;
+        Ok(Some(Sight {
+            summary: access.into_summary(room_id.to_owned()),
+            children,
+            hints: BTreeMap::new(),
+        }))
+    }
+
+    async fn seen_elsewhere(
+        &self,
+        (step, footing, asks_others): (&Step, &Footing, bool),
+        wish: &HierarchyWish,
+    ) -> Result<Option<Sight>, HouseError> {
+        let sight = match &step.hint {
+            // What a space holds, its parent's server does not tell.
+            Some(hint) if hint.room_type != Some(RoomType::Space) => Sight {
+                summary: hint.clone(),
+                children: Vec::new(),
+                hints: BTreeMap::new(),
+            },
+            _ if asks_others => {
+                let there = (footing, &*step.via);
+                let told = self.room_elsewhere(&step.room_id, there, wish.suggested_only);
+                let Some(room) = told.await else {
+                    return Ok(None);
+                };
+                Sight {
+                    summary: room.summary,
+                    children: room.children,
+                    hints: room.hints,
+                }
+            }
+            _ => return Ok(None),
+        };
+        let room = (&sight.summary, footing);
+        let visible = self.may_see_elsewhere(room, &wish.user_id).await?;
+        Ok(visible.then_some(sight))
     }
 
     /// The rooms of a space, in their order.
@@ -184,6 +283,24 @@ impl House {
         }
         self.is_member_of_any(user_id, &access.allowed_rooms).await
     }
+}
+
+/// Where a walk goes from a room, the last first.
+fn next_steps(sight: &mut Sight, depth: u64, met: &mut BTreeSet<OwnedRoomId>) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for child in &sight.children {
+        if met.len() >= ROOMS_MAX || !met.insert(child.room_id.clone()) {
+            continue;
+        }
+        steps.push(Step {
+            room_id: child.room_id.clone(),
+            depth,
+            via: child.via.clone(),
+            hint: sight.hints.remove(&child.room_id).flatten(),
+        });
+    }
+    steps.reverse();
+    steps
 }
 
 /// Whether everybody may see a room.

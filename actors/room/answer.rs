@@ -79,6 +79,8 @@ pub use super::query::gate::RoomGate;
 pub struct SpaceChild {
     /// The room.
     pub room_id: OwnedRoomId,
+    /// Servers through which to join it; some of them.
+    pub via: Vec<OwnedServerName>,
     /// The `m.space.child` event, stripped but for its time.
     pub event: Bytes,
 }

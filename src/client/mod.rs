@@ -44,7 +44,6 @@ mod session;
 pub(crate) mod space;
 pub(crate) mod sso;
 mod state;
-pub(crate) mod summary;
 mod sync;
 mod tag;
 mod thirdparty;

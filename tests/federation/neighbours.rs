@@ -8,16 +8,16 @@ use crate::{
 };
 
 /// Two servers and a user on each.
-struct Neighbours {
+pub(super) struct Neighbours {
     one: TestServer,
     two: TestServer,
-    anna: Client,
-    bert: Client,
+    pub(super) anna: Client,
+    pub(super) bert: Client,
     _town: Town,
 }
 
 impl Neighbours {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let town = Town::new(&["one.town", "two.town"]);
         let one = town.open("one.town", &[]).await;
         let two = town.open("two.town", &[]).await;

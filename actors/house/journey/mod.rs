@@ -106,7 +106,7 @@ impl House {
     }
 
     /// The servers to ask, in this order: those named, the one that told of the room, those that were in it, the one that the room's ID names.
-    fn helpers(
+    pub(super) fn helpers(
         &self,
         room_id: &RoomId,
         footing: &Footing,

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use ruma::{
-    OwnedMxcUri, OwnedRoomAliasId, OwnedRoomId, OwnedServerName, UserId,
+    OwnedMxcUri, OwnedRoomAliasId, OwnedRoomId, OwnedServerName, UInt, UserId,
     events::{StateEventType, room::member::MembershipState},
+    room::{JoinRuleSummary, RestrictedSummary, RoomSummary},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -67,6 +68,45 @@ pub(super) fn access(room: &Room, user_id: &UserId) -> Result<RoomAccess, RoomEr
         member_sequence: member.map_or(0, |event| event.sequence),
         servers: servers(room),
     })
+}
+
+impl RoomAccess {
+    /// What the room says of itself to those who may see it from outside.
+    pub fn into_summary(self, room_id: OwnedRoomId) -> RoomSummary {
+        #[derive(Deserialize)]
+        struct Rules {
+            join_rule: String,
+        }
+        let rules = self.join_rules.as_deref();
+        let rules = rules.and_then(|rules| serde_json::from_str::<Rules>(rules).ok());
+        let allowed = self.allowed_rooms;
+        // Rules that are missing or not known let in who is invited.
+        let join_rule = match rules.as_ref().map(|rules| &*rules.join_rule) {
+            Some("public") => JoinRuleSummary::Public,
+            Some("knock") => JoinRuleSummary::Knock,
+            Some("private") => JoinRuleSummary::Private,
+            Some("restricted") => JoinRuleSummary::Restricted(RestrictedSummary::new(allowed)),
+            Some("knock_restricted") => {
+                JoinRuleSummary::KnockRestricted(RestrictedSummary::new(allowed))
+            }
+            _ => JoinRuleSummary::Invite,
+        };
+        let mut summary = RoomSummary::new(
+            room_id,
+            join_rule,
+            self.guests_can_join,
+            UInt::new_saturating(self.joined_count),
+            self.world_readable,
+        );
+        summary.canonical_alias = self.canonical_alias;
+        summary.name = self.name;
+        summary.topic = self.topic;
+        summary.avatar_url = self.avatar_url;
+        summary.room_type = self.room_type.map(Into::into);
+        summary.encryption = self.encryption.map(Into::into);
+        summary.room_version = Some(self.version);
+        summary
+    }
 }
 
 /// One field of a state event's content, unless it is missing or something else.

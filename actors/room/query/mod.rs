@@ -56,6 +56,7 @@ use super::{
     state::Room,
 };
 use crate::kernel::{Port, Resident};
+pub(crate) use children::children_elsewhere;
 use client_form::Form;
 use history::{Archive, History};
 use visibility::{Sight, Standing};

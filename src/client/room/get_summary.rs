@@ -7,10 +7,7 @@ use ruma::{
     events::room::member::MembershipState,
 };
 
-use crate::{
-    client::summary::summary,
-    edge::{App, Failure, Session},
-};
+use crate::edge::{App, Failure, Session};
 
 /// Tells what a room says of itself to those who could come in.
 pub(crate) async fn handle(
@@ -19,12 +16,11 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Response, Failure> {
     let user_id = caller.as_ref().map(|caller| &*caller.user_id);
-    let (room_id, access) = app
-        .house
-        .room_summary(&request.room_id_or_alias, user_id)
+    let house = &app.house;
+    let (summary, membership) = house
+        .room_summary(&request.room_id_or_alias, &request.via, user_id)
         .await?;
-    let membership = access.membership.clone();
-    let mut response = Response::new(summary(room_id, access));
+    let mut response = Response::new(summary);
     response.membership = caller.map(|_| membership.unwrap_or(MembershipState::Leave));
     Ok(response)
 }

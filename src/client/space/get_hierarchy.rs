@@ -14,10 +14,7 @@ use ruma::{
 };
 use serde_json::value::RawValue;
 
-use crate::{
-    client::summary::summary,
-    edge::{App, Failure, Session},
-};
+use crate::edge::{App, Failure, Session};
 
 /// So many rooms a page has, unless the client wants fewer.
 const LIMIT: u64 = 50;
@@ -43,7 +40,7 @@ pub(crate) async fn handle(
     let page = app.house.hierarchy(wish).await?;
     let mut response = Response::new();
     let last = page.rooms.last().filter(|_| page.more);
-    response.next_batch = last.map(|room| format!("{scope}~{}", room.room_id));
+    response.next_batch = last.map(|room| format!("{scope}~{}", room.summary.room_id));
     response.rooms = page
         .rooms
         .into_iter()
@@ -75,10 +72,7 @@ fn parse(token: &str, scope: &str) -> Result<OwnedRoomId, Failure> {
 fn chunk(room: SeenRoom) -> Result<SpaceHierarchyRoomsChunk, Failure> {
     let children = room.children.into_iter().map(raw);
     let children = children.collect::<Result<_, _>>()?;
-    Ok(SpaceHierarchyRoomsChunk::new(
-        summary(room.room_id, room.access),
-        children,
-    ))
+    Ok(SpaceHierarchyRoomsChunk::new(room.summary, children))
 }
 
 /// JSON that is written already, as some type.

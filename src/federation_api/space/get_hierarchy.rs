@@ -8,7 +8,7 @@ use ruma::api::federation::space::{
 };
 
 use crate::{
-    client::{space::raw, summary::summary},
+    client::space::raw,
     edge::{App, Failure, Peer},
 };
 
@@ -23,16 +23,10 @@ pub(crate) async fn handle(
         .hierarchy_for_peer(&peer.origin, &request.room_id, request.suggested_only)
         .await?;
     let children = space.room.children.into_iter().map(raw);
-    let room = SpaceHierarchyParentSummary::new(
-        summary(space.room.room_id, space.room.access),
-        children.collect::<Result<_, _>>()?,
-    );
+    let room =
+        SpaceHierarchyParentSummary::new(space.room.summary, children.collect::<Result<_, _>>()?);
     let mut response = Response::new(room);
-    response.children = space
-        .children
-        .into_iter()
-        .map(|(room_id, access)| summary(room_id, access))
-        .collect();
+    response.children = space.children;
     response.inaccessible_children = space.inaccessible;
     Ok(response)
 }
