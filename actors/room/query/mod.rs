@@ -283,7 +283,7 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
             }
             Answer::EventIds(unknown)
         }
-        Query::OldEnds => Answer::EventIds(messages::old_ends(&view).await?),
+        Query::OldEnds => Answer::EventIds(messages::old_ends(view).await?),
         // Answered before this, by the room itself.
         Query::Receive { .. }
         | Query::Template(_)
