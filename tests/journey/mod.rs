@@ -2,6 +2,7 @@
 
 mod browser;
 mod conversation;
+mod demo;
 mod household;
 mod idle_rooms;
 mod story;
