@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use ruma::{OwnedServerName, ServerName};
 use serde::de::DeserializeOwned;
 
-use super::{House, peers::Patience, remote_devices::Fetching};
+use super::{House, peers::Patience, remote_devices::Fetching, remote_presence::Heard};
 use crate::{
     followers::feeds::board::FeedBoard,
     kernel::Directory,
@@ -26,6 +26,8 @@ pub(super) struct Elsewhere {
     pub(super) fetching: Fetching,
     /// Where presence is announced.
     pub(super) board: Arc<FeedBoard>,
+    /// Who of them is there.
+    pub(super) heard: Heard,
     answers: Mutex<Answers>,
 }
 
@@ -94,6 +96,7 @@ impl Elsewhere {
             users,
             fetching: Fetching::default(),
             board,
+            heard: Heard::default(),
             answers: Mutex::default(),
         }
     }

@@ -18,6 +18,7 @@ use super::{
     journey::Turns,
     members::HouseMembers,
     outboxes::{self, Outboxes},
+    remote_presence,
     retention::Sweeper,
 };
 use crate::{
@@ -88,7 +89,12 @@ impl House {
         followers.extend(durable_followers(source, members, (&config, &later, sent)).await?);
         let passwords = Passwords::new(config.passwords, &env)
             .map_err(|error| StoreError::Incompatible(error.to_string()))?;
+        let federates = env.network.is_on();
         let house = Arc::new_cyclic(|myself| Self {
+            followers: {
+                followers.extend(federates.then(|| remote_presence::watch(myself)));
+                followers
+            },
             env,
             config,
             store,
@@ -109,7 +115,6 @@ impl House {
             outboxes: sending,
             elsewhere,
             models,
-            followers,
             sessions,
             passwords,
             seen: Mutex::new(BTreeMap::new()),

@@ -1,13 +1,22 @@
-//! Presence of other servers' users, as their servers tell it. Kept in memory only: whoever is not told of for a while was last seen as known.
+//! Presence of other servers' users, as their servers tell it. Kept in memory only. Servers tell again and again of those who stay: whoever is not told of
+//! for a while has gone.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
+use parking_lot::Mutex;
 use playhouse_schema::models::memberships;
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, ServerName, UserId, presence::PresenceState};
 use serde::Deserialize;
 
 use super::{House, HouseError};
-use crate::user::{feed::surroundings::Board as _, message::Presence};
+use crate::{
+    followers::task::Running,
+    user::{feed::surroundings::Board as _, message::Presence},
+};
 
 /// So many users of one event are looked at.
 const PUSHES_MAX: usize = 200;
@@ -17,6 +26,63 @@ const STATUS_CHARS_MAX: usize = 500;
 
 /// In so many of a user's rooms others hear of it.
 const ROOMS_MAX: usize = 1_000;
+
+/// Who is not told of for so long has gone.
+const GONE_AFTER_MS: u64 = 30 * 60 * 1000;
+
+/// Between two looks for those who have gone.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// So many users are there at once; of further ones nothing is believed.
+const HEARD_MAX: usize = 10_000;
+
+/// When each of other servers' users who are there was last told of, in ms since the epoch.
+#[derive(Debug, Default)]
+pub(super) struct Heard(Mutex<BTreeMap<OwnedUserId, u64>>);
+
+impl Heard {
+    /// Somebody is told of. Whether that is believed.
+    fn note(&self, user_id: &UserId, presence: &PresenceState, now_ms: u64) -> bool {
+        let mut heard = self.0.lock();
+        if *presence == PresenceState::Offline {
+            heard.remove(user_id);
+            return true;
+        }
+        let has_room = heard.len() < HEARD_MAX || heard.contains_key(user_id);
+        if has_room {
+            heard.insert(user_id.to_owned(), now_ms);
+        }
+        has_room
+    }
+
+    /// Takes out who has not been told of for too long.
+    fn gone(&self, now_ms: u64) -> Vec<OwnedUserId> {
+        let mut gone = Vec::new();
+        self.0.lock().retain(|user_id, at_ms| {
+            let stays = now_ms.saturating_sub(*at_ms) < GONE_AFTER_MS;
+            if !stays {
+                gone.push(user_id.clone());
+            }
+            stays
+        });
+        gone
+    }
+}
+
+/// Looks for those who have gone, as long as there is a house.
+pub(super) fn watch(house: &Weak<House>) -> Running {
+    let house = house.clone();
+    Running::start(|mut stop| {
+        Box::pin(async move {
+            while stop.pause(LOOK_EVERY).await {
+                match house.upgrade() {
+                    Some(house) => house.let_the_silent_go().await,
+                    None => return,
+                }
+            }
+        })
+    })
+}
 
 #[derive(Deserialize)]
 pub(super) struct Pushes {
@@ -48,6 +114,13 @@ impl House {
             if !is_theirs || !is_known {
                 continue;
             }
+            if !self
+                .elsewhere
+                .heard
+                .note(&push.user_id, &push.presence, now_ms)
+            {
+                continue;
+            }
             let status = push.status_msg.filter(|status| !status.is_empty());
             let presence = Presence {
                 currently_active: push.currently_active && push.presence == PresenceState::Online,
@@ -55,14 +128,31 @@ impl House {
                 status_msg: status.map(|text| text.chars().take(STATUS_CHARS_MAX).collect()),
                 active_ms: now_ms.saturating_sub(push.last_active_ago),
             };
-            match self.rooms_of_other(&push.user_id).await {
-                Ok(rooms) if !rooms.is_empty() => {
-                    let board = &self.elsewhere.board;
-                    board.announce_presence(&push.user_id, Arc::new(presence), &rooms);
-                }
-                Ok(_) => {}
-                Err(error) => tracing::debug!(%origin, %error, "presence is passed over"),
+            self.announce_other(&push.user_id, presence).await;
+        }
+    }
+
+    async fn announce_other(&self, user_id: &UserId, presence: Presence) {
+        match self.rooms_of_other(user_id).await {
+            Ok(rooms) if !rooms.is_empty() => {
+                let board = &self.elsewhere.board;
+                board.announce_presence(user_id, Arc::new(presence), &rooms);
             }
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%user_id, %error, "presence is passed over"),
+        }
+    }
+
+    /// Users of other servers that have not been told of for a while are offline.
+    pub(super) async fn let_the_silent_go(&self) {
+        for user_id in self.elsewhere.heard.gone(self.env.now_ms()) {
+            let known = self.remote_presence(&user_id);
+            let gone = Presence {
+                presence: PresenceState::Offline,
+                currently_active: false,
+                ..known
+            };
+            self.announce_other(&user_id, gone).await;
         }
     }
 
@@ -87,5 +177,36 @@ impl House {
             },
             |known| (*known).clone(),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::user_id;
+
+    use super::*;
+
+    #[test]
+    fn who_is_not_told_of_has_gone() {
+        let heard = Heard::default();
+        let (anna, bert) = (user_id!("@anna:far.example"), user_id!("@bert:far.example"));
+        assert!(heard.note(anna, &PresenceState::Online, 0));
+        assert!(heard.note(bert, &PresenceState::Unavailable, 0));
+        assert!(heard.note(bert, &PresenceState::Online, 1));
+        assert!(heard.gone(GONE_AFTER_MS - 1).is_empty());
+        assert_eq!(heard.gone(GONE_AFTER_MS), [anna]);
+        assert!(heard.note(bert, &PresenceState::Offline, 2));
+        assert!(heard.gone(u64::MAX).is_empty());
+    }
+
+    #[test]
+    fn they_are_not_without_number() {
+        let heard = Heard::default();
+        let user = |number: usize| UserId::parse(format!("@{number}:far.example")).expect("one");
+        for number in 0..HEARD_MAX {
+            assert!(heard.note(&user(number), &PresenceState::Online, 0));
+        }
+        assert!(!heard.note(&user(HEARD_MAX), &PresenceState::Online, 0));
+        assert!(heard.note(&user(0), &PresenceState::Online, 0));
     }
 }

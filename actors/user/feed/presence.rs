@@ -15,6 +15,9 @@ const OFFLINE_AFTER_MS: u64 = 45_000;
 /// A user is called active for so long after its last activity.
 const ACTIVE_FOR_MS: u64 = 5 * 60 * 1000;
 
+/// Who stays is announced again: other servers take for gone who is not told of for half an hour.
+const AGAIN_AFTER_MS: u64 = 25 * 60 * 1000;
+
 /// Others' presence that is remembered.
 const OTHERS_MAX: usize = 10_000;
 
@@ -25,6 +28,8 @@ pub(crate) struct PresenceBook {
     own: Option<Arc<Presence>>,
     /// As last taken over from the account's records.
     kept: Option<Presence>,
+    /// When it was announced, at the earliest; `None` until time has passed since.
+    announced_ms: Option<u64>,
     /// What the syncs of each device say, and when they last did.
     synced: BTreeMap<OwnedDeviceId, (PresenceState, u64)>,
     others: BTreeMap<OwnedUserId, (u64, Arc<Presence>)>,
@@ -108,10 +113,15 @@ impl PresenceBook {
             }
         }
         self.drop_silent(now_ms);
-        if !self.is_present() || !self.synced.is_empty() {
+        if !self.is_present() {
             return None;
         }
         let mut own = self.own(now_ms);
+        if !self.synced.is_empty() {
+            let announced_ms = *self.announced_ms.get_or_insert(now_ms);
+            let again = now_ms.saturating_sub(announced_ms) >= AGAIN_AFTER_MS;
+            return self.change(own, again);
+        }
         own.presence = PresenceState::Offline;
         own.currently_active = false;
         self.change(own, true)
@@ -127,6 +137,9 @@ impl PresenceBook {
     fn change(&mut self, own: Presence, changed: bool) -> Option<Arc<Presence>> {
         let own = Arc::new(own);
         self.own = Some(own.clone());
+        if changed {
+            self.announced_ms = None;
+        }
         changed.then_some(own)
     }
 
@@ -147,5 +160,29 @@ impl PresenceBook {
             .iter()
             .filter(move |(_, (heard, _))| *heard > serial)
             .map(|(user_id, (_, presence))| (user_id, presence))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_stays_is_announced_again_and_who_goes_once() {
+        let device = OwnedDeviceId::from("D");
+        let mut book = PresenceBook::default();
+        let online = Some(PresenceState::Online);
+        assert!(book.synced(&device, online.clone(), 0).is_some());
+        assert!(book.synced(&device, online, 1).is_none());
+        let mut at_ms = 0;
+        let mut announced = Vec::new();
+        while at_ms < 3 * AGAIN_AFTER_MS {
+            at_ms += 10_000;
+            announced.extend(book.due(at_ms, [&device].into_iter()).map(|_| at_ms));
+        }
+        assert_eq!(announced.len(), 2, "{announced:?}");
+        let gone = book.due(at_ms + OFFLINE_AFTER_MS, [].into_iter());
+        assert_eq!(gone.expect("it went").presence, PresenceState::Offline);
+        assert!(book.due(u64::MAX, [].into_iter()).is_none());
     }
 }
