@@ -69,7 +69,8 @@ impl House {
                 Patience::SHORT,
             )
             .await;
-        let pdus = told(scene, asked).map_or(Vec::new(), |pdus| pdus.pdus);
+        let mut pdus = told(scene, asked).map_or(Vec::new(), |pdus| pdus.pdus);
+        pdus.truncate(MISSING_MAX);
         let (checked, _) = self.checked(scene, &pdus).await?;
         let is_asked = |pdu: &CheckedPdu| !latest.contains(&pdu.event_id);
         Ok(checked.into_iter().filter(is_asked).map(next).collect())
@@ -92,7 +93,7 @@ impl House {
             let event = segment(event_id.as_str());
             let path = format!("/_matrix/federation/v1/event_auth/{room}/{event}");
             let asked: Result<AuthChain, _> =
-                self.ask_peer(scene.origin, path, Patience::LONG).await;
+                self.ask_peer(scene.origin, path, Patience::CHAIN).await;
             let chain = told(scene, asked).map_or(Vec::new(), |chain| chain.auth_chain);
             let (checked, _) = self.checked(scene, &chain).await?;
             found.extend(checked);
@@ -141,7 +142,7 @@ impl House {
         let room = segment(scene.room_id.as_str());
         let event = segment(event_id.as_str());
         let path = format!("/_matrix/federation/v1/state_ids/{room}?event_id={event}");
-        let asked: Result<StateIds, _> = self.ask_peer(scene.origin, path, Patience::LONG).await;
+        let asked: Result<StateIds, _> = self.ask_peer(scene.origin, path, Patience::IDS).await;
         let Some(ids) = told(scene, asked) else {
             return Ok(None);
         };
@@ -165,7 +166,7 @@ impl House {
         let room = segment(scene.room_id.as_str());
         let event = segment(event_id.as_str());
         let path = format!("/_matrix/federation/v1/state/{room}?event_id={event}");
-        let asked: Result<WholeState, _> = self.ask_peer(scene.origin, path, Patience::LONG).await;
+        let asked: Result<WholeState, _> = self.ask_peer(scene.origin, path, Patience::STATE).await;
         let Some(state) = told(scene, asked) else {
             return Ok(Vec::new());
         };
@@ -182,8 +183,8 @@ impl House {
         let fetches = stream::iter(event_ids.to_vec()).map(|event_id| async move {
             let event = segment(event_id.as_str());
             let path = format!("/_matrix/federation/v1/event/{event}");
-            let asked: Result<Pdus, _> = self.ask_peer(scene.origin, path, Patience::SHORT).await;
-            told(scene, asked).map_or(Vec::new(), |pdus| pdus.pdus)
+            let asked: Result<Pdus, _> = self.ask_peer(scene.origin, path, Patience::EVENT).await;
+            told(scene, asked).and_then(|pdus| pdus.pdus.into_iter().next())
         });
         let answers: Vec<_> = fetches.buffer_unordered(FETCHES_AT_ONCE).collect().await;
         let pdus: Vec<_> = answers.into_iter().flatten().collect();
