@@ -35,6 +35,7 @@ pub(crate) async fn handle(
             "a transaction has at most 50 PDUs and 100 EDUs",
         ));
     }
+    let _turn = app.origins.enter(&peer.origin).await?;
     for edu in transaction.edus {
         // Messages to devices bring the keys of what comes after them.
         if let Ok(edu) = serde_json::from_str::<ReceivedEdu>(edu.get()) {
