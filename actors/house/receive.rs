@@ -16,7 +16,7 @@ use crate::{
         answer::RoomGate,
         receive::{
             CheckedPdu, Fate, Fates, Receive, ReceivedEvent, Role,
-            check::{RawPdu, with_own_keys},
+            check::{RawPdu, in_graph_order, with_own_keys},
         },
     },
 };
@@ -141,6 +141,8 @@ impl House {
             .collect();
         let mut fates: BTreeMap<OwnedEventId, Fate> = BTreeMap::new();
         for round in 0..ROUNDS_MAX {
+            // Nobody must send, or answer, in the order of the graph.
+            events = in_graph_order(events, |event| &event.pdu);
             let told = self.receive(scene.room_id, None, events.clone()).await?;
             let mut prev_missing = BTreeSet::new();
             let mut auth_missing = BTreeSet::new();

@@ -146,14 +146,29 @@ impl House {
         let Some(ids) = told(scene, asked) else {
             return Ok(None);
         };
-        let all = ids.auth_chain_ids.iter().chain(&ids.pdu_ids);
-        let all = all.cloned().collect();
-        let unknown = self.unknown_of(scene.room_id, all).await?;
-        let fetched = if unknown.len() > SINGLE_EVENTS_MAX {
+        let all: BTreeSet<_> = ids.auth_chain_ids.iter().chain(&ids.pdu_ids).collect();
+        let all = all.into_iter().cloned().collect();
+        let unknown = self
+            .unknown_of(scene.room_id, all, SINGLE_EVENTS_MAX + 1)
+            .await?;
+        let is_large = unknown.len() > SINGLE_EVENTS_MAX;
+        let fetched = if is_large {
             self.whole_state(scene, event_id).await?
         } else {
             self.single_pdus(scene, &unknown).await?
         };
+        let found: BTreeSet<_> = fetched.iter().map(|pdu| &pdu.event_id).collect();
+        let mut lacking: Vec<_> = if is_large { &ids.pdu_ids } else { &unknown }.clone();
+        lacking.retain(|id| !found.contains(id));
+        if is_large {
+            lacking = self.unknown_of(scene.room_id, lacking, 1).await?;
+        }
+        // A state that its server tells and does not give is no state: nothing is to be looked for in vain.
+        if ids.pdu_ids.iter().any(|id| lacking.contains(id)) {
+            let (origin, room_id) = (scene.origin, scene.room_id);
+            tracing::info!(%origin, %room_id, "a server does not give the state that it tells");
+            return Ok(None);
+        }
         let events = in_auth_order(fetched).into_iter().map(outlier).collect();
         Ok(Some((events, ids.pdu_ids)))
     }
@@ -193,14 +208,15 @@ impl House {
         Ok(checked.into_iter().filter(is_asked).collect())
     }
 
-    /// Those of some events that the room has no record of.
-    pub(super) async fn unknown_of(
+    /// Those of some events that the room has no record of, at most so many.
+    async fn unknown_of(
         &self,
         room_id: &RoomId,
         event_ids: Vec<OwnedEventId>,
+        limit: usize,
     ) -> Result<Vec<OwnedEventId>, HouseError> {
         match self
-            .room_query(room_id, RoomQuery::Unknown { event_ids })
+            .room_query(room_id, RoomQuery::Unknown { event_ids, limit })
             .await
         {
             Ok(RoomAnswer::EventIds(unknown)) => Ok(unknown),
