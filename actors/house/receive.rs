@@ -189,7 +189,8 @@ impl House {
         (prev_missing, auth_missing): (BTreeSet<OwnedEventId>, BTreeSet<OwnedEventId>),
     ) -> Result<Vec<ReceivedEvent>, HouseError> {
         let mut found = Vec::new();
-        if !auth_missing.is_empty() {
+        // Who has not told twice what authorises an event does not know.
+        if !auth_missing.is_empty() && round < ROUNDS_MAX / 2 {
             found.extend(self.outliers(scene, latest, &auth_missing).await?);
         }
         if !prev_missing.is_empty() {
@@ -269,10 +270,15 @@ impl House {
         let mut flaws = BTreeMap::new();
         let mut wanted = KeysWanted::new();
         let mut raw = Vec::with_capacity(pdus.len());
+        let mut seen = BTreeSet::new();
         for pdu in pdus {
             let Ok(pdu) = RawPdu::read(pdu.get(), &rules) else {
                 continue;
             };
+            // Checking costs more than sending: what stands there twice is checked once.
+            if !seen.insert(pdu.event_id.clone()) {
+                continue;
+            }
             match pdu.want_keys(&rules, &mut wanted) {
                 Ok(()) => raw.push(pdu),
                 Err(flaw) => drop(flaws.insert(pdu.event_id, Err(flaw.to_string()))),
