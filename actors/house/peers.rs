@@ -19,12 +19,32 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// For one event or a few.
+    /// For one event, whatever its `unsigned` part says.
+    pub(super) const EVENT: Self = Self {
+        within: Duration::from_secs(15),
+        bytes_max: 256 * 1024,
+    };
+    /// For a few events.
     pub(super) const SHORT: Self = Self {
         within: Duration::from_secs(15),
         bytes_max: 10 * 1024 * 1024,
     };
-    /// For a whole state.
+    /// For the IDs of a whole state: those of 300,000 events.
+    pub(super) const IDS: Self = Self {
+        within: Duration::from_secs(60),
+        bytes_max: 16 * 1024 * 1024,
+    };
+    /// For what authorises one event.
+    pub(super) const CHAIN: Self = Self {
+        within: Duration::from_secs(60),
+        bytes_max: 32 * 1024 * 1024,
+    };
+    /// For a whole state that another server makes this one ask for: events grow to several times their size while they are checked.
+    pub(super) const STATE: Self = Self {
+        within: Duration::from_secs(180),
+        bytes_max: 128 * 1024 * 1024,
+    };
+    /// For the whole state of a room into which a user of this server goes.
     pub(super) const LONG: Self = Self {
         within: Duration::from_secs(180),
         bytes_max: 512 * 1024 * 1024,

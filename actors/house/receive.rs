@@ -16,7 +16,7 @@ use crate::{
         answer::RoomGate,
         receive::{
             CheckedPdu, Fate, Fates, Receive, ReceivedEvent, Role,
-            check::{RawPdu, with_own_keys},
+            check::{RawPdu, in_graph_order, with_own_keys},
         },
     },
 };
@@ -141,6 +141,8 @@ impl House {
             .collect();
         let mut fates: BTreeMap<OwnedEventId, Fate> = BTreeMap::new();
         for round in 0..ROUNDS_MAX {
+            // Nobody must send, or answer, in the order of the graph.
+            events = in_graph_order(events, |event| &event.pdu);
             let told = self.receive(scene.room_id, None, events.clone()).await?;
             let mut prev_missing = BTreeSet::new();
             let mut auth_missing = BTreeSet::new();
@@ -187,7 +189,8 @@ impl House {
         (prev_missing, auth_missing): (BTreeSet<OwnedEventId>, BTreeSet<OwnedEventId>),
     ) -> Result<Vec<ReceivedEvent>, HouseError> {
         let mut found = Vec::new();
-        if !auth_missing.is_empty() {
+        // Who has not told twice what authorises an event does not know.
+        if !auth_missing.is_empty() && round < ROUNDS_MAX / 2 {
             found.extend(self.outliers(scene, latest, &auth_missing).await?);
         }
         if !prev_missing.is_empty() {
@@ -267,10 +270,15 @@ impl House {
         let mut flaws = BTreeMap::new();
         let mut wanted = KeysWanted::new();
         let mut raw = Vec::with_capacity(pdus.len());
+        let mut seen = BTreeSet::new();
         for pdu in pdus {
             let Ok(pdu) = RawPdu::read(pdu.get(), &rules) else {
                 continue;
             };
+            // Checking costs more than sending: what stands there twice is checked once.
+            if !seen.insert(pdu.event_id.clone()) {
+                continue;
+            }
             match pdu.want_keys(&rules, &mut wanted) {
                 Ok(()) => raw.push(pdu),
                 Err(flaw) => drop(flaws.insert(pdu.event_id, Err(flaw.to_string()))),

@@ -69,7 +69,8 @@ impl House {
                 Patience::SHORT,
             )
             .await;
-        let pdus = told(scene, asked).map_or(Vec::new(), |pdus| pdus.pdus);
+        let mut pdus = told(scene, asked).map_or(Vec::new(), |pdus| pdus.pdus);
+        pdus.truncate(MISSING_MAX);
         let (checked, _) = self.checked(scene, &pdus).await?;
         let is_asked = |pdu: &CheckedPdu| !latest.contains(&pdu.event_id);
         Ok(checked.into_iter().filter(is_asked).map(next).collect())
@@ -92,7 +93,7 @@ impl House {
             let event = segment(event_id.as_str());
             let path = format!("/_matrix/federation/v1/event_auth/{room}/{event}");
             let asked: Result<AuthChain, _> =
-                self.ask_peer(scene.origin, path, Patience::LONG).await;
+                self.ask_peer(scene.origin, path, Patience::CHAIN).await;
             let chain = told(scene, asked).map_or(Vec::new(), |chain| chain.auth_chain);
             let (checked, _) = self.checked(scene, &chain).await?;
             found.extend(checked);
@@ -141,18 +142,33 @@ impl House {
         let room = segment(scene.room_id.as_str());
         let event = segment(event_id.as_str());
         let path = format!("/_matrix/federation/v1/state_ids/{room}?event_id={event}");
-        let asked: Result<StateIds, _> = self.ask_peer(scene.origin, path, Patience::LONG).await;
+        let asked: Result<StateIds, _> = self.ask_peer(scene.origin, path, Patience::IDS).await;
         let Some(ids) = told(scene, asked) else {
             return Ok(None);
         };
-        let all = ids.auth_chain_ids.iter().chain(&ids.pdu_ids);
-        let all = all.cloned().collect();
-        let unknown = self.unknown_of(scene.room_id, all).await?;
-        let fetched = if unknown.len() > SINGLE_EVENTS_MAX {
+        let all: BTreeSet<_> = ids.auth_chain_ids.iter().chain(&ids.pdu_ids).collect();
+        let all = all.into_iter().cloned().collect();
+        let unknown = self
+            .unknown_of(scene.room_id, all, SINGLE_EVENTS_MAX + 1)
+            .await?;
+        let is_large = unknown.len() > SINGLE_EVENTS_MAX;
+        let fetched = if is_large {
             self.whole_state(scene, event_id).await?
         } else {
             self.single_pdus(scene, &unknown).await?
         };
+        let found: BTreeSet<_> = fetched.iter().map(|pdu| &pdu.event_id).collect();
+        let mut lacking: Vec<_> = if is_large { &ids.pdu_ids } else { &unknown }.clone();
+        lacking.retain(|id| !found.contains(id));
+        if is_large {
+            lacking = self.unknown_of(scene.room_id, lacking, 1).await?;
+        }
+        // A state that its server tells and does not give is no state: nothing is to be looked for in vain.
+        if ids.pdu_ids.iter().any(|id| lacking.contains(id)) {
+            let (origin, room_id) = (scene.origin, scene.room_id);
+            tracing::info!(%origin, %room_id, "a server does not give the state that it tells");
+            return Ok(None);
+        }
         let events = in_auth_order(fetched).into_iter().map(outlier).collect();
         Ok(Some((events, ids.pdu_ids)))
     }
@@ -165,7 +181,7 @@ impl House {
         let room = segment(scene.room_id.as_str());
         let event = segment(event_id.as_str());
         let path = format!("/_matrix/federation/v1/state/{room}?event_id={event}");
-        let asked: Result<WholeState, _> = self.ask_peer(scene.origin, path, Patience::LONG).await;
+        let asked: Result<WholeState, _> = self.ask_peer(scene.origin, path, Patience::STATE).await;
         let Some(state) = told(scene, asked) else {
             return Ok(Vec::new());
         };
@@ -182,8 +198,8 @@ impl House {
         let fetches = stream::iter(event_ids.to_vec()).map(|event_id| async move {
             let event = segment(event_id.as_str());
             let path = format!("/_matrix/federation/v1/event/{event}");
-            let asked: Result<Pdus, _> = self.ask_peer(scene.origin, path, Patience::SHORT).await;
-            told(scene, asked).map_or(Vec::new(), |pdus| pdus.pdus)
+            let asked: Result<Pdus, _> = self.ask_peer(scene.origin, path, Patience::EVENT).await;
+            told(scene, asked).and_then(|pdus| pdus.pdus.into_iter().next())
         });
         let answers: Vec<_> = fetches.buffer_unordered(FETCHES_AT_ONCE).collect().await;
         let pdus: Vec<_> = answers.into_iter().flatten().collect();
@@ -192,14 +208,15 @@ impl House {
         Ok(checked.into_iter().filter(is_asked).collect())
     }
 
-    /// Those of some events that the room has no record of.
-    pub(super) async fn unknown_of(
+    /// Those of some events that the room has no record of, at most so many.
+    async fn unknown_of(
         &self,
         room_id: &RoomId,
         event_ids: Vec<OwnedEventId>,
+        limit: usize,
     ) -> Result<Vec<OwnedEventId>, HouseError> {
         match self
-            .room_query(room_id, RoomQuery::Unknown { event_ids })
+            .room_query(room_id, RoomQuery::Unknown { event_ids, limit })
             .await
         {
             Ok(RoomAnswer::EventIds(unknown)) => Ok(unknown),

@@ -364,6 +364,8 @@ pub enum RoomQuery {
     Unknown {
         /// The events.
         event_ids: Vec<OwnedEventId>,
+        /// No more are looked for when so many are found.
+        limit: usize,
     },
     /// The events that precede all that is known of the room and are not known themselves: none when it is known from its beginning. Answers `EventIds`.
     OldEnds,

@@ -11,7 +11,9 @@ use playhouse_actors::{env::Env, house::House};
 use ruma::ServerName;
 use tokio::sync::Semaphore;
 
-use super::{caller::Bridge, limits::Limiter, repeats::Repeats, uiaa::Interactive};
+use super::{
+    caller::Bridge, limits::Limiter, origins::Origins, repeats::Repeats, uiaa::Interactive,
+};
 use crate::{
     client::{rendezvous::Meetings, sso::Providers},
     config::{Config, check::Network},
@@ -47,6 +49,8 @@ pub(crate) struct App {
     pub(crate) fetches: Turns,
     /// So many of them at once: they are held in memory.
     pub(crate) fetches_at_once: Semaphore,
+    /// Other servers that are sending now.
+    pub(crate) origins: Origins,
     /// Previews of links, when they are switched on.
     pub(crate) previews: Option<Previews>,
     /// What people are shown.
@@ -82,6 +86,7 @@ impl App {
             uploads: Turns::default(),
             fetches: Turns::default(),
             fetches_at_once: Semaphore::new(FETCHES_MAX),
+            origins: Origins::default(),
             limiter: Limiter::new(&config.limits),
             interactive: Interactive::new(house.env().clone(), third_party::stage_params(&config)),
             thumbnails: Thumbnails::new(blobs.clone(), media),

@@ -14,6 +14,7 @@ mod json;
 pub(crate) mod limits;
 pub(crate) mod mount;
 pub(crate) mod open;
+mod origins;
 pub(crate) mod peer;
 pub(crate) mod ranged;
 mod refusals;

@@ -31,6 +31,11 @@ pub(crate) fn list(value: &Value) -> &[Value] {
     value.as_array().expect("a list")
 }
 
+/// The events of a list that is left out when it is empty.
+pub(crate) fn list_or_none(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
 /// One field of each event of a list, as text; absent ones are left out.
 #[track_caller]
 pub(crate) fn texts(events: &Value, pointer: &str) -> Vec<String> {

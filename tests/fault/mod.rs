@@ -5,3 +5,4 @@ mod delayed;
 mod fuzz;
 mod hostile;
 mod log;
+mod peers;

@@ -1,6 +1,8 @@
 //! The server-server API.
 
+mod dead;
 mod handshakes;
+mod hostile;
 mod neighbours;
 mod open;
 mod refused;

@@ -22,13 +22,14 @@ use ruma::{
 use rustls_pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
     net::{TcpListener, TcpStream},
 };
 use tokio_rustls::TlsAcceptor;
 
 use super::{
     client::{Answer, Client},
+    script::{self, Asked, Reply, Script},
     server::SERVER_NAME,
 };
 
@@ -38,14 +39,19 @@ const SEED: [u8; 32] = [9; 32];
 /// What is sent arrives in less.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-type Received = Arc<Mutex<BTreeMap<String, Vec<Value>>>>;
+/// The events that each was sent, and the rules by which they answer.
+#[derive(Clone, Default)]
+struct Minds {
+    received: Arc<Mutex<BTreeMap<String, Vec<Value>>>>,
+    script: Arc<Mutex<Option<Script>>>,
+}
 
 /// Other servers on one port.
 pub(crate) struct Peers {
     names: Vec<String>,
     port: u16,
     folder: tempfile::TempDir,
-    received: Received,
+    minds: Minds,
 }
 
 impl Peers {
@@ -74,12 +80,12 @@ impl Peers {
             names,
             port: listener.local_addr().expect("an address").port(),
             folder,
-            received: Received::default(),
+            minds: Minds::default(),
         };
-        let (acceptor, received) = (TlsAcceptor::from(Arc::new(tls)), peers.received.clone());
+        let (acceptor, minds) = (TlsAcceptor::from(Arc::new(tls)), peers.minds.clone());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(acceptor.clone(), stream, received.clone()));
+                tokio::spawn(serve(acceptor.clone(), stream, minds.clone()));
             }
         });
         peers
@@ -104,9 +110,18 @@ impl Peers {
         .to_vec()
     }
 
+    /// From now on they answer by these rules, where these have an answer.
+    pub(crate) fn follow(
+        &self,
+        script: impl Fn(&Asked<'_>) -> Option<Reply> + Send + Sync + 'static,
+    ) {
+        *self.minds.script.lock() = Some(Arc::new(script));
+    }
+
     /// Events that one of them was sent.
     pub(crate) fn received(&self, name: &str) -> Vec<Value> {
-        self.received.lock().get(name).cloned().unwrap_or_default()
+        let received = self.minds.received.lock();
+        received.get(name).cloned().unwrap_or_default()
     }
 
     /// Waits until one of them was sent a fitting event.
@@ -124,14 +139,14 @@ impl Peers {
 }
 
 /// What a server signs with.
-fn env(name: &str) -> Env {
+pub(crate) fn env(name: &str) -> Env {
     Env::system(Identity {
         server_name: name.try_into().expect("a server name"),
         signer: Signer::from_seed("peer", &SEED).expect("a key"),
     })
 }
 
-fn signed(name: &str, object: Value) -> CanonicalJsonObject {
+pub(crate) fn signed(name: &str, object: Value) -> CanonicalJsonObject {
     let mut object: CanonicalJsonObject = serde_json::from_value(object).expect("canonical JSON");
     sign_json(name, &env(name).identity.signer, &mut object).expect("it can be signed");
     object
@@ -176,7 +191,7 @@ pub(crate) fn finish(name: &str, made: &Value, membership: &str) -> SignedPdu {
     finish_template(&template, user_id, content, (&rules, &env(name))).expect("a template")
 }
 
-async fn serve(acceptor: TlsAcceptor, stream: TcpStream, received: Received) -> io::Result<()> {
+async fn serve(acceptor: TlsAcceptor, stream: TcpStream, minds: Minds) -> io::Result<()> {
     let mut stream = BufReader::new(acceptor.accept(stream).await?);
     loop {
         let mut head = Vec::new();
@@ -201,31 +216,42 @@ async fn serve(acceptor: TlsAcceptor, stream: TcpStream, received: Received) -> 
         let path = head.first().and_then(|line| line.split(' ').nth(1));
         let host = header("host");
         let name = host.split(':').next().unwrap_or_default();
-        let (status, answer) = answer(name, path.unwrap_or_default(), &body, &received);
-        let answer = answer.to_string();
-        let response = format!(
-            "HTTP/1.1 {status} x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{answer}",
-            answer.len()
-        );
-        stream.write_all(response.as_bytes()).await?;
+        let reply = reply(name, path.unwrap_or_default(), &body, &minds);
+        script::write(&mut stream, reply).await?;
     }
 }
 
-fn answer(name: &str, path: &str, body: &[u8], received: &Received) -> (u16, Value) {
+fn reply(name: &str, path: &str, body: &[u8], minds: &Minds) -> Reply {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let body = &body;
+    let script = minds.script.lock().clone();
+    let own = script.and_then(|script| script(&Asked { name, path, body }));
+    own.unwrap_or_else(|| {
+        let (status, answer) = answer(name, path, body, minds);
+        Reply::Json(status, answer)
+    })
+}
+
+/// The keys that a server publishes.
+pub(crate) fn public_keys(name: &str) -> CanonicalJsonObject {
+    let key = env(name).identity.signer.public_key().to_vec();
+    let key = Base64::<Standard>::new(key).encode();
+    let keys = json!({
+        "server_name": name, "valid_until_ts": 4_000_000_000_000_u64,
+        "verify_keys": {"ed25519:peer": {"key": key}}, "old_verify_keys": {},
+    });
+    signed(name, keys)
+}
+
+fn answer(name: &str, path: &str, body: &Value, minds: &Minds) -> (u16, Value) {
     if path.starts_with("/_matrix/key/v2/server") {
-        let key = env(name).identity.signer.public_key().to_vec();
-        let key = Base64::<Standard>::new(key).encode();
-        let keys = json!({
-            "server_name": name, "valid_until_ts": 4_000_000_000_000_u64,
-            "verify_keys": {"ed25519:peer": {"key": key}}, "old_verify_keys": {},
-        });
-        let keys = signed(name, keys);
+        let keys = public_keys(name);
         return (200, serde_json::to_value(&keys).expect("JSON"));
     }
     if path.starts_with("/_matrix/federation/v1/send/") {
-        let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let events = body["pdus"].as_array().cloned().unwrap_or_default();
-        received
+        minds
+            .received
             .lock()
             .entry(name.to_owned())
             .or_default()

@@ -152,6 +152,18 @@ impl TestServer {
             * 1024
     }
 
+    /// The time that the process has computed.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        let process = self.process.as_ref().expect("it runs");
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.id()));
+        let stat = stat.expect("the kernel counts");
+        // Behind the name, which may have anything in it; in hundredths of seconds.
+        let (_, fields) = stat.rsplit_once(')').expect("a name");
+        let fields = fields.split_whitespace().skip(11).take(2);
+        let ticks = fields.map(|field| field.parse::<u64>().expect("a number"));
+        Duration::from_millis(ticks.sum::<u64>() * 10)
+    }
+
     /// Kills the server and removes its folder when this test program has ended, however it ended: for servers that are never dropped.
     pub(crate) fn end_with_program(&self) -> Child {
         let process = self.process.as_ref().expect("it runs");
@@ -172,6 +184,23 @@ impl TestServer {
             process.kill().expect("the process can be killed");
             process.wait().expect("the process ends");
         }
+    }
+
+    /// SIGSTOP: it keeps its connections and does nothing.
+    pub(crate) fn suspend(&self) {
+        self.signal("-STOP");
+    }
+
+    /// SIGCONT.
+    pub(crate) fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let process = self.process.as_ref().expect("it runs");
+        let id = process.id().to_string();
+        let status = Command::new("kill").args([signal, &id]).status();
+        assert!(status.expect("kill runs").success());
     }
 
     /// SIGTERM, and waits until it has ended in order.

@@ -274,9 +274,12 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
             Answer::ThreadPlace(thread_place::thread_place(view, &reader, events).await?)
         }
         Query::Gate { own, peer } => Answer::Gate(Box::new(gate::gate(view.room(), &own, &peer)?)),
-        Query::Unknown { event_ids } => {
+        Query::Unknown { event_ids, limit } => {
             let mut unknown = Vec::new();
             for event_id in event_ids {
+                if unknown.len() >= limit {
+                    break;
+                }
                 if view.history.look_up(&event_id).await?.is_none() {
                     unknown.push(event_id);
                 }

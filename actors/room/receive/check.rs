@@ -219,3 +219,44 @@ pub fn in_auth_order(pdus: Vec<CheckedPdu>) -> Vec<CheckedPdu> {
     }
     keyed.into_values().collect()
 }
+
+/// Events such that each stands behind those of the list that it follows or that authorise it; otherwise in their order.
+pub fn in_graph_order<T>(events: Vec<T>, pdu_of: impl Fn(&T) -> &CheckedPdu) -> Vec<T> {
+    let pdus: Vec<_> = events.iter().map(&pdu_of).collect();
+    let places = pdus.iter().enumerate();
+    let places: BTreeMap<_, _> = places.map(|(place, pdu)| (&pdu.event_id, place)).collect();
+    let needs = |place: usize| -> Vec<usize> {
+        let pdu = pdus[place];
+        let Ok(pdu) = Pdu::parse(pdu.event_id.clone(), pdu.json.clone()) else {
+            return Vec::new();
+        };
+        let named = pdu.auth_events.iter().chain(&pdu.prev_events);
+        named.filter_map(|id| places.get(id).copied()).collect()
+    };
+    let mut is_seen = vec![false; pdus.len()];
+    let mut order = Vec::with_capacity(pdus.len());
+    for first in 0..pdus.len() {
+        // Each with those that must stand before it and were not looked at yet.
+        let mut path = vec![(first, None)];
+        while let Some((place, open)) = path.last_mut() {
+            let place = *place;
+            if open.is_none() && is_seen[place] {
+                path.pop();
+                continue;
+            }
+            is_seen[place] = true;
+            match open.get_or_insert_with(|| needs(place)).pop() {
+                Some(next) => path.push((next, None)),
+                None => {
+                    order.push(place);
+                    path.pop();
+                }
+            }
+        }
+    }
+    let mut events: Vec<_> = events.into_iter().map(Some).collect();
+    order
+        .into_iter()
+        .filter_map(|place| events[place].take())
+        .collect()
+}

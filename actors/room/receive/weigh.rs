@@ -122,7 +122,11 @@ impl Weighing {
         if let Some(known) = self.find(&pdu.event_id).await?
             && (known.placement != Placement::Outlier || matches!(role, Role::Outlier))
         {
-            return Ok(Fate::Known);
+            // Who sends it again hears the same again.
+            return Ok(match &known.verdict {
+                Verdict::Rejected(reason) => Fate::Rejected(reason.clone()),
+                _ => Fate::Known,
+            });
         }
         let json = pdu.json;
         let pdu = match Pdu::parse(pdu.event_id, json.clone()) {

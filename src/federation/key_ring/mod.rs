@@ -257,6 +257,7 @@ impl KeyRing {
             .ask(notary, "/_matrix/key/v2/query", Some(question))
             .await
             .map_err(|error| error.to_string())?;
+        let mut learning = Vec::new();
         for object in notary_answer(&answer)? {
             let name = object.get("server_name").and_then(|name| name.as_str());
             let Some(want) = batch
@@ -267,13 +268,15 @@ impl KeyRing {
             };
             let is_vouched_for = published::is_signed(&object, notary, &keys) == Ok(true);
             match published::read(object, want.server_name, false) {
-                Ok(heard) if is_vouched_for => self.learn(want, heard).await,
+                Ok(heard) if is_vouched_for => learning.push(self.learn(want, heard)),
                 _ => {
                     let server_name = want.server_name;
                     tracing::debug!(%notary, %server_name, "a notary answers wrongly");
                 }
             }
         }
+        // Each is a record: many at once are written as one.
+        join_all(learning).await;
         Ok(())
     }
 

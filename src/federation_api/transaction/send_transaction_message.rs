@@ -28,6 +28,10 @@ pub(crate) async fn handle(
     peer: Peer,
     arguments: Arguments,
 ) -> Result<RawJson, Failure> {
+    // The parser would take a list for the fields in their order.
+    if !arguments.body.trim_ascii_start().starts_with(b"{") {
+        return Err(Failure::bad_json("a transaction is an object"));
+    }
     let transaction: Transaction = serde_json::from_slice(&arguments.body)
         .map_err(|error| Failure::bad_json(error.to_string()))?;
     if transaction.pdus.len() > PDUS_MAX || transaction.edus.len() > EDUS_MAX {
@@ -35,6 +39,7 @@ pub(crate) async fn handle(
             "a transaction has at most 50 PDUs and 100 EDUs",
         ));
     }
+    let _turn = app.origins.enter(&peer.origin).await?;
     for edu in transaction.edus {
         // Messages to devices bring the keys of what comes after them.
         if let Ok(edu) = serde_json::from_str::<ReceivedEdu>(edu.get()) {

@@ -1,0 +1,189 @@
+//! Events that are none, or not what they say.
+
+use serde_json::{Value, json};
+
+use super::{EVIL, GOOD, Scene};
+use crate::harness::{
+    client::encode,
+    made::{Made, id_of, sealed, sealed_wrongly},
+};
+
+/// An event, changed after it was signed.
+fn tampered(mut made: Made, change: impl FnOnce(&mut Value)) -> Made {
+    change(&mut made.json);
+    let id = id_of(&made.json);
+    Made { id, ..made }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_event_is_refused_by_itself() {
+    let scene = Scene::open().await;
+    let eve = &scene.eve;
+    let without = |key: &str| {
+        tampered(eve.text("x"), |event| {
+            event.as_object_mut().expect("an object").remove(key);
+        })
+    };
+    let with = |key: &str, value: Value| tampered(eve.text("x"), |event| event[key] = value);
+    let signed = |key: &str, value: Value| eve.event(json!({ key: value }));
+    let mut odd = vec![
+        with("content", json!("text")),
+        with("signatures", json!({})),
+        with("signatures", json!({EVIL: {"ed25519:peer": "not base64!"}})),
+        with("hashes", json!([])),
+        with("type", json!(5)),
+        with("sender", json!("eve")),
+        signed("prev_events", json!([])),
+        signed("prev_events", json!("all")),
+        signed("prev_events", json!([["$a", {}]])),
+        signed("auth_events", json!([5])),
+        signed("depth", json!("deep")),
+        signed("depth", json!(-5)),
+        signed("origin_server_ts", json!("now")),
+        signed("origin_server_ts", json!(-1)),
+        signed("state_key", json!(5)),
+    ];
+    for key in [
+        "type",
+        "sender",
+        "depth",
+        "content",
+        "auth_events",
+        "prev_events",
+    ] {
+        odd.push(without(key));
+    }
+    for key in ["origin_server_ts", "hashes", "signatures"] {
+        odd.push(without(key));
+    }
+    let deep = (0..60).fold(json!({}), |deep, _| json!([deep]));
+    odd.push(with("content", deep));
+    let before = scene.seen().await;
+    for made in &odd {
+        let told = scene.send(EVIL, &[made]).await;
+        let outcomes = told.as_object().expect("an object");
+        // Where an ID can be told, the reason is told under it.
+        for (id, outcome) in outcomes {
+            assert_eq!(*id, made.id, "{}", made.json);
+            assert!(outcome["error"].is_string(), "{}: {told}", made.json);
+        }
+    }
+    // Nonsense among the good does not hinder the good.
+    let mut pdus = vec![json!(1), json!("x"), json!(null), json!([]), json!({})];
+    pdus.extend([
+        json!({"room_id": 5}),
+        json!({"room_id": "!nowhere:evil.test"}),
+    ]);
+    let hello = eve.text("hello");
+    pdus.push(hello.json.clone());
+    let told = scene.transaction(EVIL, &json!({ "pdus": pdus })).await.ok();
+    assert_eq!(told["pdus"], json!({&hello.id: {}}));
+    let mut after = scene.seen().await;
+    assert_eq!(after.pop(), Some(hello.id));
+    assert_eq!(after, before);
+    scene.end("malformed events").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_is_refused() {
+    let scene = Scene::open().await;
+    let eve = &scene.eve;
+    let large = |length: usize| {
+        tampered(eve.text("x"), |event| {
+            event["content"]["body"] = json!("x".repeat(length));
+        })
+    };
+    let wide = |key: &str, length: usize| eve.event(json!({ key: "x".repeat(length) }));
+    let user = format!("@{}:evil.test", "x".repeat(250));
+    let unknown = |count: usize| {
+        (0..count)
+            .map(|it| format!("$unknown{it}"))
+            .collect::<Vec<_>>()
+    };
+    let auth = eve.draft(json!({}))["auth_events"].clone();
+    let mut many_auth = auth.as_array().expect("a list").clone();
+    many_auth.extend(unknown(11).into_iter().map(Value::String));
+    let mut many_prev = unknown(20);
+    many_prev.push(eve.last.clone());
+    for made in [
+        wide("type", 256),
+        wide("state_key", 256),
+        eve.event(json!({ "prev_events": many_prev })),
+        eve.event(json!({ "auth_events": many_auth })),
+    ] {
+        let told = scene.send(EVIL, &[&made]).await;
+        Scene::assert_refused(&told, &made, "too large");
+    }
+    let long_name = eve.event(json!({"sender": user, "auth_events": auth}));
+    let told = scene.send(EVIL, &[&long_name]).await;
+    Scene::assert_refused(&told, &long_name, "255 bytes");
+    // What is larger than an event may be is not even read: its ID is not worked out.
+    for length in [65_536, 1 << 20] {
+        let huge = large(length);
+        assert_eq!(scene.send(EVIL, &[&huge]).await, json!({}), "{length}");
+        let path = format!("event/{}", encode(&huge.id));
+        assert_eq!(scene.anna.look(&scene.room_id, &path).await.status, 404);
+    }
+    let fits = wide("type", 255);
+    Scene::assert_taken(&scene.send(EVIL, &[&fits]).await, &fits);
+    // `unsigned` is no part of the event, and is not kept.
+    let padded = tampered(eve.text("padded"), |event| {
+        event["unsigned"] = json!({"age": 5, "padding": "x".repeat(50_000), "prev_content": {}});
+    });
+    let told = scene.send(EVIL, &[&padded]).await;
+    Scene::assert_taken(&told, &padded);
+    let path = format!("event/{}", encode(&padded.id));
+    let shown = scene.anna.look(&scene.room_id, &path).await.ok();
+    assert!(shown["unsigned"]["padding"].is_null(), "{shown}");
+    let body = json!({"pdus": [], "padding": "x".repeat(11 << 20)});
+    let answer = scene.transaction(EVIL, &body).await;
+    answer.refused(413, "M_TOO_LARGE");
+    scene.end("oversized events").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrongly_signed_is_refused_and_what_is_wrongly_hashed_redacted() {
+    let scene = Scene::open().await;
+    let (eve, gus) = (&scene.eve, &scene.gus);
+    let before = scene.seen().await;
+    let draft = |body: &str| eve.draft(json!({"content": {"msgtype": "m.text", "body": body}}));
+    let other_key = sealed_wrongly(EVIL, draft("another key"));
+    let other_name = sealed(GOOD, draft("another name"));
+    let in_his_name = sealed(EVIL, gus.draft(json!({"content": {"body": "gus says"}})));
+    let ours = sealed(EVIL, eve.draft(json!({"sender": scene.anna.user_id})));
+    let unknown_key = tampered(eve.text("unknown key"), |event| {
+        let signature = event["signatures"][EVIL]["ed25519:peer"].take();
+        event["signatures"] = json!({EVIL: {"ed25519:none": signature}});
+    });
+    let changed = tampered(eve.text("other depth"), |event| event["depth"] = json!(1));
+    for made in [
+        other_key,
+        other_name,
+        in_his_name,
+        ours,
+        unknown_key,
+        changed,
+    ] {
+        let told = scene.send(EVIL, &[&made]).await;
+        Scene::assert_refused(&told, &made, "signature");
+    }
+    assert_eq!(scene.seen().await, before);
+    let redacted = tampered(eve.text("as it was signed"), |event| {
+        event["content"]["body"] = json!("as it was changed");
+    });
+    let told = scene.send(EVIL, &[&redacted]).await;
+    Scene::assert_taken(&told, &redacted);
+    let path = format!("event/{}", encode(&redacted.id));
+    let shown = scene.anna.look(&scene.room_id, &path).await.ok();
+    assert_eq!(shown["content"], json!({}), "{shown}");
+    // One server may bring what another has signed.
+    let relayed = gus.text("carried by another");
+    let told = scene.send(EVIL, &[&relayed]).await;
+    Scene::assert_taken(&told, &relayed);
+    // But not into rooms that are not here.
+    let mut nowhere = gus.clone();
+    nowhere.room_id = "!nowhere:good.test".to_owned();
+    let foreign = nowhere.text("carried into a room of others");
+    assert_eq!(scene.send(EVIL, &[&foreign]).await, json!({}));
+    scene.end("forged events").await;
+}
