@@ -222,6 +222,9 @@ pub fn in_auth_order(pdus: Vec<CheckedPdu>) -> Vec<CheckedPdu> {
 
 /// Events such that each stands behind those of the list that it follows or that authorise it; otherwise in their order.
 pub fn in_graph_order<T>(events: Vec<T>, pdu_of: impl Fn(&T) -> &CheckedPdu) -> Vec<T> {
+    if events.len() < 2 {
+        return events;
+    }
     let pdus: Vec<_> = events.iter().map(&pdu_of).collect();
     let places = pdus.iter().enumerate();
     let places: BTreeMap<_, _> = places.map(|(place, pdu)| (&pdu.event_id, place)).collect();
