@@ -93,10 +93,10 @@ const NONSENSE: &[(&str, Answer)] = &[
             json!({"pdus": [made.json], "events": [made.json], "auth_chain": [made.json], "pdu_ids": [made.id], "auth_chain_ids": [made.id]}),
         )
     }),
-    ("a thousand times the same", |_, made, _| {
-        let many = vec![made.json.clone(); 1_000];
+    ("two hundred times the same", |_, made, _| {
+        let many = vec![made.json.clone(); 200];
         Some(
-            json!({"pdus": many, "events": many, "auth_chain": many, "pdu_ids": vec![&made.id; 1_000], "auth_chain_ids": []}),
+            json!({"pdus": many, "events": many, "auth_chain": many, "pdu_ids": vec![&made.id; 200], "auth_chain_ids": []}),
         )
     }),
     ("a state of unknown events", |_, _, path| {
