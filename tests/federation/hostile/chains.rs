@@ -93,10 +93,10 @@ const NONSENSE: &[(&str, Answer)] = &[
             json!({"pdus": [made.json], "events": [made.json], "auth_chain": [made.json], "pdu_ids": [made.id], "auth_chain_ids": [made.id]}),
         )
     }),
-    ("a thousand times the same", |_, made, _| {
-        let many = vec![made.json.clone(); 1_000];
+    ("two hundred times the same", |_, made, _| {
+        let many = vec![made.json.clone(); 200];
         Some(
-            json!({"pdus": many, "events": many, "auth_chain": many, "pdu_ids": vec![&made.id; 1_000], "auth_chain_ids": []}),
+            json!({"pdus": many, "events": many, "auth_chain": many, "pdu_ids": vec![&made.id; 200], "auth_chain_ids": []}),
         )
     }),
     ("a state of unknown events", |_, _, path| {
@@ -136,10 +136,6 @@ const NONSENSE: &[(&str, Answer)] = &[
     }),
 ];
 
-#[expect(
-    clippy::print_stdout,
-    reason = "the figures belong into the test's output"
-)]
 #[tokio::test(flavor = "multi_thread")]
 async fn states_and_chains_that_are_nonsense_are_not_believed() {
     let scene = Scene::open().await;
@@ -166,10 +162,8 @@ async fn states_and_chains_that_are_nonsense_are_not_believed() {
             assert!(told[&made.id]["error"].is_string(), "{what}: {told}");
         }
         let questions = asked.load(Ordering::Relaxed);
-        assert!(
-            questions < 400,
-            "{what}: {questions} questions for two events"
-        );
+        println!("{what}: {questions} questions, {:?}", started.elapsed());
+        assert!(questions < 400, "{what}: {questions} questions");
         let after = scene.state().await;
         assert_eq!(after, before, "{what}");
     }
