@@ -1,5 +1,6 @@
 //! The server-server API.
 
+mod crowd;
 mod handshakes;
 mod neighbours;
 mod open;
