@@ -127,7 +127,7 @@ pub(super) fn unruled(
     news: &BTreeSet<StateKey>,
 ) -> Vec<Turn> {
     let mut moved = news.clone();
-    let (fresh, mut open): (Vec<_>, Vec<_>) = turns.into_iter().partition(|turn| is_fresh(turn));
+    let (fresh, mut open): (Vec<_>, Vec<_>) = turns.into_iter().partition(is_fresh);
     moved.extend(fresh.into_iter().map(|turn| turn.key));
     loop {
         let (ruled, rest): (Vec<_>, Vec<_>) = open
