@@ -15,7 +15,7 @@ use crate::{
         RoomAnswer, RoomError, RoomQuery,
         answer::RoomGate,
         receive::{
-            CheckedPdu, Fate, Fates, Receive, ReceivedEvent, Role,
+            CheckedPdu, Fate, Fates, Receive, ReceivedEvent, Role, StateReset,
             check::{RawPdu, in_graph_order, with_own_keys},
         },
     },
@@ -86,6 +86,14 @@ impl House {
         match self.room_query(room_id, query).await? {
             RoomAnswer::Gate(gate) => Ok(*gate),
             _ => Err(surprise("Gate")),
+        }
+    }
+
+    /// The state resets that a room has noticed of late, oldest first: keys of its state that changed although nothing that had come ruled so.
+    pub async fn state_resets(&self, room_id: &RoomId) -> Result<Vec<StateReset>, HouseError> {
+        match self.room_query(room_id, RoomQuery::StateResets).await? {
+            RoomAnswer::StateResets(resets) => Ok(resets),
+            _ => Err(surprise("StateResets")),
         }
     }
 

@@ -60,6 +60,8 @@ pub enum RoomAnswer {
     Draft(Option<(OwnedEventId, Bytes)>),
     /// See [`RoomQuery::Told`].
     Told(Option<std::sync::Arc<super::told::Told>>),
+    /// State resets, oldest first.
+    StateResets(Vec<super::receive::StateReset>),
     /// See [`RoomQuery::View`]: the room and the number of its newest record.
     View(std::sync::Arc<super::Room>, Sequence),
     /// What another server is told.

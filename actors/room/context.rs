@@ -8,7 +8,11 @@ use playhouse_schema::{
 };
 use ruma::{OwnedRoomId, OwnedUserId};
 
-use super::{Room, retention::RetentionSettings};
+use super::{
+    Room,
+    receive::{Memory, Resets},
+    retention::RetentionSettings,
+};
 use crate::env::Env;
 
 /// What all rooms of a node share.
@@ -50,7 +54,9 @@ pub struct RoomLive {
     /// Who types, and until when (milliseconds since the Unix epoch).
     pub typing: BTreeMap<OwnedUserId, u64>,
     /// Held while events of other servers are taken in: one list at a time.
-    pub receiving: Arc<tokio::sync::Mutex<()>>,
+    pub receiving: Arc<tokio::sync::Mutex<Memory>>,
+    /// The state resets that were noticed since the room woke.
+    pub resets: Resets,
     /// When a timer will next look at `typing`; 0 when none runs.
     pub typing_timer_ms: u64,
 }

@@ -60,6 +60,13 @@ pub(crate) struct Replaced {
     pub(crate) content: Arc<str>,
 }
 
+/// The same record.
+impl PartialEq for RoomEvent {
+    fn eq(&self, other: &Self) -> bool {
+        self.sequence == other.sequence && self.pdu.event_id == other.pdu.event_id
+    }
+}
+
 impl RoomEvent {
     /// An event from its record. `None` when the stored bytes are no PDU, which only damage can bring about.
     pub fn from_record(

@@ -375,6 +375,8 @@ pub enum RoomQuery {
     Draft(Box<ChangeMembership>),
     /// What another server told of a user's membership, whether or not the room is known. Answers `Told`.
     Told(OwnedUserId),
+    /// The state resets that were noticed of late. Answers `StateResets`.
+    StateResets,
     /// The room itself, for a task of its own. Answers `View`.
     View,
     /// What another server asks. Answers `Peer`.

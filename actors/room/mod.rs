@@ -12,6 +12,7 @@ pub mod context;
 pub mod create;
 mod directory;
 mod domain;
+mod ends;
 pub mod error;
 pub mod event;
 pub mod hits;

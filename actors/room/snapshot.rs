@@ -14,7 +14,9 @@ use playhouse_schema::{
 use ruma::{EventId, RoomVersionId, UserId};
 use serde::{Deserialize, Serialize};
 
-use super::{Room, event::RoomEvent, past::Past, receipts::Receipt, state::Extremity};
+use super::{
+    Room, ends::Overtaken, event::RoomEvent, past::Past, receipts::Receipt, state::Extremity,
+};
 
 /// The format written here.
 pub(crate) const VERSION: u32 = 1;
@@ -42,6 +44,9 @@ pub(crate) struct Stored {
     /// Stretches and ends of the past.
     #[serde(default)]
     past: (Vec<(Sequence, Sequence)>, Vec<String>),
+    /// Events that have not come, but are no ends when they do.
+    #[serde(default)]
+    overtaken: Vec<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -91,6 +96,7 @@ pub(crate) fn encode(room: &Room) -> Bytes {
             })
             .collect(),
         past: room.past.stored(),
+        overtaken: room.overtaken.stored(),
     };
     Bytes::from(
         rmp_serde::to_vec(&stored).expect("a snapshot holds nothing that MessagePack cannot say"),
@@ -141,6 +147,7 @@ pub(crate) fn decode(entity: &Entity, snapshot: &Snapshot) -> Option<Room> {
         room.take_in_told(*sequence, *position, told);
     }
     room.past = Arc::new(Past::from_stored(&stored.past));
+    room.overtaken = Overtaken::from_stored(&stored.overtaken);
     room.stored = Some(Arc::new(stored));
     Some(room)
 }

@@ -17,6 +17,7 @@ use serde::Deserialize;
 use super::{
     RoomError,
     auth::allowed::Allowed,
+    ends::Overtaken,
     event::RoomEvent,
     past::Past,
     receipts::{Receipt, ReceiptKey, Receipts},
@@ -77,6 +78,8 @@ pub struct Room {
     pub current_id: StateId,
     /// The ends of the event graph.
     pub extremities: Vec<Extremity>,
+    /// What lies before them and has not come.
+    pub(crate) overtaken: Overtaken,
     /// The newest live events that clients may see, oldest first.
     pub recent: VecDeque<Arc<RoomEvent>>,
     /// Accepted or soft-failed events outside the timeline's end that a later [`StateSet`] may put in force: from federation, by sequence.
@@ -131,6 +134,7 @@ impl Room {
             current: StateMap::new(),
             current_id: 0,
             extremities: Vec::new(),
+            overtaken: Overtaken::default(),
             recent: VecDeque::new(),
             loose: OrdMap::new(),
             absent: OrdMap::new(),
@@ -201,9 +205,7 @@ impl Room {
             RoomRecord::ReceiptMoved(moved) => self.take_in_receipt(sequence, position, moved),
             RoomRecord::DirectoryVisibilitySet(set) => self.public = set.public,
             RoomRecord::MembershipTold(told) => self.take_in_told(sequence, position, told),
-            RoomRecord::EndsForgotten(forgotten) => self
-                .extremities
-                .retain(|end| !forgotten.ends.iter().any(|id| *id == end.event_id.as_str())),
+            RoomRecord::EndsForgotten(forgotten) => self.forget_ends(forgotten),
             RoomRecord::PastTaken(taken) => Arc::make_mut(&mut self.past).take_in(taken),
         }
     }
@@ -267,11 +269,13 @@ impl Room {
         }
         self.extremities
             .retain(|extremity| !event.pdu.prev_events.contains(&extremity.event_id));
-        self.extremities.push(Extremity {
-            event_id: event.pdu.event_id.clone(),
-            depth: event.pdu.depth,
-            after,
-        });
+        if !self.overtaken.contains(&event.pdu.event_id) {
+            self.extremities.push(Extremity {
+                event_id: event.pdu.event_id.clone(),
+                depth: event.pdu.depth,
+                after,
+            });
+        }
         self.held_bytes += event.weight_bytes();
         self.recent.push_back(event);
         if self.recent.len() > RECENT_EVENTS_MAX

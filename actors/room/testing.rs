@@ -302,6 +302,7 @@ pub(crate) fn fingerprint(room: &Room) -> BTreeMap<&'static str, String> {
         ("current", format!("{current:?}")),
         ("current_id", format!("{:?}", room.current_id)),
         ("extremities", format!("{:?}", room.extremities)),
+        ("overtaken", format!("{:?}", room.overtaken)),
         ("recent", format!("{recent:?}")),
         ("loose", format!("{loose:?}")),
         ("transactions", format!("{transactions:?}")),

@@ -1,5 +1,6 @@
 //! The server-server API.
 
+mod crowd;
 mod dead;
 mod handshakes;
 mod hostile;

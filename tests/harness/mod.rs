@@ -3,6 +3,7 @@
 mod browser;
 pub(crate) mod chromium;
 pub(crate) mod client;
+pub(crate) mod crowd;
 pub(crate) mod database;
 pub(crate) mod double;
 pub(crate) mod made;

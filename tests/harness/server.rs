@@ -141,12 +141,21 @@ impl TestServer {
 
     /// The memory that the process holds now.
     pub(crate) fn resident_bytes(&self) -> u64 {
+        self.memory_bytes("VmRSS:")
+    }
+
+    /// The most memory that the process has held since it was started.
+    pub(crate) fn peak_bytes(&self) -> u64 {
+        self.memory_bytes("VmHWM:")
+    }
+
+    fn memory_bytes(&self, count: &str) -> u64 {
         let process = self.process.as_ref().expect("it runs");
         let status = std::fs::read_to_string(format!("/proc/{}/status", process.id()));
         let status = status.expect("the kernel counts");
         let held = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+            .find_map(|line| line.strip_prefix(count)?.trim().strip_suffix(" kB"));
         held.and_then(|kilobytes| kilobytes.parse::<u64>().ok())
             .expect("a number of kilobytes")
             * 1024

@@ -1,8 +1,11 @@
 //! Coming into a room: the state that a server answers a join with is checked, and becomes the room as it is known here.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use playhouse_schema::record::room::Placement;
 use ruma::{
     OwnedEventId, RoomId, RoomVersionId, ServerName, events::TimelineEventType,
@@ -30,8 +33,11 @@ const EVENTS_MAX: usize = 300_000;
 /// So many events are handed to the room at a time; up to so many, all is recorded at once.
 const CHUNK: usize = 20_000;
 
-/// After so many events that were checked others get their turn.
-const CHECKS_IN_A_ROW: usize = 50;
+/// After so many events that were read others get their turn.
+const READS_IN_A_ROW: usize = 50;
+
+/// So many events are checked in one go, aside.
+const CHECKED_AT_ONCE: usize = 250;
 
 /// What a server answers a join with.
 #[derive(Deserialize)]
@@ -134,12 +140,8 @@ impl House {
         }
         let join = join?;
         let all = raw.len();
-        let mut good = Vec::with_capacity(all);
-        for (index, pdu) in raw.into_values().enumerate() {
-            rest(index).await;
-            good.extend(pdu.check(room_id, rules, &keys).ok());
-        }
-        let good = rooted(good);
+        let raw = raw.into_values().collect();
+        let good = rooted(checked_aside(room_id, raw, (rules.clone(), keys)).await);
         if good.len() < all {
             let unsound = all - good.len();
             tracing::info!(%room_id, all, unsound, "a room's state is not sound in all its parts");
@@ -172,9 +174,38 @@ impl House {
 
 /// Lets others have their turn now and then.
 async fn rest(index: usize) {
-    if index.is_multiple_of(CHECKS_IN_A_ROW) {
+    if index.is_multiple_of(READS_IN_A_ROW) {
         tokio::task::yield_now().await;
     }
+}
+
+/// Checks events on threads of their own, so that who waits for the others need not wait for these: those that are sound, in their order.
+async fn checked_aside(
+    room_id: &RoomId,
+    mut raw: Vec<RawPdu>,
+    (rules, keys): (RoomVersionRules, PublicKeyMap),
+) -> Vec<CheckedPdu> {
+    let means = Arc::new((room_id.to_owned(), rules, keys));
+    let mut lists = Vec::with_capacity(raw.len() / CHECKED_AT_ONCE + 1);
+    while !raw.is_empty() {
+        let rest = raw.split_off(raw.len().min(CHECKED_AT_ONCE));
+        lists.push(std::mem::replace(&mut raw, rest));
+    }
+    // Half of the machine is left to everybody else.
+    let threads =
+        std::thread::available_parallelism().map_or(1, |threads| threads.get().div_ceil(2));
+    let lists = stream::iter(lists).map(|list| {
+        let means = means.clone();
+        tokio::task::spawn_blocking(move || -> Vec<CheckedPdu> {
+            let (room_id, rules, keys) = &*means;
+            let checked = list.into_iter();
+            let checked = checked.filter_map(|pdu| pdu.check(room_id, rules, keys).ok());
+            checked.collect()
+        })
+    });
+    let checked: Vec<_> = lists.buffered(threads).collect().await;
+    // What a thread did not finish because the server ends is not sound either.
+    checked.into_iter().flatten().flatten().collect()
 }
 
 /// The events of an answer, and which of them are the state. What is no event is left out.

@@ -169,6 +169,10 @@ impl History {
         &self,
         event_id: &EventId,
     ) -> Result<Option<Arc<RoomEvent>>, RoomError> {
+        // Of a room without records, into which somebody comes with thousands of events, none need be looked for.
+        if self.last == 0 {
+            return Ok(None);
+        }
         let stored = self.store.find(Family::Rooms, event_id.as_str()).await?;
         match stored {
             Some(stored) if stored.entity == self.entity && stored.sequence <= self.last => {

@@ -128,6 +128,11 @@ pub(crate) fn answer(
             let _ = port.send(made.map(RoomAnswer::Draft));
             return;
         }
+        RoomQuery::StateResets => {
+            let resets = resident.live.resets.list();
+            let _ = port.send(Ok(RoomAnswer::StateResets(resets)));
+            return;
+        }
         RoomQuery::View => {
             let view = RoomAnswer::View(resident.state.clone(), resident.sequence);
             let _ = port.send(Ok(view));
@@ -290,6 +295,7 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
         // Answered before this, by the room itself.
         Query::Receive { .. }
         | Query::Template(_)
+        | Query::StateResets
         | Query::View
         | Query::Draft(_)
         | Query::Told(_) => {

@@ -55,14 +55,22 @@ impl Weighing {
         if let Some(merged) = self.merged.get(ids) {
             return Ok(*merged);
         }
+        let resolved = self.resolution(ids).await?;
+        let id = self.state_as_set(resolved, false)?;
+        self.merged.insert(ids.clone(), id);
+        Ok(id)
+    }
+
+    /// One state out of several.
+    pub(super) async fn resolution(
+        &mut self,
+        ids: &BTreeSet<StateId>,
+    ) -> Result<StateMap, RoomError> {
         let mut states = Vec::with_capacity(ids.len());
         for id in ids {
             states.push(self.state(*id).await?);
         }
-        let resolved = self.resolved(&states).await?;
-        let id = self.state_as_set(resolved, false)?;
-        self.merged.insert(ids.clone(), id);
-        Ok(id)
+        self.resolved(&states).await
     }
 
     async fn resolved(&mut self, states: &[StateMap]) -> Result<StateMap, RoomError> {

@@ -5,7 +5,9 @@
 //! what was weighed if the room still is as it was then.
 
 pub mod check;
+mod ends;
 mod merge;
+mod resets;
 pub mod sign;
 mod task;
 #[cfg(test)]
@@ -27,6 +29,8 @@ use super::{Room, RoomError, RoomReply, event::RoomEvent};
 use crate::kernel::Decision;
 
 pub use check::{CheckedPdu, Flaw};
+pub use ends::Memory;
+pub use resets::{Resets, StateReset};
 pub(super) use task::receive;
 
 /// Events beyond the newest record are numbered from here on while they are weighed; [`take_in`] gives them the numbers that follow.
@@ -115,7 +119,7 @@ pub struct TakeIn {
 pub(super) fn take_in(room: &Room, take: TakeIn) -> Result<Decision<Room>, RoomError> {
     let has_other_ends = take
         .extremities
-        .is_some_and(|weighed| weighed != ends(room));
+        .is_some_and(|weighed| weighed != ends_of(room));
     if room.current_id != take.current_id || has_other_ends {
         return Err(RoomError::Moved);
     }
@@ -133,7 +137,7 @@ pub(super) fn take_in(room: &Room, take: TakeIn) -> Result<Decision<Room>, RoomE
 }
 
 /// The ends of the graph, with the state after each.
-fn ends(room: &Room) -> Vec<(OwnedEventId, StateId)> {
+fn ends_of(room: &Room) -> Vec<(OwnedEventId, StateId)> {
     let ends = room.extremities.iter();
     ends.map(|end| (end.event_id.clone(), end.after)).collect()
 }

@@ -1,10 +1,8 @@
 //! The task that takes in received events: weighs them on the room as it is, and has the room record them.
 
-use std::sync::Arc;
-
 use ruma::RoomVersionId;
 
-use super::{EVENTS_MAX, Fates, Receive, weigh::Weighing};
+use super::{EVENTS_MAX, Fates, Memory, Receive, Resets, weigh::Weighing};
 use crate::{
     kernel::{Myself, Port, Resident, Unavailable},
     room::{
@@ -17,6 +15,9 @@ use crate::{
 /// So often events are weighed anew because the room has moved on meanwhile.
 const ATTEMPTS_MAX: usize = 50;
 
+/// After so many events others get their turn: a log that answers at once would let none have it.
+const WEIGHED_IN_A_ROW: usize = 20;
+
 /// Takes in events of other servers, one list at a time.
 pub(in crate::room) fn receive(
     resident: &mut Resident<Room>,
@@ -25,18 +26,20 @@ pub(in crate::room) fn receive(
     port: Port<RoomAnswer, RoomError>,
 ) {
     let turn = resident.live.receiving.clone();
+    let resets = resident.live.resets.clone();
     let context = resident.context.clone();
     let myself = resident.myself.clone();
     ractor::concurrency::spawn(async move {
-        let _turn = turn.lock().await;
-        let received = take_all_in(&myself, &context, version.as_ref(), wish).await;
+        let mut memory = turn.lock().await;
+        let place = (&myself, &*context);
+        let received = take_all_in(place, (&mut memory, &resets), version.as_ref(), wish).await;
         let _ = port.send(received.map(RoomAnswer::Received));
     });
 }
 
 async fn take_all_in(
-    myself: &Myself<Room>,
-    context: &Arc<RoomContext>,
+    (myself, context): (&Myself<Room>, &RoomContext),
+    (memory, resets): (&mut Memory, &Resets),
     version: Option<&RoomVersionId>,
     wish: Receive,
 ) -> Result<Fates, RoomError> {
@@ -52,19 +55,30 @@ async fn take_all_in(
             models: context.models.clone(),
         };
         let mut weighing = Weighing::new(History::new(room, last, archive), version)?;
+        weighing.recall(memory);
         let mut fates = Fates::with_capacity(wish.events.len());
-        for event in &wish.events {
+        for (index, event) in wish.events.iter().enumerate() {
+            if index % WEIGHED_IN_A_ROW == WEIGHED_IN_A_ROW - 1 {
+                tokio::task::yield_now().await;
+            }
             let event_id = event.pdu.event_id.clone();
             fates.push((event_id, weighing.weigh(event.clone()).await?));
         }
         if wish.is_past {
             weighing.end_past().await?;
         }
+        let settled = weighing.settled();
+        let found = std::mem::take(&mut weighing.resets);
+        let room_id = weighing.room.room_id.clone();
         let Some(take) = weighing.finish() else {
             return Ok(fates);
         };
         match myself.carry_out(RoomCommand::TakeIn(Box::new(take))).await {
-            Ok(_) => return Ok(fates),
+            Ok(_) => {
+                memory.keep(settled);
+                resets.note(&room_id, context.env.now_ms(), found);
+                return Ok(fates);
+            }
             Err(RoomError::Moved) => {}
             Err(error) => return Err(error),
         }

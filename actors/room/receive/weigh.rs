@@ -18,14 +18,16 @@ use ruma::{
     room_version_rules::RoomVersionRules,
 };
 
-use super::{Fate, PROVISIONAL, ReceivedEvent, Role, TakeIn, ends, merge, verdict};
+use super::{
+    Fate, PROVISIONAL, ReceivedEvent, Role, TakeIn, ends_of, merge, resets::StateReset, verdict,
+};
 use crate::room::{
     Room, RoomError, auth,
     event::RoomEvent,
     pdu::Pdu,
     query::{history::History, past::Moment},
     redact,
-    state::StateMap,
+    state::{StateKey, StateMap},
 };
 
 /// So many events that precede a stretch of the past are remembered: fetching goes on there.
@@ -38,7 +40,7 @@ pub(super) struct Weighing {
     /// States that were merged, and what into.
     pub(super) merged: BTreeMap<BTreeSet<StateId>, StateId>,
     history: History,
-    rules: Arc<RoomVersionRules>,
+    pub(super) rules: Arc<RoomVersionRules>,
     /// Events that were looked up or weighed.
     found: BTreeMap<OwnedEventId, Arc<RoomEvent>>,
     states: BTreeMap<StateId, StateMap>,
@@ -46,7 +48,15 @@ pub(super) struct Weighing {
     erasures: Vec<(Sequence, bytes::Bytes)>,
     companions: BTreeMap<Sequence, Arc<RoomEvent>>,
     /// The outcome depends on which ends the graph has.
-    depends_on_ends: bool,
+    pub(super) depends_on_ends: bool,
+    /// The state in force is known to be the resolution of the states after the ends.
+    pub(super) is_settled: bool,
+    /// The event that is weighed brings the room's whole state.
+    pub(super) is_arriving: bool,
+    /// Keys of the state under which something has come.
+    pub(super) news: BTreeSet<StateKey>,
+    /// Keys of the state in force that have changed without a reason.
+    pub(super) resets: Vec<StateReset>,
     /// What the backfilled events name as their predecessors.
     before_past: BTreeSet<OwnedEventId>,
 }
@@ -77,6 +87,10 @@ impl Weighing {
             erasures: Vec::new(),
             companions: BTreeMap::new(),
             depends_on_ends: false,
+            is_settled: false,
+            is_arriving: false,
+            news: BTreeSet::new(),
+            resets: Vec::new(),
             before_past: BTreeSet::new(),
         })
     }
@@ -84,7 +98,7 @@ impl Weighing {
     /// What is to be recorded; `None` when nothing is.
     pub(super) fn finish(self) -> Option<TakeIn> {
         let weighed = &self.history.room;
-        let extremities = self.depends_on_ends.then(|| ends(weighed));
+        let extremities = self.depends_on_ends.then(|| ends_of(weighed));
         (!self.records.is_empty()).then(|| TakeIn {
             records: self.records,
             erasures: self.erasures,
@@ -231,7 +245,7 @@ impl Weighing {
     }
 
     /// Takes in a record under a provisional number.
-    fn push(&mut self, record: RoomRecord) -> Sequence {
+    pub(super) fn push(&mut self, record: RoomRecord) -> Sequence {
         let sequence = PROVISIONAL + self.records.len() as u64;
         self.room.take_in(sequence, sequence, &record);
         self.records.push(record);
@@ -331,6 +345,7 @@ impl Weighing {
                 auth_events: missing,
             }));
         }
+        self.is_arriving = placement == Placement::Live;
         if placement == Placement::Live && !self.room.extremities.is_empty() {
             let ends = self.room.extremities.iter();
             let ends = ends.map(|end| end.event_id.to_string()).collect();
@@ -357,7 +372,8 @@ impl Weighing {
         }
         if placement == Placement::Live
             && before != self.room.current_id
-            && let Err(reason) = verdict::by_state(&self.rules, pdu, &self.room.current)
+            && verdict::by_state(&self.rules, pdu, &self.room.current).is_err()
+            && let Err(reason) = self.judge_by_all(pdu, before).await?
         {
             return Ok(Verdict::SoftFailed(reason));
         }
@@ -386,7 +402,6 @@ impl Weighing {
             .map(|key| (pdu.event_type.clone(), key));
         let replaced = key.as_ref().and_then(|key| state.get(key));
         let is_in_graph = fate == Fate::Accepted && placement == Placement::Live;
-        let is_aside = before != self.room.current_id;
         let record = EventRecord {
             event_id: pdu.event_id.to_string(),
             pdu: pdu.json().to_vec().into(),
@@ -402,6 +417,12 @@ impl Weighing {
         };
         let event = Arc::new(event);
         self.found.insert(pdu.event_id.clone(), event.clone());
+        if !matches!(fate, Fate::Rejected(_))
+            && let Some(key) = &key
+        {
+            self.news.insert(key.clone());
+        }
+        let in_force = (self.room.current_id, self.room.current.clone());
         self.push(RoomRecord::Event(record));
         if placement == Placement::Backfilled {
             self.before_past.extend(pdu.prev_events.iter().cloned());
@@ -416,28 +437,9 @@ impl Weighing {
         }
         if is_in_graph {
             self.redact(&pdu).await?;
-            self.settle(pdu.is_state() && is_aside).await?;
         }
+        self.place(&event, in_force).await?;
         Ok(fate)
-    }
-
-    /// After a new end of the graph: the state in force is the resolution of the states after all ends.
-    async fn settle(&mut self, is_state_aside: bool) -> Result<(), RoomError> {
-        let afters: BTreeSet<StateId> = self.room.extremities.iter().map(|end| end.after).collect();
-        if afters.len() == 1 && afters.contains(&self.room.current_id) {
-            return Ok(());
-        }
-        self.depends_on_ends = true;
-        let id = match afters.first() {
-            Some(only) if afters.len() == 1 => *only,
-            _ => self.merged(&afters).await?,
-        };
-        let state = self.state(id).await?;
-        // A state event that is recorded live looks as if it were in force from then on: what follows it says what is.
-        if is_state_aside || !merge::changes(&self.room.current, &state).is_empty() {
-            self.state_as_set(state, true)?;
-        }
-        Ok(())
     }
 
     /// An accepted redaction takes out the content of its target.

@@ -36,6 +36,7 @@ use super::{
             EventFormat, MessagesPage, MessagesQuery, Reader, RoomAnswer, RoomQuery, RoomSlice,
             SliceQuery, TimelinePoint,
         },
+        snapshot,
         state::Room,
     },
     View, answer_from,
@@ -264,6 +265,34 @@ impl World {
         });
         self.room.take_in(sequence, position, record);
         sequence
+    }
+
+    /// The room as its log tells it.
+    pub(in crate::room) fn replayed(&self) -> Room {
+        let mut room = Room::nothing(self.room.room_id.clone());
+        for stored in self.log.records.lock().iter() {
+            if let Some(record) = RoomRecord::decode(stored).unwrap() {
+                room.take_in(stored.sequence, stored.position, &record);
+            }
+        }
+        self.hydrated(room)
+    }
+
+    /// The room as a snapshot of it tells it.
+    pub(in crate::room) fn restored(&self) -> Room {
+        let snapshot = Snapshot {
+            version: snapshot::VERSION,
+            sequence: self.room.sequence,
+            payload: snapshot::encode(&self.room),
+        };
+        let entity = Entity::room(self.room.room_id.as_str());
+        self.hydrated(snapshot::decode(&entity, &snapshot).unwrap())
+    }
+
+    fn hydrated(&self, mut room: Room) -> Room {
+        let hydrated = snapshot::hydrate(&mut room, &*self.log).now_or_never();
+        hydrated.expect("the log answers at once").unwrap();
+        room
     }
 
     fn event(&mut self, sender: &str, fields: Value) -> Sequence {

@@ -1,0 +1,181 @@
+//! What an event that has found its place does to the ends of the graph, and to the state in force, which is the resolution of the states after them.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use playhouse_schema::record::room::{EndsForgotten, Placement, RoomRecord, StateId, Verdict};
+use ruma::OwnedEventId;
+
+use super::{
+    merge,
+    resets::{self, StateReset},
+    verdict,
+    weigh::Weighing,
+};
+use crate::room::{Room, RoomError, event::RoomEvent, pdu::Pdu, state::StateMap};
+
+/// So many events are looked at to find what lies before an event.
+const STEPS_MAX: usize = 100;
+
+/// So many keys that are reset at once are told of.
+const RESETS_MAX: usize = 1_000;
+
+/// What is learned while events are weighed, and spares the next ones work. It may be lost at any time.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// Ends of the graph of which the state in force is known to be the resolution.
+    settled: Vec<OwnedEventId>,
+}
+
+impl Memory {
+    /// The state in force is the resolution of the states after these ends.
+    pub(super) fn keep(&mut self, settled: Option<Vec<OwnedEventId>>) {
+        if let Some(settled) = settled {
+            self.settled = settled;
+        }
+    }
+}
+
+impl Weighing {
+    /// Uses what was learned before.
+    pub(super) fn recall(&mut self, memory: &Memory) {
+        if memory.settled == end_ids(&self.room) {
+            let afters = self.afters();
+            self.merged.insert(afters, self.room.current_id);
+        }
+    }
+
+    /// What is to be remembered once all of this is recorded.
+    pub(super) fn settled(&self) -> Option<Vec<OwnedEventId>> {
+        self.is_settled.then(|| end_ids(&self.room))
+    }
+
+    /// An event has found its place: the ends before it are none any more, and the state in force follows.
+    /// `in_force` is the state in force before it came.
+    pub(super) async fn place(
+        &mut self,
+        event: &RoomEvent,
+        (in_force_id, in_force): (StateId, StateMap),
+    ) -> Result<(), RoomError> {
+        // What is in force in a room that one comes into, or comes back to, is news as a whole.
+        let is_arriving = std::mem::take(&mut self.is_arriving);
+        let is_in_graph = is_in_graph(event);
+        if !is_in_graph && !self.room.overtaken.contains(&event.pdu.event_id) {
+            return Ok(());
+        }
+        let passed = self.pass_ends(event).await?;
+        if is_in_graph || passed {
+            // A state event on another branch than the state in force has not become that.
+            let is_aside = event.pdu.is_state() && event.sequence != self.room.current_id;
+            self.settle(is_in_graph && is_aside).await?;
+        }
+        if self.room.current_id != in_force_id && !is_arriving {
+            self.note_resets(event, &in_force);
+        }
+        Ok(())
+    }
+
+    fn note_resets(&mut self, event: &RoomEvent, in_force: &StateMap) {
+        let turns = resets::turns(in_force, &self.room.current);
+        let unruled = resets::unruled(&self.rules, turns, &self.news);
+        let ends = end_ids(&self.room);
+        let room = RESETS_MAX.saturating_sub(self.resets.len());
+        let id_of = |event: &Arc<RoomEvent>| event.pdu.event_id.clone();
+        let resets = unruled.iter().take(room).map(|turn| StateReset {
+            at_ms: 0,
+            event_type: turn.key.0.to_string(),
+            state_key: turn.key.1.clone(),
+            old: turn.old.as_ref().map(id_of),
+            new: turn.new.as_ref().map(id_of),
+            cause: event.pdu.event_id.clone(),
+            ends: ends.clone(),
+        });
+        self.resets.extend(resets);
+    }
+
+    /// Takes away ends that an event leaves behind by way of events that are no part of the graph: soft-failed, rejected, or taken with a state that was
+    /// told. What these follow on and is not known is no end either should it come. Answers whether there were any.
+    async fn pass_ends(&mut self, event: &RoomEvent) -> Result<bool, RoomError> {
+        let mut ends = BTreeSet::new();
+        let mut has_passed = false;
+        let mut seen = BTreeSet::new();
+        let mut open = event.pdu.prev_events.clone();
+        while let Some(event_id) = open.pop() {
+            if seen.len() >= STEPS_MAX || !seen.insert(event_id.clone()) {
+                continue;
+            }
+            let mut extremities = self.room.extremities.iter();
+            if extremities.any(|end| end.event_id == event_id) {
+                has_passed = true;
+                ends.insert(event_id.to_string());
+                continue;
+            }
+            match self.find(&event_id).await? {
+                Some(known) if is_in_graph(&known) => {}
+                Some(known) if known.placement != Placement::Outlier => {
+                    open.extend(known.pdu.prev_events.iter().cloned());
+                }
+                _ if self.room.overtaken.contains(&event_id) => {}
+                _ => drop(ends.insert(event_id.to_string())),
+            }
+        }
+        if !ends.is_empty() {
+            self.depends_on_ends = true;
+            let ends = ends.into_iter().collect();
+            self.push(RoomRecord::EndsForgotten(EndsForgotten { ends }));
+        }
+        Ok(has_passed)
+    }
+
+    /// Judges an event by the state in force as it is with what the event knows: the state in force may lag behind that, where events between the two could
+    /// not be had.
+    pub(super) async fn judge_by_all(
+        &mut self,
+        pdu: &Pdu,
+        before: StateId,
+    ) -> Result<Result<(), String>, RoomError> {
+        self.depends_on_ends = true;
+        let mut all = self.afters();
+        all.insert(before);
+        let state = self.resolution(&all).await?;
+        Ok(verdict::by_state(&self.rules, pdu, &state))
+    }
+
+    fn afters(&self) -> BTreeSet<StateId> {
+        self.room.extremities.iter().map(|end| end.after).collect()
+    }
+
+    /// The ends of the graph have changed: the state in force is the resolution of the states after all of them.
+    async fn settle(&mut self, is_state_aside: bool) -> Result<(), RoomError> {
+        self.is_settled = true;
+        let afters = self.afters();
+        if afters.len() == 1 && afters.contains(&self.room.current_id) {
+            return Ok(());
+        }
+        self.depends_on_ends = true;
+        let only = afters.first().copied().filter(|_| afters.len() == 1);
+        let known = self.merged.get(&afters).copied().or(only);
+        if known == Some(self.room.current_id) && !is_state_aside {
+            return Ok(());
+        }
+        let state = match known {
+            Some(id) => self.state(id).await?,
+            None => self.resolution(&afters).await?,
+        };
+        // A state event that is recorded live looks as if it were in force from then on: what follows it says what is.
+        if is_state_aside || !merge::changes(&self.room.current, &state).is_empty() {
+            self.state_as_set(state, true)?;
+        }
+        self.merged.insert(afters, self.room.current_id);
+        Ok(())
+    }
+}
+
+/// Whether an event is part of the graph: other events that follow on it have made it no end.
+fn is_in_graph(event: &RoomEvent) -> bool {
+    event.verdict == Verdict::Accepted && event.placement == Placement::Live
+}
+
+fn end_ids(room: &Room) -> Vec<OwnedEventId> {
+    let ends = room.extremities.iter();
+    ends.map(|end| end.event_id.clone()).collect()
+}

@@ -1,0 +1,226 @@
+//! Events received one after the other, against the rules applied from scratch.
+
+mod cost;
+mod forks;
+mod history;
+
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use playhouse_schema::record::room::Placement;
+use ruma::{EventId, OwnedEventId, RoomVersionId};
+use serde_json::json;
+
+use self::history::Oracle;
+use super::{Fate, Fates, Memory, ReceivedEvent, Role, take_in, weigh::Weighing};
+use crate::room::{
+    Room,
+    query::{history::History, tests::World},
+    resolve::{self, StateIds},
+};
+
+const ALICE: &str = "@alice:a";
+const BOB: &str = "@bob:b";
+
+/// A server that receives.
+struct Peer {
+    world: World,
+    version: RoomVersionId,
+    memory: Memory,
+}
+
+impl Peer {
+    /// One that knows nothing of a room yet.
+    fn of(oracle: &Oracle) -> Self {
+        let mut world = World::empty();
+        world.room = Room::nothing(oracle.room_id.clone());
+        let version = oracle.version.clone();
+        Self {
+            world,
+            version,
+            memory: Memory::default(),
+        }
+    }
+
+    fn receive(&mut self, events: Vec<ReceivedEvent>) -> Fates {
+        let mut weighing = self.weighing();
+        weighing.recall(&self.memory);
+        let mut fates = Fates::new();
+        for event in events {
+            let event_id = event.pdu.event_id.clone();
+            let fate = weighing.weigh(event).now_or_never();
+            fates.push((event_id, fate.expect("the log answers at once").unwrap()));
+        }
+        let world = &mut self.world;
+        self.memory.keep(weighing.settled());
+        if let Some(take) = weighing.finish() {
+            let decision = take_in(&world.room, take).expect("nothing happens in between");
+            if let Some(prepare) = decision.prepare {
+                prepare(&mut world.room);
+            }
+            for record in &decision.records {
+                world.write(record);
+            }
+        }
+        assert!(world.room.absent.is_empty());
+        world.room.tidy_up();
+        fates
+    }
+
+    fn weighing(&self) -> Weighing {
+        let room = Arc::new(self.world.room.clone());
+        let history = History::new(room, self.world.next() - 1, self.world.archive());
+        Weighing::new(history, Some(&self.version)).unwrap()
+    }
+
+    /// The state before an event, which depends neither on what this server has shown nor on what came first.
+    fn state_before(&self, event_id: &EventId) -> StateIds {
+        let mut weighing = self.weighing();
+        let event = weighing.find(event_id).now_or_never().unwrap().unwrap();
+        let before = event.expect("it was received").before;
+        let state = weighing.state(before).now_or_never().unwrap().unwrap();
+        resolve::ids_of(&state)
+    }
+
+    fn state(&self) -> StateIds {
+        resolve::ids_of(&self.world.room.current)
+    }
+
+    fn ends(&self) -> Vec<OwnedEventId> {
+        let ends = self.world.room.extremities.iter();
+        ends.map(|end| end.event_id.clone()).collect()
+    }
+}
+
+/// Alice's room, plain.
+fn oracle() -> Oracle {
+    Oracle::new(1, RoomVersionId::V10, true)
+}
+
+#[test]
+fn a_line_is_received_as_it_is() {
+    let mut oracle = oracle();
+    let join = json!({"membership": "join"});
+    oracle.add(&[3], BOB, ("m.room.member", Some(BOB)), join);
+    oracle.add(
+        &[4],
+        BOB,
+        ("m.room.message", None),
+        json!({"body": "hello"}),
+    );
+    let banned = json!({"membership": "ban"});
+    oracle.add(&[5], BOB, ("m.room.member", Some(ALICE)), banned);
+    let mut peer = Peer::of(&oracle);
+    let events = (1..oracle.nodes.len()).map(|at| oracle.event(at, Role::Next));
+    let all: Vec<_> = std::iter::once(oracle.first()).chain(events).collect();
+    let fates = peer.receive(all.clone());
+    for (_, fate) in &fates[..6] {
+        assert_eq!(*fate, Fate::Accepted);
+    }
+    assert!(matches!(fates[6].1, Fate::Rejected(_)), "{fates:?}");
+    assert_eq!(peer.state(), oracle.nodes[6].after);
+    assert_eq!(peer.ends(), [oracle.nodes[5].pdu.event_id.clone()]);
+    for (_, fate) in peer.receive(all) {
+        assert_eq!(fate, Fate::Known);
+    }
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let mut oracle = oracle();
+    let join = json!({"membership": "join"});
+    oracle.add(&[3], BOB, ("m.room.member", Some(BOB)), join);
+    oracle.add(
+        &[4],
+        BOB,
+        ("m.room.message", None),
+        json!({"body": "hello"}),
+    );
+    let mut peer = Peer::of(&oracle);
+    peer.receive(vec![oracle.first()]);
+    let line = (1..4).map(|at| oracle.event(at, Role::Next)).collect();
+    peer.receive(line);
+    let id = |at: usize| oracle.nodes[at].pdu.event_id.clone();
+    let fates = peer.receive(vec![oracle.event(5, Role::Next)]);
+    let (prev_events, auth_events) = (Vec::new(), vec![id(4)]);
+    let wanting = Fate::Wanting {
+        prev_events,
+        auth_events,
+    };
+    assert_eq!(fates, [(id(5), wanting)]);
+    // With its authorising events as outliers the gap remains.
+    let outlier = oracle.event(4, Role::Outlier);
+    let fates = peer.receive(vec![outlier, oracle.event(5, Role::Next)]);
+    assert_eq!(fates[0].1, Fate::Accepted);
+    assert!(matches!(&fates[1].1, Fate::Wanting { prev_events, .. } if *prev_events == [id(4)]));
+    // The outlier finds its place after all.
+    let fates = peer.receive(vec![
+        oracle.event(4, Role::Next),
+        oracle.event(5, Role::Next),
+    ]);
+    assert!(
+        fates.iter().all(|(_, fate)| *fate == Fate::Accepted),
+        "{fates:?}"
+    );
+    assert_eq!(peer.state(), oracle.nodes[5].after);
+}
+
+#[test]
+fn a_room_begins_with_a_given_state() {
+    let mut oracle = oracle();
+    for _ in 0..40 {
+        oracle.happen();
+    }
+    oracle.conclude();
+    let last = oracle.nodes.len() - 1;
+    let mut peer = Peer::of(&oracle);
+    let fates = peer.receive(oracle.given(last, Placement::Live));
+    assert_eq!(fates.last().unwrap().1, Fate::Accepted, "{fates:?}");
+    assert_eq!(peer.state(), oracle.nodes[last].after);
+    assert_eq!(peer.world.room.version, Some(RoomVersionId::V10));
+}
+
+#[test]
+fn what_lies_behind_a_soft_failed_event_is_no_end() {
+    let mut oracle = oracle();
+    let member = |membership: &str| json!({"membership": membership});
+    let text = || json!({"body": "hello"});
+    let bob = ("m.room.member", Some(BOB));
+    oracle.add(&[3], BOB, bob, member("join"));
+    oracle.add(&[4], ALICE, ("m.room.message", None), text());
+    oracle.add(&[4], ALICE, bob, member("ban"));
+    // Bob has not heard of the ban.
+    oracle.add(&[5], BOB, ("m.room.message", None), text());
+    oracle.add(&[6, 7], ALICE, ("m.room.message", None), text());
+    let mut peer = Peer::of(&oracle);
+    peer.receive(vec![oracle.first()]);
+    let fates = peer.receive((1..9).map(|at| oracle.event(at, Role::Next)).collect());
+    assert!(matches!(fates[6].1, Fate::SoftFailed(_)), "{fates:?}");
+    assert_eq!(fates[7].1, Fate::Accepted);
+    assert_eq!(peer.ends(), [oracle.nodes[8].pdu.event_id.clone()]);
+    assert_eq!(peer.state(), oracle.nodes[8].after);
+}
+
+#[test]
+fn who_came_in_while_nothing_was_heard_is_heard_afterwards() {
+    let mut oracle = oracle();
+    let join = json!({"membership": "join"});
+    oracle.add(&[3], BOB, ("m.room.member", Some(BOB)), join);
+    for at in 4..6 {
+        let content = json!({"body": "hello"});
+        oracle.add(&[at], BOB, ("m.room.message", None), content);
+    }
+    let mut peer = Peer::of(&oracle);
+    peer.receive(vec![oracle.first()]);
+    peer.receive((1..4).map(|at| oracle.event(at, Role::Next)).collect());
+    // What happened in between cannot be had, but for the state.
+    let mut events = oracle.given(5, Placement::Backfilled);
+    events.push(oracle.event(6, Role::Next));
+    let fates = peer.receive(events);
+    assert_eq!(fates.last().unwrap().1, Fate::Accepted, "{fates:?}");
+    assert_eq!(peer.state(), oracle.nodes[6].after);
+    // It comes after all, and is no end.
+    peer.receive(vec![oracle.event(4, Role::Next)]);
+    assert_eq!(peer.ends(), [oracle.nodes[6].pdu.event_id.clone()]);
+    assert_eq!(peer.state(), oracle.nodes[6].after);
+}
