@@ -31,8 +31,14 @@ pub(super) const EDUS_MAX: usize = 100;
 /// So many to-device messages and changes of devices go into one transaction: receivers work through each.
 const DIRECT_MAX: usize = 50;
 
+/// So many ephemeral parts these become: the others must have room, too.
+pub(super) const DIRECT_EDUS_MAX: usize = DIRECT_MAX + 4;
+
 /// So many receipts are told in one transaction.
 const RECEIPTS_MAX: usize = 200;
+
+/// So many of them are of one user in one room, in other threads: each needs a part of its own.
+const THREADS_MAX: usize = 20;
 
 /// What goes into the next transaction, and how the board knows it again.
 #[derive(Default)]
@@ -53,8 +59,14 @@ impl Batch {
             direct: waiting.direct.iter().take(DIRECT_MAX).cloned().collect(),
             ..Self::default()
         };
-        let receipts = waiting.receipts.iter().take(RECEIPTS_MAX);
+        let mut threads: BTreeMap<_, usize> = BTreeMap::new();
+        let receipts = waiting.receipts.iter().filter(|((room_id, ..), (moved, _))| {
+            let count = threads.entry((room_id, &moved.user_id)).or_default();
+            *count += 1;
+            *count <= THREADS_MAX
+        });
         batch.receipts = receipts
+            .take(RECEIPTS_MAX)
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect();
         let space = EDUS_MAX / 4;

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::{
     Server, ServerCommand, ServerContext, ServerSignal,
     board::Direct,
-    body::{self, Batch, EDUS_MAX},
+    body::{self, Batch, DIRECT_EDUS_MAX, EDUS_MAX},
     devices,
     lanes::{SLOW_AFTER, Standing},
     slot::Slot,
@@ -143,8 +143,8 @@ impl Delivery {
     }
 
     /// Puts a batch on its way.
-    pub(super) async fn send(&mut self, batch: Batch) -> Result<(), Halt> {
-        let departed = self.fill(&batch).await?;
+    pub(super) async fn send(&mut self, mut batch: Batch) -> Result<(), Halt> {
+        let departed = self.fill(&mut batch).await?;
         let is_idle = departed.progress == Default::default();
         let is_empty =
             departed.events.is_empty() && departed.to_device.is_empty() && departed.edus.is_empty();
@@ -165,28 +165,39 @@ impl Delivery {
         self.attempt(&departed).await
     }
 
-    /// The transaction that a batch makes.
-    async fn fill(&self, batch: &Batch) -> Result<Departed, Halt> {
+    /// The transaction that a batch makes. What has no room in it is taken out of the batch again.
+    async fn fill(&self, batch: &mut Batch) -> Result<Departed, Halt> {
         let now_ms = self.context.env.now_ms();
         let mut departed = batch.departed.clone();
         let mut edus = Vec::new();
         for (room_id, place) in &batch.events {
             body::add_event(&mut departed.events, room_id.as_str(), place.sequence);
         }
+        let mut taken = 0;
         for (direct, place) in &batch.direct {
-            match direct {
-                Direct::ToDevice(user_id) => departed.to_device.push(ToDeviceRef {
-                    user_id: user_id.to_string(),
-                    sequence: place.sequence,
-                }),
+            let (message, told) = match direct {
+                Direct::ToDevice(user_id) => (Some((user_id, place.sequence)), Vec::new()),
                 Direct::Devices(user_id) => {
-                    edus.extend(devices::edus(&self.context, user_id, place.sequence).await?);
+                    let told = devices::edus(&self.context, user_id, place.sequence);
+                    (None, told.await?)
                 }
-                Direct::Arrival(user_id) => {
-                    edus.extend(devices::all(&self.context, user_id).await?);
-                }
+                Direct::Arrival(user_id) => (None, devices::all(&self.context, user_id).await?),
+            };
+            let further = told.len() + usize::from(message.is_some());
+            // Somebody has more devices than that: whoever hears of the first ones asks for the others.
+            if taken > 0 && departed.to_device.len() + edus.len() + further > DIRECT_EDUS_MAX {
+                break;
             }
+            departed
+                .to_device
+                .extend(message.map(|(user_id, sequence)| ToDeviceRef {
+                    user_id: user_id.to_string(),
+                    sequence,
+                }));
+            edus.extend(told);
+            taken += 1;
         }
+        batch.direct.truncate(taken);
         edus.extend(batch.volatile_edus(now_ms));
         edus.truncate(EDUS_MAX.saturating_sub(departed.to_device.len() + departed.edus.len()));
         let edus = edus.iter().map(|edu| edu.to_string().into_bytes().into());

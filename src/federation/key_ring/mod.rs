@@ -30,8 +30,12 @@ use tokio::{sync::Semaphore, time::timeout};
 use self::peer::{Peer, Way};
 use super::own_keys::own_public_keys;
 
-/// Whoever asks is answered within this time, with what is known then.
-const WITHIN: Duration = Duration::from_secs(30);
+/// Whoever asks is answered within this time, with what is known then: for a few servers, longer for each that is wanted, and for any number.
+const WITHIN: (Duration, Duration, Duration) = (
+    Duration::from_secs(30),
+    Duration::from_millis(100),
+    Duration::from_secs(300),
+);
 
 /// The keys of so many servers are asked for at the same time.
 const AT_ONCE: usize = 64;
@@ -121,7 +125,9 @@ impl KeyRing {
                 peer: self.peer(server_name),
             })
             .collect();
-        if timeout(WITHIN, self.fetch(&wants)).await.is_err() {
+        let (few, each, most) = WITHIN;
+        let within = most.min(few + each * wants.len().try_into().unwrap_or(u32::MAX));
+        if timeout(within, self.fetch(&wants)).await.is_err() {
             tracing::debug!(servers = wants.len(), "not all keys are found in time");
         }
         let now_ms = self.env.now_ms();
