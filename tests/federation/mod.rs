@@ -4,4 +4,5 @@ mod handshakes;
 mod neighbours;
 mod open;
 mod refused;
+mod synapse;
 mod town;

@@ -1,0 +1,186 @@
+//! Playhouse beside a real Synapse. Whatever can be done in either direction is.
+
+mod joins;
+
+use std::{
+    collections::BTreeMap,
+    process::Child,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use crate::{
+    client::{
+        props::{filter, ids, list, next_batch, text},
+        stage::fresh,
+    },
+    harness::{Client, Synapse, TestServer, Town},
+};
+
+/// What servers have to tell each other they have told within this time.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+static SHARED: OnceCell<Shared> = OnceCell::const_new();
+
+/// A Playhouse and a Synapse that find each other.
+pub(super) struct Pair {
+    playhouse: TestServer,
+    synapse: Synapse,
+    town: Town,
+}
+
+struct Shared {
+    pair: Pair,
+    _guards: [Child; 2],
+}
+
+impl Pair {
+    /// A pair of one test's own, which may be killed.
+    async fn start() -> Self {
+        let town = Town::of_addresses(2);
+        let names = town.names();
+        let playhouse = town.open(&names[0], &[]).await;
+        let synapse = Synapse::start(&town, &names[1]).await;
+        Self {
+            playhouse,
+            synapse,
+            town,
+        }
+    }
+
+    /// The pair that tests share.
+    async fn shared() -> &'static Self {
+        let shared = SHARED.get_or_init(async || {
+            let pair = Self::start().await;
+            let guards = [
+                pair.playhouse.end_with_program(),
+                pair.synapse.end_with_program(&pair.town),
+            ];
+            Shared {
+                pair,
+                _guards: guards,
+            }
+        });
+        &shared.await.pair
+    }
+
+    /// Somebody at Playhouse and somebody at Synapse.
+    async fn users(&self) -> (Client, Client) {
+        let ours = self.playhouse.register(&fresh("anna")).await;
+        (ours, self.synapse.register(&fresh("bert")).await)
+    }
+}
+
+/// Plays with a host and a guest of new accounts on the shared pair: first the host is ours, then the guest.
+async fn both_ways(play: impl AsyncFn(&Client, &Client)) {
+    let pair = Pair::shared().await;
+    let (ours, theirs) = pair.users().await;
+    tell("the host is ours");
+    play(&ours, &theirs).await;
+    tell("the guest is ours");
+    play(&theirs, &ours).await;
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "a failed test should say in which direction"
+)]
+fn tell(direction: &str) {
+    println!("{direction}");
+}
+
+/// The name of a user's server.
+fn server_of(client: &Client) -> &str {
+    let (_, server) = client.user_id.split_once(':').expect("a user ID");
+    server
+}
+
+/// The alias that a room of this host has by this name.
+fn alias(host: &Client, name: &str) -> String {
+    format!("#{name}:{}", server_of(host))
+}
+
+/// Waits until something holds.
+async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> Result<(), String>) {
+    let end = Instant::now() + PATIENCE;
+    while let Err(state) = holds().await {
+        assert!(Instant::now() < end, "{what}: {state}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Waits until a user's sync is as wanted, looking first at all there is, then at what comes.
+async fn comes(client: &Client, wanted: impl Fn(&Value) -> bool) -> Value {
+    let limit = filter(&json!({"room": {"timeline": {"limit": 100}}}));
+    let whole = client.sync(None, &limit).await;
+    if wanted(&whole) {
+        return whole;
+    }
+    client.sync_until(&next_batch(&whole), "", wanted).await
+}
+
+/// Waits until a user's sync shows an event.
+async fn sees(client: &Client, room_id: &str, event_id: &str) {
+    comes(client, |answer| {
+        let timeline = &answer["rooms"]["join"][room_id]["timeline"]["events"];
+        timeline.is_array() && ids(timeline).iter().any(|id| id == event_id)
+    })
+    .await;
+}
+
+/// Waits until a user's sync shows an invite to a room, and gives what is told of it.
+async fn invited(client: &Client, room_id: &str) -> Value {
+    let answer = comes(client, |answer| {
+        answer["rooms"]["invite"][room_id].is_object()
+    });
+    answer.await["rooms"]["invite"][room_id]["invite_state"]["events"].clone()
+}
+
+/// A room's state, by key.
+async fn state(client: &Client, room_id: &str) -> BTreeMap<(String, String), Value> {
+    let state = client.look(room_id, "state").await.ok();
+    let entries = list(&state).iter().map(|event| {
+        let key = (text(&event["type"]), text(&event["state_key"]));
+        let value = json!([event["event_id"], event["sender"], event["content"]]);
+        (key, value)
+    });
+    entries.collect()
+}
+
+/// The IDs of a room's whole history, newest first.
+async fn timeline(client: &Client, room_id: &str) -> Vec<String> {
+    let newest = client.look(room_id, "messages?dir=b&limit=100").await.ok();
+    let mut found = ids(&newest["chunk"]);
+    if let Some(end) = newest["end"].as_str() {
+        let older = client.page_back(room_id, end, 100).await;
+        found.extend(ids(&Value::Array(older)));
+    }
+    found
+}
+
+/// Waits until two users see the same state and the same timeline.
+async fn agree(one: &Client, other: &Client, room_id: &str) {
+    eventually("state differs", async || {
+        let (one, other) = (state(one, room_id).await, state(other, room_id).await);
+        if one == other {
+            return Ok(());
+        }
+        let only = |a: &BTreeMap<_, _>, b: &BTreeMap<_, _>| {
+            let mut only = a.clone();
+            only.retain(|key, value| b.get(key) != Some(value));
+            format!("{only:#?}")
+        };
+        Err(format!("{}, but {}", only(&one, &other), only(&other, &one)))
+    })
+    .await;
+    eventually("timelines differ", async || {
+        let (one, other) = (timeline(one, room_id).await, timeline(other, room_id).await);
+        if one == other {
+            return Ok(());
+        }
+        Err(format!("{one:#?}, but {other:#?}"))
+    })
+    .await;
+}
