@@ -232,7 +232,11 @@ impl Drop for TestServer {
 /// Kills a process and removes folders when this test program has ended, however it ended.
 pub(super) fn end_with_program(process: u32, folders: &[&Path]) -> Child {
     Command::new("sh")
-        .args(["-c", "read -r _; kill -9 \"$1\"; shift; rm -rf \"$@\"", "sh"])
+        .args([
+            "-c",
+            "read -r _; kill -9 \"$1\"; shift; rm -rf \"$@\"",
+            "sh",
+        ])
         .arg(process.to_string())
         .args(folders)
         .stdin(Stdio::piped())
@@ -243,7 +247,7 @@ pub(super) fn end_with_program(process: u32, folders: &[&Path]) -> Child {
 }
 
 fn base_url(line: &str) -> Option<String> {
-    let start = line.find("http://127.0.0.1:")?;
+    let start = line.find("http://127.")?;
     let rest = &line[start..];
     let end = rest
         .find(|character: char| character.is_whitespace())

@@ -191,8 +191,7 @@ fn config(folder: &Path, house: &House, authority: &Path) -> Value {
     }
     config["rc_joins"] = json!({"local": plenty, "remote": plenty});
     config["rc_login"] = json!({"address": plenty, "account": plenty, "failed_attempts": plenty});
-    config["rc_invites"] =
-        json!({"per_room": plenty, "per_user": plenty, "per_issuer": plenty});
+    config["rc_invites"] = json!({"per_room": plenty, "per_user": plenty, "per_issuer": plenty});
     config["rc_presence"] = json!({"per_user": plenty});
     config["rc_federation"] = json!({
         "window_size": 1000, "sleep_limit": 100_000, "sleep_delay": 1, "reject_limit": 100_000,

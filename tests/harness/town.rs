@@ -45,7 +45,11 @@ impl Town {
     /// Lays out places for so many servers that are called like their addresses, so that they find each other without being told.
     pub(crate) fn of_addresses(count: usize) -> Self {
         let places = std::iter::repeat_with(address).take(count);
-        Self::of(places.map(|place| (place.ip().to_string(), place)).collect())
+        Self::of(
+            places
+                .map(|place| (place.ip().to_string(), place))
+                .collect(),
+        )
     }
 
     fn of(places: Vec<(String, SocketAddr)>) -> Self {

@@ -1,6 +1,12 @@
 //! Playhouse beside a real Synapse. Whatever can be done in either direction is.
 
+mod crypto;
+mod faults;
 mod joins;
+mod past;
+mod personal;
+mod rules;
+mod talk;
 
 use std::{
     collections::BTreeMap,
@@ -16,11 +22,17 @@ use crate::{
         props::{filter, ids, list, next_batch, text},
         stage::fresh,
     },
-    harness::{Client, Synapse, TestServer, Town},
+    harness::{
+        Client, Synapse, TestServer, Town,
+        client::{Answer, encode},
+    },
 };
 
 /// What servers have to tell each other they have told within this time.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where clients ask Playhouse, at its address.
+const CLIENT_PORT: u16 = 8008;
 
 static SHARED: OnceCell<Shared> = OnceCell::const_new();
 
@@ -41,7 +53,11 @@ impl Pair {
     async fn start() -> Self {
         let town = Town::of_addresses(2);
         let names = town.names();
-        let playhouse = town.open(&names[0], &[]).await;
+        // Where clients ask it stays the same when it is started again.
+        let clients = format!("{}:{CLIENT_PORT}", town.house(&names[0]).address.ip());
+        let playhouse = town
+            .open(&names[0], &[("PLAYHOUSE_LISTEN", &clients)])
+            .await;
         let synapse = Synapse::start(&town, &names[1]).await;
         Self {
             playhouse,
@@ -162,6 +178,19 @@ async fn timeline(client: &Client, room_id: &str) -> Vec<String> {
 
 /// Waits until two users see the same state and the same timeline.
 async fn agree(one: &Client, other: &Client, room_id: &str) {
+    same_state(one, other, room_id).await;
+    eventually("timelines differ", async || {
+        let (one, other) = (timeline(one, room_id).await, timeline(other, room_id).await);
+        if one == other {
+            return Ok(());
+        }
+        Err(format!("{one:#?}, but {other:#?}"))
+    })
+    .await;
+}
+
+/// Waits until two users see the same state.
+async fn same_state(one: &Client, other: &Client, room_id: &str) {
     eventually("state differs", async || {
         let (one, other) = (state(one, room_id).await, state(other, room_id).await);
         if one == other {
@@ -172,15 +201,41 @@ async fn agree(one: &Client, other: &Client, room_id: &str) {
             only.retain(|key, value| b.get(key) != Some(value));
             format!("{only:#?}")
         };
-        Err(format!("{}, but {}", only(&one, &other), only(&other, &one)))
+        Err(format!(
+            "{}, but {}",
+            only(&one, &other),
+            only(&other, &one)
+        ))
     })
     .await;
-    eventually("timelines differ", async || {
-        let (one, other) = (timeline(one, room_id).await, timeline(other, room_id).await);
-        if one == other {
+}
+
+/// Waits until a user sees that somebody is a member in this way.
+async fn sees_membership(client: &Client, room_id: &str, whose: &Client, wanted: &str) {
+    let path = format!("state/m.room.member/{}", encode(&whose.user_id));
+    eventually("membership", async || {
+        let seen = client.look(room_id, &path).await.body["membership"].clone();
+        if seen == wanted {
             return Ok(());
         }
-        Err(format!("{one:#?}, but {other:#?}"))
+        Err(format!("{seen} instead of {wanted}"))
     })
     .await;
+}
+
+/// Asks for a way into a room (`join`, `knock`) through the server of somebody who is in it.
+async fn through(client: &Client, way: &str, room_id: &str, member: &Client) -> Answer {
+    let (room, server) = (encode(room_id), encode(server_of(member)));
+    let path = format!("/_matrix/client/v3/{way}/{room}?via={server}&server_name={server}");
+    client.post(&path, json!({})).await
+}
+
+/// A public room of the host that the guest has joined by its alias.
+async fn shared_room(host: &Client, guest: &Client, mut wish: Value) -> String {
+    let name = fresh("square");
+    wish["preset"] = json!("public_chat");
+    wish["room_alias_name"] = json!(name);
+    let room_id = host.create_room(wish).await;
+    guest.join(&alias(host, &name)).await;
+    room_id
 }
