@@ -9,6 +9,7 @@ mod handshake;
 mod invited;
 mod inviting;
 mod join;
+mod meanwhile;
 mod outside;
 
 use std::{

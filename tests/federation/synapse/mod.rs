@@ -2,6 +2,7 @@
 
 mod crypto;
 mod faults;
+mod finding;
 mod joins;
 mod past;
 mod personal;

@@ -23,7 +23,10 @@ async fn kicked_and_banned() {
                 sees_membership(host, &room_id, guest, membership).await;
                 let path = format!("rooms/{}/send/m.room.message/x", encode(&room_id));
                 let refused = guest
-                    .put(&format!("/_matrix/client/v3/{path}"), json!({"body": "x"}))
+                    .put(
+                        &format!("/_matrix/client/v3/{path}"),
+                        json!({"msgtype": "m.text", "body": "x"}),
+                    )
                     .await;
                 refused.refused(403, "M_FORBIDDEN");
                 if action == "kick" {

@@ -63,8 +63,8 @@ async fn relations_and_strange_events() {
         let told = host.get(&path).await.ok();
         assert_eq!(told["chunk"][0]["event_id"], reacted, "{told}");
         let odd = json!({"ü\u{1F600}": ["\u{0}\u{7f}\u{2028}", -9_007_199_254_740_991_i64, 0, null, {"": true}]});
-        let there = guest.send(&room_id, "odd/type", odd.clone()).await;
-        let back = host.send(&room_id, "odd/type", odd).await;
+        let there = guest.send(&room_id, "odd.type", odd.clone()).await;
+        let back = host.send(&room_id, "odd.type", odd).await;
         sees(host, &room_id, &there).await;
         sees(guest, &room_id, &back).await;
         let wish = json!({"topic": "of both"});
