@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use super::{agree, alias, both_ways, invited, sees, sees_membership, shared_room, through};
+use super::{
+    agree, alias, both_ways, invited, is_gone, sees, sees_membership, shared_room, through,
+};
 use crate::{
     client::{props::types, stage::fresh},
     harness::Client,
@@ -71,10 +73,7 @@ async fn an_invite_is_taken_back() {
         invited(guest, &room_id).await;
         let body = json!({"user_id": guest.user_id});
         host.act(&room_id, "kick", body).await.ok();
-        super::comes(guest, |answer| {
-            !answer["rooms"]["invite"][&room_id].is_object()
-        })
-        .await;
+        is_gone(guest, "invite", &room_id).await;
         let refused = through(guest, "join", &room_id, host).await;
         refused.refused(403, "M_FORBIDDEN");
     })

@@ -155,6 +155,18 @@ async fn invited(client: &Client, room_id: &str) -> Value {
     answer.await["rooms"]["invite"][room_id]["invite_state"]["events"].clone()
 }
 
+/// Waits until a user's sync no longer shows a room among those joined, or those to which there is an invite.
+async fn is_gone(client: &Client, kind: &str, room_id: &str) {
+    eventually("still there", async || {
+        let shown = client.sync(None, "").await["rooms"][kind][room_id].clone();
+        if shown.is_null() {
+            return Ok(());
+        }
+        Err(shown.to_string())
+    })
+    .await;
+}
+
 /// A room's state, by key.
 async fn state(client: &Client, room_id: &str) -> BTreeMap<(String, String), Value> {
     let state = client.look(room_id, "state").await.ok();

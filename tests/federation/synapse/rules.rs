@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{
-    agree, both_ways, comes, encode, invited, same_state, sees, sees_membership, server_of,
-    shared_room, through,
+    agree, both_ways, comes, encode, invited, is_gone, same_state, sees, sees_membership,
+    server_of, shared_room, through,
 };
 use crate::{client::props::text, harness::Client};
 
@@ -16,10 +16,7 @@ async fn kicked_and_banned() {
             let body = json!({"user_id": guest.user_id, "reason": "noise"});
             for (action, membership) in [("kick", "leave"), ("ban", "ban")] {
                 host.act(&room_id, action, body.clone()).await.ok();
-                comes(guest, |answer| {
-                    !answer["rooms"]["join"][&room_id].is_object()
-                })
-                .await;
+                is_gone(guest, "join", &room_id).await;
                 sees_membership(host, &room_id, guest, membership).await;
                 let path = format!("rooms/{}/send/m.room.message/x", encode(&room_id));
                 let refused = guest
