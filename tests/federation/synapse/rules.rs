@@ -15,6 +15,8 @@ async fn kicked_and_banned() {
             let room_id = shared_room(host, guest, json!({"room_version": version})).await;
             let body = json!({"user_id": guest.user_id, "reason": "noise"});
             for (action, membership) in [("kick", "leave"), ("ban", "ban")] {
+                // Synapse's sync does not show a room before all of its state is there.
+                same_state(host, guest, &room_id).await;
                 host.act(&room_id, action, body.clone()).await.ok();
                 is_gone(guest, "join", &room_id).await;
                 sees_membership(host, &room_id, guest, membership).await;
