@@ -1,6 +1,6 @@
 //! Memberships that other servers told of while nobody of this server was in the room: invites that came, knocks that were made, and the end of either.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use playhouse_schema::{
@@ -8,9 +8,10 @@ use playhouse_schema::{
     record::room::{EventRecord, MembershipTold, Placement, RoomRecord, Verdict},
 };
 use ruma::{
-    OwnedUserId, RoomVersionId, UserId,
+    OwnedServerName, OwnedUserId, RoomVersionId, UserId,
     events::{TimelineEventType, room::member::MembershipState},
 };
+use serde::Deserialize;
 
 use super::{
     Room, RoomError, RoomReply,
@@ -38,6 +39,18 @@ impl Told {
     /// The membership.
     pub fn membership(&self) -> Option<MembershipState> {
         membership_of(&self.event)
+    }
+
+    /// The servers of those whose events are told of: they are, or were, in the room.
+    pub fn servers(&self) -> BTreeSet<OwnedServerName> {
+        #[derive(Deserialize)]
+        struct Event {
+            sender: OwnedUserId,
+        }
+        let told = self.record.stripped.iter();
+        let told = told.filter_map(|event| serde_json::from_slice::<Event>(event).ok());
+        told.map(|event| event.sender.server_name().to_owned())
+            .collect()
     }
 
     /// What is told of the room, the member event last.

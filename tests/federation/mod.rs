@@ -8,4 +8,5 @@ mod neighbours;
 mod open;
 mod refused;
 mod spaces;
+mod synapse;
 mod town;

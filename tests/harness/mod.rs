@@ -11,6 +11,7 @@ pub(crate) mod mail;
 pub(crate) mod peer;
 pub(crate) mod script;
 pub(crate) mod server;
+mod synapse;
 mod town;
 pub(crate) mod web;
 
@@ -21,4 +22,5 @@ pub(crate) use double::Double;
 pub(crate) use mail::MailSink;
 pub(crate) use peer::Peers;
 pub(crate) use server::{Options, TestServer};
+pub(crate) use synapse::Synapse;
 pub(crate) use town::Town;

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc,
     time::Duration,
@@ -176,15 +176,7 @@ impl TestServer {
     /// Kills the server and removes its folder when this test program has ended, however it ended: for servers that are never dropped.
     pub(crate) fn end_with_program(&self) -> Child {
         let process = self.process.as_ref().expect("it runs");
-        Command::new("sh")
-            .args(["-c", "read -r _; kill -9 \"$1\"; rm -rf \"$2\"", "sh"])
-            .arg(process.id().to_string())
-            .arg(self.folder.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the guard starts")
+        end_with_program(process.id(), &[self.folder.path()])
     }
 
     /// SIGKILL: nothing is flushed, nobody is told.
@@ -275,8 +267,25 @@ impl Drop for TestServer {
     }
 }
 
+/// Kills a process and removes folders when this test program has ended, however it ended.
+pub(super) fn end_with_program(process: u32, folders: &[&Path]) -> Child {
+    Command::new("sh")
+        .args([
+            "-c",
+            "read -r _; kill -9 \"$1\"; shift; rm -rf \"$@\"",
+            "sh",
+        ])
+        .arg(process.to_string())
+        .args(folders)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the guard starts")
+}
+
 fn base_url(line: &str) -> Option<String> {
-    let start = line.find("http://127.0.0.1:")?;
+    let start = line.find("http://127.")?;
     let rest = &line[start..];
     let end = rest
         .find(|character: char| character.is_whitespace())

@@ -38,20 +38,45 @@ pub(crate) struct Town {
 impl Town {
     /// Lays out places for servers with these names.
     pub(crate) fn new(names: &[&str]) -> Self {
+        let places = names.iter().map(|name| ((*name).to_owned(), address()));
+        Self::of(places.collect())
+    }
+
+    /// Lays out places for so many servers that are called like their addresses, so that they find each other without being told.
+    pub(crate) fn of_addresses(count: usize) -> Self {
+        let places = std::iter::repeat_with(address).take(count);
+        Self::of(
+            places
+                .map(|place| (place.ip().to_string(), place))
+                .collect(),
+        )
+    }
+
+    fn of(places: Vec<(String, SocketAddr)>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let authority = authority();
         std::fs::write(folder.path().join("ca.pem"), authority.pem()).expect("the file is written");
-        let houses = names
-            .iter()
-            .map(|name| house(folder.path(), name, &authority))
+        let houses = places
+            .into_iter()
+            .map(|place| house(folder.path(), place, &authority))
             .collect();
         Self { folder, houses }
+    }
+
+    /// The names of all servers.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.houses.iter().map(|house| house.name.clone()).collect()
     }
 
     /// Where the server of this name is.
     pub(crate) fn house(&self, name: &str) -> &House {
         let found = self.houses.iter().find(|house| house.name == name);
         found.expect("a name of the town")
+    }
+
+    /// The folder with the certificates.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The PEM file with the authority that signed all certificates.
@@ -65,6 +90,7 @@ impl Town {
         let overrides: Vec<_> = self
             .houses
             .iter()
+            .filter(|house| house.name != house.address.ip().to_string())
             .map(|house| format!("{}={}", house.name, house.address))
             .collect();
         let path = |path: &Path| path.to_string_lossy().into_owned();
@@ -110,17 +136,21 @@ fn authority() -> CertifiedIssuer<'static, KeyPair> {
     CertifiedIssuer::self_signed(params, key).expect("a certificate")
 }
 
-fn house(folder: &Path, name: &str, authority: &CertifiedIssuer<'_, KeyPair>) -> House {
+fn house(
+    folder: &Path,
+    (name, address): (String, SocketAddr),
+    authority: &CertifiedIssuer<'_, KeyPair>,
+) -> House {
     let key = KeyPair::generate().expect("a key");
-    let params = CertificateParams::new([name.to_owned()]).expect("a host name");
+    let params = CertificateParams::new([name.clone()]).expect("a host name");
     let cert = params.signed_by(&key, authority).expect("a certificate");
     let paths = ["crt", "key"].map(|ending| folder.join(format!("{name}.{ending}")));
     std::fs::write(&paths[0], cert.pem()).expect("the file is written");
     std::fs::write(&paths[1], key.serialize_pem()).expect("the file is written");
     let [cert, key] = paths;
     House {
-        name: name.to_owned(),
-        address: address(),
+        name,
+        address,
         cert,
         key,
     }

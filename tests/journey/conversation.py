@@ -189,4 +189,5 @@ def main():
     print("CONVERSATION OK", flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

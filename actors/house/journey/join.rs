@@ -89,6 +89,8 @@ impl House {
                 .arrive_among_us(server, journey, (finished, answer))
                 .await;
         }
+        let join = &finished.event.event_id;
+        self.hear_of_meanwhile(server, &journey.room_id, join).await;
         self.arrive(journey, finished, answer).await
     }
 }

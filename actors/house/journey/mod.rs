@@ -9,6 +9,7 @@ mod handshake;
 mod invited;
 mod inviting;
 mod join;
+mod meanwhile;
 mod outside;
 
 use std::{
@@ -105,8 +106,9 @@ impl House {
         }
     }
 
-    /// The servers to ask, in this order: those named, the one that told of the room, those that were in it, the one that the room's ID names.
-    pub(super) fn helpers(
+    /// The servers to ask, in this order: those named, the one that told of the room, those that were in it, the one that the room's ID names,
+    /// and those that are told to have done something in it.
+    pub(in crate::house) fn helpers(
         &self,
         room_id: &RoomId,
         footing: &Footing,
@@ -120,7 +122,8 @@ impl House {
             .cloned()
             .chain(inviter)
             .chain(footing.others.iter().cloned())
-            .chain(in_name);
+            .chain(in_name)
+            .chain(told.map(|told| told.servers()).unwrap_or_default());
         let mut helpers = Vec::new();
         for server in all {
             if !self.is_local(&server) && !helpers.contains(&server) {
