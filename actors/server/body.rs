@@ -60,11 +60,14 @@ impl Batch {
             ..Self::default()
         };
         let mut threads: BTreeMap<_, usize> = BTreeMap::new();
-        let receipts = waiting.receipts.iter().filter(|((room_id, ..), (moved, _))| {
-            let count = threads.entry((room_id, &moved.user_id)).or_default();
-            *count += 1;
-            *count <= THREADS_MAX
-        });
+        let receipts = waiting
+            .receipts
+            .iter()
+            .filter(|((room_id, ..), (moved, _))| {
+                let count = threads.entry((room_id, &moved.user_id)).or_default();
+                *count += 1;
+                *count <= THREADS_MAX
+            });
         batch.receipts = receipts
             .take(RECEIPTS_MAX)
             .map(|(key, value)| (key.clone(), value.clone()))

@@ -16,7 +16,7 @@ use crate::{
     network::{KeysWanted, Network, PeerError, PeerRequest},
     room::{
         message::TemplateWish,
-        peer::{PeerAnswer, PeerQuestion},
+        peer::{MissingEvents, PeerAnswer, PeerQuestion},
         receive::sign::co_sign,
     },
 };
@@ -202,6 +202,21 @@ impl Town {
                 let alias = ruma::RoomAliasId::parse(alias).unwrap();
                 let found = house.resolve_alias(&alias).await.map_err(refusal)?;
                 Ok(json!({ "room_id": found.room_id, "servers": found.servers }))
+            }
+            "get_missing_events" => {
+                let room_id = RoomId::parse(&parts[5]).unwrap();
+                let ids = |name: &str| serde_json::from_value(body[name].clone()).unwrap();
+                let question = PeerQuestion::MissingEvents(MissingEvents {
+                    earliest: ids("earliest_events"),
+                    latest: ids("latest_events"),
+                    limit: 10,
+                    min_depth: 0,
+                });
+                let found = house.room_for_peer(origin, &room_id, question).await;
+                let PeerAnswer::Events(events) = found.map_err(refusal)? else {
+                    panic!("something else than events");
+                };
+                Ok(json!({ "events": values(&events) }))
             }
             word => panic!("nobody answers {word}"),
         }
