@@ -89,12 +89,8 @@ impl House {
         followers.extend(durable_followers(source, members, (&config, &later, sent)).await?);
         let passwords = Passwords::new(config.passwords, &env)
             .map_err(|error| StoreError::Incompatible(error.to_string()))?;
-        let federates = env.network.is_on();
         let house = Arc::new_cyclic(|myself| Self {
-            followers: {
-                followers.extend(federates.then(|| remote_presence::watch(myself)));
-                followers
-            },
+            followers: remote_presence::watched(followers, &env, myself),
             env,
             config,
             store,

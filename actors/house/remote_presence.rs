@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use super::{House, HouseError};
 use crate::{
+    env::Env,
     followers::task::Running,
     user::{feed::surroundings::Board as _, message::Presence},
 };
@@ -69,9 +70,14 @@ impl Heard {
     }
 }
 
-/// Looks for those who have gone, as long as there is a house.
-pub(super) fn watch(house: &Weak<House>) -> Running {
-    let house = house.clone();
+/// The followers, and, where there are other servers, what looks for those who have gone as long as there is a house.
+pub(super) fn watched(mut followers: Vec<Running>, env: &Env, house: &Weak<House>) -> Vec<Running> {
+    let watch = env.network.is_on().then(|| watch(house.clone()));
+    followers.extend(watch);
+    followers
+}
+
+fn watch(house: Weak<House>) -> Running {
     Running::start(|mut stop| {
         Box::pin(async move {
             while stop.pause(LOOK_EVERY).await {

@@ -232,7 +232,8 @@ mod tests {
             resets(&[old.clone(), unmoved.clone()], &[new, unmoved], &[]),
             none
         );
-        assert_eq!(resets(&[old.clone()], &[old], &[]), none);
+        let same = [old];
+        assert_eq!(resets(&same, &same, &[]), none);
     }
 
     #[test]

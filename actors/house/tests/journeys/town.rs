@@ -111,6 +111,26 @@ fn values(events: &[Bytes]) -> JsonValue {
     parsed.collect::<Vec<JsonValue>>().into()
 }
 
+async fn missing(
+    house: &Arc<House>,
+    origin: &ServerName,
+    (room_id, body): (&str, &JsonValue),
+) -> Result<JsonValue, PeerError> {
+    let room_id = RoomId::parse(room_id).unwrap();
+    let ids = |name: &str| serde_json::from_value(body[name].clone()).unwrap();
+    let question = PeerQuestion::MissingEvents(MissingEvents {
+        earliest: ids("earliest_events"),
+        latest: ids("latest_events"),
+        limit: 10,
+        min_depth: 0,
+    });
+    let found = house.room_for_peer(origin, &room_id, question).await;
+    let PeerAnswer::Events(events) = found.map_err(refusal)? else {
+        panic!("something else than events");
+    };
+    Ok(json!({ "events": values(&events) }))
+}
+
 impl Town {
     pub(super) async fn house(self: &Arc<Self>, name: &str, folder: &Path) -> Arc<House> {
         let name = OwnedServerName::try_from(name).unwrap();
@@ -203,21 +223,7 @@ impl Town {
                 let found = house.resolve_alias(&alias).await.map_err(refusal)?;
                 Ok(json!({ "room_id": found.room_id, "servers": found.servers }))
             }
-            "get_missing_events" => {
-                let room_id = RoomId::parse(&parts[5]).unwrap();
-                let ids = |name: &str| serde_json::from_value(body[name].clone()).unwrap();
-                let question = PeerQuestion::MissingEvents(MissingEvents {
-                    earliest: ids("earliest_events"),
-                    latest: ids("latest_events"),
-                    limit: 10,
-                    min_depth: 0,
-                });
-                let found = house.room_for_peer(origin, &room_id, question).await;
-                let PeerAnswer::Events(events) = found.map_err(refusal)? else {
-                    panic!("something else than events");
-                };
-                Ok(json!({ "events": values(&events) }))
-            }
+            "get_missing_events" => missing(house, origin, (&parts[5], &body)).await,
             word => panic!("nobody answers {word}"),
         }
     }

@@ -249,7 +249,10 @@ fn check(seed: u64) -> u64 {
         let before = listener.peer.state_before(&last.pdu.event_id);
         listener.compare(&last.before, &before, &listener.tag);
         listener.compare(&last.after, &listener.peer.state(), &listener.tag);
-        assert_eq!(listener.peer.ends(), [last.pdu.event_id.clone()]);
+        assert_eq!(
+            listener.peer.ends(),
+            std::slice::from_ref(&last.pdu.event_id)
+        );
     }
     oracle.forks()
 }
