@@ -1,6 +1,9 @@
 //! One of the two dies, or is restarted, in the middle of a conversation.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use reqwest::Method;
 use serde_json::json;
@@ -14,6 +17,9 @@ use crate::{
 /// So much is said by each while one of them dies.
 const LINES: usize = 20;
 
+/// A server that was ended has started again and takes a line in.
+const SAID_WITHIN: Duration = Duration::from_secs(120);
+
 /// Says something, again and again until the server has it; it is said once.
 async fn insist(client: &Client, room_id: &str, line: usize) -> String {
     let path = format!(
@@ -22,12 +28,14 @@ async fn insist(client: &Client, room_id: &str, line: usize) -> String {
         fresh("insist")
     );
     let body = json!({"msgtype": "m.text", "body": format!("line {line}")});
+    let begun = Instant::now();
     loop {
         let answer = client.try_request(Method::PUT, &path, Some(body.clone()));
         match answer.await {
             Ok(answer) if answer.status == 200 => return text(&answer.body["event_id"]),
-            _ => tokio::time::sleep(Duration::from_millis(50)).await,
+            answer => assert!(begun.elapsed() < SAID_WITHIN, "line {line}: {answer:?}"),
         }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

@@ -97,8 +97,8 @@ fn oracle() -> Oracle {
     Oracle::new(1, RoomVersionId::V10, true)
 }
 
-#[test]
-fn a_line_is_received_as_it_is() {
+/// The same, in which Bob has come in and says something.
+fn bob_says_hello() -> Oracle {
     let mut oracle = oracle();
     let join = json!({"membership": "join"});
     oracle.add(&[3], BOB, ("m.room.member", Some(BOB)), join);
@@ -108,6 +108,12 @@ fn a_line_is_received_as_it_is() {
         ("m.room.message", None),
         json!({"body": "hello"}),
     );
+    oracle
+}
+
+#[test]
+fn a_line_is_received_as_it_is() {
+    let mut oracle = bob_says_hello();
     let banned = json!({"membership": "ban"});
     oracle.add(&[5], BOB, ("m.room.member", Some(ALICE)), banned);
     let mut peer = Peer::of(&oracle);
@@ -130,15 +136,7 @@ fn a_line_is_received_as_it_is() {
 
 #[test]
 fn what_is_missing_is_named() {
-    let mut oracle = oracle();
-    let join = json!({"membership": "join"});
-    oracle.add(&[3], BOB, ("m.room.member", Some(BOB)), join);
-    oracle.add(
-        &[4],
-        BOB,
-        ("m.room.message", None),
-        json!({"body": "hello"}),
-    );
+    let oracle = bob_says_hello();
     let mut peer = Peer::of(&oracle);
     peer.receive(vec![oracle.first()]);
     let line = (1..4).map(|at| oracle.event(at, Role::Next)).collect();
