@@ -1,5 +1,6 @@
 //! Playhouse, a Matrix homeserver: the edges that speak HTTP, configuration, command line, and the launch of a node.
 
+mod admin;
 pub mod cli;
 mod client;
 pub mod config;

@@ -8,11 +8,12 @@ use super::{
     Failure, Routes,
     route::{Mounted, Table},
 };
-use crate::{client, config::Resource, federation_api, operator};
+use crate::{admin, client, config::Resource, federation_api, operator};
 
 fn mounted() -> Mounted {
     let mut routes = Routes::default();
     client::mount(&mut routes);
+    admin::mount(&mut routes);
     federation_api::mount(&mut routes);
     operator::mount(&mut routes);
     routes.finish()
@@ -160,6 +161,7 @@ fn limits_tell_when_to_come_back() {
 fn the_list_of_routes_is_up_to_date() {
     let mut routes = Routes::default();
     client::mount(&mut routes);
+    admin::mount(&mut routes);
     compare(&routes, "routes.txt");
 }
 

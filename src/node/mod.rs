@@ -21,7 +21,7 @@ pub use self::{
 };
 use self::{listeners::Listeners, tls::Certificates};
 use crate::{
-    client,
+    admin, client,
     config::{Config, Resource},
     edge::{App, Routes, route::MountError},
     federation_api, operator,
@@ -89,6 +89,7 @@ pub async fn start(config: Config, log: Option<LogHandle>) -> Result<RunningNode
     let app = Arc::new(app);
     let mut routes = Routes::default();
     client::mount(&mut routes);
+    admin::mount(&mut routes);
     federation_api::mount(&mut routes);
     operator::mount(&mut routes);
     let bound = listeners::open(&config, &app, &routes.finish())?;

@@ -1,0 +1,21 @@
+//! The admin HTTP API in the form that tools for Synapse speak: `/_synapse/admin`. One folder per area, one file per endpoint.
+//!
+//! An endpoint asks for the access token of an administrator of this server and turns the request into a message for an actor; it decides nothing.
+
+mod server;
+
+use crate::edge::{Failure, Routes, Session};
+
+/// Mounts all of it.
+pub(crate) fn mount(routes: &mut Routes) {
+    server::mount(routes);
+}
+
+/// Refuses everybody but administrators: 403 `M_FORBIDDEN`.
+pub(crate) fn only_administrators(caller: &Session) -> Result<(), Failure> {
+    if caller.admin {
+        Ok(())
+    } else {
+        Err(Failure::forbidden("only for server administrators"))
+    }
+}
