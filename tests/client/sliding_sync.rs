@@ -295,6 +295,24 @@ async fn tokens_hold_across_restarts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_read_before_a_restart_is_counted_after_it() {
+    on_own_servers(&[], async |server| {
+        let (anna, ben) = (server.register("anna").await, server.register("ben").await);
+        let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
+        ben.join(&room_id).await;
+        let said = anna.say(&room_id, "hello").await;
+        let mut list = Slider::with_list(&ben, 9, 1);
+        assert_eq!(list.room(&room_id).await["notification_count"], 1);
+        let action = format!("receipt/m.read/{}", encode(&said));
+        ben.act(&room_id, &action, json!({})).await.ok();
+        server.restart();
+        list.client = list.client.at(server.base());
+        assert_eq!(list.room(&room_id).await["notification_count"], 0);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lists_are_filtered() {
     on_each_engine(async |stage| {
         let [anna, bert] = stage.users(["anna", "bert"]).await;

@@ -5,5 +5,6 @@ mod conversation;
 mod demo;
 mod household;
 mod idle_rooms;
+mod room_list;
 mod story;
 mod sync_model;

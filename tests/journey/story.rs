@@ -34,16 +34,7 @@ pub(super) fn js_sdk(script: &str) -> Command {
 /// Runs a script against a server on a fixed port: its first argument is the server's address, the further ones are given. On `RESTART` the server is
 /// stopped and started, on `KILL` it is killed a moment later and started. Gives the line with which the script ends, which begins with `end`.
 pub(super) async fn tell(command: &mut Command, arguments: &[String], end: &str) -> String {
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a free port")
-        .port();
-    let environment = vec![("PLAYHOUSE_LISTEN".to_owned(), format!("127.0.0.1:{port}"))];
-    let mut server = TestServer::start_with(Options {
-        environment,
-        ..Options::default()
-    })
-    .await;
+    let mut server = on_fixed_port().await;
     let mut client = command
         .arg(server.base())
         .args(arguments)
@@ -79,7 +70,22 @@ pub(super) async fn tell(command: &mut Command, arguments: &[String], end: &str)
     }
 }
 
-fn tools() -> PathBuf {
+/// A server that keeps its address when it is started again.
+pub(super) async fn on_fixed_port() -> TestServer {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+        .port();
+    let environment = vec![("PLAYHOUSE_LISTEN".to_owned(), format!("127.0.0.1:{port}"))];
+    TestServer::start_with(Options {
+        environment,
+        ..Options::default()
+    })
+    .await
+}
+
+/// Where `ops/ci/test` puts the clients.
+pub(super) fn tools() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools")
 }
 

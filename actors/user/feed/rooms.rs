@@ -147,8 +147,11 @@ impl RoomEntry {
         !is_still
     }
 
-    /// Whether a receipt of this user moved after a position, as far as is known.
+    /// Whether a receipt of this user may have moved after a position: of what happened before the server was started, nothing is known.
     pub(crate) fn own_receipt_after(&self, user_id: &UserId, after: Position) -> bool {
+        if self.newest > after && after < self.recent_after {
+            return true;
+        }
         let mut newer = self
             .recent
             .iter()
