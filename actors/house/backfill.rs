@@ -26,8 +26,10 @@ use crate::room::{
     RoomAnswer, RoomQuery,
     answer::RoomGate,
     message::{MessagesPage, MessagesQuery},
-    pdu::Pdu,
-    receive::{CheckedPdu, Fate, ReceivedEvent, Role},
+    receive::{
+        CheckedPdu, Fate, ReceivedEvent, Role,
+        order::{in_auth_order, in_graph_order},
+    },
 };
 
 /// So many events are asked for at a time.
@@ -163,19 +165,16 @@ impl House {
             .checked_of(scene.room_id, &scene.gate.version, texts)
             .await?;
         let stretch = connected(checked, ends);
-        let inside: BTreeSet<_> = stretch
-            .iter()
-            .map(|(_, pdu)| pdu.event_id.clone())
-            .collect();
+        let inside: BTreeSet<_> = stretch.iter().map(|pdu| pdu.event_id.clone()).collect();
         let mut events = Vec::new();
         let mut gaps = 0;
-        for (checked, pdu) in stretch {
+        for pdu in stretch {
             let is_gap = pdu
                 .prev_events
                 .iter()
                 .any(|event_id| !inside.contains(event_id));
             if !is_gap {
-                events.push(past(checked));
+                events.push(past(pdu));
                 continue;
             }
             gaps += 1;
@@ -187,7 +186,7 @@ impl House {
             };
             events.extend(outliers);
             events.push(ReceivedEvent {
-                pdu: checked,
+                pdu,
                 role: Role::Given {
                     state,
                     placement: Placement::Backfilled,
@@ -258,56 +257,16 @@ fn past(pdu: CheckedPdu) -> ReceivedEvent {
 }
 
 /// Those of some events that some ends, or what these rest on, name as predecessors, oldest first.
-fn connected(checked: Vec<CheckedPdu>, ends: &[OwnedEventId]) -> Vec<(CheckedPdu, Pdu)> {
-    let mut open: BTreeMap<OwnedEventId, (CheckedPdu, Pdu)> = BTreeMap::new();
-    for one in checked {
-        if let Ok(pdu) = Pdu::parse(one.event_id.clone(), one.json.clone()) {
-            open.insert(one.event_id.clone(), (one, pdu));
-        }
-    }
-    let mut met = BTreeMap::new();
+fn connected(checked: Vec<CheckedPdu>, ends: &[OwnedEventId]) -> Vec<CheckedPdu> {
+    let by_id = checked.into_iter().map(|pdu| (pdu.event_id.clone(), pdu));
+    let mut open: BTreeMap<_, _> = by_id.collect();
+    let mut met = Vec::new();
     let mut next: VecDeque<OwnedEventId> = ends.iter().cloned().collect();
     while let Some(event_id) = next.pop_front() {
-        if let Some(event) = open.remove(&event_id) {
-            next.extend(event.1.prev_events.iter().cloned());
-            met.insert(event_id, event);
+        if let Some(pdu) = open.remove(&event_id) {
+            next.extend(pdu.prev_events.iter().cloned());
+            met.push(pdu);
         }
     }
-    in_order(met)
-}
-
-/// Events such that each stands behind its predecessors. Those that precede themselves are left out.
-fn in_order(mut events: BTreeMap<OwnedEventId, (CheckedPdu, Pdu)>) -> Vec<(CheckedPdu, Pdu)> {
-    let mut waiting: BTreeMap<OwnedEventId, Vec<OwnedEventId>> = BTreeMap::new();
-    let mut left: BTreeMap<OwnedEventId, usize> = BTreeMap::new();
-    let mut ready = BTreeSet::new();
-    for (event_id, (_, pdu)) in &events {
-        let before: BTreeSet<_> = pdu.prev_events.iter().collect();
-        let before = before.into_iter().filter(|prev| events.contains_key(*prev));
-        let mut count = 0;
-        for prev in before {
-            count += 1;
-            let followers = waiting.entry(prev.clone()).or_default();
-            followers.push(event_id.clone());
-        }
-        left.insert(event_id.clone(), count);
-        if count == 0 {
-            ready.insert((pdu.depth, event_id.clone()));
-        }
-    }
-    let mut ordered = Vec::with_capacity(events.len());
-    while let Some((_, event_id)) = ready.pop_first() {
-        for follower in waiting.remove(&event_id).unwrap_or_default() {
-            if let Some(count) = left.get_mut(&follower) {
-                *count -= 1;
-                if *count == 0
-                    && let Some((_, pdu)) = events.get(&follower)
-                {
-                    ready.insert((pdu.depth, follower));
-                }
-            }
-        }
-        ordered.extend(events.remove(&event_id));
-    }
-    ordered
+    in_graph_order(in_auth_order(met), |pdu| pdu)
 }

@@ -146,11 +146,12 @@ impl House {
         let fates = self
             .receive(handed.room_id, None, vec![ReceivedEvent { pdu, role }])
             .await?;
-        if fates
-            .iter()
-            .any(|(_, fate)| matches!(fate, Fate::Wanting { .. }))
-        {
-            return Err(invalid("what the event rests on is not known here"));
+        match fates.into_iter().next() {
+            Some((_, Fate::Wanting { .. })) => {
+                return Err(invalid("what the event rests on is not known here"));
+            }
+            Some((_, Fate::SoftFailed(reason))) => return Err(forbidden(&reason)),
+            _ => {}
         }
         let question = PeerQuestion::Handed {
             event_id: handed.event_id.clone(),
@@ -275,7 +276,7 @@ impl House {
             let flaw = flaws.into_values().find_map(Result::err);
             return Err(invalid(&flaw.unwrap_or_else(|| "malformed".to_owned())));
         };
-        if pdu.json != read.signed.get().as_bytes() {
+        if *pdu.json() != *read.signed.get().as_bytes() {
             return Err(invalid("the content does not fit its hash"));
         }
         Ok(pdu)

@@ -93,6 +93,7 @@ mod receipts;
 mod receive;
 mod receive_edus;
 mod receive_missing;
+mod recommend;
 mod register;
 mod remote_devices;
 mod remote_keys;
@@ -324,7 +325,10 @@ impl House {
         command: RoomCommand,
     ) -> Result<RoomReply, RoomError> {
         let entity = Entity::room(room_id.as_str());
-        self.rooms.command(entity, command).await
+        match self.rooms.command(entity, command).await {
+            Err(RoomError::Unrecommended(draft)) => self.send_recommended(room_id, *draft).await,
+            done => done,
+        }
     }
 
     /// Asks a room.

@@ -16,7 +16,8 @@ use crate::{
         answer::RoomGate,
         receive::{
             CheckedPdu, Fate, Fates, Receive, ReceivedEvent, Role, StateReset,
-            check::{RawPdu, in_graph_order, with_own_keys},
+            check::{RawPdu, with_own_keys},
+            order::in_graph_order,
         },
     },
 };
@@ -24,8 +25,17 @@ use crate::{
 /// So many rooms of one transaction are worked on at a time.
 const ROOMS_AT_ONCE: usize = 8;
 
-/// So often what is missing is asked for before an event is given up.
-const ROUNDS_MAX: usize = 8;
+/// So often a server is asked what lies between its events and those known here: Synapse tells 20 at a time.
+const BETWEEN_MAX: usize = 20;
+
+/// While so many events wait for their predecessors, no more are asked for.
+const WAITING_MAX: usize = 500;
+
+/// So often a server is asked what authorises its events: who has not told twice does not know.
+const CHAINS_MAX: usize = 4;
+
+/// So often gaps are bridged by the state that the server tells.
+const BRIDGES_MAX: usize = 4;
 
 /// So many predecessors whose state must be asked for are looked after in one go.
 pub(super) const GAPS_MAX: usize = 5;
@@ -44,6 +54,58 @@ pub(super) struct Scene<'a> {
     pub(super) origin: &'a ServerName,
     pub(super) room_id: &'a RoomId,
     pub(super) gate: &'a RoomGate,
+}
+
+/// How often what some events rest on was asked for.
+#[derive(Default)]
+struct Asked {
+    chains: usize,
+    between: usize,
+    bridges: usize,
+}
+
+/// What events lack that cannot be taken in yet; what is among them is not lacking.
+#[derive(Default)]
+pub(super) struct Lacks {
+    pub(super) listed: BTreeSet<OwnedEventId>,
+    prev_events: BTreeSet<OwnedEventId>,
+    auth_events: BTreeSet<OwnedEventId>,
+    /// Who rests on one of the `prev_events`. A server tells few events for a question, and begins at each that it is asked about: asked about the others,
+    /// too, it would tell what is listed, and nothing else.
+    pub(super) rootless: Vec<OwnedEventId>,
+    /// Who is authorised by one of the `auth_events`.
+    unauthorised: Vec<OwnedEventId>,
+}
+
+impl Lacks {
+    pub(super) fn of(fates: &Fates) -> Self {
+        let mut lacks = Self::default();
+        let open = fates.iter().filter(|(_, fate)| is_open(fate));
+        lacks
+            .listed
+            .extend(open.map(|(event_id, _)| event_id.clone()));
+        for (event_id, fate) in fates {
+            let Fate::Wanting {
+                prev_events,
+                auth_events,
+            } = fate
+            else {
+                continue;
+            };
+            let is_lacking = |id: &&OwnedEventId| !lacks.listed.contains(*id);
+            let prev_events: Vec<_> = prev_events.iter().filter(is_lacking).cloned().collect();
+            let auth_events: Vec<_> = auth_events.iter().filter(is_lacking).cloned().collect();
+            if !prev_events.is_empty() {
+                lacks.rootless.push(event_id.clone());
+            }
+            if !auth_events.is_empty() {
+                lacks.unauthorised.push(event_id.clone());
+            }
+            lacks.prev_events.extend(prev_events);
+            lacks.auth_events.extend(auth_events);
+        }
+        lacks
+    }
 }
 
 impl House {
@@ -128,7 +190,7 @@ impl House {
         };
         if let Some(refusal) = refusal {
             let refused = checked.into_iter();
-            outcomes.extend(refused.map(|pdu| (pdu.event_id, Err(refusal.to_owned()))));
+            outcomes.extend(refused.map(|pdu| (pdu.event_id.clone(), Err(refusal.to_owned()))));
             if !gate.inhabited {
                 outcomes.extend(self.hear_from_outside(&room_id, &pdus).await?);
             }
@@ -148,38 +210,22 @@ impl House {
             .map(|event| event.pdu.event_id.clone())
             .collect();
         let mut fates: BTreeMap<OwnedEventId, Fate> = BTreeMap::new();
-        for round in 0..ROUNDS_MAX {
+        let mut asked = Asked::default();
+        loop {
             // Nobody must send, or answer, in the order of the graph.
             events = in_graph_order(events, |event| &event.pdu);
             let told = self.receive(scene.room_id, None, events.clone()).await?;
-            let mut prev_missing = BTreeSet::new();
-            let mut auth_missing = BTreeSet::new();
-            let mut open = BTreeSet::new();
+            let lacks = Lacks::of(&told);
             for (event_id, fate) in told {
-                if let Fate::Wanting {
-                    prev_events,
-                    auth_events,
-                } = &fate
-                {
-                    prev_missing.extend(prev_events.iter().cloned());
-                    auth_missing.extend(auth_events.iter().cloned());
-                    open.insert(event_id.clone());
-                }
                 if wanted.contains(&event_id) && fates.get(&event_id).is_none_or(is_open) {
                     fates.insert(event_id, fate);
                 }
             }
-            events.retain(|event| open.contains(&event.pdu.event_id));
-            // What stands in the list itself is not missing.
-            prev_missing.retain(|event_id| !open.contains(event_id));
-            auth_missing.retain(|event_id| !open.contains(event_id));
-            if open.is_empty() || round + 1 == ROUNDS_MAX {
+            events.retain(|event| lacks.listed.contains(&event.pdu.event_id));
+            if events.is_empty() {
                 break;
             }
-            let latest: Vec<_> = open.into_iter().collect();
-            let found = self
-                .what_is_missing(scene, round, &latest, (prev_missing, auth_missing))
-                .await?;
+            let found = self.what_is_missing(scene, &mut asked, &lacks).await?;
             if found.is_empty() {
                 break;
             }
@@ -192,29 +238,31 @@ impl House {
     async fn what_is_missing(
         &self,
         scene: Scene<'_>,
-        round: usize,
-        latest: &[OwnedEventId],
-        (prev_missing, auth_missing): (BTreeSet<OwnedEventId>, BTreeSet<OwnedEventId>),
+        asked: &mut Asked,
+        lacks: &Lacks,
     ) -> Result<Vec<ReceivedEvent>, HouseError> {
         let mut found = Vec::new();
-        // Who has not told twice what authorises an event does not know.
-        if !auth_missing.is_empty() && round < ROUNDS_MAX / 2 {
-            found.extend(self.outliers(scene, latest, &auth_missing).await?);
+        if !lacks.auth_events.is_empty() && asked.chains < CHAINS_MAX {
+            asked.chains += 1;
+            let chains = self.outliers(scene, &lacks.unauthorised, &lacks.auth_events);
+            found.extend(chains.await?);
         }
-        if !prev_missing.is_empty() {
-            let between = if round < ROUNDS_MAX / 2 {
-                self.missing_events(scene, latest).await?
-            } else {
-                Vec::new()
-            };
-            if between.is_empty() {
-                for event_id in prev_missing.iter().take(GAPS_MAX) {
-                    found.extend(self.across_gap(scene, event_id).await?);
-                }
-            } else {
-                found.extend(between);
+        if lacks.prev_events.is_empty() {
+            return Ok(found);
+        }
+        let mut between = Vec::new();
+        if asked.between < BETWEEN_MAX && lacks.listed.len() < WAITING_MAX {
+            asked.between += 1;
+            between = self.missing_events(scene, &lacks.rootless).await?;
+            between.retain(|event| !lacks.listed.contains(&event.pdu.event_id));
+        }
+        if between.is_empty() && asked.bridges < BRIDGES_MAX {
+            asked.bridges += 1;
+            for event_id in lacks.prev_events.iter().take(GAPS_MAX) {
+                found.extend(self.across_gap(scene, event_id).await?);
             }
         }
+        found.extend(between);
         Ok(found)
     }
 
@@ -247,13 +295,24 @@ impl House {
         version: Option<ruma::RoomVersionId>,
         wish: Receive,
     ) -> Result<Fates, HouseError> {
+        let next = wish.events.iter();
+        let next = next.filter(|event| matches!(event.role, Role::Next));
+        let next: Vec<_> = next.cloned().collect();
         let wish = Box::new(wish);
-        match self
-            .room_query(room_id, RoomQuery::Receive { version, wish })
-            .await?
-        {
-            RoomAnswer::Received(fates) => Ok(fates),
-            _ => Err(surprise("Receive")),
+        let query = RoomQuery::Receive { version, wish };
+        let RoomAnswer::Received(fates) = self.room_query(room_id, query).await? else {
+            return Err(surprise("Receive"));
+        };
+        let policy = fates.iter().find_map(|(_, fate)| match fate {
+            Fate::Unrecommended(policy) => Some(policy.clone()),
+            _ => None,
+        });
+        match policy {
+            Some(policy) => {
+                let asked = self.receive_recommended(room_id, (policy, next), fates);
+                asked.await
+            }
+            None => Ok(fates),
         }
     }
 
@@ -333,5 +392,7 @@ fn outcome_of(fate: Fate) -> PduOutcome {
         Fate::Accepted | Fate::Known | Fate::SoftFailed(_) => Ok(()),
         Fate::Rejected(reason) => Err(reason),
         Fate::Wanting { .. } => Err("what this event rests on cannot be found".to_owned()),
+        Fate::Unrecommended(_) => Err("the room's policy server cannot be asked".to_owned()),
+        Fate::Repeats(_) => Err("this event is repeated by another".to_owned()),
     }
 }

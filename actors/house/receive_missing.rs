@@ -18,7 +18,7 @@ use crate::{
     network::{PeerError, PeerMethod},
     room::{
         RoomAnswer, RoomQuery,
-        receive::{CheckedPdu, ReceivedEvent, Role, check::in_auth_order},
+        receive::{CheckedPdu, ReceivedEvent, Role, order::in_auth_order},
     },
 };
 

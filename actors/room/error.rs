@@ -3,6 +3,7 @@
 use ruma::RoomVersionId;
 use serde::{Deserialize, Serialize};
 
+use super::policy::Unrecommended;
 use crate::kernel::Unavailable;
 
 /// Why a room refuses a command or a query.
@@ -50,6 +51,17 @@ pub enum RoomError {
     /// The room is no longer what it was when this was weighed: to be weighed again. Never leaves the house.
     #[error("the room has moved on")]
     Moved,
+    /// The room's policy server must recommend the event first. Never leaves the house.
+    #[error("the room's policy server must be asked")]
+    Unrecommended(Box<Unrecommended>),
+    /// The room's policy server does not recommend the event.
+    #[error("{errcode}: {error}")]
+    NotRecommended {
+        /// The Matrix error code.
+        errcode: String,
+        /// What it says.
+        error: String,
+    },
     /// The store could not be read.
     #[error("store: {0}")]
     Store(String),

@@ -27,6 +27,7 @@ use super::{
     event::RoomEvent,
     message::SendEvent,
     pdu::Pdu,
+    policy,
     send_event::{make, new_event, repeated},
 };
 use crate::{env::Env, kernel::Decision};
@@ -93,6 +94,7 @@ pub(super) fn redact(
         check_sender(room, &event.sender, &target.pdu)?;
     }
     let built = make(room, env, event)?;
+    policy::check(room, &built, transaction.as_ref())?;
     let record = built.record(room, transaction);
     let mut decision = Decision::new(Vec::new(), RoomReply::Sent(built.pdu.event_id.clone()));
     if let Some(target) = target {

@@ -12,7 +12,7 @@ use super::{
     canonical::Canonical,
     membership,
     message::SendEvent,
-    redact,
+    policy, redact,
 };
 use crate::{env::Env, kernel::Decision};
 
@@ -79,6 +79,7 @@ pub(super) fn submit(
         return Ok(Decision::unchanged(RoomReply::Sent(event_id)));
     }
     let built = make(room, env, event)?;
+    policy::check(room, &built, transaction.as_ref())?;
     let record = RoomRecord::Event(built.record(room, transaction));
     let reply = RoomReply::Sent(built.pdu.event_id);
     Ok(Decision::new(vec![record], reply))

@@ -53,7 +53,8 @@ impl From<RoomError> for Failure {
                 Self::new(ErrorCode::UnableToGrantJoin, message)
             }
             RoomError::InvalidRoomState(message) => Self::new(ErrorCode::InvalidRoomState, message),
-            RoomError::Moved => Self::internal(error),
+            RoomError::Moved | RoomError::Unrecommended(_) => Self::internal(error),
+            RoomError::NotRecommended { errcode, error } => elsewhere(&errcode, error),
             RoomError::Store(reason) => Self::internal(reason),
             RoomError::Unavailable(error) => error.into(),
         }

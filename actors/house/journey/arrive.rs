@@ -18,12 +18,9 @@ use super::handshake::{Finished, Journey, Setback};
 use crate::{
     house::{House, receive::outlier},
     network::KeysWanted,
-    room::{
-        pdu::Pdu,
-        receive::{
-            CheckedPdu, Fate, ReceivedEvent, Role,
-            check::{RawPdu, with_own_keys},
-        },
+    room::receive::{
+        CheckedPdu, Fate, ReceivedEvent, Role,
+        check::{RawPdu, with_own_keys},
     },
 };
 
@@ -146,15 +143,12 @@ impl House {
             let unsound = all - good.len();
             tracing::info!(%room_id, all, unsound, "a room's state is not sound in all its parts");
         }
-        let is_state = |(_, pdu): &&(CheckedPdu, Pdu)| {
-            pdu.state_key.is_some() && state.contains(&pdu.event_id)
-        };
+        let is_state = |pdu: &&CheckedPdu| pdu.is_state() && state.contains(&pdu.event_id);
         check_create(good.iter().filter(is_state), &finished.version)?;
         let state = good.iter().filter(is_state);
-        let state = state.map(|(_, pdu)| pdu.event_id.clone()).collect();
-        let events = good.into_iter().map(|(checked, _)| checked).collect();
+        let state = state.map(|pdu| pdu.event_id.clone()).collect();
         Ok(Sound {
-            events,
+            events: good,
             state,
             join,
         })
@@ -251,14 +245,11 @@ fn join_events(
 }
 
 /// Those of some events whose authorising events are among them, each behind those that authorise it.
-fn rooted(checked: Vec<CheckedPdu>) -> Vec<(CheckedPdu, Pdu)> {
+fn rooted(checked: Vec<CheckedPdu>) -> Vec<CheckedPdu> {
     let mut open = BTreeMap::new();
     let mut waiting: BTreeMap<OwnedEventId, Vec<OwnedEventId>> = BTreeMap::new();
     let mut ready = VecDeque::new();
-    for one in checked {
-        let Ok(pdu) = Pdu::parse(one.event_id.clone(), one.json.clone()) else {
-            continue;
-        };
+    for pdu in checked {
         let needs: BTreeSet<_> = pdu.auth_events.iter().cloned().collect();
         for need in &needs {
             let those = waiting.entry(need.clone()).or_default();
@@ -270,7 +261,7 @@ fn rooted(checked: Vec<CheckedPdu>) -> Vec<(CheckedPdu, Pdu)> {
         } else if needs.is_empty() {
             ready.push_back(pdu.event_id.clone());
         }
-        open.insert(pdu.event_id.clone(), (needs.len(), (one, pdu)));
+        open.insert(pdu.event_id.clone(), (needs.len(), pdu));
     }
     let mut rooted = Vec::with_capacity(open.len());
     while let Some(event_id) = ready.pop_front() {
@@ -291,15 +282,15 @@ fn rooted(checked: Vec<CheckedPdu>) -> Vec<(CheckedPdu, Pdu)> {
 
 /// The state begins with one create event, of the version that was told.
 fn check_create<'a>(
-    state: impl Iterator<Item = &'a (CheckedPdu, Pdu)>,
+    state: impl Iterator<Item = &'a CheckedPdu>,
     version: &RoomVersionId,
 ) -> Result<(), Setback> {
     #[derive(Deserialize)]
     struct Content {
         room_version: Option<RoomVersionId>,
     }
-    let mut creates = state.filter(|(_, pdu)| pdu.event_type == TimelineEventType::RoomCreate);
-    let (Some((_, create)), None) = (creates.next(), creates.next()) else {
+    let mut creates = state.filter(|pdu| pdu.event_type == TimelineEventType::RoomCreate);
+    let (Some(create), None) = (creates.next(), creates.next()) else {
         return Err(Setback::nonsense("a state without its create event"));
     };
     let named = create

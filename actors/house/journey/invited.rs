@@ -12,7 +12,6 @@ use crate::{
     house::{House, HouseError},
     room::{
         RoomError,
-        pdu::Pdu,
         receive::sign::{SignedPdu, co_sign},
     },
     user::UserError,
@@ -67,12 +66,10 @@ impl House {
             .ok_or_else(|| RoomError::UnsupportedVersion(version.clone()))?;
         let texts = std::slice::from_ref(&invite.event);
         let (mut checked, flaws) = self.checked_of(&invite.room_id, version, texts).await?;
-        let Some(checked) = checked.pop() else {
+        let Some(pdu) = checked.pop() else {
             let flaw = flaws.into_values().find_map(Result::err);
             return Err(bad(flaw.as_deref().unwrap_or("this is no event")));
         };
-        let pdu = Pdu::parse(checked.event_id.clone(), checked.json.clone())
-            .map_err(|error| bad(&error.to_string()))?;
         if pdu.event_id != invite.event_id {
             return Err(bad("this is not the event that the path names"));
         }
@@ -96,7 +93,7 @@ impl House {
         }
         self.check_invite(&pdu.sender, &user_id).await?;
         let object: CanonicalJsonObject =
-            serde_json::from_slice(&checked.json).map_err(|error| bad(&error.to_string()))?;
+            serde_json::from_slice(pdu.json()).map_err(|error| bad(&error.to_string()))?;
         let signed = co_sign(object, &rules, &self.env).map_err(|flaw| bad(&flaw.to_string()))?;
         Ok((user_id, signed))
     }

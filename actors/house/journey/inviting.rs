@@ -12,13 +12,15 @@ use crate::{
     house::{
         House, HouseError,
         peers::{Patience, segment},
+        receive::next,
         surprise,
     },
     network::{PeerError, PeerMethod},
     room::{
         RoomAnswer, RoomError, RoomQuery,
         message::ChangeMembership,
-        receive::{CheckedPdu, Fate, ReceivedEvent, Role},
+        pdu::Pdu,
+        receive::{CheckedPdu, Fate},
     },
 };
 
@@ -55,22 +57,24 @@ impl House {
         change: ChangeMembership,
     ) -> Result<(), HouseError> {
         let target: OwnedUserId = change.target.clone();
-        let Some((event_id, pdu)) = self.drafted(room_id, change).await? else {
+        let Some((event_id, mut pdu)) = self.drafted(room_id, change).await? else {
             return Ok(());
         };
+        let gate = self.room_gate(room_id, target.server_name()).await?;
+        if let Some(policy) = &gate.policy {
+            let made = Pdu::parse(event_id.clone(), pdu);
+            let made = made.map_err(|error| unusable(&policy.server, &error.to_string()))?;
+            pdu = self.recommended(policy, &made).await?.json().clone();
+        }
         let draft = self.draft(room_id, event_id, &pdu).await?;
         let server = target.server_name();
         let signed = self.signed_there(server, room_id, &draft).await;
         let signed = signed.map_err(|error| invite_refusal(server, error))?;
         let json = with_signature_of(server, draft.event, &signed)
             .ok_or_else(|| unusable(server, "the invite comes back without a signature"))?;
-        let event = ReceivedEvent {
-            pdu: CheckedPdu {
-                event_id: draft.event_id,
-                json: json.into(),
-            },
-            role: Role::Next,
-        };
+        let pdu = Pdu::parse(draft.event_id, json.into());
+        let pdu = pdu.map_err(|error| unusable(server, &error.to_string()))?;
+        let event = next(CheckedPdu::from(pdu));
         let fates = self.receive(room_id, None, vec![event]).await?;
         match fates.into_iter().next() {
             Some((_, Fate::Accepted | Fate::Known)) => Ok(()),

@@ -1,12 +1,12 @@
 //! What happened in a room while nobody of this server was in it: fetched when somebody comes back, so that the past has no hole.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use ruma::{EventId, OwnedEventId, RoomId, ServerName};
 
-use crate::{
-    house::{House, HouseError, receive::Scene},
-    room::receive::Fate,
+use crate::house::{
+    House, HouseError,
+    receive::{Lacks, Scene},
 };
 
 /// So often the server is asked for more.
@@ -49,17 +49,9 @@ impl House {
             }
             events.splice(0..0, found);
             let fates = self.receive(scene.room_id, None, events.clone()).await?;
-            let mut open = BTreeMap::new();
-            for (event_id, fate) in fates {
-                if let Fate::Wanting { prev_events, .. } = fate {
-                    open.insert(event_id, prev_events);
-                }
-            }
-            events.retain(|event| open.contains_key(&event.pdu.event_id));
-            let is_oldest =
-                |prevs: &Vec<OwnedEventId>| prevs.iter().any(|id| !open.contains_key(id));
-            let oldest = open.iter().filter(|(_, prevs)| is_oldest(prevs));
-            latest = oldest.map(|(event_id, _)| event_id.clone()).collect();
+            let lacks = Lacks::of(&fates);
+            events.retain(|event| lacks.listed.contains(&event.pdu.event_id));
+            latest = lacks.rootless;
             if latest.is_empty() {
                 break;
             }

@@ -77,7 +77,9 @@ impl House {
         match self.room_gate(room_id, self.env.server_name()).await {
             Ok(gate) => Ok(Footing {
                 version: Some(gate.version),
-                is_here: gate.inhabited || (gate.others.is_empty() && told.is_none()),
+                // A join that was cut short may have left events, but no room yet.
+                is_here: gate.inhabited
+                    || (gate.others.is_empty() && told.is_none() && !gate.extremities.is_empty()),
                 others: gate.others,
                 told,
             }),

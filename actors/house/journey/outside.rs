@@ -21,7 +21,6 @@ use crate::{
     room::{
         RoomCommand, RoomError,
         message::MemberProfile,
-        pdu::Pdu,
         receive::sign::{SignedPdu, finish_template},
         told::Told,
     },
@@ -222,21 +221,18 @@ impl House {
             let text = std::slice::from_ref(pdu);
             let checked = self.checked_of(room_id, &told.version, text).boxed();
             let (checked, _) = checked.await?;
-            for checked in checked {
-                let Ok(pdu) = Pdu::parse(checked.event_id.clone(), checked.json.clone()) else {
-                    continue;
-                };
+            for pdu in checked {
                 if !pdu.auth_events.contains(&told.event.pdu.event_id) {
                     continue;
                 }
                 let record = MembershipTold {
-                    event_id: checked.event_id.to_string(),
-                    pdu: checked.json.to_vec().into(),
+                    event_id: pdu.event_id.to_string(),
+                    pdu: pdu.json().to_vec().into(),
                     room_version: told.version.to_string(),
                     stripped: Vec::new(),
                 };
                 self.tell(room_id, record).await?;
-                outcomes.insert(checked.event_id, Ok(()));
+                outcomes.insert(pdu.event_id.clone(), Ok(()));
             }
         }
         Ok(outcomes)

@@ -8,6 +8,7 @@ use ruma::{
 use super::super::{
     acl,
     error::RoomError,
+    policy::PolicyServer,
     state::{Room, membership_of},
 };
 
@@ -30,6 +31,8 @@ pub struct RoomGate {
     pub waiting: Vec<OwnedUserId>,
     /// Servers of joined members, but for this one and the one that asks; some of them.
     pub others: Vec<OwnedServerName>,
+    /// The policy server in force.
+    pub policy: Option<PolicyServer>,
 }
 
 /// So many other servers are named.
@@ -60,6 +63,7 @@ pub(super) fn gate(
             .unwrap_or(0),
         waiting: Vec::new(),
         others: Vec::new(),
+        policy: room.policy_server(),
     };
     let first = (TimelineEventType::RoomMember, String::new());
     let members = room.current.range(first..);

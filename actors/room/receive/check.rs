@@ -13,8 +13,8 @@ use ruma::{
         verify_event,
     },
 };
-use serde::{Deserialize, Serialize};
 
+use super::CheckedPdu;
 use crate::{
     env::Env,
     network::KeysWanted,
@@ -45,15 +45,6 @@ pub enum Flaw {
     /// Who must have signed it has not.
     #[error("signature: {0}")]
     Signature(String),
-}
-
-/// An event whose format, signatures and hashes were checked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CheckedPdu {
-    /// Its ID.
-    pub event_id: OwnedEventId,
-    /// Canonical JSON, without `unsigned`; redacted when its content hash does not fit.
-    pub json: Bytes,
 }
 
 /// An event that was read, but not yet checked.
@@ -140,8 +131,7 @@ impl RawPdu {
                 text_of(&self.object)
             }
         };
-        let json = Bytes::from(json);
-        let pdu = Pdu::parse(self.event_id.clone(), json.clone())
+        let pdu = Pdu::parse(self.event_id.clone(), Bytes::from(json))
             .map_err(|error| Flaw::Malformed(error.to_string()))?;
         let is_roomless = rules.authorization.room_create_event_id_as_room_id
             && pdu.event_type == ruma::events::TimelineEventType::RoomCreate;
@@ -153,10 +143,7 @@ impl RawPdu {
             return Err(Flaw::OtherRoom);
         }
         check_limits(&pdu)?;
-        Ok(CheckedPdu {
-            event_id: self.event_id,
-            json,
-        })
+        Ok(CheckedPdu::from(pdu))
     }
 }
 
@@ -203,63 +190,4 @@ fn check_limits(pdu: &Pdu) -> Result<(), Flaw> {
         return Err(Flaw::Malformed("an event without predecessors".to_owned()));
     }
     Ok(())
-}
-
-/// Events such that each stands behind those that authorise it.
-pub fn in_auth_order(pdus: Vec<CheckedPdu>) -> Vec<CheckedPdu> {
-    #[derive(Deserialize)]
-    struct Depth {
-        depth: u64,
-    }
-    // What authorises an event is older; where servers lie about depth, the order suffers and the events are found wanting.
-    let mut keyed: BTreeMap<(u64, OwnedEventId), CheckedPdu> = BTreeMap::new();
-    for pdu in pdus {
-        let depth = serde_json::from_slice::<Depth>(&pdu.json).map_or(0, |event| event.depth);
-        keyed.insert((depth, pdu.event_id.clone()), pdu);
-    }
-    keyed.into_values().collect()
-}
-
-/// Events such that each stands behind those of the list that it follows or that authorise it; otherwise in their order.
-pub fn in_graph_order<T>(events: Vec<T>, pdu_of: impl Fn(&T) -> &CheckedPdu) -> Vec<T> {
-    if events.len() < 2 {
-        return events;
-    }
-    let pdus: Vec<_> = events.iter().map(&pdu_of).collect();
-    let places = pdus.iter().enumerate();
-    let places: BTreeMap<_, _> = places.map(|(place, pdu)| (&pdu.event_id, place)).collect();
-    let needs = |place: usize| -> Vec<usize> {
-        let pdu = pdus[place];
-        let Ok(pdu) = Pdu::parse(pdu.event_id.clone(), pdu.json.clone()) else {
-            return Vec::new();
-        };
-        let named = pdu.auth_events.iter().chain(&pdu.prev_events);
-        named.filter_map(|id| places.get(id).copied()).collect()
-    };
-    let mut is_seen = vec![false; pdus.len()];
-    let mut order = Vec::with_capacity(pdus.len());
-    for first in 0..pdus.len() {
-        // Each with those that must stand before it and were not looked at yet.
-        let mut path = vec![(first, None)];
-        while let Some((place, open)) = path.last_mut() {
-            let place = *place;
-            if open.is_none() && is_seen[place] {
-                path.pop();
-                continue;
-            }
-            is_seen[place] = true;
-            match open.get_or_insert_with(|| needs(place)).pop() {
-                Some(next) => path.push((next, None)),
-                None => {
-                    order.push(place);
-                    path.pop();
-                }
-            }
-        }
-    }
-    let mut events: Vec<_> = events.into_iter().map(Some).collect();
-    order
-        .into_iter()
-        .filter_map(|place| events[place].take())
-        .collect()
 }

@@ -7,6 +7,8 @@
 pub mod check;
 mod ends;
 mod merge;
+pub mod order;
+mod recommend;
 mod resets;
 pub mod sign;
 mod task;
@@ -20,16 +22,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use playhouse_schema::{
     address::Sequence,
-    record::room::{Placement, RoomRecord, StateId},
+    record::room::{Placement, RoomRecord, StateId, Transaction},
 };
 use ruma::OwnedEventId;
 use serde::{Deserialize, Serialize};
 
-use super::{Room, RoomError, RoomReply, event::RoomEvent};
+use super::{Room, RoomError, RoomReply, event::RoomEvent, policy::PolicyServer};
 use crate::kernel::Decision;
 
-pub use check::{CheckedPdu, Flaw};
+pub use check::Flaw;
 pub use ends::Memory;
+pub use order::CheckedPdu;
 pub use resets::{Resets, StateReset};
 pub(super) use task::receive;
 
@@ -62,6 +65,10 @@ pub struct ReceivedEvent {
 pub enum Role {
     /// It follows on events that are known.
     Next,
+    /// It follows on events that are known; the room's policy server does not recommend it, for this reason.
+    NotRecommended(String),
+    /// It was made here, by a client's transaction, and follows on events that are known.
+    Own(Option<Transaction>),
     /// It follows on events that are known, and is history.
     Past,
     /// Its predecessors are not known; the state before it, by the IDs of its events, is what another server says.
@@ -87,6 +94,10 @@ pub enum Fate {
     SoftFailed(String),
     /// Recorded, but not part of the room: the rules forbid it.
     Rejected(String),
+    /// Not recorded: the room's policy server must recommend it.
+    Unrecommended(PolicyServer),
+    /// Not recorded: the same transaction has brought this event before.
+    Repeats(OwnedEventId),
     /// Not recorded: what it rests on is not known.
     Wanting {
         /// Predecessors that are not known.

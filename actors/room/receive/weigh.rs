@@ -10,7 +10,8 @@ use std::{
 use playhouse_schema::{
     address::Sequence,
     record::room::{
-        EndsForgotten, EventRecord, PastTaken, Placement, RoomRecord, StateId, StateSet, Verdict,
+        EndsForgotten, EventRecord, PastTaken, Placement, RoomRecord, StateId, StateSet,
+        Transaction, Verdict,
     },
 };
 use ruma::{
@@ -19,7 +20,8 @@ use ruma::{
 };
 
 use super::{
-    Fate, PROVISIONAL, ReceivedEvent, Role, TakeIn, ends_of, merge, resets::StateReset, verdict,
+    Fate, PROVISIONAL, ReceivedEvent, Role, TakeIn, ends_of, merge, recommend::Word,
+    resets::StateReset, verdict,
 };
 use crate::room::{
     Room, RoomError, auth,
@@ -142,11 +144,11 @@ impl Weighing {
                 _ => Fate::Known,
             });
         }
-        let json = pdu.json;
-        let pdu = match Pdu::parse(pdu.event_id, json.clone()) {
-            Ok(pdu) => pdu,
-            Err(error) => return Ok(Fate::Rejected(error.to_string())),
-        };
+        let word = Word::of(&role);
+        if let Some(earlier) = self.repeated(&word) {
+            return Ok(Fate::Repeats(earlier));
+        }
+        let pdu = pdu.into_pdu();
         let authorising = match self.authorising(&pdu).await? {
             Ok(events) => events,
             Err(auth_events) => {
@@ -159,7 +161,9 @@ impl Weighing {
         };
         let (placement, before) = match role {
             Role::Outlier => (Placement::Outlier, Ok(0)),
-            Role::Next => (Placement::Live, self.state_before(&pdu).await?),
+            Role::Next | Role::NotRecommended(_) | Role::Own(_) => {
+                (Placement::Live, self.state_before(&pdu).await?)
+            }
             Role::Past => (Placement::Backfilled, self.state_before(&pdu).await?),
             Role::Given { state, placement } => (placement, self.given(&state, placement).await?),
         };
@@ -174,7 +178,13 @@ impl Weighing {
             self.judge(&pdu, (placement, before), by_auth_events)
                 .await?
         };
-        self.record(pdu, (placement, before), verdict).await
+        let verdict = match self.with_recommendation(&pdu, &word, verdict) {
+            Ok(verdict) => verdict,
+            Err(fate) => return Ok(fate),
+        };
+        let transaction = word.transaction();
+        self.record(pdu, (placement, before), (verdict, transaction))
+            .await
     }
 
     /// An event of the room, recorded or weighed.
@@ -384,7 +394,7 @@ impl Weighing {
         &mut self,
         pdu: Pdu,
         (placement, before): (Placement, StateId),
-        verdict: Verdict,
+        (verdict, transaction): (Verdict, Option<Transaction>),
     ) -> Result<Fate, RoomError> {
         let fate = match &verdict {
             Verdict::Accepted => Fate::Accepted,
@@ -409,7 +419,7 @@ impl Weighing {
             replaces: replaced.map(|event| event.sequence),
             verdict,
             placement,
-            transaction: None,
+            transaction,
         };
         let sequence = PROVISIONAL + self.records.len() as u64;
         let Some(event) = RoomEvent::from_record(sequence, sequence, &record) else {

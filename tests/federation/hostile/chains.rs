@@ -1,6 +1,7 @@
 //! Events that rest on others which nobody knows, and servers that tell nonsense when they are asked for those.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -11,9 +12,12 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{EVIL, Scene, guest::Guest};
-use crate::harness::{
-    made::Made,
-    script::{Asked, Reply},
+use crate::{
+    client::props::text,
+    harness::{
+        made::Made,
+        script::{Asked, Reply},
+    },
 };
 
 /// What a question is about: the last segment of its path.
@@ -68,6 +72,59 @@ async fn a_chain_without_a_beginning_is_given_up() {
     assert!(questions < 200, "{questions} questions for one event");
     assert!(!scene.seen().await.contains(&head.id));
     scene.end("a chain without a beginning").await;
+}
+
+/// So many events Synapse tells at most when it is asked for missing ones.
+const TOLD_MAX: usize = 20;
+
+/// What Synapse answers to `get_missing_events`: it walks back from each event that it is asked about, and leaves out only the `earliest_events`.
+fn told_by_synapse(all: &[Made], question: &Value) -> Vec<Value> {
+    let listed = |key: &str| -> Vec<String> {
+        let ids = question[key].as_array().expect("a list").iter();
+        ids.map(text).collect()
+    };
+    let mut seen: BTreeSet<_> = listed("earliest_events").into_iter().collect();
+    let mut front = listed("latest_events");
+    let mut told = Vec::new();
+    while !front.is_empty() && told.len() < TOLD_MAX {
+        let mut next_front = Vec::new();
+        for id in front {
+            let prevs = all.iter().find(|made| made.id == id);
+            let prevs = prevs.and_then(|made| made.json["prev_events"].as_array());
+            for prev in prevs.into_iter().flatten().map(text) {
+                if told.len() < TOLD_MAX && seen.insert(prev.clone()) {
+                    told.extend(all.iter().filter(|made| made.id == prev));
+                    next_front.push(prev);
+                }
+            }
+        }
+        front = next_front;
+    }
+    told.iter().rev().map(|made| made.json.clone()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gap_longer_than_an_answer_is_filled() {
+    let scene = Scene::open().await;
+    let mut eve = scene.eve.clone();
+    let mut all = Vec::new();
+    for number in 0..150 {
+        let made = eve.text(&format!("line {number}"));
+        eve.follow(&made);
+        all.push(made);
+    }
+    let known = all.clone();
+    answering(&scene, move |asked, _| {
+        let is_asked = asked.path.contains("/get_missing_events/");
+        is_asked.then(|| Reply::Json(200, json!({"events": told_by_synapse(&known, asked.body)})))
+    });
+    let head = all.last().expect("lines");
+    Scene::assert_taken(&scene.send(EVIL, &[head]).await, head);
+    let seen = scene.seen().await;
+    let lines: Vec<_> = all.iter().map(|made| &made.id).collect();
+    let told: Vec<_> = seen.iter().filter(|id| lines.contains(id)).collect();
+    assert_eq!(told, lines);
+    scene.end("a long gap").await;
 }
 
 /// What is answered to a question with this path; `None` to tell the event that was asked for.

@@ -5,7 +5,7 @@ mod edus;
 mod events;
 mod guest;
 mod joins;
-
+mod policy;
 mod replays;
 mod rules;
 mod slow;

@@ -1,6 +1,9 @@
 //! Joining rooms of another server.
 
+use serde_json::value::RawValue;
+
 use super::*;
+use crate::house::receive::outlier;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_room_of_another_server_is_joined_and_spoken_in() {
@@ -111,6 +114,34 @@ async fn what_is_forged_in_the_state_is_left_out() {
     // Trying again ends well.
     *pair.town.spoil.lock() = None;
     pair.join(&other).await.unwrap();
+    pair.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_that_was_cut_short_can_be_begun_again() {
+    let pair = Pair::new().await;
+    let version = RoomVersionId::V11;
+    let room_id = pair.room(Preset::PublicChat, version.clone()).await;
+    // What a very large room consists of is taken in part by part, before the join: this is the first.
+    let first = RoomQuery::LiveAfter {
+        sequence: 0,
+        limit: 3,
+    };
+    let Ok(RoomAnswer::Live(events)) = pair.far.house.room_query(&room_id, first).await else {
+        panic!("LiveAfter answers Live");
+    };
+    let raw = events.iter().map(|event| {
+        let json = String::from_utf8(event.pdu.json().to_vec()).unwrap();
+        RawValue::from_string(json).unwrap()
+    });
+    let near = &pair.near.house;
+    let raw: Vec<_> = raw.collect();
+    let (checked, _) = near.checked_of(&room_id, &version, &raw).await.unwrap();
+    let part = checked.into_iter().map(outlier).collect();
+    near.receive(&room_id, Some(version), part).await.unwrap();
+    pair.join(&room_id).await.unwrap();
+    let joined = Some(MembershipState::Join);
+    assert_eq!(pair.near.membership(&room_id, &pair.bob).await, joined);
     pair.end().await;
 }
 

@@ -182,7 +182,7 @@ impl<'a> Listener<'a> {
             let at = self.oracle.number(&event_id);
             let rejected = self.oracle.nodes[at].pdu.rejected;
             match fate {
-                Fate::Wanting { .. } => continue,
+                Fate::Wanting { .. } | Fate::Unrecommended(_) | Fate::Repeats(_) => continue,
                 Fate::Rejected(reason) => assert!(rejected, "{}: {at} {reason}", self.tag),
                 Fate::Known => {}
                 Fate::Accepted | Fate::SoftFailed(_) => {
@@ -251,7 +251,9 @@ fn check(seed: u64) -> u64 {
         listener.compare(&last.after, &listener.peer.state(), &listener.tag);
         assert_eq!(
             listener.peer.ends(),
-            std::slice::from_ref(&last.pdu.event_id)
+            std::slice::from_ref(&last.pdu.event_id),
+            "{}",
+            listener.tag
         );
     }
     oracle.forks()

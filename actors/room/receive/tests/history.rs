@@ -262,8 +262,8 @@ impl Oracle {
         let mut wanted = KeysWanted::new();
         raw.want_keys(&self.rules, &mut wanted).unwrap();
         let checked = raw.check(&self.room_id, &self.rules, &self.keys()).unwrap();
-        assert_eq!(checked.json, text.as_bytes(), "it is whole");
-        Pdu::parse(checked.event_id, checked.json).unwrap()
+        assert_eq!(*checked.json(), text.as_bytes(), "it is whole");
+        checked.into_pdu()
     }
 
     fn keys(&self) -> PublicKeyMap {
@@ -400,10 +400,7 @@ impl Oracle {
     pub(super) fn event(&self, at: usize, role: Role) -> ReceivedEvent {
         let pdu = &self.nodes[at].pdu;
         ReceivedEvent {
-            pdu: CheckedPdu {
-                event_id: pdu.event_id.clone(),
-                json: pdu.json().clone(),
-            },
+            pdu: CheckedPdu::from(pdu.clone()),
             role,
         }
     }
