@@ -2,12 +2,15 @@
 //!
 //! An endpoint asks for the access token of an administrator of this server and turns the request into a message for an actor; it decides nothing.
 
+mod fields;
+mod registration_tokens;
 mod server;
 
 use crate::edge::{Failure, Routes, Session};
 
 /// Mounts all of it.
 pub(crate) fn mount(routes: &mut Routes) {
+    registration_tokens::mount(routes);
     server::mount(routes);
 }
 
