@@ -9,7 +9,8 @@ use playhouse_schema::{
 use ruma::UserId;
 
 use super::{
-    acknowledge_to_device, add_signatures, change_push_rules, claim_keys, confirm_refresh,
+    acknowledge_to_device, add_signatures, administer, change_push_rules, claim_keys,
+    confirm_refresh,
     context::{UserContext, UserLimits},
     deactivate, dehydrate, erase_history,
     error::UserError,
@@ -137,6 +138,8 @@ fn ends_sessions(record: &UserRecord) -> bool {
             | UserRecord::LockSet(_)
             | UserRecord::SuspensionSet(_)
             | UserRecord::AdminSet(_)
+            | UserRecord::ShadowBanSet(_)
+            | UserRecord::RateOverrideSet(_)
             | UserRecord::ValiditySet(_)
     )
 }
@@ -179,6 +182,7 @@ impl User {
             UserCommand::SetLocked(locked) => set_standing::decide_locked(self, locked),
             UserCommand::SetSuspended(suspended) => set_standing::decide_suspended(self, suspended),
             UserCommand::SetAdmin(admin) => set_standing::decide_admin(self, admin),
+            UserCommand::Administer(decision) => administer::decide(self, decision),
             UserCommand::SetPresence {
                 presence,
                 status_msg,
@@ -268,6 +272,7 @@ impl User {
             | UserCommand::SetLocked(_)
             | UserCommand::SetSuspended(_)
             | UserCommand::SetAdmin(_)
+            | UserCommand::Administer(_)
             | UserCommand::UploadKeys(_)
             | UserCommand::UploadSigningKeys(_)
             | UserCommand::AddSignatures(_)

@@ -203,6 +203,14 @@ impl Columns {
         }
     }
 
+    fn optional_number(&mut self) -> Result<Option<u64>, StoreError> {
+        match self.0.next() {
+            Some(Value::Null) => Ok(None),
+            Some(Value::Integer(number)) if number >= 0 => Ok(Some(number as u64)),
+            other => Err(unexpected("a number or nothing", other.as_ref())),
+        }
+    }
+
     fn truth(&mut self) -> Result<bool, StoreError> {
         Ok(self.number()? != 0)
     }

@@ -42,6 +42,21 @@ impl Setting for Vec<Policy> {
     const FORM: Form = Form::Tables;
 }
 
+impl Consent {
+    /// What is accepted by who accepts everything: the version of the only policy, or all with their names. `None` when there is nothing to accept.
+    pub(crate) fn version(&self) -> Option<String> {
+        match self.policies.as_slice() {
+            [] => None,
+            [policy] => Some(policy.version.clone()),
+            policies => {
+                let named = policies.iter();
+                let named = named.map(|policy| format!("{} {}", policy.id, policy.version));
+                Some(named.collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+}
+
 impl Policy {
     /// The text in a language, or in English, or in any.
     pub(crate) fn text(&self, language: &str) -> Option<&PolicyText> {

@@ -98,7 +98,7 @@ impl Incoming {
             return Err(guest_forbidden());
         }
         let limiter = &self.app.limiter;
-        let user = session.map(|session| session.user_id.as_str());
+        let user = session.map(|session| (session.user_id.as_str(), session.rate));
         limiter.take(self.endpoint.class, user, self.address)
     }
 

@@ -1,6 +1,8 @@
 //! The admin API over HTTP, mirroring `src/admin/`: one file for each area.
 
 mod registration_tokens;
+mod standing;
+mod users;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::json;

@@ -104,6 +104,7 @@ impl Trial {
             displayname: Some(name.to_uppercase()),
             login: None,
             token: None,
+            terms: None,
         };
         self.house.register(new).await.unwrap().user_id
     }
