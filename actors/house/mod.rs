@@ -111,6 +111,7 @@ mod send;
 mod session;
 mod single_event;
 mod space;
+mod stale_devices;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -164,6 +165,7 @@ pub use remote_rooms::{RemoteListPage, RemoteListWish};
 pub use search::{SearchPage, SearchWish};
 pub use session::Sighting;
 pub use space::{HierarchyPage, HierarchyWish, SeenRoom};
+pub use stale_devices::StaleDeviceSettings;
 pub use third_party_invites::{BoundInvite, SignedInvite};
 pub use threads::ThreadsWish;
 pub use threepids::ValidationWish;
@@ -227,6 +229,8 @@ pub struct HouseConfig {
     pub search: bool,
     /// How long events are kept.
     pub retention: RetentionSettings,
+    /// Which devices are removed because nobody uses them.
+    pub stale_devices: StaleDeviceSettings,
     /// How other servers are sent what is for them.
     pub outbox: OutboxSettings,
     /// What happens by itself.
@@ -248,6 +252,7 @@ impl HouseConfig {
             delays: DelaySettings::default(),
             search: true,
             retention: RetentionSettings::default(),
+            stale_devices: StaleDeviceSettings::default(),
             outbox: OutboxSettings::default(),
             auto_join: AutoJoin::default(),
         }

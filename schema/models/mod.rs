@@ -11,6 +11,7 @@
 pub mod aliases;
 pub mod destinations;
 pub mod device_lists;
+pub mod device_sightings;
 pub mod memberships;
 pub mod message_search;
 pub mod parked;
@@ -110,6 +111,7 @@ pub fn all() -> Vec<Box<dyn AnyModel>> {
         Box::new(memberships::Memberships),
         Box::new(users::Users),
         Box::new(device_lists::DeviceLists),
+        Box::new(device_sightings::DeviceSightings),
         Box::new(aliases::Aliases),
         Box::new(public_rooms::PublicRooms),
         Box::new(relations::Relations),

@@ -25,6 +25,10 @@ const STATEMENTS: &[&str] = &[
     device_lists::SET,
     device_lists::SHARED,
     device_lists::OF_USER,
+    device_sightings::SEE,
+    device_sightings::REMOVE,
+    device_sightings::REMOVE_ALL,
+    device_sightings::UNSEEN,
     memberships::SET,
     memberships::KEEP,
     memberships::ENFORCE,
@@ -172,6 +176,7 @@ fn tables_carry_the_version() {
     }
     check(&memberships::Memberships);
     check(&users::Users);
+    check(&device_sightings::DeviceSightings);
     check(&aliases::Aliases);
     check(&public_rooms::PublicRooms);
     check(&relations::Relations);

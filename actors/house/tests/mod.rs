@@ -6,6 +6,7 @@ mod journeys;
 mod outboxes;
 mod remote;
 mod reporting;
+mod stale_devices;
 mod standing;
 mod upkeep;
 
