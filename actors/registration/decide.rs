@@ -110,7 +110,7 @@ mod tests {
             uses_max: Some(2),
             expires_ms: Some(9),
         };
-        state.take_in(&HouseRecord::RegistrationTokenSet(token.clone()));
+        state.take_in(&HouseRecord::RegistrationTokenSet(token));
         assert_eq!(changed(&state, change(None, None)), Ok(None));
         assert_eq!(changed(&state, change(Some(Some(2)), None)), Ok(None));
         let unbounded = changed(&state, change(Some(None), None)).unwrap().unwrap();

@@ -191,6 +191,9 @@ impl User {
                 let device_id = device_id.map(|device_id| device_id.to_string());
                 pushers::decide_set(self, (pusher, device_id), env, limits)
             }
+            UserCommand::RemovePusher { app_id, pushkey } => {
+                pushers::decide_remove(self, app_id, pushkey)
+            }
             UserCommand::UploadKeys(upload) => upload_keys::decide(self, *upload, limits),
             UserCommand::UploadSigningKeys(upload) => {
                 upload_signing_keys::decide(self, *upload, limits)
@@ -228,9 +231,6 @@ impl User {
                 tag,
                 content,
             } => set_tag::decide(self, room_id, (tag, content), limits),
-            UserCommand::RemovePusher { app_id, pushkey } => {
-                pushers::decide_remove(self, app_id, pushkey)
-            }
             UserCommand::InheritRoom { from, to } => {
                 inherit_room::decide(self, (&from, &to), limits)
             }
@@ -281,6 +281,7 @@ impl User {
             | UserCommand::SetDehydratedDevice(_)
             | UserCommand::RemoveDehydratedDevice
             | UserCommand::SetPusher { .. }
+            | UserCommand::RemovePusher { .. }
             | UserCommand::SetPresence { .. } => Err(UserError::NotFound),
         }
     }

@@ -67,3 +67,23 @@ impl Policy {
             .or_else(|| texts.values().next())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_accepted_has_a_name() {
+        let policy = |id: &str, version: &str| Policy {
+            id: id.to_owned(),
+            version: version.to_owned(),
+            texts: BTreeMap::new(),
+        };
+        let mut consent = Consent::default();
+        assert_eq!(consent.version(), None);
+        consent.policies.push(policy("privacy", "1.2"));
+        assert_eq!(consent.version().as_deref(), Some("1.2"));
+        consent.policies.push(policy("terms", "3"));
+        assert_eq!(consent.version().as_deref(), Some("privacy 1.2, terms 3"));
+    }
+}

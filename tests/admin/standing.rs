@@ -51,6 +51,63 @@ async fn speak(troll: &Client, room_id: &str, event_id: &str) {
     assert_eq!(pretended[4].status, 200, "{}", pretended[4].body);
 }
 
+/// A room in which both may do everything.
+async fn equals(anna: &Client, troll: &Client) -> String {
+    let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
+    troll.join(&room_id).await;
+    // The maker of the room stands above all levels.
+    let levels = json!({"users": {&troll.user_id: 100}});
+    anna.set_state(&room_id, "m.room.power_levels", "", levels)
+        .await
+        .ok();
+    room_id
+}
+
+async fn call_oneself(troll: &Client, name: &str) {
+    let user_id = encode(&troll.user_id);
+    let path = format!("/_matrix/client/v3/profile/{user_id}/displayname");
+    troll.put(&path, json!({"displayname": name})).await.ok();
+}
+
+/// What is no event looks done too.
+async fn trouble(troll: &Client, room_id: &str, bert: &Client) {
+    call_oneself(troll, "Spam").await;
+    let invite = json!({"user_id": bert.user_id});
+    troll.post(&room(room_id, "invite"), invite).await.ok();
+    let typing = room(room_id, &format!("typing/{}", encode(&troll.user_id)));
+    let types = json!({"typing": true, "timeout": 60000});
+    troll.put(&typing, types).await.ok();
+    let upgrade = room(room_id, "upgrade");
+    let upgraded = troll
+        .post(&upgrade, json!({"new_version": "11"}))
+        .await
+        .ok();
+    let new_id = upgraded["replacement_room"].as_str();
+    assert!(new_id.is_some_and(|id| id.starts_with('!')), "{upgraded}");
+    let own = troll.create_room(json!({"invite": [bert.user_id]})).await;
+    troll.get(&room(&own, "state/m.room.create")).await.ok();
+    let nonsense = room(room_id, "send/m.room.message/t9");
+    troll
+        .put(&nonsense, json!([]))
+        .await
+        .refused(400, "M_BAD_JSON");
+}
+
+/// Others have heard nothing but what was said before.
+async fn hear_nothing(anna: &Client, room_id: &str, bert: &Client) {
+    // What comes after has been seen, so what was dropped would have been.
+    anna.say(room_id, "after").await;
+    assert_eq!(texts(anna, room_id).await, ["before", "after"]);
+    let sync = bert.sync(None, "").await;
+    assert_eq!(sync["rooms"]["invite"], Value::Null, "{sync}");
+    let sync = anna.sync(None, "").await;
+    let ephemeral = sync["rooms"]["join"][room_id]["ephemeral"]["events"].to_string();
+    assert!(!ephemeral.contains("troll"), "{ephemeral}");
+    anna.get(&room(room_id, "state/m.room.topic"))
+        .await
+        .refused(404, "M_NOT_FOUND");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_shadow_banned_is_heard_by_nobody() {
     on_own_servers(&[], async |server| {
@@ -60,20 +117,7 @@ async fn who_is_shadow_banned_is_heard_by_nobody() {
             server.register("bert").await,
             server.register("troll").await,
         ];
-        let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
-        troll.join(&room_id).await;
-        let levels = json!({"users": {&anna.user_id: 100, &troll.user_id: 100}});
-        if anna
-            .set_state(&room_id, "m.room.power_levels", "", levels)
-            .await
-            .status
-            != 200
-        {
-            let levels = json!({"users": {&troll.user_id: 100}});
-            anna.set_state(&room_id, "m.room.power_levels", "", levels)
-                .await
-                .ok();
-        }
+        let room_id = equals(&anna, &troll).await;
         let before = troll.say(&room_id, "before").await;
         let path = at(&troll.user_id, "shadow_ban");
         anna.post(&path, json!({}))
@@ -88,79 +132,14 @@ async fn who_is_shadow_banned_is_heard_by_nobody() {
         let [boss, anna, bert, troll] =
             [&boss, &anna, &bert, &troll].map(|client| client.at(server.base()));
         speak(&troll, &room_id, &before).await;
-        troll
-            .put(
-                &format!(
-                    "/_matrix/client/v3/profile/{}/displayname",
-                    encode(&troll.user_id)
-                ),
-                json!({"displayname": "Spam"}),
-            )
-            .await
-            .ok();
-        troll
-            .post(&room(&room_id, "invite"), json!({"user_id": bert.user_id}))
-            .await
-            .ok();
-        troll
-            .put(
-                &room(&room_id, &format!("typing/{}", encode(&troll.user_id))),
-                json!({"typing": true, "timeout": 60000}),
-            )
-            .await
-            .ok();
-        let upgraded = troll
-            .post(&room(&room_id, "upgrade"), json!({"new_version": "11"}))
-            .await
-            .ok();
-        assert!(
-            upgraded["replacement_room"]
-                .as_str()
-                .is_some_and(|id| id.starts_with('!'))
-        );
-        let own = troll.create_room(json!({"invite": [bert.user_id]})).await;
-        troll
-            .put(&room(&room_id, "send/m.room.message/t9"), json!([]))
-            .await
-            .refused(400, "M_BAD_JSON");
-        // What comes after has been seen, so what was dropped would have been.
-        anna.say(&room_id, "after").await;
-        assert_eq!(
-            texts(&anna, &room_id)
-                .await
-                .iter()
-                .filter(|text| *text == "spam" || *text == "later")
-                .count(),
-            0
-        );
-        assert!(
-            texts(&anna, &room_id).await.contains(&"before".to_owned()),
-            "nothing was redacted"
-        );
-        let sync = bert.sync(None, "").await;
-        assert_eq!(sync["rooms"]["invite"], Value::Null, "{sync}");
-        let sync = anna.sync(None, "").await;
-        let ephemeral = sync["rooms"]["join"][&room_id]["ephemeral"]["events"].to_string();
-        assert!(!ephemeral.contains("troll"), "{ephemeral}");
-        anna.get(&room(&room_id, "state/m.room.topic"))
-            .await
-            .refused(404, "M_NOT_FOUND");
-        troll.get(&room(&own, "state/m.room.create")).await.ok();
-        boss.delete(&at(&troll.user_id, "shadow_ban")).await.ok();
+        trouble(&troll, &room_id, &bert).await;
+        hear_nothing(&anna, &room_id, &bert).await;
+        boss.delete(&path).await.ok();
         troll.say(&room_id, "again").await;
-        assert!(texts(&anna, &room_id).await.contains(&"again".to_owned()));
+        assert_eq!(texts(&anna, &room_id).await, ["before", "after", "again"]);
         assert_ne!(member_name(&anna, &room_id, &troll.user_id).await, "Spam");
         // The next change reaches everybody.
-        troll
-            .put(
-                &format!(
-                    "/_matrix/client/v3/profile/{}/displayname",
-                    encode(&troll.user_id)
-                ),
-                json!({"displayname": "Tom"}),
-            )
-            .await
-            .ok();
+        call_oneself(&troll, "Tom").await;
         let end = Instant::now() + Duration::from_secs(60);
         while member_name(&anna, &room_id, &troll.user_id).await != "Tom" {
             assert!(Instant::now() < end, "the name did not come");

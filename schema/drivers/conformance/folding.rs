@@ -5,7 +5,9 @@ use serde_bytes::ByteBuf;
 use super::Ground;
 use crate::{
     address::{Entity, Layout},
-    models::{self, Model as _, aliases, memberships, public_rooms, relations, users},
+    models::{
+        self, Model as _, aliases, device_sightings, memberships, public_rooms, relations, users,
+    },
     port::{ModelStore, StoredRecord},
     record::{
         ERASURE,
@@ -15,7 +17,7 @@ use crate::{
             DirectoryVisibilitySet, EventRecord, Placement, RoomRecord, StateChange, StateSet,
             Verdict,
         },
-        user::{Deactivated, DeviceSeen, NamedJson, Registered, UserRecord},
+        user::{Deactivated, DeviceAdded, DeviceSeen, NamedJson, Registered, UserRecord},
     },
 };
 
@@ -197,8 +199,8 @@ fn page(order_by: &str, backwards: bool) -> users::Page {
     }
 }
 
-pub(super) async fn accounts_are_found_and_sorted(place: Ground) {
-    let store = ground(&place).await;
+/// Anna, Bob who is an administrator and was seen, and Cat who is a bot and is called BÓB 100%.
+async fn three_accounts(store: &dyn ModelStore) {
     for (index, user) in ["@ann:x", "@bob:x", "@cat:x"].into_iter().enumerate() {
         let registered = UserRecord::Registered(Registered {
             password_hash: None,
@@ -207,20 +209,25 @@ pub(super) async fn accounts_are_found_and_sorted(place: Ground) {
             user_type: (user == "@cat:x").then(|| "bot".to_owned()),
             at_ms: 90 - index as u64,
         });
-        fold(&*store, Entity::user(user), registered).await;
+        fold(store, Entity::user(user), registered).await;
     }
     let name = UserRecord::ProfileFieldSet(NamedJson {
         name: "displayname".into(),
         json: Some(ByteBuf::from(b"\"B\xc3\x93B 100%\"")),
     });
-    fold(&*store, Entity::user("@cat:x"), name).await;
+    fold(store, Entity::user("@cat:x"), name).await;
     let seen = UserRecord::DevicesSeen(vec![DeviceSeen {
         device_id: "D".into(),
         at_ms: 5,
         address: String::new(),
         user_agent: String::new(),
     }]);
-    fold(&*store, Entity::user("@bob:x"), seen).await;
+    fold(store, Entity::user("@bob:x"), seen).await;
+}
+
+pub(super) async fn accounts_are_found_and_sorted(place: Ground) {
+    let store = ground(&place).await;
+    three_accounts(&*store).await;
     let find = async |wanted: users::Wanted, page: users::Page| {
         let found = users::list(&*store, &wanted, &page).await.unwrap();
         assert_eq!(
@@ -275,6 +282,44 @@ pub(super) async fn accounts_are_found_and_sorted(place: Ground) {
         ..users::Wanted::default()
     };
     assert_eq!(find(ordinary, page("name", false)).await, "cat");
+}
+
+pub(super) async fn devices_not_seen_for_long_are_found(place: Ground) {
+    let store = ground(&place).await;
+    let added = |device: &str| {
+        UserRecord::DeviceAdded(DeviceAdded {
+            device_id: device.into(),
+            display_name: None,
+        })
+    };
+    let seen = |device: &str, at_ms| {
+        UserRecord::DevicesSeen(vec![DeviceSeen {
+            device_id: device.into(),
+            at_ms,
+            address: String::new(),
+            user_agent: String::new(),
+        }])
+    };
+    for (user, device) in [("@a", "A"), ("@a", "B"), ("@b", "A"), ("@c", "A")] {
+        fold(&*store, Entity::user(user), added(device)).await;
+    }
+    fold(&*store, Entity::user("@a"), seen("B", 70)).await;
+    fold(&*store, Entity::user("@a"), seen("B", 60)).await;
+    let closed = UserRecord::Deactivated(Deactivated { erase: false });
+    fold(&*store, Entity::user("@c"), closed).await;
+    let find = async |since_ms, after: (&str, &str)| {
+        let found = device_sightings::unseen(&*store, since_ms, after, 10).await;
+        let found = found.unwrap().into_iter();
+        let named = found.map(|device| format!("{}{}", device.user_id, device.device_id));
+        named.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(find(5, ("", "")).await, "");
+    assert_eq!(find(70, ("", "")).await, "@aA @bA");
+    assert_eq!(find(71, ("", "")).await, "@aA @aB @bA");
+    assert_eq!(find(71, ("@a", "A")).await, "@aB @bA");
+    let removed = UserRecord::DeviceRemoved("B".to_owned());
+    fold(&*store, Entity::user("@a"), removed).await;
+    assert_eq!(find(71, ("", "")).await, "@aA @bA");
 }
 
 pub(super) async fn aliases_and_listed_rooms_are_found(place: Ground) {
