@@ -143,6 +143,11 @@ async fn deliver(house: &House, delayed: &Delayed) -> Result<String, SendTrouble
     let (Ok(room_id), Ok(sender)) = ids else {
         return Err(refusal("M_INVALID_PARAM", "no such room or user"));
     };
+    let account = house.account(&sender).await;
+    let account = account.map_err(|error| trouble(&error))?;
+    if account.shadow_banned {
+        return Ok(house.pretended_event_id());
+    }
     let event = SendEvent {
         sender,
         event_type: scheduled.event_type.as_str().into(),

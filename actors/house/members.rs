@@ -50,6 +50,16 @@ impl HouseMembers {
         }
     }
 
+    /// Whether what a user says is to reach nobody.
+    async fn is_shadow_banned(&self, user_id: &UserId) -> Result<bool, RoomError> {
+        match self.ask(user_id, UserQuery::Account).await {
+            Ok(UserAnswer::Account(account)) => Ok(account.shadow_banned),
+            Ok(_) | Err(UserError::UnknownUser) => Ok(false),
+            Err(UserError::Unavailable(error)) => Err(error.into()),
+            Err(error) => Err(RoomError::Store(error.to_string())),
+        }
+    }
+
     async fn ask_room(&self, room_id: &RoomId, query: RoomQuery) -> Result<RoomAnswer, RoomError> {
         let entity = Entity::room(room_id.as_str());
         self.rooms.query(entity, query).await
@@ -190,7 +200,12 @@ impl Members for HouseMembers {
         profile: MemberProfile,
     ) -> BoxFuture<'a, Result<(), RoomError>> {
         let change = (MembershipAction::RefreshProfile, profile);
-        Box::pin(self.change(room_id, user_id, change))
+        Box::pin(async move {
+            if self.is_shadow_banned(user_id).await? {
+                return Ok(());
+            }
+            self.change(room_id, user_id, change).await
+        })
     }
 
     fn unwelcome_guests<'a>(

@@ -12,6 +12,8 @@
 //! | `session` | `authenticate(&str) -> Session`, `note_sighting(&Session, Sighting)`, `has_open_account(&UserId) -> bool` |
 //! | `register` | `register(NewAccount) -> MadeAccount`, `available_user_id(&str) -> OwnedUserId`, `is_registration_token_valid`, `hold_registration_token(token, session)`, `release_registration_token(session)` |
 //! | `login` | `login_by_password(user, password, Login) -> (OwnedUserId, LoggedIn)`, `login(&UserId, Login) -> LoggedIn`, `refresh(&str) -> LoggedIn`, `logout(&Session)`, `logout_all(&UserId)`, `is_password(&UserId, String) -> bool`, `set_password`, `hash_password`, `account(&UserId) -> Account` |
+//! | `administer` | `set_account(&UserId, AccountWish) -> bool`, `administer(&UserId, AdminDecision)`, `find_accounts(&Wanted, &Page)` |
+//! | `pretend` | `pretended_event_id()`, `pretended_room_id()`: for those whose events reach nobody |
 //! | `create_room` | `create_room(RoomWish) -> MadeRoom` |
 //! | `handshakes` | `template_for_peer(server, Handshake, TemplateAsked) -> Template`, `take_handed(server, Handshake, HandedPdu) -> Handed` |
 //! | `join` | `join(JoinWish) -> OwnedRoomId`, `knock(JoinWish) -> OwnedRoomId`, `room_access(&RoomId, &UserId) -> RoomAccess`, `room_of(&OwnedRoomOrAliasId, via) -> OwnedRoomId` |
@@ -56,6 +58,7 @@
 //!
 //! Flows answer [`HouseError`]; the edge's table maps it. `HouseError::Unreachable` is a remote server while there is no federation.
 
+mod administer;
 mod aliases;
 mod auto_join;
 mod backfill;
@@ -86,6 +89,7 @@ mod peer_keys;
 mod peer_reads;
 mod peers;
 mod presence;
+mod pretend;
 mod profile;
 mod public_rooms;
 mod pushers;
@@ -108,6 +112,7 @@ mod send;
 mod session;
 mod single_event;
 mod space;
+mod stale_devices;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -132,6 +137,7 @@ use parking_lot::Mutex;
 use playhouse_schema::{address::Entity, port::LogStore};
 use ruma::{OwnedDeviceId, OwnedUserId, RoomAliasId, RoomId, RoomVersionId, ServerName, UserId};
 
+pub use administer::AccountWish;
 pub use aliases::ResolvedAlias;
 pub use auto_join::{AutoAccept, AutoJoin};
 use backfill::Backfills;
@@ -160,6 +166,7 @@ pub use remote_rooms::{RemoteListPage, RemoteListWish};
 pub use search::{SearchPage, SearchWish};
 pub use session::Sighting;
 pub use space::{HierarchyPage, HierarchyWish, SeenRoom};
+pub use stale_devices::StaleDeviceSettings;
 pub use third_party_invites::{BoundInvite, SignedInvite};
 pub use threads::ThreadsWish;
 pub use threepids::ValidationWish;
@@ -223,6 +230,8 @@ pub struct HouseConfig {
     pub search: bool,
     /// How long events are kept.
     pub retention: RetentionSettings,
+    /// Which devices are removed because nobody uses them.
+    pub stale_devices: StaleDeviceSettings,
     /// How other servers are sent what is for them.
     pub outbox: OutboxSettings,
     /// What happens by itself.
@@ -244,6 +253,7 @@ impl HouseConfig {
             delays: DelaySettings::default(),
             search: true,
             retention: RetentionSettings::default(),
+            stale_devices: StaleDeviceSettings::default(),
             outbox: OutboxSettings::default(),
             auto_join: AutoJoin::default(),
         }

@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use playhouse_schema::{
-    models::{AnyModel, Model as _, all, message_search::MessageSearch},
+    models::{
+        AnyModel, Model as _, all, device_sightings::DeviceSightings, message_search::MessageSearch,
+    },
     port::{LogStore, StoreError},
 };
 use tokio::time::Instant;
@@ -20,6 +22,7 @@ use super::{
     outboxes::{self, Outboxes},
     remote_presence,
     retention::Sweeper,
+    stale_devices::StaleDevices,
 };
 use crate::{
     alias::Alias,
@@ -162,6 +165,8 @@ impl House {
 /// The models that are wanted.
 fn models(config: &HouseConfig) -> Vec<Box<dyn AnyModel>> {
     let mut models = all();
+    let finds_stale = config.stale_devices.after_ms.is_some();
+    models.retain(|model| finds_stale || model.name() != DeviceSightings::NAME);
     models.retain(|model| config.search || model.name() != MessageSearch::NAME);
     if !config.env.network.is_on() {
         models.retain(|model| !outboxes::MODELS.contains(&model.name()));
@@ -186,6 +191,12 @@ async fn durable_followers(
         env: config.env.clone(),
         settings: config.retention,
     };
+    let stale = StaleDevices {
+        users: members.users.clone(),
+        store: members.store.clone(),
+        env: config.env.clone(),
+        settings: config.stale_devices,
+    };
     let to_others = sent.map(|(sending, board)| sending.start(source.clone(), board, &config.env));
     let members: Arc<dyn Members> = Arc::new(members);
     let (delays, board) = (later.delays.clone(), later.board.clone());
@@ -198,6 +209,7 @@ async fn durable_followers(
         keep_awake(delays, board),
     ];
     followers.extend(sweeper.start());
+    followers.extend(stale.start());
     followers.extend(to_others);
     Ok(followers)
 }

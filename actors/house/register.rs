@@ -32,6 +32,8 @@ pub struct NewAccount {
     pub login: Option<Login>,
     /// The registration token that permits it, and the authentication session that holds it. One use is counted.
     pub token: Option<(String, String)>,
+    /// The version of the terms that the user accepted.
+    pub terms: Option<String>,
 }
 
 /// An account that was made.
@@ -78,6 +80,7 @@ impl House {
             user_type: new.user_type,
             displayname: new.displayname,
             login: new.login,
+            terms: new.terms,
         }));
         let made = self.user_command(&user_id, command).await;
         if let Some((token, session)) = new.token {

@@ -3,7 +3,7 @@
 use playhouse_schema::record::house::{HouseRecord, RegistrationToken};
 
 use super::{
-    message::{RegistrationCommand, RegistrationError, RegistrationReply},
+    message::{RegistrationCommand, RegistrationError, RegistrationReply, TokenChange},
     state::Registration,
 };
 use crate::{env::Env, kernel::Decision};
@@ -21,6 +21,10 @@ pub(super) fn decide(
 ) -> Result<Decision<Registration>, RegistrationError> {
     let record = match command {
         RegistrationCommand::SetToken { token, new } => set(state, token, new)?,
+        RegistrationCommand::ChangeToken(change) => match changed(state, change)? {
+            Some(token) => HouseRecord::RegistrationTokenSet(token),
+            None => return Ok(Decision::unchanged(RegistrationReply)),
+        },
         RegistrationCommand::DeleteToken(token) => {
             if !state.tokens.contains_key(&token) {
                 return Err(RegistrationError::Unknown);
@@ -70,4 +74,50 @@ fn set(
         ));
     }
     Ok(HouseRecord::RegistrationTokenSet(token))
+}
+
+/// The token with its new bounds; `None` when they are the old ones.
+fn changed(
+    state: &Registration,
+    change: TokenChange,
+) -> Result<Option<RegistrationToken>, RegistrationError> {
+    let known = state.tokens.get(&change.token);
+    let known = &known.ok_or(RegistrationError::Unknown)?.token;
+    let token = RegistrationToken {
+        token: change.token,
+        uses_max: change.uses_max.unwrap_or(known.uses_max),
+        expires_ms: change.expires_ms.unwrap_or(known.expires_ms),
+    };
+    Ok((token != *known).then_some(token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_keeps_what_it_does_not_name() {
+        let mut state = Registration::default();
+        let change = |uses_max, expires_ms| TokenChange {
+            token: "t".to_owned(),
+            uses_max,
+            expires_ms,
+        };
+        let unknown = changed(&state, change(Some(None), None));
+        assert_eq!(unknown, Err(RegistrationError::Unknown));
+        let token = RegistrationToken {
+            token: "t".to_owned(),
+            uses_max: Some(2),
+            expires_ms: Some(9),
+        };
+        state.take_in(&HouseRecord::RegistrationTokenSet(token));
+        assert_eq!(changed(&state, change(None, None)), Ok(None));
+        assert_eq!(changed(&state, change(Some(Some(2)), None)), Ok(None));
+        let unbounded = changed(&state, change(Some(None), None)).unwrap().unwrap();
+        assert_eq!((unbounded.uses_max, unbounded.expires_ms), (None, Some(9)));
+        let later = changed(&state, change(None, Some(Some(12))))
+            .unwrap()
+            .unwrap();
+        assert_eq!((later.uses_max, later.expires_ms), (Some(2), Some(12)));
+    }
 }

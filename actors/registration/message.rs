@@ -15,12 +15,25 @@ pub enum RegistrationCommand {
         /// Refuse with `Taken` when the token exists.
         new: bool,
     },
+    /// Change bounds of a token; `Unknown` when there is none.
+    ChangeToken(TokenChange),
     /// Delete a token; `Unknown` when there is none.
     DeleteToken(String),
     /// Count one use; `Invalid` when the token has expired or is used up.
     Use(String),
     /// The registration for which a use was counted failed: take it back.
     Return(String),
+}
+
+/// What is to change of a token; what is `None` stays.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TokenChange {
+    /// Which.
+    pub token: String,
+    /// How often it may be used; `Some(None)` for ever.
+    pub uses_max: Option<Option<u64>>,
+    /// Until when, milliseconds since the Unix epoch; `Some(None)` for ever.
+    pub expires_ms: Option<Option<u64>>,
 }
 
 /// What a command answers: it is done.
@@ -63,6 +76,15 @@ pub struct TokenUse {
     pub pending: u64,
     /// Registrations that were completed.
     pub completed: u64,
+}
+
+impl TokenUse {
+    /// Whether one more registration may begin with it.
+    pub fn is_usable(&self, now_ms: u64) -> bool {
+        let uses = self.completed.saturating_add(self.pending);
+        let fresh = self.token.expires_ms.is_none_or(|until| now_ms < until);
+        fresh && self.token.uses_max.is_none_or(|most| uses < most)
+    }
 }
 
 /// What registration hears.

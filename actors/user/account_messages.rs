@@ -20,6 +20,8 @@ pub struct Register {
     pub displayname: Option<String>,
     /// Log in at once.
     pub login: Option<Login>,
+    /// The version of the terms that the user accepted.
+    pub terms: Option<String>,
 }
 
 /// A login.

@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
-use playhouse_schema::address::Sequence;
+use playhouse_schema::{
+    address::Sequence,
+    record::user::{RateOverride, TermsAccepted},
+};
 use ruma::{
     OwnedDeviceId, OwnedRoomId, OwnedUserId, events::room::member::MembershipState,
     presence::PresenceState, push::Ruleset,
@@ -107,6 +110,10 @@ pub struct Session {
     pub expires_ms: Option<u64>,
     /// The account ends then, milliseconds since the Unix epoch, where accounts end.
     pub valid_until_ms: Option<u64>,
+    /// What the user sends looks sent, and reaches nobody.
+    pub shadow_banned: bool,
+    /// How fast requests may come, where that is not as for everybody.
+    pub rate: Option<RateOverride>,
     /// The first use of this token must be told with [`UserCommand::ConfirmRefresh`].
     pub confirms_refresh: bool,
 }
@@ -132,6 +139,16 @@ pub struct Account {
     pub deactivated: bool,
     /// Ends then, milliseconds since the Unix epoch, where accounts end.
     pub valid_until_ms: Option<u64>,
+    /// `bot`, `support` or nothing.
+    pub user_type: Option<String>,
+    /// New readers get the user's events in pruned form.
+    pub erased: bool,
+    /// What the user sends reaches nobody.
+    pub shadow_banned: bool,
+    /// How fast requests may come, where that is not as for everybody.
+    pub rate: Option<RateOverride>,
+    /// The terms that were accepted last.
+    pub terms: Option<TermsAccepted>,
 }
 
 /// A device.
@@ -145,6 +162,10 @@ pub struct Device {
     pub last_seen_ms: Option<u64>,
     /// From which address.
     pub last_seen_address: Option<String>,
+    /// With which User-Agent header.
+    pub user_agent: Option<String>,
+    /// It is the user's dehydrated device.
+    pub dehydrated: bool,
 }
 
 /// Presence of a user.

@@ -9,7 +9,8 @@ use playhouse_schema::{
 use ruma::UserId;
 
 use super::{
-    acknowledge_to_device, add_signatures, change_push_rules, claim_keys, confirm_refresh,
+    acknowledge_to_device, add_signatures, administer, change_push_rules, claim_keys,
+    confirm_refresh,
     context::{UserContext, UserLimits},
     deactivate, dehydrate, erase_history,
     error::UserError,
@@ -137,6 +138,8 @@ fn ends_sessions(record: &UserRecord) -> bool {
             | UserRecord::LockSet(_)
             | UserRecord::SuspensionSet(_)
             | UserRecord::AdminSet(_)
+            | UserRecord::ShadowBanSet(_)
+            | UserRecord::RateOverrideSet(_)
             | UserRecord::ValiditySet(_)
     )
 }
@@ -179,6 +182,7 @@ impl User {
             UserCommand::SetLocked(locked) => set_standing::decide_locked(self, locked),
             UserCommand::SetSuspended(suspended) => set_standing::decide_suspended(self, suspended),
             UserCommand::SetAdmin(admin) => set_standing::decide_admin(self, admin),
+            UserCommand::Administer(decision) => administer::decide(self, decision),
             UserCommand::SetPresence {
                 presence,
                 status_msg,
@@ -186,6 +190,9 @@ impl User {
             UserCommand::SetPusher { pusher, device_id } => {
                 let device_id = device_id.map(|device_id| device_id.to_string());
                 pushers::decide_set(self, (pusher, device_id), env, limits)
+            }
+            UserCommand::RemovePusher { app_id, pushkey } => {
+                pushers::decide_remove(self, app_id, pushkey)
             }
             UserCommand::UploadKeys(upload) => upload_keys::decide(self, *upload, limits),
             UserCommand::UploadSigningKeys(upload) => {
@@ -224,9 +231,6 @@ impl User {
                 tag,
                 content,
             } => set_tag::decide(self, room_id, (tag, content), limits),
-            UserCommand::RemovePusher { app_id, pushkey } => {
-                pushers::decide_remove(self, app_id, pushkey)
-            }
             UserCommand::InheritRoom { from, to } => {
                 inherit_room::decide(self, (&from, &to), limits)
             }
@@ -268,6 +272,7 @@ impl User {
             | UserCommand::SetLocked(_)
             | UserCommand::SetSuspended(_)
             | UserCommand::SetAdmin(_)
+            | UserCommand::Administer(_)
             | UserCommand::UploadKeys(_)
             | UserCommand::UploadSigningKeys(_)
             | UserCommand::AddSignatures(_)
@@ -276,6 +281,7 @@ impl User {
             | UserCommand::SetDehydratedDevice(_)
             | UserCommand::RemoveDehydratedDevice
             | UserCommand::SetPusher { .. }
+            | UserCommand::RemovePusher { .. }
             | UserCommand::SetPresence { .. } => Err(UserError::NotFound),
         }
     }

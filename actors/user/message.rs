@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use super::account_messages::{
     DeviceSighting, LoggedIn, Login, Register, SendToDevice, ToDeviceIndex,
 };
+pub use super::administer::AdminDecision;
 pub use super::answer::{Account, Device, IdentityKeys, Presence, Session, UserAnswer};
 pub use super::feed::FeedSignal;
 pub use super::grants::{ClientLogin, GrantOf, TokenGrant};
@@ -88,6 +89,8 @@ pub enum UserCommand {
     SetSuspended(bool),
     /// Make or unmake an administrator. Answers `Done`.
     SetAdmin(bool),
+    /// What else is decided of an account. Answers `Done`.
+    Administer(AdminDecision),
     /// Set or remove a profile field (client-server API, "Profiles"; 64 KiB in all, 255 bytes a name). Answers `Done`.
     SetProfileField {
         /// `displayname`, `avatar_url`, `m.tz` or another.

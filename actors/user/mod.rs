@@ -5,6 +5,7 @@
 mod account_messages;
 mod acknowledge_to_device;
 mod add_signatures;
+mod administer;
 pub mod answer;
 mod chain;
 mod change_push_rules;

@@ -1,6 +1,6 @@
 //! Begin to exist.
 
-use playhouse_schema::record::user::{Registered, UserRecord, ValiditySet};
+use playhouse_schema::record::user::{Registered, TermsAccepted, UserRecord, ValiditySet};
 
 use super::{
     context::UserLimits,
@@ -47,6 +47,10 @@ pub(super) fn decide(
             "displayname".to_owned(),
             value,
         )));
+    }
+    if let Some(version) = register.terms {
+        let at_ms = env.now_ms();
+        records.push(UserRecord::TermsAccepted(TermsAccepted { version, at_ms }));
     }
     let Some(login) = register.login else {
         return Ok(Decision::new(records, UserReply::Done));

@@ -142,6 +142,8 @@ mod tests {
             locked: false,
             expires_ms: Some(100),
             valid_until_ms: None,
+            shadow_banned: false,
+            rate: None,
             confirms_refresh: false,
         })
     }

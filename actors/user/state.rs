@@ -8,7 +8,7 @@ use std::{
 use imbl::{OrdMap, Vector};
 use playhouse_schema::{
     address::{Position, Sequence},
-    record::user::{NamedJson, PresenceKept, Registered, UserRecord},
+    record::user::{NamedJson, PresenceKept, RateOverride, Registered, TermsAccepted, UserRecord},
 };
 use ruma::{DeviceId, OwnedDeviceId, OwnedRoomId, OwnedUserId, RoomId, push::Ruleset};
 use serde::{Deserialize, Serialize};
@@ -65,6 +65,12 @@ pub struct AccountState {
     pub erased: bool,
     /// Ends then, milliseconds since the Unix epoch, where accounts end.
     pub valid_until_ms: Option<u64>,
+    /// What the user sends reaches nobody.
+    pub shadow_banned: bool,
+    /// How fast requests may come, where that is not as for everybody.
+    pub rate: Option<RateOverride>,
+    /// The terms that were accepted last.
+    pub terms: Option<TermsAccepted>,
 }
 
 /// A user's state: a fold of its records. Cheap to clone.
@@ -213,6 +219,10 @@ impl User {
             UserRecord::LockSet(locked) => account.locked = *locked,
             UserRecord::SuspensionSet(suspended) => account.suspended = *suspended,
             UserRecord::AdminSet(admin) => account.admin = *admin,
+            UserRecord::UserTypeSet(user_type) => account.user_type.clone_from(user_type),
+            UserRecord::ShadowBanSet(banned) => account.shadow_banned = *banned,
+            UserRecord::RateOverrideSet(rate) => account.rate = *rate,
+            UserRecord::TermsAccepted(terms) => account.terms = Some(terms.clone()),
             UserRecord::ValiditySet(set) => account.valid_until_ms = Some(set.until_ms),
             _ => {}
         }
@@ -396,6 +406,9 @@ fn begin(registered: &Registered) -> AccountState {
         deactivated: false,
         erased: false,
         valid_until_ms: None,
+        shadow_banned: false,
+        rate: None,
+        terms: None,
     }
 }
 

@@ -92,6 +92,8 @@ impl User {
             locked: account.locked,
             expires_ms: access.expires_ms,
             valid_until_ms: account.valid_until_ms,
+            shadow_banned: account.shadow_banned,
+            rate: account.rate,
             confirms_refresh: replaced.is_some_and(|hash| self.tokens.refresh(hash).is_some()),
         })
     }
@@ -108,6 +110,11 @@ impl User {
             suspended: account.suspended,
             deactivated: account.deactivated,
             valid_until_ms: account.valid_until_ms,
+            user_type: account.user_type.clone(),
+            erased: account.erased,
+            shadow_banned: account.shadow_banned,
+            rate: account.rate,
+            terms: account.terms.clone(),
         })
     }
 
@@ -115,11 +122,14 @@ impl User {
         &self,
         device_id: Option<&DeviceId>,
     ) -> Result<Vec<Device>, UserError> {
+        let dehydrated = self.dehydrated.as_ref().map(|device| &device.device_id);
         let described = |device: &DeviceState| Device {
             device_id: device.device_id.clone(),
             display_name: device.display_name.clone(),
             last_seen_ms: device.last_seen_ms,
             last_seen_address: device.last_seen_address.clone(),
+            user_agent: device.user_agent.clone(),
+            dehydrated: dehydrated == Some(&device.device_id),
         };
         match device_id {
             Some(device_id) => {

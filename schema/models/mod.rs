@@ -11,6 +11,7 @@
 pub mod aliases;
 pub mod destinations;
 pub mod device_lists;
+pub mod device_sightings;
 pub mod memberships;
 pub mod message_search;
 pub mod parked;
@@ -110,6 +111,7 @@ pub fn all() -> Vec<Box<dyn AnyModel>> {
         Box::new(memberships::Memberships),
         Box::new(users::Users),
         Box::new(device_lists::DeviceLists),
+        Box::new(device_sightings::DeviceSightings),
         Box::new(aliases::Aliases),
         Box::new(public_rooms::PublicRooms),
         Box::new(relations::Relations),
@@ -200,6 +202,14 @@ impl Columns {
         match self.0.next() {
             Some(Value::Integer(number)) if number >= 0 => Ok(number as u64),
             other => Err(unexpected("a number", other.as_ref())),
+        }
+    }
+
+    fn optional_number(&mut self) -> Result<Option<u64>, StoreError> {
+        match self.0.next() {
+            Some(Value::Null) => Ok(None),
+            Some(Value::Integer(number)) if number >= 0 => Ok(Some(number as u64)),
+            other => Err(unexpected("a number or nothing", other.as_ref())),
         }
     }
 

@@ -25,6 +25,10 @@ const STATEMENTS: &[&str] = &[
     device_lists::SET,
     device_lists::SHARED,
     device_lists::OF_USER,
+    device_sightings::SEE,
+    device_sightings::REMOVE,
+    device_sightings::REMOVE_ALL,
+    device_sightings::UNSEEN,
     memberships::SET,
     memberships::KEEP,
     memberships::ENFORCE,
@@ -35,6 +39,12 @@ const STATEMENTS: &[&str] = &[
     memberships::SHARED,
     users::REGISTER,
     users::SET_ADMIN,
+    users::SET_LOCKED,
+    users::SET_SHADOW_BANNED,
+    users::SET_TYPE,
+    users::SET_AVATAR,
+    users::SEE,
+    users::LIST_BACKWARDS,
     users::DEACTIVATE,
     users::SET_DISPLAYNAME,
     users::LIST,
@@ -166,6 +176,7 @@ fn tables_carry_the_version() {
     }
     check(&memberships::Memberships);
     check(&users::Users);
+    check(&device_sightings::DeviceSightings);
     check(&aliases::Aliases);
     check(&public_rooms::PublicRooms);
     check(&relations::Relations);

@@ -121,16 +121,21 @@ pub async fn find(
     finder: &str,
     limit: usize,
 ) -> Result<Vec<FoundUser>, StoreError> {
-    let mut pattern = String::from("%");
-    for character in folded.chars().filter(|character| *character != '\0') {
+    let pattern = format!("%{}%", escaped(folded));
+    let values = vec![text(pattern), text(finder), number(limit as u64)];
+    rows(store, (FIND, values), read).await
+}
+
+/// A text as part of a pattern in which `!` takes the meaning from what follows it.
+pub(super) fn escaped(text: &str) -> String {
+    let mut pattern = String::new();
+    for character in text.chars().filter(|character| *character != '\0') {
         if matches!(character, '!' | '%' | '_') {
             pattern.push('!');
         }
         pattern.push(character);
     }
-    pattern.push('%');
-    let values = vec![text(pattern), text(finder), number(limit as u64)];
-    rows(store, (FIND, values), read).await
+    pattern
 }
 
 fn read(columns: &mut Columns) -> Result<FoundUser, StoreError> {

@@ -17,6 +17,7 @@ pub mod peer_user;
 pub mod room;
 pub mod server;
 pub mod sliding;
+pub mod standing;
 pub mod threepid;
 pub mod user;
 pub mod validity;

@@ -6,6 +6,7 @@ use serde_bytes::ByteBuf;
 pub use super::sliding::{
     SlidingRoomKept, SlidingSyncKept, SlidingTold, SlidingWish, ThreadSubscriptionSet,
 };
+pub use super::standing::{RateOverride, TermsAccepted};
 pub use super::validity::{RenewalMailed, ValiditySet};
 use super::{Kind, codec::Record};
 use crate::address::Sequence;
@@ -125,6 +126,18 @@ pub enum UserRecord {
     /// The user was mailed how to renew the account.
     #[serde(rename = "vm")]
     RenewalMailed(RenewalMailed),
+    /// It is another sort of account: `bot`, `support` or nothing.
+    #[serde(rename = "ut")]
+    UserTypeSet(Option<String>),
+    /// What the user sends reaches nobody, or does again.
+    #[serde(rename = "sb")]
+    ShadowBanSet(bool),
+    /// How fast requests of the user may come; `None` as those of everybody.
+    #[serde(rename = "ro")]
+    RateOverrideSet(Option<RateOverride>),
+    /// The user accepted the terms.
+    #[serde(rename = "te")]
+    TermsAccepted(TermsAccepted),
     /// What stood here is erased. Never written as a record of its own: the record keeps the kind that it had.
     #[serde(rename = "er")]
     Erased,
@@ -173,6 +186,10 @@ impl Record for UserRecord {
             UserRecord::ThreadSubscriptionSet(_) => 541,
             UserRecord::ValiditySet(_) => 545,
             UserRecord::RenewalMailed(_) => 546,
+            UserRecord::UserTypeSet(_) => 547,
+            UserRecord::ShadowBanSet(_) => 548,
+            UserRecord::RateOverrideSet(_) => 549,
+            UserRecord::TermsAccepted(_) => 550,
             UserRecord::Erased => 599,
         }
     }

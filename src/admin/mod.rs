@@ -2,13 +2,20 @@
 //!
 //! An endpoint asks for the access token of an administrator of this server and turns the request into a message for an actor; it decides nothing.
 
+mod devices;
+mod fields;
+mod registration_tokens;
 mod server;
+mod users;
 
 use crate::edge::{Failure, Routes, Session};
 
 /// Mounts all of it.
 pub(crate) fn mount(routes: &mut Routes) {
+    devices::mount(routes);
+    registration_tokens::mount(routes);
     server::mount(routes);
+    users::mount(routes);
 }
 
 /// Refuses everybody but administrators: 403 `M_FORBIDDEN`.

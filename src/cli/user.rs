@@ -92,6 +92,7 @@ async fn add(
                 displayname: None,
                 login: None,
                 token: None,
+                terms: None,
             };
             let made = house.register(account).await;
             house.close(CLOSE_WITHIN).await;

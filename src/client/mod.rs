@@ -4,7 +4,7 @@
 
 pub(crate) mod account;
 pub(crate) mod account_validity;
-mod admin;
+pub(crate) mod admin;
 mod alias;
 mod authenticated_media;
 mod backup;

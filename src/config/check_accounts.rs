@@ -5,6 +5,9 @@ use super::{
     check::{Network, require},
 };
 
+/// Devices cannot be stale sooner.
+const STALE_AFTER_MS_MIN: u64 = 60 * 60 * 1000;
+
 impl Config {
     pub(super) fn check_accounts(&self) -> Result<(), ConfigError> {
         self.check_consent()?;
@@ -14,6 +17,11 @@ impl Config {
         require(!validity.enabled || validity.period_ms > 0, || {
             "[account_validity] period_ms must be more than 0".to_owned()
         })?;
+        let stale_after_ms = self.devices.stale_after_ms();
+        require(
+            stale_after_ms.is_none_or(|after_ms| after_ms >= STALE_AFTER_MS_MIN),
+            || "[devices] delete_stale_after_ms must be at least 3600000, or 0".to_owned(),
+        )?;
         if let Some(problem) = self.oauth.problem() {
             return Err(ConfigError::Invalid(format!(
                 "[oauth] introspection_clients: {problem}"

@@ -3,12 +3,14 @@
 //! Owns the only reading of environment variables. Order of precedence: environment, file, default. Unknown keys and variables are refused.
 
 pub mod account_validity;
+pub mod blocking;
 pub mod captcha;
 pub(crate) mod check;
 mod check_accounts;
 pub mod consent;
 pub mod database;
 pub mod delayed_events;
+pub mod devices;
 pub mod email;
 pub mod example;
 pub mod federation;
@@ -41,10 +43,12 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     account_validity::AccountValidity,
+    blocking::Blocking,
     captcha::Captcha,
     consent::{Consent, Policy, PolicyText},
     database::Database,
     delayed_events::DelayedEvents,
+    devices::Devices,
     email::Email,
     federation::Federation,
     identity::Identity,
@@ -96,6 +100,10 @@ pub struct Config {
     pub email: Email,
     /// Accounts that end unless they are renewed.
     pub account_validity: AccountValidity,
+    /// Closing the server for a while.
+    pub blocking: Blocking,
+    /// How long devices are kept.
+    pub devices: Devices,
     /// Identity servers.
     pub identity: Identity,
     /// How rooms are made.
@@ -138,6 +146,8 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Rendezvous::INFO,
     Email::INFO,
     AccountValidity::INFO,
+    Blocking::INFO,
+    Devices::INFO,
     Identity::INFO,
     Rooms::INFO,
     Retention::INFO,

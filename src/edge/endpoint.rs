@@ -18,6 +18,7 @@ pub(crate) struct Endpoint {
     pub(super) paths: Vec<String>,
     pub(super) resource: Resource,
     pub(super) guests: bool,
+    pub(super) closes: bool,
     pub(super) class: Class,
     pub(super) body_bytes_max: Option<u64>,
     pub(super) body_timeout_ms: Option<u64>,
@@ -31,6 +32,21 @@ impl Endpoint {
     pub(crate) fn guests(&mut self) -> &mut Self {
         self.guests = true;
         self
+    }
+
+    /// Refused while the server is closed, as is all that has a rate of its own because it changes rooms.
+    pub(crate) fn closes(&mut self) -> &mut Self {
+        self.closes = true;
+        self
+    }
+
+    /// Whether it is refused while the server is closed.
+    pub(super) fn is_closed(&self) -> bool {
+        let changes_rooms = matches!(
+            self.class,
+            Class::Message | Class::Join | Class::Invite | Class::CreateRoom
+        );
+        self.closes || changes_rooms
     }
 
     /// The rate limit that applies besides the general one.

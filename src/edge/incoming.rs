@@ -21,7 +21,7 @@ use super::{
     failure::{Failure, guest_forbidden},
     json,
 };
-use crate::pages::Language;
+use crate::{config::Blocking, pages::Language};
 
 /// A request that has found its endpoint.
 pub(crate) struct Incoming {
@@ -97,8 +97,13 @@ impl Incoming {
         if session.is_some_and(|session| session.guest) && !self.endpoint.guests {
             return Err(guest_forbidden());
         }
+        let is_admin = session.is_some_and(|session| session.admin);
+        let blocking = &self.app.config.blocking;
+        if blocking.closed && self.endpoint.is_closed() && !is_admin {
+            return Err(closed(blocking));
+        }
         let limiter = &self.app.limiter;
-        let user = session.map(|session| session.user_id.as_str());
+        let user = session.map(|session| (session.user_id.as_str(), session.rate));
         limiter.take(self.endpoint.class, user, self.address)
     }
 
@@ -297,4 +302,14 @@ fn too_large() -> Failure {
 
 fn too_slow() -> Failure {
     Failure::new(ErrorCode::Unknown, "body did not arrive in time").with_status(408)
+}
+
+/// The server is closed for a while.
+fn closed(blocking: &Blocking) -> Failure {
+    let failure = Failure::new(ErrorCode::ResourceLimitExceeded, blocking.message.clone());
+    let failure = failure.with("limit_type", "hs_disabled");
+    match &blocking.admin_contact {
+        Some(contact) => failure.with("admin_contact", contact.as_str()),
+        None => failure,
+    }
 }

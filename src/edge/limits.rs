@@ -8,6 +8,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use playhouse_schema::record::user::RateOverride;
 
 use super::failure::Failure;
 use crate::config::{Limits, Rate};
@@ -104,16 +105,23 @@ impl Limiter {
     pub(crate) fn take(
         &self,
         class: Class,
-        user: Option<&str>,
+        user: Option<(&str, Option<RateOverride>)>,
         address: IpAddr,
     ) -> Result<(), Failure> {
         if !self.limits.rate_limits || class == Class::Free {
             return Ok(());
         }
         match user {
-            Some(user) => {
-                self.count(Class::General, self.limits.rate_user, user)?;
-                self.specific(class, user)
+            // Nothing at all is counted for whom an administrator has freed.
+            Some((_, Some(own))) if own.per_second == 0 => Ok(()),
+            Some((user, own)) => {
+                let own = own.map(|own| Rate::new(f64::from(own.per_second), own.burst.max(1)));
+                let general = wider(self.limits.rate_user, own);
+                self.count(Class::General, general, user)?;
+                match own {
+                    Some(own) if class == Class::Message => self.count(class, own, user),
+                    _ => self.specific(class, user),
+                }
             }
             None => {
                 self.count(Class::General, self.limits.rate_address, address)?;
@@ -183,7 +191,26 @@ impl Limiter {
             filled_ms: now_ms,
             rate,
         });
+        if bucket.rate != rate {
+            // An administrator has just given the user another rate: it begins with a full bucket.
+            *bucket = Bucket {
+                tokens: f64::from(rate.burst),
+                filled_ms: now_ms,
+                rate,
+            };
+        }
         bucket.take(now_ms)
+    }
+}
+
+/// What bounds everything that a user does must not be narrower than what an administrator allows the user.
+fn wider(everybody: Rate, own: Option<Rate>) -> Rate {
+    match own {
+        Some(own) => Rate::new(
+            everybody.per_second.max(own.per_second),
+            everybody.burst.max(own.burst),
+        ),
+        None => everybody,
     }
 }
 
@@ -223,12 +250,18 @@ mod tests {
         let limiter = limiter();
         let address = IpAddr::from([127, 0, 0, 1]);
         for _ in 0..limiter.limits.rate_join.burst {
-            limiter.take(Class::Join, Some("@a:b"), address).unwrap();
+            limiter
+                .take(Class::Join, Some(("@a:b", None)), address)
+                .unwrap();
         }
-        let failure = limiter.take(Class::Join, Some("@a:b"), address);
+        let failure = limiter.take(Class::Join, Some(("@a:b", None)), address);
         assert_eq!(failure.unwrap_err().status(), 429);
-        limiter.take(Class::Invite, Some("@a:b"), address).unwrap();
-        limiter.take(Class::Join, Some("@c:b"), address).unwrap();
+        limiter
+            .take(Class::Invite, Some(("@a:b", None)), address)
+            .unwrap();
+        limiter
+            .take(Class::Join, Some(("@c:b", None)), address)
+            .unwrap();
         let off = Limits {
             rate_limits: false,
             ..Limits::default()
@@ -237,5 +270,21 @@ mod tests {
         for _ in 0..10_000 {
             limiter.take(Class::Join, None, address).unwrap();
         }
+    }
+
+    #[test]
+    fn an_administrator_gives_a_user_another_rate() {
+        let limiter = limiter();
+        let address = IpAddr::from([127, 0, 0, 1]);
+        let take = |rate| limiter.take(Class::Message, Some(("@a:b", rate)), address);
+        let own = |per_second, burst| Some(RateOverride { per_second, burst });
+        let passed = |rate| (0..5_000).take_while(|_| take(rate).is_ok()).count();
+        assert_eq!(passed(own(1, 3)), 3);
+        let many = limiter.limits.rate_user.burst as usize + 100;
+        assert!(passed(own(1, many as u32)) >= many);
+        assert_eq!(passed(own(0, 0)), 5_000);
+        assert_eq!(passed(own(1, 0)), 1);
+        let everybody = limiter.limits.rate_message.burst as usize;
+        assert!((everybody..everybody + 50).contains(&passed(None)));
     }
 }

@@ -147,6 +147,7 @@ impl Routes {
             paths,
             resource: Resource::Client,
             guests: false,
+            closes: false,
             class: Class::General,
             body_bytes_max: None,
             body_timeout_ms: None,

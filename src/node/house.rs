@@ -5,7 +5,7 @@ use std::sync::Arc;
 use playhouse_actors::{
     delays::DelaySettings,
     env::{Env, Identity},
-    house::{AutoAccept, AutoJoin, House, HouseConfig},
+    house::{AutoAccept, AutoJoin, House, HouseConfig, StaleDeviceSettings},
     kernel::DirectoryLimits,
     room::retention::RetentionSettings,
 };
@@ -65,6 +65,10 @@ async fn open_house_in(config: &Config, env: Env) -> Result<Arc<House>, StartErr
         min_ms: retention.min_ms(),
         max_ms: retention.max_ms(),
         sweep_every_ms: retention.sweep_every_ms,
+    };
+    house.stale_devices = StaleDeviceSettings {
+        after_ms: config.devices.stale_after_ms(),
+        sweep_every_ms: config.devices.sweep_every_ms,
     };
     house.delays = DelaySettings {
         delay_max_ms: config.delayed_events.delay_max_ms,

@@ -76,6 +76,7 @@ const BODILESS: &[&str] = &[
     "POST /_matrix/client/unstable/account_validity/send_mail",
     "POST /_matrix/client/unstable/org.matrix.msc4140/delayed_events/{delay_id}/{action}",
     "POST /_matrix/client/v3/rooms/{room_id}/forget",
+    "POST /_synapse/admin/v1/users/{user_id}/shadow_ban",
     "POST /_matrix/media/v1/create",
     "POST /_matrix/client/v3/logout",
     "POST /_matrix/client/v3/tokenrefresh",

@@ -5,6 +5,7 @@
 mod account;
 mod account_validity;
 mod addresses;
+mod blocking;
 pub(crate) mod browser;
 mod calls;
 mod create_room;

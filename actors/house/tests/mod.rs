@@ -6,6 +6,7 @@ mod journeys;
 mod outboxes;
 mod remote;
 mod reporting;
+mod stale_devices;
 mod standing;
 mod upkeep;
 
@@ -104,6 +105,7 @@ impl Trial {
             displayname: Some(name.to_uppercase()),
             login: None,
             token: None,
+            terms: None,
         };
         self.house.register(new).await.unwrap().user_id
     }

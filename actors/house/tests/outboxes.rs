@@ -226,6 +226,8 @@ impl Stage {
             locked: false,
             expires_ms: None,
             valid_until_ms: None,
+            shadow_banned: false,
+            rate: None,
             confirms_refresh: false,
         };
         let content = json!({ "number": number }).to_string();

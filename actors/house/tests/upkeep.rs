@@ -49,6 +49,7 @@ async fn guests_leave_when_guest_access_is_withdrawn() {
         displayname: None,
         login: None,
         token: None,
+        terms: None,
     };
     let guest = trial.house.register(guest).await.unwrap().user_id;
     let room_id = trial

@@ -1,5 +1,6 @@
 //! Given records, when a command comes, then records; and what must hold over any sequence of them.
 
+mod administer;
 mod cross_signing;
 mod data;
 mod keys;

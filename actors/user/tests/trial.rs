@@ -163,6 +163,7 @@ pub(super) fn register() -> Register {
         user_type: None,
         displayname: Some("Alice".to_owned()),
         login: None,
+        terms: None,
     }
 }
 

@@ -86,6 +86,7 @@ impl Home {
                 access_lifetime_ms: 0,
             }),
             token: None,
+            terms: None,
         };
         let made = house.register(account).await.expect("the name is free");
         let session = made.login.expect("a session was asked for");

@@ -1,9 +1,13 @@
 //! The read models' own SQL, on each engine.
 
+use serde_bytes::ByteBuf;
+
 use super::Ground;
 use crate::{
     address::{Entity, Layout},
-    models::{self, Model as _, aliases, memberships, public_rooms, relations, users},
+    models::{
+        self, Model as _, aliases, device_sightings, memberships, public_rooms, relations, users,
+    },
     port::{ModelStore, StoredRecord},
     record::{
         ERASURE,
@@ -13,7 +17,7 @@ use crate::{
             DirectoryVisibilitySet, EventRecord, Placement, RoomRecord, StateChange, StateSet,
             Verdict,
         },
-        user::{Deactivated, Registered, UserRecord},
+        user::{Deactivated, DeviceAdded, DeviceSeen, NamedJson, Registered, UserRecord},
     },
 };
 
@@ -169,17 +173,13 @@ pub(super) async fn accounts_are_listed(place: Ground) {
     fold(&*store, Entity::user("@b"), UserRecord::AdminSet(true)).await;
     let closed = UserRecord::Deactivated(Deactivated { erase: false });
     fold(&*store, Entity::user("@a"), closed).await;
-    let ordinary = users::Including::default();
-    let all = users::Including {
-        deactivated: true,
-        guests: true,
-    };
-    let listed = users::list(&*store, ordinary, "", 10).await.unwrap();
+    let ordinary = users::Wanted::default();
+    let listed = users::list(&*store, &ordinary, &page("name", false))
+        .await
+        .unwrap();
     assert_eq!(listed.len(), 1);
     assert!(listed[0].admin && listed[0].user_id == "@b" && listed[0].created_ms == 77);
-    assert_eq!(users::list(&*store, all, "@a", 10).await.unwrap().len(), 2);
-    assert_eq!(users::count(&*store, all).await.unwrap(), 3);
-    assert_eq!(users::count(&*store, ordinary).await.unwrap(), 1);
+    assert_eq!(users::count(&*store, &ordinary).await.unwrap(), 1);
     assert!(
         users::get(&*store, "@a")
             .await
@@ -188,6 +188,138 @@ pub(super) async fn accounts_are_listed(place: Ground) {
             .deactivated
     );
     assert_eq!(users::get(&*store, "@z").await.unwrap(), None);
+}
+
+fn page(order_by: &str, backwards: bool) -> users::Page {
+    users::Page {
+        order_by: order_by.to_owned(),
+        backwards,
+        from: 0,
+        limit: 10,
+    }
+}
+
+/// Anna, Bob who is an administrator and was seen, and Cat who is a bot and is called BÓB 100%.
+async fn three_accounts(store: &dyn ModelStore) {
+    for (index, user) in ["@ann:x", "@bob:x", "@cat:x"].into_iter().enumerate() {
+        let registered = UserRecord::Registered(Registered {
+            password_hash: None,
+            admin: user == "@bob:x",
+            guest: false,
+            user_type: (user == "@cat:x").then(|| "bot".to_owned()),
+            at_ms: 90 - index as u64,
+        });
+        fold(store, Entity::user(user), registered).await;
+    }
+    let name = UserRecord::ProfileFieldSet(NamedJson {
+        name: "displayname".into(),
+        json: Some(ByteBuf::from(b"\"B\xc3\x93B 100%\"")),
+    });
+    fold(store, Entity::user("@cat:x"), name).await;
+    let seen = UserRecord::DevicesSeen(vec![DeviceSeen {
+        device_id: "D".into(),
+        at_ms: 5,
+        address: String::new(),
+        user_agent: String::new(),
+    }]);
+    fold(store, Entity::user("@bob:x"), seen).await;
+}
+
+pub(super) async fn accounts_are_found_and_sorted(place: Ground) {
+    let store = ground(&place).await;
+    three_accounts(&*store).await;
+    let find = async |wanted: users::Wanted, page: users::Page| {
+        let found = users::list(&*store, &wanted, &page).await.unwrap();
+        assert_eq!(
+            users::count(&*store, &wanted).await.unwrap(),
+            found.len() as u64
+        );
+        let names = found.iter().map(|user| &user.user_id[1..4]);
+        names.collect::<Vec<_>>().join(" ")
+    };
+    let all = users::Wanted {
+        guests: true,
+        locked: true,
+        deactivated: users::Which::Both,
+        ..users::Wanted::default()
+    };
+    for (order_by, upwards, downwards) in [
+        ("name", "ann bob cat", "cat bob ann"),
+        ("creation_ts", "cat bob ann", "ann bob cat"),
+        ("admin", "ann cat bob", "bob ann cat"),
+        ("last_seen_ts", "ann cat bob", "bob ann cat"),
+        ("user_type", "ann bob cat", "cat ann bob"),
+        ("displayname", "ann bob cat", "cat ann bob"),
+    ] {
+        assert_eq!(find(all.clone(), page(order_by, false)).await, upwards);
+        assert_eq!(find(all.clone(), page(order_by, true)).await, downwards);
+    }
+    let named = |name: &str| users::Wanted {
+        name: Some(name.to_owned()),
+        ..all.clone()
+    };
+    assert_eq!(find(named("BoB"), page("name", false)).await, "bob cat");
+    assert_eq!(find(named("0%"), page("name", false)).await, "cat");
+    assert_eq!(find(named("x"), page("name", false)).await, "");
+    let identified = users::Wanted {
+        user_id: Some("b:x".to_owned()),
+        ..all.clone()
+    };
+    assert_eq!(find(identified, page("name", false)).await, "bob");
+    let untyped = |types: &[&str]| users::Wanted {
+        not_types: types.iter().map(|name| (*name).to_owned()).collect(),
+        ..all.clone()
+    };
+    assert_eq!(
+        find(untyped(&["bot"]), page("name", false)).await,
+        "ann bob"
+    );
+    assert_eq!(find(untyped(&[""]), page("name", false)).await, "cat");
+    assert_eq!(find(untyped(&["", "bot"]), page("name", false)).await, "");
+    fold(&*store, Entity::user("@ann:x"), UserRecord::LockSet(true)).await;
+    let ordinary = users::Wanted {
+        admins: Some(false),
+        ..users::Wanted::default()
+    };
+    assert_eq!(find(ordinary, page("name", false)).await, "cat");
+}
+
+pub(super) async fn devices_not_seen_for_long_are_found(place: Ground) {
+    let store = ground(&place).await;
+    let added = |device: &str| {
+        UserRecord::DeviceAdded(DeviceAdded {
+            device_id: device.into(),
+            display_name: None,
+        })
+    };
+    let seen = |device: &str, at_ms| {
+        UserRecord::DevicesSeen(vec![DeviceSeen {
+            device_id: device.into(),
+            at_ms,
+            address: String::new(),
+            user_agent: String::new(),
+        }])
+    };
+    for (user, device) in [("@a", "A"), ("@a", "B"), ("@b", "A"), ("@c", "A")] {
+        fold(&*store, Entity::user(user), added(device)).await;
+    }
+    fold(&*store, Entity::user("@a"), seen("B", 70)).await;
+    fold(&*store, Entity::user("@a"), seen("B", 60)).await;
+    let closed = UserRecord::Deactivated(Deactivated { erase: false });
+    fold(&*store, Entity::user("@c"), closed).await;
+    let find = async |since_ms, after: (&str, &str)| {
+        let found = device_sightings::unseen(&*store, since_ms, after, 10).await;
+        let found = found.unwrap().into_iter();
+        let named = found.map(|device| format!("{}{}", device.user_id, device.device_id));
+        named.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(find(5, ("", "")).await, "");
+    assert_eq!(find(70, ("", "")).await, "@aA @bA");
+    assert_eq!(find(71, ("", "")).await, "@aA @aB @bA");
+    assert_eq!(find(71, ("@a", "A")).await, "@aB @bA");
+    let removed = UserRecord::DeviceRemoved("B".to_owned());
+    fold(&*store, Entity::user("@a"), removed).await;
+    assert_eq!(find(71, ("", "")).await, "@aA @bA");
 }
 
 pub(super) async fn aliases_and_listed_rooms_are_found(place: Ground) {

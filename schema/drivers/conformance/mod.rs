@@ -110,6 +110,8 @@ macro_rules! suites {
             folding::memberships_are_found_both_ways,
             folding::members_that_a_state_brings_are_found,
             folding::accounts_are_listed,
+            folding::accounts_are_found_and_sorted,
+            folding::devices_not_seen_for_long_are_found,
             folding::relations_are_found_and_go,
             folding::aliases_and_listed_rooms_are_found,
             modelling::statements_and_cursors_land_together,

@@ -57,6 +57,12 @@ pub(crate) fn registration(config: &Config) -> Vec<Vec<&'static str>> {
     flows
 }
 
+/// The version of the terms that everybody accepts who passes the stages.
+pub(crate) fn accepted(config: &Config) -> Option<String> {
+    let consent = &config.consent;
+    consent.at_registration.then(|| consent.version()).flatten()
+}
+
 /// Checks what a client says of a stage, and gives what it proved.
 pub(crate) async fn check(
     app: &Arc<App>,

@@ -20,6 +20,7 @@ use crate::edge::{Class, Routes};
 pub(crate) fn mount(routes: &mut Routes) {
     routes
         .mount_raw::<Register, _, _, _, _>(register::handle)
+        .closes()
         .class(Class::Registration);
     routes
         .mount(get_username_availability::handle)

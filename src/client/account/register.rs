@@ -67,6 +67,7 @@ pub(crate) async fn handle(
         displayname: None,
         login,
         token: token.map(|token| (token.clone(), session.to_owned())),
+        terms: flows::accepted(&app.config),
     };
     let made = match stage::use_up(&app, &passed.proofs, Purpose::Register).await? {
         Some(proven) => {
@@ -96,6 +97,7 @@ async fn register_guest(app: &Arc<App>, request: Request) -> Result<RawJson, Fai
             displayname: None,
             login: Some(login(app, &request)),
             token: None,
+            terms: None,
         })
         .await?;
     Ok(answer(&made.user_id, made.login))

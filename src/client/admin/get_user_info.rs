@@ -1,10 +1,10 @@
 //! `GET /_matrix/client/*/admin/whois/{userId}`
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use playhouse_actors::user::{UserAnswer, UserQuery, message::Device};
 use ruma::{
-    MilliSecondsSinceUnixEpoch, UInt,
+    MilliSecondsSinceUnixEpoch, UInt, UserId,
     api::client::admin::get_user_info::v3::{
         ConnectionInfo, DeviceInfo, Request, Response, SessionInfo,
     },
@@ -22,17 +22,25 @@ pub(crate) async fn handle(
     if caller.user_id != request.user_id {
         account(&app, &caller, &request.user_id).await?;
     }
+    let mut response = Response::new();
+    response.devices = devices(&app, &request.user_id).await?;
+    response.user_id = Some(request.user_id);
+    Ok(response)
+}
+
+/// From where the devices of a user were used.
+pub(crate) async fn devices(
+    app: &App,
+    user_id: &UserId,
+) -> Result<BTreeMap<String, DeviceInfo>, Failure> {
     let query = UserQuery::Devices { device_id: None };
-    let UserAnswer::Devices(devices) = app.house.user_query(&request.user_id, query).await? else {
+    let UserAnswer::Devices(devices) = app.house.user_query(user_id, query).await? else {
         return Err(Failure::internal("unexpected answer to Devices"));
     };
-    let mut response = Response::new();
-    response.user_id = Some(request.user_id);
-    response.devices = devices
+    let shown = devices
         .into_iter()
-        .map(|device| (device.device_id.to_string(), shown(device)))
-        .collect();
-    Ok(response)
+        .map(|device| (device.device_id.to_string(), shown(device)));
+    Ok(shown.collect())
 }
 
 /// The last connection of a device: older ones are not kept.

@@ -1,6 +1,6 @@
 //! Administration: what the client-server API has of it, and registration by shared secret, as scripts for Synapse use it.
 
-mod get_user_info;
+pub(crate) mod get_user_info;
 mod is_user_locked;
 mod is_user_suspended;
 mod lock_user;

@@ -130,6 +130,7 @@ pub(crate) async fn handle(
                 access_lifetime_ms: app.config.registration.access_token_lifetime_ms,
             }),
             token: None,
+            terms: None,
         })
         .await?;
     let login = made

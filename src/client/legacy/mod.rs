@@ -25,7 +25,9 @@ const NO_DEVICE: &str = "-";
 
 /// Mounts the area.
 pub(crate) fn mount(routes: &mut Routes) {
-    routes.mount_fast::<initial_sync::Request, _, _, _, _>(initial_sync::handle);
+    routes
+        .mount_fast::<initial_sync::Request, _, _, _, _>(initial_sync::handle)
+        .closes();
     routes.mount_raw::<get_single_event::Request, _, _, _, _>(get_single_event::handle);
     routes.mount(password_policy::handle).class(Class::Free);
     routes.mount_raw::<token_refresh::Request, _, _, _, _>(token_refresh::handle);

@@ -113,6 +113,9 @@ pub(crate) async fn handle_redaction(
     if caller.suspended {
         must_be_own_event(&app, &caller, room_id, Some(event_id)).await?;
     }
+    if caller.shadow_banned {
+        return send_message_event::pretend(&app, &content.to_string());
+    }
     let event = SendEvent {
         event_type: TimelineEventType::RoomRedaction,
         state_key: None,

@@ -15,6 +15,9 @@ pub(crate) async fn handle(
 ) -> Result<Response, Failure> {
     caller.not_suspended()?;
     super::may_invite(&app, &caller)?;
+    if caller.shadow_banned {
+        return Ok(Response::new());
+    }
     let invited = match request.recipient {
         InvitationRecipient::UserId(invited) => invited,
         InvitationRecipient::ThirdPartyId(invited) => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use playhouse_actors::room::message::SendEvent;
-use ruma::{OwnedEventId, RoomId};
+use ruma::{OwnedEventId, RoomId, api::error::ErrorCode, serde::JsonObject};
 use serde::Deserialize;
 
 use crate::{
@@ -13,6 +13,9 @@ use crate::{
     },
     edge::{App, Arguments, Failure, RawJson, Session},
 };
+
+/// No event is larger.
+const EVENT_BYTES_MAX: usize = 65_535;
 
 /// Sends a message; a repeat with the same transaction ID is answered with the first one's event.
 pub(crate) async fn handle(
@@ -50,6 +53,9 @@ pub(crate) async fn send(
     if caller.suspended {
         may_send_suspended(app, &caller, room_id, (event_type, &content)).await?;
     }
+    if caller.shadow_banned {
+        return pretend(app, &content);
+    }
     let event = SendEvent {
         event_type: event_type.into(),
         state_key: None,
@@ -63,6 +69,17 @@ pub(crate) async fn send(
     let event_id = app.house.send_event(room_id, event).await?;
     Ok(page::Object::new()
         .text("event_id", event_id.as_str())
+        .finish())
+}
+
+/// What somebody is told whose events reach nobody. What is no event at all is refused as everybody's is.
+pub(crate) fn pretend(app: &App, content: &str) -> Result<RawJson, Failure> {
+    let _: JsonObject = serde_json::from_str(content)?;
+    if content.len() > EVENT_BYTES_MAX {
+        return Err(Failure::new(ErrorCode::TooLarge, "event is too large"));
+    }
+    Ok(page::Object::new()
+        .text("event_id", &app.house.pretended_event_id())
         .finish())
 }
 

@@ -74,7 +74,9 @@ pub(crate) fn mount(routes: &mut Routes) {
         .mount_open(Method::POST, DEVICE, device::ask)
         .class(Class::Login);
     routes.mount_page(Method::GET, AUTHORIZE, authorize::page);
-    routes.mount_page(Method::POST, AUTHORIZE, authorize::decide);
+    routes
+        .mount_page(Method::POST, AUTHORIZE, authorize::decide)
+        .closes();
     routes.mount_page(Method::GET, LINK, device::page);
     routes
         .mount_page(Method::POST, LINK, device::decide)
@@ -83,12 +85,15 @@ pub(crate) fn mount(routes: &mut Routes) {
     routes.mount_page(Method::GET, SIGN_UP, sign_up::page);
     routes
         .mount_page(Method::POST, SIGN_UP, sign_up::signed_up)
+        .closes()
         .class(Class::Registration);
     routes
         .mount_page(Method::POST, SIGN_IN, browser::signed_in)
+        .closes()
         .class(Class::Login);
     routes
         .mount_page(Method::GET, RECOGNISED, browser::recognised)
+        .closes()
         .class(Class::Login);
     routes.mount_page(Method::POST, SIGN_OUT, browser::signed_out);
     routes.mount_page(Method::GET, ACCOUNT, account::page);

@@ -157,6 +157,7 @@ async fn make_account(app: &Arc<App>, browser: &Browser) -> Result<OwnedUserId, 
         displayname: None,
         login: None,
         token,
+        terms: flows::accepted(&app.config),
     });
     Ok(made.await?.user_id)
 }

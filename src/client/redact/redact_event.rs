@@ -42,6 +42,10 @@ pub(crate) async fn handle(
     if caller.suspended {
         must_be_own_event(&app, &caller, &request.room_id, event.redacts.as_deref()).await?;
     }
+    if caller.shadow_banned {
+        let pretended = EventId::parse(app.house.pretended_event_id());
+        return Ok(Response::new(pretended.map_err(Failure::internal)?));
+    }
     let event_id = app.house.send_event(&request.room_id, event).await?;
     Ok(Response::new(event_id))
 }

@@ -74,12 +74,17 @@ pub(crate) async fn handle(
     } else {
         arguments.body.as_ref()
     };
-    let body: Body = serde_json::from_slice(body)?;
+    let mut body: Body = serde_json::from_slice(body)?;
     for invited in &body.invite_3pid {
         invite_address::address_of(invited)?;
     }
     if !(body.invite.is_empty() && body.invite_3pid.is_empty()) {
         membership::may_invite(&app, &caller)?;
+    }
+    if caller.shadow_banned {
+        // The room is there, and nobody hears of it.
+        body.invite.clear();
+        body.invite_3pid.clear();
     }
     let (addresses, is_direct) = (body.invite_3pid.clone(), body.is_direct);
     let mut wish = wish(caller.clone(), body)?;

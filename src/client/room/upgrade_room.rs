@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use playhouse_actors::house::UpgradeWish;
-use ruma::api::client::room::upgrade_room::v3::{Request, Response};
+use ruma::{
+    RoomId,
+    api::client::room::upgrade_room::v3::{Request, Response},
+};
 
 use crate::edge::{App, Failure, Session};
 
@@ -14,6 +17,10 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Response, Failure> {
     caller.not_suspended()?;
+    if caller.shadow_banned {
+        let pretended = RoomId::parse(app.house.pretended_room_id());
+        return Ok(Response::new(pretended.map_err(Failure::internal)?));
+    }
     let room_id = app
         .house
         .upgrade_room(UpgradeWish {

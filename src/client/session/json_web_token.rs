@@ -74,6 +74,7 @@ async fn account(
         displayname: displayname.map(str::to_owned),
         login: None,
         token: None,
+        terms: None,
     };
     match app.house.available_user_id(localpart).await {
         Ok(_) if !app.config.jwt.register => Err(Failure::forbidden("no such account")),

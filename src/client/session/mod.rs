@@ -17,6 +17,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     routes.mount(get_login_types::handle);
     routes
         .mount(login::handle)
+        .closes()
         .class(Class::Login)
         .fields(&["type"]);
     routes

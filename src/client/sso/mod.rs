@@ -53,23 +53,28 @@ pub(crate) fn mount(routes: &mut Routes) {
     routes.mount_page(Method::GET, PICK_PROVIDER, redirect::pick);
     routes
         .mount_page(Method::GET, CALLBACK, callback::come_back)
+        .closes()
         .class(Class::Login);
     routes.mount_page(Method::GET, PICK_NAME, username::page);
     routes
         .mount_page(Method::POST, PICK_NAME, username::picked)
+        .closes()
         .class(Class::Registration);
     routes
         .mount_script(Method::GET, CHECK_NAME, username::check)
         .class(Class::Registration);
     routes
         .mount_page(Method::POST, CONFIRM, finish::confirmed)
+        .closes()
         .class(Class::Login);
     routes.mount_page(Method::GET, CONSENT, register::consent_page);
     routes
         .mount_page(Method::POST, CONSENT, register::consented)
+        .closes()
         .class(Class::Registration);
     routes
         .mount_page(Method::GET, REGISTER, register::register)
+        .closes()
         .class(Class::Registration);
     mount_other_ways(routes);
 }
@@ -85,6 +90,7 @@ fn mount_other_ways(routes: &mut Routes) {
             _ => routes.mount_page(Method::GET, path, cas::come_back),
         };
         mounted
+            .closes()
             .also(&format!("/_matrix/client/r0/login/cas/{end}"))
             .also(&format!("/_matrix/client/api/v1/login/cas/{end}"))
             .also(&format!("/_matrix/client/unstable/login/cas/{end}"))
@@ -95,6 +101,7 @@ fn mount_other_ways(routes: &mut Routes) {
         .class(Class::Free);
     routes
         .mount_page(Method::POST, ANSWER_SAML, saml::come_back)
+        .closes()
         .body_bytes_max(ANSWER_BYTES_MAX)
         .class(Class::Login);
 }

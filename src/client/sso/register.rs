@@ -16,7 +16,7 @@ use super::{
     redirect::{provider, send_to},
 };
 use crate::{
-    client::web::policies,
+    client::{account::flows, web::policies},
     config::Consent,
     edge::{App, Browser, Failure, Prepared},
     pages::{Block, Field, Form, Page, Tone},
@@ -147,6 +147,7 @@ async fn finished(
                 displayname: newcomer.displayname.clone(),
                 login: None,
                 token: None,
+                terms: flows::accepted(&app.config),
             });
             let made = match made.await {
                 Ok(made) => made,

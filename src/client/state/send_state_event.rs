@@ -6,7 +6,7 @@ use playhouse_actors::room::message::SendEvent;
 use ruma::RoomId;
 
 use crate::{
-    client::{delayed_events, page, parse_id, query, text_body},
+    client::{delayed_events, message::send_message_event, page, parse_id, query, text_body},
     edge::{App, Arguments, Failure, RawJson, Session},
 };
 
@@ -32,10 +32,14 @@ pub(crate) async fn handle(
         )
         .await;
     }
+    let content = text_body(&arguments.body)?;
+    if caller.shadow_banned {
+        return send_message_event::pretend(&app, &content);
+    }
     let event = SendEvent {
         event_type: event_type.as_str().into(),
         state_key: Some(state_key),
-        content: text_body(&arguments.body)?,
+        content,
         redacts: None,
         transaction: None,
         origin_server_ts: query::timestamp(&caller, arguments.query.as_deref())?,

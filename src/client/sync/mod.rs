@@ -11,8 +11,10 @@ use crate::edge::Routes;
 pub(crate) fn mount(routes: &mut Routes) {
     routes
         .mount_fast::<v3::Request, _, _, _, _>(sync_events::handle)
+        .closes()
         .guests();
     routes
         .mount_fast::<v5::Request, _, _, _, _>(sliding_sync::handle)
+        .closes()
         .guests();
 }

@@ -22,6 +22,9 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Response, Failure> {
     must_be_own(&caller, &request.user_id)?;
+    if caller.shadow_banned {
+        return Ok(Response::new());
+    }
     let timeout_ms = match request.state {
         Typing::Yes(info) => {
             let asked = u64::try_from(info.timeout.as_millis()).unwrap_or(u64::MAX);

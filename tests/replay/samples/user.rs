@@ -3,15 +3,15 @@
 use playhouse_schema::record::user::{
     CrossSigningKeysSet, Deactivated, DehydratedDeviceSet, DeviceAdded, DeviceKeysSet,
     DeviceRenamed, DeviceSeen, KeyClaimed, NamedJson, OneTimeKeysAdded, PresenceKept, PusherNamed,
-    PusherSet, Registered, RemoteToDevice, RenewalMailed, RoomAccountDataSet, RoomForgotten,
-    SignedKey, SlidingRoomKept, SlidingSyncKept, SlidingTold, SlidingWish, ThreadSubscriptionSet,
-    ToDevice, ToDeviceAcknowledged, ToDeviceReceived, ToDeviceSent, TokenIssued, TransactionDone,
-    UserRecord, ValiditySet,
+    PusherSet, RateOverride, Registered, RemoteToDevice, RenewalMailed, RoomAccountDataSet,
+    RoomForgotten, SignedKey, SlidingRoomKept, SlidingSyncKept, SlidingTold, SlidingWish,
+    TermsAccepted, ThreadSubscriptionSet, ToDevice, ToDeviceAcknowledged, ToDeviceReceived,
+    ToDeviceSent, TokenIssued, TransactionDone, UserRecord, ValiditySet,
 };
 
 use super::{super::Sample, sample};
 
-pub(crate) const VARIANTS: usize = 38;
+pub(crate) const VARIANTS: usize = 42;
 
 const AT: u64 = 1_700_000_000_001;
 
@@ -54,6 +54,10 @@ pub(crate) fn name(record: &UserRecord) -> &'static str {
         UserRecord::ThreadSubscriptionSet(_) => "ThreadSubscriptionSet",
         UserRecord::ValiditySet(_) => "ValiditySet",
         UserRecord::RenewalMailed(_) => "RenewalMailed",
+        UserRecord::UserTypeSet(_) => "UserTypeSet",
+        UserRecord::ShadowBanSet(_) => "ShadowBanSet",
+        UserRecord::RateOverrideSet(_) => "RateOverrideSet",
+        UserRecord::TermsAccepted(_) => "TermsAccepted",
         UserRecord::Erased => "Erased",
     }
 }
@@ -294,6 +298,24 @@ fn sliding() -> Vec<Sample<UserRecord>> {
         sample(
             "RenewalMailed",
             UserRecord::RenewalMailed(RenewalMailed { until_ms: AT }),
+        ),
+        sample("UserTypeSet", UserRecord::UserTypeSet(Some("bot".into()))),
+        sample("UserTypeSet/none", UserRecord::UserTypeSet(None)),
+        sample("ShadowBanSet", UserRecord::ShadowBanSet(true)),
+        sample(
+            "RateOverrideSet",
+            UserRecord::RateOverrideSet(Some(RateOverride {
+                per_second: 0,
+                burst: 300,
+            })),
+        ),
+        sample("RateOverrideSet/none", UserRecord::RateOverrideSet(None)),
+        sample(
+            "TermsAccepted",
+            UserRecord::TermsAccepted(TermsAccepted {
+                version: "1.2".into(),
+                at_ms: AT,
+            }),
         ),
     ]
 }

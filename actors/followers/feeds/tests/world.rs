@@ -135,6 +135,7 @@ impl World {
                 refresh: false,
                 access_lifetime_ms: 0,
             }),
+            terms: None,
         };
         let command = UserCommand::Register(Box::new(register));
         let entity = Entity::user(user_id.as_str());

@@ -1,0 +1,45 @@
+//! What administrators, and this server by itself, decide of an account.
+
+use playhouse_schema::record::user::{RateOverride, UserRecord};
+use serde::{Deserialize, Serialize};
+
+use super::{error::UserError, message::UserReply, remove_devices, state::User};
+use crate::kernel::Decision;
+
+/// A decision about an account. All answer `Done`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum AdminDecision {
+    /// What sort of account it is: `bot`, `support` or nothing.
+    SetUserType(Option<String>),
+    /// What the user sends looks sent to the user, and reaches nobody.
+    SetShadowBanned(bool),
+    /// Bounds of the user's own on how fast requests come; `None`: those for everybody.
+    SetRateOverride(Option<RateOverride>),
+    /// Remove devices that were not seen since a time, milliseconds since the Unix epoch; those that were never seen count from when they came.
+    RemoveStaleDevices {
+        /// The device IDs in question, and when each was last seen as far as the asker knows.
+        suspected: Vec<(String, u64)>,
+        /// Devices seen since then stay.
+        since_ms: u64,
+    },
+}
+
+pub(super) fn decide(user: &User, decision: AdminDecision) -> Result<Decision<User>, UserError> {
+    let account = user.open()?;
+    let record = match decision {
+        AdminDecision::SetUserType(wanted) => {
+            (account.user_type != wanted).then_some(UserRecord::UserTypeSet(wanted))
+        }
+        AdminDecision::SetShadowBanned(wanted) => {
+            (account.shadow_banned != wanted).then_some(UserRecord::ShadowBanSet(wanted))
+        }
+        AdminDecision::SetRateOverride(wanted) => {
+            (account.rate != wanted).then_some(UserRecord::RateOverrideSet(wanted))
+        }
+        AdminDecision::RemoveStaleDevices {
+            suspected,
+            since_ms,
+        } => return Ok(remove_devices::decide_stale(user, suspected, since_ms)),
+    };
+    Ok(Decision::new(record.into_iter().collect(), UserReply::Done))
+}
