@@ -57,6 +57,7 @@
 //! Flows answer [`HouseError`]; the edge's table maps it. `HouseError::Unreachable` is a remote server while there is no federation.
 
 mod aliases;
+mod auto_accept;
 mod auto_join;
 mod backfill;
 mod backups;
@@ -132,7 +133,8 @@ use playhouse_schema::{address::Entity, port::LogStore};
 use ruma::{OwnedDeviceId, OwnedUserId, RoomAliasId, RoomId, RoomVersionId, ServerName, UserId};
 
 pub use aliases::ResolvedAlias;
-pub use auto_join::{AutoAccept, AutoJoin};
+pub use auto_accept::{AutoAccept, AutoAcceptKind};
+pub use auto_join::AutoJoin;
 use backfill::Backfills;
 pub use backups::StoredSessions;
 pub use create_room::{MadeRoom, RoomWish};
@@ -224,8 +226,12 @@ pub struct HouseConfig {
     pub retention: RetentionSettings,
     /// How other servers are sent what is for them.
     pub outbox: OutboxSettings,
-    /// What happens by itself.
+    /// Rooms into which new accounts come.
     pub auto_join: AutoJoin,
+    /// Invites that are accepted for their users.
+    pub auto_accept: AutoAccept,
+    /// Rooms are forgotten as soon as they are left (MSC4267).
+    pub forget_on_leave: bool,
 }
 
 impl HouseConfig {
@@ -245,6 +251,8 @@ impl HouseConfig {
             retention: RetentionSettings::default(),
             outbox: OutboxSettings::default(),
             auto_join: AutoJoin::default(),
+            auto_accept: AutoAccept::default(),
+            forget_on_leave: false,
         }
     }
 }

@@ -14,7 +14,7 @@ use super::{
     deactivate, dehydrate, erase_history,
     error::UserError,
     feed::{self, Feed},
-    forget_room, grants, inherit_room, login,
+    forget_room, grants, inherit_room, login, mark_direct,
     message::{UserAnswer, UserCommand, UserQuery, UserReply, UserSignal},
     note_devices_seen, note_transaction, pushers, queue_to_device, refresh, register,
     remove_devices, rename_device, send_to_device, set_account_data, set_password, set_presence,
@@ -229,6 +229,9 @@ impl User {
             }
             UserCommand::InheritRoom { from, to } => {
                 inherit_room::decide(self, (&from, &to), limits)
+            }
+            UserCommand::MarkDirect { room_id, with } => {
+                mark_direct::decide(self, (&room_id, &with), limits)
             }
             UserCommand::StoreFilter(filter) => store_filter::decide(self, &filter, limits),
             UserCommand::ForgetRoom { room_id, until } => {

@@ -215,7 +215,7 @@ impl Config {
 
     fn check_rooms(&self) -> Result<(), ConfigError> {
         let rooms = &self.rooms;
-        let choices: [(&str, &str, &[&str]); 4] = [
+        let choices: [(&str, &str, &[&str]); 5] = [
             (
                 "encrypted_by_default",
                 &rooms.encrypted_by_default,
@@ -227,6 +227,11 @@ impl Config {
                 "accept_invites",
                 &rooms.accept_invites,
                 &["off", "direct", "all"],
+            ),
+            (
+                "accept_invites_of",
+                &rooms.accept_invites_of,
+                &["all", "local"],
             ),
         ];
         for (key, value, known) in choices {

@@ -15,7 +15,11 @@ section! {
         make: String = "all".to_owned();
         /// Who may invite into rooms: `all` or `admins` (of this server).
         invite: String = "all".to_owned();
-        /// Invites by users of this server that are accepted for their users: `off`, `direct` (to chats of two) or `all`.
+        /// Invites that are accepted for their users: `off`, `direct` (to chats of two, which are noted as such) or `all`.
         accept_invites: String = "off".to_owned();
+        /// Whose invites are accepted: `all`, or `local` (of users of this server).
+        accept_invites_of: String = "all".to_owned();
+        /// Rooms are forgotten as soon as they are left, whoever ended the membership (MSC4267). What was left before this was switched on is not.
+        forget_on_leave: bool = false;
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use playhouse_actors::{
     delays::DelaySettings,
     env::{Env, Identity},
-    house::{AutoAccept, AutoJoin, House, HouseConfig},
+    house::{AutoAccept, AutoAcceptKind, AutoJoin, House, HouseConfig},
     kernel::DirectoryLimits,
     room::retention::RetentionSettings,
 };
@@ -80,12 +80,16 @@ async fn open_house_in(config: &Config, env: Env) -> Result<Arc<House>, StartErr
             .filter_map(|alias| RoomAliasId::parse(alias).ok())
             .collect(),
         create: config.registration.auto_join_create,
-        invites: match config.rooms.accept_invites.as_str() {
-            "direct" => AutoAccept::Direct,
-            "all" => AutoAccept::All,
-            _ => AutoAccept::Off,
-        },
     };
+    house.auto_accept = AutoAccept {
+        kind: match config.rooms.accept_invites.as_str() {
+            "direct" => AutoAcceptKind::Direct,
+            "all" => AutoAcceptKind::All,
+            _ => AutoAcceptKind::Off,
+        },
+        local_only: config.rooms.accept_invites_of == "local",
+    };
+    house.forget_on_leave = config.rooms.forget_on_leave;
     house.search = config.search.enabled;
     Ok(House::open(store, house).await?)
 }

@@ -1,9 +1,11 @@
 //! What operators may want of rooms, invites, passwords and keys.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use super::{
-    props::{room_path, text},
+    props::{room_path, text, user_path},
     stage::on_own_servers,
 };
 use crate::harness::{Client, client::encode};
@@ -12,6 +14,15 @@ async fn rooms_of(client: &Client) -> Vec<String> {
     let joined = client.get("/_matrix/client/v3/joined_rooms").await.ok();
     let joined = joined["joined_rooms"].as_array().expect("a list").clone();
     joined.iter().map(text).collect()
+}
+
+/// Waits for what follows by itself.
+async fn eventually(holds: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds().await {
+        assert!(Instant::now() < deadline, "it never came");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 async fn is_encrypted(client: &Client, body: Value) -> bool {
@@ -91,9 +102,53 @@ async fn invites_are_accepted_by_themselves() {
                 .create_room(json!({"invite": [bert.user_id], "is_direct": true}))
                 .await;
             anna.create_room(json!({"invite": [bert.user_id]})).await;
-            assert_eq!(rooms_of(&bert).await, [direct]);
+            eventually(async || rooms_of(&bert).await == [direct.as_str()]).await;
+            let chats = user_path(&bert.user_id, "account_data/m.direct");
+            eventually(async || bert.get(&chats).await.body[&anna.user_id] == json!([direct]))
+                .await;
         },
     )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_is_forgotten() {
+    let capabilities = "/_matrix/client/v3/capabilities";
+    let capability = "m.forget_forced_upon_leave";
+    let key = "PLAYHOUSE_ROOMS_FORGET_ON_LEAVE";
+    on_own_servers(&[(key, "false")], async |server| {
+        let [anna, bert] = [server.register("anna").await, server.register("bert").await];
+        let before = anna.create_room(json!({"preset": "public_chat"})).await;
+        let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
+        for room_id in [&before, &room_id] {
+            bert.join(room_id).await;
+        }
+        bert.leave(&before).await;
+        let told = bert.get(capabilities).await.ok();
+        assert!(told["capabilities"][capability].is_null());
+        server.set(key, "true");
+        server.restart();
+        let (anna, bert) = (anna.at(server.base()), bert.at(server.base()));
+        let told = bert.get(capabilities).await.ok();
+        assert_eq!(told["capabilities"][capability]["enabled"], true);
+        let since = text(&bert.sync(None, "").await["next_batch"]);
+        bert.leave(&room_id).await;
+        let messages = room_path(&room_id, "messages?dir=b");
+        eventually(async || bert.get(&messages).await.status == 403).await;
+        // That it was left is told all the same.
+        let told = bert.sync(Some(&since), "").await;
+        assert!(told["rooms"]["leave"][&room_id].is_object(), "{told}");
+        let all = format!("filter={}", encode(r#"{"room":{"include_leave":true}}"#));
+        let left = bert.sync(None, &all).await["rooms"]["leave"].clone();
+        assert!(left[&room_id].is_null(), "{left}");
+        assert!(left[&before].is_object(), "{left}");
+        // Who comes back and is thrown out forgets again.
+        bert.join(&room_id).await;
+        bert.get(&messages).await.ok();
+        let ban = json!({"user_id": bert.user_id});
+        anna.post(&room_path(&room_id, "ban"), ban).await.ok();
+        eventually(async || bert.get(&messages).await.status == 403).await;
+    })
     .await;
 }
 

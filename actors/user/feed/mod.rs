@@ -217,15 +217,6 @@ impl Feed {
     /// Own records have become durable.
     pub(crate) fn committed(&mut self, account: &Arc<dyn Account>, durable: Sequence) {
         self.durable = durable;
-        let forgotten: Vec<_> = self
-            .rooms
-            .left()
-            .filter(|(room_id, since)| account.has_forgotten(room_id, *since))
-            .map(|(room_id, _)| room_id.clone())
-            .collect();
-        for room_id in forgotten {
-            self.rooms.forget(&room_id);
-        }
         if let Some(presence) = self.presence.kept(account.presence()) {
             self.announce_presence(presence);
         }
@@ -404,9 +395,6 @@ impl Feed {
         self.devices = DeviceLists::default();
         for found in &loaded.rooms {
             self.rooms.found(found);
-            if account.has_forgotten(&found.room_id, found.since_sequence) {
-                self.rooms.forget(&found.room_id);
-            }
         }
         self.devices.known.clone_from(&loaded.devices);
         self.devices.from = loaded.devices;

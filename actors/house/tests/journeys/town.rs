@@ -12,7 +12,7 @@ use serde_json::{Value as JsonValue, value::RawValue};
 
 use super::super::*;
 use crate::{
-    house::IncomingInvite,
+    house::{AutoAccept, IncomingInvite},
     network::{KeysWanted, Network, PeerError, PeerRequest},
     room::{
         message::TemplateWish,
@@ -31,6 +31,8 @@ pub(super) struct Town {
     pub(super) gone: Mutex<BTreeSet<OwnedServerName>>,
     /// Version 2 of these words is not known.
     pub(super) old: Mutex<BTreeSet<&'static str>>,
+    /// Invites that servers which are opened from now on accept for their users.
+    pub(super) accepts: Mutex<AutoAccept>,
     /// What is put into answers of `send_join`.
     pub(super) spoil: Mutex<Option<fn(&mut JsonValue)>>,
 }
@@ -144,6 +146,7 @@ impl Town {
         config.passwords.passes = 1;
         config.outbox.retry_wait_ms = 20;
         config.outbox.retry_wait_max_ms = 100;
+        config.auto_accept = *self.accepts.lock();
         let house = House::open(store(folder).await, config).await.unwrap();
         self.houses.lock().insert(name, house.clone());
         house
