@@ -143,8 +143,8 @@ pub use error::HouseError;
 pub use externals::{LoggedOut, Origin};
 pub use handshakes::{HandedPdu, HandshakeError, Template, TemplateAsked};
 pub use join::JoinWish;
-pub use journey::IncomingInvite;
 use journey::Turns;
+pub use journey::{COMPLEXITY_UNIT, IncomingInvite, RemoteRooms};
 pub use keys::{ChangedKeys, ClaimedKeys, FoundKeys};
 pub use membership::MemberWish;
 pub use notifications::{Notification, NotificationPlace, NotificationsPage, NotificationsWish};
@@ -230,6 +230,8 @@ pub struct HouseConfig {
     pub auto_join: AutoJoin,
     /// Invites that are accepted for their users.
     pub auto_accept: AutoAccept,
+    /// Which rooms of other servers are joined.
+    pub remote_rooms: RemoteRooms,
     /// Rooms are forgotten as soon as they are left (MSC4267).
     pub forget_on_leave: bool,
 }
@@ -252,6 +254,7 @@ impl HouseConfig {
             outbox: OutboxSettings::default(),
             auto_join: AutoJoin::default(),
             auto_accept: AutoAccept::default(),
+            remote_rooms: RemoteRooms::default(),
             forget_on_leave: false,
         }
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use ruma::{
-    RoomAliasId, RoomVersionId, ServerName,
+    RoomAliasId, RoomId, RoomVersionId, ServerName,
     serde::{Base64, base64::Standard},
 };
 
@@ -205,6 +205,16 @@ impl Config {
                 format!("[federation] overrides: `{text}` is not name=host:port")
             })?;
         }
+        let names = federation
+            .allow_servers
+            .iter()
+            .chain(&federation.deny_servers);
+        for name in names {
+            let is_pattern = !name.is_empty() && !name.contains(['/', '@', ' ']);
+            require(is_pattern, || {
+                format!("[federation] allow_servers, deny_servers: `{name}` is no name of servers")
+            })?;
+        }
         for name in &federation.notaries {
             require(ServerName::parse(name).is_ok(), || {
                 format!("[federation] notaries: `{name}` is no server name")
@@ -239,6 +249,11 @@ impl Config {
                 format!("[rooms] {key}: `{value}` is none of {}", known.join(", "))
             })?;
         }
+        for room_id in &rooms.exclude_from_sync {
+            require(RoomId::parse(room_id).is_ok(), || {
+                format!("[rooms] exclude_from_sync: `{room_id}` is no ID of a room")
+            })?;
+        }
         for alias in &self.registration.auto_join_rooms {
             require(RoomAliasId::parse(alias).is_ok(), || {
                 format!("[registration] auto_join_rooms: `{alias}` is no alias of a room")
@@ -271,6 +286,12 @@ impl Config {
         })?;
         require((10..=120).contains(&limits.json_depth_max), || {
             "[limits] json_depth_max is not from 10 to 120".to_owned()
+        })?;
+        require(limits.initial_syncs_max > 0, || {
+            "[limits] initial_syncs_max must be at least 1".to_owned()
+        })?;
+        require(limits.server_transactions_max > 0, || {
+            "[limits] server_transactions_max must be at least 1".to_owned()
         })?;
         for (key, rate) in limits.rates() {
             require(rate.per_second > 0.0 && rate.burst > 0, || {

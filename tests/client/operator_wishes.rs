@@ -153,6 +153,61 @@ async fn what_is_left_is_forgotten() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn syncs_tell_nothing_of_some_rooms() {
+    let key = "PLAYHOUSE_ROOMS_EXCLUDE_FROM_SYNC";
+    on_own_servers(&[(key, "")], async |server| {
+        let anna = server.register("anna").await;
+        let [told, silent] = [
+            anna.create_room(json!({})).await,
+            anna.create_room(json!({})).await,
+        ];
+        server.set(key, &silent);
+        server.restart();
+        let anna = anna.at(server.base());
+        let first = anna.sync(None, "").await;
+        let joined = &first["rooms"]["join"];
+        assert!(
+            joined[&told].is_object() && joined[&silent].is_null(),
+            "{first}"
+        );
+        let list = json!({"ranges": [[0, 9]], "timeline_limit": 1, "required_state": []});
+        let subscriptions = json!({&silent: {"timeline_limit": 1, "required_state": []}});
+        let slide = json!({"lists": {"all": list}, "room_subscriptions": subscriptions});
+        let path = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
+        let slid = anna.post(path, slide).await.ok();
+        assert_eq!(slid["lists"]["all"]["count"], 1);
+        assert!(slid["rooms"][&told].is_object() && slid["rooms"][&silent].is_null());
+        anna.say(&silent, "psst").await;
+        let heard = anna.say(&told, "hello").await;
+        let since = text(&first["next_batch"]);
+        let next = anna.sync(Some(&since), "").await;
+        let timeline = &next["rooms"]["join"][&told]["timeline"]["events"];
+        assert_eq!(timeline[0]["event_id"], heard, "{next}");
+        assert!(next["rooms"]["join"][&silent].is_null(), "{next}");
+        assert_eq!(rooms_of(&anna).await.len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn syncs_from_the_beginning_wait_for_each_other() {
+    let settings = [
+        ("PLAYHOUSE_LIMITS_INITIAL_SYNCS_MAX", "1"),
+        ("PLAYHOUSE_LIMITS_INITIAL_SYNC_WAIT_MS", "60000"),
+    ];
+    on_own_servers(&settings, async |server| {
+        let [anna, bert] = [server.register("anna").await, server.register("bert").await];
+        let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
+        bert.join(&room_id).await;
+        let all = (0..6).flat_map(|_| [anna.sync(None, ""), bert.sync(None, "")]);
+        for answer in futures_util::future::join_all(all).await {
+            assert!(answer["rooms"]["join"][&room_id].is_object(), "{answer}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_administrators_make_rooms_and_invite() {
     let settings = [
         ("PLAYHOUSE_ROOMS_MAKE", "admins"),

@@ -30,7 +30,7 @@ use playhouse_schema::{
     address::{Position, Sequence, ShardNumber},
     port::StoreError,
 };
-use ruma::{OwnedRoomId, OwnedUserId};
+use ruma::{OwnedRoomId, OwnedUserId, RoomId};
 
 use self::{
     account::Account,
@@ -204,6 +204,12 @@ impl Feed {
         self.durable = durable;
         self.presence.woken(account.presence());
         self.home = Some(Arc::new(home));
+    }
+
+    /// Whether the operator wants syncs to tell nothing of a room.
+    pub(crate) fn is_silent(&self, room_id: &RoomId) -> bool {
+        let home = self.home.as_ref();
+        home.is_some_and(|home| home.silent_rooms.contains(room_id))
     }
 
     /// Whether the actor must stay awake for it.

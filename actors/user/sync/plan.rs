@@ -184,7 +184,7 @@ impl Plan {
             let Some(entry) = feed.rooms.get(&room_id) else {
                 continue;
             };
-            let is_silent = !self.request.filter.room.wants(&room_id);
+            let is_silent = !self.request.filter.room.wants(&room_id) || feed.is_silent(&room_id);
             if is_silent && !entry.may_move_after(self.since_of(entry)) {
                 continue;
             }
