@@ -198,6 +198,9 @@ impl User {
             UserCommand::RemoveDehydratedDevice => dehydrate::decide_remove(self),
             UserCommand::ClaimKeys(wanted) => claim_keys::decide(self, wanted),
             UserCommand::DropOneTimeKeys(device_id) => claim_keys::decide_drop(self, &device_id),
+            UserCommand::MarkDirect { room_id, with } => {
+                mark_direct::decide(self, (&room_id, &with), limits)
+            }
             command => self.judge_data(command, limits),
         }
     }
@@ -229,9 +232,6 @@ impl User {
             }
             UserCommand::InheritRoom { from, to } => {
                 inherit_room::decide(self, (&from, &to), limits)
-            }
-            UserCommand::MarkDirect { room_id, with } => {
-                mark_direct::decide(self, (&room_id, &with), limits)
             }
             UserCommand::StoreFilter(filter) => store_filter::decide(self, &filter, limits),
             UserCommand::ForgetRoom { room_id, until } => {

@@ -262,24 +262,7 @@ impl Config {
         Ok(())
     }
 
-    fn check_rest(&self) -> Result<(), ConfigError> {
-        let version = &self.rooms.default_version;
-        let known = RoomVersionId::try_from(version.as_str())
-            .is_ok_and(|version| version.rules().is_some());
-        require(known, || {
-            format!("[rooms] default_version: `{version}` is no room version (1 to 12)")
-        })?;
-        self.check_rooms()?;
-        require(matches!(self.log.format.as_str(), "text" | "json"), || {
-            format!(
-                "[log] format: `{}` is neither text nor json",
-                self.log.format
-            )
-        })?;
-        require(
-            tracing_subscriber::EnvFilter::try_new(&self.log.level).is_ok(),
-            || format!("[log] level: `{}` is no level or filter", self.log.level),
-        )?;
+    fn check_limits(&self) -> Result<(), ConfigError> {
         let limits = &self.limits;
         require(limits.body_bytes_max >= 65_536, || {
             "[limits] body_bytes_max must be at least 65536: events may be that large".to_owned()
@@ -298,6 +281,28 @@ impl Config {
                 format!("[limits] {key}: per_second and burst must be above 0")
             })?;
         }
+        Ok(())
+    }
+
+    fn check_rest(&self) -> Result<(), ConfigError> {
+        let version = &self.rooms.default_version;
+        let known = RoomVersionId::try_from(version.as_str())
+            .is_ok_and(|version| version.rules().is_some());
+        require(known, || {
+            format!("[rooms] default_version: `{version}` is no room version (1 to 12)")
+        })?;
+        self.check_rooms()?;
+        require(matches!(self.log.format.as_str(), "text" | "json"), || {
+            format!(
+                "[log] format: `{}` is neither text nor json",
+                self.log.format
+            )
+        })?;
+        require(
+            tracing_subscriber::EnvFilter::try_new(&self.log.level).is_ok(),
+            || format!("[log] level: `{}` is no level or filter", self.log.level),
+        )?;
+        self.check_limits()?;
         require(!self.jwt.enabled || self.jwt.key().is_some(), || {
             "[jwt] needs a secret that fits its algorithm: for HS256 any text, for others a public key in PEM".to_owned()
         })?;

@@ -84,9 +84,9 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn each_user_has_one_place_and_nobody_waits_for_ever() {
-        let queue = Queue::new(2, Duration::from_secs(30));
+        let queue = Queue::new(2, Duration::from_millis(500));
         let (anna, bert, carl) = (
             user_id!("@anna:x.org"),
             user_id!("@bert:x.org"),

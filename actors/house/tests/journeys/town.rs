@@ -229,18 +229,25 @@ impl Town {
                 let found = house.resolve_alias(&alias).await.map_err(refusal)?;
                 Ok(json!({ "room_id": found.room_id, "servers": found.servers }))
             }
-            "rooms" => {
-                let room_id = RoomId::parse(&parts[5]).unwrap();
-                if self.old.lock().contains("complexity") {
-                    return Err(refused(404, "M_UNRECOGNIZED"));
-                }
-                let seen = house.room_seen_by_peer(origin, &room_id).await;
-                let (_, standing) = seen.map_err(refusal)?;
-                Ok(json!({ "v1": standing.state_events as f64 / COMPLEXITY_UNIT }))
-            }
+            "rooms" => self.size(house, origin, &parts[5]).await,
             "get_missing_events" => missing(house, origin, (&parts[5], &body)).await,
             word => panic!("nobody answers {word}"),
         }
+    }
+
+    async fn size(
+        &self,
+        house: &Arc<House>,
+        origin: &ServerName,
+        room_id: &str,
+    ) -> Result<JsonValue, PeerError> {
+        if self.old.lock().contains("complexity") {
+            return Err(refused(404, "M_UNRECOGNIZED"));
+        }
+        let room_id = RoomId::parse(room_id).unwrap();
+        let seen = house.room_seen_by_peer(origin, &room_id).await;
+        let (_, standing) = seen.map_err(refusal)?;
+        Ok(json!({ "v1": standing.state_events as f64 / COMPLEXITY_UNIT }))
     }
 
     async fn take(
