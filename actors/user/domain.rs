@@ -198,6 +198,9 @@ impl User {
             UserCommand::RemoveDehydratedDevice => dehydrate::decide_remove(self),
             UserCommand::ClaimKeys(wanted) => claim_keys::decide(self, wanted),
             UserCommand::DropOneTimeKeys(device_id) => claim_keys::decide_drop(self, &device_id),
+            UserCommand::InheritRoom { from, to } => {
+                inherit_room::decide(self, (&from, &to), limits)
+            }
             UserCommand::MarkDirect { room_id, with } => {
                 mark_direct::decide(self, (&room_id, &with), limits)
             }
@@ -229,9 +232,6 @@ impl User {
             } => set_tag::decide(self, room_id, (tag, content), limits),
             UserCommand::RemovePusher { app_id, pushkey } => {
                 pushers::decide_remove(self, app_id, pushkey)
-            }
-            UserCommand::InheritRoom { from, to } => {
-                inherit_room::decide(self, (&from, &to), limits)
             }
             UserCommand::StoreFilter(filter) => store_filter::decide(self, &filter, limits),
             UserCommand::ForgetRoom { room_id, until } => {
@@ -279,6 +279,8 @@ impl User {
             | UserCommand::SetDehydratedDevice(_)
             | UserCommand::RemoveDehydratedDevice
             | UserCommand::SetPusher { .. }
+            | UserCommand::InheritRoom { .. }
+            | UserCommand::MarkDirect { .. }
             | UserCommand::SetPresence { .. } => Err(UserError::NotFound),
         }
     }
