@@ -81,6 +81,9 @@ async fn profiles_are_not_for_everybody() {
         let path = format!("/_matrix/federation/v1/query/profile?user_id={user}");
         let asked = ask_as(NEAR, &anna, (Method::GET, &path), None).await;
         asked.refused(403, "M_FORBIDDEN");
+        let name = format!("/_matrix/client/v3/profile/{user}/displayname");
+        let named = anna.put(&name, json!({"displayname": "Anna"}));
+        named.await.ok();
         let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
         bert.join(&room_id).await;
         for rest in ["", "/displayname"] {
