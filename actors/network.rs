@@ -54,6 +54,9 @@ pub enum PeerError {
     /// The operator, or the rules for addresses, forbid to ask it.
     #[error("this server is not asked")]
     Denied,
+    /// The operator does not let this server talk with it.
+    #[error("this server does not talk with it")]
+    Barred,
     /// It cannot be found or reached, or the connection broke. What it was asked may have happened.
     #[error("cannot be reached: {0}")]
     Unreachable(String),

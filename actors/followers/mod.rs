@@ -2,10 +2,13 @@
 //!
 //! Owns nothing but positions. Must not know who wants an effect: a record is all a follower sees.
 
+pub mod acceptances;
 pub mod departures;
 pub mod erasures;
 mod errand;
 pub mod feeds;
+pub mod leavings;
+pub mod member_events;
 pub mod members;
 pub mod models;
 pub mod outboxes;

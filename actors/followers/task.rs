@@ -153,6 +153,38 @@ pub async fn follow(
     Ok(Running::start(|stop| Box::pin(follower.run(handler, stop))))
 }
 
+/// The same for what the operator may switch on: what happened before is left alone.
+pub(super) async fn follow_from_now(
+    (store, tail): Source,
+    name: &'static str,
+    family: Family,
+    handler: impl Handler,
+) -> Result<Running, StoreError> {
+    if store.models().cursors(name, family).await?.is_empty() {
+        let heads = store.heads(family).await?.into_iter();
+        let heads = heads.map(|head| CursorAdvance {
+            name,
+            shard: head.shard,
+            position: head.position,
+        });
+        store.models().apply(Vec::new(), heads.collect()).await?;
+    }
+    follow((store, tail), name, family, handler).await
+}
+
+/// What is switched off begins anew when it is switched on again.
+pub async fn forget_position(
+    store: &dyn LogStore,
+    name: &'static str,
+    family: Family,
+) -> Result<(), StoreError> {
+    if store.models().cursors(name, family).await?.is_empty() {
+        return Ok(());
+    }
+    let statement = parked::forget_cursors(name);
+    store.models().apply(vec![statement], Vec::new()).await
+}
+
 struct Follower {
     store: Arc<dyn LogStore>,
     name: &'static str,

@@ -1,31 +1,17 @@
-//! What happens by itself, as the operator wants it: new accounts come into rooms, invites are accepted. Nothing of it makes fail what it follows.
+//! New accounts come into rooms, as the operator wants it. Nothing of it makes fail what it follows.
 
-use ruma::{OwnedRoomAliasId, OwnedRoomId, RoomId, UserId};
+use ruma::{OwnedRoomAliasId, OwnedRoomId, UserId};
 
 use super::{House, HouseError, JoinWish, RoomWish};
 use crate::{alias::AliasError, room::message::Preset};
 
-/// What happens by itself.
+/// Rooms into which new accounts come.
 #[derive(Clone, Debug, Default)]
 pub struct AutoJoin {
-    /// Rooms into which new accounts come; guests do not.
+    /// Which; guests do not.
     pub rooms: Vec<OwnedRoomAliasId>,
     /// Those of this server that are missing are made, by whoever comes first.
     pub create: bool,
-    /// Which invites of users of this server are accepted for their users.
-    pub invites: AutoAccept,
-}
-
-/// Invites that are accepted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AutoAccept {
-    /// None.
-    #[default]
-    Off,
-    /// Those to direct chats.
-    Direct,
-    /// All.
-    All,
 }
 
 impl House {
@@ -72,21 +58,6 @@ impl House {
                 self.join(wish(alias.clone().into(), user_id)).await
             }
             Err(error) => Err(error),
-        }
-    }
-
-    /// Accepts an invite for its user, if invites like it are accepted.
-    pub(super) async fn accept_invite(&self, room_id: &RoomId, user_id: &UserId, is_direct: bool) {
-        let accepts = match self.config.auto_join.invites {
-            AutoAccept::Off => false,
-            AutoAccept::Direct => is_direct,
-            AutoAccept::All => true,
-        };
-        if !accepts || !self.is_local(user_id.server_name()) {
-            return;
-        }
-        if let Err(error) = self.join(wish(room_id.to_owned().into(), user_id)).await {
-            tracing::info!(%room_id, %user_id, %error, "an invite is not accepted by itself");
         }
     }
 }

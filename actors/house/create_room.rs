@@ -77,7 +77,6 @@ impl House {
         let version = wish
             .version
             .unwrap_or_else(|| self.config.default_room_version.clone());
-        let invited: Vec<_> = invites.iter().map(|(user_id, _)| user_id.clone()).collect();
         let is_direct = wish.is_direct;
         let request = NewRoom {
             creator: wish.creator,
@@ -96,9 +95,6 @@ impl House {
         };
         let (room_id, create) = prepare(&self.env, request)?;
         self.make_room(&room_id, create).await?;
-        for user_id in invited {
-            self.accept_invite(&room_id, &user_id, is_direct).await;
-        }
         // The room is there whatever their servers say.
         for target in others {
             let wish = MemberWish {

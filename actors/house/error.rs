@@ -90,6 +90,9 @@ pub enum HouseError {
         /// What it says.
         error: String,
     },
+    /// A room is larger than the operator lets this server join.
+    #[error("{0}")]
+    TooComplex(String),
     /// More than may be done at once: try again later.
     #[error("too much at once")]
     Busy,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use playhouse_schema::{
-    address::Entity,
+    address::{Entity, Sequence},
     models::{Model as _, users},
     port::LogStore,
 };
@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use super::profile::as_member_profile;
 use crate::{
-    followers::{members::Members, models::Models},
+    followers::{leavings::Forgetter, members::Members, models::Models},
     kernel::{Directory, Unavailable},
     room::{
         Room, RoomAnswer, RoomCommand, RoomError, RoomQuery,
@@ -165,6 +165,21 @@ fn of_user(error: RoomError) -> UserError {
         RoomError::Unavailable(error) => error.into(),
         RoomError::Store(reason) => UserError::Store(reason),
         error => UserError::Room(error.to_string()),
+    }
+}
+
+impl Forgetter for HouseMembers {
+    fn forget<'a>(
+        &'a self,
+        user_id: &'a UserId,
+        (room_id, until): (&'a RoomId, Sequence),
+    ) -> BoxFuture<'a, Result<(), UserError>> {
+        let command = UserCommand::ForgetRoom {
+            room_id: room_id.to_owned(),
+            until,
+        };
+        let entity = Entity::user(user_id.as_str());
+        Box::pin(async move { self.users.command(entity, command).await.map(|_| ()) })
     }
 }
 

@@ -40,9 +40,7 @@ impl House {
             let change = change_of(wish, action, profile);
             return self.invite_elsewhere(&room_id, change).await;
         }
-        let (room_id, target) = (wish.room_id.clone(), wish.target.clone());
         self.change_membership(wish, action, profile).await?;
-        self.accept_invite(&room_id, &target, is_direct).await;
         Ok(())
     }
 

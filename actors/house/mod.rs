@@ -60,6 +60,7 @@
 
 mod administer;
 mod aliases;
+mod auto_accept;
 mod auto_join;
 mod backfill;
 mod backups;
@@ -139,7 +140,8 @@ use ruma::{OwnedDeviceId, OwnedUserId, RoomAliasId, RoomId, RoomVersionId, Serve
 
 pub use administer::AccountWish;
 pub use aliases::ResolvedAlias;
-pub use auto_join::{AutoAccept, AutoJoin};
+pub use auto_accept::{AutoAccept, AutoAcceptKind};
+pub use auto_join::AutoJoin;
 use backfill::Backfills;
 pub use backups::StoredSessions;
 pub use create_room::{MadeRoom, RoomWish};
@@ -148,8 +150,8 @@ pub use error::HouseError;
 pub use externals::{LoggedOut, Origin};
 pub use handshakes::{HandedPdu, HandshakeError, Template, TemplateAsked};
 pub use join::JoinWish;
-pub use journey::IncomingInvite;
 use journey::Turns;
+pub use journey::{COMPLEXITY_UNIT, IncomingInvite, RemoteRooms};
 pub use keys::{ChangedKeys, ClaimedKeys, FoundKeys};
 pub use membership::MemberWish;
 pub use notifications::{Notification, NotificationPlace, NotificationsPage, NotificationsWish};
@@ -234,8 +236,14 @@ pub struct HouseConfig {
     pub stale_devices: StaleDeviceSettings,
     /// How other servers are sent what is for them.
     pub outbox: OutboxSettings,
-    /// What happens by itself.
+    /// Rooms into which new accounts come.
     pub auto_join: AutoJoin,
+    /// Invites that are accepted for their users.
+    pub auto_accept: AutoAccept,
+    /// Which rooms of other servers are joined.
+    pub remote_rooms: RemoteRooms,
+    /// Rooms are forgotten as soon as they are left (MSC4267).
+    pub forget_on_leave: bool,
 }
 
 impl HouseConfig {
@@ -256,6 +264,9 @@ impl HouseConfig {
             stale_devices: StaleDeviceSettings::default(),
             outbox: OutboxSettings::default(),
             auto_join: AutoJoin::default(),
+            auto_accept: AutoAccept::default(),
+            remote_rooms: RemoteRooms::default(),
+            forget_on_leave: false,
         }
     }
 }

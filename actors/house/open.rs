@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use playhouse_schema::{
+    address::Family,
     models::{
         AnyModel, Model as _, all, device_sightings::DeviceSightings, message_search::MessageSearch,
     },
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 
 use super::{
     House, HouseConfig,
+    auto_accept::{AutoAcceptKind, AutoHost},
     backfill::Backfills,
     delays::{HouseOutlet, keep_awake},
     elsewhere::Elsewhere,
@@ -30,12 +32,13 @@ use crate::{
     delays::{DelayBoard, DelayContext, Delays},
     externals::External,
     followers::{
-        departures, erasures,
+        acceptances, departures, erasures,
         feeds::{self, board::FeedBoard, sources::HouseSources},
+        leavings,
         members::Members,
         models::Models,
         overtaken, profiles,
-        task::Running,
+        task::{Running, forget_position},
         upkeep,
     },
     kernel::{Directory, DirectoryLimits, Domain, Log},
@@ -198,7 +201,9 @@ async fn durable_followers(
         settings: config.stale_devices,
     };
     let to_others = sent.map(|(sending, board)| sending.start(source.clone(), board, &config.env));
-    let members: Arc<dyn Members> = Arc::new(members);
+    let members = Arc::new(members);
+    let at_will = at_will(source.clone(), &members, (config, later)).await?;
+    let members: Arc<dyn Members> = members;
     let (delays, board) = (later.delays.clone(), later.board.clone());
     let mut followers = vec![
         profiles::start(source.clone(), members.clone()).await?,
@@ -208,9 +213,37 @@ async fn durable_followers(
         upkeep::start(source, members, server_name).await?,
         keep_awake(delays, board),
     ];
+    followers.extend(at_will);
     followers.extend(sweeper.start());
     followers.extend(stale.start());
     followers.extend(to_others);
+    Ok(followers)
+}
+
+/// The followers that only some operators want.
+async fn at_will(
+    source: (Arc<dyn LogStore>, Arc<Tail>),
+    members: &Arc<HouseMembers>,
+    (config, later): (&HouseConfig, &Later),
+) -> Result<Vec<Running>, StoreError> {
+    let mut followers = Vec::new();
+    let server_name = members.server_name.clone();
+    if config.forget_on_leave {
+        let server_name = server_name.clone();
+        followers.push(leavings::start(source.clone(), members.clone(), server_name).await?);
+    } else {
+        forget_position(&*source.0, leavings::NAME, Family::Rooms).await?;
+    }
+    if config.auto_accept.kind == AutoAcceptKind::Off {
+        forget_position(&*source.0, acceptances::NAME, Family::Rooms).await?;
+        return Ok(followers);
+    }
+    let host = AutoHost {
+        outlet: later.outlet.clone(),
+        wanted: config.auto_accept,
+        server_name,
+    };
+    followers.extend(acceptances::start(source, Arc::new(host), &config.env).await?);
     Ok(followers)
 }
 

@@ -26,7 +26,7 @@ use crate::{
         peer::{PeerAnswer, PeerQuery, PeerQuestion, PeerStanding},
     },
     server::newest_device_change,
-    user::{UserAnswer, UserQuery, message::IdentityKeys},
+    user::{UserAnswer, UserQuery, answer::without_name, message::IdentityKeys},
 };
 
 /// A user's devices as another server is told of them.
@@ -167,7 +167,11 @@ impl House {
         match self.user_query(user_id, query).await? {
             UserAnswer::IdentityKeys(keys) => Ok(PeerDevices {
                 stream_id,
-                keys: *keys,
+                keys: if self.config.outbox.device_names {
+                    *keys
+                } else {
+                    keys.without_names()
+                },
             }),
             _ => Err(surprise("IdentityKeys")),
         }
@@ -198,8 +202,15 @@ impl House {
     ) -> Result<FoundKeys, HouseError> {
         // Nobody is asked on behalf of another server.
         wanted.retain(|user_id, _| self.is_local(user_id.server_name()));
-        self.query_keys(&nobody(server)?, wanted, Duration::ZERO)
-            .await
+        let asker = nobody(server)?;
+        let mut found = self.query_keys(&asker, wanted, Duration::ZERO).await?;
+        if !self.config.outbox.device_names {
+            let devices = found.device_keys.values_mut();
+            for keys in devices.flat_map(BTreeMap::values_mut) {
+                *keys = without_name(keys);
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -1,14 +1,22 @@
 //! Receipts and read markers.
 
-use playhouse_schema::address::{Entity, Family};
+use playhouse_schema::{
+    address::{Entity, Family, Sequence},
+    record::{
+        codec::Record as _,
+        room::{Placement, RoomRecord},
+    },
+};
 use ruma::{
     EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId, events::receipt::ReceiptType,
 };
 
+use serde::Deserialize;
+
 use super::{House, HouseError, surprise};
 use crate::{
     room::{RoomAnswer, RoomCommand, RoomError, RoomQuery, message::MoveReceipt},
-    user::UserCommand,
+    user::{UserAnswer, UserCommand, UserError, UserQuery},
 };
 
 /// How far a user has read (client-server API, `POST /rooms/{roomId}/read_markers`).
@@ -20,10 +28,23 @@ pub struct ReadMarkers {
     pub room_id: OwnedRoomId,
     /// `m.fully_read`.
     pub fully_read: Option<OwnedEventId>,
+    /// It may go back (MSC4446).
+    pub backward: bool,
     /// `m.read`.
     pub read: Option<OwnedEventId>,
     /// `m.read.private`.
     pub read_private: Option<OwnedEventId>,
+}
+
+const FULLY_READ: &str = "m.fully_read";
+
+/// Where an event is in the order of a room.
+#[derive(Clone, Copy)]
+enum Place {
+    /// In the timeline as it was heard.
+    Live(Sequence),
+    /// Before it: fetched later.
+    Past,
 }
 
 impl House {
@@ -63,6 +84,10 @@ impl House {
         }
         match markers.fully_read {
             Some(event_id) => {
+                let place = (&*markers.room_id, &*markers.user_id);
+                if !markers.backward && !self.is_forward(place, &event_id).await? {
+                    return Ok(());
+                }
                 self.set_fully_read(&markers.room_id, &markers.user_id, event_id)
                     .await
             }
@@ -113,10 +138,78 @@ impl House {
             RoomAnswer::Marker { joined: false, .. } => {
                 Err(RoomError::Forbidden("the user is not in this room".to_owned()).into())
             }
-            RoomAnswer::Marker { at_hand: true, .. } => Ok(()),
+            RoomAnswer::Marker {
+                at_hand: Some(_), ..
+            } => Ok(()),
             RoomAnswer::Marker { .. } => self.check_event(&markers.room_id, event_id).await,
             _ => Err(surprise("Marker")),
         }
+    }
+
+    /// Whether the marker would go on, as far as the order of events is known.
+    async fn is_forward(
+        &self,
+        (room_id, user_id): (&RoomId, &UserId),
+        event_id: &EventId,
+    ) -> Result<bool, HouseError> {
+        #[derive(Deserialize)]
+        struct Marker {
+            event_id: OwnedEventId,
+        }
+        let query = UserQuery::AccountData {
+            room_id: Some(room_id.to_owned()),
+            event_type: FULLY_READ.to_owned(),
+        };
+        let known = match self.user_query(user_id, query).await {
+            Ok(UserAnswer::Json(json)) => json,
+            Err(UserError::NotFound) => return Ok(true),
+            Ok(_) => return Err(surprise("AccountData")),
+            Err(error) => return Err(error.into()),
+        };
+        let Ok(known) = serde_json::from_str::<Marker>(&known) else {
+            return Ok(true);
+        };
+        let before = self.place_of((room_id, user_id), &known.event_id).await?;
+        let after = self.place_of((room_id, user_id), event_id).await?;
+        Ok(before
+            .zip(after)
+            .is_none_or(|(before, after)| match (before, after) {
+                (Place::Live(before), Place::Live(after)) => before < after,
+                (Place::Live(_), Place::Past) => false,
+                // Of what was fetched later the order is not known.
+                (Place::Past, _) => true,
+            }))
+    }
+
+    /// Where an event of a room is; `None` when it is not there, or no longer.
+    async fn place_of(
+        &self,
+        (room_id, user_id): (&RoomId, &UserId),
+        event_id: &EventId,
+    ) -> Result<Option<Place>, HouseError> {
+        let query = RoomQuery::Marker {
+            user_id: user_id.to_owned(),
+            event_id: event_id.to_owned(),
+        };
+        if let RoomAnswer::Marker {
+            at_hand: Some(sequence),
+            ..
+        } = self.room_query(room_id, query).await?
+        {
+            return Ok(Some(Place::Live(sequence)));
+        }
+        let stored = self.store.find(Family::Rooms, event_id.as_str()).await?;
+        let entity = Entity::room(room_id.as_str());
+        let Some(stored) = stored.filter(|stored| stored.entity == entity) else {
+            return Ok(None);
+        };
+        Ok(match RoomRecord::decode(&stored)? {
+            Some(RoomRecord::Event(event)) if event.placement == Placement::Live => {
+                Some(Place::Live(stored.sequence))
+            }
+            Some(_) => Some(Place::Past),
+            None => None,
+        })
     }
 
     async fn set_fully_read(
@@ -128,7 +221,7 @@ impl House {
         let content = serde_json::json!({ "event_id": event_id });
         let command = UserCommand::SetAccountData {
             room_id: Some(room_id.to_owned()),
-            event_type: "m.fully_read".to_owned(),
+            event_type: FULLY_READ.to_owned(),
             content: Some(content.to_string()),
         };
         self.user_command(user_id, command).await?;

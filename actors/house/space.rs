@@ -30,6 +30,8 @@ const ELSEWHERE_MAX: Duration = Duration::from_secs(20);
 pub struct HierarchyWish {
     /// The space.
     pub room_id: OwnedRoomId,
+    /// Servers that may know it, if it is not here.
+    pub via: Vec<OwnedServerName>,
     /// Who asks.
     pub user_id: OwnedUserId,
     /// Only rooms that their spaces suggest.
@@ -131,7 +133,7 @@ impl House {
         let mut walk = vec![Step {
             room_id: wish.room_id.clone(),
             depth: 0,
-            via: Vec::new(),
+            via: wish.via.clone(),
             hint: None,
         }];
         let mut met = BTreeSet::from([wish.room_id.clone()]);

@@ -41,8 +41,8 @@ pub enum RoomAnswer {
     Marker {
         /// The user is joined.
         joined: bool,
-        /// The event is in memory.
-        at_hand: bool,
+        /// The event's record, if it is in memory: what is not is older.
+        at_hand: Option<Sequence>,
     },
     /// See [`RoomQuery::PushFacts`].
     PushFacts(Box<PushFacts>),

@@ -320,7 +320,7 @@ pub enum RoomQuery {
         /// Whose.
         user_id: OwnedUserId,
     },
-    /// Whether a user is joined, and whether an event is in memory, for a read marker. Answers `Marker`.
+    /// Whether a user is joined, and where an event is that is in memory, for a read marker. Answers `Marker`.
     Marker {
         /// Whose marker.
         user_id: OwnedUserId,

@@ -119,7 +119,8 @@ pub(super) async fn all(
 async fn keys(context: &ServerContext, entity: &Entity) -> Result<IdentityKeys, StoreError> {
     let query = UserQuery::IdentityKeys(Vec::new());
     match context.users.query(entity.clone(), query).await {
-        Ok(UserAnswer::IdentityKeys(keys)) => Ok(*keys),
+        Ok(UserAnswer::IdentityKeys(keys)) if context.settings.device_names => Ok(*keys),
+        Ok(UserAnswer::IdentityKeys(keys)) => Ok(keys.without_names()),
         Err(crate::user::UserError::Unavailable(error)) => {
             Err(StoreError::Database(error.to_string()))
         }

@@ -67,6 +67,8 @@ pub struct OutboxSettings {
     pub answer_within_ms: u64,
     /// So many transactions may be on their way at once to servers that answered the last one.
     pub transactions_max: usize,
+    /// Other servers are told the names of devices.
+    pub device_names: bool,
 }
 
 impl Default for OutboxSettings {
@@ -76,6 +78,7 @@ impl Default for OutboxSettings {
             retry_wait_max_ms: 60 * 60 * 1_000,
             answer_within_ms: 60_000,
             transactions_max: 64,
+            device_names: false,
         }
     }
 }

@@ -17,7 +17,7 @@ use super::{
     grants::TokenGrant, invite_filter::InviteVerdict, message::ToDeviceIndex,
     sliding::threads::ThreadChanges,
 };
-use crate::room::message::JsonText;
+use crate::{env::JsonObject, room::message::JsonText};
 
 /// What a query answers.
 #[derive(Clone, Debug)]
@@ -89,6 +89,26 @@ pub struct IdentityKeys {
     pub self_signing: Option<JsonText>,
     /// User-signing key: for the user itself only.
     pub user_signing: Option<JsonText>,
+}
+
+impl IdentityKeys {
+    /// The same without the names of devices.
+    pub(crate) fn without_names(mut self) -> Self {
+        for (_, keys) in &mut self.devices {
+            *keys = without_name(keys);
+        }
+        self
+    }
+}
+
+/// A `device_keys` object without the device's name.
+pub(crate) fn without_name(keys: &str) -> JsonText {
+    let Ok(mut object) = serde_json::from_str::<JsonObject>(keys) else {
+        return keys.to_owned();
+    };
+    // Nothing else stands there.
+    object.remove("unsigned");
+    serde_json::Value::Object(object).to_string()
 }
 
 /// Who a token belongs to.
@@ -179,4 +199,20 @@ pub struct Presence {
     pub active_ms: u64,
     /// Active right now.
     pub currently_active: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_without_its_name_keeps_its_keys() {
+        let named = r#"{"device_id":"D","keys":{"a":"b"},"unsigned":{"device_display_name":"x"}}"#;
+        let keys = IdentityKeys {
+            devices: vec![("D".into(), named.to_owned())],
+            ..IdentityKeys::default()
+        };
+        let keys = keys.without_names();
+        assert_eq!(keys.devices[0].1, r#"{"device_id":"D","keys":{"a":"b"}}"#);
+    }
 }

@@ -1,8 +1,9 @@
 //! What all users of a node share, and how much a user may keep.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use playhouse_schema::port::LogStore;
+use ruma::OwnedRoomId;
 
 use super::{
     feed::surroundings::{Board, Sources},
@@ -67,6 +68,8 @@ pub struct UserLimits {
     pub refresh_lifetime_ms: Option<u64>,
     /// New accounts end after so long, milliseconds; `None` never.
     pub account_period_ms: Option<u64>,
+    /// Rooms of which syncs tell nothing.
+    pub silent_rooms: Arc<BTreeSet<OwnedRoomId>>,
 }
 
 impl Default for UserLimits {
@@ -91,6 +94,7 @@ impl Default for UserLimits {
             access_lifetime_ms: 5 * 60 * 1000,
             refresh_lifetime_ms: None,
             account_period_ms: None,
+            silent_rooms: Arc::default(),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{
     deactivate, dehydrate, erase_history,
     error::UserError,
     feed::{self, Feed},
-    forget_room, grants, inherit_room, login,
+    forget_room, grants, inherit_room, login, mark_direct,
     message::{UserAnswer, UserCommand, UserQuery, UserReply, UserSignal},
     note_devices_seen, note_transaction, pushers, queue_to_device, refresh, register,
     remove_devices, rename_device, send_to_device, set_account_data, set_password, set_presence,
@@ -205,6 +205,12 @@ impl User {
             UserCommand::RemoveDehydratedDevice => dehydrate::decide_remove(self),
             UserCommand::ClaimKeys(wanted) => claim_keys::decide(self, wanted),
             UserCommand::DropOneTimeKeys(device_id) => claim_keys::decide_drop(self, &device_id),
+            UserCommand::InheritRoom { from, to } => {
+                inherit_room::decide(self, (&from, &to), limits)
+            }
+            UserCommand::MarkDirect { room_id, with } => {
+                mark_direct::decide(self, (&room_id, &with), limits)
+            }
             command => self.judge_data(command, limits),
         }
     }
@@ -231,9 +237,6 @@ impl User {
                 tag,
                 content,
             } => set_tag::decide(self, room_id, (tag, content), limits),
-            UserCommand::InheritRoom { from, to } => {
-                inherit_room::decide(self, (&from, &to), limits)
-            }
             UserCommand::StoreFilter(filter) => store_filter::decide(self, &filter, limits),
             UserCommand::ForgetRoom { room_id, until } => {
                 forget_room::decide(self, (&room_id, until), limits)
@@ -282,6 +285,8 @@ impl User {
             | UserCommand::RemoveDehydratedDevice
             | UserCommand::SetPusher { .. }
             | UserCommand::RemovePusher { .. }
+            | UserCommand::InheritRoom { .. }
+            | UserCommand::MarkDirect { .. }
             | UserCommand::SetPresence { .. } => Err(UserError::NotFound),
         }
     }

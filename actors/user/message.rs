@@ -139,6 +139,13 @@ pub enum UserCommand {
         /// The new one.
         to: OwnedRoomId,
     },
+    /// Note that a room is a direct chat with somebody. Answers `Done`.
+    MarkDirect {
+        /// The room.
+        room_id: OwnedRoomId,
+        /// With whom.
+        with: OwnedUserId,
+    },
     /// Store a filter. Answers `FilterId`; the same filter gets the same ID.
     StoreFilter(JsonText),
     /// Forget a room; the caller has made sure that the user is not in it. Answers `Done`.

@@ -31,6 +31,7 @@ pub mod invite_filter;
 mod json;
 pub mod key_messages;
 mod login;
+mod mark_direct;
 pub mod message;
 mod news;
 mod note_devices_seen;

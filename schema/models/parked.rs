@@ -18,6 +18,8 @@ pub(super) const ALL: &str = "SELECT name, family, shard, position, entity, reas
 pub(super) const OF: &str = "SELECT name, family, shard, position, entity, reason, program FROM parked \
      WHERE name = $1 ORDER BY family, shard, position LIMIT $2";
 
+pub(super) const CURSORS_DROP: &str = "DELETE FROM cursor WHERE name = $1";
+
 pub(super) const COUNT: &str = "SELECT count(*) FROM parked";
 
 /// A reason takes no more room than this.
@@ -134,6 +136,14 @@ pub async fn of(
 ) -> Result<Vec<Parked>, StoreError> {
     let values = vec![text(name), number(limit as u64)];
     ask(store, Statement { sql: OF, values }).await
+}
+
+/// The statement that forgets how far a reader was.
+pub fn forget_cursors(name: &str) -> Statement {
+    Statement {
+        sql: CURSORS_DROP,
+        values: vec![text(name)],
+    }
 }
 
 /// How many records are parked.

@@ -22,6 +22,7 @@ const STATEMENTS: &[&str] = &[
     parked::ALL,
     parked::OF,
     parked::COUNT,
+    parked::CURSORS_DROP,
     device_lists::SET,
     device_lists::SHARED,
     device_lists::OF_USER,

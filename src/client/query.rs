@@ -11,6 +11,14 @@ pub(crate) fn parameter(query: Option<&str>, name: &str) -> Option<String> {
     decode(value)
 }
 
+/// All values of a parameter that may stand there several times.
+pub(crate) fn parameters(query: Option<&str>, name: &str) -> Vec<String> {
+    let pairs = query.unwrap_or_default().split('&');
+    let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let named = pairs.filter(|(key, _)| *key == name);
+    named.filter_map(|(_, value)| decode(value)).collect()
+}
+
 /// `filter`: the text as the client wrote it. Its type leaves out what asks for related events.
 pub(crate) fn filter(arguments: &Arguments) -> Option<String> {
     parameter(arguments.query.as_deref(), "filter").filter(|filter| !filter.is_empty())
@@ -56,6 +64,7 @@ mod tests {
         assert_eq!(parameter(query, "since").as_deref(), Some("s 1"));
         assert_eq!(parameter(query, "flag").as_deref(), Some(""));
         assert_eq!(parameter(query, "none"), None);
+        assert_eq!(parameters(Some("a=1&b=2&a=%33"), "a"), ["1", "3"]);
         assert_eq!(parameter(Some("a=%zz"), "a"), None);
         assert_eq!(parameter(Some("a=%ff"), "a"), None);
     }

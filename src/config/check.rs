@@ -6,7 +6,7 @@ use std::{
 };
 
 use ruma::{
-    RoomAliasId, RoomVersionId, ServerName,
+    RoomAliasId, RoomId, RoomVersionId, ServerName,
     serde::{Base64, base64::Standard},
 };
 
@@ -205,6 +205,16 @@ impl Config {
                 format!("[federation] overrides: `{text}` is not name=host:port")
             })?;
         }
+        let names = federation
+            .allow_servers
+            .iter()
+            .chain(&federation.deny_servers);
+        for name in names {
+            let is_pattern = !name.is_empty() && !name.contains(['/', '@', ' ']);
+            require(is_pattern, || {
+                format!("[federation] allow_servers, deny_servers: `{name}` is no name of servers")
+            })?;
+        }
         for name in &federation.notaries {
             require(ServerName::parse(name).is_ok(), || {
                 format!("[federation] notaries: `{name}` is no server name")
@@ -215,7 +225,7 @@ impl Config {
 
     fn check_rooms(&self) -> Result<(), ConfigError> {
         let rooms = &self.rooms;
-        let choices: [(&str, &str, &[&str]); 4] = [
+        let choices: [(&str, &str, &[&str]); 5] = [
             (
                 "encrypted_by_default",
                 &rooms.encrypted_by_default,
@@ -228,15 +238,47 @@ impl Config {
                 &rooms.accept_invites,
                 &["off", "direct", "all"],
             ),
+            (
+                "accept_invites_of",
+                &rooms.accept_invites_of,
+                &["all", "local"],
+            ),
         ];
         for (key, value, known) in choices {
             require(known.contains(&value), || {
                 format!("[rooms] {key}: `{value}` is none of {}", known.join(", "))
             })?;
         }
+        for room_id in &rooms.exclude_from_sync {
+            require(RoomId::parse(room_id).is_ok(), || {
+                format!("[rooms] exclude_from_sync: `{room_id}` is no ID of a room")
+            })?;
+        }
         for alias in &self.registration.auto_join_rooms {
             require(RoomAliasId::parse(alias).is_ok(), || {
                 format!("[registration] auto_join_rooms: `{alias}` is no alias of a room")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_limits(&self) -> Result<(), ConfigError> {
+        let limits = &self.limits;
+        require(limits.body_bytes_max >= 65_536, || {
+            "[limits] body_bytes_max must be at least 65536: events may be that large".to_owned()
+        })?;
+        require((10..=120).contains(&limits.json_depth_max), || {
+            "[limits] json_depth_max is not from 10 to 120".to_owned()
+        })?;
+        require(limits.initial_syncs_max > 0, || {
+            "[limits] initial_syncs_max must be at least 1".to_owned()
+        })?;
+        require(limits.server_transactions_max > 0, || {
+            "[limits] server_transactions_max must be at least 1".to_owned()
+        })?;
+        for (key, rate) in limits.rates() {
+            require(rate.per_second > 0.0 && rate.burst > 0, || {
+                format!("[limits] {key}: per_second and burst must be above 0")
             })?;
         }
         Ok(())
@@ -260,18 +302,7 @@ impl Config {
             tracing_subscriber::EnvFilter::try_new(&self.log.level).is_ok(),
             || format!("[log] level: `{}` is no level or filter", self.log.level),
         )?;
-        let limits = &self.limits;
-        require(limits.body_bytes_max >= 65_536, || {
-            "[limits] body_bytes_max must be at least 65536: events may be that large".to_owned()
-        })?;
-        require((10..=120).contains(&limits.json_depth_max), || {
-            "[limits] json_depth_max is not from 10 to 120".to_owned()
-        })?;
-        for (key, rate) in limits.rates() {
-            require(rate.per_second > 0.0 && rate.burst > 0, || {
-                format!("[limits] {key}: per_second and burst must be above 0")
-            })?;
-        }
+        self.check_limits()?;
         require(!self.jwt.enabled || self.jwt.key().is_some(), || {
             "[jwt] needs a secret that fits its algorithm: for HS256 any text, for others a public key in PEM".to_owned()
         })?;

@@ -9,6 +9,14 @@ section! {
         enabled: bool = true;
         /// Tell clients with which servers this one talks (`/_synapse/client/v1/config/federation_whitelist`).
         tell_clients: bool = false;
+        /// Servers with which this one talks, by their names, in which `*` stands for anything: all when there are none. The list is told as it stands when `tell_clients` is on.
+        allow_servers: Vec<String> = Vec::new();
+        /// Servers with which this one does not talk, in the same form: what they ask is refused, and they are asked for nothing.
+        deny_servers: Vec<String> = Vec::new();
+        /// Other servers are told the names of devices.
+        tell_device_names: bool = false;
+        /// Other servers are told profiles when they ask for them. In rooms names and pictures are told in any case.
+        tell_profiles: bool = true;
         /// A PEM file with certificate authorities that are believed beside the system's, by what this server asks of others over HTTPS.
         extra_ca: Option<String> = None, sample "/etc/playhouse/ca.pem", variable "PLAYHOUSE_EXTRA_CA";
         /// Networks in which other servers are asked although they are private or special. Further ones that are not asked: `deny_networks` of `[outbound]`.

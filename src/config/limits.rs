@@ -31,6 +31,18 @@ section! {
         rate_delayed_event: Rate = Rate::new(10.0, 50);
         /// Requests of another server, for each server and for each address.
         rate_server: Rate = Rate::new(100.0, 1_000);
+        /// From so many requests of a server within `server_window_ms` on, each further one waits for `server_slow_ms`; 0 never.
+        server_slow_after: u64 = 200;
+        /// The time for which requests of a server are counted, milliseconds.
+        server_window_ms: u64 = 1_000;
+        /// So long such requests wait, milliseconds.
+        server_slow_ms: u64 = 500;
+        /// So many requests of a server may wait so; further ones are refused.
+        server_slowed_max: u64 = 50;
+        /// Transactions of a server that are taken in at once. Servers that keep to the specification send one at a time.
+        server_transactions_max: u64 = 1;
+        /// So many further ones may wait.
+        server_transactions_waiting_max: u64 = 4;
         /// Uploads of media, for each user.
         rate_upload: Rate = Rate::new(2.0, 30);
         /// Body of a request, unless the endpoint has a limit of its own.
@@ -39,12 +51,18 @@ section! {
         head_timeout_ms: u64 = 10_000;
         /// A request's body must have arrived after so many milliseconds.
         body_timeout_ms: u64 = 30_000;
+        /// Profiles are told only to users with a session who share a room with their owner.
+        profiles_of_shared_rooms_only: bool = false;
         /// Keys are told only to users who share a room with their owner (MSC4263).
         keys_of_shared_rooms_only: bool = false;
         /// How deep JSON may be nested.
         json_depth_max: u64 = 100;
         /// A long poll waits so long at most, milliseconds.
         sync_timeout_max_ms: u64 = 120_000;
+        /// Syncs from the beginning, which cost much, at once: further ones wait in order, one of each user, so that they take nothing from syncs that go on.
+        initial_syncs_max: u64 = 16;
+        /// They wait so long at most, milliseconds, before they are refused with the time after which to try again.
+        initial_sync_wait_ms: u64 = 30_000;
         /// Memory for awake rooms and users.
         actor_bytes_max: u64 = 536_870_912;
         /// Rooms and users, each, that stay awake at most.

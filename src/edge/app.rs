@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     net::IpAddr,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -12,11 +13,13 @@ use ruma::ServerName;
 use tokio::sync::Semaphore;
 
 use super::{
-    caller::Bridge, limits::Limiter, origins::Origins, repeats::Repeats, uiaa::Interactive,
+    caller::Bridge, limits::Limiter, origins::Origins, queue::Queue, repeats::Repeats,
+    uiaa::Interactive,
 };
 use crate::{
     client::{rendezvous::Meetings, sso::Providers},
     config::{Config, check::Network},
+    federation::ServerRules,
     media::{Blobs, Thumbnails, Turns, previews::Previews},
     node::StartError,
     outbound::Trust,
@@ -51,6 +54,10 @@ pub(crate) struct App {
     pub(crate) fetches_at_once: Semaphore,
     /// Other servers that are sending now.
     pub(crate) origins: Origins,
+    /// With which servers this one talks.
+    pub(crate) server_rules: ServerRules,
+    /// Syncs from the beginning.
+    pub(crate) initial_syncs: Queue,
     /// Previews of links, when they are switched on.
     pub(crate) previews: Option<Previews>,
     /// What people are shown.
@@ -86,7 +93,12 @@ impl App {
             uploads: Turns::default(),
             fetches: Turns::default(),
             fetches_at_once: Semaphore::new(FETCHES_MAX),
-            origins: Origins::default(),
+            origins: Origins::new(&config.limits),
+            server_rules: ServerRules::new(&config.federation),
+            initial_syncs: Queue::new(
+                config.limits.initial_syncs_max,
+                Duration::from_millis(config.limits.initial_sync_wait_ms),
+            ),
             limiter: Limiter::new(&config.limits),
             interactive: Interactive::new(house.env().clone(), third_party::stage_params(&config)),
             thumbnails: Thumbnails::new(blobs.clone(), media),

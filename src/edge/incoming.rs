@@ -247,9 +247,14 @@ impl Incoming {
 }
 
 impl Arguments {
-    /// The same as a typed request without a body, for handlers that need of the query what its type leaves out.
+    /// The same as a typed request, for handlers that need of the query or the body what its type leaves out.
     pub(crate) fn typed<R: IncomingRequest>(&self) -> Result<R, Failure> {
-        let mut request = http::Request::new([].as_slice());
+        let body: &[u8] = if self.body.is_empty() {
+            b"{}"
+        } else {
+            &*self.body
+        };
+        let mut request = http::Request::new(body);
         *request.method_mut() = R::METHOD;
         if let Some(query) = &self.query {
             *request.uri_mut() = format!("/?{}", without_token(query))

@@ -16,6 +16,7 @@ pub(crate) mod mount;
 pub(crate) mod open;
 mod origins;
 pub(crate) mod peer;
+mod queue;
 pub(crate) mod ranged;
 mod refusals;
 pub(crate) mod repeats;
@@ -36,5 +37,6 @@ pub(crate) use self::{
     mount::Routes,
     open::Visit,
     peer::{Peer, TRANSACTION_BYTES_MAX},
+    queue::Admission,
     ranged::{AskedRange, Ranged},
 };

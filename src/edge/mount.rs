@@ -69,6 +69,26 @@ impl Routes {
         }))
     }
 
+    /// As [`Routes::mount`], for handlers that need of the query or the body what the typed request leaves out.
+    pub(crate) fn mount_whole<R, C, H, F>(&mut self, handle: H) -> &mut Endpoint
+    where
+        R: IncomingRequest + 'static,
+        R::OutgoingResponse: OutgoingResponse,
+        C: Caller<R::Authentication>,
+        H: Fn(Arc<App>, C, R, Arguments) -> F + Copy + Send + Sync + 'static,
+        F: Future<Output = Result<R::OutgoingResponse, Failure>> + 'static,
+    {
+        self.push::<R>(Box::new(move |mut incoming| {
+            Box::pin(async move {
+                let caller = admitted::<R, C>(&incoming).await?;
+                let arguments = incoming.arguments().await?;
+                let request = arguments.typed::<R>()?;
+                let response = handle(incoming.app.clone(), caller, request, arguments).await?;
+                answer::typed(response)
+            })
+        }))
+    }
+
     /// For hot endpoints: `R` gives method, paths and authentication, but the handler reads path variables, query and body itself.
     pub(crate) fn mount_fast<R, C, H, F, P>(&mut self, handle: H) -> &mut Endpoint
     where

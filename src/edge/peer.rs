@@ -120,8 +120,15 @@ async fn believed(incoming: &mut Incoming) -> Result<(Peer, Bytes), Failure> {
     if headers.is_empty() {
         return Err(Unbelieved::Missing.into());
     }
-    let body = incoming.signed_body().await?;
     let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+    if !incoming
+        .app
+        .server_rules
+        .admit(&x_matrix::claimed(&headers)?)
+    {
+        return Err(Failure::forbidden("this server does not talk with yours"));
+    }
+    let body = incoming.signed_body().await?;
     let uri = incoming.path_and_query();
     let signed = Signed {
         method: incoming.method(),
@@ -131,6 +138,7 @@ async fn believed(incoming: &mut Incoming) -> Result<(Peer, Bytes), Failure> {
     };
     let origin = x_matrix::authenticate(incoming.app.env(), &signed).await?;
     incoming.admit_peer(&origin)?;
+    incoming.app.origins.slow(&origin).await?;
     incoming.check_fields(&body)?;
     Ok((Peer { origin }, body))
 }

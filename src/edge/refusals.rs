@@ -291,6 +291,9 @@ impl From<HouseError> for Failure {
                 Self::not_found(format!("server {server} cannot be reached"))
             }
             HouseError::RefusedElsewhere { errcode, error } => elsewhere(&errcode, error),
+            HouseError::TooComplex(message) => {
+                Self::new(ErrorCode::ResourceLimitExceeded, message).with_status(400)
+            }
             HouseError::Busy => Self::limit_exceeded(OVERLOADED_RETRY_MS),
             HouseError::Store(reason) => Self::internal(reason),
         }

@@ -9,13 +9,14 @@ mod key_ring;
 mod names;
 mod network;
 pub(crate) mod own_keys;
+mod server_rules;
 #[cfg(test)]
 mod tests;
 mod well_known;
 mod wire;
 pub(crate) mod x_matrix;
 
-pub(crate) use self::{names::read_override, network::Federation};
+pub(crate) use self::{names::read_override, network::Federation, server_rules::ServerRules};
 
 /// How this server calls itself.
 const USER_AGENT: &str = concat!("Playhouse/", env!("CARGO_PKG_VERSION"));

@@ -24,6 +24,7 @@ use super::{
     dns::Dns,
     key_ring::{Asking, KeyRing, Shelf},
     names::{Guide, Route, read_override, resolve},
+    server_rules::ServerRules,
     well_known::WellKnown,
     wire::{Sending, Wire},
     x_matrix,
@@ -55,6 +56,7 @@ struct Road {
     env: Env,
     names: Names,
     wire: Wire,
+    rules: ServerRules,
 }
 
 impl Federation {
@@ -75,6 +77,7 @@ impl Federation {
             env: env.clone(),
             names,
             wire: Wire::new(trust, guarded),
+            rules: ServerRules::new(settings),
         });
         let shelf = Arc::<HouseShelf>::default();
         let notaries = settings.notaries.iter();
@@ -137,6 +140,9 @@ impl Road {
     }
 
     async fn send(&self, server_name: &ServerName, sending: Sending) -> Result<Bytes, PeerError> {
+        if !self.rules.admit(server_name) {
+            return Err(PeerError::Barred);
+        }
         let found = timeout_at(sending.deadline, resolve(server_name, &self.names)).await;
         let route: Arc<Route> = Arc::new(found.map_err(|_| PeerError::TooSlow)?);
         self.wire.send(&route, sending).await

@@ -86,6 +86,13 @@ pub(crate) fn sign(env: &Env, request: &PeerRequest) -> Result<(String, Option<S
     Ok((header, body.map(std::borrow::Cow::into_owned)))
 }
 
+/// The server from which a request says that it comes.
+pub(crate) fn claimed(authorization: &[&str]) -> Result<OwnedServerName, Unbelieved> {
+    let claims = claims(authorization)?.into_iter();
+    let mut origins = claims.map(|claim| claim.origin);
+    origins.next().ok_or(Unbelieved::Missing)
+}
+
 /// Judges a request that came in: which server sent it. Asks the network for keys.
 pub(crate) async fn authenticate(
     env: &Env,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use playhouse_actors::{
     delays::DelaySettings,
     env::{Env, Identity},
-    house::{AutoAccept, AutoJoin, House, HouseConfig, StaleDeviceSettings},
+    house::{
+        AutoAccept, AutoAcceptKind, AutoJoin, House, HouseConfig, RemoteRooms, StaleDeviceSettings,
+    },
     kernel::DirectoryLimits,
     room::retention::RetentionSettings,
 };
@@ -14,7 +16,7 @@ use playhouse_schema::{
     drivers::{self, DatabaseConfig},
     port::LogStore,
 };
-use ruma::{OwnedServerName, RoomAliasId, RoomVersionId, ServerName};
+use ruma::{OwnedServerName, RoomAliasId, RoomId, RoomVersionId, ServerName};
 
 use super::{StartError, identity, key_files::open_signer};
 use crate::{config::Config, federation::Federation, outbound::Trust};
@@ -76,6 +78,10 @@ async fn open_house_in(config: &Config, env: Env) -> Result<Arc<House>, StartErr
     };
     let validity = &config.account_validity;
     house.user_limits.account_period_ms = validity.enabled.then_some(validity.period_ms);
+    house.outbox.device_names = config.federation.tell_device_names;
+    let silent = config.rooms.exclude_from_sync.iter();
+    let silent = silent.filter_map(|room_id| RoomId::parse(room_id).ok());
+    house.user_limits.silent_rooms = Arc::new(silent.collect());
     house.auto_join = AutoJoin {
         rooms: config
             .registration
@@ -84,12 +90,22 @@ async fn open_house_in(config: &Config, env: Env) -> Result<Arc<House>, StartErr
             .filter_map(|alias| RoomAliasId::parse(alias).ok())
             .collect(),
         create: config.registration.auto_join_create,
-        invites: match config.rooms.accept_invites.as_str() {
-            "direct" => AutoAccept::Direct,
-            "all" => AutoAccept::All,
-            _ => AutoAccept::Off,
-        },
     };
+    house.auto_accept = AutoAccept {
+        kind: match config.rooms.accept_invites.as_str() {
+            "direct" => AutoAcceptKind::Direct,
+            "all" => AutoAcceptKind::All,
+            _ => AutoAcceptKind::Off,
+        },
+        local_only: config.rooms.accept_invites_of == "local",
+    };
+    let rooms = &config.rooms;
+    house.remote_rooms = RemoteRooms {
+        state_events_max: Some(rooms.remote_state_events_max).filter(|most| *most > 0),
+        message: rooms.remote_too_large.clone(),
+        any_for_administrators: rooms.remote_any_size_for_admins,
+    };
+    house.forget_on_leave = config.rooms.forget_on_leave;
     house.search = config.search.enabled;
     Ok(House::open(store, house).await?)
 }

@@ -23,7 +23,7 @@ pub(crate) use self::{
     addresses::AddressRules,
     client::{Client, Trust},
     resolver::{Looking, Lookup, SystemLookup},
-    rules::{Ports, Rules, UrlPattern},
+    rules::{Ports, Rules, UrlPattern, glob},
 };
 
 /// So many redirects are followed.

@@ -62,7 +62,7 @@ impl UrlPattern {
 }
 
 /// Whether a text is as a pattern in which `*` stands for anything. Takes pattern × text steps at most.
-fn glob(pattern: &str, text: &str) -> bool {
+pub(crate) fn glob(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut at_pattern, mut at_text) = (0, 0);
     let mut star: Option<(usize, usize)> = None;

@@ -33,6 +33,7 @@ pub(crate) mod props;
 mod public_rooms;
 mod push_rules;
 mod pushers;
+mod read_markers;
 mod relations;
 mod rendezvous;
 mod reports;

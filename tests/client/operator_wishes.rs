@@ -1,9 +1,11 @@
 //! What operators may want of rooms, invites, passwords and keys.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use super::{
-    props::{room_path, text},
+    props::{room_path, text, user_path},
     stage::on_own_servers,
 };
 use crate::harness::{Client, client::encode};
@@ -12,6 +14,15 @@ async fn rooms_of(client: &Client) -> Vec<String> {
     let joined = client.get("/_matrix/client/v3/joined_rooms").await.ok();
     let joined = joined["joined_rooms"].as_array().expect("a list").clone();
     joined.iter().map(text).collect()
+}
+
+/// Waits for what follows by itself.
+async fn eventually(holds: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds().await {
+        assert!(Instant::now() < deadline, "it never came");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 async fn is_encrypted(client: &Client, body: Value) -> bool {
@@ -91,9 +102,108 @@ async fn invites_are_accepted_by_themselves() {
                 .create_room(json!({"invite": [bert.user_id], "is_direct": true}))
                 .await;
             anna.create_room(json!({"invite": [bert.user_id]})).await;
-            assert_eq!(rooms_of(&bert).await, [direct]);
+            eventually(async || rooms_of(&bert).await == [direct.as_str()]).await;
+            let chats = user_path(&bert.user_id, "account_data/m.direct");
+            eventually(async || bert.get(&chats).await.body[&anna.user_id] == json!([direct]))
+                .await;
         },
     )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_is_forgotten() {
+    let capabilities = "/_matrix/client/v3/capabilities";
+    let capability = "m.forget_forced_upon_leave";
+    let key = "PLAYHOUSE_ROOMS_FORGET_ON_LEAVE";
+    on_own_servers(&[(key, "false")], async |server| {
+        let [anna, bert] = [server.register("anna").await, server.register("bert").await];
+        let before = anna.create_room(json!({"preset": "public_chat"})).await;
+        let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
+        for room_id in [&before, &room_id] {
+            bert.join(room_id).await;
+        }
+        bert.leave(&before).await;
+        let told = bert.get(capabilities).await.ok();
+        assert!(told["capabilities"][capability].is_null());
+        server.set(key, "true");
+        server.restart();
+        let (anna, bert) = (anna.at(server.base()), bert.at(server.base()));
+        let told = bert.get(capabilities).await.ok();
+        assert_eq!(told["capabilities"][capability]["enabled"], true);
+        let since = text(&bert.sync(None, "").await["next_batch"]);
+        bert.leave(&room_id).await;
+        let messages = room_path(&room_id, "messages?dir=b");
+        eventually(async || bert.get(&messages).await.status == 403).await;
+        // That it was left is told all the same.
+        let told = bert.sync(Some(&since), "").await;
+        assert!(told["rooms"]["leave"][&room_id].is_object(), "{told}");
+        let all = format!("filter={}", encode(r#"{"room":{"include_leave":true}}"#));
+        let left = bert.sync(None, &all).await["rooms"]["leave"].clone();
+        assert!(left[&room_id].is_null(), "{left}");
+        assert!(left[&before].is_object(), "{left}");
+        // Who comes back and is thrown out forgets again.
+        bert.join(&room_id).await;
+        bert.get(&messages).await.ok();
+        let ban = json!({"user_id": bert.user_id});
+        anna.post(&room_path(&room_id, "ban"), ban).await.ok();
+        eventually(async || bert.get(&messages).await.status == 403).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn syncs_tell_nothing_of_some_rooms() {
+    let key = "PLAYHOUSE_ROOMS_EXCLUDE_FROM_SYNC";
+    on_own_servers(&[(key, "")], async |server| {
+        let anna = server.register("anna").await;
+        let [told, silent] = [
+            anna.create_room(json!({})).await,
+            anna.create_room(json!({})).await,
+        ];
+        server.set(key, &silent);
+        server.restart();
+        let anna = anna.at(server.base());
+        let first = anna.sync(None, "").await;
+        let joined = &first["rooms"]["join"];
+        assert!(
+            joined[&told].is_object() && joined[&silent].is_null(),
+            "{first}"
+        );
+        let list = json!({"ranges": [[0, 9]], "timeline_limit": 1, "required_state": []});
+        let subscriptions = json!({&silent: {"timeline_limit": 1, "required_state": []}});
+        let slide = json!({"lists": {"all": list}, "room_subscriptions": subscriptions});
+        let path = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
+        let slid = anna.post(path, slide).await.ok();
+        assert_eq!(slid["lists"]["all"]["count"], 1);
+        assert!(slid["rooms"][&told].is_object() && slid["rooms"][&silent].is_null());
+        anna.say(&silent, "psst").await;
+        let heard = anna.say(&told, "hello").await;
+        let since = text(&first["next_batch"]);
+        let next = anna.sync(Some(&since), "").await;
+        let timeline = &next["rooms"]["join"][&told]["timeline"]["events"];
+        assert_eq!(timeline[0]["event_id"], heard, "{next}");
+        assert!(next["rooms"]["join"][&silent].is_null(), "{next}");
+        assert_eq!(rooms_of(&anna).await.len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn syncs_from_the_beginning_wait_for_each_other() {
+    let settings = [
+        ("PLAYHOUSE_LIMITS_INITIAL_SYNCS_MAX", "1"),
+        ("PLAYHOUSE_LIMITS_INITIAL_SYNC_WAIT_MS", "60000"),
+    ];
+    on_own_servers(&settings, async |server| {
+        let [anna, bert] = [server.register("anna").await, server.register("bert").await];
+        let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
+        bert.join(&room_id).await;
+        let all = (0..6).flat_map(|_| [anna.sync(None, ""), bert.sync(None, "")]);
+        for answer in futures_util::future::join_all(all).await {
+            assert!(answer["rooms"]["join"][&room_id].is_object(), "{answer}");
+        }
+    })
     .await;
 }
 

@@ -10,3 +10,4 @@ mod refused;
 mod spaces;
 mod synapse;
 mod town;
+mod wishes;

@@ -48,6 +48,16 @@ async fn a_space_elsewhere_is_walked_and_a_room_there_summed_up() {
     let by_id = format!("{summary}{}?via=one.town", encode(&secret));
     bert.get(&by_id).await.refused(404, "M_NOT_FOUND");
 
+    // Nor does the ID of the space tell whom to ask.
+    let path = format!("/_matrix/client/v1/rooms/{}/hierarchy", encode(&root));
+    bert.get(&path).await.refused(403, "M_FORBIDDEN");
+    let malformed = format!("{path}?via=%20");
+    bert.get(&malformed).await.refused(400, "M_INVALID_PARAM");
+    for name in ["via", "org.matrix.msc4235.via"] {
+        let page = tree(bert, &root, &format!("{name}=one.town&max_depth=0")).await;
+        assert_eq!(texts(&page["rooms"], "/room_id"), [&*root]);
+    }
+
     let join = format!("/_matrix/client/v3/join/{}?via=one.town", encode(&root));
     bert.post(&join, json!({})).await.ok();
     let page = tree(bert, &root, "").await;

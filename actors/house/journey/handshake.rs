@@ -113,6 +113,9 @@ pub(super) fn refusal(server: &ServerName, error: PeerError) -> HouseError {
         PeerError::Refused { errcode, error, .. } if !errcode.is_empty() => {
             HouseError::RefusedElsewhere { errcode, error }
         }
+        PeerError::Barred => {
+            HouseError::Forbidden(format!("this server does not talk with {server}"))
+        }
         PeerError::Off | PeerError::Denied => HouseError::Unreachable(server.to_owned()),
         error => HouseError::RefusedElsewhere {
             errcode: "M_UNKNOWN".to_owned(),

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::{
     ASKING_MAX, Footing,
     arrive::Arrival,
+    complexity::Size,
     handshake::{Journey, Setback, Setbacks},
 };
 use crate::{
@@ -50,6 +51,10 @@ impl House {
         if wish.guest {
             return Err(RoomError::GuestForbidden.into());
         }
+        let helpers = self.helpers(room_id, &footing, servers);
+        let joining = wish.user_id.clone();
+        let asked = self.size_elsewhere(room_id, (&joining, &footing), &helpers);
+        let size = asked.await?;
         let membership = MembershipState::Join;
         let profile = self.member_profile(&wish.user_id).await?;
         let extra = (wish.reason, wish.extra_content.as_deref());
@@ -61,11 +66,14 @@ impl House {
         };
         let begun = Instant::now();
         let mut setbacks = Setbacks::default();
-        for server in self.helpers(room_id, &footing, servers) {
+        for server in helpers {
             if begun.elapsed() > ASKING_MAX {
                 break;
             }
             match self.join_there(&server, &journey, &footing).await {
+                Ok(()) if size == Size::Unknown => {
+                    return self.leave_if_too_large(room_id, &joining).await;
+                }
                 Ok(()) => return Ok(()),
                 Err(Setback::Peer(error)) => setbacks.note(&server, error),
                 Err(Setback::House(error)) => return Err(error),

@@ -5,6 +5,7 @@
 //! user at a time goes into a room; who waited finds the room here.
 
 mod arrive;
+mod complexity;
 mod handshake;
 mod invited;
 mod inviting;
@@ -22,6 +23,7 @@ use std::{
 use parking_lot::Mutex;
 use ruma::{OwnedRoomId, OwnedServerName, RoomId, RoomVersionId, UserId};
 
+pub use complexity::{RemoteRooms, UNIT as COMPLEXITY_UNIT};
 pub use invited::IncomingInvite;
 pub(super) use join::is_for_others;
 

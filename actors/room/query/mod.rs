@@ -186,7 +186,7 @@ fn poll_once<F: Future + ?Sized>(work: Pin<&mut F>) -> Poll<F::Output> {
 fn marker(room: &Room, user_id: &UserId, event_id: &EventId) -> RoomAnswer {
     RoomAnswer::Marker {
         joined: room.membership(user_id) == Some(MembershipState::Join),
-        at_hand: room.recent_event(event_id).is_some(),
+        at_hand: room.recent_event(event_id).map(|event| event.sequence),
     }
 }
 

@@ -1,13 +1,16 @@
 //! What a feed holds of the world around it, for one life of its actor.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use futures_util::future::BoxFuture;
 use playhouse_schema::record::user::SlidingSyncKept;
-use ruma::{OwnedDeviceId, OwnedUserId};
+use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId};
 
 use super::surroundings::{Board, Ear, Sources};
 use crate::{
@@ -37,6 +40,7 @@ pub(crate) struct Home {
     pub(crate) board: Arc<dyn Board>,
     pub(crate) sources: Arc<dyn Sources>,
     pub(crate) owner: Arc<dyn Owner>,
+    pub(crate) silent_rooms: Arc<BTreeSet<OwnedRoomId>>,
 }
 
 impl Home {

@@ -58,6 +58,7 @@ pub(in crate::user) fn woken(resident: &mut Resident<User>) {
         board: resident.context.board.clone(),
         sources: resident.context.sources.clone(),
         owner: Arc::new(Actor(resident.myself.clone())),
+        silent_rooms: resident.context.limits.silent_rooms.clone(),
     };
     let durable = resident.sequence;
     resident.live.wake(home, &*resident.state, durable);

@@ -30,7 +30,7 @@ use playhouse_schema::{
     address::{Position, Sequence, ShardNumber},
     port::StoreError,
 };
-use ruma::{OwnedRoomId, OwnedUserId};
+use ruma::{OwnedRoomId, OwnedUserId, RoomId};
 
 use self::{
     account::Account,
@@ -206,6 +206,12 @@ impl Feed {
         self.home = Some(Arc::new(home));
     }
 
+    /// Whether the operator wants syncs to tell nothing of a room.
+    pub(crate) fn is_silent(&self, room_id: &RoomId) -> bool {
+        let home = self.home.as_ref();
+        home.is_some_and(|home| home.silent_rooms.contains(room_id))
+    }
+
     /// Whether the actor must stay awake for it.
     pub(crate) fn is_busy(&self) -> bool {
         !self.waiters.is_empty()
@@ -217,15 +223,6 @@ impl Feed {
     /// Own records have become durable.
     pub(crate) fn committed(&mut self, account: &Arc<dyn Account>, durable: Sequence) {
         self.durable = durable;
-        let forgotten: Vec<_> = self
-            .rooms
-            .left()
-            .filter(|(room_id, since)| account.has_forgotten(room_id, *since))
-            .map(|(room_id, _)| room_id.clone())
-            .collect();
-        for room_id in forgotten {
-            self.rooms.forget(&room_id);
-        }
         if let Some(presence) = self.presence.kept(account.presence()) {
             self.announce_presence(presence);
         }
@@ -404,9 +401,6 @@ impl Feed {
         self.devices = DeviceLists::default();
         for found in &loaded.rooms {
             self.rooms.found(found);
-            if account.has_forgotten(&found.room_id, found.since_sequence) {
-                self.rooms.forget(&found.room_id);
-            }
         }
         self.devices.known.clone_from(&loaded.devices);
         self.devices.from = loaded.devices;

@@ -8,7 +8,7 @@ use std::{
 use playhouse_schema::address::{Position, Sequence, ShardNumber};
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId, events::room::member::MembershipState};
 
-use super::unread::Unread;
+use super::{account::Account, unread::Unread};
 use crate::user::{
     message::{NewsKind, RoomNews},
     sliding::glimpse::Glimpse,
@@ -109,6 +109,15 @@ impl RoomEntry {
             .stays
             .iter()
             .any(|(from, to)| *from <= position && position < *to)
+    }
+
+    /// Whether it is over and the user wants to hear no more of it than that.
+    pub(crate) fn is_forgotten(&self, room_id: &RoomId, account: &dyn Account) -> bool {
+        let is_over = matches!(
+            self.membership,
+            MembershipState::Leave | MembershipState::Ban
+        );
+        is_over && account.has_forgotten(room_id, self.since_sequence)
     }
 
     /// Whether a time of being joined began after a position and is over.
@@ -290,24 +299,6 @@ impl Rooms {
         *known = position.max(*known);
     }
 
-    /// The user has forgotten a room; one that it is in, or is invited to, stays.
-    pub(crate) fn forget(&mut self, room_id: &RoomId) {
-        let gone = self
-            .entries
-            .get(room_id)
-            .filter(|entry| {
-                matches!(
-                    entry.membership,
-                    MembershipState::Leave | MembershipState::Ban
-                )
-            })
-            .map(|entry| (entry.shard, entry.newest));
-        if let Some(place) = gone {
-            self.order.remove(&place);
-            self.entries.remove(room_id);
-        }
-    }
-
     /// Who types in a room now.
     pub(crate) fn type_in(
         &mut self,
@@ -347,20 +338,6 @@ impl Rooms {
             .iter()
             .filter(joined)
             .map(|(room_id, _)| room_id)
-    }
-
-    /// Rooms that the user has left or is banned from, and the record with which that began.
-    pub(crate) fn left(&self) -> impl Iterator<Item = (&OwnedRoomId, Sequence)> {
-        let gone = |entry: &RoomEntry| {
-            matches!(
-                entry.membership,
-                MembershipState::Leave | MembershipState::Ban
-            )
-        };
-        self.entries
-            .iter()
-            .filter(move |(_, entry)| gone(entry))
-            .map(|(room_id, entry)| (room_id, entry.since_sequence))
     }
 
     /// Rooms in which something happened after a token, in the order of their positions.

@@ -44,6 +44,7 @@ impl Feed {
                 let rooms = self
                     .rooms
                     .iter()
+                    .filter(|(room_id, entry)| !entry.is_forgotten(room_id, &**account))
                     .map(|(room_id, entry)| (room_id.clone(), entry.membership.clone()));
                 let _ = port.send(Ok(UserAnswer::Rooms(rooms.collect())));
             }

@@ -89,7 +89,7 @@ pub(super) fn select<'q>(
         }
     }
     for (room_id, config) in &request.room_subscriptions {
-        if feed.rooms.get(room_id).is_some_and(is_listed) {
+        if feed.rooms.get(room_id).is_some_and(is_listed) && !feed.is_silent(room_id) {
             let wanted = selection.want(room_id, config, &config.wish(facts.user_id));
             wanted.is_subscribed = true;
         }
@@ -116,7 +116,7 @@ fn ordered(feed: &Feed) -> Vec<(&OwnedRoomId, &RoomEntry)> {
     let mut rooms: Vec<_> = feed
         .rooms
         .iter()
-        .filter(|(_, entry)| is_listed(entry))
+        .filter(|(room_id, entry)| is_listed(entry) && !feed.is_silent(room_id))
         .collect();
     // Rooms of the same moment stay in the order of their IDs.
     rooms.sort_by_key(|(_, entry)| Reverse(entry.glimpse.bump_ms()));

@@ -18,9 +18,10 @@ pub(crate) fn has_news(feed: &Feed, account: &dyn Account, request: &Request) ->
     let has_rooms = !asked.lists.is_empty() || !asked.room_subscriptions.is_empty();
     let has_devices = asked.extensions.e2ee.enabled == Some(true);
     let since = &looked.token;
-    let may_tell = feed.rooms.changed_after(since).any(|(_, entry)| {
+    let may_tell = feed.rooms.changed_after(since).any(|(room_id, entry)| {
         let after = since.room_position(entry.shard);
-        has_rooms || (has_devices && entry.may_move_after(Some(after)))
+        (has_rooms && !feed.is_silent(room_id))
+            || (has_devices && entry.may_move_after(Some(after)))
     });
     if may_tell {
         return true;

@@ -1,5 +1,7 @@
 //! Whether there is anything to tell a sync. Cheap, and rather yes than no: an answer that comes out empty goes on waiting.
 
+use ruma::RoomId;
+
 use super::{request::Request, token::typing_mark};
 use crate::user::feed::{Feed, account::Account};
 
@@ -9,9 +11,10 @@ pub(crate) fn has_news(feed: &Feed, account: &dyn Account, request: &Request) ->
         return true;
     };
     let room_filter = &request.filter.room;
+    let wants = |room_id: &RoomId| room_filter.wants(room_id) && !feed.is_silent(room_id);
     if feed.rooms.changed_after(since).any(|(room_id, entry)| {
         let after = since.room_position(entry.shard);
-        room_filter.wants(room_id) || entry.may_move_after(Some(after))
+        wants(room_id) || entry.may_move_after(Some(after))
     }) {
         return true;
     }
@@ -19,9 +22,10 @@ pub(crate) fn has_news(feed: &Feed, account: &dyn Account, request: &Request) ->
     if same_life {
         if feed.serial > since.serial {
             let typing = room_filter.ephemeral.wants_type("m.typing")
-                && feed.rooms.iter().any(|(room_id, entry)| {
-                    entry.typing_serial > since.serial && room_filter.wants(room_id)
-                });
+                && feed
+                    .rooms
+                    .iter()
+                    .any(|(room_id, entry)| entry.typing_serial > since.serial && wants(room_id));
             if typing || feed.presence.after(since.serial).next().is_some() {
                 return true;
             }

@@ -184,7 +184,7 @@ impl Plan {
             let Some(entry) = feed.rooms.get(&room_id) else {
                 continue;
             };
-            let is_silent = !self.request.filter.room.wants(&room_id);
+            let is_silent = !self.request.filter.room.wants(&room_id) || feed.is_silent(&room_id);
             if is_silent && !entry.may_move_after(self.since_of(entry)) {
                 continue;
             }
@@ -267,8 +267,11 @@ impl Plan {
         let shown = match section {
             Section::Join => true,
             Section::Invite | Section::Knock => anew || is_new,
+            // That a room was left is told once, also when it was forgotten since.
             Section::Leave if anew => {
-                self.request.filter.room.include_leave || (has_news && !self.is_initial)
+                let is_kept = !entry.is_forgotten(room_id, &*self.account);
+                (self.request.filter.room.include_leave && is_kept)
+                    || (has_news && !self.is_initial)
             }
             Section::Leave => has_news,
         };

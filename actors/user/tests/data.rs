@@ -32,6 +32,23 @@ fn tag(tag: &str, content: Option<&str>) -> UserCommand {
 }
 
 #[test]
+fn direct_chats_are_noted_once() {
+    let mut alice = Trial::with_devices(&[]);
+    let mark = |room_id: &str| UserCommand::MarkDirect {
+        room_id: room_id.try_into().unwrap(),
+        with: ruma::owned_user_id!("@bob:example.org"),
+    };
+    assert_eq!(alice.done(mark("!a:example.org")), 1);
+    assert_eq!(alice.done(mark("!a:example.org")), 0);
+    assert_eq!(alice.done(mark("!b:example.org")), 1);
+    let chats = alice.user.account_data_json(None, "m.direct").unwrap();
+    let expected = r#"{"@bob:example.org":["!a:example.org","!b:example.org"]}"#;
+    assert_eq!(chats.to_string(), expected);
+    alice.done(data("m.direct", Some(r#"{"@bob:example.org":"mine"}"#)));
+    assert_eq!(alice.done(mark("!c:example.org")), 0);
+}
+
+#[test]
 fn profile_fields_come_and_go() {
     let mut alice = Trial::with_devices(&[]);
     assert_eq!(alice.done(profile("displayname", Some("\"A\""))), 1);

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use ruma::{
-    OwnedServerName,
     api::{auth_scheme::AccessToken, error::ErrorCode, request, response},
     metadata,
 };
@@ -27,10 +26,10 @@ pub(crate) struct Response {
     /// Only with those listed.
     pub(crate) whitelist_enabled: bool,
     /// Which.
-    pub(crate) whitelist: Vec<OwnedServerName>,
+    pub(crate) whitelist: Vec<String>,
 }
 
-/// Tells clients with which servers this one talks: with all, or with none. Unless the operator wants it told, the endpoint does not exist.
+/// Tells clients with which servers this one talks: with all, with those that the operator lists, or with none. Unless the operator wants it told, the endpoint does not exist.
 pub(crate) async fn handle(
     app: Arc<App>,
     _caller: Session,
@@ -41,7 +40,11 @@ pub(crate) async fn handle(
         return Err(Failure::new(ErrorCode::Unrecognized, "unknown endpoint"));
     }
     Ok(Response {
-        whitelist_enabled: !federation.enabled,
-        whitelist: Vec::new(),
+        whitelist_enabled: !federation.enabled || !federation.allow_servers.is_empty(),
+        whitelist: if federation.enabled {
+            federation.allow_servers.clone()
+        } else {
+            Vec::new()
+        },
     })
 }

@@ -6,8 +6,8 @@ use ruma::{
     RoomVersionId,
     api::client::discovery::get_capabilities::v3::{
         AccountModerationCapability, Capabilities, ChangePasswordCapability,
-        GetLoginTokenCapability, ProfileFieldsCapability, Request, Response, RoomVersionStability,
-        RoomVersionsCapability, ThirdPartyIdChangesCapability,
+        ForgetForcedUponLeaveCapability, GetLoginTokenCapability, ProfileFieldsCapability, Request,
+        Response, RoomVersionStability, RoomVersionsCapability, ThirdPartyIdChangesCapability,
     },
 };
 
@@ -48,6 +48,10 @@ pub(crate) async fn handle(
     capabilities.thirdparty_id_changes =
         ThirdPartyIdChangesCapability::new(app.config.email.changes);
     capabilities.profile_fields = Some(ProfileFieldsCapability::new(true));
+    let forgets = app.config.rooms.forget_on_leave;
+    capabilities.forget_forced_upon_leave = ForgetForcedUponLeaveCapability::new(forgets);
+    let unstable = serde_json::json!({ "enabled": forgets });
+    capabilities.set("org.matrix.msc4267.forget_forced_upon_leave", unstable)?;
     capabilities.account_moderation = AccountModerationCapability::new(caller.admin, caller.admin);
     Ok(Response::new(capabilities))
 }

@@ -56,7 +56,9 @@ pub(super) fn failures(servers: &Failures) -> Bytes {
 
 fn reason(error: &PeerError) -> Value {
     let (errcode, said) = match error {
-        PeerError::Off | PeerError::Denied => ("M_FORBIDDEN", error.to_string()),
+        PeerError::Off | PeerError::Denied | PeerError::Barred => {
+            ("M_FORBIDDEN", error.to_string())
+        }
         PeerError::Unreachable(_) => ("M_CONNECTION_FAILED", "cannot be reached".to_owned()),
         PeerError::TooSlow => ("M_CONNECTION_TIMEOUT", error.to_string()),
         PeerError::TooLarge | PeerError::Nonsense(_) => {

@@ -58,6 +58,10 @@ async fn synced(
         timeout_ms,
         state_after: true,
     };
+    let _place = match &query.since {
+        None => Some(app.initial_syncs.enter(&caller.user_id).await?),
+        Some(_) => None,
+    };
     let body = app.house.sync(&caller.user_id, query).await?;
     serde_json::from_slice(&body).map_err(Failure::internal)
 }

@@ -147,7 +147,9 @@ async fn keep(
 /// What is told of a server that gives nothing.
 fn failure(error: PeerError) -> Failure {
     match error {
-        PeerError::Off | PeerError::Denied => Failure::not_found("the media's server is not asked"),
+        PeerError::Off | PeerError::Denied | PeerError::Barred => {
+            Failure::not_found("the media's server is not asked")
+        }
         PeerError::Refused { status: 504, .. } => {
             Failure::new(ErrorCode::NotYetUploaded, "the content is not there yet")
         }

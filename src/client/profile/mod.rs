@@ -12,9 +12,10 @@ use ruma::{
         delete_profile_field as delete_field, get_profile as get_all,
         get_profile_field as get_field, set_profile_field as set_field,
     },
+    api::error::ErrorCode,
 };
 
-use crate::edge::{Failure, Routes, Session};
+use crate::edge::{App, Failure, Routes, Session};
 
 /// Mounts the area.
 pub(crate) fn mount(routes: &mut Routes) {
@@ -36,6 +37,21 @@ fn must_be_open_to(caller: &Session, field: &str) -> Result<(), Failure> {
         return Err(RoomError::GuestForbidden.into());
     }
     Ok(())
+}
+
+/// Whether a caller may know somebody's profile, where that is not for everybody.
+async fn may_see(app: &App, caller: Option<&Session>, user_id: &UserId) -> Result<(), Failure> {
+    if !app.config.limits.profiles_of_shared_rooms_only {
+        return Ok(());
+    }
+    let caller = caller
+        .ok_or_else(|| Failure::new(ErrorCode::MissingToken, "profiles need an access token"))?;
+    if caller.user_id == *user_id || app.house.shares_a_room(&caller.user_id, user_id).await? {
+        return Ok(());
+    }
+    Err(Failure::forbidden(
+        "profiles are told only to users who share a room",
+    ))
 }
 
 /// User ID and field name out of the path.

@@ -8,14 +8,22 @@ use ruma::{
     events::receipt::{ReceiptThread, ReceiptType as Kind},
 };
 
-use crate::edge::{App, Failure, Session};
+use crate::{
+    client::read_marker::allows_backward,
+    edge::{App, Arguments, Failure, Session},
+};
 
 /// Moves a receipt, or the marker up to which everything is read.
 pub(crate) async fn handle(
     app: Arc<App>,
     caller: Session,
     request: Request,
+    arguments: Arguments,
 ) -> Result<Response, Failure> {
+    let backward = allows_backward(&arguments)?;
+    if backward && request.receipt_type != ReceiptType::FullyRead {
+        return Err(Failure::invalid_param("only m.fully_read may go back"));
+    }
     let thread_id = match request.thread {
         ReceiptThread::Unthreaded => None,
         ReceiptThread::Main => Some("main".to_owned()),
@@ -33,6 +41,7 @@ pub(crate) async fn handle(
                 user_id: caller.known.user_id,
                 room_id: request.room_id,
                 fully_read: Some(request.event_id),
+                backward,
                 read: None,
                 read_private: None,
             };

@@ -6,5 +6,5 @@ use crate::edge::Routes;
 
 /// Mounts the area.
 pub(crate) fn mount(routes: &mut Routes) {
-    routes.mount(create_receipt::handle).guests();
+    routes.mount_whole(create_receipt::handle).guests();
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use playhouse_actors::house::{HierarchyWish, SeenRoom};
 use ruma::{
-    OwnedRoomId, UInt,
+    OwnedRoomId, OwnedServerName, UInt,
     api::client::space::{
         SpaceHierarchyRoomsChunk,
         get_hierarchy::v1::{Request, Response},
@@ -14,16 +14,23 @@ use ruma::{
 };
 use serde_json::value::RawValue;
 
-use crate::edge::{App, Failure, Session};
+use crate::{
+    client::query::parameters,
+    edge::{App, Arguments, Failure, Session},
+};
 
 /// So many rooms a page has, unless the client wants fewer.
 const LIMIT: u64 = 50;
+
+/// So many servers that may know the space are heard of.
+const VIA_MAX: usize = 16;
 
 /// Lists the rooms of a space and of the spaces in it.
 pub(crate) async fn handle(
     app: Arc<App>,
     caller: Session,
     request: Request,
+    arguments: Arguments,
 ) -> Result<Response, Failure> {
     let scope = scope(request.max_depth, request.suggested_only);
     let from = request.from.filter(|from| !from.is_empty());
@@ -31,6 +38,7 @@ pub(crate) async fn handle(
     let limit = request.limit.map_or(LIMIT, u64::from).clamp(1, LIMIT);
     let wish = HierarchyWish {
         room_id: request.room_id,
+        via: via(arguments.query.as_deref())?,
         user_id: caller.user_id.clone(),
         suggested_only: request.suggested_only,
         depth_max: request.max_depth.map(u64::from),
@@ -47,6 +55,19 @@ pub(crate) async fn handle(
         .map(chunk)
         .collect::<Result<_, _>>()?;
     Ok(response)
+}
+
+/// Servers that may know the space (MSC4235).
+fn via(query: Option<&str>) -> Result<Vec<OwnedServerName>, Failure> {
+    let names = ["via", "org.matrix.msc4235.via"];
+    let named = names.iter().flat_map(|name| parameters(query, name));
+    named
+        .take(VIA_MAX)
+        .map(|name| {
+            let parsed = OwnedServerName::try_from(name);
+            parsed.map_err(|_| Failure::invalid_param("via is no name of a server"))
+        })
+        .collect()
 }
 
 /// What may not change from page to page, as it stands in tokens.

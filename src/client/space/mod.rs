@@ -8,5 +8,5 @@ use crate::edge::Routes;
 
 /// Mounts the area.
 pub(crate) fn mount(routes: &mut Routes) {
-    routes.mount(get_hierarchy::handle);
+    routes.mount_whole(get_hierarchy::handle);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use playhouse_actors::user::message::{SlidingQuery, SlidingRequest};
 
-use super::sync_events::{set_presence, timeout_ms};
+use super::sync_events::{place, set_presence, timeout_ms};
 use crate::{
     client::query::parameter,
     edge::{App, Arguments, Failure, RawJson, Session},
@@ -25,5 +25,6 @@ pub(crate) async fn handle(
         timeout_ms: timeout_ms(query)?,
         request,
     };
+    let _place = place(&app, &caller, sync.pos.is_none()).await?;
     Ok(RawJson(app.house.slide(&caller.user_id, sync).await?))
 }

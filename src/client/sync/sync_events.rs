@@ -7,7 +7,7 @@ use ruma::presence::PresenceState;
 
 use crate::{
     client::query::parameter,
-    edge::{App, Arguments, Failure, RawJson, Session},
+    edge::{Admission, App, Arguments, Failure, RawJson, Session},
 };
 
 /// A long poll ends after this time at the latest.
@@ -31,7 +31,21 @@ pub(crate) async fn handle(
         state_after: flag(query, "use_state_after")?
             || flag(query, "org.matrix.msc4222.use_state_after")?,
     };
+    let is_costly = sync.since.is_none() || sync.full_state;
+    let _place = place(&app, &caller, is_costly).await?;
     Ok(RawJson(app.house.sync(&caller.user_id, sync).await?))
+}
+
+/// Syncs from the beginning are built a few at a time.
+pub(super) async fn place<'a>(
+    app: &'a App,
+    caller: &Session,
+    is_costly: bool,
+) -> Result<Option<Admission<'a>>, Failure> {
+    if !is_costly {
+        return Ok(None);
+    }
+    app.initial_syncs.enter(&caller.user_id).await.map(Some)
 }
 
 fn flag(query: Option<&str>, name: &str) -> Result<bool, Failure> {

@@ -15,6 +15,9 @@ pub(crate) async fn handle(
     _peer: Peer,
     request: Request,
 ) -> Result<RawJson, Failure> {
+    if !app.config.federation.tell_profiles {
+        return Err(Failure::forbidden("this server tells no profiles"));
+    }
     if !app.house.is_local(request.user_id.server_name()) {
         return Err(Failure::invalid_param("this user is not of this server"));
     }

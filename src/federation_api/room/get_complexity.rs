@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use playhouse_actors::house::COMPLEXITY_UNIT;
 use ruma::{
     OwnedRoomId,
     api::{federation::authentication::ServerSignatures, request, response},
@@ -9,9 +10,6 @@ use ruma::{
 };
 
 use crate::edge::{App, Failure, Peer};
-
-/// So much state makes a room as complex as 1.
-const UNIT: f64 = 500.0;
 
 metadata! {
     method: GET,
@@ -46,6 +44,6 @@ pub(crate) async fn handle(
         .room_seen_by_peer(&peer.origin, &request.room_id)
         .await?;
     Ok(Response {
-        v1: standing.state_events as f64 / UNIT,
+        v1: standing.state_events as f64 / COMPLEXITY_UNIT,
     })
 }

@@ -1,6 +1,9 @@
 //! Invites, knocks and leaves across servers.
 
+use playhouse_schema::models::parked;
+
 use super::*;
+use crate::house::{AutoAccept, AutoAcceptKind};
 
 impl Pair {
     /// Alice, on the other server, does something to Bob's membership.
@@ -59,6 +62,38 @@ async fn an_invite_arrives_stays_and_leads_into_the_room() {
             .await;
         pair.end().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invite_is_accepted_by_itself_also_after_a_failure_and_a_crash() {
+    let pair = Pair::new().await;
+    *pair.town.accepts.lock() = AutoAccept {
+        kind: AutoAcceptKind::All,
+        local_only: false,
+    };
+    let pair = pair.crash().await;
+    let room_id = pair.room(Preset::PrivateChat, RoomVersionId::V11).await;
+    let invite = pair.by_alice(&room_id, MembershipState::Invite);
+    invite.await.unwrap();
+    pair.listed(&pair.bob, &room_id, MembershipState::Join)
+        .await;
+    // The inviter's server is away when the invite is to be accepted.
+    let room_id = pair.room(Preset::PrivateChat, RoomVersionId::V11).await;
+    pair.town.gone.lock().insert(FAR.try_into().unwrap());
+    let invite = pair.by_alice(&room_id, MembershipState::Invite);
+    invite.await.unwrap();
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let models = pair.near.house.store().models();
+    while parked::count(&*models).await.unwrap() == 0 {
+        assert!(tokio::time::Instant::now() < deadline, "it is not parked");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(models);
+    pair.town.gone.lock().clear();
+    let pair = pair.crash().await;
+    pair.listed(&pair.bob, &room_id, MembershipState::Join)
+        .await;
+    pair.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

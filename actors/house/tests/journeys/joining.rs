@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::house::receive::outlier;
+use crate::house::{RemoteRooms, receive::outlier};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_room_of_another_server_is_joined_and_spoken_in() {
@@ -35,6 +35,28 @@ async fn a_room_of_another_server_is_joined_and_spoken_in() {
         assert_eq!(near.len(), far.len(), "{version}");
         pair.end().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_that_is_too_large_is_not_joined_or_left_again() {
+    let pair = Pair::new().await;
+    *pair.town.joins.lock() = RemoteRooms {
+        state_events_max: Some(3),
+        message: "too large".to_owned(),
+        any_for_administrators: false,
+    };
+    let pair = pair.crash().await;
+    let room_id = pair.room(Preset::PublicChat, RoomVersionId::V11).await;
+    let too_large = Err(HouseError::TooComplex("too large".to_owned()));
+    assert_eq!(pair.join(&room_id).await, too_large);
+    let never = pair.far.membership(&room_id, &pair.bob).await;
+    assert_eq!(never, None);
+    // Nobody tells how large it is before.
+    pair.town.old.lock().insert("complexity");
+    assert_eq!(pair.join(&room_id).await, too_large);
+    let left = Some(MembershipState::Leave);
+    assert_eq!(pair.near.membership(&room_id, &pair.bob).await, left);
+    pair.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,7 @@ use serde_json::{Value as JsonValue, value::RawValue};
 
 use super::super::*;
 use crate::{
-    house::IncomingInvite,
+    house::{AutoAccept, COMPLEXITY_UNIT, IncomingInvite, RemoteRooms},
     network::{KeysWanted, Network, PeerError, PeerRequest},
     room::{
         message::TemplateWish,
@@ -31,6 +31,10 @@ pub(super) struct Town {
     pub(super) gone: Mutex<BTreeSet<OwnedServerName>>,
     /// Version 2 of these words is not known.
     pub(super) old: Mutex<BTreeSet<&'static str>>,
+    /// Rooms that servers which are opened from now on join.
+    pub(super) joins: Mutex<RemoteRooms>,
+    /// Invites that servers which are opened from now on accept for their users.
+    pub(super) accepts: Mutex<AutoAccept>,
     /// What is put into answers of `send_join`.
     pub(super) spoil: Mutex<Option<fn(&mut JsonValue)>>,
 }
@@ -144,6 +148,8 @@ impl Town {
         config.passwords.passes = 1;
         config.outbox.retry_wait_ms = 20;
         config.outbox.retry_wait_max_ms = 100;
+        config.auto_accept = *self.accepts.lock();
+        config.remote_rooms = self.joins.lock().clone();
         let house = House::open(store(folder).await, config).await.unwrap();
         self.houses.lock().insert(name, house.clone());
         house
@@ -223,9 +229,25 @@ impl Town {
                 let found = house.resolve_alias(&alias).await.map_err(refusal)?;
                 Ok(json!({ "room_id": found.room_id, "servers": found.servers }))
             }
+            "rooms" => self.size(house, origin, &parts[5]).await,
             "get_missing_events" => missing(house, origin, (&parts[5], &body)).await,
             word => panic!("nobody answers {word}"),
         }
+    }
+
+    async fn size(
+        &self,
+        house: &Arc<House>,
+        origin: &ServerName,
+        room_id: &str,
+    ) -> Result<JsonValue, PeerError> {
+        if self.old.lock().contains("complexity") {
+            return Err(refused(404, "M_UNRECOGNIZED"));
+        }
+        let room_id = RoomId::parse(room_id).unwrap();
+        let seen = house.room_seen_by_peer(origin, &room_id).await;
+        let (_, standing) = seen.map_err(refusal)?;
+        Ok(json!({ "v1": standing.state_events as f64 / COMPLEXITY_UNIT }))
     }
 
     async fn take(
