@@ -1,5 +1,6 @@
 //! All tests that need a whole server, in one program.
 
+mod admin;
 mod client;
 mod e2ee;
 mod fault;

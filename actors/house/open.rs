@@ -36,7 +36,7 @@ use crate::{
         upkeep,
     },
     kernel::{Directory, DirectoryLimits, Domain, Log},
-    media::Media,
+    media::{Media, ledger::QuarantineLedger},
     oauth::Oauth,
     passes::Passes,
     peer_keys::PeerKeys,
@@ -100,6 +100,7 @@ impl House {
             aliases: desks.aliases,
             backups: desks.backups,
             media: desks.media,
+            quarantine: desks.quarantine,
             registration: desks.registration,
             reports: desks.reports,
             passes: desks.passes,
@@ -146,6 +147,7 @@ impl House {
         self.aliases.close(left()).await;
         self.backups.close(left()).await;
         self.media.close(left()).await;
+        self.quarantine.close(left()).await;
         self.registration.close(left()).await;
         self.reports.close(left()).await;
         self.passes.close(left()).await;
@@ -248,6 +250,7 @@ struct Desks {
     aliases: Arc<Directory<Alias>>,
     backups: Arc<Directory<Backup>>,
     media: Arc<Directory<Media>>,
+    quarantine: Arc<Directory<QuarantineLedger>>,
     registration: Arc<Directory<Registration>>,
     reports: Arc<Directory<Reports>>,
     passes: Arc<Directory<Passes>>,
@@ -284,6 +287,7 @@ impl Opening {
             aliases: self.directory(env.clone(), config.rooms).await?,
             backups: self.directory(env.clone(), limits).await?,
             media: self.directory(env.clone(), limits).await?,
+            quarantine: self.directory(env.clone(), limits).await?,
             registration: self.directory(env.clone(), limits).await?,
             reports: self.directory(env.clone(), limits).await?,
             passes: self.directory(env.clone(), limits).await?,

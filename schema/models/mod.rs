@@ -11,6 +11,7 @@
 pub mod aliases;
 pub mod destinations;
 pub mod device_lists;
+pub mod media;
 pub mod memberships;
 pub mod message_search;
 pub mod parked;
@@ -119,6 +120,7 @@ pub fn all() -> Vec<Box<dyn AnyModel>> {
         Box::new(reports::Reports),
         Box::new(message_search::MessageSearch),
         Box::new(uploads::Uploads),
+        Box::new(media::Media),
         Box::new(retention::Retention),
         Box::new(threepids::Threepids),
         Box::new(validity::Validity),

@@ -2,12 +2,14 @@
 //!
 //! An endpoint asks for the access token of an administrator of this server and turns the request into a message for an actor; it decides nothing.
 
+mod media;
 mod server;
 
 use crate::edge::{Failure, Routes, Session};
 
 /// Mounts all of it.
 pub(crate) fn mount(routes: &mut Routes) {
+    media::mount(routes);
     server::mount(routes);
 }
 

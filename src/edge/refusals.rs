@@ -137,6 +137,9 @@ impl From<MediaError> for Failure {
     fn from(error: MediaError) -> Self {
         match error {
             MediaError::Unknown => Self::not_found("unknown media"),
+            // What was put away looks to everybody as if it were not there.
+            MediaError::Quarantined => Self::not_found("unknown media"),
+            MediaError::Removed => Self::not_found("this media is not kept any more"),
             MediaError::CannotOverwrite => Self::new(
                 ErrorCode::CannotOverwriteMedia,
                 "this media ID has its content",

@@ -8,7 +8,7 @@ use actix_web::http::{
 };
 use bytes::Bytes;
 use playhouse_actors::media::{
-    MediaAnswer, MediaError,
+    MediaAnswer,
     message::{Reserved, Uploaded},
 };
 use ruma::{ServerName, api::error::ErrorCode};
@@ -150,10 +150,21 @@ pub(crate) async fn find(app: &App, wanted: &Wanted<'_>) -> Result<Uploaded, Fai
         .await_media(wanted.media_id, wanted.timeout.min(TIMEOUT_MAX))
         .await;
     match described {
-        Ok(MediaAnswer::There(uploaded)) => Ok(uploaded),
+        Ok(MediaAnswer::There { uploaded, used_ms }) => {
+            note_use(app, wanted.media_id, used_ms);
+            Ok(uploaded)
+        }
         Ok(MediaAnswer::Awaited(reserved)) => Err(still_awaited(app, &reserved)),
-        Err(MediaError::Unknown) => Err(Failure::not_found("unknown media")),
+        Ok(MediaAnswer::Facts(_)) => Err(Failure::internal("unexpected answer to Describe")),
         Err(error) => Err(playhouse_actors::house::HouseError::from(error).into()),
+    }
+}
+
+/// Has it noted that a piece of media is used, when the last note of it is old: no download costs a write but the first of its time.
+pub(super) fn note_use(app: &App, key: &str, used_ms: u64) {
+    let every_ms = app.config.media.use_noted_every_ms();
+    if app.env().now_ms().saturating_sub(used_ms) >= every_ms {
+        app.house.note_media_use(key.to_owned(), every_ms);
     }
 }
 
