@@ -1,6 +1,6 @@
 //! Media: one piece, and what administrators do with many.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 use playhouse_schema::{
     address::{Entity, Sequence},
@@ -59,6 +59,12 @@ impl MediaName {
     }
 }
 
+impl fmt::Display for MediaName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "mxc://{}/{}", self.server_name, self.media_id)
+    }
+}
+
 /// A piece of the list of what was put away and given out again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuarantineChanges {
@@ -114,7 +120,7 @@ impl House {
         }
     }
 
-    fn media_name(&self, key: &str) -> Option<MediaName> {
+    pub(super) fn media_name(&self, key: &str) -> Option<MediaName> {
         match key.split_once('/') {
             None => Some(MediaName::new(self.env.server_name(), key)),
             Some((server_name, media_id)) => {

@@ -36,7 +36,7 @@
 //! | `remote_rooms` | `public_rooms_of(&ServerName, RemoteListWish) -> RemoteListPage` |
 //! | `space` | `room_summary(&OwnedRoomOrAliasId, via, Option<&UserId>) -> (RoomSummary, membership)`, `hierarchy(HierarchyWish) -> HierarchyPage` |
 //! | `user_directory` | `find_users(finder, term, limit)`, `mutual_rooms(one, other)` |
-//! | `media` | `quarantine_media(&MediaName, by) -> bool`, `release_media`, `quarantine_media_of_user`, `quarantine_media_in_room`, `quarantine_changes(from) -> QuarantineChanges`, `media_in_room` |
+//! | `media` | `quarantine_media(&MediaName, by) -> bool`, `release_media`, `quarantine_media_of_user`, `quarantine_media_in_room`, `quarantine_changes(from) -> QuarantineChanges`, `media_in_room`; `media_lists`: `media_of_user`, `unused_media`, `is_content_shared` |
 //! | `report` | `report_room`, `report_user`, `report_event`, `reports(before, limit) -> Vec<FiledReport>` |
 //! | `passes` | `make_pass(&UserId, PassKind, lifetime_ms, detail) -> String`, `look_at_pass(PassKind, token)`, `use_pass(PassKind, token)`, `end_pass`, `login_by_token(token, Login)`, `allow_cross_signing_reset`, `use_cross_signing_reset` |
 //! | `oauth` | `register_client(metadata) -> String`, `client(id)`, `login_of_client(&UserId, ClientLogin)`, `grant_of_token`, `client_of_device`, `ask_for_device`, `device_wish`, `settle_device`, `poll_device` |
@@ -76,6 +76,7 @@ mod journey;
 mod keys;
 mod login;
 mod media;
+mod media_lists;
 mod members;
 mod membership;
 mod notifications;

@@ -12,6 +12,7 @@ pub mod aliases;
 pub mod destinations;
 pub mod device_lists;
 pub mod media;
+pub mod media_lists;
 pub mod memberships;
 pub mod message_search;
 pub mod parked;

@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 
 use super::{
     address::{self, Shelf},
+    locks::{Alone, Held, Locks},
     storage,
     upload::{Temporary, Upload},
 };
@@ -59,13 +60,14 @@ impl From<object_store::Error> for BlobError {
     }
 }
 
-/// A blob that is safely stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A blob that is safely stored. As long as this is there, nobody removes it: whoever stored it can have it named in the log.
+#[derive(Debug)]
 pub(crate) struct StoredBlob {
     /// Its name, which says how it was made: see `address.rs`. Called so in records since the days when it was always a SHA-256.
     pub(crate) sha256: String,
     /// Length of the content.
     pub(crate) size_bytes: u64,
+    pub(super) _held: Held,
 }
 
 /// Content, piece by piece.
@@ -83,6 +85,7 @@ struct Shared {
     next_upload: AtomicU64,
     /// Folders that a power cut does not take away any more.
     settled: Mutex<BTreeSet<PathBuf>>,
+    locks: Locks,
 }
 
 impl Blobs {
@@ -98,6 +101,7 @@ impl Blobs {
             size_bytes_max: media.upload_bytes_max,
             next_upload: AtomicU64::new(0),
             settled: Mutex::default(),
+            locks: Locks::default(),
         })))
     }
 
@@ -202,6 +206,37 @@ impl Blobs {
         Ok(())
     }
 
+    /// Keeps a blob from being removed.
+    pub(super) async fn hold(&self, name: &str) -> Held {
+        self.0.locks.shared(name).await
+    }
+
+    /// Waits until nobody is storing this blob, and keeps everybody from it.
+    pub(crate) async fn alone(&self, name: &str) -> Alone {
+        self.0.locks.alone(name).await
+    }
+
+    /// Removes a blob and its thumbnails. It may be gone already. To be called by who is [`Blobs::alone`] with it.
+    pub(crate) async fn remove(&self, name: &str) -> Result<(), BlobError> {
+        let path = address::path(name).ok_or(BlobError::Missing)?;
+        let (folder, beginning) = address::thumbnails(name).ok_or(BlobError::Missing)?;
+        let beside = self.0.store.list_with_delimiter(Some(&folder)).await?;
+        for small in beside.objects {
+            let is_of_it = |name: &str| name.starts_with(&beginning);
+            if small.location.filename().is_some_and(is_of_it) {
+                gone(self.0.store.delete(&small.location).await)?;
+            }
+        }
+        match self.folder() {
+            // The folder around it stays: somebody may just be moving another blob in.
+            Some(top) => {
+                let path = top.join(path.as_ref());
+                Ok(blocking(move || remove_file(&path)).await?)
+            }
+            None => gone(self.0.store.delete(&path).await),
+        }
+    }
+
     /// Removes the pictures of previews that were made before a day, with their thumbnails.
     pub(super) async fn remove_previews_before(&self, day: u64) -> Result<(), BlobError> {
         let store = &self.0.store;
@@ -223,6 +258,24 @@ impl Blobs {
         }
         Ok(())
     }
+}
+
+/// What is gone already is gone.
+fn gone(removed: object_store::Result<()>) -> Result<(), BlobError> {
+    match removed {
+        Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes a file in a way that survives a power cut.
+fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        removed => removed?,
+    }
+    path.parent()
+        .map_or(Ok(()), |parent| File::open(parent)?.sync_all())
 }
 
 /// A file that may be a copy.
