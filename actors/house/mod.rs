@@ -177,7 +177,7 @@ use crate::{
     env::Env,
     externals::External,
     followers::{models::Models, task::Running},
-    kernel::{Directory, DirectoryLimits, Unavailable},
+    kernel::{Directory, DirectoryLimits},
     media::{Media, ledger::QuarantineLedger},
     oauth::Oauth,
     passes::Passes,

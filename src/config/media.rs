@@ -30,6 +30,8 @@ section! {
         s3_access_key_id: Option<String> = None, sample "playhouse";
         /// The secret that belongs to the access key.
         s3_secret_access_key: Option<String> = None, sample "secret";
+        /// Clients are sent to the object store for content, by an address that serves for five minutes; the bucket must allow it to browsers (CORS).
+        redirect_downloads: bool = false;
         /// Pictures with more pixels are not made into thumbnails.
         thumbnail_pixels_max: u64 = 40_000_000;
         /// Thumbnails are made in exactly the size that is asked for, instead of the next of five usual ones.

@@ -9,10 +9,10 @@ use crate::harness::{Client, TestServer};
 const SECRET: &str = "a secret for bosses";
 
 /// The setting by which a server lets tests make administrators.
-pub(super) const SETTING: (&str, &str) = ("PLAYHOUSE_REGISTRATION_SHARED_SECRET", SECRET);
+pub(crate) const SETTING: (&str, &str) = ("PLAYHOUSE_REGISTRATION_SHARED_SECRET", SECRET);
 
 /// A client of a new administrator, on a server with [`SETTING`].
-pub(super) async fn boss(server: &TestServer) -> Client {
+pub(crate) async fn boss(server: &TestServer) -> Client {
     let nobody = server.client();
     let path = "/_synapse/admin/v1/register";
     let nonce = nobody.get(path).await.ok()["nonce"].clone();

@@ -1,5 +1,5 @@
 //! The admin API over HTTP, mirroring `src/admin/`: one file for each family of endpoints.
 
-mod boss;
+pub(crate) mod boss;
 mod media;
 mod quarantine;

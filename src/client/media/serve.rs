@@ -34,6 +34,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) timeout: Duration,
     /// Only a part of it.
     pub(crate) range: Option<AskedRange>,
+    /// Whoever asks goes where the content lies, when told so. With a token, clients always do.
+    pub(crate) redirect: bool,
 }
 
 /// The content, or a part of it.
@@ -42,6 +44,12 @@ pub(crate) async fn content(app: &App, wanted: Wanted<'_>) -> Result<Prepared, F
     let content_type = presentation::content_type(uploaded.content_type.as_deref());
     let file_name = wanted.file_name.or(uploaded.file_name.as_deref());
     let disposition = presentation::content_disposition(&content_type, file_name);
+    let shown = (content_type.as_str(), disposition.as_str());
+    if wanted.redirect
+        && let Some(url) = app.blobs.signed_url(&uploaded.sha256, shown).await?
+    {
+        return redirection(&url);
+    }
     let size = uploaded.size_bytes;
     // What has an address never changes.
     let tag = format!("\"{}\"", wanted.media_id);
@@ -65,6 +73,14 @@ pub(crate) async fn content(app: &App, wanted: Wanted<'_>) -> Result<Prepared, F
             .with_status(StatusCode::PARTIAL_CONTENT);
     }
     Ok(prepared)
+}
+
+/// Sends a client where the content lies. The address serves for a short time only: nobody is to keep the answer.
+fn redirection(url: &str) -> Result<Prepared, Failure> {
+    Ok(safe(Prepared::text(""))
+        .with_header(header::LOCATION, value(url)?)
+        .with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
+        .with_status(StatusCode::TEMPORARY_REDIRECT))
 }
 
 /// There are no such bytes.

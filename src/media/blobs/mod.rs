@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 use super::{
     address::{self, Shelf},
     locks::{Alone, Held, Locks},
-    storage,
+    storage::{self, Bucket},
     upload::{Temporary, Upload},
 };
 use crate::config::Media;
@@ -61,7 +61,6 @@ impl From<object_store::Error> for BlobError {
 }
 
 /// A blob that is safely stored. As long as this is there, nobody removes it: whoever stored it can have it named in the log.
-#[derive(Debug)]
 pub(crate) struct StoredBlob {
     /// Its name, which says how it was made: see `address.rs`. Called so in records since the days when it was always a SHA-256.
     pub(crate) sha256: String,
@@ -80,6 +79,7 @@ pub(crate) struct Blobs(Arc<Shared>);
 struct Shared {
     store: Arc<dyn ObjectStore>,
     folder: Option<PathBuf>,
+    bucket: Option<Bucket>,
     incoming: PathBuf,
     size_bytes_max: u64,
     next_upload: AtomicU64,
@@ -97,6 +97,7 @@ impl Blobs {
         Ok(Self(Arc::new(Shared {
             store: storage.store,
             folder: storage.folder,
+            bucket: storage.bucket,
             incoming,
             size_bytes_max: media.upload_bytes_max,
             next_upload: AtomicU64::new(0),
@@ -167,6 +168,19 @@ impl Blobs {
             GetResultPayload::File(file, _) => Box::pin(file_pieces(file, got.range)),
             GetResultPayload::Stream(pieces) => Box::pin(pieces.map_err(BlobError::from)),
         })
+    }
+
+    /// An address in the object store from which clients can have the content for a while, with a type and a disposition; `None` when they are not to be sent there.
+    pub(crate) async fn signed_url(
+        &self,
+        name: &str,
+        shown: (&str, &str),
+    ) -> Result<Option<String>, BlobError> {
+        let Some(bucket) = &self.0.bucket else {
+            return Ok(None);
+        };
+        let path = address::path(name).ok_or(BlobError::Missing)?;
+        Ok(Some(bucket.signed_url(&path, shown).await?))
     }
 
     /// The content as a file on this machine, for those who read here and there.
