@@ -37,6 +37,7 @@
 //! | `space` | `room_summary(&OwnedRoomOrAliasId, via, Option<&UserId>) -> (RoomSummary, membership)`, `hierarchy(HierarchyWish) -> HierarchyPage` |
 //! | `user_directory` | `find_users(finder, term, limit)`, `mutual_rooms(one, other)` |
 //! | `media` | `quarantine_media(&MediaName, by) -> bool`, `release_media`, `quarantine_media_of_user`, `quarantine_media_in_room`, `quarantine_changes(from) -> QuarantineChanges`, `media_in_room`; `media_lists`: `media_of_user`, `unused_media`, `is_content_shared` |
+//! | `purges` | `begin_purge(PurgeWish, by) -> String`, `purge_standing(id) -> PurgeAnswer` |
 //! | `report` | `report_room`, `report_user`, `report_event`, `reports(before, limit) -> Vec<FiledReport>` |
 //! | `passes` | `make_pass(&UserId, PassKind, lifetime_ms, detail) -> String`, `look_at_pass(PassKind, token)`, `use_pass(PassKind, token)`, `end_pass`, `login_by_token(token, Login)`, `allow_cross_signing_reset`, `use_cross_signing_reset` |
 //! | `oauth` | `register_client(metadata) -> String`, `client(id)`, `login_of_client(&UserId, ClientLogin)`, `grant_of_token`, `client_of_device`, `ask_for_device`, `device_wish`, `settle_device`, `poll_device` |
@@ -91,6 +92,7 @@ mod peers;
 mod presence;
 mod profile;
 mod public_rooms;
+mod purges;
 mod pushers;
 mod receipts;
 mod receive;
@@ -133,6 +135,7 @@ use std::{
 use parking_lot::Mutex;
 use playhouse_schema::{address::Entity, port::LogStore};
 use ruma::{OwnedDeviceId, OwnedUserId, RoomAliasId, RoomId, RoomVersionId, ServerName, UserId};
+use tokio::sync::Notify;
 
 pub use aliases::ResolvedAlias;
 pub use auto_join::{AutoAccept, AutoJoin};
@@ -153,6 +156,7 @@ pub use notifications::{Notification, NotificationPlace, NotificationsPage, Noti
 use outboxes::Outboxes;
 pub use peer_reads::{PeerDevices, PeerSpace};
 pub use public_rooms::{ListPage, ListToken, ListWish};
+pub use purges::{PurgeEnd, PurgeWish};
 pub use pushers::PusherWish;
 pub use receipts::ReadMarkers;
 pub use receive::PduOutcome;
@@ -182,6 +186,7 @@ use crate::{
     oauth::Oauth,
     passes::Passes,
     peer_keys::PeerKeys,
+    purges::Purges,
     registration::{
         Registration, RegistrationAnswer, RegistrationCommand, RegistrationError,
         RegistrationQuery, RegistrationReply, RegistrationSignal,
@@ -268,6 +273,8 @@ pub struct House {
     registration: Arc<Directory<Registration>>,
     reports: Arc<Directory<Reports>>,
     delays: Arc<Directory<Delays>>,
+    purges: Arc<Directory<Purges>>,
+    purge_wanted: Arc<Notify>,
     passes: Arc<Directory<Passes>>,
     oauth: Arc<Directory<Oauth>>,
     threepids: Arc<Directory<Threepid>>,

@@ -7,7 +7,7 @@ use playhouse_schema::{
     models::{AnyModel, Model as _, all, message_search::MessageSearch},
     port::{LogStore, StoreError},
 };
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     House, HouseConfig,
@@ -18,6 +18,7 @@ use super::{
     journey::Turns,
     members::HouseMembers,
     outboxes::{self, Outboxes},
+    purges::Purger,
     remote_presence,
     retention::Sweeper,
 };
@@ -40,6 +41,7 @@ use crate::{
     oauth::Oauth,
     passes::Passes,
     peer_keys::PeerKeys,
+    purges::Purges,
     registration::Registration,
     reports::Reports,
     room::{Room, context::RoomContext},
@@ -106,6 +108,8 @@ impl House {
             passes: desks.passes,
             oauth: desks.oauth,
             delays: later.delays,
+            purges: later.purges,
+            purge_wanted: later.purge_wanted,
             threepids: desks.threepids,
             externals: desks.externals,
             peer_keys: desks.peer_keys,
@@ -142,6 +146,7 @@ impl House {
             outboxes.close(left()).await;
         }
         self.delays.close(left()).await;
+        self.purges.close(left()).await;
         self.users.close(left()).await;
         self.rooms.close(left()).await;
         self.aliases.close(left()).await;
@@ -188,6 +193,13 @@ async fn durable_followers(
         env: config.env.clone(),
         settings: config.retention,
     };
+    let purger = Purger {
+        rooms: members.rooms.clone(),
+        purges: later.purges.clone(),
+        store: members.store.clone(),
+        env: config.env.clone(),
+        wanted: later.purge_wanted.clone(),
+    };
     let to_others = sent.map(|(sending, board)| sending.start(source.clone(), board, &config.env));
     let members: Arc<dyn Members> = Arc::new(members);
     let (delays, board) = (later.delays.clone(), later.board.clone());
@@ -198,6 +210,7 @@ async fn durable_followers(
         overtaken::start(source.clone(), delays.clone(), board.clone()).await?,
         upkeep::start(source, members, server_name).await?,
         keep_awake(delays, board),
+        purger.start(),
     ];
     followers.extend(sweeper.start());
     followers.extend(to_others);
@@ -260,9 +273,11 @@ struct Desks {
     peer_keys: Arc<Directory<PeerKeys>>,
 }
 
-/// The schedules of delayed events, and what they share with the rest of the house.
+/// The schedules of delayed events and the list of purges, and what they share with the rest of the house.
 struct Later {
     delays: Arc<Directory<Delays>>,
+    purges: Arc<Directory<Purges>>,
+    purge_wanted: Arc<Notify>,
     board: Arc<DelayBoard>,
     outlet: Arc<HouseOutlet>,
 }
@@ -308,6 +323,8 @@ impl Opening {
         };
         Ok(Later {
             delays: self.directory(context, config.users).await?,
+            purges: self.directory(config.env.clone(), config.users).await?,
+            purge_wanted: Arc::default(),
             board,
             outlet,
         })

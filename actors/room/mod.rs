@@ -22,6 +22,7 @@ pub mod paging;
 pub(crate) mod past;
 pub mod pdu;
 pub mod peer;
+pub(crate) mod purge;
 pub(crate) mod push_facts;
 pub(crate) mod query;
 mod receipt;

@@ -3,6 +3,7 @@
 //! An endpoint asks for the access token of an administrator of this server and turns the request into a message for an actor; it decides nothing.
 
 mod media;
+mod purge_history;
 mod server;
 
 use crate::edge::{Failure, Routes, Session};
@@ -10,6 +11,7 @@ use crate::edge::{Failure, Routes, Session};
 /// Mounts all of it.
 pub(crate) fn mount(routes: &mut Routes) {
     media::mount(routes);
+    purge_history::mount(routes);
     server::mount(routes);
 }
 

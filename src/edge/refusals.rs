@@ -3,8 +3,8 @@
 use playhouse_actors::{
     alias::AliasError, backup::BackupError, delays::DelayError, externals::ExternalError,
     house::HouseError, kernel::Unavailable, media::MediaError, oauth::OauthError,
-    passes::PassError, registration::RegistrationError, reports::ReportError, room::RoomError,
-    threepid::ThreepidError, user::UserError,
+    passes::PassError, purges::PurgeError, registration::RegistrationError, reports::ReportError,
+    room::RoomError, threepid::ThreepidError, user::UserError,
 };
 use ruma::api::error::ErrorCode;
 
@@ -203,6 +203,20 @@ impl From<ReportError> for Failure {
     }
 }
 
+impl From<PurgeError> for Failure {
+    fn from(error: PurgeError) -> Self {
+        match error {
+            PurgeError::Unknown => Self::not_found("unknown purge"),
+            PurgeError::Busy => Self::new(
+                ErrorCode::Unknown,
+                "a purge of this room is going on already",
+            )
+            .with_status(400),
+            PurgeError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
 impl From<PassError> for Failure {
     fn from(error: PassError) -> Self {
         match error {
@@ -273,6 +287,7 @@ impl From<HouseError> for Failure {
             HouseError::Delay(error) => error.into(),
             HouseError::Report(error) => error.into(),
             HouseError::Pass(error) => error.into(),
+            HouseError::Purge(error) => error.into(),
             HouseError::Oauth(error) => error.into(),
             HouseError::Threepid(error) => error.into(),
             HouseError::External(error) => error.into(),

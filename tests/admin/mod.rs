@@ -2,4 +2,5 @@
 
 pub(crate) mod boss;
 mod media;
+mod purge_history;
 mod quarantine;

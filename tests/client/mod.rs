@@ -35,7 +35,7 @@ mod pushers;
 mod relations;
 mod rendezvous;
 mod reports;
-mod retention;
+pub(crate) mod retention;
 mod search;
 mod sliding_rooms;
 mod sliding_sync;

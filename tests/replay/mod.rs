@@ -25,6 +25,7 @@ use playhouse_actors::{
     passes::Passes,
     peer_keys::PeerKeys,
     peer_users::PeerUser,
+    purges::Purges,
     registration::Registration,
     room::Room,
     server::Server,
@@ -306,6 +307,13 @@ fn records_of_peer_users() {
     use samples::peer_user::{VARIANTS, all, name};
     let entity = Entity::peer_user("@b:elsewhere.example");
     check::<PeerUser>("peer_user", &entity, &all(), VARIANTS, name);
+}
+
+#[test]
+fn records_of_purges() {
+    use samples::purge::{VARIANTS, all, name};
+    let entity = Entity::house("purges");
+    check::<Purges>("purge", &entity, &all(), VARIANTS, name);
 }
 
 #[test]
