@@ -1,6 +1,6 @@
 //! The domain: rooms, users and remote servers as actors over the log.
 //!
-//! Inside this package a module imports only from the left: network, env, kernel, writers, room, alias, user, backup, media, registration, reports, threepid, delays, passes,
+//! Inside this package a module imports only from the left: network, env, kernel, writers, room, alias, user, backup, media, purges, registration, reports, threepid, delays, passes,
 //! oauth, externals, peer_keys, peer_users, server, followers, house. No HTTP, no SQL, no `ruma::api`.
 
 pub mod alias;
@@ -17,6 +17,7 @@ pub mod oauth;
 pub mod passes;
 pub mod peer_keys;
 pub mod peer_users;
+pub mod purges;
 pub mod registration;
 pub mod reports;
 pub mod room;

@@ -20,6 +20,7 @@ const ACTOR_MODULES: &[&str] = &[
     "user",
     "backup",
     "media",
+    "purges",
     "registration",
     "reports",
     "threepid",

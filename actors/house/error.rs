@@ -12,6 +12,7 @@ use crate::{
     media::MediaError,
     oauth::OauthError,
     passes::PassError,
+    purges::PurgeError,
     registration::RegistrationError,
     reports::ReportError,
     room::RoomError,
@@ -49,6 +50,9 @@ pub enum HouseError {
     /// A login token, code or browser session is refused.
     #[error(transparent)]
     Pass(#[from] PassError),
+    /// A purge is refused.
+    #[error(transparent)]
+    Purge(#[from] PurgeError),
     /// An OAuth client is refused.
     #[error(transparent)]
     Oauth(#[from] OauthError),

@@ -38,6 +38,8 @@
 //! | `remote_rooms` | `public_rooms_of(&ServerName, RemoteListWish) -> RemoteListPage` |
 //! | `space` | `room_summary(&OwnedRoomOrAliasId, via, Option<&UserId>) -> (RoomSummary, membership)`, `hierarchy(HierarchyWish) -> HierarchyPage` |
 //! | `user_directory` | `find_users(finder, term, limit)`, `mutual_rooms(one, other)` |
+//! | `media` | `quarantine_media(&MediaName, by) -> bool`, `release_media`, `quarantine_media_of_user`, `quarantine_media_in_room`, `quarantine_changes(from) -> QuarantineChanges`, `media_in_room`; `media_lists`: `media_of_user`, `unused_media`, `is_content_shared` |
+//! | `purges` | `begin_purge(PurgeWish, by) -> String`, `purge_standing(id) -> PurgeAnswer` |
 //! | `report` | `report_room`, `report_user`, `report_event`, `reports(before, limit) -> Vec<FiledReport>` |
 //! | `passes` | `make_pass(&UserId, PassKind, lifetime_ms, detail) -> String`, `look_at_pass(PassKind, token)`, `use_pass(PassKind, token)`, `end_pass`, `login_by_token(token, Login)`, `allow_cross_signing_reset`, `use_cross_signing_reset` |
 //! | `oauth` | `register_client(metadata) -> String`, `client(id)`, `login_of_client(&UserId, ClientLogin)`, `grant_of_token`, `client_of_device`, `ask_for_device`, `device_wish`, `settle_device`, `poll_device` |
@@ -78,6 +80,8 @@ mod join;
 mod journey;
 mod keys;
 mod login;
+mod media;
+mod media_lists;
 mod members;
 mod membership;
 mod notifications;
@@ -93,6 +97,7 @@ mod presence;
 mod pretend;
 mod profile;
 mod public_rooms;
+mod purges;
 mod pushers;
 mod receipts;
 mod receive;
@@ -137,6 +142,7 @@ use std::{
 use parking_lot::Mutex;
 use playhouse_schema::{address::Entity, port::LogStore};
 use ruma::{OwnedDeviceId, OwnedUserId, RoomAliasId, RoomId, RoomVersionId, ServerName, UserId};
+use tokio::sync::Notify;
 
 pub use administer::AccountWish;
 pub use aliases::ResolvedAlias;
@@ -153,11 +159,13 @@ pub use join::JoinWish;
 use journey::Turns;
 pub use journey::{COMPLEXITY_UNIT, IncomingInvite, RemoteRooms};
 pub use keys::{ChangedKeys, ClaimedKeys, FoundKeys};
+pub use media::MediaName;
 pub use membership::MemberWish;
 pub use notifications::{Notification, NotificationPlace, NotificationsPage, NotificationsWish};
 use outboxes::Outboxes;
 pub use peer_reads::{PeerDevices, PeerSpace};
 pub use public_rooms::{ListPage, ListToken, ListWish};
+pub use purges::{PurgeEnd, PurgeWish};
 pub use pushers::PusherWish;
 pub use receipts::ReadMarkers;
 pub use receive::PduOutcome;
@@ -183,11 +191,12 @@ use crate::{
     env::Env,
     externals::External,
     followers::{models::Models, task::Running},
-    kernel::{Directory, DirectoryLimits, Unavailable},
-    media::{Media, MediaAnswer, MediaCommand, MediaError, MediaQuery, MediaReply},
+    kernel::{Directory, DirectoryLimits},
+    media::{Media, ledger::QuarantineLedger},
     oauth::Oauth,
     passes::Passes,
     peer_keys::PeerKeys,
+    purges::Purges,
     registration::{
         Registration, RegistrationAnswer, RegistrationCommand, RegistrationError,
         RegistrationQuery, RegistrationReply, RegistrationSignal,
@@ -282,9 +291,12 @@ pub struct House {
     aliases: Arc<Directory<Alias>>,
     backups: Arc<Directory<Backup>>,
     media: Arc<Directory<Media>>,
+    quarantine: Arc<Directory<QuarantineLedger>>,
     registration: Arc<Directory<Registration>>,
     reports: Arc<Directory<Reports>>,
     delays: Arc<Directory<Delays>>,
+    purges: Arc<Directory<Purges>>,
+    purge_wanted: Arc<Notify>,
     passes: Arc<Directory<Passes>>,
     oauth: Arc<Directory<Oauth>>,
     threepids: Arc<Directory<Threepid>>,
@@ -409,42 +421,6 @@ impl House {
     pub fn user_signal(&self, user_id: &UserId, signal: UserSignal) {
         let entity = Entity::user(user_id.as_str());
         self.users.signal_if_awake(&entity, signal);
-    }
-
-    /// Tells a piece of media to do something.
-    pub async fn media_command(
-        &self,
-        media_id: &str,
-        command: MediaCommand,
-    ) -> Result<MediaReply, MediaError> {
-        self.media.command(Entity::media(media_id), command).await
-    }
-
-    /// Asks a piece of media.
-    pub async fn media_query(
-        &self,
-        media_id: &str,
-        query: MediaQuery,
-    ) -> Result<MediaAnswer, MediaError> {
-        self.media.query(Entity::media(media_id), query).await
-    }
-
-    /// What a piece of media is, once its content is there or the time is up.
-    pub async fn await_media(
-        &self,
-        media_id: &str,
-        within: Duration,
-    ) -> Result<MediaAnswer, MediaError> {
-        let described = self.media_query(media_id, MediaQuery::Describe).await?;
-        if within.is_zero() || matches!(described, MediaAnswer::There(_)) {
-            return Ok(described);
-        }
-        let entity = Entity::media(media_id);
-        let awaited = self.media.query_within(entity, MediaQuery::Await, within);
-        match awaited.await {
-            Err(MediaError::Unavailable(Unavailable::Timeout)) => Ok(described),
-            outcome => outcome,
-        }
     }
 
     /// Does something with registration tokens.

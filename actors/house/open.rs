@@ -10,7 +10,7 @@ use playhouse_schema::{
     },
     port::{LogStore, StoreError},
 };
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     House, HouseConfig,
@@ -22,6 +22,7 @@ use super::{
     journey::Turns,
     members::HouseMembers,
     outboxes::{self, Outboxes},
+    purges::Purger,
     remote_presence,
     retention::Sweeper,
     stale_devices::StaleDevices,
@@ -42,10 +43,11 @@ use crate::{
         upkeep,
     },
     kernel::{Directory, DirectoryLimits, Domain, Log},
-    media::Media,
+    media::{Media, ledger::QuarantineLedger},
     oauth::Oauth,
     passes::Passes,
     peer_keys::PeerKeys,
+    purges::Purges,
     registration::Registration,
     reports::Reports,
     room::{Room, context::RoomContext},
@@ -106,11 +108,14 @@ impl House {
             aliases: desks.aliases,
             backups: desks.backups,
             media: desks.media,
+            quarantine: desks.quarantine,
             registration: desks.registration,
             reports: desks.reports,
             passes: desks.passes,
             oauth: desks.oauth,
             delays: later.delays,
+            purges: later.purges,
+            purge_wanted: later.purge_wanted,
             threepids: desks.threepids,
             externals: desks.externals,
             peer_keys: desks.peer_keys,
@@ -147,11 +152,13 @@ impl House {
             outboxes.close(left()).await;
         }
         self.delays.close(left()).await;
+        self.purges.close(left()).await;
         self.users.close(left()).await;
         self.rooms.close(left()).await;
         self.aliases.close(left()).await;
         self.backups.close(left()).await;
         self.media.close(left()).await;
+        self.quarantine.close(left()).await;
         self.registration.close(left()).await;
         self.reports.close(left()).await;
         self.passes.close(left()).await;
@@ -200,6 +207,13 @@ async fn durable_followers(
         env: config.env.clone(),
         settings: config.stale_devices,
     };
+    let purger = Purger {
+        rooms: members.rooms.clone(),
+        purges: later.purges.clone(),
+        store: members.store.clone(),
+        env: config.env.clone(),
+        wanted: later.purge_wanted.clone(),
+    };
     let to_others = sent.map(|(sending, board)| sending.start(source.clone(), board, &config.env));
     let members = Arc::new(members);
     let at_will = at_will(source.clone(), &members, (config, later)).await?;
@@ -212,6 +226,7 @@ async fn durable_followers(
         overtaken::start(source.clone(), delays.clone(), board.clone()).await?,
         upkeep::start(source, members, server_name).await?,
         keep_awake(delays, board),
+        purger.start(),
     ];
     followers.extend(at_will);
     followers.extend(sweeper.start());
@@ -293,6 +308,7 @@ struct Desks {
     aliases: Arc<Directory<Alias>>,
     backups: Arc<Directory<Backup>>,
     media: Arc<Directory<Media>>,
+    quarantine: Arc<Directory<QuarantineLedger>>,
     registration: Arc<Directory<Registration>>,
     reports: Arc<Directory<Reports>>,
     passes: Arc<Directory<Passes>>,
@@ -302,9 +318,11 @@ struct Desks {
     peer_keys: Arc<Directory<PeerKeys>>,
 }
 
-/// The schedules of delayed events, and what they share with the rest of the house.
+/// The schedules of delayed events and the list of purges, and what they share with the rest of the house.
 struct Later {
     delays: Arc<Directory<Delays>>,
+    purges: Arc<Directory<Purges>>,
+    purge_wanted: Arc<Notify>,
     board: Arc<DelayBoard>,
     outlet: Arc<HouseOutlet>,
 }
@@ -329,6 +347,7 @@ impl Opening {
             aliases: self.directory(env.clone(), config.rooms).await?,
             backups: self.directory(env.clone(), limits).await?,
             media: self.directory(env.clone(), limits).await?,
+            quarantine: self.directory(env.clone(), limits).await?,
             registration: self.directory(env.clone(), limits).await?,
             reports: self.directory(env.clone(), limits).await?,
             passes: self.directory(env.clone(), limits).await?,
@@ -349,6 +368,8 @@ impl Opening {
         };
         Ok(Later {
             delays: self.directory(context, config.users).await?,
+            purges: self.directory(config.env.clone(), config.users).await?,
+            purge_wanted: Arc::default(),
             board,
             outlet,
         })

@@ -1,10 +1,14 @@
-//! A piece of media of this server: its ID, who may fill it, and what filled it. The bytes are files on disk, named by their hash.
+//! A piece of media of this server, or a copy of another one's: its ID, who may fill it, what filled it, and whether it may be given out. The bytes are files on
+//! disk, named by their hash.
 //!
 //! Owns that an ID is filled once and never again. Must not know files, HTTP, or what the content means.
 
 mod decide;
+pub mod ledger;
 pub mod message;
 mod state;
+#[cfg(test)]
+mod tests;
 mod waiting;
 
 use playhouse_schema::{
@@ -12,7 +16,7 @@ use playhouse_schema::{
     record::media::MediaRecord,
 };
 
-pub use message::{MediaAnswer, MediaCommand, MediaError, MediaQuery, MediaReply};
+pub use message::{MediaAnswer, MediaCommand, MediaError, MediaFacts, MediaQuery, MediaReply};
 pub use state::Media;
 
 use self::waiting::Waiting;
@@ -34,8 +38,8 @@ impl Domain for Media {
     type Live = Waiting;
     type Context = Env;
 
-    fn empty(_entity: &Entity) -> Self {
-        Self::default()
+    fn empty(entity: &Entity) -> Self {
+        Self::of(entity)
     }
 
     fn apply(&mut self, _sequence: Sequence, _position: Position, record: &MediaRecord) {
@@ -43,7 +47,7 @@ impl Domain for Media {
     }
 
     fn decide(&self, command: MediaCommand, env: &Env) -> Result<Decision<Self>, MediaError> {
-        decide::decide(self, command, env)
+        decide::decide(self, command, env.now_ms())
     }
 
     fn answer(
@@ -51,7 +55,10 @@ impl Domain for Media {
         query: MediaQuery,
         port: Port<MediaAnswer, MediaError>,
     ) {
-        let description = decide::describe(&resident.state);
+        let description = match query {
+            MediaQuery::Facts => decide::facts(&resident.state),
+            MediaQuery::Describe | MediaQuery::Await => decide::describe(&resident.state),
+        };
         match (query, description) {
             (MediaQuery::Await, Ok(MediaAnswer::Awaited(reserved))) => {
                 resident.live.add(port, reserved);
@@ -64,8 +71,8 @@ impl Domain for Media {
 
     fn committed(resident: &mut Resident<Self>, _records: &[Committed]) {
         let description = decide::describe(&resident.state);
-        if let Ok(there @ MediaAnswer::There(_)) = description {
-            resident.live.tell(&there);
+        if !matches!(description, Ok(MediaAnswer::Awaited(_))) {
+            resident.live.tell(&description);
         }
     }
 

@@ -20,9 +20,9 @@ impl Waiting {
         }
     }
 
-    pub(super) fn tell(&mut self, answer: &MediaAnswer) {
+    pub(super) fn tell(&mut self, answer: &Result<MediaAnswer, MediaError>) {
         for port in self.0.drain(..) {
-            let _ = port.send(Ok(answer.clone()));
+            let _ = port.send(answer.clone());
         }
     }
 

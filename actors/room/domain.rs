@@ -14,7 +14,7 @@ use ruma::RoomId;
 use super::{
     Room, RoomAnswer, RoomCommand, RoomError, RoomQuery, RoomReply, RoomSignal,
     context::{RoomContext, RoomLive},
-    create, directory, membership, query, receipt, receive, redact, retention, send_event,
+    create, directory, membership, purge, query, receipt, receive, redact, retention, send_event,
     snapshot, told,
 };
 use crate::kernel::{Committed, Decision, Domain, Port, Resident};
@@ -131,6 +131,9 @@ pub(crate) fn decide(
         RoomCommand::MoveReceipts(moves) => receipt::decide(room, env, moves),
         // It needs the operator's settings, and has been judged with them.
         RoomCommand::Expire(_) => Ok(Decision::unchanged(RoomReply::Done)),
+        RoomCommand::Purge(purge, targets) => {
+            Ok(purge::decide(room, env.server_name(), &purge, targets))
+        }
         RoomCommand::SetDirectoryVisibility { user_id, public } => {
             directory::decide(room, user_id.as_deref(), public)
         }

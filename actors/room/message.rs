@@ -11,7 +11,10 @@ use ruma::{
 };
 use serde::{Deserialize, Serialize};
 
-use playhouse_schema::record::room::{MembershipTold, Transaction};
+use playhouse_schema::record::{
+    purge::Purge,
+    room::{MembershipTold, Transaction},
+};
 
 pub use super::paging::{
     ContextQuery, EventAtQuery, EventFormat, MessagesQuery, Place, RelationsQuery, SliceQuery,
@@ -49,6 +52,8 @@ pub enum RoomCommand {
     TakeIn(Box<TakeIn>),
     /// Take out what has expired of these events, as the caller has read them in the log. Answers `Done`.
     Expire(Vec<RedactionTarget>),
+    /// Take out what a purge wants gone of these events, as the caller has read them in the log. Answers `Done`.
+    Purge(Box<Purge>, Vec<RedactionTarget>),
     /// Remember what another server told of a local user's membership. Answers `Done`.
     Tell(Box<MembershipTold>),
     /// Enter or leave the public room list; the user needs the power to send `m.room.canonical_alias`. Answers `Done`.

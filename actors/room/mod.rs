@@ -23,6 +23,7 @@ pub(crate) mod past;
 pub mod pdu;
 pub mod peer;
 pub mod policy;
+pub(crate) mod purge;
 pub(crate) mod push_facts;
 pub(crate) mod query;
 mod receipt;

@@ -130,7 +130,8 @@ pub(super) fn decide(room: &Room, before_ms: u64, targets: Vec<RedactionTarget>)
     }
 }
 
-fn emptied(room: &Room, event: &RoomEvent) -> Option<EventRecord> {
+/// What stays of an event whose content goes: what the graph of the room needs of it, and the mark that nobody is shown it.
+pub(super) fn emptied(room: &Room, event: &RoomEvent) -> Option<EventRecord> {
     let rules = room.rules().ok()?;
     let text = std::str::from_utf8(event.pdu.json()).ok()?;
     let mut canonical = Canonical::received(text).ok()?;

@@ -12,6 +12,8 @@ pub mod aliases;
 pub mod destinations;
 pub mod device_lists;
 pub mod device_sightings;
+pub mod media;
+pub mod media_lists;
 pub mod memberships;
 pub mod message_search;
 pub mod parked;
@@ -121,6 +123,7 @@ pub fn all() -> Vec<Box<dyn AnyModel>> {
         Box::new(reports::Reports),
         Box::new(message_search::MessageSearch),
         Box::new(uploads::Uploads),
+        Box::new(media::Media),
         Box::new(retention::Retention),
         Box::new(threepids::Threepids),
         Box::new(validity::Validity),

@@ -95,7 +95,21 @@ const STATEMENTS: &[&str] = &[
     message_search::RECENT,
     message_search::RANKED,
     message_search::COUNT,
+    media::FILL,
+    media::QUARANTINE,
+    media::RELEASE,
+    media::PROTECT,
+    media::USE,
+    media::REMOVE,
+    media::FREE_OF_USER,
+    media::FREE_TWINS,
+    media::OTHERS,
+    media_lists::COUNT,
+    media_lists::UNUSED,
+    media_lists::UNUSED_NO_FACES,
+    media_lists::LISTS[0].1[0],
     uploads::RESERVE,
+    uploads::REMOVE,
     uploads::FILL,
     uploads::USED,
     uploads::AWAITED,
@@ -187,6 +201,7 @@ fn tables_carry_the_version() {
     check(&reports::Reports);
     check(&message_search::MessageSearch);
     check(&uploads::Uploads);
+    check(&media::Media);
     check(&threepids::Threepids);
     check(&destinations::Destinations);
     check(&server_rooms::ServerRooms);

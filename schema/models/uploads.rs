@@ -26,6 +26,9 @@ pub(super) const RESERVE: &str = "INSERT INTO uploads_1 (media_id, user_id, at_m
 pub(super) const FILL: &str = "INSERT INTO uploads_1 (media_id, user_id, at_ms, size_bytes, awaited, expires_ms) VALUES ($1, $2, $3, $4, 0, 0) \
      ON CONFLICT (media_id) DO UPDATE SET at_ms = excluded.at_ms, size_bytes = excluded.size_bytes, awaited = 0";
 
+/// What was deleted counts no more.
+pub(super) const REMOVE: &str = "DELETE FROM uploads_1 WHERE media_id = $1";
+
 pub(super) const USED: &str = "SELECT CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM uploads_1 WHERE user_id = $1 AND at_ms >= $2";
 
 pub(super) const AWAITED: &str =
@@ -71,6 +74,7 @@ impl Model for Uploads {
                     number(uploaded.size_bytes),
                 ],
             ),
+            Some(MediaRecord::Removed(_)) => (REMOVE, vec![media_id]),
             _ => return Ok(Vec::new()),
         };
         Ok(vec![Statement { sql, values }])

@@ -13,6 +13,33 @@ pub enum MediaRecord {
     /// Its content is on disk.
     #[serde(rename = "u")]
     Uploaded(Uploaded),
+    /// An administrator put it away: nobody is given it.
+    #[serde(rename = "q")]
+    Quarantined(Judged),
+    /// It is given out again.
+    #[serde(rename = "f")]
+    Released(Judged),
+    /// It cannot be put away.
+    #[serde(rename = "p")]
+    Protected(Judged),
+    /// It can be put away again.
+    #[serde(rename = "x")]
+    Unprotected(Judged),
+    /// Its content was deleted. That of another server's media may be fetched once more.
+    #[serde(rename = "d")]
+    Removed(Judged),
+    /// It was used at this time: noted now and then, not with every use.
+    #[serde(rename = "n")]
+    Used(u64),
+}
+
+/// Who decided something about a piece of media, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judged {
+    /// The administrator; empty for this server itself.
+    pub by: String,
+    /// When, milliseconds since the Unix epoch.
+    pub at_ms: u64,
 }
 
 /// A media ID without content.
@@ -54,6 +81,12 @@ impl Record for MediaRecord {
         match self {
             MediaRecord::Reserved(_) => 300,
             MediaRecord::Uploaded(_) => 301,
+            MediaRecord::Quarantined(_) => 302,
+            MediaRecord::Released(_) => 303,
+            MediaRecord::Protected(_) => 304,
+            MediaRecord::Unprotected(_) => 305,
+            MediaRecord::Removed(_) => 306,
+            MediaRecord::Used(_) => 307,
         }
     }
 }

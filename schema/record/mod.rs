@@ -14,6 +14,8 @@ pub mod oauth;
 pub mod pass;
 pub mod peer_keys;
 pub mod peer_user;
+pub mod purge;
+pub mod quarantine;
 pub mod room;
 pub mod server;
 pub mod sliding;

@@ -4,6 +4,8 @@
 
 mod devices;
 mod fields;
+mod media;
+mod purge_history;
 mod registration_tokens;
 mod server;
 mod users;
@@ -13,6 +15,8 @@ use crate::edge::{Failure, Routes, Session};
 /// Mounts all of it.
 pub(crate) fn mount(routes: &mut Routes) {
     devices::mount(routes);
+    media::mount(routes);
+    purge_history::mount(routes);
     registration_tokens::mount(routes);
     server::mount(routes);
     users::mount(routes);

@@ -131,6 +131,9 @@ impl Config {
             media.s3_access_key_id.is_some() == media.s3_secret_access_key.is_some(),
             || "[media] s3_access_key_id and s3_secret_access_key belong together".to_owned(),
         )?;
+        require(!media.redirect_downloads || media.storage.is_some(), || {
+            "[media] redirect_downloads needs a storage to which clients can be sent".to_owned()
+        })?;
         for limit in &media.upload_limits {
             let is_link = |uri: &String| uri.starts_with("https://") || uri.starts_with("http://");
             require(limit.info_uri.as_ref().is_none_or(is_link), || {

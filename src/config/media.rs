@@ -30,12 +30,35 @@ section! {
         s3_access_key_id: Option<String> = None, sample "playhouse";
         /// The secret that belongs to the access key.
         s3_secret_access_key: Option<String> = None, sample "secret";
+        /// Clients are sent to the object store for content, by an address that serves for five minutes; the bucket must allow it to browsers (CORS).
+        redirect_downloads: bool = false;
         /// Pictures with more pixels are not made into thumbnails.
         thumbnail_pixels_max: u64 = 40_000_000;
         /// Thumbnails are made in exactly the size that is asked for, instead of the next of five usual ones.
         thumbnails_any_size: bool = false;
         /// Old clients may still download without a token.
         unauthenticated_download: bool = true;
+        /// Copies of other servers' media are dropped when nobody has used them for so long, milliseconds. They are fetched again when somebody wants them. 0: never.
+        remote_lifetime_ms: u64 = 0;
+        /// Media of this server is deleted when nobody has used it for so long, milliseconds: it cannot be had again. What administrators put away or protect, and
+        /// pictures of users and rooms, stay. 0: never.
+        local_lifetime_ms: u64 = 0;
+        /// How often media is looked for that nobody has used for so long, milliseconds.
+        sweep_every_ms: u64 = 3_600_000;
+    }
+}
+
+/// That something is used is noted once in so long a time at most.
+const USE_NOTED_EVERY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+impl Media {
+    /// That a piece of media is used is noted once in so long a time, which is short beside what it lives without use.
+    pub(crate) fn use_noted_every_ms(&self) -> u64 {
+        [self.remote_lifetime_ms, self.local_lifetime_ms]
+            .into_iter()
+            .filter(|lifetime_ms| *lifetime_ms > 0)
+            .map(|lifetime_ms| (lifetime_ms / 4).max(1))
+            .fold(USE_NOTED_EVERY_MS, u64::min)
     }
 }
 

@@ -3,8 +3,8 @@
 use playhouse_actors::{
     alias::AliasError, backup::BackupError, delays::DelayError, externals::ExternalError,
     house::HouseError, kernel::Unavailable, media::MediaError, oauth::OauthError,
-    passes::PassError, registration::RegistrationError, reports::ReportError, room::RoomError,
-    threepid::ThreepidError, user::UserError,
+    passes::PassError, purges::PurgeError, registration::RegistrationError, reports::ReportError,
+    room::RoomError, threepid::ThreepidError, user::UserError,
 };
 use ruma::api::error::ErrorCode;
 
@@ -138,6 +138,9 @@ impl From<MediaError> for Failure {
     fn from(error: MediaError) -> Self {
         match error {
             MediaError::Unknown => Self::not_found("unknown media"),
+            // What was put away looks to everybody as if it were not there.
+            MediaError::Quarantined => Self::not_found("unknown media"),
+            MediaError::Removed => Self::not_found("this media is not kept any more"),
             MediaError::CannotOverwrite => Self::new(
                 ErrorCode::CannotOverwriteMedia,
                 "this media ID has its content",
@@ -197,6 +200,20 @@ impl From<ReportError> for Failure {
             ReportError::TooMany { retry_after_ms } => Self::limit_exceeded(retry_after_ms),
             ReportError::ReasonTooLong => Self::invalid_param("the reason is too long"),
             ReportError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
+impl From<PurgeError> for Failure {
+    fn from(error: PurgeError) -> Self {
+        match error {
+            PurgeError::Unknown => Self::not_found("unknown purge"),
+            PurgeError::Busy => Self::new(
+                ErrorCode::Unknown,
+                "a purge of this room is going on already",
+            )
+            .with_status(400),
+            PurgeError::Unavailable(error) => error.into(),
         }
     }
 }
@@ -271,6 +288,7 @@ impl From<HouseError> for Failure {
             HouseError::Delay(error) => error.into(),
             HouseError::Report(error) => error.into(),
             HouseError::Pass(error) => error.into(),
+            HouseError::Purge(error) => error.into(),
             HouseError::Oauth(error) => error.into(),
             HouseError::Threepid(error) => error.into(),
             HouseError::External(error) => error.into(),

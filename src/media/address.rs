@@ -51,6 +51,13 @@ pub(super) fn thumbnail_path(name: &str, size: &str) -> Option<Path> {
     }))
 }
 
+/// Where thumbnails of a blob lie: their folder, and how their names begin.
+pub(super) fn thumbnails(name: &str) -> Option<(Path, String)> {
+    let any = thumbnail_path(name, "")?;
+    let (folder, beginning) = any.as_ref().rsplit_once('/')?;
+    Some((Path::from(folder), beginning.to_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@
 mod address;
 mod animation;
 pub(crate) mod blobs;
+mod locks;
 pub(crate) mod presentation;
 pub(crate) mod previews;
 mod storage;

@@ -1,10 +1,15 @@
 //! Where blobs are kept: a folder, or a bucket of an object store.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
+use http::Method;
 use object_store::{
-    ClientOptions, ObjectStore, aws::AmazonS3Builder, local::LocalFileSystem, path::Path,
+    ClientOptions, ObjectStore,
+    aws::{AmazonS3, AmazonS3Builder},
+    local::LocalFileSystem,
+    path::Path,
     prefix::PrefixStore,
+    signer::{SignedUrlOptions, Signer as _},
 };
 
 use crate::config::Media;
@@ -15,6 +20,36 @@ pub(super) struct Storage {
     pub(super) store: Arc<dyn ObjectStore>,
     /// The same as a folder, when it is one: then files are moved in instead of being copied.
     pub(super) folder: Option<PathBuf>,
+    /// The same as a bucket to which clients may be sent.
+    pub(super) bucket: Option<Bucket>,
+}
+
+/// An address in the bucket serves for so long: a download that began goes on.
+const ADDRESS_LIFETIME: Duration = Duration::from_secs(300);
+
+/// A bucket that signs addresses.
+pub(super) struct Bucket {
+    store: AmazonS3,
+    prefix: Path,
+}
+
+impl Bucket {
+    /// An address from which an object can be had for a while, by whoever knows it, with these headers: type and disposition.
+    pub(super) async fn signed_url(
+        &self,
+        path: &Path,
+        (content_type, disposition): (&str, &str),
+    ) -> object_store::Result<String> {
+        let options = SignedUrlOptions::default().with_query([
+            ("response-content-type", content_type),
+            ("response-content-disposition", disposition),
+        ]);
+        let path: Path = self.prefix.parts().chain(path.parts()).collect();
+        let signed = self
+            .store
+            .signed_url_opts(Method::GET, &path, ADDRESS_LIFETIME, &options);
+        Ok(signed.await?.to_string())
+    }
 }
 
 /// Opens what the configuration names. A bucket is not asked for before it is needed.
@@ -34,6 +69,7 @@ fn in_folder(folder: PathBuf) -> Result<Storage, String> {
     Ok(Storage {
         store: Arc::new(store.with_automatic_cleanup(true)),
         folder: Some(folder),
+        bucket: None,
     })
 }
 
@@ -63,8 +99,13 @@ fn in_bucket(media: &Media, url: &str) -> Result<Storage, String> {
     let store = builder
         .build()
         .map_err(|error| format!("[media] storage: {error}"))?;
+    let prefix = Path::from(prefix);
     Ok(Storage {
-        store: Arc::new(PrefixStore::new(store, Path::from(prefix))),
+        bucket: media.redirect_downloads.then(|| Bucket {
+            store: store.clone(),
+            prefix: prefix.clone(),
+        }),
+        store: Arc::new(PrefixStore::new(store, prefix)),
         folder: None,
     })
 }

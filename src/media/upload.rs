@@ -113,6 +113,7 @@ impl Upload {
         };
         let name = address::name(self.shelf, &hash.finalize());
         let path = address::path(&name).ok_or(BlobError::Missing)?;
+        let held = self.blobs.hold(&name).await;
         match self.blobs.folder() {
             Some(folder) => {
                 let (from, to) = (self.temporary.0.clone(), folder.join(path.as_ref()));
@@ -129,6 +130,7 @@ impl Upload {
         Ok(StoredBlob {
             sha256: name,
             size_bytes: self.size_bytes,
+            _held: held,
         })
     }
 

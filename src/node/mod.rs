@@ -73,7 +73,7 @@ pub struct RunningNode {
     certificates: Vec<Arc<Certificates>>,
     log: Option<LogHandle>,
     upkeep: tokio::task::JoinHandle<()>,
-    renewals: Option<tokio::task::JoinHandle<()>>,
+    sweeps: Vec<tokio::task::JoinHandle<()>>,
 }
 
 /// Starts a node on the current tokio runtime, which must be a multi-threaded one. Ports may be 0: see [`RunningNode::address`].
@@ -102,7 +102,13 @@ pub async fn start(config: Config, log: Option<LogHandle>) -> Result<RunningNode
         certificates: bound.certificates,
         log,
         upkeep: tokio::spawn(metrics::upkeep()),
-        renewals: client::account_validity::start(&app),
+        sweeps: [
+            client::account_validity::start(&app),
+            client::media::start(&app),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
     })
 }
 
@@ -142,8 +148,8 @@ impl RunningNode {
     /// Stops in order: no new connections, long polls end, requests end, actors sleep, writers commit what they have.
     pub async fn stop(self) {
         tracing::info!("stopping");
-        if let Some(renewals) = &self.renewals {
-            renewals.abort();
+        for sweep in &self.sweeps {
+            sweep.abort();
         }
         self.house.end_waiting();
         self.listeners.stop(REQUESTS_END_WITHIN).await;

@@ -1,5 +1,8 @@
 //! The admin API over HTTP, mirroring `src/admin/`: one file for each area.
 
+mod media;
+mod purge_history;
+mod quarantine;
 mod registration_tokens;
 mod standing;
 mod users;

@@ -88,6 +88,16 @@ const BODILESS: &[&str] = &[
     "POST /_matrix/client/unstable/registration/email/submit_token",
     "POST /_matrix/client/unstable/add_threepid/email/submit_token",
     "POST /_synapse/client/password_reset/email/submit_token",
+    "POST /_synapse/admin/v1/media/delete",
+    "POST /_synapse/admin/v1/media/protect/{media_id}",
+    "POST /_synapse/admin/v1/media/quarantine/{server_name}/{media_id}",
+    "POST /_synapse/admin/v1/media/unprotect/{media_id}",
+    "POST /_synapse/admin/v1/media/unquarantine/{server_name}/{media_id}",
+    "POST /_synapse/admin/v1/media/{server_name}/delete",
+    "POST /_synapse/admin/v1/purge_media_cache",
+    "POST /_synapse/admin/v1/quarantine_media/{room_id}",
+    "POST /_synapse/admin/v1/room/{room_id}/media/quarantine",
+    "POST /_synapse/admin/v1/user/{user_id}/media/quarantine",
 ];
 
 /// Somebody with a room and an event.

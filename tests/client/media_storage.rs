@@ -8,9 +8,12 @@ use std::{
 use reqwest::Method;
 
 use super::props::text;
-use crate::harness::{
-    Client, Options, TestServer,
-    web::{Body, Reply, Seen, Web},
+use crate::{
+    admin::administrator,
+    harness::{
+        Client, Options, TestServer,
+        web::{Body, Reply, Seen, Web},
+    },
 };
 
 /// A bucket: objects by key, and parts that are no objects yet.
@@ -26,7 +29,8 @@ impl Bucket {
         let (key, query) = seen.target.split_once('?').unwrap_or((&seen.target, ""));
         let signed = seen
             .headers
-            .contains("authorization: aws4-hmac-sha256 credential=key/");
+            .contains("authorization: aws4-hmac-sha256 credential=key/")
+            || query.contains("X-Amz-Signature=");
         assert!(signed, "unsigned: {}", seen.headers);
         match (seen.method.as_str(), query) {
             ("HEAD", _) => match self.objects.get(key) {
@@ -68,6 +72,12 @@ impl Bucket {
             ("GET", query) if query.contains("list-type=2") => xml(
                 "<ListBucketResult><Name>b</Name><KeyCount>0</KeyCount><MaxKeys>1000</MaxKeys><IsTruncated>false</IsTruncated></ListBucketResult>",
             ),
+            ("GET", query) if query.contains("X-Amz-Signature=") => {
+                let told = |name| percent_decoded(parameter(query, name));
+                let mut reply = self.get(key, &seen.headers);
+                reply = reply.header("content-disposition", &told("response-content-disposition"));
+                reply.header("x-told-type", &told("response-content-type"))
+            }
             ("GET", _) => self.get(key, &seen.headers),
             other => panic!("nobody should ask {other:?}"),
         }
@@ -101,6 +111,21 @@ fn parameter<'a>(query: &'a str, name: &str) -> &'a str {
         .expect("the parameter")
 }
 
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = text.bytes();
+    let mut decoded = Vec::new();
+    while let Some(byte) = bytes.next() {
+        if byte == b'%' {
+            let digits: Vec<u8> = bytes.by_ref().take(2).collect();
+            let digits = std::str::from_utf8(&digits).expect("digits");
+            decoded.push(u8::from_str_radix(digits, 16).expect("hexadecimal"));
+        } else {
+            decoded.push(byte);
+        }
+    }
+    String::from_utf8(decoded).expect("text")
+}
+
 fn object_reply(body: Vec<u8>) -> Reply {
     Reply::new("application/octet-stream", Body::Bytes(body))
         .header("etag", "\"e\"")
@@ -123,8 +148,9 @@ async fn upload(client: &Client, content_type: &str, bytes: Vec<u8>) -> String {
         .to_owned()
 }
 
-async fn server_on(web: &Web) -> TestServer {
+async fn server_on(web: &Web, redirect: &str) -> TestServer {
     let environment = [
+        ("PLAYHOUSE_MEDIA_REDIRECT_DOWNLOADS", redirect.to_owned()),
         (
             "PLAYHOUSE_MEDIA_STORAGE",
             "s3://bucket/some/prefix".to_owned(),
@@ -150,7 +176,7 @@ async fn a_bucket_holds_what_is_uploaded() {
         inside.lock().expect("nobody panicked").answer(seen)
     })
     .await;
-    let server = server_on(&web).await;
+    let server = server_on(&web, "false").await;
     let anna = server.register("anna").await;
     let download = |id: &str| format!("/_matrix/client/v1/media/download/{id}");
 
@@ -214,4 +240,55 @@ async fn ask_for_a_thumbnail_twice(client: &Client) {
         let made = image::load_from_memory(&answer.bytes).expect("a picture");
         assert_eq!((made.width(), made.height()), (320, 160));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_are_sent_to_the_bucket() {
+    let bucket: Arc<Mutex<Bucket>> = Arc::default();
+    let inside = bucket.clone();
+    let web = Web::start("127.0.0.1", move |seen| {
+        inside.lock().expect("nobody panicked").answer(seen)
+    })
+    .await;
+    let server = server_on(&web, "true").await;
+    let boss = administrator(&server.client(), "boss").await;
+    let anna = server.register("anna").await;
+    let id = upload(&anna, "text/html", b"<b>hello</b>".to_vec()).await;
+    let direct = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .expect("a client");
+    let ask = async |path: &str| {
+        let url = format!("{}{path}", server.base());
+        let asked = direct
+            .get(url)
+            .bearer_auth(anna.token.as_deref().expect("a token"))
+            .send();
+        asked.await.expect("an answer")
+    };
+    for path in [
+        format!("/_matrix/client/v1/media/download/{id}/page.html"),
+        format!("/_matrix/media/v3/download/{id}/page.html?allow_redirect=true"),
+    ] {
+        let answer = ask(&path).await;
+        assert_eq!(answer.status(), 307, "{path}");
+        let header = |name: &str| answer.headers()[name].to_str().expect("text");
+        assert_eq!(header("cache-control"), "no-store");
+        let location = header("location");
+        let beginning = format!("{}/bucket/some/prefix/blobs/b3/", web.base());
+        assert!(location.starts_with(&beginning), "{location}");
+        let there = direct.get(location).send().await.expect("an answer");
+        assert_eq!(
+            there.headers()["content-disposition"],
+            "attachment; filename=page.html"
+        );
+        assert_eq!(there.headers()["x-told-type"], "text/html");
+        assert_eq!(&there.bytes().await.expect("bytes")[..], b"<b>hello</b>");
+    }
+    let plain = ask(&format!("/_matrix/media/v3/download/{id}")).await;
+    assert_eq!(plain.status(), 200, "old clients say whether they follow");
+    let path = format!("/_synapse/admin/v1/media/quarantine/{id}");
+    boss.post(&path, serde_json::json!({})).await.ok();
+    let path = format!("/_matrix/client/v1/media/download/{id}");
+    assert_eq!(ask(&path).await.status(), 404);
 }

@@ -37,7 +37,7 @@ mod read_markers;
 mod relations;
 mod rendezvous;
 mod reports;
-mod retention;
+pub(crate) mod retention;
 mod search;
 mod sliding_rooms;
 mod sliding_sync;

@@ -34,7 +34,7 @@ async fn keep_for(client: &Client, room_id: &str, content: Value) {
 }
 
 /// Whether a text stands anywhere in the log.
-fn is_stored(server: &TestServer, text: &str) -> bool {
+pub(crate) fn is_stored(server: &TestServer, text: &str) -> bool {
     match server.database() {
         Some(dsn) => {
             let dsn = dsn.to_owned();

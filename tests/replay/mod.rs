@@ -15,9 +15,22 @@ use std::{
 };
 
 use playhouse_actors::{
-    alias::Alias, backup::Backup, delays::Delays, externals::External, kernel::Domain,
-    media::Media, oauth::Oauth, passes::Passes, peer_keys::PeerKeys, peer_users::PeerUser,
-    registration::Registration, room::Room, server::Server, threepid::Threepid, user::User,
+    alias::Alias,
+    backup::Backup,
+    delays::Delays,
+    externals::External,
+    kernel::Domain,
+    media::{Media, ledger::QuarantineLedger},
+    oauth::Oauth,
+    passes::Passes,
+    peer_keys::PeerKeys,
+    peer_users::PeerUser,
+    purges::Purges,
+    registration::Registration,
+    room::Room,
+    server::Server,
+    threepid::Threepid,
+    user::User,
 };
 use playhouse_schema::{
     address::{Entity, Layout},
@@ -294,6 +307,20 @@ fn records_of_peer_users() {
     use samples::peer_user::{VARIANTS, all, name};
     let entity = Entity::peer_user("@b:elsewhere.example");
     check::<PeerUser>("peer_user", &entity, &all(), VARIANTS, name);
+}
+
+#[test]
+fn records_of_purges() {
+    use samples::purge::{VARIANTS, all, name};
+    let entity = Entity::house("purges");
+    check::<Purges>("purge", &entity, &all(), VARIANTS, name);
+}
+
+#[test]
+fn records_of_quarantine() {
+    use samples::quarantine::{VARIANTS, all, name};
+    let entity = Entity::house("quarantine");
+    check::<QuarantineLedger>("quarantine", &entity, &all(), VARIANTS, name);
 }
 
 #[test]

@@ -21,6 +21,7 @@ pub(crate) async fn handle(
         file_name: None,
         timeout: request.timeout_ms,
         range,
+        redirect: true,
     };
     serve::content(&app, wanted).await
 }

@@ -35,11 +35,14 @@ pub(crate) async fn handle(
             return Err(MediaError::Expired.into());
         }
         Ok(MediaAnswer::Awaited(_)) => {}
-        Ok(MediaAnswer::There(_)) => {
+        Ok(MediaAnswer::There { .. }) => {
             return Err(Failure::new(
                 ErrorCode::CannotOverwriteMedia,
                 "this address has its content",
             ));
+        }
+        Ok(MediaAnswer::Facts(_)) => {
+            return Err(Failure::internal("unexpected answer to Describe"));
         }
         Err(MediaError::Unknown) => {
             return Err(Failure::not_found("this address was never handed out"));

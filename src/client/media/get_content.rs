@@ -25,6 +25,7 @@ pub(crate) async fn handle(
         file_name: None,
         timeout: request.timeout_ms,
         range,
+        redirect: request.allow_redirect,
     };
     serve::content(&app, wanted).await
 }

@@ -26,6 +26,7 @@ pub(crate) async fn handle(
         file_name: None,
         timeout: request.timeout_ms,
         range: None,
+        redirect: request.allow_redirect,
     };
     let size = ThumbnailSize {
         width: u32::try_from(u64::from(request.width)).unwrap_or(u32::MAX),

@@ -13,10 +13,13 @@ mod get_media_preview;
 pub(crate) mod preview;
 mod quota;
 mod remote;
+pub(crate) mod removal;
 pub(crate) mod serve;
+mod sweep;
 
 use ruma::api::client::media as api;
 
+pub(crate) use self::sweep::start;
 use crate::edge::{Class, Routes};
 
 /// An upload that sends nothing for so long is given up.

@@ -12,7 +12,7 @@ use playhouse_actors::{
 };
 use ruma::{UserId, api::error::ErrorCode, http_headers::ContentDisposition};
 
-use super::serve::Wanted;
+use super::serve::{Wanted, note_use};
 use crate::{
     edge::{App, Failure},
     media::Shelf,
@@ -71,8 +71,11 @@ fn is_media_id(media_id: &str) -> bool {
 
 async fn kept(app: &App, name: &str) -> Result<Option<Uploaded>, Failure> {
     match app.house.media_query(name, MediaQuery::Describe).await {
-        Ok(MediaAnswer::There(uploaded)) => Ok(Some(uploaded)),
-        Ok(MediaAnswer::Awaited(_)) | Err(MediaError::Unknown) => Ok(None),
+        Ok(MediaAnswer::There { uploaded, used_ms }) => {
+            note_use(app, name, used_ms);
+            Ok(Some(uploaded))
+        }
+        Ok(MediaAnswer::Awaited(_) | MediaAnswer::Facts(_)) | Err(MediaError::Unknown) => Ok(None),
         Err(error) => Err(HouseError::from(error).into()),
     }
 }

@@ -8,7 +8,7 @@ use actix_web::http::{
 };
 use bytes::Bytes;
 use playhouse_actors::media::{
-    MediaAnswer, MediaError,
+    MediaAnswer,
     message::{Reserved, Uploaded},
 };
 use ruma::{ServerName, api::error::ErrorCode};
@@ -34,6 +34,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) timeout: Duration,
     /// Only a part of it.
     pub(crate) range: Option<AskedRange>,
+    /// Whoever asks goes where the content lies, when told so. With a token, clients always do.
+    pub(crate) redirect: bool,
 }
 
 /// The content, or a part of it.
@@ -42,6 +44,12 @@ pub(crate) async fn content(app: &App, wanted: Wanted<'_>) -> Result<Prepared, F
     let content_type = presentation::content_type(uploaded.content_type.as_deref());
     let file_name = wanted.file_name.or(uploaded.file_name.as_deref());
     let disposition = presentation::content_disposition(&content_type, file_name);
+    let shown = (content_type.as_str(), disposition.as_str());
+    if wanted.redirect
+        && let Some(url) = app.blobs.signed_url(&uploaded.sha256, shown).await?
+    {
+        return redirection(&url);
+    }
     let size = uploaded.size_bytes;
     // What has an address never changes.
     let tag = format!("\"{}\"", wanted.media_id);
@@ -65,6 +73,14 @@ pub(crate) async fn content(app: &App, wanted: Wanted<'_>) -> Result<Prepared, F
             .with_status(StatusCode::PARTIAL_CONTENT);
     }
     Ok(prepared)
+}
+
+/// Sends a client where the content lies. The address serves for a short time only: nobody is to keep the answer.
+fn redirection(url: &str) -> Result<Prepared, Failure> {
+    Ok(safe(Prepared::text(""))
+        .with_header(header::LOCATION, value(url)?)
+        .with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
+        .with_status(StatusCode::TEMPORARY_REDIRECT))
 }
 
 /// There are no such bytes.
@@ -150,10 +166,21 @@ pub(crate) async fn find(app: &App, wanted: &Wanted<'_>) -> Result<Uploaded, Fai
         .await_media(wanted.media_id, wanted.timeout.min(TIMEOUT_MAX))
         .await;
     match described {
-        Ok(MediaAnswer::There(uploaded)) => Ok(uploaded),
+        Ok(MediaAnswer::There { uploaded, used_ms }) => {
+            note_use(app, wanted.media_id, used_ms);
+            Ok(uploaded)
+        }
         Ok(MediaAnswer::Awaited(reserved)) => Err(still_awaited(app, &reserved)),
-        Err(MediaError::Unknown) => Err(Failure::not_found("unknown media")),
+        Ok(MediaAnswer::Facts(_)) => Err(Failure::internal("unexpected answer to Describe")),
         Err(error) => Err(playhouse_actors::house::HouseError::from(error).into()),
+    }
+}
+
+/// Has it noted that a piece of media is used, when the last note of it is old: no download costs a write but the first of its time.
+pub(super) fn note_use(app: &App, key: &str, used_ms: u64) {
+    let every_ms = app.config.media.use_noted_every_ms();
+    if app.env().now_ms().saturating_sub(used_ms) >= every_ms {
+        app.house.note_media_use(key.to_owned(), every_ms);
     }
 }
 

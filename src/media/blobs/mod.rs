@@ -22,7 +22,8 @@ use parking_lot::Mutex;
 
 use super::{
     address::{self, Shelf},
-    storage,
+    locks::{Alone, Held, Locks},
+    storage::{self, Bucket},
     upload::{Temporary, Upload},
 };
 use crate::config::Media;
@@ -59,13 +60,13 @@ impl From<object_store::Error> for BlobError {
     }
 }
 
-/// A blob that is safely stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A blob that is safely stored. As long as this is there, nobody removes it: whoever stored it can have it named in the log.
 pub(crate) struct StoredBlob {
     /// Its name, which says how it was made: see `address.rs`. Called so in records since the days when it was always a SHA-256.
     pub(crate) sha256: String,
     /// Length of the content.
     pub(crate) size_bytes: u64,
+    pub(super) _held: Held,
 }
 
 /// Content, piece by piece.
@@ -78,11 +79,13 @@ pub(crate) struct Blobs(Arc<Shared>);
 struct Shared {
     store: Arc<dyn ObjectStore>,
     folder: Option<PathBuf>,
+    bucket: Option<Bucket>,
     incoming: PathBuf,
     size_bytes_max: u64,
     next_upload: AtomicU64,
     /// Folders that a power cut does not take away any more.
     settled: Mutex<BTreeSet<PathBuf>>,
+    locks: Locks,
 }
 
 impl Blobs {
@@ -94,10 +97,12 @@ impl Blobs {
         Ok(Self(Arc::new(Shared {
             store: storage.store,
             folder: storage.folder,
+            bucket: storage.bucket,
             incoming,
             size_bytes_max: media.upload_bytes_max,
             next_upload: AtomicU64::new(0),
             settled: Mutex::default(),
+            locks: Locks::default(),
         })))
     }
 
@@ -165,6 +170,19 @@ impl Blobs {
         })
     }
 
+    /// An address in the object store from which clients can have the content for a while, with a type and a disposition; `None` when they are not to be sent there.
+    pub(crate) async fn signed_url(
+        &self,
+        name: &str,
+        shown: (&str, &str),
+    ) -> Result<Option<String>, BlobError> {
+        let Some(bucket) = &self.0.bucket else {
+            return Ok(None);
+        };
+        let path = address::path(name).ok_or(BlobError::Missing)?;
+        Ok(Some(bucket.signed_url(&path, shown).await?))
+    }
+
     /// The content as a file on this machine, for those who read here and there.
     pub(super) async fn file(&self, name: &str) -> Result<LocalFile, BlobError> {
         let path = address::path(name).ok_or(BlobError::Missing)?;
@@ -202,6 +220,37 @@ impl Blobs {
         Ok(())
     }
 
+    /// Keeps a blob from being removed.
+    pub(super) async fn hold(&self, name: &str) -> Held {
+        self.0.locks.shared(name).await
+    }
+
+    /// Waits until nobody is storing this blob, and keeps everybody from it.
+    pub(crate) async fn alone(&self, name: &str) -> Alone {
+        self.0.locks.alone(name).await
+    }
+
+    /// Removes a blob and its thumbnails. It may be gone already. To be called by who is [`Blobs::alone`] with it.
+    pub(crate) async fn remove(&self, name: &str) -> Result<(), BlobError> {
+        let path = address::path(name).ok_or(BlobError::Missing)?;
+        let (folder, beginning) = address::thumbnails(name).ok_or(BlobError::Missing)?;
+        let beside = self.0.store.list_with_delimiter(Some(&folder)).await?;
+        for small in beside.objects {
+            let is_of_it = |name: &str| name.starts_with(&beginning);
+            if small.location.filename().is_some_and(is_of_it) {
+                gone(self.0.store.delete(&small.location).await)?;
+            }
+        }
+        match self.folder() {
+            // The folder around it stays: somebody may just be moving another blob in.
+            Some(top) => {
+                let path = top.join(path.as_ref());
+                Ok(blocking(move || remove_file(&path)).await?)
+            }
+            None => gone(self.0.store.delete(&path).await),
+        }
+    }
+
     /// Removes the pictures of previews that were made before a day, with their thumbnails.
     pub(super) async fn remove_previews_before(&self, day: u64) -> Result<(), BlobError> {
         let store = &self.0.store;
@@ -223,6 +272,24 @@ impl Blobs {
         }
         Ok(())
     }
+}
+
+/// What is gone already is gone.
+fn gone(removed: object_store::Result<()>) -> Result<(), BlobError> {
+    match removed {
+        Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes a file in a way that survives a power cut.
+fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        removed => removed?,
+    }
+    path.parent()
+        .map_or(Ok(()), |parent| File::open(parent)?.sync_all())
 }
 
 /// A file that may be a copy.

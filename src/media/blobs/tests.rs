@@ -31,7 +31,11 @@ async fn comes_back_as_it_went_in() {
     let blobs = open(folder.path(), 10 << 20);
     let content = content(3_000_000);
     let first = store(&blobs, Shelf::Uploads, &content).await;
-    assert_eq!(store(&blobs, Shelf::Uploads, &content).await, first);
+    let again = store(&blobs, Shelf::Uploads, &content).await;
+    assert_eq!(
+        (again.sha256, again.size_bytes),
+        (first.sha256.clone(), 3_000_000)
+    );
     assert_eq!(first.size_bytes, 3_000_000);
     assert_eq!(
         first.sha256,
@@ -95,4 +99,31 @@ async fn pictures_of_old_previews_go() {
     for kept in [new, upload] {
         assert_eq!(all(&blobs, &kept.sha256, None).await, b"picture");
     }
+}
+
+#[tokio::test]
+async fn what_is_removed_goes_with_its_thumbnails() {
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = open(folder.path(), 1 << 20);
+    let [one, other] = [
+        store(&blobs, Shelf::Uploads, b"one").await.sha256,
+        store(&blobs, Shelf::Uploads, b"other").await.sha256,
+    ];
+    let small = address::thumbnail_path(&one, "32x32-crop").unwrap();
+    blobs
+        .keep_small(&small, Bytes::from_static(b"small"))
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        let _alone = blobs.alone(&one).await;
+        blobs.remove(&one).await.unwrap();
+    }
+    assert!(matches!(
+        blobs.read(&one, None).await,
+        Err(BlobError::Missing)
+    ));
+    assert!(matches!(blobs.small(&small).await, Err(BlobError::Missing)));
+    assert_eq!(all(&blobs, &other, None).await, b"other");
+    let again = store(&blobs, Shelf::Uploads, b"one").await;
+    assert_eq!(all(&blobs, &again.sha256, None).await, b"one");
 }

@@ -10,6 +10,8 @@ pub(super) mod oauth;
 pub(super) mod pass;
 pub(super) mod peer_keys;
 pub(super) mod peer_user;
+pub(super) mod purge;
+pub(super) mod quarantine;
 pub(super) mod room;
 pub(super) mod server;
 pub(super) mod threepid;

@@ -1,0 +1,306 @@
+//! Taking history out of rooms because administrators want it: what is asked for stands in the log, so that a restart goes on with it.
+
+use std::{sync::Arc, time::Duration};
+
+use playhouse_schema::{
+    address::{Entity, Family, Sequence},
+    port::{EntityRange, LogStore, StoreError, StoredRecord},
+    record::{
+        codec::Record as _,
+        purge::{Purge, PurgeEnded},
+        room::{Placement, RoomRecord, kind},
+    },
+};
+use ruma::{EventId, OwnedEventId, OwnedRoomId, RoomId, UserId};
+use tokio::sync::Notify;
+
+use super::{House, HouseError, surprise};
+use crate::{
+    env::Env,
+    followers::task::{Running, Stop},
+    kernel::Directory,
+    purges::{PurgeAnswer, PurgeCommand, PurgeError, PurgeQuery, Purges},
+    room::{Room, RoomCommand, RoomError, event::RoomEvent, purge::goes, redact::RedactionTarget},
+};
+
+/// So many records are read and replaced at once: each costs a note in the same transaction.
+const PAGE_RECORDS: usize = 200;
+
+/// The pause after each page of records, so that nobody notices.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What failed is tried again after so long.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// The names of purges have so many characters.
+const ID_CHARACTERS: usize = 16;
+
+/// What an administrator wants taken out of a room.
+#[derive(Clone, Debug)]
+pub struct PurgeWish {
+    /// The room.
+    pub room_id: OwnedRoomId,
+    /// Up to where: what the event itself is stays.
+    pub up_to: PurgeEnd,
+    /// Events of this server's users too, which may be nowhere else.
+    pub local_too: bool,
+}
+
+/// Up to where history goes.
+#[derive(Clone, Debug)]
+pub enum PurgeEnd {
+    /// What is older than an event.
+    Event(OwnedEventId),
+    /// What came here before a time, milliseconds since the Unix epoch.
+    Time(u64),
+}
+
+impl House {
+    /// Begins to take history out of a room. Gives the name by which to ask how it stands.
+    pub async fn begin_purge(&self, wish: PurgeWish, by: &UserId) -> Result<String, HouseError> {
+        let (up_to, before_ms) = match &wish.up_to {
+            PurgeEnd::Event(event_id) => self.purge_end_at(&wish.room_id, event_id).await?,
+            PurgeEnd::Time(before_ms) => (
+                self.first_since(&wish.room_id, *before_ms).await?,
+                *before_ms,
+            ),
+        };
+        let id = self.env.random_string(ID_CHARACTERS);
+        let command = PurgeCommand::Begin(Purge {
+            id: id.clone(),
+            room_id: wish.room_id.to_string(),
+            up_to,
+            before_ms,
+            local_too: wish.local_too,
+            by: by.to_string(),
+            at_ms: self.env.now_ms(),
+        });
+        self.purges.command(purges(), command).await?;
+        self.purge_wanted.notify_one();
+        Ok(id)
+    }
+
+    /// How a purge stands: active, or at its end.
+    pub async fn purge_standing(&self, id: &str) -> Result<PurgeAnswer, HouseError> {
+        let query = PurgeQuery::Standing(id.to_owned());
+        Ok(self.purges.query(purges(), query).await?)
+    }
+
+    /// Where an event stands in the log of its room, and when it was sent.
+    async fn purge_end_at(
+        &self,
+        room_id: &RoomId,
+        event_id: &EventId,
+    ) -> Result<(Sequence, u64), HouseError> {
+        let stored = self.store.find(Family::Rooms, event_id.as_str()).await?;
+        let stored = stored.ok_or(RoomError::NotFound)?;
+        if stored.entity != Entity::room(room_id.as_str()) {
+            return Err(HouseError::InvalidParam(
+                "the event is of another room".to_owned(),
+            ));
+        }
+        let event = event(&stored).ok_or(RoomError::NotFound)?;
+        let sent_ms = event.pdu.origin_server_ts.0.into();
+        match event.placement {
+            Placement::Live => Ok((stored.sequence, sent_ms)),
+            // It is older than everything that came by itself.
+            Placement::Backfilled => Ok((0, sent_ms)),
+            Placement::Outlier => Err(RoomError::NotFound.into()),
+        }
+    }
+
+    /// The first record of a room that was written at a time or later. Time goes on from record to record.
+    async fn first_since(&self, room_id: &RoomId, at_ms: u64) -> Result<Sequence, HouseError> {
+        let entity = Entity::room(room_id.as_str());
+        let heads = self
+            .store
+            .entity_heads(std::slice::from_ref(&entity))
+            .await?;
+        let head = heads.into_iter().flatten().next();
+        let head = head.ok_or(RoomError::UnknownRoom)?.sequence;
+        let (mut low, mut high) = (1, head + 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let range = EntityRange {
+                from: middle,
+                to: head,
+                backwards: false,
+                limit: 1,
+            };
+            let found = self.store.read_entity(&entity, range).await?;
+            match found.first() {
+                Some(record) if record.at_ms < at_ms => low = record.sequence + 1,
+                _ => high = middle,
+            }
+        }
+        if low == 1 {
+            return Err(RoomError::NotFound.into());
+        }
+        Ok(low)
+    }
+}
+
+fn purges() -> Entity {
+    Entity::house("purges")
+}
+
+/// A record as an event.
+fn event(stored: &StoredRecord) -> Option<RoomEvent> {
+    if stored.kind != kind::EVENT {
+        return None;
+    }
+    let RoomRecord::Event(record) = RoomRecord::decode(stored).ok()?? else {
+        return None;
+    };
+    RoomEvent::from_record(stored.sequence, stored.position, &record)
+}
+
+/// What does the purges that wait, one after the other, without the house: it ends before that does.
+pub(super) struct Purger {
+    pub(super) rooms: Arc<Directory<Room>>,
+    pub(super) purges: Arc<Directory<Purges>>,
+    pub(super) store: Arc<dyn LogStore>,
+    pub(super) env: Env,
+    pub(super) wanted: Arc<Notify>,
+}
+
+/// Why a purge does not come to its end.
+enum Trouble {
+    /// Told to stop: it goes on after the next start.
+    Stopped,
+    /// It can never be done.
+    Hopeless(String),
+    /// It is to be tried again.
+    Passing(String),
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        Self::Passing(error.to_string())
+    }
+}
+
+impl From<PurgeError> for Trouble {
+    fn from(error: PurgeError) -> Self {
+        Self::Passing(error.to_string())
+    }
+}
+
+impl From<RoomError> for Trouble {
+    fn from(error: RoomError) -> Self {
+        match error {
+            RoomError::UnknownRoom => Self::Hopeless(error.to_string()),
+            error => Self::Passing(error.to_string()),
+        }
+    }
+}
+
+impl Purger {
+    /// Starts it.
+    pub(super) fn start(self) -> Running {
+        Running::start(|stop| Box::pin(self.run(stop)))
+    }
+
+    async fn run(self, mut stop: Stop) {
+        loop {
+            let left = match self.do_all(&mut stop).await {
+                Ok(()) => Duration::MAX,
+                Err(Trouble::Stopped) => return,
+                Err(Trouble::Hopeless(error) | Trouble::Passing(error)) => {
+                    tracing::warn!(%error, "cannot take history out of a room, will try again");
+                    RETRY_AFTER
+                }
+            };
+            let mut told = stop.clone();
+            tokio::select! {
+                () = told.told() => return,
+                () = self.wanted.notified() => {}
+                () = tokio::time::sleep(left) => {}
+            }
+        }
+    }
+
+    async fn do_all(&self, stop: &mut Stop) -> Result<(), Trouble> {
+        let waiting = self.purges.query(purges(), PurgeQuery::Waiting).await?;
+        let PurgeAnswer::Waiting(waiting) = waiting else {
+            return Err(Trouble::Passing(surprise("Waiting").to_string()));
+        };
+        let mut outcome = Ok(());
+        for purge in waiting {
+            let error = match self.carry_out(&purge, stop).await {
+                Ok(count) => {
+                    tracing::info!(room_id = purge.room_id, count, "history taken out");
+                    None
+                }
+                Err(Trouble::Hopeless(error)) => Some(error),
+                Err(Trouble::Stopped) => return Err(Trouble::Stopped),
+                // The others do not wait for it.
+                Err(trouble) => {
+                    outcome = Err(trouble);
+                    continue;
+                }
+            };
+            let ended = PurgeEnded {
+                id: purge.id,
+                error,
+                at_ms: self.env.now_ms(),
+            };
+            self.purges
+                .command(purges(), PurgeCommand::End(ended))
+                .await?;
+        }
+        outcome
+    }
+
+    /// Goes through the records of a room. What an earlier attempt has done costs only the reading.
+    async fn carry_out(&self, purge: &Purge, stop: &mut Stop) -> Result<u64, Trouble> {
+        let entity = Entity::room(&purge.room_id);
+        let (mut from, mut count) = (1, 0);
+        loop {
+            let range = EntityRange {
+                from,
+                to: Sequence::MAX >> 1,
+                backwards: false,
+                limit: PAGE_RECORDS,
+            };
+            let page = self.store.read_entity(&entity, range).await?;
+            let Some(last) = page.last().map(|record| record.sequence) else {
+                break;
+            };
+            let targets: Vec<_> = page
+                .iter()
+                .filter_map(|record| self.target(record, purge))
+                .collect();
+            if !targets.is_empty() {
+                count += targets.len() as u64;
+                let command = RoomCommand::Purge(Box::new(purge.clone()), targets);
+                self.rooms.command(entity.clone(), command).await?;
+                if !stop.pause(PAUSE).await {
+                    return Err(Trouble::Stopped);
+                }
+            }
+            if stop.is_told() {
+                return Err(Trouble::Stopped);
+            }
+            from = last + 1;
+        }
+        if count > 0 {
+            self.store.scrub().await?;
+        }
+        Ok(count)
+    }
+
+    fn target(&self, stored: &StoredRecord, purge: &Purge) -> Option<RedactionTarget> {
+        let found = event(stored)?;
+        if !goes(&found, purge, self.env.server_name()) {
+            return None;
+        }
+        let RoomRecord::Event(record) = RoomRecord::decode(stored).ok()?? else {
+            return None;
+        };
+        Some(RedactionTarget {
+            sequence: stored.sequence,
+            record,
+        })
+    }
+}

@@ -1,0 +1,211 @@
+//! History that administrators want taken out of rooms: what was asked for, and what came of it. What is not at its end is gone on with after a restart.
+//!
+//! Owns that a room has one purge at a time. Must not know how one is done.
+
+use std::collections::VecDeque;
+
+use imbl::OrdMap;
+use playhouse_schema::{
+    address::{Entity, Position, Sequence},
+    record::purge::{Purge, PurgeEnded, PurgeRecord},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    env::Env,
+    kernel::{Decision, Domain, Port, Resident, Unavailable},
+};
+
+/// So many purges wait at most.
+const WAITING_MAX: usize = 1_000;
+
+/// So many ends are remembered; the oldest are forgotten beyond it.
+const ENDS_MAX: usize = 1_000;
+
+/// All purges: a fold of their records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Purges {
+    waiting: OrdMap<String, Purge>,
+    ends: VecDeque<PurgeEnded>,
+}
+
+/// What can be done with purges.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum PurgeCommand {
+    /// One is wanted. Refused with `Busy` while the room has another, or too many wait.
+    Begin(Purge),
+    /// It has come to its end.
+    End(PurgeEnded),
+}
+
+/// What can be asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum PurgeQuery {
+    /// How one stands.
+    Standing(String),
+    /// All that wait, in the order of their names.
+    Waiting,
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PurgeAnswer {
+    /// It waits, or is being done.
+    Active,
+    /// It has come to its end.
+    Ended(PurgeEnded),
+    /// All that wait.
+    Waiting(Vec<Purge>),
+}
+
+/// Why it is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum PurgeError {
+    /// There is no such purge.
+    #[error("unknown purge")]
+    Unknown,
+    /// The room has one already, or too many wait.
+    #[error("a purge is going on already")]
+    Busy,
+    /// It could not be asked.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+impl Purges {
+    fn judge(&self, command: PurgeCommand) -> Result<Option<PurgeRecord>, PurgeError> {
+        match command {
+            PurgeCommand::Begin(purge) => {
+                let is_same_room = |other: &Purge| other.room_id == purge.room_id;
+                if self.waiting.len() >= WAITING_MAX || self.waiting.values().any(is_same_room) {
+                    return Err(PurgeError::Busy);
+                }
+                Ok(Some(PurgeRecord::Begun(purge)))
+            }
+            PurgeCommand::End(ended) => {
+                let is_waiting = self.waiting.contains_key(&ended.id);
+                Ok(is_waiting.then_some(PurgeRecord::Ended(ended)))
+            }
+        }
+    }
+
+    fn tell(&self, query: PurgeQuery) -> Result<PurgeAnswer, PurgeError> {
+        match query {
+            PurgeQuery::Standing(id) if self.waiting.contains_key(&id) => Ok(PurgeAnswer::Active),
+            PurgeQuery::Standing(id) => {
+                let ended = self.ends.iter().find(|ended| ended.id == id);
+                ended
+                    .cloned()
+                    .map(PurgeAnswer::Ended)
+                    .ok_or(PurgeError::Unknown)
+            }
+            PurgeQuery::Waiting => Ok(PurgeAnswer::Waiting(
+                self.waiting.values().cloned().collect(),
+            )),
+        }
+    }
+}
+
+impl Domain for Purges {
+    const NAME: &'static str = "purges";
+
+    type Record = PurgeRecord;
+    type Command = PurgeCommand;
+    type Reply = ();
+    type Query = PurgeQuery;
+    type Answer = PurgeAnswer;
+    type Signal = ();
+    type Error = PurgeError;
+    type Live = ();
+    type Context = Env;
+
+    fn empty(_entity: &Entity) -> Self {
+        Self::default()
+    }
+
+    fn apply(&mut self, _sequence: Sequence, _position: Position, record: &PurgeRecord) {
+        match record {
+            PurgeRecord::Begun(purge) => {
+                self.waiting.insert(purge.id.clone(), purge.clone());
+            }
+            PurgeRecord::Ended(ended) => {
+                self.waiting.remove(&ended.id);
+                self.ends.push_back(ended.clone());
+                if self.ends.len() > ENDS_MAX {
+                    self.ends.pop_front();
+                }
+            }
+        }
+    }
+
+    fn decide(&self, command: PurgeCommand, _env: &Env) -> Result<Decision<Self>, PurgeError> {
+        let record = self.judge(command)?;
+        Ok(Decision::new(record.into_iter().collect(), ()))
+    }
+
+    fn answer(
+        resident: &mut Resident<Self>,
+        query: PurgeQuery,
+        port: Port<PurgeAnswer, PurgeError>,
+    ) {
+        let _ = port.send(resident.state.tell(query));
+    }
+
+    fn weight_bytes(&self) -> usize {
+        256 + (self.waiting.len() + self.ends.len()) * 256
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn purge(id: &str, room_id: &str) -> PurgeCommand {
+        PurgeCommand::Begin(Purge {
+            id: id.to_owned(),
+            room_id: room_id.to_owned(),
+            up_to: 7,
+            before_ms: 7,
+            local_too: false,
+            by: "@boss:b".to_owned(),
+            at_ms: 7,
+        })
+    }
+
+    fn end(id: &str) -> PurgeCommand {
+        PurgeCommand::End(PurgeEnded {
+            id: id.to_owned(),
+            error: None,
+            at_ms: 8,
+        })
+    }
+
+    fn done(purges: &mut Purges, command: PurgeCommand) -> Result<(), PurgeError> {
+        if let Some(record) = purges.judge(command)? {
+            purges.apply(0, 0, &record);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_room_has_one_purge_at_a_time() {
+        let mut purges = Purges::default();
+        let standing = |id: &str| PurgeQuery::Standing(id.to_owned());
+        assert_eq!(done(&mut purges, purge("one", "!a")), Ok(()));
+        assert_eq!(done(&mut purges, purge("two", "!a")), Err(PurgeError::Busy));
+        assert_eq!(done(&mut purges, purge("two", "!b")), Ok(()));
+        assert_eq!(purges.tell(standing("one")), Ok(PurgeAnswer::Active));
+        let waiting = purges.tell(PurgeQuery::Waiting);
+        assert!(matches!(waiting, Ok(PurgeAnswer::Waiting(all)) if all.len() == 2));
+        for _ in 0..2 {
+            assert_eq!(done(&mut purges, end("one")), Ok(()));
+        }
+        assert_eq!(purges.ends.len(), 1);
+        assert!(matches!(
+            purges.tell(standing("one")),
+            Ok(PurgeAnswer::Ended(_))
+        ));
+        assert_eq!(purges.tell(standing("three")), Err(PurgeError::Unknown));
+        assert_eq!(done(&mut purges, purge("three", "!a")), Ok(()));
+    }
+}
