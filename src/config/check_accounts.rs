@@ -13,6 +13,7 @@ impl Config {
         self.check_consent()?;
         self.check_captcha()?;
         self.check_email()?;
+        self.check_passwords()?;
         let validity = &self.account_validity;
         require(!validity.enabled || validity.period_ms > 0, || {
             "[account_validity] period_ms must be more than 0".to_owned()

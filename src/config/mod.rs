@@ -7,6 +7,7 @@ pub mod blocking;
 pub mod captcha;
 pub(crate) mod check;
 mod check_accounts;
+mod check_passwords;
 pub mod consent;
 pub mod database;
 pub mod delayed_events;
@@ -23,6 +24,7 @@ pub mod log;
 pub mod media;
 pub mod oauth;
 pub mod outbound;
+pub mod passwords;
 pub mod previews;
 pub mod registration;
 pub mod rendezvous;
@@ -60,6 +62,7 @@ pub use self::{
     media::{Media, UploadLimit},
     oauth::{IntrospectionClient, Oauth},
     outbound::Outbound,
+    passwords::{Ldap, Passwords},
     previews::Previews,
     registration::Registration,
     rendezvous::Rendezvous,
@@ -96,6 +99,10 @@ pub struct Config {
     pub sso: Sso,
     /// Where two devices meet for a login by QR code.
     pub rendezvous: Rendezvous,
+    /// Who says whether a password is right.
+    pub passwords: Passwords,
+    /// A directory that knows passwords.
+    pub ldap: Ldap,
     /// Mail from this server, and addresses of accounts.
     pub email: Email,
     /// Accounts that end unless they are renewed.
@@ -144,6 +151,8 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Jwt::INFO,
     Sso::INFO,
     Rendezvous::INFO,
+    Passwords::INFO,
+    Ldap::INFO,
     Email::INFO,
     AccountValidity::INFO,
     Blocking::INFO,

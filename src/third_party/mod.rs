@@ -6,13 +6,14 @@ mod captcha;
 mod identity;
 mod mail;
 mod msisdn;
+mod passwords;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
-pub(crate) use self::identity::Asking;
-use self::{identity::IdentityServers, mail::Mailer};
+pub(crate) use self::{identity::Asking, passwords::Proved};
+use self::{identity::IdentityServers, mail::Mailer, passwords::PasswordProviders};
 use crate::{
     config::Config,
     outbound::{Client, Trust},
@@ -35,6 +36,8 @@ pub(crate) struct ThirdParty {
     pub(crate) mailer: Option<Mailer>,
     /// Identity servers that clients name.
     pub(crate) identity: IdentityServers,
+    /// Other systems that know passwords.
+    pub(crate) passwords: PasswordProviders,
     /// The identity server that proves phone numbers.
     delegate: Option<String>,
 }
@@ -46,6 +49,7 @@ impl ThirdParty {
             http: Client::for_operators_choice(trust, |builder| builder.timeout(ANSWER_WITHIN)),
             mailer: Mailer::new(config)?,
             identity: IdentityServers::new(config, trust),
+            passwords: PasswordProviders::new(config, trust),
             delegate: config.identity.msisdn_delegate.clone(),
         })
     }

@@ -27,6 +27,7 @@ mod notifications;
 pub(crate) mod oauth;
 mod oauth_pages;
 mod operator_wishes;
+mod passwords;
 mod personal;
 mod previews;
 pub(crate) mod props;

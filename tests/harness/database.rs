@@ -155,7 +155,8 @@ fn binaries() -> PathBuf {
     place.expect("PostgreSQL is not installed: `ops/ci/test` installs it (Debian: apt-get install postgresql)")
 }
 
-fn free_port() -> u16 {
+/// A port that nobody listens on.
+pub(super) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
         .expect("a free port")

@@ -23,6 +23,9 @@ pub(crate) async fn handle(
     caller: Option<Session>,
     request: Request,
 ) -> Result<Response, Failure> {
+    if !app.config.passwords.local {
+        return Err(Failure::forbidden("passwords are not kept by this server"));
+    }
     password_rules::check(&app, &request.new_password)?;
     let Some(caller) = caller else {
         return reset(&app, request).await;

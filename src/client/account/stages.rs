@@ -9,7 +9,10 @@ use ruma::{
 
 use crate::{
     client::{
-        session::login::login_name,
+        session::{
+            login::login_name,
+            password::{has_password, is_password},
+        },
         sso::stage::{self as sso, SSO},
     },
     edge::{
@@ -28,7 +31,7 @@ pub(crate) async fn prove_identity(
     auth: Option<&AuthData>,
 ) -> Result<Passed, Failure> {
     let user_id = &caller.user_id;
-    let has_password = app.house.account(user_id).await?.password_hash.is_some();
+    let has_password = has_password(app, &app.house.account(user_id).await?);
     let flows: &[&[&'static str]] = match sso::is_for(app, user_id, has_password).await? {
         true if has_password => &[&[PASSWORD], &[SSO]],
         true => &[&[SSO]],
@@ -61,11 +64,7 @@ async fn check_password(
         return Err(Failure::forbidden("wrong user or password"));
     }
     app.limiter.take_for(Class::Login, user_id.as_str())?;
-    if app
-        .house
-        .is_password(user_id, password.password.clone())
-        .await?
-    {
+    if is_password(app, user_id, password.password.clone()).await? {
         Ok(String::new())
     } else {
         Err(Failure::forbidden("wrong user or password"))

@@ -43,7 +43,8 @@ pub(crate) async fn handle(
         .collect();
     let mut capabilities = Capabilities::new();
     capabilities.room_versions = RoomVersionsCapability::new(default, available);
-    capabilities.change_password = ChangePasswordCapability::new(!caller.guest);
+    capabilities.change_password =
+        ChangePasswordCapability::new(!caller.guest && app.config.passwords.local);
     capabilities.get_login_token = GetLoginTokenCapability::new(!caller.guest);
     capabilities.thirdparty_id_changes =
         ThirdPartyIdChangesCapability::new(app.config.email.changes);

@@ -13,7 +13,10 @@ use super::{
     offered,
 };
 use crate::{
-    client::push::unsubscribe,
+    client::{
+        push::unsubscribe,
+        session::password::{has_password, is_password},
+    },
     edge::{App, Browser, Class, Failure, Prepared},
     pages::{Block, Button, Field, Form, Language, Page, Tone},
 };
@@ -120,10 +123,10 @@ pub(super) async fn act(app: Arc<App>, browser: Browser) -> Result<Prepared, Fai
 async fn deactivate(app: &Arc<App>, browser: &Browser, known: &Known) -> Result<Prepared, Failure> {
     let language = browser.language;
     let account = app.house.account(&known.user_id).await?;
-    if account.password_hash.is_some() {
+    if has_password(app, &account) {
         app.limiter.take_for(Class::Login, known.user_id.as_str())?;
         let password = browser.form.get("password").unwrap_or_default().to_owned();
-        if !app.house.is_password(&known.user_id, password).await? {
+        if !is_password(app, &known.user_id, password).await? {
             let wrong = Block::notice(Tone::Error, language.say("oauth.wrong_password"));
             return show(app, browser, (known, &Action::Deactivate), Some(wrong)).await;
         }
@@ -195,7 +198,7 @@ async fn show(
         Action::Deactivate => {
             let mut form = form;
             let account = app.house.account(&known.user_id).await?;
-            if account.password_hash.is_some() {
+            if has_password(app, &account) {
                 let account = Field::new("fixed", "account", say("oauth.account"));
                 let account = account.value(known.user_id.as_str());
                 let password = Field::new("password", "password", say("oauth.password"));

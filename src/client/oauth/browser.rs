@@ -17,6 +17,7 @@ use url::form_urlencoded::byte_serialize;
 
 use super::{ACCOUNT, RECOGNISED, SIGN_IN, SIGN_UP, offered, sign_up};
 use crate::{
+    client::session::password::account_by_password,
     config::Provider,
     edge::{App, Browser, Class, Failure, Prepared},
     pages::{Block, Cookie, Field, Form, Page, Tone},
@@ -191,17 +192,10 @@ async fn checked(
     user: &str,
     password: &str,
 ) -> Result<Option<OwnedUserId>, Failure> {
-    let user_id = if user.starts_with('@') {
-        UserId::parse(user)
-    } else {
-        UserId::parse(format!("@{user}:{}", app.env().server_name()))
-    };
-    let Ok(user_id) = user_id else {
+    let password = password.to_owned();
+    let Some(user_id) = account_by_password(app, user, password).await? else {
         return Ok(None);
     };
-    if !app.house.is_password(&user_id, password.to_owned()).await? {
-        return Ok(None);
-    }
     let account = app.house.account(&user_id).await?;
     if account.locked {
         return Err(UserError::Locked.into());

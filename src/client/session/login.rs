@@ -12,7 +12,7 @@ use ruma::api::{
 };
 use serde_json::Value;
 
-use super::json_web_token;
+use super::{json_web_token, password};
 use crate::edge::{App, Bridge, Class, Failure, Visitor};
 
 /// Begins a session for somebody who knows the password, or has a token.
@@ -28,13 +28,11 @@ pub(crate) async fn handle(
         access_lifetime_ms: app.config.registration.access_token_lifetime_ms,
     };
     let (user_id, session) = match request.login_info {
-        LoginInfo::Password(password) => {
-            let user = login_name(&app, password.identifier).await?;
+        LoginInfo::Password(passed) => {
+            let user = login_name(&app, passed.identifier).await?;
             // Counted for the account as well as for the address: guessing from many addresses is slow too.
             app.limiter.take_for(Class::Login, &user)?;
-            app.house
-                .login_by_password(&user, password.password, login)
-                .await?
+            password::login(&app, &user, passed.password, login).await?
         }
         LoginInfo::Token(token) => app.house.login_by_token(&token.token, login).await?,
         info if is_jwt(&app, &info) => {

@@ -6,6 +6,7 @@ mod json_web_token;
 pub(crate) mod login;
 mod logout;
 mod logout_all;
+pub(crate) mod password;
 mod refresh_token;
 
 pub(crate) use get_login_token::LOGIN_TOKEN_LIFETIME_MS;
