@@ -252,7 +252,7 @@ impl Arguments {
         let body: &[u8] = if self.body.is_empty() {
             b"{}"
         } else {
-            &*self.body
+            &self.body
         };
         let mut request = http::Request::new(body);
         *request.method_mut() = R::METHOD;

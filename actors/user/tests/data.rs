@@ -43,7 +43,7 @@ fn direct_chats_are_noted_once() {
     assert_eq!(alice.done(mark("!b:example.org")), 1);
     let chats = alice.user.account_data_json(None, "m.direct").unwrap();
     let expected = r#"{"@bob:example.org":["!a:example.org","!b:example.org"]}"#;
-    assert_eq!(chats.to_string(), expected);
+    assert_eq!(chats, expected);
     alice.done(data("m.direct", Some(r#"{"@bob:example.org":"mine"}"#)));
     assert_eq!(alice.done(mark("!c:example.org")), 0);
 }
