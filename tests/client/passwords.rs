@@ -1,5 +1,7 @@
 //! Passwords that other systems know: an LDAP directory, an HTTP endpoint.
 
+use std::cell::RefCell;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -51,7 +53,7 @@ async fn anna_and_nobody_else(server: &TestServer) {
         answer.refused(403, "M_FORBIDDEN");
     }
     let session = log_in(&nobody, "anna", "Anna knows").await.ok();
-    let anna = nobody.with_session(&session);
+    let anna = nobody.clone().with_session(&session);
     assert!(anna.user_id.starts_with("@anna:"), "{session}");
     let path = format!("/_matrix/client/v3/profile/{}", anna.user_id);
     let profile = anna.get(&path).await.ok();
@@ -82,8 +84,9 @@ async fn delete_device(client: &Client, password: &str) -> u16 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_directory_is_searched() {
-    let mut directory = Directory::start(&entries());
+    let directory = Directory::start(&entries());
     let (url, authority) = (directory.secured_url(), directory.authority());
+    let directory = RefCell::new(directory);
     let authority = authority.to_str().expect("a path");
     let environment = [
         ("PLAYHOUSE_LDAP_URL", url.as_str()),
@@ -104,17 +107,17 @@ async fn a_directory_is_searched() {
             .await
             .refused(403, "M_FORBIDDEN");
         let session = log_in(&nobody, "anna", "Anna knows").await.ok();
-        let anna = nobody.with_session(&session);
+        let anna = nobody.clone().with_session(&session);
         assert_eq!(delete_device(&anna, "wrong").await, 401);
         assert_eq!(delete_device(&anna, "Anna knows").await, 200);
         // Accounts of the server's own go on beside.
         let own = server.register("own").await;
         own.login_again().await;
         // A directory that cannot be asked might have known.
-        directory.stop();
+        directory.borrow_mut().stop();
         let answer = log_in(&server.client(), "anna", "Anna knows").await;
         assert_eq!(answer.status, 502, "{}", answer.body);
-        directory.start_again();
+        directory.borrow_mut().start_again();
         log_in(&server.client(), "anna", "Anna knows").await.ok();
     })
     .await;
@@ -175,7 +178,7 @@ async fn an_endpoint_is_asked() {
     on_own_servers(&environment, async |server| {
         let nobody = server.client();
         let session = log_in(&nobody, "anna", "Anna knows").await.ok();
-        let anna = nobody.with_session(&session);
+        let anna = nobody.clone().with_session(&session);
         let path = format!("/_matrix/client/v3/profile/{}", anna.user_id);
         let profile = anna.get(&path).await.ok();
         assert_eq!(profile["displayname"], "Anna Example");

@@ -77,8 +77,12 @@ pub(crate) async fn content(app: &App, wanted: Wanted<'_>) -> Result<Prepared, F
 
 /// Sends a client where the content lies. The address serves for a short time only: nobody is to keep the answer.
 fn redirection(url: &str) -> Result<Prepared, Failure> {
-    Ok(safe(Prepared::text(""))
+    Ok(Prepared::text("")
         .with_header(header::LOCATION, value(url)?)
+        .with_header(
+            HeaderName::from_static("cross-origin-resource-policy"),
+            HeaderValue::from_static("cross-origin"),
+        )
         .with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
         .with_status(StatusCode::TEMPORARY_REDIRECT))
 }

@@ -121,6 +121,7 @@ async fn account(app: &Arc<App>, proved: &Proved) -> Result<OwnedUserId, Failure
         displayname: proved.displayname.clone(),
         login: None,
         token: None,
+        terms: None,
     };
     match app.house.register(new).await {
         Ok(_) => {}
