@@ -69,8 +69,8 @@ impl House {
         let opening = Opening::of(&store, &pools);
         let sessions = Arc::new(SessionCache::new(config.sessions_max));
         let board = feeds::open_board(&*store).await?;
-        let models = Models::start(store.clone(), tail.clone(), models(&config)).await?;
-        let models = Arc::new(models);
+        let models = Models::start(store.clone(), tail.clone(), models(&config));
+        let models = Arc::new(models.await?);
         let rooms = room_context(&config, &store, (&board, &models));
         let rooms = opening.directory(rooms, config.rooms).await?;
         let sources = sources(&rooms, &store, &models);
@@ -78,8 +78,8 @@ impl House {
         let users = opening.directory(users, config.users).await?;
         let desks = opening.desks(&config).await?;
         let later = opening.later(&config).await?;
-        let strangers = opening.directory(env.clone(), config.users).await?;
-        let elsewhere = Elsewhere::new(strangers, board.clone());
+        let strangers = opening.directory(env.clone(), config.users);
+        let elsewhere = Elsewhere::new(strangers.await?, board.clone());
         let sending = opening.outboxes(&config, (&rooms, &users, &models)).await?;
         let members = HouseMembers {
             rooms: rooms.clone(),
@@ -88,15 +88,12 @@ impl House {
             models: models.clone(),
             server_name: env.server_name().to_owned(),
         };
-        let mut followers = vec![
-            feeds::follow_rooms(board.clone(), &tail),
-            feeds::follow_devices(board.clone(), &tail, sources),
-        ];
+        let mut followers = feeds_followed(&board, &tail, sources);
         let source = (store.clone(), tail);
         let sent = sending.as_ref().map(|sending| (sending, &*board));
         followers.extend(durable_followers(source, members, (&config, &later, sent)).await?);
-        let passwords = Passwords::new(config.passwords, &env)
-            .map_err(|error| StoreError::Incompatible(error.to_string()))?;
+        let passwords = Passwords::new(config.passwords, &env);
+        let passwords = passwords.map_err(|error| StoreError::Incompatible(error.to_string()))?;
         let house = Arc::new_cyclic(|myself| Self {
             followers: remote_presence::watched(followers, &env, myself),
             env,
@@ -182,6 +179,18 @@ fn models(config: &HouseConfig) -> Vec<Box<dyn AnyModel>> {
         models.retain(|model| !outboxes::MODELS.contains(&model.name()));
     }
     models
+}
+
+/// What keeps the feeds of this node's users up to date.
+fn feeds_followed(
+    board: &Arc<FeedBoard>,
+    tail: &Arc<Tail>,
+    sources: Arc<HouseSources>,
+) -> Vec<Running> {
+    vec![
+        feeds::follow_rooms(board.clone(), tail),
+        feeds::follow_devices(board.clone(), tail, sources),
+    ]
 }
 
 /// The followers with a position of their own, and what looks after delayed and expired events.

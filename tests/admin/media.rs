@@ -57,9 +57,7 @@ async fn list(boss: &Client, user_id: &str, query: &str) -> (Vec<String>, Value)
     let path = format!("{ADMIN}/users/{}/media{query}", encode(user_id));
     let answer = boss.get(&path).await.ok();
     let media = answer["media"].as_array().expect("a list");
-    let names = media
-        .iter()
-        .map(|media| text(&media["upload_name"]).to_owned());
+    let names = media.iter().map(|media| text(&media["upload_name"]));
     (names.collect(), answer)
 }
 
