@@ -68,7 +68,7 @@ struct Asked {
 #[derive(Default)]
 pub(super) struct Lacks {
     pub(super) listed: BTreeSet<OwnedEventId>,
-    prev_events: BTreeSet<OwnedEventId>,
+    pub(super) prev_events: BTreeSet<OwnedEventId>,
     auth_events: BTreeSet<OwnedEventId>,
     /// Who rests on one of the `prev_events`. A server tells few events for a question, and begins at each that it is asked about: asked about the others,
     /// too, it would tell what is listed, and nothing else.
@@ -253,8 +253,8 @@ impl House {
         let mut between = Vec::new();
         if asked.between < BETWEEN_MAX && lacks.listed.len() < WAITING_MAX {
             asked.between += 1;
-            between = self.missing_events(scene, &lacks.rootless).await?;
-            between.retain(|event| !lacks.listed.contains(&event.pdu.event_id));
+            let told = self.missing_events(scene, &lacks.rootless).await?;
+            between = self.leading_to(scene.room_id, lacks, told).await?;
         }
         if between.is_empty() && asked.bridges < BRIDGES_MAX {
             asked.bridges += 1;

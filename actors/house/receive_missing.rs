@@ -1,6 +1,6 @@
 //! What received events rest on and is not known here: asked of the server that brought them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, stream};
 use playhouse_schema::record::room::Placement;
@@ -11,7 +11,7 @@ use serde_json::{json, value::RawValue};
 use super::{
     House, HouseError,
     peers::{Patience, segment},
-    receive::{GAPS_MAX, Scene, next, outlier},
+    receive::{GAPS_MAX, Lacks, Scene, next, outlier},
     surprise,
 };
 use crate::{
@@ -74,6 +74,37 @@ impl House {
         let (checked, _) = self.checked(scene, &pdus).await?;
         let is_asked = |pdu: &CheckedPdu| !latest.contains(&pdu.event_id);
         Ok(checked.into_iter().filter(is_asked).map(next).collect())
+    }
+
+    /// Those of some events that lie between what is lacking and what is known. A server walks on past what is known here wherever the graph has another
+    /// way: what happened before this server came in is history, and no news.
+    pub(super) async fn leading_to(
+        &self,
+        room_id: &RoomId,
+        lacks: &Lacks,
+        told: Vec<ReceivedEvent>,
+    ) -> Result<Vec<ReceivedEvent>, HouseError> {
+        let ids: Vec<_> = told
+            .iter()
+            .map(|event| event.pdu.event_id.clone())
+            .collect();
+        let unknown = self.unknown_of(room_id, ids, MISSING_MAX).await?;
+        let mut told: BTreeMap<_, _> = told
+            .into_iter()
+            .map(|event| (event.pdu.event_id.clone(), event))
+            .collect();
+        told.retain(|event_id, _| !lacks.listed.contains(event_id));
+        let mut between = Vec::new();
+        let mut wanted: Vec<_> = lacks.prev_events.iter().cloned().collect();
+        while let Some(event_id) = wanted.pop() {
+            let Some(event) = told.remove(&event_id) else {
+                continue;
+            };
+            let before = event.pdu.prev_events.iter();
+            wanted.extend(before.filter(|id| unknown.contains(id)).cloned());
+            between.push(event);
+        }
+        Ok(between)
     }
 
     /// Authorising events that are not known, with theirs.

@@ -350,7 +350,7 @@ async fn nobody_uploads_more_than_allowed() {
 async fn addresses_do_not_wait_for_ever_nor_in_any_number() {
     let limits = [
         ("PLAYHOUSE_MEDIA_PENDING_UPLOADS_MAX", "3"),
-        ("PLAYHOUSE_MEDIA_PENDING_UPLOAD_MS", "2500"),
+        ("PLAYHOUSE_MEDIA_PENDING_UPLOAD_MS", "10000"),
     ];
     on_own_servers(&limits, async |server| {
         let [anna, bert] = [server.register("anna").await, server.register("bert").await];
