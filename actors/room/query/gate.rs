@@ -25,8 +25,6 @@ pub struct RoomGate {
     pub peer_inhabits: bool,
     /// The ends of the graph.
     pub extremities: Vec<OwnedEventId>,
-    /// The least depth of an end.
-    pub min_depth: u64,
     /// Local users that are invited or knock: who may be told of the room although nobody is in it.
     pub waiting: Vec<OwnedUserId>,
     /// Servers of joined members, but for this one and the one that asks; some of them.
@@ -55,12 +53,6 @@ pub(super) fn gate(
             .iter()
             .map(|end| end.event_id.clone())
             .collect(),
-        min_depth: room
-            .extremities
-            .iter()
-            .map(|end| end.depth)
-            .min()
-            .unwrap_or(0),
         waiting: Vec::new(),
         others: Vec::new(),
         policy: room.policy_server(),

@@ -3,16 +3,11 @@
 use std::sync::Arc;
 
 use jsonwebtoken::Validation;
-use playhouse_actors::{
-    house::{HouseError, NewAccount},
-    user::{
-        UserError,
-        message::{LoggedIn, Login},
-    },
-};
+use playhouse_actors::user::message::{LoggedIn, Login};
 use ruma::OwnedUserId;
 use serde_json::{Map, Value};
 
+use super::vouched::Vouched;
 use crate::{
     config::Jwt,
     edge::{App, Failure},
@@ -31,7 +26,12 @@ pub(super) async fn login(
         return Err(Failure::forbidden("the token names no user"));
     };
     let displayname = jwt.display_name_claim.as_deref().and_then(text);
-    let user_id = account(app, localpart, displayname).await?;
+    let vouched = Vouched {
+        localpart,
+        displayname,
+        register: jwt.register,
+    };
+    let (user_id, _) = vouched.account(app).await?;
     let session = app.house.login(&user_id, login).await?;
     Ok((user_id, session))
 }
@@ -57,42 +57,6 @@ fn claims(jwt: &Jwt, token: &str) -> Result<Map<String, Value>, Failure> {
     jsonwebtoken::decode(token, &key, &validation)
         .map(|decoded| decoded.claims)
         .map_err(|error| Failure::forbidden(format!("the token is not accepted: {error}")))
-}
-
-/// The account with this local part, made if need be.
-async fn account(
-    app: &Arc<App>,
-    localpart: &str,
-    displayname: Option<&str>,
-) -> Result<OwnedUserId, Failure> {
-    let new = NewAccount {
-        username: Some(localpart.to_owned()),
-        password: None,
-        admin: false,
-        guest: false,
-        user_type: None,
-        displayname: displayname.map(str::to_owned),
-        login: None,
-        token: None,
-        terms: None,
-    };
-    match app.house.available_user_id(localpart).await {
-        Ok(_) if !app.config.jwt.register => Err(Failure::forbidden("no such account")),
-        Ok(user_id) => match app.house.register(new).await {
-            // Somebody else was faster with the same token.
-            Ok(_) | Err(HouseError::User(UserError::UserInUse)) => Ok(user_id),
-            Err(error) => Err(error.into()),
-        },
-        Err(HouseError::User(UserError::UserInUse)) => {
-            let user_id = format!(
-                "@{}:{}",
-                localpart.to_ascii_lowercase(),
-                app.env().server_name()
-            );
-            OwnedUserId::try_from(user_id).map_err(Failure::internal)
-        }
-        Err(error) => Err(error.into()),
-    }
 }
 
 #[cfg(test)]

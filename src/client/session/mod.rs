@@ -8,6 +8,7 @@ mod logout;
 mod logout_all;
 pub(crate) mod password;
 mod refresh_token;
+mod vouched;
 
 pub(crate) use get_login_token::LOGIN_TOKEN_LIFETIME_MS;
 

@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use playhouse_actors::{
-    house::{HouseError, NewAccount},
+    house::HouseError,
     threepid::{Address, Validation},
-    user::{
-        UserError,
-        message::{Account, LoggedIn, Login},
-    },
+    user::message::{Account, LoggedIn, Login},
 };
 use ruma::{OwnedUserId, UserId};
 
+use super::vouched::Vouched;
 use crate::{
     edge::{App, Failure},
     third_party::Proved,
@@ -99,38 +97,18 @@ async fn elsewhere(
     app.third_party.passwords.check(user_id, password).await
 }
 
-/// The account of somebody whom another system knows, made if need be.
+/// The account of somebody whom another system knows by a password, made if need be.
 async fn account(app: &Arc<App>, proved: &Proved) -> Result<OwnedUserId, Failure> {
-    let user_id = match app.house.available_user_id(&proved.localpart).await {
-        Ok(user_id) => user_id,
-        Err(HouseError::User(UserError::UserInUse)) => {
-            let known = local(app, &proved.localpart.to_ascii_lowercase());
-            return known.ok_or_else(|| Failure::forbidden("this is no user name"));
+    let vouched = Vouched {
+        localpart: &proved.localpart,
+        displayname: proved.displayname.as_deref(),
+        register: app.config.passwords.register,
+    };
+    let (user_id, is_new) = vouched.account(app).await?;
+    if is_new {
+        for email in &proved.emails {
+            keep_address(app, &user_id, email).await;
         }
-        Err(error) => return Err(error.into()),
-    };
-    if !app.config.passwords.register {
-        return Err(Failure::forbidden("no such account"));
-    }
-    let new = NewAccount {
-        username: Some(proved.localpart.clone()),
-        password: None,
-        admin: false,
-        guest: false,
-        user_type: None,
-        displayname: proved.displayname.clone(),
-        login: None,
-        token: None,
-        terms: None,
-    };
-    match app.house.register(new).await {
-        Ok(_) => {}
-        // The same person was faster on another device.
-        Err(HouseError::User(UserError::UserInUse)) => return Ok(user_id),
-        Err(error) => return Err(error.into()),
-    }
-    for email in &proved.emails {
-        keep_address(app, &user_id, email).await;
     }
     Ok(user_id)
 }
