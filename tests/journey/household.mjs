@@ -5,7 +5,7 @@
 //
 // Prints `KILL` when it wants the server killed and started again, and then waits for a line on standard input. Ends with `HOUSEHOLD OK` and figures.
 
-import { sdk, base, ask, fail, login, register, say, until, PASSWORD } from "./sdk.mjs";
+import { sdk, base, ask, fail, login, register, say, until, within, PASSWORD } from "./sdk.mjs";
 
 const { CryptoEvent, VerificationPhase, VerifierEvent } = await import("matrix-js-sdk/lib/crypto-api/index.js");
 const { SlidingSync } = await import("matrix-js-sdk/lib/sliding-sync.js");
@@ -79,11 +79,12 @@ async function bootstrap(device) {
 /** Two devices compare emoji and find them alike. */
 async function verify(asking, answering, ask) {
   const asked = new Promise((resolve) => answering.client.once(CryptoEvent.VerificationRequestReceived, resolve));
-  const request = await ask();
-  const heard = await asked;
-  await heard.accept();
+  const request = await within(`${asking.name} asks`, ask());
+  const heard = await within(`${answering.name} hears of the request`, asked, () => `asked: ${phase(request)}`);
+  const both = () => `${asking.name}: ${phase(request)}, ${answering.name}: ${phase(heard)}`;
+  await within(`${answering.name} accepts`, heard.accept(), both);
   await until(`${asking.name} sees the request accepted`, () => request.phase === VerificationPhase.Ready);
-  const verifier = await request.startVerification("m.sas.v1");
+  const verifier = await within(`${asking.name} starts`, request.startVerification("m.sas.v1"), both);
   await until(`${answering.name} sees the verification start`, () => heard.verifier !== undefined);
   const emoji = [];
   const compare = (side) => async (sas) => {
@@ -92,10 +93,12 @@ async function verify(asking, answering, ask) {
   };
   verifier.on(VerifierEvent.ShowSas, compare("a"));
   heard.verifier.on(VerifierEvent.ShowSas, compare("b"));
-  await Promise.all([verifier.verify(), heard.verifier.verify()]);
+  await within("both verify", Promise.all([verifier.verify(), heard.verifier.verify()]), () => `${both()}, shown ${emoji}`);
   const [one, other] = emoji.map((text) => text.slice(2));
   if (emoji.length !== 2 || one !== other) fail(`the emoji differ: ${emoji}`);
 }
+
+const phase = (request) => `${VerificationPhase[request.phase]} (${request.cancellationCode ?? "not cancelled"})`;
 
 const room = (device) => device.client.getRoom(roomId);
 const find = (device, eventId) => room(device)?.findEventById(eventId);

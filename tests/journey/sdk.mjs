@@ -38,6 +38,19 @@ export async function until(what, condition, deadlineMs = DEADLINE_MS) {
   }
 }
 
+/** Waits for what the SDK promises, which has no deadline of its own; `seen` tells what there is when it does not come. */
+export async function within(what, promised, seen = () => "") {
+  let timer;
+  const late = new Promise((resolve) => {
+    timer = setTimeout(() => resolve(fail(`never done: ${what} ${seen()}`)), DEADLINE_MS);
+  });
+  try {
+    return await Promise.race([promised, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 
 /** Asks the test program for something and waits until it is done. */

@@ -1,5 +1,7 @@
 //! Servers that let our users into rooms, and lie about these.
 
+use std::sync::{Arc, Mutex};
+
 use serde_json::{Value, json};
 
 use super::{EVIL, GOOD, Scene};
@@ -7,8 +9,8 @@ use crate::{
     client::props::list,
     harness::{
         client::{Answer, encode},
-        made::{PlayedRoom, sealed},
-        script::Reply,
+        made::{Made, PlayedRoom, now_ms, sealed},
+        script::{Asked, Reply},
     },
 };
 
@@ -239,4 +241,91 @@ async fn arrivals_that_are_too_large_or_never_come_hold_up_nobody() {
     }
     scene.peers.follow(|_| None);
     scene.end("arrivals that never come").await;
+}
+
+/// Tells a room as a server does that walks on past our join wherever it can: three old lines come with what is lacking.
+fn walks_past_the_join(
+    asked: &Asked<'_>,
+    room: &PlayedRoom,
+    lines: &[Made],
+    lacking: &Mutex<Vec<Value>>,
+) -> Option<Reply> {
+    let known = || room.state.iter().chain(lines);
+    let told = |made: &Made| made.json.clone();
+    let path = asked.path.split('?').next().unwrap_or_default();
+    let answer = if path.contains("/make_join/") {
+        let Some(Reply::Json(_, mut template)) = room.reply(asked) else {
+            return None;
+        };
+        template["event"]["prev_events"] = json!([lines.last()?.id]);
+        template["event"]["depth"] = json!(20);
+        template
+    } else if path.contains("/get_missing_events/") {
+        let lacking = lacking.lock().expect("nobody panicked").clone();
+        let events: Vec<_> = known().map(told).chain(lacking).collect();
+        json!({ "events": events })
+    } else if path.contains("/backfill/") {
+        json!({"origin": EVIL, "origin_server_ts": 1, "pdus": known().map(told).collect::<Vec<_>>()})
+    } else {
+        return room.reply(asked);
+    };
+    Some(Reply::Json(200, answer))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_before_the_join_is_history_and_no_news() {
+    let scene = Scene::open().await;
+    let room = room();
+    let id = |index: usize| room.state[index].id.clone();
+    let line = |body: &str, prev_events: Value, depth: usize| {
+        sealed(
+            EVIL,
+            json!({
+                "type": "m.room.message", "sender": "@eve:evil.test", "room_id": room.room_id, "content": {"body": body},
+                "prev_events": prev_events, "auth_events": [id(0), id(1), id(2)], "depth": depth, "origin_server_ts": now_ms(),
+            }),
+        )
+    };
+    let mut lines: Vec<Made> = Vec::new();
+    for number in 0..3 {
+        let before = lines.last().unwrap_or(&room.state[room.state.len() - 1]);
+        lines.push(line("old", json!([before.id]), 10 + number));
+    }
+    let lacking: Arc<Mutex<Vec<Value>>> = Arc::default();
+    let (played, old, told) = (room.clone(), lines.clone(), lacking.clone());
+    scene.peers.follow(move |asked| {
+        let is_evil = asked.name == EVIL;
+        is_evil
+            .then(|| walks_past_the_join(asked, &played, &old, &told))
+            .flatten()
+    });
+    join(&scene, &room).await.ok();
+    let path = format!(
+        "state/m.room.member/{}?format=event",
+        encode(&scene.anna.user_id)
+    );
+    let joined = scene.anna.look(&room.room_id, &path).await.ok();
+    // What is said here is not known there: the graph has another way back to the join.
+    scene.anna.say(&room.room_id, "meanwhile").await;
+    let middle = line("middle", json!([joined["event_id"]]), 21);
+    let newest = line("newest", json!([middle.id]), 22);
+    lacking
+        .lock()
+        .expect("nobody panicked")
+        .push(middle.json.clone());
+    Scene::assert_taken(&scene.send(EVIL, &[&newest]).await, &newest);
+    let page = scene
+        .anna
+        .look(&room.room_id, "messages?dir=b&limit=100")
+        .await
+        .ok();
+    let bodies = list(&page["chunk"]).iter().rev();
+    let bodies: Vec<_> = bodies
+        .filter_map(|event| event["content"]["body"].as_str())
+        .collect();
+    assert_eq!(
+        bodies,
+        ["old", "old", "old", "meanwhile", "middle", "newest"]
+    );
+    scene.end("a walk past the join").await;
 }
