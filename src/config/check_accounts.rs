@@ -3,6 +3,7 @@
 use super::{
     Config, ConfigError,
     check::{Network, require},
+    check_passwords::is_unread_on_the_way,
 };
 
 /// Devices cannot be stale sooner.
@@ -14,6 +15,7 @@ impl Config {
         self.check_captcha()?;
         self.check_email()?;
         self.check_passwords()?;
+        self.check_spam_check()?;
         let validity = &self.account_validity;
         require(!validity.enabled || validity.period_ms > 0, || {
             "[account_validity] period_ms must be more than 0".to_owned()
@@ -29,6 +31,22 @@ impl Config {
             )));
         }
         self.check_identity()
+    }
+
+    fn check_spam_check(&self) -> Result<(), ConfigError> {
+        let wish = &self.spam_check;
+        if let Some(place) = &wish.url {
+            let url = url::Url::parse(place);
+            let url =
+                url.map_err(|error| ConfigError::Invalid(format!("[spam_check] url: {error}")))?;
+            require(is_unread_on_the_way(&url), || {
+                format!("[spam_check] url: messages would go to `{place}` in clear")
+            })?;
+        }
+        let silent = wish.when_silent.as_str();
+        require(matches!(silent, "allow" | "refuse"), || {
+            format!("[spam_check] when_silent: `{silent}` is none of allow, refuse")
+        })
     }
 
     fn check_consent(&self) -> Result<(), ConfigError> {

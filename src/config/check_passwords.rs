@@ -50,6 +50,12 @@ impl Config {
     }
 }
 
+/// Whether nobody on the way reads what is sent to this URL by HTTP.
+pub(super) fn is_unread_on_the_way(url: &url::Url) -> bool {
+    let is_near = url.host_str().is_some_and(is_this_machine);
+    url.scheme() == "https" || (url.scheme() == "http" && is_near)
+}
+
 fn is_this_machine(host: &str) -> bool {
     let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
     host == "localhost" || address.is_some_and(|address| address.is_loopback())

@@ -25,6 +25,7 @@ pub mod media;
 pub mod oauth;
 pub mod outbound;
 pub mod passwords;
+pub mod presence;
 pub mod previews;
 pub mod registration;
 pub mod rendezvous;
@@ -34,6 +35,7 @@ pub mod rtc;
 pub mod search;
 pub(crate) mod section;
 pub mod server;
+pub mod spam_check;
 pub mod sso;
 #[cfg(test)]
 mod tests;
@@ -63,6 +65,7 @@ pub use self::{
     oauth::{IntrospectionClient, Oauth},
     outbound::Outbound,
     passwords::{Ldap, Passwords},
+    presence::Presence,
     previews::Previews,
     registration::Registration,
     rendezvous::Rendezvous,
@@ -71,6 +74,7 @@ pub use self::{
     rtc::Rtc,
     search::Search,
     server::Server,
+    spam_check::SpamCheck,
     sso::{Provider, ProviderKind, Sso},
     voip::Voip,
 };
@@ -115,6 +119,10 @@ pub struct Config {
     pub identity: Identity,
     /// How rooms are made.
     pub rooms: Rooms,
+    /// Who is told of whom.
+    pub presence: Presence,
+    /// What an endpoint of the operator's says is spam.
+    pub spam_check: SpamCheck,
     /// How long events are kept.
     pub retention: Retention,
     /// Uploads and downloads.
@@ -159,6 +167,8 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Devices::INFO,
     Identity::INFO,
     Rooms::INFO,
+    Presence::INFO,
+    SpamCheck::INFO,
     Retention::INFO,
     Media::INFO,
     Previews::INFO,

@@ -7,13 +7,16 @@ mod identity;
 mod mail;
 mod msisdn;
 mod passwords;
+mod spam_check;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
-pub(crate) use self::{identity::Asking, passwords::Proved};
-use self::{identity::IdentityServers, mail::Mailer, passwords::PasswordProviders};
+pub(crate) use self::{identity::Asking, passwords::Proved, spam_check::Check};
+use self::{
+    identity::IdentityServers, mail::Mailer, passwords::PasswordProviders, spam_check::SpamCheck,
+};
 use crate::{
     config::Config,
     outbound::{Client, Trust},
@@ -38,6 +41,8 @@ pub(crate) struct ThirdParty {
     pub(crate) identity: IdentityServers,
     /// Other systems that know passwords.
     pub(crate) passwords: PasswordProviders,
+    /// What says what is spam.
+    pub(crate) spam_check: SpamCheck,
     /// The identity server that proves phone numbers.
     delegate: Option<String>,
 }
@@ -50,6 +55,7 @@ impl ThirdParty {
             mailer: Mailer::new(config)?,
             identity: IdentityServers::new(config, trust),
             passwords: PasswordProviders::new(config, trust),
+            spam_check: SpamCheck::new(config, trust)?,
             delegate: config.identity.msisdn_delegate.clone(),
         })
     }

@@ -43,6 +43,7 @@ mod search;
 mod sliding_rooms;
 mod sliding_sync;
 mod spaces;
+mod spam_check;
 pub(crate) mod sso;
 mod sso_accounts;
 mod sso_cas;

@@ -29,6 +29,7 @@ use crate::{
         App, Bridge, Failure, RawJson, Visitor,
         uiaa::{Demand, Passed},
     },
+    third_party::Check,
 };
 
 /// Makes an account for somebody who passes what the configuration demands.
@@ -48,6 +49,13 @@ pub(crate) async fn handle(
         password_rules::check(&app, password)?;
     }
     let passed = pass(&app, &visitor, &request).await?;
+    app.third_party
+        .spam_check
+        .ask(
+            Check::Register,
+            || json!({"username": request.username, "address": visitor.address}),
+        )
+        .await?;
     if request.password.is_none() {
         return Err(Failure::missing_param("password is missing"));
     }

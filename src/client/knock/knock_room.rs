@@ -5,7 +5,10 @@ use std::sync::Arc;
 use playhouse_actors::house::JoinWish;
 use ruma::api::client::knock::knock_room::v3::{Request, Response};
 
-use crate::edge::{App, Failure, Session};
+use crate::{
+    client::membership::permission::may_join,
+    edge::{App, Failure, Session},
+};
 
 /// Asks to be let into a room.
 pub(crate) async fn handle(
@@ -14,6 +17,7 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Response, Failure> {
     caller.not_suspended()?;
+    may_join(&app, &caller, request.room_id_or_alias.as_str()).await?;
     let room_id = app
         .house
         .knock(JoinWish {

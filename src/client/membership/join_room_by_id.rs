@@ -5,6 +5,7 @@ use std::sync::Arc;
 use playhouse_actors::house::JoinWish;
 use ruma::api::client::membership::join_room_by_id::v3::{Request, Response};
 
+use super::permission;
 use crate::edge::{App, Failure, Session};
 
 /// Joins a room.
@@ -14,6 +15,7 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Response, Failure> {
     caller.not_suspended()?;
+    permission::may_join(&app, &caller, request.room_id.as_str()).await?;
     if let Some(signed) = request.third_party_signed {
         app.house
             .accept_third_party_invite(&request.room_id, &caller.user_id, super::signed(signed)?)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use playhouse_actors::house::JoinWish;
 use ruma::api::client::membership::join_room_by_id_or_alias::v3::{Request, Response};
 
+use super::permission;
 use crate::edge::{App, Failure, Session};
 
 /// Joins a room by its ID or an alias.
@@ -14,6 +15,7 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Response, Failure> {
     caller.not_suspended()?;
+    permission::may_join(&app, &caller, request.room_id_or_alias.as_str()).await?;
     if let Some(signed) = request.third_party_signed {
         let room_id = app
             .house

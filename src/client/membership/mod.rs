@@ -13,6 +13,7 @@ mod joined_members;
 mod joined_rooms;
 mod kick_user;
 mod leave_room;
+pub(crate) mod permission;
 mod unban_user;
 
 use playhouse_actors::house::{MemberWish, SignedInvite};
@@ -23,7 +24,7 @@ use ruma::{
     },
 };
 
-use crate::edge::{App, Class, Failure, Routes, Session};
+use crate::edge::{Class, Failure, Routes, Session};
 
 /// Mounts the area.
 pub(crate) fn mount(routes: &mut Routes) {
@@ -80,14 +81,4 @@ fn signed(signed: ThirdPartySigned) -> Result<SignedInvite, Failure> {
         token: signed.token,
         signatures: serde_json::to_value(&signed.signatures).map_err(Failure::internal)?,
     })
-}
-
-/// Whether the operator lets somebody invite.
-pub(crate) fn may_invite(app: &App, caller: &Session) -> Result<(), Failure> {
-    if app.config.rooms.invite == "admins" && !caller.admin {
-        return Err(Failure::forbidden(
-            "only administrators of this server invite",
-        ));
-    }
-    Ok(())
 }

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use playhouse_actors::room::message::SendEvent;
 use ruma::{OwnedEventId, RoomId, api::error::ErrorCode, serde::JsonObject};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::{
     client::{
-        delayed_events, page, parse_id, query, redact::redact_event::must_be_own_event, text_body,
-        transaction,
+        delayed_events, membership::permission, page, parse_id, query,
+        redact::redact_event::must_be_own_event, text_body, transaction,
     },
     edge::{App, Arguments, Failure, RawJson, Session},
+    third_party::Check,
 };
 
 /// No event is larger.
@@ -42,6 +44,8 @@ pub(crate) async fn send(
     arguments: &Arguments,
 ) -> Result<RawJson, Failure> {
     let room_id: &RoomId = parse_id(room_id)?;
+    let what = (event_type, None, &*arguments.body);
+    may_send(app, &caller, room_id, what).await?;
     if let Some(delay) = delayed_events::delay(arguments)? {
         let transaction =
             transaction_id.map(|id| transaction(&caller, ("send", event_type), id).transaction_id);
@@ -70,6 +74,26 @@ pub(crate) async fn send(
     Ok(page::Object::new()
         .text("event_id", event_id.as_str())
         .finish())
+}
+
+/// Whether what the operator asks calls this spam: an event of a type, with a state key or none, and a content.
+pub(crate) async fn may_send(
+    app: &App,
+    caller: &Session,
+    room_id: &RoomId,
+    (event_type, state_key, content): (&str, Option<&str>, &[u8]),
+) -> Result<(), Failure> {
+    permission::ask(app, caller, Check::Send, || {
+        json!({
+            "user_id": caller.user_id,
+            "room_id": room_id,
+            "type": event_type,
+            "state_key": state_key,
+            // What is no JSON is refused when it is sent.
+            "content": serde_json::from_slice::<Value>(content).unwrap_or_default(),
+        })
+    })
+    .await
 }
 
 /// What somebody is told whose events reach nobody. What is no event at all is refused as everybody's is.

@@ -13,14 +13,15 @@ use ruma::{
     events::StateEventType,
 };
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{json, value::RawValue};
 
 use crate::{
     client::{
-        membership::{self, invite_address},
+        membership::{invite_address, permission},
         page,
     },
     edge::{App, Arguments, Failure, RawJson, Session},
+    third_party::Check,
 };
 
 /// So many users may be invited at once.
@@ -79,8 +80,9 @@ pub(crate) async fn handle(
         invite_address::address_of(invited)?;
     }
     if !(body.invite.is_empty() && body.invite_3pid.is_empty()) {
-        membership::may_invite(&app, &caller)?;
+        permission::may_invite(&app, &caller)?;
     }
+    may_make(&app, &caller, &body).await?;
     if caller.shadow_banned {
         // The room is there, and nobody hears of it.
         body.invite.clear();
@@ -109,6 +111,25 @@ pub(crate) async fn handle(
         .text("room_id", made.room_id.as_str())
         .maybe_text("room_alias", alias)
         .finish())
+}
+
+/// Whether what the operator asks lets somebody make such a room.
+async fn may_make(app: &App, caller: &Session, body: &Body) -> Result<(), Failure> {
+    permission::ask(app, caller, Check::CreateRoom, || {
+        let addresses = body.invite_3pid.iter().map(|invited| &invited.address);
+        json!({
+            "user_id": caller.user_id,
+            "visibility": body.visibility,
+            "preset": body.preset,
+            "alias": body.room_alias_name,
+            "name": body.name,
+            "topic": body.topic,
+            "invite": body.invite,
+            "invite_3pid": addresses.collect::<Vec<_>>(),
+            "is_direct": body.is_direct,
+        })
+    })
+    .await
 }
 
 /// Encrypts a room whose maker says nothing of it, as the operator wants. Spaces have nothing that could be encrypted.

@@ -6,7 +6,12 @@ use playhouse_actors::room::message::SendEvent;
 use ruma::RoomId;
 
 use crate::{
-    client::{delayed_events, message::send_message_event, page, parse_id, query, text_body},
+    client::{
+        delayed_events,
+        membership::permission,
+        message::send_message_event::{self, may_send},
+        page, parse_id, query, text_body,
+    },
     edge::{App, Arguments, Failure, RawJson, Session},
 };
 
@@ -22,6 +27,12 @@ pub(crate) async fn handle(
     };
     let room_id: &RoomId = parse_id(room_id)?;
     let state_key = rest.first().cloned().unwrap_or_default();
+    let what = (event_type.as_str(), Some(&*state_key), &*arguments.body);
+    may_send(&app, &caller, room_id, what).await?;
+    if event_type == "m.room.member" {
+        let content = text_body(&arguments.body)?;
+        permission::may_set(&app, &caller, (room_id, &state_key, &content)).await?;
+    }
     if let Some(delay) = delayed_events::delay(&arguments)? {
         let event = (event_type.as_str(), Some(state_key));
         return delayed_events::schedule(

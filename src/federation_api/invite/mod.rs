@@ -8,9 +8,13 @@ use ruma::{
     EventId, RoomId,
     api::{error::ErrorCode, federation::membership::create_invite as api},
 };
-use serde_json::value::RawValue;
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
 
-use crate::edge::{App, Arguments, Failure, Peer, Routes};
+use crate::{
+    edge::{App, Arguments, Failure, Peer, Routes},
+    third_party::Check,
+};
 
 /// So many events are told of the room at most.
 const STATE_EVENTS_MAX: usize = 100;
@@ -26,6 +30,13 @@ struct Brought {
     version: String,
     event: Box<RawValue>,
     state: Vec<Box<RawValue>>,
+}
+
+/// Who invites whom.
+#[derive(Deserialize)]
+struct Told {
+    sender: String,
+    state_key: String,
 }
 
 /// Has the invite recorded and signed.
@@ -60,5 +71,13 @@ async fn take_in(
         event: brought.event,
         state: brought.state,
     };
+    let told: Told = serde_json::from_str(invite.event.get())
+        .map_err(|error| Failure::bad_json(error.to_string()))?;
+    app.third_party
+        .spam_check
+        .ask(Check::ReceiveInvite, || {
+            json!({"user_id": told.sender, "room_id": invite.room_id, "invited": told.state_key})
+        })
+        .await?;
     Ok(app.house.receive_invite(&peer.origin, invite).await?)
 }
