@@ -133,7 +133,7 @@ mod user_directory;
 mod validity;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     sync::{Arc, Weak},
     time::Duration,
@@ -253,6 +253,8 @@ pub struct HouseConfig {
     pub remote_rooms: RemoteRooms,
     /// Rooms are forgotten as soon as they are left (MSC4267).
     pub forget_on_leave: bool,
+    /// Who is told of everybody's presence. Users of other servers may be among them.
+    pub presence_observers: BTreeSet<OwnedUserId>,
 }
 
 impl HouseConfig {
@@ -276,6 +278,7 @@ impl HouseConfig {
             auto_accept: AutoAccept::default(),
             remote_rooms: RemoteRooms::default(),
             forget_on_leave: false,
+            presence_observers: BTreeSet::new(),
         }
     }
 }

@@ -68,7 +68,7 @@ impl House {
         let tail = pools.tail();
         let opening = Opening::of(&store, &pools);
         let sessions = Arc::new(SessionCache::new(config.sessions_max));
-        let board = feeds::open_board(&*store).await?;
+        let board = feeds::open_board(&*store, &config.presence_observers).await?;
         let models = Models::start(store.clone(), tail.clone(), models(&config));
         let models = Arc::new(models.await?);
         let rooms = room_context(&config, &store, (&board, &models));

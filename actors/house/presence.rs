@@ -12,9 +12,10 @@ use super::{House, HouseError, surprise};
 use crate::user::{UserAnswer, UserCommand, UserError, UserQuery, message::Presence};
 
 impl House {
-    /// Presence of a user, for somebody who shares a room with them. `Forbidden` else.
+    /// Presence of a user, for somebody who shares a room with them or observes everybody. `Forbidden` else.
     pub async fn presence(&self, asker: &UserId, user_id: &UserId) -> Result<Presence, HouseError> {
-        if asker != user_id && !self.shares_a_room(asker, user_id).await? {
+        let may_know = asker == user_id || self.elsewhere.board.observes(asker);
+        if !may_know && !self.shares_a_room(asker, user_id).await? {
             return Err(HouseError::Forbidden(
                 "presence is told only to users who share a room".to_owned(),
             ));

@@ -6,7 +6,7 @@ use std::{
 };
 
 use ruma::{
-    RoomAliasId, RoomId, RoomVersionId, ServerName,
+    RoomAliasId, RoomId, RoomVersionId, ServerName, UserId,
     serde::{Base64, base64::Standard},
 };
 
@@ -255,6 +255,11 @@ impl Config {
         for room_id in &rooms.exclude_from_sync {
             require(RoomId::parse(room_id).is_ok(), || {
                 format!("[rooms] exclude_from_sync: `{room_id}` is no ID of a room")
+            })?;
+        }
+        for user_id in &self.presence.observers {
+            require(UserId::parse(user_id).is_ok(), || {
+                format!("[presence] observers: `{user_id}` is no ID of a user")
             })?;
         }
         for alias in &self.registration.auto_join_rooms {

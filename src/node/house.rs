@@ -16,7 +16,7 @@ use playhouse_schema::{
     drivers::{self, DatabaseConfig},
     port::LogStore,
 };
-use ruma::{OwnedServerName, RoomAliasId, RoomId, RoomVersionId, ServerName};
+use ruma::{OwnedServerName, RoomAliasId, RoomId, RoomVersionId, ServerName, UserId};
 
 use super::{StartError, identity, key_files::open_signer};
 use crate::{config::Config, federation::Federation, outbound::Trust};
@@ -105,6 +105,10 @@ async fn open_house_in(config: &Config, env: Env) -> Result<Arc<House>, StartErr
         message: rooms.remote_too_large.clone(),
         any_for_administrators: rooms.remote_any_size_for_admins,
     };
+    let observers = config.presence.observers.iter();
+    house.presence_observers = observers
+        .filter_map(|user_id| UserId::parse(user_id).ok())
+        .collect();
     house.forget_on_leave = config.rooms.forget_on_leave;
     house.search = config.search.enabled;
     Ok(House::open(store, house).await?)

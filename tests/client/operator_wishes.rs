@@ -285,3 +285,51 @@ async fn keys_are_told_to_acquaintances_only() {
     )
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn observers_are_told_who_is_there() {
+    let settings = [(
+        "PLAYHOUSE_PRESENCE_OBSERVERS",
+        "@watch:playhouse.test,@bot:elsewhere.test",
+    )];
+    on_own_servers(&settings, async |server| {
+        let anna = server.register("anna").await;
+        let ben = server.register("ben").await;
+        let watch = server.register("watch").await;
+        let sync = async |client: &Client, since: &str| {
+            client
+                .get(&format!("/_matrix/client/v3/sync?timeout=0{since}"))
+                .await
+                .ok()
+        };
+        let first = sync(&watch, "").await;
+        let status = format!(
+            "/_matrix/client/v3/presence/{}/status",
+            encode(&anna.user_id)
+        );
+        anna.put(
+            &status,
+            json!({"presence": "unavailable", "status_msg": "out"}),
+        )
+        .await
+        .ok();
+        let told = |answer: &Value| {
+            let events = answer["presence"]["events"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
+            events.iter().any(|event| {
+                event["sender"] == anna.user_id.as_str() && event["content"]["status_msg"] == "out"
+            })
+        };
+        let since = format!("&since={}", text(&first["next_batch"]));
+        eventually(async || told(&sync(&watch, &since).await)).await;
+        // One who comes later is told, too.
+        let again = watch.login_again().await;
+        eventually(async || told(&sync(&again, "").await)).await;
+        watch.get(&status).await.ok();
+        assert!(!told(&sync(&ben, "").await));
+        ben.get(&status).await.refused(403, "M_FORBIDDEN");
+    })
+    .await;
+}

@@ -42,18 +42,20 @@ pub struct FeedBoard {
     devices: Vec<AtomicU64>,
     typing: DashMap<OwnedRoomId, Arc<Vec<OwnedUserId>>>,
     presence: DashMap<OwnedUserId, Arc<Presence>>,
+    observers: BTreeSet<OwnedUserId>,
     seats: AtomicU64,
     relay: OnceLock<Arc<dyn Hearsay>>,
 }
 
 /// Hears what is volatile and may concern others than the users here.
 pub trait Hearsay: TypingListener {
-    /// The presence of a local user changed, for those in these rooms.
+    /// The presence of a local user changed, for those in these rooms and for these users.
     fn presence_changed(
         &self,
         user_id: &OwnedUserId,
         presence: &Arc<Presence>,
         rooms: &[OwnedRoomId],
+        observers: &BTreeSet<OwnedUserId>,
     );
 }
 
@@ -113,7 +115,11 @@ impl ShardRooms {
 
 impl FeedBoard {
     /// A board on which everything up to these positions counts as announced.
-    pub fn new(layout: Layout, rooms: &Vector, devices: &Vector) -> Arc<Self> {
+    pub fn new(
+        layout: Layout,
+        (rooms, devices): (&Vector, &Vector),
+        observers: &BTreeSet<OwnedUserId>,
+    ) -> Arc<Self> {
         let at = |vector: &Vector, shard: ShardNumber| vector.get(&shard).copied().unwrap_or(0);
         let shard = |number| {
             Mutex::new(ShardRooms {
@@ -130,6 +136,7 @@ impl FeedBoard {
                 .collect(),
             typing: DashMap::new(),
             presence: DashMap::new(),
+            observers: observers.clone(),
             seats: AtomicU64::new(1),
             relay: OnceLock::new(),
         })
@@ -218,6 +225,11 @@ impl FeedBoard {
         self.presence.get(user_id).map(|known| known.clone())
     }
 
+    /// Whether this user is told of everybody's presence.
+    pub(crate) fn observes(&self, user_id: &UserId) -> bool {
+        self.observers.contains(user_id)
+    }
+
     /// The server is shutting down: syncs that wait end.
     pub fn close(&self) {
         for awake in &self.awake {
@@ -301,6 +313,9 @@ impl Board for FeedBoard {
                 neighbours.extend(followers.iter().map(|one| one.user_id.clone()));
             }
         }
+        if self.observes(&seat.user_id) {
+            neighbours.extend(self.presence.iter().map(|known| known.key().clone()));
+        }
         for user_id in neighbours {
             let known = self.presence.get(&user_id).map(|known| known.clone());
             if let Some(presence) = known
@@ -341,9 +356,15 @@ impl Board for FeedBoard {
             self.presence.insert(user_id.to_owned(), presence.clone());
         }
         if let Some(relay) = self.relay.get() {
-            relay.presence_changed(&user_id.to_owned(), &presence, rooms);
+            relay.presence_changed(&user_id.to_owned(), &presence, rooms, &self.observers);
         }
-        for awake in self.followers_of(rooms).values() {
+        let mut audience = self.followers_of(rooms);
+        for observer in &self.observers {
+            if let Some(awake) = self.awake.get(observer) {
+                audience.insert(awake.seat, awake.clone());
+            }
+        }
+        for awake in audience.values() {
             if awake.user_id != user_id {
                 awake.hear(UserSignal::Presence {
                     user_id: user_id.to_owned(),

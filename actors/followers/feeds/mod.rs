@@ -9,7 +9,7 @@ pub mod sources;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use playhouse_schema::{
     address::{Family, Shard},
@@ -20,7 +20,7 @@ use playhouse_schema::{
         room::{Placement, ReceiptMoved, RoomRecord, Verdict, kind},
     },
 };
-use ruma::{EventId, OwnedRoomId, RoomId, UserId, events::TimelineEventType};
+use ruma::{EventId, OwnedRoomId, OwnedUserId, RoomId, UserId, events::TimelineEventType};
 
 use self::board::FeedBoard;
 use super::task::Running;
@@ -43,11 +43,18 @@ pub async fn heads(store: &dyn LogStore, family: Family) -> Result<Vector, Store
         .collect())
 }
 
-/// Makes the board of a node, at the newest positions of the log.
-pub async fn open_board(store: &dyn LogStore) -> Result<Arc<FeedBoard>, StoreError> {
+/// Makes the board of a node, at the newest positions of the log. The observers are told of everybody's presence.
+pub async fn open_board(
+    store: &dyn LogStore,
+    observers: &BTreeSet<OwnedUserId>,
+) -> Result<Arc<FeedBoard>, StoreError> {
     let rooms = heads(store, Family::Rooms).await?;
     let devices = heads(store, Family::Users).await?;
-    Ok(FeedBoard::new(store.layout(), &rooms, &devices))
+    Ok(FeedBoard::new(
+        store.layout(),
+        (&rooms, &devices),
+        observers,
+    ))
 }
 
 /// Announces room records from where the board stands.

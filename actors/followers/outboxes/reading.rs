@@ -327,8 +327,12 @@ impl Follower {
     pub(super) async fn pass_on(&mut self, volatile: Volatile) {
         match volatile {
             Volatile::Typing(room_id, users) => self.pass_on_typing(room_id, users).await,
-            Volatile::Presence(user_id, presence, rooms) => {
-                let mut to = BTreeSet::new();
+            Volatile::Presence {
+                user_id,
+                presence,
+                rooms,
+                servers: mut to,
+            } => {
                 let mut asked = 0;
                 for room_id in &rooms {
                     asked += usize::from(!self.audience.knows(room_id));

@@ -74,7 +74,7 @@ impl World {
             .await
             .map(Arc::new)
             .unwrap();
-        let board = open_board(&*store).await.unwrap();
+        let board = open_board(&*store, &BTreeSet::new()).await.unwrap();
         let limits = DirectoryLimits::default();
         let context = RoomContext {
             retention: Default::default(),
