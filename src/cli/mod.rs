@@ -6,6 +6,7 @@ mod config;
 mod export;
 mod key;
 mod log;
+mod media;
 mod output;
 mod secret;
 mod serve;
@@ -46,6 +47,9 @@ enum Command {
     /// Look at and exchange the key with which the server signs
     #[command(subcommand)]
     Key(key::Command),
+    /// Bring media from one place of storage to another
+    #[command(subcommand)]
+    Media(media::Command),
     /// Check and repair what is stored, while no server runs
     #[command(subcommand)]
     Log(log::Command),
@@ -73,6 +77,7 @@ fn execute(arguments: Arguments) -> Result<(), Problem> {
         Command::User(command) => on_runtime(user::execute(command, with_warnings(load()?))),
         Command::Token(command) => on_runtime(token::execute(command, with_warnings(load()?))),
         Command::Key(command) => on_runtime(key::execute(command, load()?)),
+        Command::Media(command) => on_runtime(media::execute(command, with_warnings(load()?))),
         Command::Log(command) => on_runtime(log::execute(command, with_warnings(load()?))),
     }
 }

@@ -36,6 +36,8 @@ section! {
         thumbnail_pixels_max: u64 = 40_000_000;
         /// Thumbnails are made in exactly the size that is asked for, instead of the next of five usual ones.
         thumbnails_any_size: bool = false;
+        /// Who uploads a picture is told a BlurHash of it (MSC2448), a small blurred picture as text, for clients which do not make one.
+        blurhash: bool = false;
         /// Old clients may still download without a token.
         unauthenticated_download: bool = true;
         /// Copies of other servers' media are dropped when nobody has used them for so long, milliseconds. They are fetched again when somebody wants them. 0: never.

@@ -40,6 +40,14 @@ pub(super) fn path(name: &str) -> Option<Path> {
     is_hash.then(|| Path::from(format!("{shelf}/{first}/{second}/{hash}")))
 }
 
+/// The name of the blob that lies here; nothing for pictures of previews, and for what is no blob.
+pub(super) fn name_at(path: &Path) -> Option<String> {
+    let hash = path.filename()?;
+    [hash.to_owned(), format!("b3-{hash}")]
+        .into_iter()
+        .find(|name| self::path(name).as_ref() == Some(path))
+}
+
 /// Where a thumbnail of a blob lies.
 pub(super) fn thumbnail_path(name: &str, size: &str) -> Option<Path> {
     let blob = path(name)?;
@@ -78,7 +86,9 @@ mod tests {
                 format!("previews/20000/{first}/{second}/{hex}"),
             ),
         ] {
-            assert_eq!(path(&name).map(String::from), Some(wanted));
+            assert_eq!(path(&name).map(String::from), Some(wanted.clone()));
+            let is_preview = name.starts_with('p');
+            assert_eq!(name_at(&Path::from(wanted)), (!is_preview).then_some(name));
         }
         for wrong in [
             "",

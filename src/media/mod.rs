@@ -5,6 +5,7 @@
 mod address;
 mod animation;
 pub(crate) mod blobs;
+pub(crate) mod copies;
 mod locks;
 pub(crate) mod presentation;
 pub(crate) mod previews;

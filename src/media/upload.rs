@@ -105,13 +105,32 @@ impl Upload {
 
     /// Makes the blob durable under its name.
     pub(crate) async fn finish(mut self) -> Result<StoredBlob, BlobError> {
+        let (file, hash) = self.end().await?;
+        let name = address::name(self.shelf, &hash);
+        self.settle(name, file).await
+    }
+
+    /// The same for what has a name already. Refused as [`BlobError::Damaged`] when the name says that it was something else.
+    pub(super) async fn finish_as(mut self, name: &str) -> Result<StoredBlob, BlobError> {
+        let (file, hash) = self.end().await?;
+        // Of content with an older name it is not known.
+        if name.starts_with("b3-") && address::name(Shelf::Uploads, &hash) != name {
+            return Err(BlobError::Damaged);
+        }
+        self.settle(name.to_owned(), file).await
+    }
+
+    async fn end(&mut self) -> Result<(File, blake3::Hash), BlobError> {
         if !self.gathered.is_empty() || self.writing.is_none() {
             self.flush().await?;
         }
         let Some(Disk { file, hash }) = self.written().await? else {
             return Err(io::Error::other("the upload was not begun").into());
         };
-        let name = address::name(self.shelf, &hash.finalize());
+        Ok((file, hash.finalize()))
+    }
+
+    async fn settle(self, name: String, file: File) -> Result<StoredBlob, BlobError> {
         let path = address::path(&name).ok_or(BlobError::Missing)?;
         let held = self.blobs.hold(&name).await;
         match self.blobs.folder() {

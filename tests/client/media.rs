@@ -405,3 +405,27 @@ async fn addresses_do_not_wait_for_ever_nor_in_any_number() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_uploads_a_picture_is_told_a_blurred_one() {
+    on_own_servers(&[("PLAYHOUSE_MEDIA_BLURHASH", "true")], async |server| {
+        let anna = server.register("anna").await;
+        let upload = async |content_type: &str, bytes: Vec<u8>| {
+            let headers = [("content-type", content_type)];
+            let answer = anna.with_headers(Method::POST, UPLOAD, &headers, bytes);
+            answer.await.ok()
+        };
+        let told = upload("image/png", picture()).await;
+        let blurhash = text(&told["xyz.amorgan.blurhash"]);
+        // Four parts across and three down, each of two characters, after size and greatest part; the first of the parts has four.
+        assert!(
+            blurhash.starts_with('L') && blurhash.len() == 28,
+            "{blurhash}"
+        );
+        for (content_type, bytes) in [("image/png", b"none".to_vec()), ("text/plain", picture())] {
+            let told = upload(content_type, bytes).await;
+            assert!(told.get("xyz.amorgan.blurhash").is_none(), "{told}");
+        }
+    })
+    .await;
+}

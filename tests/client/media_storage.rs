@@ -148,8 +148,8 @@ async fn upload(client: &Client, content_type: &str, bytes: Vec<u8>) -> String {
         .to_owned()
 }
 
-async fn server_on(web: &Web, redirect: &str) -> TestServer {
-    let environment = [
+fn settings(web: &Web, redirect: &str) -> [(&'static str, String); 5] {
+    [
         ("PLAYHOUSE_MEDIA_REDIRECT_DOWNLOADS", redirect.to_owned()),
         (
             "PLAYHOUSE_MEDIA_STORAGE",
@@ -158,7 +158,11 @@ async fn server_on(web: &Web, redirect: &str) -> TestServer {
         ("PLAYHOUSE_MEDIA_S3_ENDPOINT", web.base()),
         ("PLAYHOUSE_MEDIA_S3_ACCESS_KEY_ID", "key".to_owned()),
         ("PLAYHOUSE_MEDIA_S3_SECRET_ACCESS_KEY", "secret".to_owned()),
-    ];
+    ]
+}
+
+async fn server_on(web: &Web, redirect: &str) -> TestServer {
+    let environment = settings(web, redirect);
     TestServer::start_with(Options {
         environment: environment
             .map(|(name, value)| (name.to_owned(), value))
@@ -291,4 +295,52 @@ async fn clients_are_sent_to_the_bucket() {
     boss.post(&path, serde_json::json!({})).await.ok();
     let path = format!("/_matrix/client/v1/media/download/{id}");
     assert_eq!(ask(&path).await.status(), 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn media_is_brought_into_a_bucket() {
+    let bucket: Arc<Mutex<Bucket>> = Arc::default();
+    let inside = bucket.clone();
+    let web = Web::start("127.0.0.1", move |seen| {
+        inside.lock().expect("nobody panicked").answer(seen)
+    })
+    .await;
+    let mut server = TestServer::start().await;
+    let anna = server.register("anna").await;
+    let large: Vec<u8> = (0..9 << 20).map(|index: u32| (index / 7) as u8).collect();
+    let small = upload(&anna, "text/plain", b"hello".to_vec()).await;
+    let large_id = upload(&anna, "video/mp4", large.clone()).await;
+    let other = format!(
+        "[media]\nstorage = \"s3://bucket/some/prefix\"\ns3_endpoint = \"{}\"\ns3_access_key_id = \"key\"\ns3_secret_access_key = \"secret\"\n",
+        web.base()
+    );
+    let file = server.data().join("bucket.toml");
+    std::fs::write(&file, other).expect("a file");
+    let file = file.to_str().expect("a path");
+    // While the server runs, and once more when it has ended: what came in between is brought, too.
+    let told =
+        tokio::task::block_in_place(|| server.command_line(&["media", "copy", "--to", file]));
+    assert!(told.0 && told.1.contains("Brought: 2 files"), "{told:?}");
+    let later = upload(&anna, "text/plain", b"later".to_vec()).await;
+    server.stop();
+    let again = ["media", "copy", "--to", file, "--remove"];
+    let told = tokio::task::block_in_place(|| server.command_line(&again));
+    assert!(
+        told.1
+            .contains("Brought: 1 files of 5 bytes in all; 2 were there"),
+        "{told:?}"
+    );
+    for (name, value) in settings(&web, "false") {
+        server.set(name, &value);
+    }
+    server.restart();
+    let anna = anna.at(server.base());
+    for (id, content) in [
+        (small, &b"hello"[..]),
+        (large_id, &large),
+        (later, b"later"),
+    ] {
+        let path = format!("/_matrix/client/v1/media/download/{id}");
+        assert!(anna.get(&path).await.bytes == content, "{id}");
+    }
 }

@@ -29,10 +29,31 @@ pub(crate) async fn handle(
         content_type: request.content_type,
         file_name: request.filename,
     };
-    store(&app, &caller, described, body).await?;
+    let is_picture = described
+        .content_type
+        .as_deref()
+        .is_none_or(|content_type| content_type.starts_with("image/"));
+    let blob = store(&app, &caller, described, body).await?;
+    let blurhash = if is_picture && app.config.media.blurhash {
+        blurhash(&app, &blob).await
+    } else {
+        None
+    };
     Ok(page::Object::new()
         .text("content_uri", address(&app, &media_id).as_str())
+        .maybe_text("xyz.amorgan.blurhash", blurhash.as_deref())
         .finish())
+}
+
+/// The file is there: that it cannot be shown blurred is no reason to say otherwise.
+async fn blurhash(app: &App, blob: &str) -> Option<String> {
+    match app.thumbnails.blurhash(blob).await {
+        Ok(blurhash) => blurhash,
+        Err(error) => {
+            tracing::warn!(%error, "cannot make a BlurHash");
+            None
+        }
+    }
 }
 
 /// What the client says of an upload.
@@ -42,13 +63,13 @@ pub(super) struct Described<'a> {
     pub(super) file_name: Option<String>,
 }
 
-/// First the bytes, then the record that names them: a crash in between leaves only bytes that nobody knows.
+/// First the bytes, then the record that names them: a crash in between leaves only bytes that nobody knows. Returns the name of the bytes.
 pub(super) async fn store(
     app: &App,
     caller: &Session,
     described: Described<'_>,
     mut body: Upload,
-) -> Result<(), Failure> {
+) -> Result<String, Failure> {
     let is_limited = quota::is_limited(app);
     let length = body.length().unwrap_or(0);
     if length > app.blobs.size_bytes_max() {
@@ -73,7 +94,7 @@ pub(super) async fn store(
     };
     let command = MediaCommand::Complete(Uploaded {
         user_id: caller.user_id.to_string(),
-        sha256: blob.sha256,
+        sha256: blob.sha256.clone(),
         size_bytes: blob.size_bytes,
         content_type: described.content_type,
         file_name: described.file_name,
@@ -83,7 +104,7 @@ pub(super) async fn store(
         .media_command(described.media_id, command)
         .await
         .map_err(playhouse_actors::house::HouseError::from)?;
-    Ok(())
+    Ok(blob.sha256.clone())
 }
 
 /// The address of a piece of media of this server.

@@ -230,7 +230,9 @@ impl From<BlobError> for Failure {
             ),
             // Pictures of previews are kept for some days only.
             BlobError::Missing => Failure::not_found("this media is not kept any more"),
-            BlobError::Disk(_) | BlobError::Store(_) => Failure::internal(error),
+            BlobError::Damaged | BlobError::Disk(_) | BlobError::Store(_) => {
+                Failure::internal(error)
+            }
         }
     }
 }

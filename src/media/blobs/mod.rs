@@ -43,6 +43,9 @@ pub(crate) enum BlobError {
     /// It is not there (any more).
     #[error("no such blob")]
     Missing,
+    /// It is not what its name says.
+    #[error("the content is damaged")]
+    Damaged,
     /// The disk failed.
     #[error("disk: {0}")]
     Disk(#[from] io::Error),
@@ -91,7 +94,20 @@ struct Shared {
 impl Blobs {
     /// Opens what the configuration names. Uploads that a crash cut short are removed.
     pub(crate) fn open(media: &Media, folder: PathBuf) -> Result<Self, String> {
-        let incoming = folder.join("incoming");
+        Self::open_with(media, folder, "incoming")
+    }
+
+    /// Opens the same beside a server that may be running, for blobs that were taken already: of any size.
+    pub(crate) fn open_beside(media: &Media, folder: PathBuf) -> Result<Self, String> {
+        let media = Media {
+            upload_bytes_max: u64::MAX,
+            ..media.clone()
+        };
+        Self::open_with(&media, folder, "incoming-copies")
+    }
+
+    fn open_with(media: &Media, folder: PathBuf, incoming: &str) -> Result<Self, String> {
+        let incoming = folder.join(incoming);
         let _ = fs::remove_dir_all(&incoming);
         let storage = storage::open(media, folder)?;
         Ok(Self(Arc::new(Shared {

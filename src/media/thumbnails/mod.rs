@@ -8,8 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use image::{
-    DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader, Limits,
-    imageops::FilterType,
+    DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, imageops::FilterType,
 };
 use tokio::sync::Semaphore;
 
@@ -30,6 +29,9 @@ const DECODES_MAX: usize = 2;
 
 /// No thumbnail has a longer side.
 const THUMBNAIL_SIDE_MAX: u32 = 1_600;
+
+/// What is shown blurred is made so small before.
+const BLURRED_SIDE_PIXELS: u32 = 64;
 
 /// The sizes that are made, smallest first (client-server API, "Thumbnails").
 const SIZES: [(u32, u32, ThumbnailMethod); 5] = [
@@ -120,6 +122,14 @@ impl Thumbnails {
         }
     }
 
+    /// A BlurHash of a picture (MSC2448): a text of a few dozen characters that shows it blurred. Nothing for what is no picture, or too large.
+    pub(crate) async fn blurhash(&self, blob: &str) -> Result<Option<String>, BlobError> {
+        let _turn = self.turns.acquire().await.map_err(io::Error::other)?;
+        let source = self.blobs.file(blob).await?;
+        let pixels_max = self.pixels_max;
+        Ok(blocking(move || blurhash(&source.path, pixels_max)).await?)
+    }
+
     /// A thumbnail at least as large as asked for, where there is one.
     pub(crate) async fn get(
         &self,
@@ -202,18 +212,11 @@ fn limits() -> Limits {
 }
 
 fn make(source: &Path, size: ThumbnailSize, pixels_max: u64) -> io::Result<Thumbnail> {
-    let mut reader = ImageReader::open(source)?.with_guessed_format()?;
-    let format = reader.format();
-    reader.limits(limits());
-    let mut decoder = match reader.into_decoder() {
-        Ok(decoder) => decoder,
-        Err(ImageError::Limits(_)) => return Ok(Thumbnail::TooLarge),
-        Err(_) => return Ok(Thumbnail::NotAnImage),
+    let (decoder, format) = match open(source, pixels_max)? {
+        Ok(opened) => opened,
+        Err(none) => return Ok(none),
     };
     let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > pixels_max {
-        return Ok(Thumbnail::TooLarge);
-    }
     if width <= size.width && height <= size.height {
         return Ok(Thumbnail::Original);
     }
@@ -223,18 +226,70 @@ fn make(source: &Path, size: ThumbnailSize, pixels_max: u64) -> io::Result<Thumb
             return Ok(Thumbnail::Made(Bytes::from(moving), "image/gif"));
         }
     }
+    let image = match decode(decoder) {
+        Ok(image) => image,
+        Err(none) => return Ok(none),
+    };
+    let (bytes, content_type) = encode(size.shrink(image), format)?;
+    Ok(Thumbnail::Made(Bytes::from(bytes), content_type))
+}
+
+/// A decoder for a picture, and its format; else why there is no thumbnail.
+#[expect(clippy::type_complexity, reason = "used in two lines")]
+fn open(
+    source: &Path,
+    pixels_max: u64,
+) -> io::Result<Result<(impl ImageDecoder + use<>, Option<ImageFormat>), Thumbnail>> {
+    let mut reader = ImageReader::open(source)?.with_guessed_format()?;
+    let format = reader.format();
+    reader.limits(limits());
+    let decoder = match reader.into_decoder() {
+        Ok(decoder) => decoder,
+        Err(error) => return Ok(Err(none(&error))),
+    };
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > pixels_max {
+        return Ok(Err(Thumbnail::TooLarge));
+    }
+    Ok(Ok((decoder, format)))
+}
+
+fn decode(mut decoder: impl ImageDecoder) -> Result<DynamicImage, Thumbnail> {
     // Cameras tell which side is up instead of turning the picture.
     let orientation = decoder.orientation().ok();
-    let mut image = match DynamicImage::from_decoder(decoder) {
-        Ok(image) => image,
-        Err(ImageError::Limits(_)) => return Ok(Thumbnail::TooLarge),
-        Err(_) => return Ok(Thumbnail::NotAnImage),
-    };
+    let mut image = DynamicImage::from_decoder(decoder).map_err(|error| none(&error))?;
     if let Some(orientation) = orientation {
         image.apply_orientation(orientation);
     }
-    let (bytes, content_type) = encode(size.shrink(image), format)?;
-    Ok(Thumbnail::Made(Bytes::from(bytes), content_type))
+    Ok(image)
+}
+
+fn none(error: &ImageError) -> Thumbnail {
+    match error {
+        ImageError::Limits(_) => Thumbnail::TooLarge,
+        _ => Thumbnail::NotAnImage,
+    }
+}
+
+fn blurhash(source: &Path, pixels_max: u64) -> io::Result<Option<String>> {
+    let Ok((decoder, _)) = open(source, pixels_max)? else {
+        return Ok(None);
+    };
+    let Ok(image) = decode(decoder) else {
+        return Ok(None);
+    };
+    let small = image
+        .thumbnail(BLURRED_SIDE_PIXELS, BLURRED_SIDE_PIXELS)
+        .into_rgba8();
+    // The longer side gets more of the detail.
+    let (across, down) = if small.width() >= small.height() {
+        (4, 3)
+    } else {
+        (3, 4)
+    };
+    blurhash::encode(across, down, small.width(), small.height(), &small)
+        .map(Some)
+        .map_err(io::Error::other)
 }
 
 fn encode(small: DynamicImage, source: Option<ImageFormat>) -> io::Result<(Vec<u8>, &'static str)> {
