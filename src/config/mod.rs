@@ -34,6 +34,7 @@ pub mod rtc;
 pub mod search;
 pub(crate) mod section;
 pub mod server;
+pub mod server_notices;
 pub mod sso;
 #[cfg(test)]
 mod tests;
@@ -71,6 +72,7 @@ pub use self::{
     rtc::Rtc,
     search::Search,
     server::Server,
+    server_notices::ServerNotices,
     sso::{Provider, ProviderKind, Sso},
     voip::Voip,
 };
@@ -109,6 +111,8 @@ pub struct Config {
     pub account_validity: AccountValidity,
     /// Closing the server for a while.
     pub blocking: Blocking,
+    /// What the server itself tells its users.
+    pub server_notices: ServerNotices,
     /// How long devices are kept.
     pub devices: Devices,
     /// Identity servers.
@@ -156,6 +160,7 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Email::INFO,
     AccountValidity::INFO,
     Blocking::INFO,
+    ServerNotices::INFO,
     Devices::INFO,
     Identity::INFO,
     Rooms::INFO,
