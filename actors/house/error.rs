@@ -80,6 +80,9 @@ pub enum HouseError {
         /// By the lists of MSC4155.
         by_list: bool,
     },
+    /// The invite to the room in which the server tells its users something cannot be rejected.
+    #[error("you cannot reject this invite")]
+    NoticeRoom,
     /// Who is in a room cannot forget it.
     #[error("the user is still in this room")]
     StillInRoom,

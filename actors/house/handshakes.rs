@@ -99,6 +99,9 @@ impl House {
         if user_id.server_name() != origin {
             return Err(forbidden("the user is not of your server"));
         }
+        if !matches!(handshake, Handshake::Leave) {
+            self.refuse_blocked(&room_id).await?;
+        }
         let gate = self.open_gate(origin, &room_id).await?;
         let is_known = |known: &Vec<_>| known.contains(&gate.version);
         if !asked.versions.as_ref().is_none_or(is_known) {
@@ -129,6 +132,9 @@ impl House {
         handshake: Handshake,
         handed: HandedPdu<'_>,
     ) -> Result<Handed, HandshakeError> {
+        if !matches!(handshake, Handshake::Leave) {
+            self.refuse_blocked(handed.room_id).await?;
+        }
         let gate = self.open_gate(origin, handed.room_id).await?;
         let unsupported = || RoomError::UnsupportedVersion(gate.version.clone());
         let rules = gate.version.rules().ok_or_else(unsupported)?;

@@ -32,6 +32,7 @@ impl House {
     /// Joins a room, through other servers if need be; succeeds again when already joined.
     pub async fn join(&self, wish: JoinWish) -> Result<OwnedRoomId, HouseError> {
         let (room_id, servers) = self.room_and_servers(&wish.room, &wish.via).await?;
+        self.refuse_blocked(&room_id).await?;
         let footing = self.footing(&room_id, &wish.user_id).await?;
         if footing.is_here {
             let joined = self.join_here(room_id.clone(), wish.clone()).await;
@@ -64,6 +65,7 @@ impl House {
     /// Knocks on a room, through other servers if need be.
     pub async fn knock(&self, wish: JoinWish) -> Result<OwnedRoomId, HouseError> {
         let (room_id, servers) = self.room_and_servers(&wish.room, &wish.via).await?;
+        self.refuse_blocked(&room_id).await?;
         let footing = self.footing(&room_id, &wish.user_id).await?;
         if footing.is_here {
             return self

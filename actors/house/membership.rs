@@ -33,6 +33,7 @@ pub struct MemberWish {
 impl House {
     /// Invites a user; succeeds again when already invited.
     pub async fn invite(&self, wish: MemberWish, is_direct: bool) -> Result<(), HouseError> {
+        self.refuse_blocked(&wish.room_id).await?;
         let profile = self.invitee_profile(&wish.sender, &wish.target).await?;
         let action = MembershipAction::Invite { is_direct };
         if !self.is_local(wish.target.server_name()) {
@@ -46,6 +47,20 @@ impl House {
 
     /// Leaves a room, rejects an invite, or retracts a knock; target is the sender.
     pub async fn leave(&self, wish: MemberWish) -> Result<(), HouseError> {
+        self.check_rejection(&wish.room_id, &wish.sender).await?;
+        self.leave_anyway(wish).await
+    }
+
+    /// Invites a local user who may not want it.
+    pub(super) async fn invite_unasked(&self, wish: MemberWish) -> Result<(), HouseError> {
+        let profile = self.member_profile(&wish.target).await?;
+        let action = MembershipAction::Invite { is_direct: false };
+        self.change_membership(wish, action, profile).await?;
+        Ok(())
+    }
+
+    /// Leaves also what must not be left.
+    pub(super) async fn leave_anyway(&self, wish: MemberWish) -> Result<(), HouseError> {
         let footing = self.footing(&wish.room_id, &wish.sender).await?;
         if footing.is_here {
             return self.leave_here(wish).await;

@@ -29,6 +29,7 @@
 //! | `backups` | `backup_command(&UserId, BackupCommand)`, `backup_version(&UserId, Option<String>)`, `backup_sessions(&UserId, Selection) -> StoredSessions` |
 //! | `dehydrated` | `set_dehydrated_device`, `remove_dehydrated_device`, `dehydrated_device`, `dehydrated_events` |
 //! | `receipts` | `move_receipt(&RoomId, MoveReceipt)`, `set_read_markers(ReadMarkers)` |
+//! | `deletions` | `begin_deletion(DeletionWish, by) -> String`, `deletion(id) -> DeletionStanding`, `deletion_ended(id)`, `deletions_of(&RoomId)`, `room_block(&RoomId) -> Option<String>`, `set_room_block(&RoomId, by, blocked)` |
 //! | `profile` | `profile(&UserId)`, `profile_field(&UserId, name)`, `set_profile_field(&UserId, name, Option<JsonText>)` |
 //! | `pushers` | `set_pusher(&UserId, Option<&DeviceId>, PusherWish)` |
 //! | `delays` | `delay_event(NewDelay) -> String`, `delayed_events(&UserId)`, `delayed_event(&UserId, name)`, `restart_delayed_event`, `cancel_delayed_event`, `send_delayed_event(name) -> Outcome` |
@@ -44,6 +45,7 @@
 //! | `passes` | `make_pass(&UserId, PassKind, lifetime_ms, detail) -> String`, `look_at_pass(PassKind, token)`, `use_pass(PassKind, token)`, `end_pass`, `login_by_token(token, Login)`, `allow_cross_signing_reset`, `use_cross_signing_reset` |
 //! | `oauth` | `register_client(metadata) -> String`, `client(id)`, `login_of_client(&UserId, ClientLogin)`, `grant_of_token`, `client_of_device`, `ask_for_device`, `device_wish`, `settle_device`, `poll_device` |
 //! | `externals` | `user_of_external(provider, subject)`, `link_external(provider, subject, &UserId)`, `unlink_external(provider, subject)`, `externals_of(&UserId)`; sessions that began by them: `note_origin(&UserId, &DeviceId, Origin)`, `log_out_external(&LoggedOut)` |
+//! | `notices` | `send_notice(Notice) -> OwnedEventId`, `tell_limit(&UserId, Option<&LimitNotice>)`, `tell_limit_soon` |
 //! | `notifications` | `notifications(&UserId, NotificationsWish) -> NotificationsPage` |
 //! | `peer_keys` | `peer_keys(&ServerName) -> KnownKeys`, `learn_peer_keys(&ServerName, HeardKeys) -> KnownKeys` |
 //! | `openid` | `openid_token(&UserId) -> (String, u64)`, `openid_user(&str) -> Option<OwnedUserId>` |
@@ -71,10 +73,13 @@ mod cross_signing;
 mod deactivate;
 mod dehydrated;
 mod delays;
+mod deleting;
+mod deletions;
 mod elsewhere;
 mod eraser;
 mod error;
 mod externals;
+mod forgotten_rooms;
 mod handshakes;
 mod join;
 mod journey;
@@ -84,6 +89,7 @@ mod media;
 mod media_lists;
 mod members;
 mod membership;
+mod notices;
 mod notifications;
 mod oauth;
 mod open;
@@ -142,7 +148,6 @@ use std::{
 use parking_lot::Mutex;
 use playhouse_schema::{address::Entity, port::LogStore};
 use ruma::{OwnedDeviceId, OwnedUserId, RoomAliasId, RoomId, RoomVersionId, ServerName, UserId};
-use tokio::sync::Notify;
 
 pub use administer::AccountWish;
 pub use aliases::ResolvedAlias;
@@ -151,6 +156,7 @@ pub use auto_join::AutoJoin;
 use backfill::Backfills;
 pub use backups::StoredSessions;
 pub use create_room::{MadeRoom, RoomWish};
+pub use deletions::DeletionWish;
 use elsewhere::Elsewhere;
 pub use error::HouseError;
 pub use externals::{LoggedOut, Origin};
@@ -161,10 +167,13 @@ pub use journey::{COMPLEXITY_UNIT, IncomingInvite, RemoteRooms};
 pub use keys::{ChangedKeys, ClaimedKeys, FoundKeys};
 pub use media::MediaName;
 pub use membership::MemberWish;
+use notices::Noticeboard;
+pub use notices::{LimitNotice, Notice, NoticeSettings};
 pub use notifications::{Notification, NotificationPlace, NotificationsPage, NotificationsWish};
 use outboxes::Outboxes;
 pub use peer_reads::{PeerDevices, PeerSpace};
 pub use public_rooms::{ListPage, ListToken, ListWish};
+use purges::PurgeBells;
 pub use purges::{PurgeEnd, PurgeWish};
 pub use pushers::PusherWish;
 pub use receipts::ReadMarkers;
@@ -255,6 +264,10 @@ pub struct HouseConfig {
     pub forget_on_leave: bool,
     /// Who is told of everybody's presence. Users of other servers may be among them.
     pub presence_observers: BTreeSet<OwnedUserId>,
+    /// Rooms that all users of this server have left and forgotten are deleted after so long; `None`: never.
+    pub forgotten_rooms_ms: Option<u64>,
+    /// How the server tells its users something; `None`: it does not.
+    pub notices: Option<NoticeSettings>,
 }
 
 impl HouseConfig {
@@ -279,6 +292,8 @@ impl HouseConfig {
             remote_rooms: RemoteRooms::default(),
             forget_on_leave: false,
             presence_observers: BTreeSet::new(),
+            forgotten_rooms_ms: None,
+            notices: None,
         }
     }
 }
@@ -299,7 +314,7 @@ pub struct House {
     reports: Arc<Directory<Reports>>,
     delays: Arc<Directory<Delays>>,
     purges: Arc<Directory<Purges>>,
-    purge_wanted: Arc<Notify>,
+    purge_bells: Arc<PurgeBells>,
     passes: Arc<Directory<Passes>>,
     oauth: Arc<Directory<Oauth>>,
     threepids: Arc<Directory<Threepid>>,
@@ -313,6 +328,7 @@ pub struct House {
     passwords: Passwords,
     seen: Mutex<BTreeMap<(OwnedUserId, OwnedDeviceId), u64>>,
     journeys: Turns,
+    notices: Noticeboard,
     backfills: Backfills,
     runtime: tokio::runtime::Handle,
     myself: Weak<House>,

@@ -10,7 +10,7 @@ use playhouse_schema::{
     },
     port::{LogStore, StoreError},
 };
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 
 use super::{
     House, HouseConfig,
@@ -19,10 +19,12 @@ use super::{
     delays::{HouseOutlet, keep_awake},
     elsewhere::Elsewhere,
     eraser::HouseEraser,
+    forgotten_rooms::ForgottenRooms,
     journey::Turns,
     members::HouseMembers,
+    notices::Noticeboard,
     outboxes::{self, Outboxes},
-    purges::Purger,
+    purges::{PurgeBells, Purger},
     remote_presence,
     retention::Sweeper,
     stale_devices::StaleDevices,
@@ -35,7 +37,7 @@ use crate::{
     followers::{
         acceptances, departures, erasures,
         feeds::{self, board::FeedBoard, sources::HouseSources},
-        leavings,
+        forgettings, leavings,
         members::Members,
         models::Models,
         overtaken, profiles,
@@ -112,7 +114,7 @@ impl House {
             oauth: desks.oauth,
             delays: later.delays,
             purges: later.purges,
-            purge_wanted: later.purge_wanted,
+            purge_bells: later.purge_bells,
             threepids: desks.threepids,
             externals: desks.externals,
             peer_keys: desks.peer_keys,
@@ -123,6 +125,7 @@ impl House {
             passwords,
             seen: Mutex::new(BTreeMap::new()),
             journeys: Turns::default(),
+            notices: Noticeboard::default(),
             backfills: Backfills::default(),
             runtime: tokio::runtime::Handle::current(),
             myself: myself.clone(),
@@ -221,7 +224,8 @@ async fn durable_followers(
         purges: later.purges.clone(),
         store: members.store.clone(),
         env: config.env.clone(),
-        wanted: later.purge_wanted.clone(),
+        bells: later.purge_bells.clone(),
+        outlet: later.outlet.clone(),
     };
     let to_others = sent.map(|(sending, board)| sending.start(source.clone(), board, &config.env));
     let members = Arc::new(members);
@@ -257,6 +261,16 @@ async fn at_will(
         followers.push(leavings::start(source.clone(), members.clone(), server_name).await?);
     } else {
         forget_position(&*source.0, leavings::NAME, Family::Rooms).await?;
+    }
+    if let Some(after_ms) = config.forgotten_rooms_ms {
+        let undertaker = ForgottenRooms {
+            outlet: later.outlet.clone(),
+            bells: later.purge_bells.clone(),
+            after_ms,
+        };
+        followers.push(forgettings::start(source.clone(), Arc::new(undertaker)).await?);
+    } else {
+        forget_position(&*source.0, forgettings::NAME, Family::Users).await?;
     }
     if config.auto_accept.kind == AutoAcceptKind::Off {
         forget_position(&*source.0, acceptances::NAME, Family::Rooms).await?;
@@ -331,7 +345,7 @@ struct Desks {
 struct Later {
     delays: Arc<Directory<Delays>>,
     purges: Arc<Directory<Purges>>,
-    purge_wanted: Arc<Notify>,
+    purge_bells: Arc<PurgeBells>,
     board: Arc<DelayBoard>,
     outlet: Arc<HouseOutlet>,
 }
@@ -378,7 +392,7 @@ impl Opening {
         Ok(Later {
             delays: self.directory(context, config.users).await?,
             purges: self.directory(config.env.clone(), config.users).await?,
-            purge_wanted: Arc::default(),
+            purge_bells: Arc::default(),
             board,
             outlet,
         })

@@ -14,26 +14,27 @@ use playhouse_schema::{
 use ruma::{EventId, OwnedEventId, OwnedRoomId, RoomId, UserId};
 use tokio::sync::Notify;
 
-use super::{House, HouseError, surprise};
+use super::{House, HouseError, delays::HouseOutlet, surprise};
 use crate::{
     env::Env,
     followers::task::{Running, Stop},
     kernel::Directory,
     purges::{PurgeAnswer, PurgeCommand, PurgeError, PurgeQuery, Purges},
     room::{Room, RoomCommand, RoomError, event::RoomEvent, purge::goes, redact::RedactionTarget},
+    user::UserError,
 };
 
 /// So many records are read and replaced at once: each costs a note in the same transaction.
-const PAGE_RECORDS: usize = 200;
+pub(super) const PAGE_RECORDS: usize = 200;
 
 /// The pause after each page of records, so that nobody notices.
-const PAUSE: Duration = Duration::from_millis(20);
+pub(super) const PAUSE: Duration = Duration::from_millis(20);
 
 /// What failed is tried again after so long.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The names of purges have so many characters.
-const ID_CHARACTERS: usize = 16;
+pub(super) const ID_CHARACTERS: usize = 16;
 
 /// What an administrator wants taken out of a room.
 #[derive(Clone, Debug)]
@@ -76,7 +77,7 @@ impl House {
             at_ms: self.env.now_ms(),
         });
         self.purges.command(purges(), command).await?;
-        self.purge_wanted.notify_one();
+        self.purge_bells.wanted.notify_one();
         Ok(id)
     }
 
@@ -140,7 +141,7 @@ impl House {
     }
 }
 
-fn purges() -> Entity {
+pub(super) fn purges() -> Entity {
     Entity::house("purges")
 }
 
@@ -155,17 +156,25 @@ fn event(stored: &StoredRecord) -> Option<RoomEvent> {
     RoomEvent::from_record(stored.sequence, stored.position, &record)
 }
 
+/// Rung when a purge or a deletion is wanted, and when a deletion has come to its end.
+#[derive(Default)]
+pub(super) struct PurgeBells {
+    pub(super) wanted: Notify,
+    pub(super) ended: Notify,
+}
+
 /// What does the purges that wait, one after the other, without the house: it ends before that does.
 pub(super) struct Purger {
     pub(super) rooms: Arc<Directory<Room>>,
     pub(super) purges: Arc<Directory<Purges>>,
     pub(super) store: Arc<dyn LogStore>,
     pub(super) env: Env,
-    pub(super) wanted: Arc<Notify>,
+    pub(super) bells: Arc<PurgeBells>,
+    pub(super) outlet: Arc<HouseOutlet>,
 }
 
 /// Why a purge does not come to its end.
-enum Trouble {
+pub(super) enum Trouble {
     /// Told to stop: it goes on after the next start.
     Stopped,
     /// It can never be done.
@@ -186,11 +195,25 @@ impl From<PurgeError> for Trouble {
     }
 }
 
+impl From<HouseError> for Trouble {
+    fn from(error: HouseError) -> Self {
+        match error {
+            HouseError::Room(error) => error.into(),
+            HouseError::Purge(error) => error.into(),
+            HouseError::Store(error) => Self::Passing(error),
+            HouseError::User(UserError::Unavailable(_)) | HouseError::Busy => {
+                Self::Passing(error.to_string())
+            }
+            error => Self::Hopeless(error.to_string()),
+        }
+    }
+}
+
 impl From<RoomError> for Trouble {
     fn from(error: RoomError) -> Self {
         match error {
-            RoomError::UnknownRoom => Self::Hopeless(error.to_string()),
-            error => Self::Passing(error.to_string()),
+            RoomError::Unavailable(_) | RoomError::Store(_) => Self::Passing(error.to_string()),
+            error => Self::Hopeless(error.to_string()),
         }
     }
 }
@@ -202,9 +225,15 @@ impl Purger {
     }
 
     async fn run(self, mut stop: Stop) {
+        // The house opens around it.
+        while self.outlet.0.get().is_none() {
+            if !stop.pause(PAUSE).await {
+                return;
+            }
+        }
         loop {
             let left = match self.do_all(&mut stop).await {
-                Ok(()) => Duration::MAX,
+                Ok(left) => left,
                 Err(Trouble::Stopped) => return,
                 Err(Trouble::Hopeless(error) | Trouble::Passing(error)) => {
                     tracing::warn!(%error, "cannot take history out of a room, will try again");
@@ -214,13 +243,24 @@ impl Purger {
             let mut told = stop.clone();
             tokio::select! {
                 () = told.told() => return,
-                () = self.wanted.notified() => {}
+                () = self.bells.wanted.notified() => {}
                 () = tokio::time::sleep(left) => {}
             }
         }
     }
 
-    async fn do_all(&self, stop: &mut Stop) -> Result<(), Trouble> {
+    /// Does what waits. Tells how long there is nothing more to do.
+    async fn do_all(&self, stop: &mut Stop) -> Result<Duration, Trouble> {
+        let purged = self.purge_all(stop).await;
+        if let Err(Trouble::Stopped) = purged {
+            return Err(Trouble::Stopped);
+        }
+        // Deletions do not wait for a purge that fails.
+        let left = self.delete_all(stop).await?;
+        purged.map(|()| left)
+    }
+
+    async fn purge_all(&self, stop: &mut Stop) -> Result<(), Trouble> {
         let waiting = self.purges.query(purges(), PurgeQuery::Waiting).await?;
         let PurgeAnswer::Waiting(waiting) = waiting else {
             return Err(Trouble::Passing(surprise("Waiting").to_string()));

@@ -47,7 +47,7 @@ impl House {
             self.check_canonical_alias(room_id, &event).await?;
         }
         if event.event_type == TimelineEventType::RoomMember {
-            self.check_member_event(&event).await?;
+            self.check_member_event(room_id, &event).await?;
         }
         let command = if event.event_type == TimelineEventType::RoomRedaction {
             let target = self.redaction_target(room_id, &event).await?;
@@ -62,7 +62,11 @@ impl House {
     }
 
     /// An invite by hand asks the invited user like any other.
-    async fn check_member_event(&self, event: &SendEvent) -> Result<(), HouseError> {
+    async fn check_member_event(
+        &self,
+        room_id: &RoomId,
+        event: &SendEvent,
+    ) -> Result<(), HouseError> {
         #[derive(Deserialize)]
         struct Content {
             membership: Option<String>,
@@ -73,6 +77,9 @@ impl House {
         };
         let content = serde_json::from_str::<Content>(&event.content).ok();
         let membership = content.and_then(|content| content.membership);
+        if matches!(membership.as_deref(), Some("invite" | "join" | "knock")) {
+            self.refuse_blocked(room_id).await?;
+        }
         if membership.as_deref() != Some("invite") || !self.is_local(invited.server_name()) {
             return Ok(());
         }

@@ -25,10 +25,7 @@ pub(super) async fn wake<D: Domain>(
     entity: &Entity,
 ) -> Result<Woken<D>, StoreError> {
     let (mut state, start, mut position) = match from_snapshot::<D>(store, entity).await? {
-        Some((mut state, sequence, position)) => {
-            state.hydrate(store).await?;
-            (state, sequence, position)
-        }
+        Some(found) => found,
         None => (D::empty(entity), 0, 0),
     };
     let mut sequence = start;
@@ -67,7 +64,7 @@ pub(super) async fn wake<D: Domain>(
     }
 }
 
-/// The newest snapshot that decodes and is not ahead of the log, with its number and the position of the entity's newest record.
+/// The newest snapshot that decodes, has what it names and is not ahead of the log, with its number and the position of the entity's newest record.
 async fn from_snapshot<D: Domain>(
     store: &dyn LogStore,
     entity: &Entity,
@@ -78,15 +75,21 @@ async fn from_snapshot<D: Domain>(
     if snapshot.version != D::SNAPSHOT_VERSION {
         return Ok(None);
     }
-    let Some(state) = D::from_snapshot(entity, &snapshot) else {
+    let Some(mut state) = D::from_snapshot(entity, &snapshot) else {
         tracing::warn!(%entity, "snapshot does not decode, the whole log is read");
         return Ok(None);
     };
     let heads = store.entity_heads(std::slice::from_ref(entity)).await?;
     match heads.first().copied().flatten() {
-        Some(head) if head.sequence >= snapshot.sequence => {
-            Ok(Some((state, snapshot.sequence, head.position)))
-        }
+        Some(head) if head.sequence >= snapshot.sequence => match state.hydrate(store).await {
+            Ok(()) => Ok(Some((state, snapshot.sequence, head.position))),
+            // What it names was replaced since, in a room that was deleted.
+            Err(StoreError::Damaged(why)) => {
+                tracing::warn!(%entity, why, "snapshot names what is not there, the whole log is read");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        },
         // A log that was restored from a backup can be older than the snapshots: it decides.
         _ => {
             tracing::warn!(%entity, sequence = snapshot.sequence, "snapshot is ahead of the log and ignored");

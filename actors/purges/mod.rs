@@ -1,13 +1,19 @@
-//! History that administrators want taken out of rooms: what was asked for, and what came of it. What is not at its end is gone on with after a restart.
+//! History that administrators want taken out of rooms, rooms that they want deleted, and rooms that they do not want here: what was asked for, and what
+//! came of it. What is not at its end is gone on with after a restart.
 //!
 //! Owns that a room has one purge at a time. Must not know how one is done.
 
+mod deletions;
+
 use std::collections::VecDeque;
+
+use deletions::{Blocks, Deletions};
+pub use deletions::{DeletionStanding, DeletionState};
 
 use imbl::OrdMap;
 use playhouse_schema::{
     address::{Entity, Position, Sequence},
-    record::purge::{Purge, PurgeEnded, PurgeRecord},
+    record::purge::{Deletion, DeletionMoved, Purge, PurgeEnded, PurgeRecord, RoomBlockSet},
 };
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +33,8 @@ const ENDS_MAX: usize = 1_000;
 pub struct Purges {
     waiting: OrdMap<String, Purge>,
     ends: VecDeque<PurgeEnded>,
+    deletions: Deletions,
+    blocks: Blocks,
 }
 
 /// What can be done with purges.
@@ -36,6 +44,14 @@ pub enum PurgeCommand {
     Begin(Purge),
     /// It has come to its end.
     End(PurgeEnded),
+    /// A room is to be deleted. Refused with `Busy` while it is being deleted, or too many wait.
+    Delete(Box<Deletion>),
+    /// A deletion has come further.
+    Move(DeletionMoved),
+    /// A deletion has come to its end.
+    EndDeletion(PurgeEnded),
+    /// A room is wanted here no more, or again.
+    SetBlock(RoomBlockSet),
 }
 
 /// What can be asked.
@@ -45,6 +61,14 @@ pub enum PurgeQuery {
     Standing(String),
     /// All that wait, in the order of their names.
     Waiting,
+    /// How a deletion stands.
+    Deletion(String),
+    /// All deletions of a room that are remembered.
+    DeletionsOf(String),
+    /// All deletions that wait.
+    DeletionsWaiting,
+    /// Whether a room is kept out.
+    Block(String),
 }
 
 /// What is answered.
@@ -56,6 +80,10 @@ pub enum PurgeAnswer {
     Ended(PurgeEnded),
     /// All that wait.
     Waiting(Vec<Purge>),
+    /// Deletions.
+    Deletions(Vec<DeletionStanding>),
+    /// Who keeps the room out, if anybody does.
+    Block(Option<String>),
 }
 
 /// Why it is refused.
@@ -67,6 +95,9 @@ pub enum PurgeError {
     /// The room has one already, or too many wait.
     #[error("a purge is going on already")]
     Busy,
+    /// So many rooms are kept out already that no more can be.
+    #[error("too many rooms are blocked")]
+    TooManyBlocks,
     /// It could not be asked.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
@@ -86,6 +117,16 @@ impl Purges {
                 let is_waiting = self.waiting.contains_key(&ended.id);
                 Ok(is_waiting.then_some(PurgeRecord::Ended(ended)))
             }
+            PurgeCommand::Delete(deletion) => self.deletions.begin(*deletion),
+            PurgeCommand::Move(moved) => {
+                let is_waiting = self.deletions.is_waiting(&moved.id);
+                Ok(is_waiting.then_some(PurgeRecord::DeletionMoved(moved)))
+            }
+            PurgeCommand::EndDeletion(ended) => {
+                let is_waiting = self.deletions.is_waiting(&ended.id);
+                Ok(is_waiting.then_some(PurgeRecord::DeletionEnded(ended)))
+            }
+            PurgeCommand::SetBlock(set) => self.blocks.judge(set),
         }
     }
 
@@ -102,6 +143,16 @@ impl Purges {
             PurgeQuery::Waiting => Ok(PurgeAnswer::Waiting(
                 self.waiting.values().cloned().collect(),
             )),
+            PurgeQuery::Deletion(id) => self
+                .deletions
+                .get(&id)
+                .map(|found| PurgeAnswer::Deletions(vec![found]))
+                .ok_or(PurgeError::Unknown),
+            PurgeQuery::DeletionsOf(room_id) => {
+                Ok(PurgeAnswer::Deletions(self.deletions.of_room(&room_id)))
+            }
+            PurgeQuery::DeletionsWaiting => Ok(PurgeAnswer::Deletions(self.deletions.waiting())),
+            PurgeQuery::Block(room_id) => Ok(PurgeAnswer::Block(self.blocks.of(&room_id))),
         }
     }
 }
@@ -135,6 +186,10 @@ impl Domain for Purges {
                     self.ends.pop_front();
                 }
             }
+            PurgeRecord::DeletionBegun(deletion) => self.deletions.begun(deletion),
+            PurgeRecord::DeletionMoved(moved) => self.deletions.moved(moved),
+            PurgeRecord::DeletionEnded(ended) => self.deletions.ended(ended),
+            PurgeRecord::RoomBlockSet(set) => self.blocks.set(set),
         }
     }
 
@@ -153,6 +208,8 @@ impl Domain for Purges {
 
     fn weight_bytes(&self) -> usize {
         256 + (self.waiting.len() + self.ends.len()) * 256
+            + self.deletions.weight_bytes()
+            + self.blocks.weight_bytes()
     }
 }
 

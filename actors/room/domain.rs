@@ -14,8 +14,8 @@ use ruma::RoomId;
 use super::{
     Room, RoomAnswer, RoomCommand, RoomError, RoomQuery, RoomReply, RoomSignal,
     context::{RoomContext, RoomLive},
-    create, directory, membership, purge, query, receipt, receive, redact, retention, send_event,
-    snapshot, told,
+    create, directory, empty, membership, purge, query, receipt, receive, redact, retention,
+    send_event, snapshot, told,
 };
 use crate::kernel::{Committed, Decision, Domain, Port, Resident};
 
@@ -134,6 +134,8 @@ pub(crate) fn decide(
         RoomCommand::Purge(purge, targets) => {
             Ok(purge::decide(room, env.server_name(), &purge, targets))
         }
+        RoomCommand::Empty => Ok(empty::decide(room, env.now_ms())),
+        RoomCommand::Clear(sequences) => Ok(empty::clear(sequences)),
         RoomCommand::SetDirectoryVisibility { user_id, public } => {
             directory::decide(room, user_id.as_deref(), public)
         }

@@ -54,6 +54,10 @@ pub enum RoomCommand {
     Expire(Vec<RedactionTarget>),
     /// Take out what a purge wants gone of these events, as the caller has read them in the log. Answers `Done`.
     Purge(Box<Purge>, Vec<RedactionTarget>),
+    /// Count nothing any more of what was recorded: the room is deleted. Answers `Done`.
+    Empty,
+    /// Replace records, by number, of which nothing counts any more. Answers `Done`.
+    Clear(Vec<Sequence>),
     /// Remember what another server told of a local user's membership. Answers `Done`.
     Tell(Box<MembershipTold>),
     /// Enter or leave the public room list; the user needs the power to send `m.room.canonical_alias`. Answers `Done`.

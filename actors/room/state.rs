@@ -207,6 +207,8 @@ impl Room {
             RoomRecord::MembershipTold(told) => self.take_in_told(sequence, position, told),
             RoomRecord::EndsForgotten(forgotten) => self.forget_ends(forgotten),
             RoomRecord::PastTaken(taken) => Arc::make_mut(&mut self.past).take_in(taken),
+            RoomRecord::Emptied(_) => self.empty_out(),
+            RoomRecord::Gone(_) => {}
         }
     }
 

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Columns, Model, first, number, rows, text};
+use super::{Columns, Model, first, number, of_gone, rows, text};
 use crate::{
     address::{Family, Position, Sequence, ShardNumber},
     port::{ModelStore, Statement, StoreError, StoredRecord},
@@ -74,6 +74,10 @@ pub(super) const ENFORCE: &str = "INSERT INTO memberships_1 (user_id, room_id, m
 
 pub(super) const REMOVE: &str = "DELETE FROM memberships_1 WHERE user_id = $1 AND room_id = $2";
 
+pub(super) const EMPTY: &str = "DELETE FROM memberships_1 WHERE room_id = $1";
+
+pub(super) const EMPTY_EVENTS: &str = "DELETE FROM memberships_1_events WHERE room_id = $1";
+
 pub(super) const OF_USER: &str = "SELECT user_id, room_id, membership, sender, event_id, sequence, shard, position, \
      since_sequence, since_position, stay_from, stay_to FROM memberships_1 WHERE user_id = $1 ORDER BY room_id";
 
@@ -88,6 +92,10 @@ pub(super) const OF_BOTH: &str = "SELECT theirs.since_sequence, own.since_sequen
 pub(super) const SHARED: &str = "SELECT theirs.room_id, theirs.since_sequence, own.since_sequence FROM memberships_1 theirs \
      JOIN memberships_1 own ON own.room_id = theirs.room_id AND own.membership = 'join' \
      WHERE theirs.user_id = $1 AND theirs.membership = 'join' AND own.user_id = $2 ORDER BY theirs.room_id LIMIT 1";
+
+pub(super) const ROOM_WITH: &str = "SELECT own.room_id FROM memberships_1 own \
+     JOIN memberships_1 theirs ON theirs.room_id = own.room_id AND theirs.membership = 'join' \
+     WHERE own.user_id = $1 AND own.membership IN ('join', 'invite') AND theirs.user_id = $2 ORDER BY own.sequence, own.room_id LIMIT 1";
 
 /// The model.
 pub struct Memberships;
@@ -155,6 +163,9 @@ impl Model for Memberships {
         match record.kind {
             kind::EVENT if may_hold(&record.payload, "m.room.member") => {}
             kind::STATE_SET | kind::MEMBERSHIP_TOLD => {}
+            kind::EMPTIED => {
+                return Ok(vec![of_gone(EMPTY, record), of_gone(EMPTY_EVENTS, record)]);
+            }
             _ => return Ok(Vec::new()),
         }
         Ok(match RoomRecord::decode(record)? {
@@ -310,4 +321,13 @@ pub async fn shared_room(
         Ok((columns.text()?, columns.number()?, columns.number()?))
     })
     .await
+}
+
+/// A room into which the one user has come, or is invited, and in which the other one is.
+pub async fn room_with(
+    store: &dyn ModelStore,
+    (one, other): (&str, &str),
+) -> Result<Option<String>, StoreError> {
+    let values = vec![text(one), text(other)];
+    first(store, (ROOM_WITH, values), Columns::text).await
 }

@@ -141,6 +141,14 @@ fn truth(value: bool) -> Value {
     Value::Integer(value.into())
 }
 
+/// Takes out what is known of a room that was deleted; its ID is all that the statement needs.
+fn of_gone(sql: &'static str, record: &StoredRecord) -> Statement {
+    Statement {
+        sql,
+        values: vec![text(record.entity.name())],
+    }
+}
+
 /// Texts in so many places; the last one is repeated where there are fewer.
 fn padded(texts: &[&str], places: usize) -> Vec<Value> {
     let last = texts.last().copied().unwrap_or_default();

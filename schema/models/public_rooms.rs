@@ -1,6 +1,6 @@
 //! Which rooms are in the public room list.
 
-use super::{Columns, Model, first, number, rows, text, truth};
+use super::{Columns, Model, first, number, of_gone, rows, text, truth};
 use crate::{
     address::Family,
     port::{ModelStore, Statement, StoreError, StoredRecord},
@@ -36,6 +36,8 @@ macro_rules! listing {
 
 pub(super) const SET: &str = "INSERT INTO public_rooms_1 (room_id, public) VALUES ($1, $2) \
      ON CONFLICT (room_id) DO UPDATE SET public = excluded.public";
+
+pub(super) const EMPTY: &str = "DELETE FROM public_rooms_1 WHERE room_id = $1";
 
 pub(super) const LIST: &str = "SELECT room_id FROM public_rooms_1 WHERE public = 1 AND room_id > $1 ORDER BY room_id LIMIT $2";
 
@@ -105,6 +107,9 @@ impl Model for PublicRooms {
     }
 
     fn fold(&self, record: &StoredRecord) -> Result<Vec<Statement>, StoreError> {
+        if record.kind == kind::EMPTIED {
+            return Ok(vec![of_gone(EMPTY, record)]);
+        }
         if record.kind != kind::DIRECTORY_VISIBILITY_SET {
             return Ok(Vec::new());
         }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::{Columns, Model, rows, text};
+use super::{Columns, Model, of_gone, rows, text};
 use crate::{
     address::Family,
     port::{ModelStore, Statement, StoreError, StoredRecord, Value},
@@ -25,6 +25,8 @@ pub(super) const MADE: &str = "INSERT INTO retention_1 (room_id, says) VALUES ($
 
 pub(super) const SAYS: &str = "INSERT INTO retention_1 (room_id, says) VALUES ($1, 1) \
      ON CONFLICT (room_id) DO UPDATE SET says = excluded.says";
+
+pub(super) const EMPTY: &str = "DELETE FROM retention_1 WHERE room_id = $1";
 
 pub(super) const LIST: &str =
     "SELECT room_id FROM retention_1 WHERE room_id > $1 AND says >= $2 ORDER BY room_id LIMIT $3";
@@ -57,6 +59,9 @@ impl Model for Retention {
     }
 
     fn fold(&self, record: &StoredRecord) -> Result<Vec<Statement>, StoreError> {
+        if record.kind == kind::EMPTIED {
+            return Ok(vec![of_gone(EMPTY, record)]);
+        }
         let is_of_interest = record.kind == kind::EVENT
             && (may_hold(&record.payload, CREATE) || may_hold(&record.payload, RETENTION));
         if !is_of_interest {

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
-use super::{Model, text};
+use super::{Model, of_gone, text};
 use crate::{
     address::Family,
     port::{Statement, StoreError, StoredRecord, Value},
@@ -31,6 +31,8 @@ pub(super) const SET: &str = "INSERT INTO room_facts_1 (room_id, fact, value, ev
 /// Join rules, history visibility and the type keep what they say when they are redacted.
 pub(super) const EMPTY: &str = "UPDATE room_facts_1 SET value = NULL WHERE room_id = $1 AND event_id = $2 \
      AND fact IN ('name', 'topic', 'avatar', 'alias', 'guests')";
+
+pub(super) const GONE: &str = "DELETE FROM room_facts_1 WHERE room_id = $1";
 
 /// What is kept: event type, field of its content, name of the fact.
 const FACTS: [(&str, &str, &str); 8] = [
@@ -78,6 +80,9 @@ impl Model for RoomFacts {
     }
 
     fn fold(&self, record: &StoredRecord) -> Result<Vec<Statement>, StoreError> {
+        if record.kind == kind::EMPTIED {
+            return Ok(vec![of_gone(GONE, record)]);
+        }
         let of_interest = ["state_key", "m.room.redaction"];
         if record.kind != kind::EVENT
             || !of_interest

@@ -1,12 +1,12 @@
 //! In which rooms each server ever had a user: where something for it may be found.
 //!
-//! Nothing is ever taken out: whether a server is in a room at some event, the room knows. Outliers count too, since a join brings members as such.
+//! Nothing is taken out but with the whole room: whether a server is in a room at some event, the room knows. Outliers count too, since a join brings members as such.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::{Model, number, rows, text};
+use super::{Model, number, of_gone, rows, text};
 use crate::{
     address::Family,
     port::{ModelStore, Statement, StoreError, StoredRecord},
@@ -27,6 +27,8 @@ const TABLES: [&str; 2] = [
 
 pub(super) const ADD: &str =
     "INSERT INTO server_rooms_1 (server_name, room_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+
+pub(super) const EMPTY: &str = "DELETE FROM server_rooms_1 WHERE room_id = $1";
 
 pub(super) const OF_SERVER: &str = "SELECT room_id FROM server_rooms_1 WHERE server_name = $1 AND room_id > $2 ORDER BY room_id LIMIT $3";
 
@@ -59,6 +61,9 @@ impl Model for ServerRooms {
     }
 
     fn fold(&self, record: &StoredRecord) -> Result<Vec<Statement>, StoreError> {
+        if record.kind == kind::EMPTIED {
+            return Ok(vec![of_gone(EMPTY, record)]);
+        }
         if record.kind != kind::EVENT || !may_hold(&record.payload, "m.room.member") {
             return Ok(Vec::new());
         }

@@ -1,4 +1,4 @@
-//! Records of history that administrators have taken out of rooms.
+//! Records of history that administrators have taken out of rooms, of rooms that they have deleted, and of those that they do not want here.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,18 @@ pub enum PurgeRecord {
     /// It has come to its end.
     #[serde(rename = "e")]
     Ended(PurgeEnded),
+    /// A room is to be deleted.
+    #[serde(rename = "d")]
+    DeletionBegun(Deletion),
+    /// A deletion has come further.
+    #[serde(rename = "m")]
+    DeletionMoved(DeletionMoved),
+    /// A deletion has come to its end.
+    #[serde(rename = "f")]
+    DeletionEnded(PurgeEnded),
+    /// A room is wanted here no more, or again.
+    #[serde(rename = "k")]
+    RoomBlockSet(RoomBlockSet),
 }
 
 /// A purge.
@@ -46,11 +58,77 @@ pub struct PurgeEnded {
     pub at_ms: u64,
 }
 
+/// A room that is to be deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deletion {
+    /// Its name.
+    pub id: String,
+    /// The room.
+    pub room_id: String,
+    /// The administrator; `None`: all have forgotten the room.
+    pub by: Option<String>,
+    /// When it was wanted, milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// Not before this time, milliseconds since the Unix epoch.
+    pub due_ms: u64,
+    /// The room's data goes, too.
+    pub purge: bool,
+    /// Also when somebody could not be made to leave.
+    pub force_purge: bool,
+    /// Where its members go.
+    pub new_room: Option<DeletionRoom>,
+}
+
+/// The room that members of a deleted room come into.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeletionRoom {
+    /// Who makes it.
+    pub creator: String,
+    /// Its name.
+    pub name: String,
+    /// What is said there.
+    pub message: String,
+}
+
+/// What a deletion has done since it was last told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeletionMoved {
+    /// Its name.
+    pub id: String,
+    /// The room that was made for the members.
+    pub new_room_id: Option<String>,
+    /// Users that were made to leave.
+    pub kicked: Vec<String>,
+    /// Users of whom that failed.
+    pub failed: Vec<String>,
+    /// Aliases that name the new room now.
+    pub aliases: Vec<String>,
+    /// Nothing in the room counts any more: only what is left on disk is to go.
+    pub emptied: bool,
+}
+
+/// Whether a room is kept out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomBlockSet {
+    /// The room.
+    pub room_id: String,
+    /// Nobody of this server comes in.
+    pub blocked: bool,
+    /// The administrator.
+    pub by: String,
+    /// When, milliseconds since the Unix epoch.
+    pub at_ms: u64,
+}
+
 impl Record for PurgeRecord {
     fn kind(&self) -> Kind {
         match self {
             PurgeRecord::Begun(_) => 490,
             PurgeRecord::Ended(_) => 491,
+            PurgeRecord::DeletionBegun(_) => 492,
+            PurgeRecord::DeletionMoved(_) => 493,
+            PurgeRecord::DeletionEnded(_) => 494,
+            PurgeRecord::RoomBlockSet(_) => 495,
         }
     }
 }

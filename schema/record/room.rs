@@ -34,6 +34,12 @@ pub enum RoomRecord {
     /// Events from before this server came into the room were fetched.
     #[serde(rename = "b")]
     PastTaken(PastTaken),
+    /// An administrator had the room deleted: nothing of what was recorded before counts any more, and all of it is replaced by [`RoomRecord::Gone`].
+    #[serde(rename = "x")]
+    Emptied(RoomEmptied),
+    /// What stands in the place of a record of a room that was deleted. Never appended as such.
+    #[serde(rename = "g")]
+    Gone(Gone),
 }
 
 impl Record for RoomRecord {
@@ -46,6 +52,8 @@ impl Record for RoomRecord {
             RoomRecord::MembershipTold(_) => kind::MEMBERSHIP_TOLD,
             RoomRecord::EndsForgotten(_) => kind::ENDS_FORGOTTEN,
             RoomRecord::PastTaken(_) => kind::PAST_TAKEN,
+            RoomRecord::Emptied(_) => kind::EMPTIED,
+            RoomRecord::Gone(_) => kind::GONE,
         }
     }
 
@@ -93,6 +101,10 @@ pub mod kind {
     pub const ENDS_FORGOTTEN: Kind = 105;
     /// [`super::RoomRecord::PastTaken`].
     pub const PAST_TAKEN: Kind = 106;
+    /// [`super::RoomRecord::Emptied`].
+    pub const EMPTIED: Kind = 107;
+    /// [`super::RoomRecord::Gone`].
+    pub const GONE: Kind = 108;
 }
 
 /// An event and the verdict on it.
@@ -228,3 +240,14 @@ pub struct PastTaken {
     /// The IDs of the events that precede it; none when it begins with the room.
     pub ends: Vec<String>,
 }
+
+/// The room was deleted. It may be joined again later, from other servers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomEmptied {
+    /// When, milliseconds since the Unix epoch.
+    pub at_ms: u64,
+}
+
+/// Nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gone {}

@@ -7,7 +7,9 @@ mod fields;
 mod media;
 mod purge_history;
 mod registration_tokens;
+mod rooms;
 mod server;
+mod server_notices;
 mod users;
 
 use crate::edge::{Failure, Routes, Session};
@@ -18,7 +20,9 @@ pub(crate) fn mount(routes: &mut Routes) {
     media::mount(routes);
     purge_history::mount(routes);
     registration_tokens::mount(routes);
+    rooms::mount(routes);
     server::mount(routes);
+    server_notices::mount(routes);
     users::mount(routes);
 }
 

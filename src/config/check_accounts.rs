@@ -1,5 +1,7 @@
 //! What makes sense of the options that concern accounts.
 
+use ruma::{MxcUri, UserId};
+
 use super::{
     Config, ConfigError,
     check::{Network, require},
@@ -12,6 +14,7 @@ const STALE_AFTER_MS_MIN: u64 = 60 * 60 * 1000;
 impl Config {
     pub(super) fn check_accounts(&self) -> Result<(), ConfigError> {
         self.check_consent()?;
+        self.check_notices()?;
         self.check_captcha()?;
         self.check_email()?;
         self.check_passwords()?;
@@ -46,6 +49,24 @@ impl Config {
         let silent = wish.when_silent.as_str();
         require(matches!(silent, "allow" | "refuse"), || {
             format!("[spam_check] when_silent: `{silent}` is none of allow, refuse")
+        })
+    }
+
+    fn check_notices(&self) -> Result<(), ConfigError> {
+        let notices = &self.server_notices;
+        let Some(localpart) = &notices.localpart else {
+            return Ok(());
+        };
+        let user_id = UserId::parse(format!("@{localpart}:{}", self.server.name));
+        let fits = user_id.is_ok_and(|user_id| user_id.validate_strict().is_ok());
+        require(fits && !localpart.is_empty(), || {
+            format!("[server_notices] localpart: `{localpart}` is no user name")
+        })?;
+        let url = notices.avatar_url.as_deref();
+        let fits = url.is_none_or(|url| <&MxcUri>::from(url).is_valid());
+        require(fits, || {
+            "[server_notices] avatar_url must begin with mxc:// and name a piece of media"
+                .to_owned()
         })
     }
 

@@ -35,8 +35,7 @@ pub mod rtc;
 pub mod search;
 pub(crate) mod section;
 pub mod server;
-pub mod spam_check;
-pub mod sso;
+bapub mod sso;
 #[cfg(test)]
 mod tests;
 pub mod voip;
@@ -74,8 +73,7 @@ pub use self::{
     rtc::Rtc,
     search::Search,
     server::Server,
-    spam_check::SpamCheck,
-    sso::{Provider, ProviderKind, Sso},
+ba    sso::{Provider, ProviderKind, Sso},
     voip::Voip,
 };
 
@@ -113,6 +111,8 @@ pub struct Config {
     pub account_validity: AccountValidity,
     /// Closing the server for a while.
     pub blocking: Blocking,
+    /// What the server itself tells its users.
+    pub server_notices: ServerNotices,
     /// How long devices are kept.
     pub devices: Devices,
     /// Identity servers.
@@ -164,6 +164,7 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Email::INFO,
     AccountValidity::INFO,
     Blocking::INFO,
+    ServerNotices::INFO,
     Devices::INFO,
     Identity::INFO,
     Rooms::INFO,

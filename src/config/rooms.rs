@@ -29,5 +29,7 @@ section! {
         exclude_from_sync: Vec<String> = Vec::new();
         /// Rooms are forgotten as soon as they are left, whoever ended the membership (MSC4267). What was left before this was switched on is not.
         forget_on_leave: bool = false;
+        /// Rooms that all users of this server have left and forgotten are deleted after so long, with all that is kept of them, milliseconds. 0: never.
+        forgotten_room_retention_period_ms: u64 = 0;
     }
 }

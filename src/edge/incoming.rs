@@ -9,6 +9,7 @@ use actix_web::{
 };
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use playhouse_actors::house::LimitNotice;
 use ruma::{
     ServerName,
     api::{IncomingRequest, IncomingRequestExt as _, error::ErrorCode},
@@ -100,6 +101,14 @@ impl Incoming {
         let is_admin = session.is_some_and(|session| session.admin);
         let blocking = &self.app.config.blocking;
         if blocking.closed && self.endpoint.is_closed() && !is_admin {
+            let syncs = || {
+                let mut paths = self.endpoint.paths.iter();
+                paths.any(|path| path.ends_with("/sync"))
+            };
+            if let Some(session) = session.filter(|_| syncs()) {
+                let notice = closed_notice(blocking);
+                self.app.house.tell_limit_soon(&session.user_id, notice);
+            }
             return Err(closed(blocking));
         }
         let limiter = &self.app.limiter;
@@ -307,6 +316,15 @@ fn too_large() -> Failure {
 
 fn too_slow() -> Failure {
     Failure::new(ErrorCode::Unknown, "body did not arrive in time").with_status(408)
+}
+
+/// What the user's notice room tells of it.
+fn closed_notice(blocking: &Blocking) -> LimitNotice {
+    LimitNotice {
+        message: blocking.message.clone(),
+        limit_type: "hs_disabled",
+        admin_contact: blocking.admin_contact.clone(),
+    }
 }
 
 /// The server is closed for a while.

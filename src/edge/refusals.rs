@@ -213,6 +213,7 @@ impl From<PurgeError> for Failure {
                 "a purge of this room is going on already",
             )
             .with_status(400),
+            PurgeError::TooManyBlocks => Self::new(ErrorCode::Unknown, error.to_string()),
             PurgeError::Unavailable(error) => error.into(),
         }
     }
@@ -303,6 +304,9 @@ impl From<HouseError> for Failure {
                     ErrorCode::InviteBlocked
                 };
                 Self::new(code, "this user does not want your invite").with_status(403)
+            }
+            HouseError::NoticeRoom => {
+                Self::new(ErrorCode::CannotLeaveServerNoticeRoom, error.to_string())
             }
             HouseError::StillInRoom => Self::new(ErrorCode::Unknown, "you are still in this room"),
             HouseError::Unreachable(server) => {

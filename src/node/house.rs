@@ -6,7 +6,8 @@ use playhouse_actors::{
     delays::DelaySettings,
     env::{Env, Identity},
     house::{
-        AutoAccept, AutoAcceptKind, AutoJoin, House, HouseConfig, RemoteRooms, StaleDeviceSettings,
+        AutoAccept, AutoAcceptKind, AutoJoin, House, HouseConfig, NoticeSettings, RemoteRooms,
+        StaleDeviceSettings,
     },
     kernel::DirectoryLimits,
     room::retention::RetentionSettings,
@@ -16,7 +17,7 @@ use playhouse_schema::{
     drivers::{self, DatabaseConfig},
     port::LogStore,
 };
-use ruma::{OwnedServerName, RoomAliasId, RoomId, RoomVersionId, ServerName, UserId};
+use ruma::{OwnedMxcUri, OwnedServerName, RoomAliasId, RoomId, RoomVersionId, ServerName, UserId};
 
 use super::{StartError, identity, key_files::open_signer};
 use crate::{config::Config, federation::Federation, outbound::Trust};
@@ -110,8 +111,25 @@ async fn open_house_in(config: &Config, env: Env) -> Result<Arc<House>, StartErr
         .filter_map(|user_id| UserId::parse(user_id).ok())
         .collect();
     house.forget_on_leave = config.rooms.forget_on_leave;
+    let period_ms = rooms.forgotten_room_retention_period_ms;
+    house.forgotten_rooms_ms = Some(period_ms).filter(|period_ms| *period_ms > 0);
+    house.notices = notices(config);
     house.search = config.search.enabled;
     Ok(House::open(store, house).await?)
+}
+
+/// How the server tells its users something.
+fn notices(config: &Config) -> Option<NoticeSettings> {
+    let notices = &config.server_notices;
+    let localpart = notices.localpart.as_ref()?;
+    Some(NoticeSettings {
+        user_id: UserId::parse(format!("@{localpart}:{}", config.server.name)).ok()?,
+        displayname: notices.displayname.clone(),
+        avatar_url: notices.avatar_url.as_deref().map(OwnedMxcUri::from),
+        room_name: notices.room_name.clone(),
+        room_topic: notices.room_topic.clone(),
+        auto_join: notices.auto_join,
+    })
 }
 
 /// Opens the store alone.

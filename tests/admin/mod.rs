@@ -4,6 +4,8 @@ mod media;
 mod purge_history;
 mod quarantine;
 mod registration_tokens;
+mod rooms;
+mod server_notices;
 mod standing;
 mod users;
 

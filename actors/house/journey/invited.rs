@@ -39,6 +39,7 @@ impl House {
         origin: &ServerName,
         invite: IncomingInvite,
     ) -> Result<Box<RawValue>, HouseError> {
+        self.refuse_blocked(&invite.room_id).await?;
         let (user_id, signed) = self.examined_invite(origin, &invite).await?;
         let residence = self.welcome(origin, &invite.room_id, &user_id).await?;
         if residence == Residence::Elsewhere {

@@ -178,6 +178,8 @@ fn number(record: &mut RoomRecord, first: Sequence) {
         RoomRecord::ReceiptMoved(_)
         | RoomRecord::DirectoryVisibilitySet(_)
         | RoomRecord::MembershipTold(_)
-        | RoomRecord::EndsForgotten(_) => {}
+        | RoomRecord::EndsForgotten(_)
+        | RoomRecord::Emptied(_)
+        | RoomRecord::Gone(_) => {}
     }
 }

@@ -47,7 +47,7 @@ pub(crate) async fn handle(
     only_administrators(&caller)?;
     let error = match app.house.purge_standing(&request.purge_id).await? {
         PurgeAnswer::Ended(ended) => ended.error,
-        PurgeAnswer::Active | PurgeAnswer::Waiting(_) => {
+        _ => {
             return Ok(Response {
                 status: "active".to_owned(),
                 error: None,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use playhouse_actors::user::message::{SlidingQuery, SlidingRequest};
 
-use super::sync_events::{place, set_presence, timeout_ms};
+use super::sync_events::{greet, place, set_presence, timeout_ms};
 use crate::{
     client::query::parameter,
     edge::{App, Arguments, Failure, RawJson, Session},
@@ -25,6 +25,7 @@ pub(crate) async fn handle(
         timeout_ms: timeout_ms(query)?,
         request,
     };
+    greet(&app, &caller).await;
     let _place = place(&app, &caller, sync.pos.is_none()).await?;
     Ok(RawJson(app.house.slide(&caller.user_id, sync).await?))
 }

@@ -32,8 +32,16 @@ pub(crate) async fn handle(
             || flag(query, "org.matrix.msc4222.use_state_after")?,
     };
     let is_costly = sync.since.is_none() || sync.full_state;
+    greet(&app, &caller).await;
     let _place = place(&app, &caller, is_costly).await?;
     Ok(RawJson(app.house.sync(&caller.user_id, sync).await?))
+}
+
+/// Who was told that the server is closed finds that it is not any more.
+pub(super) async fn greet(app: &App, caller: &Session) {
+    if !app.config.blocking.closed {
+        app.house.tell_limit(&caller.user_id, None).await;
+    }
 }
 
 /// Syncs from the beginning are built a few at a time.

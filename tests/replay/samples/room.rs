@@ -1,13 +1,13 @@
 //! Records of a room.
 
 use playhouse_schema::record::room::{
-    DirectoryVisibilitySet, EndsForgotten, EventRecord, MembershipTold, PastTaken, Placement,
-    ReceiptMoved, RoomRecord, StateChange, StateSet, Transaction, Verdict,
+    DirectoryVisibilitySet, EndsForgotten, EventRecord, Gone, MembershipTold, PastTaken, Placement,
+    ReceiptMoved, RoomEmptied, RoomRecord, StateChange, StateSet, Transaction, Verdict,
 };
 
 use super::{super::Sample, sample};
 
-pub(crate) const VARIANTS: usize = 7;
+pub(crate) const VARIANTS: usize = 9;
 
 pub(crate) fn name(record: &RoomRecord) -> &'static str {
     match record {
@@ -18,6 +18,8 @@ pub(crate) fn name(record: &RoomRecord) -> &'static str {
         RoomRecord::MembershipTold(_) => "MembershipTold",
         RoomRecord::EndsForgotten(_) => "EndsForgotten",
         RoomRecord::PastTaken(_) => "PastTaken",
+        RoomRecord::Emptied(_) => "Emptied",
+        RoomRecord::Gone(_) => "Gone",
     }
 }
 
@@ -95,7 +97,13 @@ pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
         last: 9,
         ends: vec!["$older".into()],
     };
+    let emptied = RoomEmptied {
+        at_ms: 1_700_000_000_002,
+    };
     vec![
+        // First, so that something is left for the snapshot.
+        sample("Emptied", RoomRecord::Emptied(emptied)),
+        sample("Gone", RoomRecord::Gone(Gone {})),
         sample("Event", RoomRecord::Event(event("$create", CREATE))),
         sample("Event/sent", RoomRecord::Event(sent)),
         sample("Event/soft-failed", RoomRecord::Event(soft_failed)),

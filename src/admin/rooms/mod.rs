@@ -1,0 +1,79 @@
+//! Rooms as a whole: keeping them out, deleting them.
+
+mod block_room;
+mod delete_room;
+mod delete_status;
+
+use playhouse_actors::purges::{DeletionStanding, DeletionState};
+use serde::Serialize;
+
+use crate::edge::Routes;
+
+/// Mounts the area.
+pub(crate) fn mount(routes: &mut Routes) {
+    routes.mount(block_room::handle);
+    routes.mount(block_room::look::handle);
+    routes.mount(delete_room::handle);
+    routes.mount(delete_room::at_once::handle);
+    routes.mount(delete_status::handle);
+    routes.mount(delete_status::of_room::handle);
+}
+
+/// What became of a room's members and names.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ShutDown {
+    /// Users that were made to leave.
+    pub(crate) kicked_users: Vec<String>,
+    /// Users of whom that failed.
+    pub(crate) failed_to_kick_users: Vec<String>,
+    /// Aliases that name the new room now.
+    pub(crate) local_aliases: Vec<String>,
+    /// The room that was made for the members.
+    pub(crate) new_room_id: Option<String>,
+}
+
+impl ShutDown {
+    fn of(standing: DeletionStanding) -> Self {
+        Self {
+            kicked_users: standing.done.kicked,
+            failed_to_kick_users: standing.done.failed,
+            local_aliases: standing.done.aliases,
+            new_room_id: standing.done.new_room_id,
+        }
+    }
+}
+
+/// How a deletion stands.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Shown {
+    /// Its name.
+    pub(crate) delete_id: String,
+    /// The room.
+    pub(crate) room_id: String,
+    /// `scheduled`, `active`, `complete` or `failed`.
+    pub(crate) status: &'static str,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+    /// What it has done.
+    pub(crate) shutdown_room: ShutDown,
+}
+
+impl Shown {
+    fn of(standing: DeletionStanding, now_ms: u64) -> Self {
+        let status = match standing.state(now_ms) {
+            DeletionState::Scheduled => "scheduled",
+            DeletionState::Active => "active",
+            DeletionState::Complete => "complete",
+            DeletionState::Failed => "failed",
+        };
+        let error = standing.ended.as_ref();
+        Self {
+            delete_id: standing.deletion.id.clone(),
+            room_id: standing.deletion.room_id.clone(),
+            status,
+            error: error.and_then(|ended| ended.error.clone()),
+            shutdown_room: ShutDown::of(standing),
+        }
+    }
+}
