@@ -35,6 +35,7 @@ pub mod search;
 pub(crate) mod section;
 pub mod server;
 pub mod sso;
+mod template;
 #[cfg(test)]
 mod tests;
 pub mod voip;
@@ -72,6 +73,7 @@ pub use self::{
     search::Search,
     server::Server,
     sso::{Provider, ProviderKind, Sso},
+    template::Template,
     voip::Voip,
 };
 

@@ -46,6 +46,7 @@ mod spaces;
 pub(crate) mod sso;
 mod sso_accounts;
 mod sso_cas;
+mod sso_mapping;
 mod sso_saml;
 mod sso_saml_attacks;
 pub(crate) mod stage;

@@ -7,6 +7,7 @@ mod cas;
 mod cookie;
 mod finish;
 mod logout;
+mod mapping;
 mod provider;
 mod redirect;
 mod register;
