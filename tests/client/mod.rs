@@ -25,6 +25,7 @@ mod membership;
 mod moderation;
 mod notifications;
 pub(crate) mod oauth;
+mod oauth_legacy;
 mod oauth_pages;
 mod operator_wishes;
 mod passwords;

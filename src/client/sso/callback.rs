@@ -129,7 +129,7 @@ pub(super) async fn recognised(
             let admitted = Admitted {
                 user_id,
                 redirect_url: newcomer.redirect_url,
-                origin: newcomer.origin,
+                origin: Some(newcomer.origin),
             };
             finish::page(app, browser, &admitted).await?
         }
@@ -184,7 +184,7 @@ async fn first_time(
                 let admitted = Admitted {
                     user_id,
                     redirect_url: newcomer.redirect_url,
-                    origin: newcomer.origin,
+                    origin: Some(newcomer.origin),
                 };
                 return finish::page(app, browser, &admitted).await;
             }

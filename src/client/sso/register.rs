@@ -167,7 +167,7 @@ async fn finished(
     let admitted = Admitted {
         user_id,
         redirect_url: newcomer.redirect_url.clone(),
-        origin: newcomer.origin.clone(),
+        origin: Some(newcomer.origin.clone()),
     };
     let page = finish::page(app, browser, &admitted).await?;
     Ok(cookie::without(app, page, &newcomer))
