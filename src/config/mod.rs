@@ -35,7 +35,10 @@ pub mod rtc;
 pub mod search;
 pub(crate) mod section;
 pub mod server;
-bapub mod sso;
+pub mod server_notices;
+pub mod spam_check;
+pub mod sso;
+mod template;
 #[cfg(test)]
 mod tests;
 pub mod voip;
@@ -73,7 +76,10 @@ pub use self::{
     rtc::Rtc,
     search::Search,
     server::Server,
-ba    sso::{Provider, ProviderKind, Sso},
+    server_notices::ServerNotices,
+    spam_check::SpamCheck,
+    sso::{Provider, ProviderKind, Sso},
+    template::Template,
     voip::Voip,
 };
 

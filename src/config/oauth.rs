@@ -9,6 +9,8 @@ section! {
     "oauth" Oauth {
         /// It is offered. It needs [server] client_url, unless clients reach this server on their own machine.
         enabled: bool = true;
+        /// Clients of the older API are led to the same pages: `GET /login` tells them of `m.login.sso`, with the mark (`oauth_aware_preferred`) by which clients that know of OAuth offer nothing else, and `/login/sso/redirect` leads to the page on which one signs in. When it is off, there is `m.login.sso` only for the systems of [sso], without the mark.
+        legacy_login: bool = true;
         /// A browser that logged in stays so for so long, milliseconds.
         browser_lifetime_ms: u64 = 3_600_000;
         /// Services that may ask whether an access token is good and whose it is (RFC 7662), each `{ client_id, client_secret }`. Without one there is no introspection.

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::section::{Form, Setting, section};
+use super::{
+    section::{Form, Setting, section},
+    template::Template,
+};
 
 section! {
     /// Single sign-on: users log in by an account at another system (OpenID Connect, CAS, SAML 2.0).
     "sso" Sso {
-        /// The systems. Each has `id`, `name`, `issuer` and, if it likes, `kind` (`oidc`, `cas` or `saml`; without it `oidc`), `subject_claim`, `localpart_claim`, `display_name_claim`, `required_claims = { name = "value" }`, `allow_registration`, `allow_existing_users`, `pick_username`, `icon`, `brand`.
+        /// The systems. Each has `id`, `name`, `issuer` and, if it likes, `kind` (`oidc`, `cas` or `saml`; without it `oidc`), `subject_claim`, `localpart_claim`, `display_name_claim`, `localpart_template`, `display_name_template`, `email_template`, `required_claims = { name = "value" }`, `allow_registration`, `allow_existing_users`, `pick_username`, `icon`, `brand`.
+        /// Templates put claims together, as in `localpart_template = "{given_name}.{family_name}"`, and go before the single claims. When a claim is missing there is no proposal, and who comes for the first time picks a user name. Of `email_template` (often `"{email}"`) the account gets the address; that is for providers which prove addresses.
         /// OpenID Connect: `client_id`, `client_secret`, `scopes`. There, `/_synapse/client/oidc/callback` of this server must be allowed as a redirect address; `/_synapse/client/oidc/backchannel_logout` is where it may tell that somebody logged out.
         /// CAS: `issuer` is the server's address, `cas_protocol` 3 or 2. There, `/_matrix/client/v3/login/cas/ticket` of this server must be allowed as a service.
         /// SAML: `issuer` is its entity ID, `sso_url` where browsers are sent, `certificates` a PEM file (or PEM text) with what it signs by. `/_synapse/client/saml2/metadata.xml` tells it of this server, `/_synapse/client/saml2/authn_response` takes its answers. It must sign its answers or the assertions in them, by RSA or P-256 with SHA-256 or better, and not encrypt them.
@@ -63,6 +67,15 @@ pub struct Provider {
     /// The claim with the display name.
     #[serde(default = "display_name_claim")]
     pub display_name_claim: String,
+    /// The local part of the user ID out of several claims: `{given_name}.{family_name}`. It goes before `localpart_claim`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub localpart_template: Option<Template>,
+    /// The display name out of several claims. It goes before `display_name_claim`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name_template: Option<Template>,
+    /// An e-mail address for the account, which the system vouches for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email_template: Option<Template>,
     /// Claims without which nobody comes in; an empty value: whatever it says.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub required_claims: BTreeMap<String, String>,

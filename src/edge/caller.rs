@@ -201,6 +201,21 @@ impl Caller<NoAuthentication> for Visitor {
     }
 }
 
+/// A caller of whom only the `Host` header is looked at.
+#[derive(Clone, Debug)]
+pub(crate) struct Addressed(pub(crate) Option<String>);
+
+impl Caller<NoAccessToken> for Addressed {
+    async fn identify(incoming: &Incoming) -> Result<Self, Failure> {
+        let host = incoming.header(header::HOST);
+        Ok(Self(host.map(str::to_owned)))
+    }
+
+    fn session(&self) -> Option<&Session> {
+        None
+    }
+}
+
 impl Caller<NoAccessToken> for Visitor {
     async fn identify(incoming: &Incoming) -> Result<Self, Failure> {
         Ok(incoming.visitor())

@@ -30,7 +30,7 @@ pub(crate) use self::{
     answer::{Prepared, RawJson},
     app::App,
     browse::{Browser, Fields},
-    caller::{Bridge, Leaver, Session, Visitor},
+    caller::{Addressed, Bridge, Leaver, Session, Visitor},
     failure::Failure,
     incoming::{Arguments, Upload},
     limits::Class,

@@ -18,6 +18,7 @@ use crate::harness::Client;
 
 pub(super) const REDIRECT: &str = "/_matrix/client/v3/login/sso/redirect";
 pub(super) const APP: &str = "https://app.test/";
+pub(super) const PICK: &str = "/_synapse/client/pick_username/account_details";
 
 /// A provider that recognises everybody as whom it is told to.
 pub(crate) struct Provider {

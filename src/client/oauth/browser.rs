@@ -15,7 +15,7 @@ use playhouse_actors::{
 use ruma::{OwnedUserId, UserId};
 use url::form_urlencoded::byte_serialize;
 
-use super::{ACCOUNT, RECOGNISED, SIGN_IN, SIGN_UP, offered, sign_up};
+use super::{ACCOUNT, RECOGNISED, SIGN_IN, SIGN_UP, legacy, offered, sign_up};
 use crate::{
     client::session::password::account_by_password,
     config::Provider,
@@ -115,6 +115,7 @@ pub(super) fn sign_in(
     if !links.is_empty() {
         page = page.with(Block::links(links));
     }
+    let page = legacy::on_the_way(page, next);
     Ok(with_visit(app, app.pages.show(page), &visit))
 }
 

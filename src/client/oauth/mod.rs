@@ -11,6 +11,7 @@ mod client;
 mod code;
 mod device;
 mod introspect;
+mod legacy;
 mod metadata;
 mod registration;
 mod revoke;
@@ -21,6 +22,8 @@ mod userinfo;
 
 use actix_web::http::Method;
 use ruma::api::error::ErrorCode;
+
+pub(crate) use legacy::{leads_legacy_clients, path as legacy_path};
 
 use crate::edge::{App, Class, Failure, Routes};
 
@@ -38,6 +41,7 @@ const SIGN_IN: &str = "/oauth2/login";
 const SIGN_UP: &str = "/oauth2/register";
 const RECOGNISED: &str = "/oauth2/recognised";
 const SIGN_OUT: &str = "/oauth2/logout";
+const LEGACY: &str = "/oauth2/sso";
 const ACCOUNT: &str = "/oauth2/account";
 
 /// Mounts the area.
@@ -95,6 +99,9 @@ pub(crate) fn mount(routes: &mut Routes) {
         .mount_page(Method::GET, RECOGNISED, browser::recognised)
         .closes()
         .class(Class::Login);
+    routes
+        .mount_page(Method::GET, LEGACY, legacy::page)
+        .closes();
     routes.mount_page(Method::POST, SIGN_OUT, browser::signed_out);
     routes.mount_page(Method::GET, ACCOUNT, account::page);
     routes.mount_page(Method::POST, ACCOUNT, account::act);

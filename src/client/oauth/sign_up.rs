@@ -11,7 +11,7 @@ use ruma::OwnedUserId;
 use super::{
     SIGN_UP,
     browser::{VISIT, bound, let_in, next_of, told_wrong, visit, with_visit},
-    offered,
+    legacy, offered,
 };
 use crate::{
     client::{
@@ -89,6 +89,7 @@ pub(super) fn show(
         page = page.script(Script::From(app.config.captcha.script_url.clone()));
     }
     let page = page.with(form.submit(language.say("oauth.sign_up")));
+    let page = legacy::on_the_way(page, next);
     Ok(with_visit(app, app.pages.show(page), &visit))
 }
 

@@ -8,14 +8,15 @@ use ruma::api::client::session::get_login_types::v3::{
 use serde_json::Map;
 
 use crate::{
+    client::oauth,
     config::Provider,
-    edge::{App, Failure},
+    edge::{Addressed, App, Failure},
 };
 
 /// Tells how one may log in.
 pub(crate) async fn handle(
     app: Arc<App>,
-    _caller: (),
+    Addressed(host): Addressed,
     _request: Request,
 ) -> Result<Response, Failure> {
     let mut token = TokenLoginType::new();
@@ -24,8 +25,10 @@ pub(crate) async fn handle(
         LoginType::Password(PasswordLoginType::new()),
         LoginType::Token(token),
     ];
-    if !app.config.sso.providers.is_empty() {
+    let is_on_our_pages = oauth::leads_legacy_clients(&app, host.as_deref());
+    if is_on_our_pages || !app.config.sso.providers.is_empty() {
         let mut sso = SsoLoginType::new();
+        sso.oauth_aware_preferred = is_on_our_pages;
         sso.identity_providers = app.config.sso.providers.iter().map(described).collect();
         flows.push(LoginType::Sso(sso));
     }

@@ -114,7 +114,7 @@ async fn account(app: &Arc<App>, proved: &Proved) -> Result<OwnedUserId, Failure
 }
 
 /// Gives an account an address that another system vouches for. Without it the account is as good.
-async fn keep_address(app: &Arc<App>, user_id: &UserId, email: &str) {
+pub(crate) async fn keep_address(app: &Arc<App>, user_id: &UserId, email: &str) {
     let Some(address) = Address::email(email) else {
         return;
     };

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{
     cookie::{self, Begun, Newcomer, Purpose},
     finish::{self, Admitted},
+    mapping::{self, text},
     provider::{Claims, Sent},
     redirect::{callback, provider},
     register, stage,
@@ -23,9 +24,6 @@ use crate::{
 
 /// Names at a provider have at most so many bytes.
 const SUBJECT_BYTES_MAX: usize = 512;
-
-/// A display name is cut: it must fit into a cookie.
-const NAME_CHARACTERS_MAX: usize = 100;
 
 /// Somebody whom a provider has recognised.
 pub(super) struct Recognised {
@@ -116,12 +114,12 @@ pub(super) async fn recognised(
         .house
         .user_of_external(&origin.provider, &origin.subject)
         .await?;
-    let claim = |name: &str| text(&person.claims, name);
+    let proposed = mapping::proposed(provider, &person.claims);
     let newcomer = Newcomer {
         redirect_url,
-        suggested: claim(&provider.localpart_claim).and_then(as_localpart),
-        displayname: claim(&provider.display_name_claim)
-            .map(|name| name.chars().take(NAME_CHARACTERS_MAX).collect()),
+        suggested: proposed.localpart,
+        displayname: proposed.displayname,
+        email: proposed.email,
         origin,
         chosen: None,
         accepted: Vec::new(),
@@ -131,21 +129,13 @@ pub(super) async fn recognised(
             let admitted = Admitted {
                 user_id,
                 redirect_url: newcomer.redirect_url,
-                origin: newcomer.origin,
+                origin: Some(newcomer.origin),
             };
             finish::page(app, browser, &admitted).await?
         }
         None => first_time(app, browser, (provider, newcomer)).await?,
     };
     Ok(cookie::without(app, page, begun))
-}
-
-/// A claim as text: of several values the first.
-fn text<'a>(claims: &'a Claims, name: &str) -> Option<&'a str> {
-    match claims.get(name)? {
-        Value::Array(values) => values.first()?.as_str(),
-        value => value.as_str(),
-    }
 }
 
 fn has_required(provider: &Provider, claims: &Claims) -> bool {
@@ -178,19 +168,6 @@ fn origin(provider: &Provider, person: &Recognised) -> Option<Origin> {
     })
 }
 
-/// A user name out of a name elsewhere: of an address the part before the `@`, and only what user names may have.
-fn as_localpart(name: &str) -> Option<String> {
-    let name = name.split('@').next().unwrap_or_default();
-    let kept: String = name
-        .to_lowercase()
-        .chars()
-        .filter(|letter| letter.is_ascii_alphanumeric() || "._=-/+".contains(*letter))
-        .take(100)
-        .collect();
-    let kept = kept.trim_start_matches('_');
-    (!kept.is_empty()).then(|| kept.to_owned())
-}
-
 /// Somebody comes for the first time: to an account that is there already, or to a new one.
 async fn first_time(
     app: &Arc<App>,
@@ -207,7 +184,7 @@ async fn first_time(
                 let admitted = Admitted {
                     user_id,
                     redirect_url: newcomer.redirect_url,
-                    origin: newcomer.origin,
+                    origin: Some(newcomer.origin),
                 };
                 return finish::page(app, browser, &admitted).await;
             }
@@ -227,19 +204,8 @@ fn existing(app: &App, localpart: &str) -> Result<OwnedUserId, Failure> {
 mod tests {
     use serde_json::json;
 
-    use super::{as_localpart, has_required};
+    use super::has_required;
     use crate::config::Provider;
-
-    #[test]
-    fn names_elsewhere_become_user_names() {
-        assert_eq!(
-            as_localpart("Anna.B@example.org").as_deref(),
-            Some("anna.b")
-        );
-        assert_eq!(as_localpart("__Änne Ö").as_deref(), Some("nne"));
-        assert_eq!(as_localpart("ÄÖ"), None);
-        assert_eq!(as_localpart(""), None);
-    }
 
     #[test]
     fn claims_can_be_required() {

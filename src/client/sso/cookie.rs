@@ -46,6 +46,9 @@ pub(super) struct Newcomer {
     pub(super) redirect_url: String,
     pub(super) suggested: Option<String>,
     pub(super) displayname: Option<String>,
+    /// An address that the provider vouches for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) email: Option<String>,
     /// The user name, once it is settled.
     pub(super) chosen: Option<String>,
     /// The policies that were accepted, each with its version.

@@ -14,18 +14,21 @@ use crate::{
 };
 
 /// Somebody who has an account here and was recognised.
-pub(super) struct Admitted {
-    pub(super) user_id: OwnedUserId,
+pub(crate) struct Admitted {
+    pub(crate) user_id: OwnedUserId,
     /// Where the client waits.
-    pub(super) redirect_url: String,
-    /// By what.
-    pub(super) origin: Origin,
+    pub(crate) redirect_url: String,
+    /// By which other system, if by one.
+    pub(crate) origin: Option<Origin>,
 }
 
 impl Admitted {
     /// By what, as it goes with passes.
     fn origin(&self) -> Result<String, Failure> {
-        serde_json::to_string(&self.origin).map_err(Failure::internal)
+        match &self.origin {
+            Some(origin) => serde_json::to_string(origin).map_err(Failure::internal),
+            None => Ok(String::new()),
+        }
     }
 
     fn binding(&self) -> Result<String, Failure> {
@@ -39,6 +42,16 @@ pub(super) async fn page(
     app: &Arc<App>,
     browser: &Browser,
     admitted: &Admitted,
+) -> Result<Prepared, Failure> {
+    page_with(app, browser, admitted, Vec::new()).await
+}
+
+/// The same, with links for whoever would rather be somebody else.
+pub(crate) async fn page_with(
+    app: &Arc<App>,
+    browser: &Browser,
+    admitted: &Admitted,
+    links: Vec<(String, String)>,
 ) -> Result<Prepared, Failure> {
     let language = browser.language;
     let redirect_url = &admitted.redirect_url;
@@ -64,10 +77,13 @@ pub(super) async fn page(
         .hidden("origin", admitted.origin()?)
         .sealed(&app.pages, "sso-confirm", &admitted.binding()?)
         .submit(language.say("sso.continue"));
-    let page = Page::new(language, language.say("sso.confirm_title"))
+    let mut page = Page::new(language, language.say("sso.confirm_title"))
         .with(Block::text(language.tell("sso.confirm_text", &values)))
         .with(form)
         .form_may_lead_to(&origin(&url));
+    if !links.is_empty() {
+        page = page.with(Block::links(links));
+    }
     Ok(app.pages.show(page))
 }
 
@@ -82,7 +98,10 @@ pub(super) async fn confirmed(app: Arc<App>, browser: Browser) -> Result<Prepare
     let admitted = Admitted {
         user_id,
         redirect_url: browser.form.need("redirect_url")?.to_owned(),
-        origin: serde_json::from_str(browser.form.need("origin")?)?,
+        origin: match browser.form.get("origin").unwrap_or_default() {
+            "" => None,
+            origin => Some(serde_json::from_str(origin)?),
+        },
     };
     app.pages
         .check_seal(&browser, "sso-confirm", &admitted.binding()?)?;
@@ -107,7 +126,7 @@ async fn send_back(app: &Arc<App>, admitted: &Admitted) -> Result<Prepared, Fail
 }
 
 /// The address of a client: not one that would run as a script.
-pub(super) fn client_address(redirect_url: &str) -> Result<Url, Failure> {
+pub(crate) fn client_address(redirect_url: &str) -> Result<Url, Failure> {
     let url = Url::parse(redirect_url)
         .ok()
         .filter(|url| !["javascript", "data", "vbscript"].contains(&url.scheme()));
@@ -115,7 +134,7 @@ pub(super) fn client_address(redirect_url: &str) -> Result<Url, Failure> {
 }
 
 /// What of an address forms may lead to.
-pub(super) fn origin(url: &Url) -> String {
+pub(crate) fn origin(url: &Url) -> String {
     if is_web(url) {
         url.origin().ascii_serialization()
     } else {

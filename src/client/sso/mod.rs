@@ -5,10 +5,11 @@
 mod callback;
 mod cas;
 mod cookie;
-mod finish;
+pub(crate) mod finish;
 mod logout;
+mod mapping;
 mod provider;
-mod redirect;
+pub(crate) mod redirect;
 mod register;
 mod saml;
 pub(crate) mod stage;

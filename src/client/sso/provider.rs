@@ -13,7 +13,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
 
-use super::{cookie::Begun, used::Used};
+use super::{cookie::Begun, mapping, used::Used};
 use crate::{
     config::Provider,
     outbound::{Client, Trust},
@@ -235,8 +235,10 @@ impl Providers {
 
 /// Whether a claim that is needed here is still to be asked for.
 fn lacks(claims: &Claims, provider: &Provider) -> bool {
-    let needed = [&provider.localpart_claim, &provider.subject_claim];
-    let mut needed = needed.into_iter().chain(provider.required_claims.keys());
+    let needed = mapping::needed(provider).into_iter();
+    let mut needed = needed
+        .chain([&provider.subject_claim])
+        .chain(provider.required_claims.keys());
     needed.any(|claim| !claims.contains_key(claim))
 }
 

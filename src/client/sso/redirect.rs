@@ -17,6 +17,7 @@ use super::{
     saml,
 };
 use crate::{
+    client::oauth,
     config::{Provider, ProviderKind},
     edge::{App, Browser, Failure, Prepared},
     pages::{Block, Page},
@@ -25,9 +26,17 @@ use crate::{
 /// An address to which a client wants its user sent back has at most so many bytes: it must fit into a cookie.
 const REDIRECT_BYTES_MAX: usize = 1_500;
 
-/// To the only provider, or to the page where one picks one.
+/// To this server's own pages, when a client that knows of OAuth asks or there is nothing else; to the only provider, or to the page where one picks one.
 pub(super) async fn any(app: Arc<App>, browser: Browser) -> Result<Prepared, Failure> {
     let redirect_url = redirect_url(&browser)?;
+    let action = browser.query.get("action");
+    let has_providers = !app.config.sso.providers.is_empty();
+    // Clients that do not say what they want know nothing of our pages, but know that there are providers.
+    if (action.is_some() || !has_providers)
+        && oauth::leads_legacy_clients(&app, browser.host.as_deref())
+    {
+        return send_to(&oauth::legacy_path(redirect_url, action));
+    }
     match app.config.sso.providers.as_slice() {
         [] => Err(Failure::new(
             ErrorCode::Unrecognized,
@@ -94,7 +103,7 @@ pub(super) fn send_to(address: &str) -> Result<Prepared, Failure> {
 }
 
 /// The address to which the client wants its user sent back.
-pub(super) fn redirect_url(browser: &Browser) -> Result<&str, Failure> {
+pub(crate) fn redirect_url(browser: &Browser) -> Result<&str, Failure> {
     let url = browser.query.need("redirectUrl")?;
     if url.len() > REDIRECT_BYTES_MAX {
         return Err(Failure::invalid_param("redirectUrl is too long"));

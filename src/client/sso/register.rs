@@ -16,7 +16,7 @@ use super::{
     redirect::{provider, send_to},
 };
 use crate::{
-    client::{account::flows, web::policies},
+    client::{account::flows, session::password::keep_address, web::policies},
     config::Consent,
     edge::{App, Browser, Failure, Prepared},
     pages::{Block, Field, Form, Page, Tone},
@@ -158,13 +158,16 @@ async fn finished(
                 Err(error) => return Err(error.into()),
             };
             link(app, origin, &made.user_id).await?;
+            if let Some(email) = &newcomer.email {
+                keep_address(app, &made.user_id, email).await;
+            }
             made.user_id
         }
     };
     let admitted = Admitted {
         user_id,
         redirect_url: newcomer.redirect_url.clone(),
-        origin: newcomer.origin.clone(),
+        origin: Some(newcomer.origin.clone()),
     };
     let page = finish::page(app, browser, &admitted).await?;
     Ok(cookie::without(app, page, &newcomer))
