@@ -7,11 +7,11 @@ section! {
     /// for it, in which only the server speaks.
     "server_notices" ServerNotices {
         /// As whom: a user name that nobody else has or gets. Without it there are no notices.
-        localpart: Option<String> = None;
+        localpart: Option<String> = None, sample "notices";
         /// The name of that user.
         displayname: String = "Server Notices".to_owned();
         /// The picture of that user, an mxc:// address.
-        avatar_url: Option<String> = None;
+        avatar_url: Option<String> = None, sample "mxc://example.org/picture";
         /// The name of the rooms.
         room_name: String = "Server Notices".to_owned();
         /// The topic of the rooms.

@@ -75,6 +75,14 @@ fn nonsense_is_refused_by_name() {
             "both the certificate",
         ),
         ("[database]\nurl = 'mysql://a'", "[database] url"),
+        (
+            "[server_notices]\nlocalpart = 'No Body'",
+            "[server_notices] localpart",
+        ),
+        (
+            "[server_notices]\nlocalpart = 'a'\navatar_url = 'http://a'",
+            "[server_notices] avatar_url",
+        ),
         ("[log]\nformat = 'xml'", "[log] format"),
         ("[limits]\nbody_bytes_max = 5", "body_bytes_max"),
         ("[limits]\nbody_bytes_max = 'much'", "body_bytes_max"),

@@ -106,12 +106,12 @@ async fn a_deleted_room_leaves_nothing_behind() {
         let done = &told["shutdown_room"];
         assert_eq!(done["failed_to_kick_users"], json!([]));
         assert_eq!(done["local_aliases"], json!([alias]));
-        let hall = text(&done["new_room_id"]);
+        let hall = &*text(&done["new_room_id"]);
         let all = boss.get(&status).await.ok();
         assert_eq!(all["results"], json!([told]));
         let rooms = anna.get("/_matrix/client/v3/joined_rooms").await.ok();
         assert_eq!(rooms["joined_rooms"], json!([hall]));
-        let news = bert.sync(Some(text(&since["next_batch"])), "").await;
+        let news = bert.sync(Some(&text(&since["next_batch"])), "").await;
         assert!(news["rooms"]["join"][hall].is_object(), "{news}");
         assert!(news["rooms"]["join"][&room_id].is_null(), "{news}");
         let history = bert.history(hall).await;

@@ -138,18 +138,18 @@ async fn users_are_told_that_the_server_is_closed() {
             answer.refused(403, "M_RESOURCE_LIMIT_EXCEEDED");
             rooms = phone.get("/_matrix/client/v3/joined_rooms").await.ok()["joined_rooms"].clone();
             if rooms[0].is_string() {
-                events = pinned(&phone, text(&rooms[0])).await;
+                events = pinned(&phone, &text(&rooms[0])).await;
             }
             if events[0].is_string() {
                 break;
             }
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
-        let room_id = text(&rooms[0]);
+        let room_id = &*text(&rooms[0]);
         let path = format!(
             "/_matrix/client/v3/rooms/{}/event/{}",
             encode(room_id),
-            encode(text(&events[0]))
+            encode(&text(&events[0]))
         );
         let told = phone.get(&path).await.ok();
         let wanted = json!({
