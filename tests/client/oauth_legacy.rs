@@ -132,14 +132,11 @@ async fn providers_stay_where_they_are() {
         // Clients that know of OAuth come to all ways in, the provider among them.
         let page = begin(&browser, "&action=login").await;
         assert!(page.html.contains("name=\"password\""), "{}", page.html);
-        let link = page
-            .html
-            .split("href=\"")
-            .find(|link| link.contains("redirect"));
-        let link = link
-            .and_then(|link| link.split('"').next())
-            .expect("a link");
-        let link = link.replace("&#x2f;", "/").replace("&amp;", "&");
+        let links = page.html.split("href=\"").skip(1);
+        let links = links.filter_map(|link| link.split('"').next());
+        let mut links = links.map(|link| link.replace("&#x2f;", "/").replace("&amp;", "&"));
+        let link = links.find(|link| link.contains("/login/sso/redirect/test"));
+        let link = link.expect("a link to the provider");
         let start = browser.open(&link).await;
         let person = json!({"sub": "1", "preferred_username": "anna"});
         provider.recognise(&parameter(&start.location, "nonce"), person);

@@ -27,7 +27,9 @@ pub(crate) fn leads_legacy_clients(app: &App, host: Option<&str>) -> bool {
 
 /// Where they are led to.
 pub(crate) fn path(redirect_url: &str, action: Option<&str>) -> String {
-    let mut path = form_urlencoded::Serializer::new(format!("{LEGACY}?"));
+    let start = format!("{LEGACY}?");
+    let length = start.len();
+    let mut path = form_urlencoded::Serializer::for_suffix(start, length);
     path.append_pair("redirectUrl", redirect_url);
     // Anything else is not ours to carry on.
     if let Some(action) = action.filter(|action| [REGISTER, OTHER].contains(action)) {
