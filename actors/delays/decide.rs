@@ -142,6 +142,7 @@ fn schedule(
         delay_ms: new.delay_ms,
         at_ms: context.env.now_ms(),
         guest: new.guest,
+        sticky_ms: new.sticky_ms,
     });
     Ok(Decision::new(vec![record], DelayReply::Scheduled(delay_id)))
 }

@@ -62,6 +62,9 @@ pub struct NewDelay {
     pub delay_ms: u64,
     /// The sender is a guest.
     pub guest: bool,
+    /// It sticks to the room for so long once it is sent, milliseconds (MSC4354).
+    #[serde(default)]
+    pub sticky_ms: Option<u64>,
 }
 
 /// What a command answers.

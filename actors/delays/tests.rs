@@ -42,6 +42,7 @@ fn new(user_id: &str, transaction: &str, delay_ms: u64) -> DelayCommand {
         content: "{\"a\":1}".to_owned(),
         delay_ms,
         guest: false,
+        sticky_ms: None,
     }))
 }
 

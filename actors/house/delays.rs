@@ -161,6 +161,7 @@ async fn deliver(house: &House, delayed: &Delayed) -> Result<String, SendTrouble
             transaction_id: format!("delayed:/{}", scheduled.delay_id),
         }),
         origin_server_ts: None,
+        sticky_ms: scheduled.sticky_ms,
         guest: scheduled.guest,
     };
     let sent = house.send_event(&room_id, event).await;

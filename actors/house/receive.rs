@@ -165,7 +165,7 @@ impl House {
         room_id: OwnedRoomId,
         pdus: Vec<Box<RawValue>>,
     ) -> Result<BTreeMap<OwnedEventId, PduOutcome>, HouseError> {
-        let gate = match self.room_gate(&room_id, origin).await {
+        let gate = match self.gate_on_arrival(&room_id, origin).await {
             Ok(gate) => gate,
             // Of a room that is not here hardly anything can be told, not even its events' IDs.
             Err(HouseError::Room(RoomError::UnknownRoom)) => {

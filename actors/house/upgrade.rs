@@ -366,6 +366,7 @@ impl House {
             redacts: None,
             transaction: None,
             origin_server_ts: None,
+            sticky_ms: None,
             guest: false,
         }
     }

@@ -195,6 +195,8 @@ pub struct RoomSlice {
     pub sent_members: Vec<OwnedUserId>,
     /// Heroes, when they or the counts changed in the interval.
     pub summary: Option<RoomSummary>,
+    /// Sticky events of the interval that are not over and not in the timeline, oldest first (MSC4354).
+    pub sticky: Vec<Bytes>,
     /// The complete `m.receipt` event for receipts moved in the interval, if any.
     pub receipts: Option<Bytes>,
     /// The complete `m.typing` event, when wanted.

@@ -45,6 +45,8 @@ pub(crate) struct NewEvent {
     pub(crate) redacts: Option<OwnedEventId>,
     /// Another time than now.
     pub(crate) origin_server_ts: Option<u64>,
+    /// It sticks to the room for so long.
+    pub(crate) sticky_ms: Option<u64>,
 }
 
 impl NewEvent {
@@ -62,6 +64,7 @@ impl NewEvent {
             content,
             redacts: None,
             origin_server_ts: None,
+            sticky_ms: None,
         }
     }
 }
@@ -126,6 +129,7 @@ pub(crate) fn build(room: &Room, env: &Env, event: NewEvent) -> Result<Built, Ro
         prev_events,
         auth_events,
         redacts: event.redacts,
+        sticky_ms: event.sticky_ms,
     };
     finish(env, rules, fields, links, event.content)
 }
@@ -152,6 +156,7 @@ pub(crate) fn build_create(
         prev_events: Vec::new(),
         auth_events: Vec::new(),
         redacts: None,
+        sticky_ms: None,
     };
     finish(env, rules, fields, links, event.content)
 }
@@ -169,8 +174,8 @@ struct Parts<'a> {
     content: &'a str,
     hashes: Option<&'a str>,
     signatures: Option<&'a str>,
-    /// Redaction drops `redacts` where it stands beside the content.
-    with_redacts: bool,
+    /// Redaction drops `redacts` where it stands beside the content, and that the event is sticky.
+    is_whole: bool,
 }
 
 /// Hashes, signs and writes the event. Everything but the content is written from the fields, in the order of canonical JSON.
@@ -193,7 +198,7 @@ fn finish(
         content: &text,
         hashes: None,
         signatures: None,
-        with_redacts: true,
+        is_whole: true,
     };
     let (hashed, _) = write(rules, &fields, &links, whole);
     let hash = base64_standard(&digest(hashed.as_bytes()));
@@ -205,7 +210,7 @@ fn finish(
     let redacted = Parts {
         content: &redacted_content,
         hashes: Some(&hashes),
-        with_redacts: false,
+        is_whole: false,
         ..whole
     };
     let (redacted, _) = write(rules, &fields, &links, redacted);
@@ -248,7 +253,7 @@ fn write(
     };
     let is_given_id = rules.event_id_format == EventIdFormatVersion::V1;
     let redacts = fields.redacts.as_ref();
-    let redacts = redacts.filter(|_| parts.with_redacts && !rules.redaction.content_field_redacts);
+    let redacts = redacts.filter(|_| parts.is_whole && !rules.redaction.content_field_redacts);
     let _ = write!(json, r#"{{"auth_events":{},"content":"#, links.auth_events);
     let start = json.len();
     json.push_str(parts.content);
@@ -258,6 +263,9 @@ fn write(
     text(&mut json, r#","event_id":"#, event_id);
     if let Some(hashes) = parts.hashes {
         let _ = write!(json, r#","hashes":{hashes}"#);
+    }
+    if let Some(duration_ms) = fields.sticky_ms.filter(|_| parts.is_whole) {
+        let _ = write!(json, r#","msc4354_sticky":{{"duration_ms":{duration_ms}}}"#);
     }
     let _ = write!(
         json,

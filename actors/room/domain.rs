@@ -85,17 +85,20 @@ impl Domain for Room {
     }
 
     fn committed(resident: &mut Resident<Self>, records: &[Committed]) {
+        let now_ms = resident.context.env.now_ms();
         let room = Arc::make_mut(&mut resident.state);
         for record in records {
             room.landed(record.sequence, record.position);
         }
+        room.settle_sticky(now_ms);
         room.tidy_up();
     }
 
     fn weight_bytes(&self) -> usize {
         let entries =
             self.current.len() + self.receipts.len() + self.transactions.len() + self.allowed.len();
-        BARE_BYTES + self.held_bytes + self.past.weight_bytes() + entries * ENTRY_BYTES
+        let held_bytes = self.held_bytes + self.sticky.weight_bytes();
+        BARE_BYTES + held_bytes + self.past.weight_bytes() + entries * ENTRY_BYTES
     }
 
     fn snapshot_due(&self, records_since: u64) -> bool {

@@ -33,6 +33,8 @@ pub struct RoomEvent {
     pub sequence: Sequence,
     /// Its position in the shard; 0 while its commit is in flight.
     position: AtomicU64,
+    /// When it was recorded, milliseconds since the Unix epoch; 0 where nobody has told.
+    recorded_ms: AtomicU64,
     /// The state of the room before it.
     pub before: StateId,
     /// For a state event: what it replaced.
@@ -81,6 +83,7 @@ impl RoomEvent {
             pdu,
             sequence,
             position: AtomicU64::new(position),
+            recorded_ms: AtomicU64::new(0),
             before: record.before,
             replaces: record.replaces,
             verdict: record.verdict.clone(),
@@ -97,6 +100,7 @@ impl RoomEvent {
         match RoomRecord::decode(stored)? {
             Some(RoomRecord::Event(record)) => {
                 Self::from_record(stored.sequence, stored.position, &record)
+                    .inspect(|event| event.note_recorded(stored.at_ms))
                     .map(|event| Some(Arc::new(event)))
                     .ok_or_else(|| {
                         StoreError::Damaged(format!(
@@ -130,6 +134,17 @@ impl RoomEvent {
     /// The commit has told the position.
     pub(crate) fn landed(&self, position: Position) {
         self.position.store(position, Ordering::Release);
+    }
+
+    /// When it was recorded, milliseconds since the Unix epoch; 0 where nobody has told.
+    pub(crate) fn recorded_ms(&self) -> u64 {
+        self.recorded_ms.load(Ordering::Acquire)
+    }
+
+    /// Somebody tells when it was recorded. The first word counts.
+    pub(crate) fn note_recorded(&self, at_ms: u64) {
+        let (set, seen) = (Ordering::AcqRel, Ordering::Acquire);
+        let _ = self.recorded_ms.compare_exchange(0, at_ms, set, seen);
     }
 
     /// Whether clients may ever see it in a timeline.
@@ -194,6 +209,11 @@ impl RoomEvent {
         self.push_content(&mut head);
         head.push_str(",\"event_id\":");
         push_json_string(&mut head, pdu.event_id.as_str());
+        if let Some(duration_ms) = pdu.sticky_ms {
+            head.push_str(",\"msc4354_sticky\":{\"duration_ms\":");
+            head.push_str(&duration_ms.to_string());
+            head.push('}');
+        }
         head.push_str(",\"origin_server_ts\":");
         head.push_str(&u64::from(pdu.origin_server_ts.0).to_string());
         // Towards clients `redacts` stands in both places whatever the room version (client-server API, m.room.redaction).

@@ -170,6 +170,9 @@ pub struct SendEvent {
     pub transaction: Option<Transaction>,
     /// Another time than now, milliseconds since the Unix epoch (application services).
     pub origin_server_ts: Option<u64>,
+    /// It sticks to the room for so long, milliseconds (MSC4354).
+    #[serde(default)]
+    pub sticky_ms: Option<u64>,
     /// The sender is a guest.
     pub guest: bool,
 }
@@ -399,6 +402,13 @@ pub enum RoomQuery {
     },
     /// Who had joined just after a record, by server. Answers `Servers`.
     Servers(Sequence),
+    /// Events of a server's users that stick to the room (MSC4354). Answers `Outgoing`.
+    Sticky {
+        /// Which server.
+        origin: OwnedServerName,
+        /// Up to this record.
+        until: Sequence,
+    },
     /// What a server missed. Answers `Outgoing`.
     Outgoing(Box<super::query::outgoing::OutgoingQuery>),
 }

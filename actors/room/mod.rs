@@ -36,6 +36,7 @@ pub mod retention;
 mod send_event;
 mod snapshot;
 pub mod state;
+mod sticky;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

@@ -10,6 +10,8 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::sticky;
+
 /// An event in the form servers exchange.
 #[derive(Clone, Debug)]
 pub struct Pdu {
@@ -33,6 +35,8 @@ pub struct Pdu {
     pub auth_events: Vec<OwnedEventId>,
     /// The event that it redacts, wherever the room version puts that.
     pub redacts: Option<OwnedEventId>,
+    /// It sticks to the room for so long, milliseconds (MSC4354).
+    pub sticky_ms: Option<u64>,
     /// Failed its checks.
     pub rejected: bool,
     json: Bytes,
@@ -74,6 +78,8 @@ struct Wire<'a> {
     #[serde(default)]
     auth_events: Vec<EventLink>,
     redacts: Option<OwnedEventId>,
+    #[serde(borrow, rename = "msc4354_sticky")]
+    sticky: Option<&'a RawValue>,
     #[serde(borrow)]
     content: &'a RawValue,
 }
@@ -95,6 +101,7 @@ pub(crate) struct Fields {
     pub(crate) prev_events: Vec<OwnedEventId>,
     pub(crate) auth_events: Vec<OwnedEventId>,
     pub(crate) redacts: Option<OwnedEventId>,
+    pub(crate) sticky_ms: Option<u64>,
 }
 
 impl Pdu {
@@ -111,6 +118,7 @@ impl Pdu {
             prev_events: fields.prev_events,
             auth_events: fields.auth_events,
             redacts: fields.redacts,
+            sticky_ms: fields.sticky_ms,
             rejected: false,
             json,
             content,
@@ -144,6 +152,7 @@ impl Pdu {
             prev_events: wire.prev_events.into_iter().map(EventLink::id).collect(),
             auth_events: wire.auth_events.into_iter().map(EventLink::id).collect(),
             redacts,
+            sticky_ms: wire.sticky.and_then(|sticky| sticky::read(sticky.get())),
             rejected: false,
             content,
             json,

@@ -12,7 +12,7 @@ use super::{
     canonical::Canonical,
     membership,
     message::SendEvent,
-    policy, redact,
+    policy, redact, sticky,
 };
 use crate::{env::Env, kernel::Decision};
 
@@ -65,6 +65,7 @@ pub(super) fn new_event(room: &Room, env: &Env, send: SendEvent) -> Result<NewEv
         state_key: send.state_key,
         redacts: send.redacts.filter(|_| is_redaction),
         origin_server_ts: send.origin_server_ts,
+        sticky_ms: send.sticky_ms.map(sticky::bounded),
     })
 }
 

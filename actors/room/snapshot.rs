@@ -47,6 +47,9 @@ pub(crate) struct Stored {
     /// Events that have not come, but are no ends when they do.
     #[serde(default)]
     overtaken: Vec<String>,
+    /// Events that stick to the room, and from which record on; 0 for those that are not told yet.
+    #[serde(default)]
+    sticky: Vec<(Sequence, Sequence)>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -97,6 +100,7 @@ pub(crate) fn encode(room: &Room) -> Bytes {
             .collect(),
         past: room.past.stored(),
         overtaken: room.overtaken.stored(),
+        sticky: room.sticky.stored(),
     };
     Bytes::from(
         rmp_serde::to_vec(&stored).expect("a snapshot holds nothing that MessagePack cannot say"),
@@ -157,9 +161,11 @@ pub(crate) fn wanted(room: &Room) -> Vec<Sequence> {
     let Some(stored) = &room.stored else {
         return Vec::new();
     };
+    let sticky = stored.sticky.iter().map(|(sequence, _)| sequence);
     let wanted: BTreeSet<Sequence> = [&stored.current, &stored.recent, &stored.loose]
         .into_iter()
         .flatten()
+        .chain(sticky)
         .copied()
         .collect();
     wanted.into_iter().collect()
@@ -174,7 +180,20 @@ pub(crate) async fn hydrate(room: &mut Room, store: &dyn LogStore) -> Result<(),
         records.extend(store.read_some(&entity, page).await?);
     }
     put_events(room, records)?;
-    bring_absent(room, store).await
+    bring_absent(room, store).await?;
+    date_sticky(room, store).await
+}
+
+/// Reads when those of the events that stick to the room were recorded that came to it by the fold.
+async fn date_sticky(room: &mut Room, store: &dyn LogStore) -> Result<(), StoreError> {
+    let entity = Entity::room(room.room_id.as_str());
+    for page in room.sticky.undated().chunks(PAGE_EVENTS) {
+        for record in store.read_some(&entity, page).await? {
+            room.sticky.date(record.sequence, record.at_ms);
+        }
+    }
+    room.lift_doubts();
+    Ok(())
 }
 
 /// Reads the events of the state in force that the log has named since the snapshot and the room did not hold.
@@ -228,6 +247,9 @@ pub(crate) fn put_events(room: &mut Room, records: Vec<StoredRecord>) -> Result<
         let event = find(sequence)?;
         room.held_bytes += event.weight_bytes();
         room.recent.push_back(event);
+    }
+    for (sequence, from) in &stored.sticky {
+        room.sticky.put_back(find(sequence)?, *from);
     }
     for sequence in &stored.loose {
         let event = find(sequence)?;

@@ -22,6 +22,7 @@ use super::{
     past::Past,
     receipts::{Receipt, ReceiptKey, Receipts},
     snapshot::Stored,
+    sticky::Sticky,
     told::Told,
     transactions::Transactions,
 };
@@ -88,6 +89,8 @@ pub struct Room {
     pub(crate) absent: OrdMap<StateKey, Sequence>,
     /// Client transactions and the events they made.
     pub transactions: Transactions,
+    /// Events that stick to the room, oldest first; some may be over.
+    pub(crate) sticky: Sticky,
     /// Receipts in force.
     pub receipts: Receipts,
     /// What other servers told of memberships of local users while none of them was in the room.
@@ -139,6 +142,7 @@ impl Room {
             loose: OrdMap::new(),
             absent: OrdMap::new(),
             transactions: Transactions::default(),
+            sticky: Sticky::default(),
             receipts: Receipts::default(),
             told: OrdMap::new(),
             past: Arc::default(),
@@ -225,6 +229,7 @@ impl Room {
             self.transactions
                 .remember(transaction.clone(), event.pdu.event_id.clone());
         }
+        self.sticky.take_in(&event);
         match (&event.verdict, event.placement) {
             (Verdict::Accepted, Placement::Live) => self.take_in_live(event),
             (Verdict::Accepted, _) | (Verdict::SoftFailed(_), _) if event.pdu.is_state() => {
@@ -443,6 +448,7 @@ impl Room {
         };
         self.allowed.forget();
         let event = Arc::new(event);
+        self.sticky.forget(sequence);
         let mut old_position = 0;
         let mut replace = |old: &mut Arc<RoomEvent>, held_bytes: Option<&mut usize>| {
             old_position = old_position.max(old.position());

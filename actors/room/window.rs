@@ -78,6 +78,9 @@ pub struct Window {
     pub live_after: Option<Position>,
     /// Which receipts are wanted.
     pub receipts: ReceiptsWanted,
+    /// All that sticks to the room is told, whatever the client has been told of it (MSC4354).
+    #[serde(default)]
+    pub sticky_anew: bool,
 }
 
 /// Receipts that are wanted.

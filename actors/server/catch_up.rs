@@ -180,12 +180,15 @@ impl Delivery {
             };
             from = found.upto;
             if !found.events.is_empty() || !found.receipts.is_empty() {
-                let departed = &mut filling.batch.departed;
-                filling.events += found.events.len();
                 for sequence in found.events {
-                    body::add_event(&mut departed.events, room_id, sequence);
+                    // What sticks to a room comes on top of the limit.
+                    if filling.events >= EVENTS_MAX {
+                        self.send(filling.finish()).await?;
+                    }
+                    filling.events += 1;
+                    body::add_event(&mut filling.batch.departed.events, room_id, sequence);
                 }
-                let progress = &mut departed.progress.rooms;
+                let progress = &mut filling.batch.departed.progress.rooms;
                 progress.retain(|(known, _)| known != room_id);
                 progress.push((room_id.to_owned(), from));
                 let receipts = found.receipts.into_iter();

@@ -54,6 +54,9 @@ pub struct Scheduled {
     pub at_ms: u64,
     /// The sender is a guest.
     pub guest: bool,
+    /// It sticks to the room for so long once it is sent, milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky_ms: Option<u64>,
 }
 
 /// How a delayed event ended.

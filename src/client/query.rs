@@ -36,6 +36,15 @@ pub(crate) fn timestamp(caller: &Session, query: Option<&str>) -> Result<Option<
         .map_err(|_| Failure::invalid_param("ts is not a time in milliseconds"))
 }
 
+/// `org.matrix.msc4354.sticky_duration_ms`: how long an event sticks to its room.
+pub(crate) fn sticky_ms(query: Option<&str>) -> Result<Option<u64>, Failure> {
+    let value = parameter(query, "org.matrix.msc4354.sticky_duration_ms");
+    let parsed = value.map(|value| value.parse::<u64>());
+    parsed.transpose().map_err(|_| {
+        Failure::invalid_param("org.matrix.msc4354.sticky_duration_ms is a number of milliseconds")
+    })
+}
+
 fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();

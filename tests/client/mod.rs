@@ -53,6 +53,7 @@ mod sso_saml;
 mod sso_saml_attacks;
 pub(crate) mod stage;
 mod standing;
+pub(crate) mod sticky_events;
 mod sync_personal;
 mod sync_rooms;
 mod sync_timeline;

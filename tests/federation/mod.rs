@@ -8,6 +8,7 @@ mod neighbours;
 mod open;
 mod refused;
 mod spaces;
+mod sticky_events;
 mod synapse;
 mod town;
 mod wishes;

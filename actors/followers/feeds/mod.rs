@@ -163,6 +163,7 @@ fn news(board: &FeedBoard, record: &StoredRecord) -> Result<Option<RoomNews>, St
                 .ok_or_else(|| {
                     StoreError::Damaged(format!("event {} is no PDU", event.event_id))
                 })?;
+            event.note_recorded(record.at_ms);
             event_news(event)
         }
         Some(RoomRecord::MembershipTold(told)) => {

@@ -4,6 +4,7 @@
 //! is noted to lag ([`crate::server`] tells the whole story). Must not know how anything is sent.
 
 mod audience;
+mod newcomers;
 mod reading;
 mod volatile;
 

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// A room that cannot be asked is asked again so much later.
-const AGAIN: Duration = Duration::from_millis(100);
+pub(super) const AGAIN: Duration = Duration::from_millis(100);
 
 /// So many rooms are asked for one presence; further ones count once something happened in them.
 const ASKED_MAX: usize = 20;
@@ -69,7 +69,7 @@ impl Pdu<'_> {
     }
 }
 
-fn place(record: &StoredRecord) -> Place {
+pub(super) fn place(record: &StoredRecord) -> Place {
     Place {
         shard: record.shard,
         position: record.position,
@@ -159,6 +159,10 @@ impl Follower {
             // Who handed it over has it.
             to.remove(user_id.server_name());
         }
+        let mut newcomer = Vec::new();
+        if let Some((user_id, MembershipState::Join)) = &change {
+            newcomer = self.sticky_for((record, room_id), user_id, stop).await?;
+        }
         if let Some((user_id, membership)) = &change {
             self.audience.changed(room_id, user_id, membership);
             if is_ours && self.audience.is_other(user_id.server_name()) {
@@ -168,6 +172,12 @@ impl Follower {
         let event_place = place(record);
         let board = self.parts.board.clone();
         self.nudge_all(board.post_to(&to, |name| board.post_event(name, room_id, &event_place)));
+        if let Some((user_id, _)) = &change {
+            let to = BTreeSet::from([user_id.server_name().to_owned()]);
+            for place in &newcomer {
+                self.nudge_all(board.post_to(&to, |name| board.post_event(name, room_id, place)));
+            }
+        }
         if let Some((user_id, MembershipState::Join)) = change
             && is_ours
             && !to.is_empty()
@@ -239,7 +249,7 @@ impl Follower {
     }
 
     /// Learns who is in a room; insists.
-    async fn learn(
+    pub(super) async fn learn(
         &mut self,
         room_id: &OwnedRoomId,
         after: u64,

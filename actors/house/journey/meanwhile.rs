@@ -1,12 +1,16 @@
-//! What happened in a room while nobody of this server was in it: fetched when somebody comes back, so that the past has no hole.
+//! What happened in a room while nobody of this server was in it, fetched when somebody comes back, so that the past has no hole; and what happens while
+//! somebody is on the way.
 
 use std::time::Duration;
 
 use ruma::{EventId, OwnedEventId, RoomId, ServerName};
 
-use crate::house::{
-    House, HouseError,
-    receive::{Lacks, Scene},
+use crate::{
+    house::{
+        House, HouseError,
+        receive::{Lacks, Scene},
+    },
+    room::{RoomError, answer::RoomGate},
 };
 
 /// So often the server is asked for more.
@@ -15,7 +19,30 @@ const ROUNDS_MAX: usize = 20;
 /// So long the one who comes back waits for it.
 const WITHIN: Duration = Duration::from_secs(10);
 
+/// So long a server that brings events waits for who is on the way.
+const ARRIVAL: Duration = Duration::from_secs(20);
+
 impl House {
+    /// What a room says of a server that brings events of it: the servers in a room know that somebody comes in before this one does, and what they send then
+    /// is to be heard once the room is here.
+    pub(in crate::house) async fn gate_on_arrival(
+        &self,
+        room_id: &RoomId,
+        server: &ServerName,
+    ) -> Result<RoomGate, HouseError> {
+        let gate = self.room_gate(room_id, server).await;
+        let is_outside = match &gate {
+            Ok(gate) => !gate.inhabited,
+            Err(error) => matches!(error, HouseError::Room(RoomError::UnknownRoom)),
+        };
+        let under_way = self.journeys.under_way(room_id);
+        let Some(turn) = under_way.filter(|_| is_outside) else {
+            return gate;
+        };
+        let _arrived = tokio::time::timeout(ARRIVAL, turn.lock()).await;
+        self.room_gate(room_id, server).await
+    }
+
     /// Takes in what lies between what is known here of a room and a join that a server has just let in, as far as it tells: the join stands without it,
     /// too. Nothing, for a room that is new here.
     pub(super) async fn hear_of_meanwhile(

@@ -54,6 +54,11 @@ impl Turns {
         turns.insert(room_id.to_owned(), Arc::downgrade(&turn));
         turn
     }
+
+    /// The turn of who is on the way to a room, if somebody is.
+    fn under_way(&self, room_id: &RoomId) -> Option<Arc<tokio::sync::Mutex<()>>> {
+        self.0.lock().get(room_id).and_then(Weak::upgrade)
+    }
 }
 
 /// Where this server and a user of it stand towards a room.

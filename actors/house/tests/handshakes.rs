@@ -322,6 +322,7 @@ async fn most_members_can_be_left_out() {
         redacts: None,
         transaction: None,
         origin_server_ts: None,
+        sticky_ms: None,
         guest: false,
     };
     stage.trial.send(&room_id, name).await;
@@ -475,6 +476,7 @@ async fn doors_that_do_not_open() {
         redacts: None,
         transaction: None,
         origin_server_ts: None,
+        sticky_ms: None,
         guest: false,
     };
     let pdu = stage.made(JOIN, (&room_id, &far)).await.unwrap();

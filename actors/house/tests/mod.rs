@@ -192,6 +192,7 @@ fn message(sender: &UserId, body: &str) -> SendEvent {
         redacts: None,
         transaction: None,
         origin_server_ts: None,
+        sticky_ms: None,
         guest: false,
     }
 }

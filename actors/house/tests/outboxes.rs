@@ -211,6 +211,7 @@ impl Stage {
             redacts: None,
             transaction: None,
             origin_server_ts: None,
+            sticky_ms: None,
             guest: false,
         };
         self.trial.send(room_id, event).await;

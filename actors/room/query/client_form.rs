@@ -86,6 +86,9 @@ impl Form<'_> {
             out.push_str(",\"m.relations\":");
             out.push_str(relations);
         }
+        if let Some(ttl_ms) = event.sticky_ttl_ms(self.now_ms) {
+            let _ = write!(out, ",\"msc4354_sticky_duration_ttl_ms\":{ttl_ms}");
+        }
         if let Some(replaced) = replaced {
             out.push_str(",\"prev_content\":");
             out.push_str(&replaced.content);

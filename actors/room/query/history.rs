@@ -48,6 +48,8 @@ pub(in crate::room) struct History {
     pub(in crate::room) last: Sequence,
     /// Events sent before this time have expired; 0 when none does.
     pub(in crate::room) expired_before_ms: u64,
+    /// The time, where something is told to somebody.
+    pub(super) now_ms: Option<u64>,
     pub(super) entity: Entity,
     pub(super) store: Arc<dyn LogStore>,
     positions: Arc<dyn Folded>,
@@ -65,6 +67,7 @@ impl History {
             store: archive.store,
             positions: archive.models,
             expired_before_ms: 0,
+            now_ms: None,
             events: BTreeMap::new(),
             links: BTreeMap::new(),
         }
@@ -81,6 +84,12 @@ impl History {
         let has_expired = before_ms > 0
             && retention::has_expired(event, retention::newest(&self.room), before_ms);
         !has_expired && !retention::is_emptied(event)
+    }
+
+    /// Whether an event sticks to the room now: then everybody who is in the room may see it (MSC4354).
+    pub(super) fn is_sticky(&self, event: &RoomEvent) -> bool {
+        let ttl_ms = self.now_ms.and_then(|now_ms| event.sticky_ttl_ms(now_ms));
+        ttl_ms.is_some() && event.placement != Placement::Outlier
     }
 
     /// How far a read model has come in this room: it contains everything up to this record, and perhaps more.

@@ -71,8 +71,10 @@ struct View {
 
 impl View {
     fn new(room: Arc<Room>, last: Sequence, archive: Archive, now_ms: u64) -> Self {
+        let mut history = History::new(room, last, archive);
+        history.now_ms = Some(now_ms);
         Self {
-            history: History::new(room, last, archive),
+            history,
             now_ms,
             typing: Vec::new(),
         }
@@ -303,6 +305,7 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
         }
         Query::Peer(query) => Answer::Peer(Box::new(peer::peer(view, &query).await?)),
         Query::Servers(after) => Answer::Servers(outgoing::servers(view, after).await?),
+        Query::Sticky { origin, until } => Answer::Outgoing(outgoing::sticky(view, &origin, until)),
         Query::Outgoing(query) => Answer::Outgoing(outgoing::outgoing(view, &query).await?),
         Query::LiveAfter { sequence, limit } => {
             Answer::Live(timeline::live_after(view, sequence, limit).await?)

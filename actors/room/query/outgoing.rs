@@ -86,11 +86,24 @@ pub(super) fn joined_by_server(
     servers
 }
 
+/// Answers which events of a server's users, up to a record, stick to the room (MSC4354): a server that comes in is sent them.
+pub(super) fn sticky(view: &View, origin: &ServerName, until: Sequence) -> Outgoing {
+    let lasting = view.room().sticky.lasting(view.now_ms, (0, until));
+    let ours = lasting
+        .iter()
+        .filter(|event| event.pdu.sender.server_name() == origin);
+    Outgoing {
+        events: ours.map(|event| event.sequence).collect(),
+        ..Outgoing::default()
+    }
+}
+
 /// Answers what a server missed.
 pub(super) async fn outgoing(
     view: &mut View,
     query: &OutgoingQuery,
 ) -> Result<Outgoing, RoomError> {
+    let sticky = sticky(view, &query.origin, Sequence::MAX).events;
     let history = &mut view.history;
     let from = history
         .resolve(TimelinePoint::Position(query.after))
@@ -100,6 +113,7 @@ pub(super) async fn outgoing(
     let mut walk = Walk {
         query,
         present: joined.get(&query.destination).cloned().unwrap_or_default(),
+        sticky,
         missed: Vec::new(),
         seen: query.after,
     };
@@ -137,6 +151,8 @@ struct Walk<'a> {
     query: &'a OutgoingQuery,
     /// Users of the destination that have joined.
     present: BTreeSet<OwnedUserId>,
+    /// What of our users' sticks to the room: the destination is sent it when it comes in.
+    sticky: Vec<Sequence>,
     missed: Vec<Sequence>,
     seen: Position,
 }
@@ -147,6 +163,13 @@ impl Walk<'_> {
         let target = member_of(event, &self.query.destination);
         if let Some((user_id, membership)) = &target {
             if *membership == MembershipState::Join {
+                if !was_present {
+                    let untold = |sequence: &&Sequence| {
+                        **sequence < event.sequence && !self.missed.contains(sequence)
+                    };
+                    let sticky: Vec<_> = self.sticky.iter().filter(untold).copied().collect();
+                    self.missed.extend(sticky);
+                }
                 self.present.insert(user_id.clone());
             } else {
                 self.present.remove(user_id);

@@ -20,7 +20,7 @@ use super::{
     },
     View,
     client_form::Form,
-    filter::RoomFilter,
+    filter::{RoomFilter, is_ignored},
     receipts::{receipts_event, typing_event},
     scroll::Scroll,
     slice_state::{Interval, Needs, member_changes},
@@ -101,8 +101,10 @@ pub(super) async fn slice(view: &mut View, query: &SliceQuery) -> Result<RoomSli
         true => history.write_bundled(&form, &mut sight, &shown).await?,
         false => history.write_timeline(&form, &shown).await?,
     };
+    let sticky = sticky(view, (query, &form), &mut sight, (full, &scope, &shown)).await?;
     let slice = RoomSlice {
         limited,
+        sticky,
         prev_batch,
         sent_members: sent_members(state.iter().map(|event| &**event), &shown),
         state: state.iter().map(|event| form.state(event)).collect(),
@@ -157,6 +159,38 @@ async fn timeline(
     gather
         .pick(&mut view.history, scroll, limit.min(TIMELINE_MAX), true)
         .await
+}
+
+/// What sticks to the room and is not told by the timeline: for who is in the room, whatever the history visibility and the filter of the timeline.
+async fn sticky(
+    view: &mut View,
+    (query, form): (&SliceQuery, &Form<'_>),
+    sight: &mut Sight,
+    (full, scope, shown): (bool, &Scope, &[Shown]),
+) -> Result<Vec<Bytes>, RoomError> {
+    if scope.gone {
+        return Ok(Vec::new());
+    }
+    let told: BTreeSet<_> = shown.iter().map(|shown| shown.event.sequence).collect();
+    let is_anew = full
+        || query
+            .window
+            .as_ref()
+            .is_some_and(|window| window.sticky_anew);
+    let after = if is_anew { 0 } else { scope.since };
+    let lasting = view.room().sticky.lasting(view.now_ms, (after, scope.end));
+    let mut sticky = Vec::new();
+    for event in lasting {
+        let is_untold = !told.contains(&event.sequence);
+        if is_untold
+            && !is_ignored(&event, &query.reader.ignored)
+            && view.history.may_be_shown(&event)
+        {
+            let judgement = sight.judge(&mut view.history, &event).await?;
+            sticky.push(form.timeline(&event, &judgement.membership, None));
+        }
+    }
+    Ok(sticky)
 }
 
 /// Where a client goes on backwards from what it is shown.

@@ -283,7 +283,12 @@ impl Sight {
         } else {
             before.clone()
         };
-        let visible = self.is_visible(history, event, [&before, &after]).await?;
+        let is_inside = self
+            .own_now
+            .as_ref()
+            .is_some_and(|(_, membership)| *membership == MembershipState::Join);
+        let visible = (is_inside && history.is_sticky(event))
+            || self.is_visible(history, event, [&before, &after]).await?;
         Ok(Judgement {
             visible,
             membership: after,

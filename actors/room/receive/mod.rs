@@ -14,7 +14,7 @@ pub mod sign;
 mod task;
 #[cfg(test)]
 mod tests;
-mod verdict;
+pub(super) mod verdict;
 mod weigh;
 
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use playhouse_schema::record::room::{Transaction, Verdict};
 use ruma::OwnedEventId;
 
 use super::{Fate, Role, weigh::Weighing};
-use crate::room::pdu::Pdu;
+use crate::room::{pdu::Pdu, sticky};
 
 /// What an event that follows on known ones brings besides itself.
 #[derive(Default)]
@@ -53,7 +53,7 @@ impl Weighing {
         verdict: Verdict,
     ) -> Result<Verdict, Fate> {
         let verdict = match (verdict, &word.refusal) {
-            (Verdict::Accepted, Some(reason)) => Verdict::SoftFailed(reason.clone()),
+            (Verdict::Accepted, Some(reason)) => Verdict::SoftFailed(sticky::refused(reason)),
             (verdict, _) => verdict,
         };
         if word.is_next

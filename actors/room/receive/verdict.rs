@@ -36,7 +36,7 @@ pub(super) fn by_auth_events(
 }
 
 /// Judges an event by a state.
-pub(super) fn by_state(
+pub(in crate::room) fn by_state(
     rules: &RoomVersionRules,
     pdu: &Pdu,
     state: &StateMap,

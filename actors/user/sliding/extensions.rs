@@ -31,6 +31,7 @@ pub(super) struct Extensions {
     room_data: Vec<(OwnedRoomId, Vec<String>)>,
     receipts: Vec<(OwnedRoomId, Bytes)>,
     typing: Vec<(OwnedRoomId, Bytes)>,
+    sticky: Vec<(OwnedRoomId, Vec<Bytes>)>,
     threads: ThreadChanges,
 }
 
@@ -81,6 +82,11 @@ impl Extensions {
                 extensions.receipts.push(receipts);
             }
         }
+        if wanted.sticky_events.is_on() {
+            let of_rooms = parts.iter().filter(|(_, part)| !part.sticky.is_empty());
+            let of_rooms = of_rooms.map(|(room, part)| (room.room_id.clone(), part.sticky.clone()));
+            extensions.sticky = of_rooms.collect();
+        }
         let typing = sliding.typing.iter();
         extensions.typing = typing
             .map(|(room_id, users)| (room_id.clone(), typing_event(plan, users)))
@@ -105,6 +111,7 @@ impl Extensions {
             && self.room_data.is_empty()
             && self.receipts.is_empty()
             && self.typing.is_empty()
+            && self.sticky.is_empty()
             && self.threads.is_empty()
     }
 
@@ -132,6 +139,12 @@ impl Extensions {
         }
         write_by_room(body, "receipts", &self.receipts);
         write_by_room(body, "typing", &self.typing);
+        let wanted = &sliding.sliding.query.request.extensions;
+        // Without events, too: who has no position to name is told everything again.
+        if wanted.sticky_events.is_on() {
+            body.key("org.matrix.msc4354.sticky_events")
+                .object(|body| write_sticky(body, sliding, &self.sticky));
+        }
         if !self.threads.is_empty() {
             body.key("io.element.msc4308.thread_subscriptions")
                 .object(|body| self.threads.write(body, "prev_batch"));
@@ -168,6 +181,17 @@ fn room_data(sliding: &SlidingPlan, room_id: &RoomId, after: u64) -> Vec<String>
             }
         });
     data
+}
+
+/// What was told of rooms is told up to where the answer ends: there is no other position of these events.
+fn write_sticky(body: &mut Body, sliding: &SlidingPlan, rooms: &[(OwnedRoomId, Vec<Bytes>)]) {
+    let next = sliding.plan.next.write(sliding.plan.home.sources.layout());
+    body.key("next_batch").string(&next);
+    body.key("rooms").object(|body| {
+        for (room_id, events) in rooms {
+            body.events(room_id.as_str(), events, true);
+        }
+    });
 }
 
 fn write_by_room(body: &mut Body, name: &str, events: &[(OwnedRoomId, Bytes)]) {

@@ -241,8 +241,12 @@ impl Making<'_> {
             None => ReceiptsWanted::None,
         };
         let lags = matches!(receipts, ReceiptsWanted::After(after) if Some(after) != since);
+        // Who has just begun to listen has heard of nothing yet.
+        let wish = &self.sliding.query.request.extensions.sticky_events;
+        let sticky_anew = wish.is_on() && wish.since.is_none();
         let must_ask = is_initial
             || has_come_back
+            || (is_joined && sticky_anew)
             || (is_joined && (is_expanded || lags || !added_state.entries.is_empty()));
         let has_news = since.is_none_or(|since| entry.newest > since);
         let is_shown = if is_joined {
@@ -260,6 +264,7 @@ impl Making<'_> {
             expanded: is_expanded,
             live_after: live,
             receipts,
+            sticky_anew,
         };
         let is_initial = is_initial || !is_joined;
         let mut room = self.plan_room((room_id, entry), (stay, since), (window, is_initial));

@@ -135,6 +135,9 @@ pub struct Extensions {
         default
     )]
     pub thread_subscriptions: ThreadsWish,
+    /// Sticky events.
+    #[serde(rename = "org.matrix.msc4354.sticky_events", default)]
+    pub sticky_events: StickyWish,
 }
 
 /// An extension that is on or off.
@@ -163,6 +166,22 @@ pub struct ThreadsWish {
     pub enabled: Option<bool>,
     /// At most so many.
     pub limit: Option<u64>,
+}
+
+/// Sticky events.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct StickyWish {
+    /// On.
+    pub enabled: Option<bool>,
+    /// The `next_batch` of the last answer: events up to it have been received.
+    pub since: Option<String>,
+}
+
+impl StickyWish {
+    /// Whether it is on.
+    pub(crate) fn is_on(&self) -> bool {
+        self.enabled == Some(true)
+    }
 }
 
 /// An extension for some of the rooms.

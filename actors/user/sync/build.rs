@@ -232,6 +232,7 @@ async fn try_answer<'p>(plan: &'p Plan, room: &'p RoomPlan) -> Result<Answered<'
             let shown = RoomSlice {
                 timeline: std::mem::take(&mut slice.timeline),
                 state: std::mem::take(&mut slice.state),
+                sticky: std::mem::take(&mut slice.sticky),
                 summary: slice.summary.take(),
                 receipts: slice.receipts.take(),
                 prev_batch: slice.prev_batch,

@@ -29,6 +29,7 @@ pub(crate) struct RoomPart {
     pub(crate) limited: bool,
     pub(crate) prev_batch: String,
     pub(crate) state: Vec<Bytes>,
+    pub(crate) sticky: Vec<Bytes>,
     pub(crate) summary: Option<RoomSummary>,
     pub(crate) ephemeral: Vec<Bytes>,
     pub(crate) account_data: Vec<String>,
@@ -49,6 +50,7 @@ impl RoomPart {
         self.timeline.is_empty()
             && !self.limited
             && self.state.is_empty()
+            && self.sticky.is_empty()
             && self.summary.is_none()
             && self.ephemeral.is_empty()
             && self.account_data.is_empty()
@@ -62,6 +64,7 @@ impl RoomPart {
             .timeline
             .iter()
             .chain(&self.state)
+            .chain(&self.sticky)
             .chain(&self.stripped);
         events.map(Bytes::len).sum::<usize>() + 512
     }
@@ -72,6 +75,7 @@ impl RoomPart {
         self.limited = slice.limited;
         self.prev_batch = format!("t{}", slice.prev_batch);
         self.state = slice.state;
+        self.sticky = slice.sticky;
         self.summary = slice.summary;
         self.face = slice.face;
         self.num_live = slice.num_live;
@@ -99,7 +103,8 @@ impl RoomPart {
             return;
         }
         if let Some(fields) = &plan.request.filter.fields {
-            for event in self.timeline.iter_mut().chain(&mut self.state) {
+            let events = self.timeline.iter_mut().chain(&mut self.state);
+            for event in events.chain(&mut self.sticky) {
                 *event = fields.cut(event);
             }
         }
@@ -259,6 +264,7 @@ fn write_room(
 
 fn write_joined(body: &mut Body, plan: &Plan, part: &RoomPart) {
     body.events("ephemeral", &part.ephemeral, false);
+    body.events("msc4354_sticky", &part.sticky, false);
     if let Some(summary) = &part.summary {
         body.key("summary").object(|body| {
             if !summary.heroes.is_empty() {

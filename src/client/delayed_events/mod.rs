@@ -41,13 +41,35 @@ pub(crate) fn mount(routes: &mut Routes) {
         .class(Class::DelayedEvent);
 }
 
+/// How an event is sent later.
+pub(super) struct Wish {
+    /// It waits so long, milliseconds.
+    delay_ms: u64,
+    /// It sticks to its room for so long then (MSC4354).
+    sticky_ms: Option<u64>,
+}
+
+impl Wish {
+    /// With what the query says besides the delay.
+    fn new(delay_ms: u64, arguments: &Arguments) -> Result<Self, Failure> {
+        let sticky_ms = query::sticky_ms(arguments.query.as_deref())?;
+        Ok(Self {
+            delay_ms,
+            sticky_ms,
+        })
+    }
+}
+
 /// `org.matrix.msc4140.delay`: how long an event is to wait, milliseconds.
-pub(super) fn delay(arguments: &Arguments) -> Result<Option<u64>, Failure> {
+pub(super) fn delay(arguments: &Arguments) -> Result<Option<Wish>, Failure> {
     let value = query::parameter(arguments.query.as_deref(), "org.matrix.msc4140.delay");
-    let parsed = value.map(|value| value.parse::<u64>());
-    parsed.transpose().map_err(|_| {
+    let Some(value) = value else {
+        return Ok(None);
+    };
+    let delay_ms = value.parse::<u64>().map_err(|_| {
         Failure::invalid_param("org.matrix.msc4140.delay is not a number of milliseconds")
-    })
+    })?;
+    Wish::new(delay_ms, arguments).map(Some)
 }
 
 /// Sends an event later. The body may be empty when the transaction was seen before.
@@ -55,7 +77,7 @@ pub(super) async fn schedule(
     app: &App,
     caller: &Session,
     (room_id, (event_type, state_key)): (&RoomId, (&str, Option<String>)),
-    (delay_ms, content, transaction_id): (u64, &Bytes, Option<String>),
+    (wish, content, transaction_id): (Wish, &Bytes, Option<String>),
 ) -> Result<RawJson, Failure> {
     caller.not_suspended()?;
     if app.config.delayed_events.delay_max_ms == 0 {
@@ -72,8 +94,9 @@ pub(super) async fn schedule(
         event_type: event_type.to_owned(),
         state_key,
         content,
-        delay_ms,
+        delay_ms: wish.delay_ms,
         guest: caller.guest,
+        sticky_ms: wish.sticky_ms,
     };
     let delay_id = app.house.delay_event(new).await?;
     Ok(page::Object::new().text("delay_id", &delay_id).finish())

@@ -7,7 +7,7 @@ use ruma::RoomId;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::schedule;
+use super::{Wish, schedule};
 use crate::{
     client::{parse_id, transaction},
     edge::{App, Arguments, Failure, RawJson, Session},
@@ -44,6 +44,7 @@ pub(crate) async fn handle(
         transaction_id,
     );
     let event = (event_type.as_str(), body.state_key);
-    let later = (delay_ms, &content, Some(transaction.transaction_id));
+    let wish = Wish::new(delay_ms, &arguments)?;
+    let later = (wish, &content, Some(transaction.transaction_id));
     schedule(&app, &caller, (room_id, event), later).await
 }

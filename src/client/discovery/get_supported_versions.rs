@@ -23,6 +23,7 @@ const FEATURES: &[&str] = &[
     "org.matrix.msc4222",
     "org.matrix.msc4306",
     "org.matrix.msc4308",
+    "org.matrix.msc4354",
     "org.matrix.msc4380",
     "org.matrix.simplified_msc3575",
 ];

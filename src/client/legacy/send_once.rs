@@ -123,6 +123,7 @@ pub(crate) async fn handle_redaction(
         redacts: Some(event_id.to_owned()),
         transaction: None,
         origin_server_ts: None,
+        sticky_ms: None,
         guest: caller.guest,
         sender: caller.user_id.clone(),
     };

@@ -72,6 +72,7 @@ pub(crate) async fn invite(
         redacts: None,
         transaction: None,
         origin_server_ts: None,
+        sticky_ms: None,
         guest: caller.guest,
     };
     app.house.send_event(room_id, event).await?;

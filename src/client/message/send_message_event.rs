@@ -67,6 +67,7 @@ pub(crate) async fn send(
         redacts: None,
         transaction: transaction_id.map(|id| transaction(&caller, ("send", event_type), id)),
         origin_server_ts: query::timestamp(&caller, arguments.query.as_deref())?,
+        sticky_ms: query::sticky_ms(arguments.query.as_deref())?,
         guest: caller.guest,
         sender: caller.known.user_id,
     };

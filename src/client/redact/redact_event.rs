@@ -36,6 +36,7 @@ pub(crate) async fn handle(
         redacts: Some(request.event_id),
         transaction: Some(transaction),
         origin_server_ts: None,
+        sticky_ms: None,
         guest: caller.guest,
         sender: caller.user_id.clone(),
     };

@@ -54,6 +54,7 @@ pub(crate) async fn handle(
         redacts: None,
         transaction: None,
         origin_server_ts: query::timestamp(&caller, arguments.query.as_deref())?,
+        sticky_ms: query::sticky_ms(arguments.query.as_deref())?,
         guest: caller.guest,
         sender: caller.known.user_id,
     };

@@ -30,6 +30,11 @@ pub(crate) fn all() -> Vec<Sample<DelayRecord>> {
         delay_ms: 8_000,
         at_ms: 1_700_000_000_001,
         guest: true,
+        sticky_ms: None,
+    };
+    let sticky = Scheduled {
+        sticky_ms: Some(600_000),
+        ..scheduled.clone()
     };
     let finished = |outcome| {
         DelayRecord::Finished(Finished {
@@ -44,6 +49,7 @@ pub(crate) fn all() -> Vec<Sample<DelayRecord>> {
     };
     vec![
         sample("Scheduled", DelayRecord::Scheduled(scheduled)),
+        sample("Scheduled/sticky", DelayRecord::Scheduled(sticky)),
         sample(
             "Restarted",
             DelayRecord::Restarted {

@@ -220,6 +220,7 @@ impl World {
             redacts: None,
             transaction: None,
             origin_server_ts: None,
+            sticky_ms: None,
             guest: false,
         };
         let _ = self

@@ -189,6 +189,7 @@ async fn who_comes_back_finds_the_room_as_it_is_now() {
         redacts: None,
         transaction: None,
         origin_server_ts: None,
+        sticky_ms: None,
         guest: false,
     };
     pair.far.send(&room_id, event).await;
@@ -249,6 +250,7 @@ async fn a_restricted_room_is_joined_with_the_voucher_of_its_server() {
         redacts: None,
         transaction: None,
         origin_server_ts: None,
+        sticky_ms: None,
         guest: false,
     };
     pair.far.send(&room_id, levels).await;

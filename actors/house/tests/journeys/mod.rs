@@ -140,6 +140,7 @@ impl Pair {
             redacts: None,
             transaction: None,
             origin_server_ts: None,
+            sticky_ms: None,
             guest: false,
         };
         at.send(room_id, event).await;

@@ -114,6 +114,9 @@ impl PeerSight {
         if !history.may_be_shown(event) {
             return Ok(false);
         }
+        if self.joined_now && history.is_sticky(event) {
+            return Ok(true);
+        }
         if event.placement == Placement::Outlier {
             // Nobody knows what was in force there. Who is in the room knows its state.
             return Ok(self.joined_now && event.pdu.is_state());
