@@ -201,6 +201,7 @@ impl House {
             redacts: None,
             transaction: None,
             origin_server_ts: None,
+            sticky_ms: None,
             guest: false,
         };
         self.send_event(&room_id, event).await?;

@@ -117,6 +117,7 @@ impl House {
             redacts: None,
             transaction,
             origin_server_ts: None,
+            sticky_ms: None,
             guest: false,
         };
         self.send_event(&room_id, event).await
@@ -288,6 +289,7 @@ impl House {
             redacts: None,
             transaction: None,
             origin_server_ts: None,
+            sticky_ms: None,
             guest: false,
         };
         self.send_event(room_id, event).await?;
