@@ -8,7 +8,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use imbl::Vector;
+use imbl::OrdMap;
 use playhouse_schema::{
     address::Sequence,
     record::room::{Placement, Verdict},
@@ -61,13 +61,13 @@ impl RoomEvent {
     }
 }
 
-/// The newest events that stick to a room, oldest first; some may be over.
+/// The newest events that stick to a room, by their records; some may be over.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sticky {
     /// With the record from which on each is told: its own, or the one that made it count.
-    told: Vector<(Arc<RoomEvent>, Sequence)>,
+    told: OrdMap<Sequence, (Arc<RoomEvent>, Sequence)>,
     /// Those that failed against the state in force.
-    doubtful: Vector<Arc<RoomEvent>>,
+    doubtful: OrdMap<Sequence, Arc<RoomEvent>>,
     bytes: usize,
 }
 
@@ -98,51 +98,53 @@ impl Sticky {
     }
 
     fn tell(&mut self, event: Arc<RoomEvent>, from: Sequence) {
+        self.forget(event.sequence);
         self.bytes += event.weight_bytes();
-        self.told.push_back((event, from));
-        if self.told.len() > EVENTS_MAX
-            && let Some((oldest, _)) = self.told.pop_front()
-        {
-            self.bytes -= oldest.weight_bytes();
+        self.told.insert(event.sequence, (event, from));
+        let oldest = self.told.get_min().map(|(oldest, _)| *oldest);
+        if let Some(oldest) = oldest.filter(|_| self.told.len() > EVENTS_MAX) {
+            self.forget(oldest);
         }
     }
 
     fn doubt(&mut self, event: Arc<RoomEvent>) {
+        self.forget(event.sequence);
         self.bytes += event.weight_bytes();
-        self.doubtful.push_back(event);
-        if self.doubtful.len() > EVENTS_MAX
-            && let Some(oldest) = self.doubtful.pop_front()
-        {
-            self.bytes -= oldest.weight_bytes();
+        self.doubtful.insert(event.sequence, event);
+        let oldest = self.doubtful.get_min().map(|(oldest, _)| *oldest);
+        if let Some(oldest) = oldest.filter(|_| self.doubtful.len() > EVENTS_MAX) {
+            self.forget(oldest);
         }
     }
 
     /// The store put other bytes in the place of an event: one that was redacted sticks no more.
     pub(super) fn forget(&mut self, sequence: Sequence) {
-        self.keep(|event| event.sequence != sequence);
+        let told = self.told.remove(&sequence).map(|(event, _)| event);
+        let doubtful = self.doubtful.remove(&sequence);
+        for event in told.into_iter().chain(doubtful) {
+            self.bytes -= event.weight_bytes();
+        }
     }
 
-    fn keep(&mut self, is_kept: impl Fn(&RoomEvent) -> bool) {
-        if self.events().all(|event| is_kept(event)) {
-            return;
+    /// Lets go of what is over.
+    fn let_go(&mut self, now_ms: u64) {
+        let is_over = |event: &&Arc<RoomEvent>| event.sticky_ttl_ms(now_ms).is_none();
+        let over: Vec<_> = self.events().filter(is_over).cloned().collect();
+        for event in over {
+            self.forget(event.sequence);
         }
-        self.told.retain(|(event, _)| is_kept(event));
-        self.doubtful.retain(|event| is_kept(event));
-        self.bytes = self.events().map(|event| event.weight_bytes()).sum();
     }
 
     fn events(&self) -> impl Iterator<Item = &Arc<RoomEvent>> {
-        let told = self.told.iter().map(|(event, _)| event);
-        told.chain(&self.doubtful)
+        let told = self.told.values().map(|(event, _)| event);
+        told.chain(self.doubtful.values())
     }
 
     /// What a snapshot names: the events, and from which record on they are told.
     pub(super) fn stored(&self) -> Vec<(Sequence, Sequence)> {
-        let told = self
-            .told
-            .iter()
-            .map(|(event, from)| (event.sequence, *from));
-        let doubtful = self.doubtful.iter().map(|event| (event.sequence, 0));
+        let told = self.told.values();
+        let told = told.map(|(event, from)| (event.sequence, *from));
+        let doubtful = self.doubtful.keys().map(|sequence| (*sequence, 0));
         told.chain(doubtful).collect()
     }
 
@@ -168,7 +170,7 @@ impl Sticky {
         let lasts = |(event, from): &&(Arc<RoomEvent>, Sequence)| {
             *from > after && *from <= until && event.sticky_ttl_ms(now_ms).is_some()
         };
-        let lasting = self.told.iter().filter(lasts);
+        let lasting = self.told.values().filter(lasts);
         lasting.map(|(event, _)| event.clone()).collect()
     }
 
@@ -184,8 +186,7 @@ impl Room {
         for event in self.sticky.events() {
             event.note_recorded(now_ms);
         }
-        self.sticky
-            .keep(|event| event.sticky_ttl_ms(now_ms).is_some());
+        self.sticky.let_go(now_ms);
         self.lift_doubts();
     }
 
@@ -194,9 +195,9 @@ impl Room {
         let (Some(rules), false) = (self.rules.clone(), self.sticky.doubtful.is_empty()) else {
             return;
         };
-        for event in self.sticky.doubtful.clone() {
+        let doubtful: Vec<_> = self.sticky.doubtful.values().cloned().collect();
+        for event in doubtful {
             if verdict::by_state(&rules, &event.pdu, &self.current).is_ok() {
-                self.sticky.forget(event.sequence);
                 self.sticky.tell(event, self.current_id);
             }
         }

@@ -69,7 +69,7 @@ fn the_newest_are_remembered_and_redacted_ones_forgotten() {
     assert_eq!(sticky.stored().len(), EVENTS_MAX - 1);
     let weight: usize = sticky.events().map(|event| event.weight_bytes()).sum();
     assert_eq!(sticky.weight_bytes(), weight);
-    sticky.keep(|event| event.sticky_ttl_ms(110).is_some());
+    sticky.let_go(110);
     assert_eq!((sticky.stored().len(), sticky.weight_bytes()), (0, 0));
 }
 
