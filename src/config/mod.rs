@@ -22,6 +22,7 @@ pub mod listen;
 mod load;
 pub mod log;
 pub mod media;
+pub mod monthly_active_users;
 pub mod oauth;
 pub mod outbound;
 pub mod passwords;
@@ -61,6 +62,7 @@ pub use self::{
     load::ConfigError,
     log::Log,
     media::{Media, UploadLimit},
+    monthly_active_users::MonthlyActiveUsers,
     oauth::{IntrospectionClient, Oauth},
     outbound::Outbound,
     passwords::{Ldap, Passwords},
@@ -111,6 +113,8 @@ pub struct Config {
     pub account_validity: AccountValidity,
     /// Closing the server for a while.
     pub blocking: Blocking,
+    /// How many people may use the server in a month.
+    pub monthly_active_users: MonthlyActiveUsers,
     /// How long devices are kept.
     pub devices: Devices,
     /// Identity servers.
@@ -158,6 +162,7 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Email::INFO,
     AccountValidity::INFO,
     Blocking::INFO,
+    MonthlyActiveUsers::INFO,
     Devices::INFO,
     Identity::INFO,
     Rooms::INFO,

@@ -78,11 +78,14 @@ async fn account(
     };
     match app.house.available_user_id(localpart).await {
         Ok(_) if !app.config.jwt.register => Err(Failure::forbidden("no such account")),
-        Ok(user_id) => match app.house.register(new).await {
-            // Somebody else was faster with the same token.
-            Ok(_) | Err(HouseError::User(UserError::UserInUse)) => Ok(user_id),
-            Err(error) => Err(error.into()),
-        },
+        Ok(user_id) => {
+            app.house.must_have_room_for_newcomer(None).await?;
+            match app.house.register(new).await {
+                // Somebody else was faster with the same token.
+                Ok(_) | Err(HouseError::User(UserError::UserInUse)) => Ok(user_id),
+                Err(error) => Err(error.into()),
+            }
+        }
         Err(HouseError::User(UserError::UserInUse)) => {
             let user_id = format!(
                 "@{}:{}",

@@ -112,6 +112,7 @@ async fn account(app: &Arc<App>, proved: &Proved) -> Result<OwnedUserId, Failure
     if !app.config.passwords.register {
         return Err(Failure::forbidden("no such account"));
     }
+    app.house.must_have_room_for_newcomer(None).await?;
     let new = NewAccount {
         username: Some(proved.localpart.clone()),
         password: None,
