@@ -18,6 +18,7 @@ const ACTOR_MODULES: &[&str] = &[
     "room",
     "alias",
     "user",
+    "active_users",
     "backup",
     "media",
     "purges",

@@ -97,6 +97,12 @@ pub enum HouseError {
         /// What it says.
         error: String,
     },
+    /// As many users are active as may be in a month.
+    #[error("as many users are active as this server permits in a month")]
+    TooManyActive {
+        /// Whom the refused may ask.
+        admin_contact: Option<String>,
+    },
     /// A room is larger than the operator lets this server join.
     #[error("{0}")]
     TooComplex(String),

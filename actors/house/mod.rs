@@ -52,6 +52,7 @@
 //! | `search` | `search(SearchWish) -> SearchPage` |
 //! | `single_event` | `event_anywhere(Reader, &EventId) -> Bytes` |
 //! | `uploads` | `uploaded_bytes(user_id, since_ms)`, `awaited_uploads(user_id)` |
+//! | `active_users` | `note_active(&Session)`, `must_have_room_for_newcomer(Option<&Address>)` |
 //! | `threepids` | `validation_session`, `begin_validation`, `validate`, `proven`, `use_proof`, `owner_of_threepid(&Address)`, `claim_threepid`, `release_threepid`, `threepids(&UserId)`, `register_with_threepid` |
 //! | `third_party_invites` | `accept_third_party_invite(&RoomId, &UserId, SignedInvite)`, `exchange_third_party_invite(server, BoundInvite)`, `address_bound(&UserId, Vec<BoundInvite>)` |
 //! | `threads` | `subscribe_thread(Reader, thread, cause) -> bool`, `unsubscribe_thread(Reader, thread)`, `thread_changes(&UserId, ThreadsWish)` |
@@ -62,6 +63,7 @@
 //!
 //! Flows answer [`HouseError`]; the edge's table maps it. `HouseError::Unreachable` is a remote server while there is no federation.
 
+mod active_users;
 mod administer;
 mod aliases;
 mod auto_accept;
@@ -149,6 +151,8 @@ use parking_lot::Mutex;
 use playhouse_schema::{address::Entity, port::LogStore};
 use ruma::{OwnedDeviceId, OwnedUserId, RoomAliasId, RoomId, RoomVersionId, ServerName, UserId};
 
+use active_users::ActiveDesk;
+pub use active_users::ActiveSettings;
 pub use administer::AccountWish;
 pub use aliases::ResolvedAlias;
 pub use auto_accept::{AutoAccept, AutoAcceptKind};
@@ -252,6 +256,8 @@ pub struct HouseConfig {
     pub retention: RetentionSettings,
     /// Which devices are removed because nobody uses them.
     pub stale_devices: StaleDeviceSettings,
+    /// Who counts as active, and how many may.
+    pub active_users: ActiveSettings,
     /// How other servers are sent what is for them.
     pub outbox: OutboxSettings,
     /// Rooms into which new accounts come.
@@ -286,6 +292,7 @@ impl HouseConfig {
             search: true,
             retention: RetentionSettings::default(),
             stale_devices: StaleDeviceSettings::default(),
+            active_users: ActiveSettings::default(),
             outbox: OutboxSettings::default(),
             auto_join: AutoJoin::default(),
             auto_accept: AutoAccept::default(),
@@ -311,6 +318,7 @@ pub struct House {
     media: Arc<Directory<Media>>,
     quarantine: Arc<Directory<QuarantineLedger>>,
     registration: Arc<Directory<Registration>>,
+    active: ActiveDesk,
     reports: Arc<Directory<Reports>>,
     delays: Arc<Directory<Delays>>,
     purges: Arc<Directory<Purges>>,

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::{
     House, HouseConfig,
+    active_users::ActiveDesk,
     auto_accept::{AutoAcceptKind, AutoHost},
     backfill::Backfills,
     delays::{HouseOutlet, keep_awake},
@@ -30,6 +31,7 @@ use super::{
     stale_devices::StaleDevices,
 };
 use crate::{
+    active_users::ActiveContext,
     alias::Alias,
     backup::Backup,
     delays::{DelayBoard, DelayContext, Delays},
@@ -109,6 +111,7 @@ impl House {
             media: desks.media,
             quarantine: desks.quarantine,
             registration: desks.registration,
+            active: desks.active,
             reports: desks.reports,
             passes: desks.passes,
             oauth: desks.oauth,
@@ -160,6 +163,7 @@ impl House {
         self.media.close(left()).await;
         self.quarantine.close(left()).await;
         self.registration.close(left()).await;
+        self.active.actor.close(left()).await;
         self.reports.close(left()).await;
         self.passes.close(left()).await;
         self.oauth.close(left()).await;
@@ -333,6 +337,7 @@ struct Desks {
     media: Arc<Directory<Media>>,
     quarantine: Arc<Directory<QuarantineLedger>>,
     registration: Arc<Directory<Registration>>,
+    active: ActiveDesk,
     reports: Arc<Directory<Reports>>,
     passes: Arc<Directory<Passes>>,
     oauth: Arc<Directory<Oauth>>,
@@ -366,12 +371,17 @@ impl Opening {
 
     async fn desks(&self, config: &HouseConfig) -> Result<Desks, StoreError> {
         let (env, limits) = (&config.env, config.users);
+        let active = ActiveContext {
+            env: env.clone(),
+            limit: config.active_users.limit,
+        };
         Ok(Desks {
             aliases: self.directory(env.clone(), config.rooms).await?,
             backups: self.directory(env.clone(), limits).await?,
             media: self.directory(env.clone(), limits).await?,
             quarantine: self.directory(env.clone(), limits).await?,
             registration: self.directory(env.clone(), limits).await?,
+            active: ActiveDesk::new(self.directory(active, limits).await?),
             reports: self.directory(env.clone(), limits).await?,
             passes: self.directory(env.clone(), limits).await?,
             oauth: self.directory(env.clone(), limits).await?,

@@ -12,7 +12,7 @@ use playhouse_schema::models::memberships;
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, ServerName, UserId, presence::PresenceState};
 use serde::Deserialize;
 
-use super::{House, HouseError};
+use super::{House, HouseError, active_users};
 use crate::{
     env::Env,
     followers::task::Running,
@@ -70,10 +70,11 @@ impl Heard {
     }
 }
 
-/// The followers, and, where there are other servers, what looks for those who have gone as long as there is a house.
+/// The followers, and what looks at something now and then as long as there is a house: where there are other servers, for those who have gone; and at who is active.
 pub(super) fn watched(mut followers: Vec<Running>, env: &Env, house: &Weak<House>) -> Vec<Running> {
     let watch = env.network.is_on().then(|| watch(house.clone()));
     followers.extend(watch);
+    followers.push(active_users::watch(house.clone()));
     followers
 }
 

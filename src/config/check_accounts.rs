@@ -33,6 +33,11 @@ impl Config {
                 "[oauth] introspection_clients: {problem}"
             )));
         }
+        if let Some(problem) = self.monthly_active_users.problem() {
+            return Err(ConfigError::Invalid(format!(
+                "[monthly_active_users] mau_limits_reserved_threepids: {problem}"
+            )));
+        }
         self.check_identity()
     }
 

@@ -22,6 +22,7 @@ pub mod listen;
 mod load;
 pub mod log;
 pub mod media;
+pub mod monthly_active_users;
 pub mod oauth;
 pub mod outbound;
 pub mod passwords;
@@ -64,6 +65,7 @@ pub use self::{
     load::ConfigError,
     log::Log,
     media::{Media, UploadLimit},
+    monthly_active_users::MonthlyActiveUsers,
     oauth::{IntrospectionClient, Oauth},
     outbound::Outbound,
     passwords::{Ldap, Passwords},
@@ -119,6 +121,8 @@ pub struct Config {
     pub blocking: Blocking,
     /// What the server itself tells its users.
     pub server_notices: ServerNotices,
+    /// How many people may use the server in a month.
+    pub monthly_active_users: MonthlyActiveUsers,
     /// How long devices are kept.
     pub devices: Devices,
     /// Identity servers.
@@ -171,6 +175,7 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     AccountValidity::INFO,
     Blocking::INFO,
     ServerNotices::INFO,
+    MonthlyActiveUsers::INFO,
     Devices::INFO,
     Identity::INFO,
     Rooms::INFO,

@@ -9,7 +9,7 @@ use actix_web::{
 };
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use playhouse_actors::house::LimitNotice;
+use playhouse_actors::house::{HouseError, LimitNotice};
 use ruma::{
     ServerName,
     api::{IncomingRequest, IncomingRequestExt as _, error::ErrorCode},
@@ -114,6 +114,25 @@ impl Incoming {
         let limiter = &self.app.limiter;
         let user = session.map(|session| (session.user_id.as_str(), session.rate));
         limiter.take(self.endpoint.class, user, self.address)
+    }
+
+    /// Notes that a user is active; refuses, where it matters, those for whom there is no place.
+    pub(super) async fn admit_active(&self, session: Option<&Session>) -> Result<(), Failure> {
+        let Some(session) = session.filter(|session| session.bridge.is_none()) else {
+            return Ok(());
+        };
+        match self.app.house.note_active(&session.known).await {
+            Ok(()) => Ok(()),
+            Err(full @ HouseError::TooManyActive { .. }) if self.endpoint.is_closed() => {
+                Err(full.into())
+            }
+            Err(HouseError::TooManyActive { .. }) => Ok(()),
+            // It is noted with the next request: nobody is kept from the server by a list that does not answer.
+            Err(error) => {
+                tracing::warn!(%error, "cannot note that a user is active");
+                Ok(())
+            }
+        }
     }
 
     /// The rate of an address of which it is not known yet which server is there.

@@ -203,6 +203,7 @@ where
 {
     let caller = C::identify(incoming).await?;
     incoming.admit(caller.session())?;
+    incoming.admit_active(caller.session()).await?;
     Ok(caller)
 }
 

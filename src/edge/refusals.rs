@@ -313,11 +313,23 @@ impl From<HouseError> for Failure {
                 Self::not_found(format!("server {server} cannot be reached"))
             }
             HouseError::RefusedElsewhere { errcode, error } => elsewhere(&errcode, error),
+            HouseError::TooManyActive { admin_contact } => too_many_active(admin_contact),
             HouseError::TooComplex(message) => {
                 Self::new(ErrorCode::ResourceLimitExceeded, message).with_status(400)
             }
             HouseError::Busy => Self::limit_exceeded(OVERLOADED_RETRY_MS),
             HouseError::Store(reason) => Self::internal(reason),
         }
+    }
+}
+
+/// As many users are active as may be: whoever has no place is told whom to ask.
+fn too_many_active(admin_contact: Option<String>) -> Failure {
+    let message = "as many users are active on this server as may be in a month";
+    let failure = Failure::new(ErrorCode::ResourceLimitExceeded, message);
+    let failure = failure.with("limit_type", "monthly_active_user");
+    match admin_contact {
+        Some(contact) => failure.with("admin_contact", contact),
+        None => failure,
     }
 }

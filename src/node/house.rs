@@ -73,6 +73,8 @@ async fn open_house_in(config: &Config, env: Env) -> Result<Arc<House>, StartErr
         after_ms: config.devices.stale_after_ms(),
         sweep_every_ms: config.devices.sweep_every_ms,
     };
+    let contact = config.blocking.admin_contact.as_deref();
+    house.active_users = config.monthly_active_users.settings(contact);
     house.delays = DelaySettings {
         delay_max_ms: config.delayed_events.delay_max_ms,
         per_user_max: config.delayed_events.per_user_max as usize,

@@ -23,6 +23,7 @@ mod media;
 mod media_storage;
 mod membership;
 mod moderation;
+mod monthly_active_users;
 mod notifications;
 pub(crate) mod oauth;
 mod oauth_legacy;

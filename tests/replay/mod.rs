@@ -15,6 +15,7 @@ use std::{
 };
 
 use playhouse_actors::{
+    active_users::ActiveUsers,
     alias::Alias,
     backup::Backup,
     delays::Delays,
@@ -300,6 +301,13 @@ fn records_of_peer_keys() {
     use samples::peer_keys::{VARIANTS, all, name};
     let entity = Entity::peer_keys("example.org");
     check::<PeerKeys>("peer_keys", &entity, &all(), VARIANTS, name);
+}
+
+#[test]
+fn records_of_active_users() {
+    use samples::active::{VARIANTS, all, name};
+    let entity = Entity::house("active-users");
+    check::<ActiveUsers>("active", &entity, &all(), VARIANTS, name);
 }
 
 #[test]

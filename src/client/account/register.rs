@@ -80,9 +80,15 @@ pub(crate) async fn handle(
     let made = match stage::use_up(&app, &passed.proofs, Purpose::Register).await? {
         Some(proven) => {
             validation::check_allowed(&app, &proven.address)?;
+            app.house
+                .must_have_room_for_newcomer(Some(&proven.address))
+                .await?;
             app.house.register_with_threepid(new, proven).await?
         }
-        None => app.house.register(new).await?,
+        None => {
+            app.house.must_have_room_for_newcomer(None).await?;
+            app.house.register(new).await?
+        }
     };
     Ok(answer(&made.user_id, made.login))
 }
@@ -94,6 +100,7 @@ async fn register_guest(app: &Arc<App>, request: Request) -> Result<RawJson, Fai
             "guests are not let in here",
         ));
     }
+    app.house.must_have_room_for_newcomer(None).await?;
     let made = app
         .house
         .register(NewAccount {

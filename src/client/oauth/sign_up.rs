@@ -140,6 +140,7 @@ async fn make_account(app: &Arc<App>, browser: &Browser) -> Result<OwnedUserId, 
             .check_captcha(&app.config.captcha, solution, address)
             .await?;
     }
+    app.house.must_have_room_for_newcomer(None).await?;
     let mut token = None;
     if stages.contains(&TOKEN) {
         let given = form.need("token")?.trim();

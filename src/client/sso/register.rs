@@ -5,6 +5,7 @@ use std::sync::Arc;
 use playhouse_actors::{
     externals::ExternalError,
     house::{HouseError, NewAccount, Origin},
+    threepid::Address,
     user::UserError,
 };
 use ruma::UserId;
@@ -138,6 +139,10 @@ async fn finished(
     let user_id = match known.await? {
         Some(user_id) => user_id,
         None => {
+            let email = newcomer.email.as_deref().and_then(Address::email);
+            app.house
+                .must_have_room_for_newcomer(email.as_ref())
+                .await?;
             let made = app.house.register(NewAccount {
                 username: Some(localpart),
                 password: None,

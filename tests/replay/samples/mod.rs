@@ -1,5 +1,6 @@
 //! A record of every kind, with every field filled in.
 
+pub(super) mod active;
 pub(super) mod alias;
 pub(super) mod backup;
 pub(super) mod delay;
