@@ -70,6 +70,7 @@ mod auto_accept;
 mod auto_join;
 mod backfill;
 mod backups;
+mod config;
 mod create_room;
 mod cross_signing;
 mod deactivate;
@@ -141,7 +142,7 @@ mod user_directory;
 mod validity;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     future::Future,
     sync::{Arc, Weak},
     time::Duration,
@@ -149,7 +150,7 @@ use std::{
 
 use parking_lot::Mutex;
 use playhouse_schema::{address::Entity, port::LogStore};
-use ruma::{OwnedDeviceId, OwnedUserId, RoomAliasId, RoomId, RoomVersionId, ServerName, UserId};
+use ruma::{OwnedDeviceId, OwnedUserId, RoomAliasId, RoomId, ServerName, UserId};
 
 use active_users::ActiveDesk;
 pub use active_users::ActiveSettings;
@@ -159,6 +160,7 @@ pub use auto_accept::{AutoAccept, AutoAcceptKind};
 pub use auto_join::AutoJoin;
 use backfill::Backfills;
 pub use backups::StoredSessions;
+pub use config::HouseConfig;
 pub use create_room::{MadeRoom, RoomWish};
 pub use deletions::DeletionWish;
 use elsewhere::Elsewhere;
@@ -200,11 +202,11 @@ pub use validity::Renewal;
 use crate::{
     alias::{Alias, AliasAnswer, AliasCommand, AliasError, AliasQuery, AliasReply},
     backup::Backup,
-    delays::{DelaySettings, Delays},
+    delays::Delays,
     env::Env,
     externals::External,
     followers::{models::Models, task::Running},
-    kernel::{Directory, DirectoryLimits},
+    kernel::Directory,
     media::{Media, ledger::QuarantineLedger},
     oauth::Oauth,
     passes::Passes,
@@ -215,95 +217,14 @@ use crate::{
         RegistrationQuery, RegistrationReply, RegistrationSignal,
     },
     reports::Reports,
-    room::{
-        Room, RoomAnswer, RoomCommand, RoomError, RoomQuery, RoomReply, RoomSignal,
-        retention::RetentionSettings,
-    },
-    server::OutboxSettings,
+    room::{Room, RoomAnswer, RoomCommand, RoomError, RoomQuery, RoomReply, RoomSignal},
     threepid::Threepid,
     user::{
-        SessionCache, User, UserAnswer, UserCommand, UserError, UserLimits, UserQuery, UserReply,
-        UserSignal,
-        password::{PasswordSettings, Passwords},
+        SessionCache, User, UserAnswer, UserCommand, UserError, UserQuery, UserReply, UserSignal,
+        password::Passwords,
     },
-    writers::{PoolLimits, Pools, Tail},
+    writers::{Pools, Tail},
 };
-
-/// What a house is opened with.
-#[derive(Clone)]
-pub struct HouseConfig {
-    /// Clock, randomness, identity.
-    pub env: Env,
-    /// The version of rooms whose maker names none.
-    pub default_room_version: RoomVersionId,
-    /// Bounds of the rooms awake.
-    pub rooms: DirectoryLimits,
-    /// Bounds of the users awake.
-    pub users: DirectoryLimits,
-    /// How much waits for the writers, and goes into one transaction.
-    pub writers: PoolLimits,
-    /// How much a user may keep.
-    pub user_limits: UserLimits,
-    /// How passwords are hashed.
-    pub passwords: PasswordSettings,
-    /// So many sessions are remembered without asking their users.
-    pub sessions_max: usize,
-    /// What may be sent later.
-    pub delays: DelaySettings,
-    /// Messages are indexed for searching.
-    pub search: bool,
-    /// How long events are kept.
-    pub retention: RetentionSettings,
-    /// Which devices are removed because nobody uses them.
-    pub stale_devices: StaleDeviceSettings,
-    /// Who counts as active, and how many may.
-    pub active_users: ActiveSettings,
-    /// How other servers are sent what is for them.
-    pub outbox: OutboxSettings,
-    /// Rooms into which new accounts come.
-    pub auto_join: AutoJoin,
-    /// Invites that are accepted for their users.
-    pub auto_accept: AutoAccept,
-    /// Which rooms of other servers are joined.
-    pub remote_rooms: RemoteRooms,
-    /// Rooms are forgotten as soon as they are left (MSC4267).
-    pub forget_on_leave: bool,
-    /// Who is told of everybody's presence. Users of other servers may be among them.
-    pub presence_observers: BTreeSet<OwnedUserId>,
-    /// Rooms that all users of this server have left and forgotten are deleted after so long; `None`: never.
-    pub forgotten_rooms_ms: Option<u64>,
-    /// How the server tells its users something; `None`: it does not.
-    pub notices: Option<NoticeSettings>,
-}
-
-impl HouseConfig {
-    /// Defaults for a single node.
-    pub fn new(env: Env) -> Self {
-        Self {
-            env,
-            default_room_version: RoomVersionId::V12,
-            rooms: DirectoryLimits::default(),
-            users: DirectoryLimits::default(),
-            writers: PoolLimits::default(),
-            user_limits: UserLimits::default(),
-            passwords: PasswordSettings::default(),
-            sessions_max: 100_000,
-            delays: DelaySettings::default(),
-            search: true,
-            retention: RetentionSettings::default(),
-            stale_devices: StaleDeviceSettings::default(),
-            active_users: ActiveSettings::default(),
-            outbox: OutboxSettings::default(),
-            auto_join: AutoJoin::default(),
-            auto_accept: AutoAccept::default(),
-            remote_rooms: RemoteRooms::default(),
-            forget_on_leave: false,
-            presence_observers: BTreeSet::new(),
-            forgotten_rooms_ms: None,
-            notices: None,
-        }
-    }
-}
 
 /// All actors of a node.
 pub struct House {

@@ -387,7 +387,7 @@ impl House {
         ] {
             let wanted = wanted.map(|value| value.to_string());
             let has = profile.iter().find(|(field, _)| field.as_str() == name);
-            if has.map(|(_, value)| value.to_string()) != wanted {
+            if has.map(|(_, value)| value.clone()) != wanted {
                 self.set_profile_field(&settings.user_id, name, wanted)
                     .await?;
             }

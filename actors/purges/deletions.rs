@@ -67,7 +67,7 @@ impl Deletions {
         if deletion.by.is_none() {
             let waits = of_room.any(|other| other.deletion.room_id == *room_id);
             let is_full = self.waiting.len() >= FORGOTTEN_MAX;
-            return Ok((!waits && !is_full).then(|| PurgeRecord::DeletionBegun(deletion)));
+            return Ok((!waits && !is_full).then_some(PurgeRecord::DeletionBegun(deletion)));
         }
         let is_wanted = |other: &&DeletionStanding| other.deletion.by.is_some();
         let wanted = self.waiting.values().filter(is_wanted).count();

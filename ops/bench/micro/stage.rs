@@ -49,6 +49,7 @@ pub(crate) fn message(sender: &str, body: &str) -> SendEvent {
         redacts: None,
         transaction: None,
         origin_server_ts: None,
+        sticky_ms: None,
         guest: false,
     }
 }

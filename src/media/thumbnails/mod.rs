@@ -235,7 +235,6 @@ fn make(source: &Path, size: ThumbnailSize, pixels_max: u64) -> io::Result<Thumb
 }
 
 /// A decoder for a picture, and its format; else why there is no thumbnail.
-#[expect(clippy::type_complexity, reason = "used in two lines")]
 fn open(
     source: &Path,
     pixels_max: u64,

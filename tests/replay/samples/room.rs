@@ -43,7 +43,8 @@ fn event(event_id: &str, pdu: &str) -> EventRecord {
     }
 }
 
-pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
+/// A message of ours, one that came late and failed softly, and one that was rejected.
+fn other_events() -> [EventRecord; 3] {
     let sent = EventRecord {
         before: 1,
         transaction: Some(Transaction {
@@ -65,6 +66,11 @@ pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
         placement: Placement::Outlier,
         ..event("$bad", MESSAGE)
     };
+    [sent, soft_failed, rejected]
+}
+
+pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
+    let [sent, soft_failed, rejected] = other_events();
     let change = |state_key: &str, event| StateChange {
         event_type: "m.room.member".into(),
         state_key: state_key.into(),
