@@ -6,6 +6,7 @@ pub(crate) mod account;
 pub(crate) mod account_validity;
 pub(crate) mod admin;
 mod alias;
+mod appservice;
 mod authenticated_media;
 mod backup;
 mod config;
@@ -71,6 +72,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     account_validity::mount(routes);
     admin::mount(routes);
     alias::mount(routes);
+    appservice::mount(routes);
     authenticated_media::mount(routes);
     backup::mount(routes);
     config::mount(routes);

@@ -3,6 +3,7 @@
 //! Owns the only reading of environment variables. Order of precedence: environment, file, default. Unknown keys and variables are refused.
 
 pub mod account_validity;
+pub mod application_services;
 pub mod blocking;
 pub mod captcha;
 pub(crate) mod check;
@@ -50,6 +51,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     account_validity::AccountValidity,
+    application_services::ApplicationServices,
     blocking::Blocking,
     captcha::Captcha,
     consent::{Consent, Policy, PolicyText},
@@ -123,6 +125,8 @@ pub struct Config {
     pub server_notices: ServerNotices,
     /// How many people may use the server in a month.
     pub monthly_active_users: MonthlyActiveUsers,
+    /// Bridges and bots.
+    pub application_services: ApplicationServices,
     /// How long devices are kept.
     pub devices: Devices,
     /// Identity servers.
@@ -176,6 +180,7 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Blocking::INFO,
     ServerNotices::INFO,
     MonthlyActiveUsers::INFO,
+    ApplicationServices::INFO,
     Devices::INFO,
     Identity::INFO,
     Rooms::INFO,

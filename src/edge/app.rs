@@ -8,12 +8,20 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use playhouse_actors::{env::Env, house::House};
-use ruma::ServerName;
+use playhouse_actors::{
+    env::Env,
+    house::{House, HouseError},
+    user::UserError,
+};
+use ruma::{OwnedUserId, ServerName};
 use tokio::sync::Semaphore;
 
 use super::{
-    caller::Bridge, limits::Limiter, origins::Origins, queue::Queue, repeats::Repeats,
+    bridges::{Bridge, Bridges},
+    limits::Limiter,
+    origins::Origins,
+    queue::Queue,
+    repeats::Repeats,
     uiaa::Interactive,
 };
 use crate::{
@@ -62,6 +70,8 @@ pub(crate) struct App {
     pub(crate) previews: Option<Previews>,
     /// What people are shown.
     pub(crate) pages: Pages,
+    /// Application services.
+    pub(crate) bridges: Bridges,
     /// What proves something about a person outside: mail, captchas.
     pub(crate) third_party: ThirdParty,
     /// Nonces of registration by shared secret, and until when each is good.
@@ -106,6 +116,7 @@ impl App {
             blobs,
             third_party: ThirdParty::new(&config, trust).map_err(StartError::Outside)?,
             pages: Pages::new(house.env().clone()),
+            bridges: Bridges::open(&config).map_err(StartError::Outside)?,
             nonces: Mutex::default(),
             providers: Providers::new(trust),
             meetings: Meetings::new(
@@ -152,9 +163,18 @@ impl App {
         Some(format!("{}://{host}", if tls { "https" } else { "http" }))
     }
 
-    /// The application service with this token. None is registered yet.
-    pub(crate) fn bridge(&self, _token: &str) -> Option<Arc<Bridge>> {
-        None
+    /// The application service with this token.
+    pub(crate) fn bridge(&self, token: &str) -> Option<Arc<Bridge>> {
+        self.bridges.of_token(token).cloned()
+    }
+
+    /// The user ID of a user name, if a person may take it: as [`House::available_user_id`], and what is kept for an application service counts as taken.
+    pub(crate) async fn free_user_id(&self, username: &str) -> Result<OwnedUserId, HouseError> {
+        let user_id = self.house.available_user_id(username).await?;
+        match self.bridges.keep_user(&user_id, None) {
+            true => Err(UserError::UserInUse.into()),
+            false => Ok(user_id),
+        }
     }
 }
 

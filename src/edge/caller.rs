@@ -5,7 +5,7 @@ use std::{future::Future, net::IpAddr, ops::Deref, sync::Arc};
 use actix_web::http::header;
 use playhouse_actors::{house::Sighting, user::message};
 use ruma::{
-    DeviceId, OwnedUserId,
+    DeviceId,
     api::{
         auth_scheme::{
             AccessToken, AccessTokenOptional, AppserviceToken, AppserviceTokenOptional, AuthScheme,
@@ -15,7 +15,7 @@ use ruma::{
     },
 };
 
-use super::{failure::Failure, incoming::Incoming};
+use super::{bridges::Bridge, failure::Failure, incoming::Incoming, masked};
 use crate::pages::Language;
 
 /// A logged-in caller. What the house knows of the session (`user_id`, `device_id`, `admin`, `guest`, `suspended`) is read through it.
@@ -69,15 +69,6 @@ pub(crate) struct Visitor {
     pub(crate) user_agent: String,
     /// The language that the person reads best of those we have.
     pub(crate) language: Language,
-}
-
-/// An application service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Bridge {
-    /// Its ID.
-    pub(crate) id: String,
-    /// Its own user.
-    pub(crate) sender: OwnedUserId,
 }
 
 /// A caller type that fits authentication scheme `A`.
@@ -242,6 +233,9 @@ fn token(incoming: &Incoming) -> Option<String> {
 }
 
 async fn session(incoming: &Incoming, token: &str) -> Result<Session, Failure> {
+    if let Some(bridge) = incoming.app.bridge(token) {
+        return masked::session(incoming, bridge).await;
+    }
     let house = &incoming.app.house;
     let known = house.authenticate(token).await?;
     let app = &incoming.app;

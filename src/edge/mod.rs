@@ -4,6 +4,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod app;
+pub(crate) mod bridges;
 mod browse;
 pub(crate) mod caller;
 mod compress;
@@ -12,6 +13,7 @@ pub(crate) mod failure;
 pub(crate) mod incoming;
 mod json;
 pub(crate) mod limits;
+mod masked;
 pub(crate) mod mount;
 pub(crate) mod open;
 mod origins;
@@ -29,11 +31,13 @@ pub(crate) mod uiaa;
 pub(crate) use self::{
     answer::{Prepared, RawJson},
     app::App,
+    bridges::Bridge,
     browse::{Browser, Fields},
-    caller::{Addressed, Bridge, Leaver, Session, Visitor},
+    caller::{Addressed, Leaver, Session, Visitor},
     failure::Failure,
     incoming::{Arguments, Upload},
     limits::Class,
+    masked::acted_for,
     mount::Routes,
     open::Visit,
     peer::{Peer, TRANSACTION_BYTES_MAX},

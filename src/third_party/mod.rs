@@ -7,6 +7,7 @@ mod identity;
 mod mail;
 mod msisdn;
 mod passwords;
+mod ping;
 mod spam_check;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

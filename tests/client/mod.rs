@@ -5,6 +5,7 @@
 mod account;
 mod account_validity;
 mod addresses;
+mod application_services;
 mod blocking;
 pub(crate) mod browser;
 mod calls;

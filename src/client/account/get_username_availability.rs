@@ -12,6 +12,7 @@ pub(crate) async fn handle(
     _caller: (),
     request: Request,
 ) -> Result<Response, Failure> {
-    app.house.available_user_id(&request.username).await?;
+    let user_id = app.house.available_user_id(&request.username).await?;
+    app.bridges.check_user(&user_id)?;
     Ok(Response::new(true))
 }

@@ -11,7 +11,7 @@ use ruma::{
     UserId,
     api::{
         client::{
-            account::register::{RegistrationKind, v3::Request},
+            account::register::{LoginType, RegistrationKind, v3::Request},
             uiaa::AuthData,
         },
         error::ErrorCode,
@@ -26,7 +26,7 @@ use crate::{
         validation::{self, Purpose},
     },
     edge::{
-        App, Bridge, Failure, RawJson, Visitor,
+        App, Bridge, Failure, RawJson, Visitor, acted_for,
         uiaa::{Demand, Passed},
     },
     third_party::Check,
@@ -35,15 +35,19 @@ use crate::{
 /// Makes an account for somebody who passes what the configuration demands.
 pub(crate) async fn handle(
     app: Arc<App>,
-    (visitor, _bridge): (Visitor, Option<Arc<Bridge>>),
+    (visitor, bridge): (Visitor, Option<Arc<Bridge>>),
     request: Request,
 ) -> Result<RawJson, Failure> {
     if request.kind == RegistrationKind::Guest {
         return register_guest(&app, request).await;
     }
+    if request.login_type == Some(LoginType::ApplicationService) {
+        return register_bridged(&app, bridge.as_deref(), request).await;
+    }
     // Both before the stages, so that nobody solves them in vain, and again when the account is made.
     if let Some(username) = &request.username {
-        app.house.available_user_id(username).await?;
+        let user_id = app.house.available_user_id(username).await?;
+        app.bridges.check_user(&user_id)?;
     }
     if let Some(password) = &request.password {
         password_rules::check(&app, password)?;
@@ -90,6 +94,32 @@ pub(crate) async fn handle(
             app.house.register(new).await?
         }
     };
+    Ok(answer(&made.user_id, made.login))
+}
+
+/// An application service makes the account of one of its users: without proofs, and without a password.
+async fn register_bridged(
+    app: &Arc<App>,
+    bridge: Option<&Bridge>,
+    request: Request,
+) -> Result<RawJson, Failure> {
+    let username = request.username.as_deref();
+    let username = username.ok_or_else(|| Failure::missing_param("username is missing"))?;
+    let user_id = acted_for(app, bridge, username)?;
+    let made = app
+        .house
+        .register(NewAccount {
+            username: Some(user_id.localpart().to_owned()),
+            password: None,
+            admin: false,
+            guest: false,
+            user_type: None,
+            displayname: None,
+            login: (!request.inhibit_login).then(|| login(app, &request)),
+            token: None,
+            terms: None,
+        })
+        .await?;
     Ok(answer(&made.user_id, made.login))
 }
 

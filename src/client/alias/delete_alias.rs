@@ -13,6 +13,8 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Response, Failure> {
     caller.not_suspended()?;
+    app.bridges
+        .check_alias(&request.room_alias, caller.bridge.as_deref())?;
     app.house
         .delete_alias(&request.room_alias, &caller.user_id, caller.admin)
         .await?;

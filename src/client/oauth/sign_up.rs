@@ -124,7 +124,7 @@ async fn make_account(app: &Arc<App>, browser: &Browser) -> Result<OwnedUserId, 
         return Err(Failure::invalid_param(told));
     }
     password_rules::check(app, &password)?;
-    match app.house.available_user_id(&username).await {
+    match app.free_user_id(&username).await {
         Err(HouseError::User(UserError::UserInUse)) => {
             return Err(Failure::invalid_param(language.say("oauth.name_taken")));
         }

@@ -8,7 +8,7 @@ use playhouse_actors::{
     room::message::{Preset, StateContent},
 };
 use ruma::{
-    OwnedUserId, RoomVersionId,
+    OwnedRoomAliasId, OwnedUserId, RoomAliasId, RoomVersionId,
     api::{client::membership::Invite3pid, error::ErrorCode},
     events::StateEventType,
 };
@@ -83,6 +83,13 @@ pub(crate) async fn handle(
         permission::may_invite(&app, &caller)?;
     }
     may_make(&app, &caller, &body).await?;
+    if let Some(localpart) = &body.room_alias_name {
+        // What is no alias is refused when the room is made.
+        let alias = RoomAliasId::parse(format!("#{localpart}:{}", app.env().server_name()));
+        let check =
+            |alias: OwnedRoomAliasId| app.bridges.check_alias(&alias, caller.bridge.as_deref());
+        alias.map_or(Ok(()), check)?;
+    }
     if caller.shadow_banned {
         // The room is there, and nobody hears of it.
         body.invite.clear();

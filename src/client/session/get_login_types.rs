@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use ruma::api::client::session::get_login_types::v3::{
-    IdentityProvider, LoginType, PasswordLoginType, Request, Response, SsoLoginType, TokenLoginType,
+    ApplicationServiceLoginType, IdentityProvider, LoginType, PasswordLoginType, Request, Response,
+    SsoLoginType, TokenLoginType,
 };
 use serde_json::Map;
 
@@ -24,6 +25,7 @@ pub(crate) async fn handle(
     let mut flows = vec![
         LoginType::Password(PasswordLoginType::new()),
         LoginType::Token(token),
+        LoginType::ApplicationService(ApplicationServiceLoginType::new()),
     ];
     let is_on_our_pages = oauth::leads_legacy_clients(&app, host.as_deref());
     if is_on_our_pages || !app.config.sso.providers.is_empty() {

@@ -13,12 +13,12 @@ use ruma::api::{
 use serde_json::Value;
 
 use super::{json_web_token, password};
-use crate::edge::{App, Bridge, Class, Failure, Visitor};
+use crate::edge::{App, Bridge, Class, Failure, Visitor, acted_for};
 
 /// Begins a session for somebody who knows the password, or has a token.
 pub(crate) async fn handle(
     app: Arc<App>,
-    _caller: (Visitor, Option<Arc<Bridge>>),
+    (_visitor, bridge): (Visitor, Option<Arc<Bridge>>),
     request: Request,
 ) -> Result<Response, Failure> {
     let login = Login {
@@ -35,6 +35,12 @@ pub(crate) async fn handle(
             password::login(&app, &user, passed.password, login).await?
         }
         LoginInfo::Token(token) => app.house.login_by_token(&token.token, login).await?,
+        LoginInfo::ApplicationService(passed) => {
+            let user = login_name(&app, passed.identifier).await?;
+            let user_id = acted_for(&app, bridge.as_deref(), &user)?;
+            let session = app.house.login(&user_id, login).await?;
+            (user_id, session)
+        }
         info if is_jwt(&app, &info) => {
             let data = info.data();
             let token = data.get("token").and_then(Value::as_str);

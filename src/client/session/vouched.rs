@@ -34,6 +34,7 @@ impl Vouched<'_> {
         if !self.register {
             return Err(Failure::forbidden("no such account"));
         }
+        app.bridges.check_user(&user_id)?;
         app.house.must_have_room_for_newcomer(None).await?;
         let new = NewAccount {
             username: Some(self.localpart.to_owned()),

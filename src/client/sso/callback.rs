@@ -175,7 +175,7 @@ async fn first_time(
     (provider, mut newcomer): (&Provider, Newcomer),
 ) -> Result<Prepared, Failure> {
     if let Some(localpart) = newcomer.suggested.clone() {
-        match app.house.available_user_id(&localpart).await {
+        match app.free_user_id(&localpart).await {
             Ok(_) if provider.pick_username => {}
             Ok(_) => newcomer.chosen = Some(localpart),
             Err(HouseError::User(UserError::UserInUse)) if provider.allow_existing_users => {

@@ -29,7 +29,7 @@ pub(super) async fn picked(app: Arc<App>, browser: Browser) -> Result<Prepared, 
         .check_seal(&browser, "sso-name", &newcomer.origin.subject)?;
     let language = browser.language;
     let localpart = browser.form.need("username")?.trim();
-    let wrong = match app.house.available_user_id(localpart).await {
+    let wrong = match app.free_user_id(localpart).await {
         Ok(_) => None,
         Err(HouseError::User(UserError::UserInUse)) => Some("sso.name_taken"),
         Err(HouseError::InvalidUsername(_)) => Some("sso.bad_name"),
@@ -46,7 +46,7 @@ pub(super) async fn picked(app: Arc<App>, browser: Browser) -> Result<Prepared, 
 pub(super) async fn check(app: Arc<App>, browser: Browser) -> Result<Prepared, Failure> {
     must_carry(&app, &browser)?;
     let localpart = browser.query.need("username")?;
-    let body = match app.house.available_user_id(localpart).await {
+    let body = match app.free_user_id(localpart).await {
         Ok(_) => json!({ "available": true }),
         Err(HouseError::User(UserError::UserInUse)) => json!({ "available": false }),
         Err(HouseError::InvalidUsername(why)) => json!({ "error": why }),

@@ -1,0 +1,148 @@
+//! Application services that act for one of their users (application service API, "Identity assertion").
+
+use std::sync::Arc;
+
+use playhouse_actors::{
+    house::{HouseError, NewAccount},
+    user::{
+        UserAnswer, UserError, UserQuery,
+        message::{self, Account},
+    },
+};
+use ruma::{OwnedDeviceId, OwnedUserId, UserId, api::error::ErrorCode};
+
+use super::{
+    app::App, bridges::Bridge, caller::Session, failure::Failure, incoming::Incoming,
+    route::percent_decoded,
+};
+
+/// The session of the user for whom it acts: `user_id` of the query, or else its own user; on the device that `device_id` names, if it does.
+///
+/// # Errors
+///
+/// `M_FORBIDDEN` for users for whom it does not act, or whom it has not registered; `M_UNKNOWN_DEVICE`; what is refused to users whose accounts are closed
+/// or locked.
+pub(super) async fn session(incoming: &Incoming, bridge: Arc<Bridge>) -> Result<Session, Failure> {
+    let app = &incoming.app;
+    let user_id = match parameter(incoming, "user_id") {
+        Some(named) => UserId::parse(named)
+            .map_err(|error| Failure::invalid_param(format!("user_id: {error}")))?,
+        None => bridge.sender.clone(),
+    };
+    if !bridge.acts_for(&user_id) {
+        return Err(Failure::forbidden(
+            "the application service does not act for this user",
+        ));
+    }
+    let account = account(app, &bridge, &user_id).await?;
+    if account.deactivated {
+        return Err(HouseError::from(UserError::Deactivated).into());
+    }
+    if account.locked {
+        return Err(HouseError::from(UserError::Locked).into());
+    }
+    let device = parameter(incoming, "device_id")
+        .or_else(|| parameter(incoming, "org.matrix.msc3202.device_id"));
+    let device_id = match device {
+        Some(device) => Some(known_device(app, &user_id, device.into()).await?),
+        None => None,
+    };
+    Ok(Session {
+        known: message::Session {
+            user_id,
+            device_id,
+            // It acts for users, and not for who keeps the server.
+            admin: false,
+            guest: false,
+            suspended: account.suspended,
+            locked: false,
+            expires_ms: None,
+            valid_until_ms: None,
+            shadow_banned: account.shadow_banned,
+            rate: bridge.rate.or(account.rate),
+            confirms_refresh: false,
+        },
+        bridge: Some(bridge),
+    })
+}
+
+/// The user's account. That of its own user is there without being made.
+async fn account(app: &App, bridge: &Bridge, user_id: &UserId) -> Result<Account, Failure> {
+    match app.house.account(user_id).await {
+        Err(HouseError::User(UserError::UnknownUser)) if bridge.sender == *user_id => {}
+        Err(HouseError::User(UserError::UnknownUser)) => {
+            return Err(Failure::forbidden(
+                "the application service has not registered this user",
+            ));
+        }
+        found => return Ok(found?),
+    }
+    let new = NewAccount {
+        username: Some(user_id.localpart().to_owned()),
+        password: None,
+        admin: false,
+        guest: false,
+        user_type: None,
+        displayname: None,
+        login: None,
+        token: None,
+        terms: None,
+    };
+    match app.house.register(new).await {
+        Ok(_) | Err(HouseError::User(UserError::UserInUse)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(app.house.account(user_id).await?)
+}
+
+async fn known_device(
+    app: &App,
+    user_id: &UserId,
+    device_id: OwnedDeviceId,
+) -> Result<OwnedDeviceId, Failure> {
+    let query = UserQuery::Devices {
+        device_id: Some(device_id.clone()),
+    };
+    match app.house.user_query(user_id, query).await {
+        Ok(UserAnswer::Devices(found)) if !found.is_empty() => Ok(device_id),
+        Ok(_) => Err(Failure::new(
+            ErrorCode::from("M_UNKNOWN_DEVICE"),
+            "the user has no such device",
+        )
+        .with_status(400)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn parameter(incoming: &Incoming, name: &str) -> Option<String> {
+    let pairs = incoming.query()?.split('&');
+    let mut pairs = pairs.filter_map(|pair| pair.split_once('='));
+    let (_, value) = pairs.find(|(key, value)| *key == name && !value.is_empty())?;
+    percent_decoded(value)
+}
+
+/// The user ID for which an application service registers or logs in.
+pub(crate) fn acted_for(
+    app: &App,
+    bridge: Option<&Bridge>,
+    name: &str,
+) -> Result<OwnedUserId, Failure> {
+    let bridge = bridge.ok_or_else(|| {
+        Failure::new(
+            ErrorCode::MissingToken,
+            "this takes the token of an application service",
+        )
+    })?;
+    let whole = match name.starts_with('@') {
+        true => name.to_owned(),
+        false => format!("@{}:{}", name.to_lowercase(), app.env().server_name()),
+    };
+    let user_id =
+        UserId::parse(whole).map_err(|error| Failure::invalid_param(error.to_string()))?;
+    match bridge.acts_for(&user_id) {
+        true => Ok(user_id),
+        false => Err(super::bridges::exclusive(
+            "the application service has not reserved this user name",
+        )),
+    }
+}
