@@ -1,7 +1,8 @@
-//! What proves something about a person outside of Matrix: captchas, e-mail, identity servers.
+//! What proves something about a person outside of Matrix: captchas, e-mail, identity servers; and what bridges say of the networks behind them.
 //!
 //! Owns how those are spoken to. Must not know what the proof is for.
 
+mod bridges;
 mod captcha;
 mod identity;
 mod mail;
@@ -14,10 +15,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
-pub(crate) use self::{identity::Asking, passwords::Proved, spam_check::Check};
 use self::{
-    identity::IdentityServers, mail::Mailer, passwords::PasswordProviders, spam_check::SpamCheck,
+    bridges::BridgeNetworks, identity::IdentityServers, mail::Mailer, passwords::PasswordProviders,
+    spam_check::SpamCheck,
 };
+pub(crate) use self::{identity::Asking, passwords::Proved, spam_check::Check};
 use crate::{
     config::Config,
     outbound::{Client, Trust},
@@ -44,6 +46,8 @@ pub(crate) struct ThirdParty {
     pub(crate) passwords: PasswordProviders,
     /// What says what is spam.
     pub(crate) spam_check: SpamCheck,
+    /// Networks behind application services.
+    pub(crate) bridges: BridgeNetworks,
     /// The identity server that proves phone numbers.
     delegate: Option<String>,
 }
@@ -57,6 +61,7 @@ impl ThirdParty {
             identity: IdentityServers::new(config, trust),
             passwords: PasswordProviders::new(config, trust),
             spam_check: SpamCheck::new(config, trust)?,
+            bridges: BridgeNetworks::new(trust),
             delegate: config.identity.msisdn_delegate.clone(),
         })
     }
@@ -82,8 +87,8 @@ pub(crate) fn stage_params(config: &Config) -> BTreeMap<&'static str, Value> {
     params
 }
 
-/// A form as `application/x-www-form-urlencoded`.
-fn form(fields: &[(&str, &str)]) -> String {
+/// A form, or a query, as `application/x-www-form-urlencoded`.
+pub(crate) fn form(fields: &[(&str, &str)]) -> String {
     let pairs = fields
         .iter()
         .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));

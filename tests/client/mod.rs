@@ -59,6 +59,7 @@ pub(crate) mod sticky_events;
 mod sync_personal;
 mod sync_rooms;
 mod sync_timeline;
+mod third_party_networks;
 mod thread_subscriptions;
 mod to_device;
 mod user_directory;

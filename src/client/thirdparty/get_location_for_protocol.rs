@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use ruma::api::client::thirdparty::get_location_for_protocol::v3::{Request, Response};
 
+use super::asking::{self, Kind};
 use crate::edge::{App, Failure, Session};
 
-/// Finds portal rooms: there are no bridges, so no protocol is known.
+/// Finds portal rooms of a network.
 pub(crate) async fn handle(
-    _app: Arc<App>,
+    app: Arc<App>,
     _caller: Session,
-    _request: Request,
+    request: Request,
 ) -> Result<Response, Failure> {
-    Err(Failure::not_found("unknown protocol"))
+    let (protocol, fields) = (&request.protocol, &request.fields);
+    let locations = asking::by_fields(&app, Kind::Location, protocol, fields).await?;
+    Ok(Response::new(locations))
 }

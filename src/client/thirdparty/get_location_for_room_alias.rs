@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use ruma::api::client::thirdparty::get_location_for_room_alias::v3::{Request, Response};
 
+use super::asking::{self, Kind};
 use crate::edge::{App, Failure, Session};
 
-/// Tells which portal an alias is: there are no bridges, so none.
+/// Tells which portal rooms an alias is.
 pub(crate) async fn handle(
-    _app: Arc<App>,
+    app: Arc<App>,
     _caller: Session,
-    _request: Request,
+    request: Request,
 ) -> Result<Response, Failure> {
-    Ok(Response::new(Vec::new()))
+    let alias = ("alias", request.alias.as_str());
+    let locations = asking::by_identifier(&app, Kind::Location, alias).await;
+    Ok(Response::new(locations))
 }

@@ -1,16 +1,17 @@
 //! `GET /_matrix/client/*/thirdparty/protocols`
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use ruma::api::client::thirdparty::get_protocols::v3::{Request, Response};
 
+use super::asking;
 use crate::edge::{App, Failure, Session};
 
-/// Lists the bridged protocols: there are no bridges, so none.
+/// Describes the bridged protocols.
 pub(crate) async fn handle(
-    _app: Arc<App>,
+    app: Arc<App>,
     _caller: Session,
     _request: Request,
 ) -> Result<Response, Failure> {
-    Ok(Response::new(BTreeMap::new()))
+    Ok(Response::new(asking::protocols(&app, None).await))
 }

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use ruma::api::client::thirdparty::get_user_for_protocol::v3::{Request, Response};
 
+use super::asking::{self, Kind};
 use crate::edge::{App, Failure, Session};
 
-/// Finds bridged users: there are no bridges, so no protocol is known.
+/// Finds users of a network.
 pub(crate) async fn handle(
-    _app: Arc<App>,
+    app: Arc<App>,
     _caller: Session,
-    _request: Request,
+    request: Request,
 ) -> Result<Response, Failure> {
-    Err(Failure::not_found("unknown protocol"))
+    let (protocol, fields) = (&request.protocol, &request.fields);
+    let users = asking::by_fields(&app, Kind::User, protocol, fields).await?;
+    Ok(Response::new(users))
 }

@@ -1,5 +1,6 @@
 //! Networks behind bridges.
 
+mod asking;
 mod get_location_for_protocol;
 mod get_location_for_room_alias;
 mod get_protocol;
