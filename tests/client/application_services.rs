@@ -1,5 +1,7 @@
 //! Application services, as clients: they make accounts of their own and act for them, and nobody else takes their names.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::{
@@ -155,9 +157,9 @@ async fn devices(server: &TestServer, irc: &Client) {
         .refused(400, "M_UNKNOWN_DEVICE");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_bridge_asks_whether_it_is_heard() {
-    let web = Web::start("127.0.0.1", |seen: &Seen| {
+/// A bridge that listens below `/base`, and is mad at one transaction.
+async fn listening() -> Web {
+    Web::start("127.0.0.1", |seen: &Seen| {
         let asked: Value = serde_json::from_slice(&seen.body).unwrap_or_default();
         let is_ours = seen
             .headers
@@ -168,69 +170,59 @@ async fn a_bridge_asks_whether_it_is_heard() {
         };
         Reply::new("application/json", Body::Bytes(b"{}".to_vec())).status(status)
     })
-    .await;
+    .await
+}
+
+/// The registration file of a bridge of this name that listens there, with its tokens named after it.
+fn registered(folder: &Path, name: &str, url: &str) -> String {
+    let file = folder.join(format!("{name}.yaml"));
+    let text = REGISTRATION
+        .replace("irc", name)
+        .replace("url: null", &format!("url: {url}"));
+    std::fs::write(&file, text).expect("a file");
+    file.to_str().expect("a path").to_owned()
+}
+
+async fn ping(server: &TestServer, (name, id): (&str, &str), body: Value) -> Answer {
+    let mut client = server.client();
+    client.token = Some(format!("as-token-of-{name}"));
+    let path = format!("/_matrix/client/v1/appservice/{id}/ping");
+    client.post(&path, body).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bridge_asks_whether_it_is_heard() {
+    let web = listening().await;
     let folder = tempfile::tempdir().expect("a folder");
-    let file = |name: &str, from: &str, to: &str| {
-        let file = folder.path().join(name);
-        let text = REGISTRATION.replace(from, to);
-        std::fs::write(&file, text).expect("a file");
-        file.to_str().expect("a path").to_owned()
-    };
-    let silent = file("mute.yaml", "irc", "mute");
-    let heard = file(
-        "irc.yaml",
-        "url: null",
-        &format!("url: {}/base/", web.base()),
-    );
-    let gone = file(
-        "gone.yaml",
-        "url: null\nas_token: as-token-of-irc",
-        "url: http://127.0.0.1:1\nas_token: other",
-    );
-    std::fs::write(
-        &gone,
-        std::fs::read_to_string(&gone)
-            .expect("a file")
-            .replace("id: irc", "id: gone"),
-    )
-    .expect("a file");
-    let files = [silent, heard, gone].join(",");
-    on_own_servers(
-        &[("PLAYHOUSE_APPLICATION_SERVICES_REGISTRATIONS", &files)],
-        async |server| {
-            let ping = async |token: &str, id: &str, body: Value| {
-                let mut client = server.client();
-                client.token = Some(token.to_owned());
-                client
-                    .post(&format!("/_matrix/client/v1/appservice/{id}/ping"), body)
-                    .await
-            };
-            let told = ping("as-token-of-irc", "irc", json!({"transaction_id": "t"}))
-                .await
-                .ok();
-            assert!(told["duration_ms"].is_u64(), "{told}");
-            let mad = json!({"transaction_id": "mad"});
-            let told = ping("as-token-of-irc", "irc", mad)
-                .await
-                .refused(502, "M_BAD_STATUS");
-            assert_eq!(
-                (&told["status"], &told["body"]),
-                (&json!(418), &json!("{}"))
-            );
-            ping("as-token-of-irc", "mute", json!({}))
-                .await
-                .refused(403, "M_FORBIDDEN");
-            ping("as-token-of-mute", "mute", json!({}))
-                .await
-                .refused(400, "M_URL_NOT_SET");
-            ping("other", "gone", json!({}))
-                .await
-                .refused(502, "M_CONNECTION_FAILED");
-            ping("nonsense", "irc", json!({}))
-                .await
-                .refused(401, "M_UNKNOWN_TOKEN");
-        },
-    )
+    let files = [
+        ("mute", "null".to_owned()),
+        ("irc", format!("{}/base/", web.base())),
+        ("gone", "http://127.0.0.1:1".to_owned()),
+    ];
+    let files = files.map(|(name, url)| registered(folder.path(), name, &url));
+    let files = files.join(",");
+    let settings = [("PLAYHOUSE_APPLICATION_SERVICES_REGISTRATIONS", &*files)];
+    on_own_servers(&settings, async |server| {
+        let mad = json!({"transaction_id": "mad"});
+        let sane = json!({"transaction_id": "t"});
+        let told = ping(server, ("irc", "irc"), sane).await.ok();
+        assert!(told["duration_ms"].is_u64(), "{told}");
+        let told = ping(server, ("irc", "irc"), mad).await;
+        let told = told.refused(502, "M_BAD_STATUS");
+        assert_eq!(
+            (&told["status"], &told["body"]),
+            (&json!(418), &json!("{}"))
+        );
+        for (who, status, errcode) in [
+            (("irc", "mute"), 403, "M_FORBIDDEN"),
+            (("mute", "mute"), 400, "M_URL_NOT_SET"),
+            (("gone", "gone"), 502, "M_CONNECTION_FAILED"),
+            (("nobody", "irc"), 401, "M_UNKNOWN_TOKEN"),
+        ] {
+            let refused = ping(server, who, json!({})).await;
+            refused.refused(status, errcode);
+        }
+    })
     .await;
 }
 
