@@ -25,6 +25,7 @@ use crate::{
         feed::unread::{
             Judge,
             notices::{Notice, Notices},
+            related::{self, Related},
         },
         sync::counts::marks_of,
     },
@@ -257,10 +258,27 @@ impl House {
         if walk.notices.is_none() {
             walk.notices = Some(self.notices(judge, walk).await?);
         }
+        let related = self.related(judge, &walk.room_id, &event).await?;
         Ok(walk
             .notices
             .as_ref()
-            .and_then(|notices| notices.of(judge, &event)))
+            .and_then(|notices| notices.of(judge, &event, &related)))
+    }
+
+    /// What push rules look at besides an event.
+    async fn related(
+        &self,
+        judge: &Judge,
+        room_id: &RoomId,
+        event: &Arc<RoomEvent>,
+    ) -> Result<Related, HouseError> {
+        let Some(query) = related::question(judge, std::iter::once(event)) else {
+            return Ok(Related::default());
+        };
+        match self.room_query(room_id, query).await? {
+            RoomAnswer::Live(related) => Ok(Related::new(&related)),
+            _ => Err(surprise("Related")),
+        }
     }
 
     /// What a room's notifications depend on.

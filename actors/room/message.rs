@@ -344,6 +344,13 @@ pub enum RoomQuery {
         /// Whose rules.
         user_id: OwnedUserId,
     },
+    /// Those of some events that the reader may see, for push rules on related events. Answers `Live`.
+    Related {
+        /// Who reads.
+        reader: Reader,
+        /// Which.
+        event_ids: Vec<OwnedEventId>,
+    },
     /// What lists of rooms are made by. Asked by the user's own actor. Answers `Glance`.
     Glance {
         /// Who makes the list.

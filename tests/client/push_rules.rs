@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    props::{of_type, user_path},
+    props::{of_type, texts, user_path},
     stage::on_each_engine,
 };
 use crate::harness::Client;
@@ -128,6 +128,64 @@ async fn syncs_tell_new_rules_and_count_by_them() {
         anna.say(&room_id, "even more tea").await;
         bert.sync_until(&since, "", |answer| counts(answer) == Some(0))
             .await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_look_at_related_events() {
+    on_each_engine(async |stage| {
+        let [anna, bert] = stage.users(["anna", "bert"]).await;
+        let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
+        bert.join(&room_id).await;
+        let rule = json!({
+            "conditions": [{
+                "kind": "im.nheko.msc3664.related_event_match",
+                "rel_type": "m.in_reply_to",
+                "key": "sender",
+                "pattern": bert.user_id,
+            }],
+            "actions": ["notify", {"set_tweak": "highlight"}],
+        });
+        let at = path("override/replies");
+        bert.put(&at, rule.clone()).await.ok();
+        let kept = bert.get(&at).await.ok();
+        assert_eq!(kept["conditions"], rule["conditions"]);
+        let able = bert.get("/_matrix/client/v3/capabilities").await.ok();
+        let able = &able["capabilities"]["im.nheko.msc3664.related_event_match"];
+        assert_eq!(able["enabled"], true);
+
+        let of_bert = bert.say(&room_id, "from bert").await;
+        let of_anna = anna.say(&room_id, "from anna").await;
+        let reply = async |to: &str| {
+            let content = json!({
+                "msgtype": "m.text", "body": "indeed", "m.relates_to": {"m.in_reply_to": {"event_id": to}},
+            });
+            anna.send(&room_id, "m.room.message", content).await
+        };
+        let counts = |answer: &Value| {
+            let unread = &answer["rooms"]["join"][&room_id]["unread_notifications"];
+            let count = |name: &str| unread[name].as_u64();
+            (count("notification_count"), count("highlight_count"))
+        };
+        let since = bert.now_in(&room_id).await;
+        reply(&of_anna).await;
+        let answer = bert
+            .sync_until(&since, "", |answer| counts(answer).0 == Some(2))
+            .await;
+        assert_eq!(counts(&answer).1, Some(0));
+        let since = answer["next_batch"].as_str().expect("a token").to_owned();
+        let to_bert = reply(&of_bert).await;
+        let answer = bert
+            .sync_until(&since, "", |answer| counts(answer).0 == Some(3))
+            .await;
+        assert_eq!(counts(&answer).1, Some(1));
+        // Counted anew, out of the room's history.
+        bert.put(&path("content/a"), cake()).await.ok();
+        assert_eq!(counts(&bert.sync(None, "").await), (Some(3), Some(1)));
+        let highlights = "/_matrix/client/v3/notifications?only=highlight";
+        let told = bert.get(highlights).await.ok();
+        assert_eq!(texts(&told["notifications"], "/event/event_id"), [to_bert]);
     })
     .await;
 }

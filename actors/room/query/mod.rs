@@ -21,6 +21,7 @@ pub(crate) mod outgoing;
 pub(in crate::room) mod past;
 mod peer;
 mod receipts;
+mod related;
 mod relations;
 mod scroll;
 mod slice;
@@ -269,6 +270,9 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
             view.room(),
             &user_id,
         ))),
+        Query::Related { reader, event_ids } => {
+            Answer::Live(related::related(view, &reader, &event_ids).await?)
+        }
         Query::Glance { user_id } => {
             Answer::Glance(Box::new(window::glance(view, &user_id).await?))
         }

@@ -13,7 +13,10 @@ use crate::{
     },
     user::feed::{
         surroundings::Sources,
-        unread::{Judge, ReadMarks, Tally},
+        unread::{
+            Judge, ReadMarks, Tally,
+            related::{self, Related},
+        },
     },
 };
 
@@ -52,7 +55,8 @@ pub(crate) async fn read(
         // The room may have gone on: what came after this answer's interval comes as news.
         page.retain(|event| event.position() != 0 && event.position() <= span.until);
         is_complete |= page.len() < PAGE_EVENTS;
-        tally.read(judge, room_id, &page);
+        let related = related_to(sources, judge, room_id, &page).await?;
+        tally.read(judge, room_id, &page, &related);
         if is_complete {
             break;
         }
@@ -119,6 +123,22 @@ async fn live_after(
     };
     match sources.ask_room(room_id, query).await? {
         RoomAnswer::Live(events) => Ok(events),
+        _ => Err(unexpected()),
+    }
+}
+
+/// What push rules look at besides these events.
+async fn related_to(
+    sources: &dyn Sources,
+    judge: &Judge,
+    room_id: &RoomId,
+    events: &[Arc<RoomEvent>],
+) -> Result<Related, RoomError> {
+    let Some(query) = related::question(judge, events.iter()) else {
+        return Ok(Related::default());
+    };
+    match sources.ask_room(room_id, query).await? {
+        RoomAnswer::Live(related) => Ok(Related::new(&related)),
         _ => Err(unexpected()),
     }
 }

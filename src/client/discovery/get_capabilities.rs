@@ -53,6 +53,8 @@ pub(crate) async fn handle(
     capabilities.forget_forced_upon_leave = ForgetForcedUponLeaveCapability::new(forgets);
     let unstable = serde_json::json!({ "enabled": forgets });
     capabilities.set("org.matrix.msc4267.forget_forced_upon_leave", unstable)?;
+    let related = serde_json::json!({ "enabled": true });
+    capabilities.set("im.nheko.msc3664.related_event_match", related)?;
     capabilities.account_moderation = AccountModerationCapability::new(caller.admin, caller.admin);
     Ok(Response::new(capabilities))
 }

@@ -263,3 +263,30 @@ fn live_events_and_own_receipts() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn related_events_are_those_that_the_reader_sees() {
+    let mut world = World::new();
+    world.visibility("joined");
+    let hidden = world.message("alice");
+    world.member("bob", "join");
+    let seen = world.message("alice");
+    for window in [64, 1] {
+        world.shrink(window);
+        let query = RoomQuery::Related {
+            reader: reader("bob"),
+            event_ids: vec![
+                id(hidden).try_into().unwrap(),
+                id(seen).try_into().unwrap(),
+                id(999).try_into().unwrap(),
+            ],
+        };
+        match world.ask(query).unwrap() {
+            RoomAnswer::Live(related) => {
+                let related: Vec<_> = related.iter().map(|event| event.sequence).collect();
+                assert_eq!(related, [seen]);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -9,6 +9,7 @@
 //! counted so far, and the next answer that shows the room goes on from there. Only a receipt that falls into the sums begins the count anew.
 
 pub(crate) mod notices;
+pub(crate) mod related;
 #[cfg(test)]
 mod tests;
 
@@ -17,7 +18,6 @@ use std::{
     sync::Arc,
 };
 
-use futures_util::FutureExt as _;
 use playhouse_schema::address::{Position, Sequence};
 use ruma::{
     OwnedEventId, OwnedRoomId, OwnedUserId, UInt, UserId,
@@ -25,6 +25,7 @@ use ruma::{
 };
 use serde::Deserialize;
 
+use self::related::{Kin, Related};
 use crate::{
     room::{event::RoomEvent, message::PushFacts},
     user::{
@@ -153,6 +154,13 @@ impl Unread {
             return None;
         }
         if !self.pending.is_empty() {
+            let news = self.pending.iter().filter_map(|news| news.event());
+            if related::question(judge, news).is_some() {
+                // The room must be asked for what they relate to; the count goes on from here.
+                self.tally = Some(tally);
+                self.forget();
+                return None;
+            }
             let context = tally.context(judge, room_id);
             let changed = Arc::make_mut(&mut tally);
             let understood = self
@@ -260,15 +268,21 @@ impl Tally {
         self.judged.max(self.marks.all)
     }
 
-    /// Reads the next live events, oldest first.
-    pub(crate) fn read(&mut self, judge: &Judge, room_id: &OwnedRoomId, events: &[Arc<RoomEvent>]) {
+    /// Reads the next live events, oldest first, with the answer to [`related::question`].
+    pub(crate) fn read(
+        &mut self,
+        judge: &Judge,
+        room_id: &OwnedRoomId,
+        events: &[Arc<RoomEvent>],
+        related: &Related,
+    ) {
         let context = self.context(judge, room_id);
         for event in events {
             let thread = thread_of(event);
             let name = thread.as_ref().map_or("main", |root| root.as_str());
             let read = self.marks.threads.get(name).copied().unwrap_or(0);
             if event.sequence > self.marks.all.max(read) {
-                self.judge(judge, &context, (event, None));
+                self.judge(judge, &context, (event, None, related));
             } else {
                 self.note(event);
             }
@@ -308,7 +322,8 @@ impl Tally {
         match &news.kind {
             NewsKind::Event { event, .. } => {
                 if event.sequence > self.judged {
-                    self.judge(judge, context, (event, news.flat()));
+                    // News that relate to what a rule looks at are not judged here.
+                    self.judge(judge, context, (event, news.flat(), &Related::default()));
                 }
                 true
             }
@@ -331,16 +346,17 @@ impl Tally {
         &mut self,
         judge: &Judge,
         context: &PushConditionRoomCtx,
-        (event, flat): (&RoomEvent, Option<&FlattenedJson>),
+        (event, flat, related): (&RoomEvent, Option<&FlattenedJson>, &Related),
     ) {
         self.note(event);
         let sender: &UserId = &event.pdu.sender;
         if sender == judge.user_id || judge.ignored.contains(sender) {
             return;
         }
+        let kin = related.of(event);
         let verdict = match flat {
-            Some(flat) => verdict(&judge.rules, flat, context),
-            None => verdict(&judge.rules, &flatten(event), context),
+            Some(flat) => verdict(&judge.rules, (flat, &kin), context),
+            None => verdict(&judge.rules, (&flatten(event), &kin), context),
         };
         if let Some(highlight) = verdict {
             self.counted.push_back(Counted {
@@ -393,9 +409,13 @@ impl Tally {
     }
 }
 
-/// Whether an event notifies, and then whether it highlights. Rules are pure, though ruma's way of asking them is asynchronous.
-fn verdict(rules: &Ruleset, flat: &FlattenedJson, context: &PushConditionRoomCtx) -> Option<bool> {
-    let rule = matching(rules, flat, context)?;
+/// Whether an event notifies, and then whether it highlights.
+fn verdict(
+    rules: &Ruleset,
+    event: (&FlattenedJson, &[Kin<'_>]),
+    context: &PushConditionRoomCtx,
+) -> Option<bool> {
+    let rule = matching(rules, event, context)?;
     rule.triggers_notification()
         .then(|| rule.triggers_highlight())
 }
@@ -403,12 +423,12 @@ fn verdict(rules: &Ruleset, flat: &FlattenedJson, context: &PushConditionRoomCtx
 /// The first rule that fits.
 fn matching<'a>(
     rules: &'a Ruleset,
-    flat: &FlattenedJson,
+    event: (&FlattenedJson, &[Kin<'_>]),
     context: &PushConditionRoomCtx,
 ) -> Option<AnyPushRuleRef<'a>> {
     rules
         .iter()
-        .find(|rule| rule.applies(flat, context).now_or_never().unwrap_or(false))
+        .find(|rule| related::applies(*rule, event, context))
 }
 
 /// A room as push rules know it.

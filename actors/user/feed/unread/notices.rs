@@ -5,7 +5,7 @@ use std::sync::Arc;
 use playhouse_schema::address::Sequence;
 use ruma::{OwnedRoomId, push::Action};
 
-use super::{Judge, ReadMarks, matching, push_context, thread_of};
+use super::{Judge, ReadMarks, matching, push_context, related::Related, thread_of};
 use crate::{
     room::{event::RoomEvent, message::PushFacts},
     user::news::flatten,
@@ -28,15 +28,16 @@ pub(crate) struct Notice {
 }
 
 impl Notices {
-    /// How a user was notified about an event, if at all.
-    pub(crate) fn of(&self, judge: &Judge, event: &RoomEvent) -> Option<Notice> {
+    /// How a user was notified about an event, if at all; with the answer to [`super::related::question`].
+    pub(crate) fn of(&self, judge: &Judge, event: &RoomEvent, related: &Related) -> Option<Notice> {
         let sender = &event.pdu.sender;
         if *sender == judge.user_id || judge.ignored.contains(sender) {
             return None;
         }
         let context = push_context(judge, &self.facts, &self.room_id);
         let flat = flatten(event);
-        let rule = matching(&judge.rules, &flat, &context)?;
+        let kin = related.of(event);
+        let rule = matching(&judge.rules, (&flat, &kin), &context)?;
         rule.triggers_notification().then(|| Notice {
             actions: rule.actions().to_vec(),
             is_highlight: rule.triggers_highlight(),
