@@ -104,12 +104,12 @@ async fn known_device(
         device_id: Some(device_id.clone()),
     };
     match app.house.user_query(user_id, query).await {
-        Ok(UserAnswer::Devices(found)) if !found.is_empty() => Ok(device_id),
-        Ok(_) => Err(Failure::new(
-            ErrorCode::from("M_UNKNOWN_DEVICE"),
-            "the user has no such device",
-        )
-        .with_status(400)),
+        Ok(UserAnswer::Devices(_)) => Ok(device_id),
+        Err(UserError::NotFound) => {
+            let unknown = ErrorCode::from("M_UNKNOWN_DEVICE");
+            Err(Failure::new(unknown, "the user has no such device").with_status(400))
+        }
+        Ok(_) => Err(Failure::internal("unexpected answer to Devices")),
         Err(error) => Err(error.into()),
     }
 }
