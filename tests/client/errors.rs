@@ -72,6 +72,8 @@ const OPEN_AREAS: [&str; 6] = [
 
 /// Takes any bytes, or no body at all: what is sent as one is not looked at.
 const BODILESS: &[&str] = &[
+    // Whose token is no application service's is told that first.
+    "POST /_matrix/client/v1/appservice/{appservice_id}/ping",
     "POST /_matrix/client/unstable/account_validity/renew",
     "POST /_matrix/client/unstable/account_validity/send_mail",
     "POST /_matrix/client/unstable/org.matrix.msc4140/delayed_events/{delay_id}/{action}",
