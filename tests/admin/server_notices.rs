@@ -1,5 +1,7 @@
 //! What the server tells its users, each in a room of its own.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::administrator;
@@ -23,12 +25,33 @@ fn notice(user_id: &str, body: &str) -> Value {
     json!({"user_id": user_id, "content": {"msgtype": "m.text", "body": body}})
 }
 
-/// The one room into which a user is invited.
+/// The one room into which a user is invited; the invite may still be on its way.
 async fn invited(client: &Client) -> String {
-    let news = client.sync(None, "").await;
-    let invites = news["rooms"]["invite"].as_object().expect("invites");
-    assert_eq!(invites.len(), 1, "{news}");
-    invites.keys().next().expect("a room").clone()
+    for _ in 0..200 {
+        let news = client.sync(None, "").await;
+        let invites = news["rooms"]["invite"].as_object().cloned();
+        let invites = invites.unwrap_or_default();
+        assert!(invites.len() <= 1, "{news}");
+        if let Some((room_id, _)) = invites.into_iter().next() {
+            return room_id;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("nobody is invited");
+}
+
+/// Waits until a user sees that a room is one for notices.
+async fn is_tagged(client: &Client, room_id: &str) {
+    for _ in 0..200 {
+        let news = client.sync(None, "").await;
+        let told = &news["rooms"]["join"][room_id]["account_data"]["events"];
+        let mut data = told.as_array().into_iter().flatten();
+        if data.any(|event| event["content"]["tags"]["m.server_notice"].is_object()) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{room_id} has no tag");
 }
 
 async fn pinned(client: &Client, room_id: &str) -> Value {
@@ -74,11 +97,7 @@ async fn administrators_tell_users_something() {
         let answer = anna.post(&leave, json!({})).await;
         answer.refused(403, "M_CANNOT_LEAVE_SERVER_NOTICE_ROOM");
         anna.join(&room_id).await;
-        let news = anna.sync(None, "").await;
-        let told = news["rooms"]["join"][&room_id].clone();
-        let data = told["account_data"]["events"].as_array().expect("data");
-        let is_tag = |event: &&Value| event["content"]["tags"]["m.server_notice"].is_object();
-        assert!(data.iter().any(|event| is_tag(&event)), "{told}");
+        is_tagged(&anna, &room_id).await;
         let name = anna.look(&room_id, "state/m.room.name").await.ok();
         assert_eq!(name["name"], "From the house");
         let member = format!("state/m.room.member/{}", encode(NOTIFIER));
@@ -143,7 +162,7 @@ async fn users_are_told_that_the_server_is_closed() {
             if events[0].is_string() {
                 break;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let room_id = &*text(&rooms[0]);
         let path = format!(
