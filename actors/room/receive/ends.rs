@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use playhouse_schema::record::room::{EndsForgotten, Placement, RoomRecord, StateId, Verdict};
-use ruma::OwnedEventId;
+use ruma::{EventId, OwnedEventId};
 
 use super::{
     merge,
@@ -111,11 +111,14 @@ impl Weighing {
             }
             match self.find(&event_id).await? {
                 Some(known) if is_in_graph(&known) => {}
-                Some(known) if known.placement != Placement::Outlier => {
+                Some(known) => {
+                    // An outlier may yet find its place, and what follows on it has come already.
+                    if known.placement == Placement::Outlier {
+                        self.overtake(&event_id, &mut ends);
+                    }
                     open.extend(known.pdu.prev_events.iter().cloned());
                 }
-                _ if self.room.overtaken.contains(&event_id) => {}
-                _ => drop(ends.insert(event_id.to_string())),
+                None => self.overtake(&event_id, &mut ends),
             }
         }
         if !ends.is_empty() {
@@ -124,6 +127,13 @@ impl Weighing {
             self.push(RoomRecord::EndsForgotten(EndsForgotten { ends }));
         }
         Ok(has_passed)
+    }
+
+    /// Notes, unless it is noted, that an event is no end of the graph should it come.
+    fn overtake(&self, event_id: &EventId, ends: &mut BTreeSet<String>) {
+        if !self.room.overtaken.contains(event_id) {
+            ends.insert(event_id.to_string());
+        }
     }
 
     /// Judges an event by the state in force as it is with what the event knows: the state in force may lag behind that, where events between the two could
