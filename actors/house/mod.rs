@@ -211,7 +211,7 @@ use crate::{
     oauth::Oauth,
     passes::Passes,
     peer_keys::PeerKeys,
-    purges::Purges,
+    purges::{BlockBoard, Purges},
     registration::{
         Registration, RegistrationAnswer, RegistrationCommand, RegistrationError,
         RegistrationQuery, RegistrationReply, RegistrationSignal,
@@ -243,6 +243,7 @@ pub struct House {
     reports: Arc<Directory<Reports>>,
     delays: Arc<Directory<Delays>>,
     purges: Arc<Directory<Purges>>,
+    blocks: Arc<BlockBoard>,
     purge_bells: Arc<PurgeBells>,
     passes: Arc<Directory<Passes>>,
     oauth: Arc<Directory<Oauth>>,
