@@ -79,14 +79,7 @@ async fn account(app: &App, bridge: &Bridge, user_id: &UserId) -> Result<Account
     }
     let new = NewAccount {
         username: Some(user_id.localpart().to_owned()),
-        password: None,
-        admin: false,
-        guest: false,
-        user_type: None,
-        displayname: None,
-        login: None,
-        token: None,
-        terms: None,
+        ..NewAccount::default()
     };
     match app.house.register(new).await {
         Ok(_) | Err(HouseError::User(UserError::UserInUse)) => {}
