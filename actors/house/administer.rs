@@ -84,12 +84,8 @@ impl House {
             username: Some(user_id.localpart().to_owned()),
             password: wish.password.as_ref().map(|(password, _)| password.clone()),
             admin: wish.admin.unwrap_or(false),
-            guest: false,
             user_type: wish.user_type.clone().flatten(),
-            displayname: None,
-            login: None,
-            token: None,
-            terms: None,
+            ..NewAccount::default()
         };
         self.register(account).await?;
         Ok(())

@@ -151,17 +151,25 @@ impl House {
             at_ms: self.env.now_ms(),
         };
         let command = PurgeCommand::SetBlock(set);
-        Ok(self.purges.command(purges(), command).await?)
+        self.purges.command(purges(), command).await?;
+        // The caller may hear of the commit before the board does: an answer comes after both.
+        self.room_block(room_id).await?;
+        Ok(())
     }
 
     /// Refuses a room that is kept out.
     pub(super) async fn refuse_blocked(&self, room_id: &RoomId) -> Result<(), HouseError> {
-        match self.room_block(room_id).await? {
-            Some(_) => Err(HouseError::Forbidden(
+        let is_blocked = match self.blocks.is_blocked(room_id.as_str()) {
+            Some(is_blocked) => is_blocked,
+            // The actor has not woken since the house opened.
+            None => self.room_block(room_id).await?.is_some(),
+        };
+        if is_blocked {
+            return Err(HouseError::Forbidden(
                 "this room is blocked on this server".to_owned(),
-            )),
-            None => Ok(()),
+            ));
         }
+        Ok(())
     }
 
     async fn ask_deletions(&self, query: PurgeQuery) -> Result<Vec<DeletionStanding>, HouseError> {

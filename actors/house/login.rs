@@ -127,6 +127,19 @@ impl House {
         }
     }
 
+    /// The account of somebody for whom an application service acts, and whether the user has the device that it names; `true` when it names none.
+    pub async fn acting(
+        &self,
+        user_id: &UserId,
+        device_id: Option<&DeviceId>,
+    ) -> Result<(Account, bool), HouseError> {
+        let query = UserQuery::Acting(device_id.map(ToOwned::to_owned));
+        match self.user_query(user_id, query).await? {
+            UserAnswer::Acting(account, has_device) => Ok((account, has_device)),
+            _ => Err(surprise("Acting")),
+        }
+    }
+
     /// Hashes a password off the runtime's threads, a bounded number at a time.
     pub async fn hash_password(&self, password: String) -> Result<String, HouseError> {
         Ok(self.passwords.hash(password, &self.env).await?)

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `session` | `authenticate(&str) -> Session`, `note_sighting(&Session, Sighting)`, `has_open_account(&UserId) -> bool` |
 //! | `register` | `register(NewAccount) -> MadeAccount`, `available_user_id(&str) -> OwnedUserId`, `is_registration_token_valid`, `hold_registration_token(token, session)`, `release_registration_token(session)` |
-//! | `login` | `login_by_password(user, password, Login) -> (OwnedUserId, LoggedIn)`, `login(&UserId, Login) -> LoggedIn`, `refresh(&str) -> LoggedIn`, `logout(&Session)`, `logout_all(&UserId)`, `is_password(&UserId, String) -> bool`, `set_password`, `hash_password`, `account(&UserId) -> Account` |
+//! | `login` | `login_by_password(user, password, Login) -> (OwnedUserId, LoggedIn)`, `login(&UserId, Login) -> LoggedIn`, `refresh(&str) -> LoggedIn`, `logout(&Session)`, `logout_all(&UserId)`, `is_password(&UserId, String) -> bool`, `set_password`, `hash_password`, `account(&UserId) -> Account`, `acting(&UserId, Option<&DeviceId>) -> (Account, bool)` |
 //! | `administer` | `set_account(&UserId, AccountWish) -> bool`, `administer(&UserId, AdminDecision)`, `find_accounts(&Wanted, &Page)` |
 //! | `pretend` | `pretended_event_id()`, `pretended_room_id()`: for those whose events reach nobody |
 //! | `create_room` | `create_room(RoomWish) -> MadeRoom` |
@@ -211,7 +211,7 @@ use crate::{
     oauth::Oauth,
     passes::Passes,
     peer_keys::PeerKeys,
-    purges::Purges,
+    purges::{BlockBoard, Purges},
     registration::{
         Registration, RegistrationAnswer, RegistrationCommand, RegistrationError,
         RegistrationQuery, RegistrationReply, RegistrationSignal,
@@ -243,6 +243,7 @@ pub struct House {
     reports: Arc<Directory<Reports>>,
     delays: Arc<Directory<Delays>>,
     purges: Arc<Directory<Purges>>,
+    blocks: Arc<BlockBoard>,
     purge_bells: Arc<PurgeBells>,
     passes: Arc<Directory<Passes>>,
     oauth: Arc<Directory<Oauth>>,

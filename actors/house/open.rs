@@ -51,7 +51,7 @@ use crate::{
     oauth::Oauth,
     passes::Passes,
     peer_keys::PeerKeys,
-    purges::Purges,
+    purges::{BlockBoard, Purges},
     registration::Registration,
     reports::Reports,
     room::{Room, context::RoomContext},
@@ -117,6 +117,7 @@ impl House {
             oauth: desks.oauth,
             delays: later.delays,
             purges: later.purges,
+            blocks: later.blocks,
             purge_bells: later.purge_bells,
             threepids: desks.threepids,
             externals: desks.externals,
@@ -350,6 +351,7 @@ struct Desks {
 struct Later {
     delays: Arc<Directory<Delays>>,
     purges: Arc<Directory<Purges>>,
+    blocks: Arc<BlockBoard>,
     purge_bells: Arc<PurgeBells>,
     board: Arc<DelayBoard>,
     outlet: Arc<HouseOutlet>,
@@ -393,6 +395,7 @@ impl Opening {
 
     async fn later(&self, config: &HouseConfig) -> Result<Later, StoreError> {
         let (board, outlet) = (Arc::<DelayBoard>::default(), Arc::<HouseOutlet>::default());
+        let blocks = Arc::<BlockBoard>::default();
         let context = DelayContext {
             env: config.env.clone(),
             settings: config.delays,
@@ -401,7 +404,8 @@ impl Opening {
         };
         Ok(Later {
             delays: self.directory(context, config.users).await?,
-            purges: self.directory(config.env.clone(), config.users).await?,
+            purges: self.directory(blocks.clone(), config.users).await?,
+            blocks,
             purge_bells: Arc::default(),
             board,
             outlet,

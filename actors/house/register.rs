@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// An account to be made.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct NewAccount {
     /// The local part, upper case is lowered; absent: one is made up.
     pub username: Option<String>,

@@ -146,7 +146,7 @@ pub(super) struct Blocks(OrdMap<String, String>);
 impl Blocks {
     /// Judges a change: recorded when it is one. Who wanted it first stays.
     pub(super) fn judge(&self, set: RoomBlockSet) -> Result<Option<PurgeRecord>, PurgeError> {
-        if self.0.contains_key(&set.room_id) == set.blocked {
+        if self.has(&set.room_id) == set.blocked {
             return Ok(None);
         }
         if set.blocked && self.0.len() >= BLOCKS_MAX {
@@ -161,6 +161,10 @@ impl Blocks {
         } else {
             self.0.remove(&set.room_id);
         }
+    }
+
+    pub(super) fn has(&self, room_id: &str) -> bool {
+        self.0.contains_key(room_id)
     }
 
     pub(super) fn of(&self, room_id: &str) -> Option<String> {

@@ -3,10 +3,12 @@
 //!
 //! Owns that a room has one purge at a time. Must not know how one is done.
 
+mod board;
 mod deletions;
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
+pub use board::BlockBoard;
 use deletions::{Blocks, Deletions};
 pub use deletions::{DeletionStanding, DeletionState};
 
@@ -17,10 +19,7 @@ use playhouse_schema::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    env::Env,
-    kernel::{Decision, Domain, Port, Resident, Unavailable},
-};
+use crate::kernel::{Committed, Decision, Domain, Port, Resident, Unavailable};
 
 /// So many purges wait at most.
 const WAITING_MAX: usize = 1_000;
@@ -168,7 +167,7 @@ impl Domain for Purges {
     type Signal = ();
     type Error = PurgeError;
     type Live = ();
-    type Context = Env;
+    type Context = Arc<BlockBoard>;
 
     fn empty(_entity: &Entity) -> Self {
         Self::default()
@@ -193,7 +192,11 @@ impl Domain for Purges {
         }
     }
 
-    fn decide(&self, command: PurgeCommand, _env: &Env) -> Result<Decision<Self>, PurgeError> {
+    fn decide(
+        &self,
+        command: PurgeCommand,
+        _board: &Arc<BlockBoard>,
+    ) -> Result<Decision<Self>, PurgeError> {
         let record = self.judge(command)?;
         Ok(Decision::new(record.into_iter().collect(), ()))
     }
@@ -204,6 +207,14 @@ impl Domain for Purges {
         port: Port<PurgeAnswer, PurgeError>,
     ) {
         let _ = port.send(resident.state.tell(query));
+    }
+
+    fn committed(resident: &mut Resident<Self>, _records: &[Committed]) {
+        resident.context.publish(&resident.state.blocks);
+    }
+
+    fn woken(resident: &mut Resident<Self>) {
+        resident.context.publish(&resident.state.blocks);
     }
 
     fn weight_bytes(&self) -> usize {

@@ -26,6 +26,8 @@ pub enum UserAnswer {
     Session(Session),
     /// See [`UserQuery::Account`].
     Account(Account),
+    /// The account; and `false` when there is no device of the name.
+    Acting(Account, bool),
     /// See [`UserQuery::Grant`](super::UserQuery::Grant); `None` when no such tokens are in force.
     Grant(Option<TokenGrant>),
     /// See [`UserQuery::Devices`].

@@ -313,6 +313,10 @@ impl User {
         Ok(match query {
             UserQuery::Grant(of) => UserAnswer::Grant(grants::answer(self, &of)),
             UserQuery::Account => UserAnswer::Account(self.account_answer()?),
+            UserQuery::Acting(device_id) => {
+                let has_device = device_id.is_none_or(|id| self.device(&id).is_some());
+                UserAnswer::Acting(self.account_answer()?, has_device)
+            }
             UserQuery::Devices { device_id } => {
                 UserAnswer::Devices(self.devices_answer(device_id.as_deref())?)
             }

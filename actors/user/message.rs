@@ -240,6 +240,8 @@ pub enum UserQuery {
     Grant(GrantOf),
     /// The account. Answers `Account`.
     Account,
+    /// The account, and whether the user has this device, if one is named. Answers `Acting`.
+    Acting(Option<OwnedDeviceId>),
     /// All devices, or one. Answers `Devices`.
     Devices {
         /// Only this one (`NotFound` when there is none).

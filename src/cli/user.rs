@@ -87,12 +87,7 @@ async fn add(
                 username: Some(name),
                 password: Some(password.clone()),
                 admin,
-                guest: false,
-                user_type: None,
-                displayname: None,
-                login: None,
-                token: None,
-                terms: None,
+                ..NewAccount::default()
             };
             let made = house.register(account).await;
             house.close(CLOSE_WITHIN).await;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use playhouse_actors::{
     house::{HouseError, NewAccount},
     user::{
-        UserAnswer, UserError, UserQuery,
+        UserError,
         message::{self, Account},
     },
 };
-use ruma::{OwnedDeviceId, OwnedUserId, UserId, api::error::ErrorCode};
+use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId, api::error::ErrorCode};
 
 use super::{
-    app::App, bridges::Bridge, caller::Session, failure::Failure, incoming::Incoming,
+    app::App, bridges::Bridge, caller::Session, failure::Failure, incoming::Incoming, query,
     route::percent_decoded,
 };
 
@@ -34,19 +34,21 @@ pub(super) async fn session(incoming: &Incoming, bridge: Arc<Bridge>) -> Result<
             "the application service does not act for this user",
         ));
     }
-    let account = account(app, &bridge, &user_id).await?;
+    let device = parameter(incoming, "device_id")
+        .or_else(|| parameter(incoming, "org.matrix.msc3202.device_id"));
+    let device_id: Option<OwnedDeviceId> = device.map(Into::into);
+    let named = (&*user_id, device_id.as_deref());
+    let (account, has_device) = account(app, &bridge, named).await?;
     if account.deactivated {
         return Err(HouseError::from(UserError::Deactivated).into());
     }
     if account.locked {
         return Err(HouseError::from(UserError::Locked).into());
     }
-    let device = parameter(incoming, "device_id")
-        .or_else(|| parameter(incoming, "org.matrix.msc3202.device_id"));
-    let device_id = match device {
-        Some(device) => Some(known_device(app, &user_id, device.into()).await?),
-        None => None,
-    };
+    if !has_device {
+        let unknown = ErrorCode::from("M_UNKNOWN_DEVICE");
+        return Err(Failure::new(unknown, "the user has no such device").with_status(400));
+    }
     Ok(Session {
         known: message::Session {
             user_id,
@@ -66,9 +68,13 @@ pub(super) async fn session(incoming: &Incoming, bridge: Arc<Bridge>) -> Result<
     })
 }
 
-/// The user's account. That of its own user is there without being made.
-async fn account(app: &App, bridge: &Bridge, user_id: &UserId) -> Result<Account, Failure> {
-    match app.house.account(user_id).await {
+/// The user's account, and whether the device is there, if one is named. The account of its own user is there without being made.
+async fn account(
+    app: &App,
+    bridge: &Bridge,
+    (user_id, device_id): (&UserId, Option<&DeviceId>),
+) -> Result<(Account, bool), Failure> {
+    match app.house.acting(user_id, device_id).await {
         Err(HouseError::User(UserError::UnknownUser)) if bridge.sender == *user_id => {}
         Err(HouseError::User(UserError::UnknownUser)) => {
             return Err(Failure::forbidden(
@@ -79,45 +85,19 @@ async fn account(app: &App, bridge: &Bridge, user_id: &UserId) -> Result<Account
     }
     let new = NewAccount {
         username: Some(user_id.localpart().to_owned()),
-        password: None,
-        admin: false,
-        guest: false,
-        user_type: None,
-        displayname: None,
-        login: None,
-        token: None,
-        terms: None,
+        ..NewAccount::default()
     };
     match app.house.register(new).await {
         Ok(_) | Err(HouseError::User(UserError::UserInUse)) => {}
         Err(error) => return Err(error.into()),
     }
-    Ok(app.house.account(user_id).await?)
+    Ok(app.house.acting(user_id, device_id).await?)
 }
 
-async fn known_device(
-    app: &App,
-    user_id: &UserId,
-    device_id: OwnedDeviceId,
-) -> Result<OwnedDeviceId, Failure> {
-    let query = UserQuery::Devices {
-        device_id: Some(device_id.clone()),
-    };
-    match app.house.user_query(user_id, query).await {
-        Ok(UserAnswer::Devices(_)) => Ok(device_id),
-        Err(UserError::NotFound) => {
-            let unknown = ErrorCode::from("M_UNKNOWN_DEVICE");
-            Err(Failure::new(unknown, "the user has no such device").with_status(400))
-        }
-        Ok(_) => Err(Failure::internal("unexpected answer to Devices")),
-        Err(error) => Err(error.into()),
-    }
-}
-
+/// A plus sign stands for itself: user IDs may have one.
 fn parameter(incoming: &Incoming, name: &str) -> Option<String> {
-    let pairs = incoming.query()?.split('&');
-    let mut pairs = pairs.filter_map(|pair| pair.split_once('='));
-    let (_, value) = pairs.find(|(key, value)| *key == name && !value.is_empty())?;
+    let mut values = query::raw(incoming.query(), name);
+    let value = values.find(|value| !value.is_empty())?;
     percent_decoded(value)
 }
 

@@ -18,6 +18,7 @@ pub(crate) mod mount;
 pub(crate) mod open;
 mod origins;
 pub(crate) mod peer;
+pub(crate) mod query;
 mod queue;
 pub(crate) mod ranged;
 mod refusals;

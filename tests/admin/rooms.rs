@@ -55,6 +55,7 @@ async fn a_blocked_room_lets_nobody_in() {
         answer.refused(400, "M_BAD_JSON");
         let answer = boss.put(&block, json!({"block": true})).await;
         assert_eq!(answer.ok(), json!({"block": true}));
+        joins(&bert, &room_id).await.refused(403, "M_FORBIDDEN");
         server.restart();
         let [boss, anna, bert] = [&boss, &anna, &bert].map(|client| client.at(server.base()));
         let told = boss.get(&block).await.ok();

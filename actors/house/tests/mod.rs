@@ -99,13 +99,8 @@ impl Trial {
         let new = NewAccount {
             username: Some(name.to_owned()),
             password: Some("secret".to_owned()),
-            admin: false,
-            guest: false,
-            user_type: None,
             displayname: Some(name.to_uppercase()),
-            login: None,
-            token: None,
-            terms: None,
+            ..NewAccount::default()
         };
         self.house.register(new).await.unwrap().user_id
     }

@@ -87,14 +87,8 @@ async fn devices_that_nobody_uses_go() {
     let house = open(folder.path(), &clock, 10).await;
     let new = NewAccount {
         username: Some("anna".to_owned()),
-        password: None,
-        admin: false,
-        guest: false,
-        user_type: None,
-        displayname: None,
         login: Some(login("OLD")),
-        token: None,
-        terms: None,
+        ..NewAccount::default()
     };
     let anna = house.register(new).await.unwrap().user_id;
     clock.0.fetch_add(HOUR_MS - 1_000, Ordering::Relaxed);

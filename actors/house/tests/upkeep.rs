@@ -41,15 +41,8 @@ async fn guests_leave_when_guest_access_is_withdrawn() {
     let trial = Trial::new().await;
     let (alice, bob) = (trial.user("alice").await, trial.user("bob").await);
     let guest = NewAccount {
-        username: None,
-        password: None,
-        admin: false,
         guest: true,
-        user_type: None,
-        displayname: None,
-        login: None,
-        token: None,
-        terms: None,
+        ..NewAccount::default()
     };
     let guest = trial.house.register(guest).await.unwrap().user_id;
     let room_id = trial

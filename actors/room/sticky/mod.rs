@@ -11,7 +11,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use playhouse_schema::{
     address::Sequence,
-    record::room::{Placement, Verdict},
+    record::room::{Placement, StateId, Verdict},
 };
 use serde::Deserialize;
 
@@ -49,6 +49,12 @@ pub(super) fn read(text: &str) -> Option<u64> {
 impl RoomEvent {
     /// How long it sticks from now on; `None` when it does not, or no longer.
     pub(crate) fn sticky_ttl_ms(&self, now_ms: u64) -> Option<u64> {
+        let end_ms = self.sticky_end_ms(now_ms)?;
+        end_ms.checked_sub(now_ms).filter(|left_ms| *left_ms > 0)
+    }
+
+    /// When it is over; `None` when it never stuck.
+    fn sticky_end_ms(&self, now_ms: u64) -> Option<u64> {
         let duration_ms = bounded(self.pdu.sticky_ms?);
         // A clock that goes before gives no more time.
         let came_ms = match self.recorded_ms() {
@@ -56,8 +62,7 @@ impl RoomEvent {
             recorded_ms => recorded_ms,
         };
         let start_ms = u64::from(self.pdu.origin_server_ts.0).min(came_ms);
-        let end_ms = start_ms.saturating_add(duration_ms);
-        end_ms.checked_sub(now_ms).filter(|left_ms| *left_ms > 0)
+        Some(start_ms.saturating_add(duration_ms))
     }
 }
 
@@ -69,6 +74,17 @@ pub(crate) struct Sticky {
     /// Those that failed against the state in force.
     doubtful: OrdMap<Sequence, Arc<RoomEvent>>,
     bytes: usize,
+    /// What was found when all were looked at; `None` once one has come or gone since.
+    settled: Option<Settled>,
+}
+
+/// Until when nothing changes.
+#[derive(Clone, Copy, Debug)]
+struct Settled {
+    /// The first of them is over then.
+    end_ms: u64,
+    /// The doubtful ones failed against the state with this name.
+    state: StateId,
 }
 
 impl Sticky {
@@ -119,11 +135,30 @@ impl Sticky {
 
     /// The store put other bytes in the place of an event: one that was redacted sticks no more.
     pub(super) fn forget(&mut self, sequence: Sequence) {
+        self.settled = None;
         let told = self.told.remove(&sequence).map(|(event, _)| event);
         let doubtful = self.doubtful.remove(&sequence);
         for event in told.into_iter().chain(doubtful) {
             self.bytes -= event.weight_bytes();
         }
+    }
+
+    /// Whether another look at all of them finds what the last one has found.
+    fn is_settled(&self, now_ms: u64, state: StateId) -> bool {
+        if self.told.is_empty() && self.doubtful.is_empty() {
+            return true;
+        }
+        self.settled.is_some_and(|settled| {
+            now_ms < settled.end_ms && (self.doubtful.is_empty() || settled.state == state)
+        })
+    }
+
+    /// All were looked at, with this state in force.
+    fn note_settled(&mut self, now_ms: u64, state: StateId) {
+        let ends = self
+            .events()
+            .filter_map(|event| event.sticky_end_ms(now_ms));
+        self.settled = ends.min().map(|end_ms| Settled { end_ms, state });
     }
 
     /// Lets go of what is over.
@@ -183,11 +218,18 @@ impl Sticky {
 impl Room {
     /// Records are durable: lets go of what is over, and looks again at what failed against the state in force.
     pub(super) fn settle_sticky(&mut self, now_ms: u64) {
+        if self.sticky.is_settled(now_ms, self.current_id) {
+            return;
+        }
         for event in self.sticky.events() {
             event.note_recorded(now_ms);
         }
         self.sticky.let_go(now_ms);
         self.lift_doubts();
+        // Without rules nothing is known of the doubtful ones.
+        if self.rules.is_some() {
+            self.sticky.note_settled(now_ms, self.current_id);
+        }
     }
 
     /// Tells of the events from now on that the state in force allows.

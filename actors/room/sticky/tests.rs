@@ -87,7 +87,11 @@ fn what_the_state_forbade_is_told_once_it_does_not() {
     assert_eq!(sequences(&stage.room.sticky, now_ms, (0, 200)), [0; 0]);
     assert_eq!(stage.room.sticky.stored(), [(100, 0)]);
     let before = stage.room.sequence;
+    let is_settled = |room: &Room, now_ms: u64| room.sticky.is_settled(now_ms, room.current_id);
+    assert!(is_settled(&stage.room, now_ms + 599_999));
+    assert!(!is_settled(&stage.room, now_ms + 600_000));
     stage.join("bob").unwrap();
+    assert!(!is_settled(&stage.room, now_ms));
     stage.room.settle_sticky(now_ms);
     let joined = stage.room.current_id;
     assert_eq!(stage.room.sticky.stored(), [(100, joined)]);

@@ -74,19 +74,13 @@ impl Home {
             .expect("a new house can be opened");
         let account = NewAccount {
             username: Some("alice".to_owned()),
-            password: None,
-            admin: false,
-            guest: false,
-            user_type: None,
-            displayname: None,
             login: Some(Login {
                 device_id: None,
                 display_name: None,
                 refresh: false,
                 access_lifetime_ms: 0,
             }),
-            token: None,
-            terms: None,
+            ..NewAccount::default()
         };
         let made = house.register(account).await.expect("the name is free");
         let session = made.login.expect("a session was asked for");

@@ -8,6 +8,7 @@ use ruma::{
     api::{auth_scheme::AccessToken, request, response},
     metadata,
 };
+use serde::Deserialize;
 
 use crate::{
     admin::only_administrators,
@@ -21,12 +22,9 @@ metadata! {
     path: "/_synapse/admin/v2/rooms/{room_id}",
 }
 
-/// Says how a room is to be deleted.
-#[request]
-pub(crate) struct Request {
-    /// The room.
-    #[ruma_api(path)]
-    pub(crate) room_id: OwnedRoomId,
+/// How a room is to be deleted.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Wished {
     /// Nobody of this server comes in any more.
     #[serde(default)]
     pub(crate) block: bool,
@@ -44,6 +42,17 @@ pub(crate) struct Request {
     pub(crate) message: Option<String>,
 }
 
+/// Says how a room is to be deleted.
+#[request]
+pub(crate) struct Request {
+    /// The room.
+    #[ruma_api(path)]
+    pub(crate) room_id: OwnedRoomId,
+    /// How.
+    #[ruma_api(body)]
+    pub(crate) wished: Wished,
+}
+
 /// It has begun.
 #[response]
 pub(crate) struct Response {
@@ -55,23 +64,31 @@ fn yes() -> bool {
     true
 }
 
+async fn begin(
+    app: &App,
+    caller: &Session,
+    (room_id, wished): (OwnedRoomId, Wished),
+) -> Result<String, Failure> {
+    only_administrators(caller)?;
+    let wish = DeletionWish {
+        room_id,
+        block: wished.block,
+        purge: wished.purge,
+        force_purge: wished.force_purge,
+        new_room_user_id: wished.new_room_user_id,
+        room_name: wished.room_name,
+        message: wished.message,
+    };
+    Ok(app.house.begin_deletion(wish, &caller.user_id).await?)
+}
+
 /// Begins to delete a room.
 pub(crate) async fn handle(
     app: Arc<App>,
     caller: Session,
     request: Request,
 ) -> Result<Response, Failure> {
-    only_administrators(&caller)?;
-    let wish = DeletionWish {
-        room_id: request.room_id,
-        block: request.block,
-        purge: request.purge,
-        force_purge: request.force_purge,
-        new_room_user_id: request.new_room_user_id,
-        room_name: request.room_name,
-        message: request.message,
-    };
-    let delete_id = app.house.begin_deletion(wish, &caller.user_id).await?;
+    let delete_id = begin(&app, &caller, (request.room_id, request.wished)).await?;
     Ok(Response { delete_id })
 }
 
@@ -81,8 +98,8 @@ pub(crate) mod at_once {
     use ruma::api::error::ErrorCode;
 
     use super::{
-        super::ShutDown, AccessToken, App, Arc, DeletionWish, Failure, OwnedRoomId, OwnedUserId,
-        Session, metadata, only_administrators, request, response, yes,
+        super::ShutDown, AccessToken, App, Arc, Failure, OwnedRoomId, Session, Wished, begin,
+        metadata, request, response,
     };
 
     metadata! {
@@ -98,21 +115,9 @@ pub(crate) mod at_once {
         /// The room.
         #[ruma_api(path)]
         pub(crate) room_id: OwnedRoomId,
-        /// Nobody of this server comes in any more.
-        #[serde(default)]
-        pub(crate) block: bool,
-        /// The room's data goes, too.
-        #[serde(default = "yes")]
-        pub(crate) purge: bool,
-        /// Also when somebody could not be made to leave.
-        #[serde(default)]
-        pub(crate) force_purge: bool,
-        /// Who makes a room for the members to come into.
-        pub(crate) new_room_user_id: Option<OwnedUserId>,
-        /// The name of that room.
-        pub(crate) room_name: Option<String>,
-        /// What is said in that room.
-        pub(crate) message: Option<String>,
+        /// How.
+        #[ruma_api(body)]
+        pub(crate) wished: Wished,
     }
 
     /// It is done.
@@ -129,17 +134,7 @@ pub(crate) mod at_once {
         caller: Session,
         request: Request,
     ) -> Result<Response, Failure> {
-        only_administrators(&caller)?;
-        let wish = DeletionWish {
-            room_id: request.room_id,
-            block: request.block,
-            purge: request.purge,
-            force_purge: request.force_purge,
-            new_room_user_id: request.new_room_user_id,
-            room_name: request.room_name,
-            message: request.message,
-        };
-        let delete_id = app.house.begin_deletion(wish, &caller.user_id).await?;
+        let delete_id = begin(&app, &caller, (request.room_id, request.wished)).await?;
         let standing = app.house.deletion_ended(&delete_id).await?;
         if standing.state(0) == DeletionState::Failed {
             let error = standing.ended.and_then(|ended| ended.error);

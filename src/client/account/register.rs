@@ -73,13 +73,10 @@ pub(crate) async fn handle(
     let new = NewAccount {
         username: request.username,
         password: request.password,
-        admin: false,
-        guest: false,
-        user_type: None,
-        displayname: None,
         login,
         token: token.map(|token| (token.clone(), session.to_owned())),
         terms: flows::accepted(&app.config),
+        ..NewAccount::default()
     };
     let made = match stage::use_up(&app, &passed.proofs, Purpose::Register).await? {
         Some(proven) => {
@@ -110,14 +107,8 @@ async fn register_bridged(
         .house
         .register(NewAccount {
             username: Some(user_id.localpart().to_owned()),
-            password: None,
-            admin: false,
-            guest: false,
-            user_type: None,
-            displayname: None,
             login: (!request.inhibit_login).then(|| login(app, &request)),
-            token: None,
-            terms: None,
+            ..NewAccount::default()
         })
         .await?;
     Ok(answer(&made.user_id, made.login))
@@ -134,15 +125,9 @@ async fn register_guest(app: &Arc<App>, request: Request) -> Result<RawJson, Fai
     let made = app
         .house
         .register(NewAccount {
-            username: None,
-            password: None,
-            admin: false,
             guest: true,
-            user_type: None,
-            displayname: None,
             login: Some(login(app, &request)),
-            token: None,
-            terms: None,
+            ..NewAccount::default()
         })
         .await?;
     Ok(answer(&made.user_id, made.login))

@@ -120,7 +120,6 @@ pub(crate) async fn handle(
             username: Some(request.username),
             password: Some(request.password),
             admin: request.admin,
-            guest: false,
             user_type: request.user_type,
             displayname: request.displayname,
             login: Some(Login {
@@ -129,8 +128,7 @@ pub(crate) async fn handle(
                 refresh: false,
                 access_lifetime_ms: app.config.registration.access_token_lifetime_ms,
             }),
-            token: None,
-            terms: None,
+            ..NewAccount::default()
         })
         .await?;
     let login = made

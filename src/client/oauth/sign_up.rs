@@ -153,13 +153,9 @@ async fn make_account(app: &Arc<App>, browser: &Browser) -> Result<OwnedUserId, 
     let made = app.house.register(NewAccount {
         username: Some(username),
         password: Some(password),
-        admin: false,
-        guest: false,
-        user_type: None,
-        displayname: None,
-        login: None,
         token,
         terms: flows::accepted(&app.config),
+        ..NewAccount::default()
     });
     Ok(made.await?.user_id)
 }

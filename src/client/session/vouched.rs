@@ -38,14 +38,8 @@ impl Vouched<'_> {
         app.house.must_have_room_for_newcomer(None).await?;
         let new = NewAccount {
             username: Some(self.localpart.to_owned()),
-            password: None,
-            admin: false,
-            guest: false,
-            user_type: None,
             displayname: self.displayname.map(str::to_owned),
-            login: None,
-            token: None,
-            terms: None,
+            ..NewAccount::default()
         };
         match app.house.register(new).await {
             Ok(_) => Ok((user_id, true)),

@@ -145,14 +145,9 @@ async fn finished(
                 .await?;
             let made = app.house.register(NewAccount {
                 username: Some(localpart),
-                password: None,
-                admin: false,
-                guest: false,
-                user_type: None,
                 displayname: newcomer.displayname.clone(),
-                login: None,
-                token: None,
                 terms: flows::accepted(&app.config),
+                ..NewAccount::default()
             });
             let made = match made.await {
                 Ok(made) => made,

@@ -62,6 +62,8 @@ pub(crate) struct Tally {
     facts: Arc<PushFacts>,
     /// The rules and ignored users by which it was judged, held so that others are never taken for them.
     judged_by: (Arc<Ruleset>, Arc<BTreeSet<OwnedUserId>>),
+    /// The kinds of relations at which these rules look.
+    kinds: BTreeSet<String>,
     /// The receipts under which it was read.
     marks: ReadMarks,
     /// Unread events before those in `counted`, by thread …
@@ -155,7 +157,7 @@ impl Unread {
         }
         if !self.pending.is_empty() {
             let news = self.pending.iter().filter_map(|news| news.event());
-            if related::question(judge, news).is_some() {
+            if related::question_of(judge, &tally.kinds, news).is_some() {
                 // The room must be asked for what they relate to; the count goes on from here.
                 self.tally = Some(tally);
                 self.forget();
@@ -231,6 +233,7 @@ impl Tally {
         Self {
             facts,
             judged_by: (judge.rules.clone(), judge.ignored.clone()),
+            kinds: related::kinds(&judge.rules),
             marks,
             older: BTreeMap::new(),
             older_until: 0,

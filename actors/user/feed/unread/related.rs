@@ -110,7 +110,15 @@ pub(crate) fn question<'a>(
     judge: &Judge,
     events: impl Iterator<Item = &'a Arc<RoomEvent>>,
 ) -> Option<RoomQuery> {
-    let kinds = kinds(&judge.rules);
+    question_of(judge, &kinds(&judge.rules), events)
+}
+
+/// As [`question`], for rules that are known to look at these kinds of relations.
+pub(super) fn question_of<'a>(
+    judge: &Judge,
+    kinds: &BTreeSet<String>,
+    events: impl Iterator<Item = &'a Arc<RoomEvent>>,
+) -> Option<RoomQuery> {
     if kinds.is_empty() {
         return None;
     }
@@ -156,7 +164,7 @@ pub(super) fn applies(
 }
 
 /// The kinds of relations at which rules look.
-fn kinds(rules: &Ruleset) -> BTreeSet<String> {
+pub(super) fn kinds(rules: &Ruleset) -> BTreeSet<String> {
     let rules = rules.iter().filter_map(conditional);
     rules
         .filter(|rule| rule.enabled)
