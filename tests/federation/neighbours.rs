@@ -34,7 +34,7 @@ impl Neighbours {
 }
 
 /// Waits until a user's sync from the beginning shows an event.
-async fn sees(client: &Client, room_id: &str, event_id: &str) {
+pub(super) async fn sees(client: &Client, room_id: &str, event_id: &str) {
     let query = format!(
         "filter={}",
         encode(&json!({"room": {"timeline": {"limit": 100}}}).to_string())
