@@ -9,7 +9,6 @@ use ruma::{
 
 use super::task::{Stop, Stopped};
 use crate::{
-    kernel::Unavailable,
     room::{RoomError, message::MemberProfile},
     user::UserError,
 };
@@ -78,18 +77,16 @@ pub(super) trait Passing {
 
 impl Passing for RoomError {
     fn is_passing(&self) -> bool {
-        matches!(self, RoomError::Unavailable(_) | RoomError::Store(_))
+        matches!(
+            self,
+            RoomError::Unavailable(_) | RoomError::Store(_) | RoomError::Broken(_)
+        )
     }
 }
 
 impl Passing for UserError {
     fn is_passing(&self) -> bool {
-        matches!(
-            self,
-            UserError::Unavailable(Unavailable::Overloaded | Unavailable::Timeout)
-                | UserError::Unavailable(Unavailable::Stopped)
-                | UserError::Store(_)
-        )
+        matches!(self, UserError::Unavailable(_) | UserError::Store(_))
     }
 }
 

@@ -146,7 +146,9 @@ fn judged(error: &HouseError) -> NotAccepted {
         HouseError::Unreachable(_)
         | HouseError::Busy
         | HouseError::Store(_)
-        | HouseError::Room(RoomError::Unavailable(_) | RoomError::Store(_))
+        | HouseError::Room(
+            RoomError::Unavailable(_) | RoomError::Store(_) | RoomError::Broken(_),
+        )
         | HouseError::User(UserError::Unavailable(_) | UserError::Store(_)) => {
             NotAccepted::Passing(why, UNREACHABLE_PATIENCE)
         }

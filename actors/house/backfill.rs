@@ -115,7 +115,7 @@ impl House {
         }
     }
 
-    async fn old_ends(&self, room_id: &RoomId) -> Result<Vec<OwnedEventId>, HouseError> {
+    pub(super) async fn old_ends(&self, room_id: &RoomId) -> Result<Vec<OwnedEventId>, HouseError> {
         match self.room_query(room_id, RoomQuery::OldEnds).await? {
             RoomAnswer::EventIds(ends) => Ok(ends),
             _ => Err(surprise("OldEnds")),
@@ -123,7 +123,7 @@ impl House {
     }
 
     /// Fetches a stretch of a room's past; whether there is more of it now than before.
-    async fn fetch_past(&self, room_id: &RoomId) -> Result<bool, HouseError> {
+    pub(super) async fn fetch_past(&self, room_id: &RoomId) -> Result<bool, HouseError> {
         let before = self.old_ends(room_id).await?;
         let turn = self.backfills.turns.of(room_id);
         let _turn = turn.lock().await;
@@ -238,7 +238,7 @@ impl House {
 }
 
 /// The servers to ask: those that are in the room now, and first those that made what is asked for where IDs tell that.
-fn servers(gate: &RoomGate, ends: &[OwnedEventId]) -> Vec<OwnedServerName> {
+pub(super) fn servers(gate: &RoomGate, ends: &[OwnedEventId]) -> Vec<OwnedServerName> {
     let makers = ends.iter().filter_map(|end| end.server_name());
     let mut servers: Vec<OwnedServerName> = Vec::new();
     for server in makers.chain(gate.others.iter().map(|server| &**server)) {

@@ -178,7 +178,9 @@ fn refusal(errcode: &str, error: impl ToString) -> SendTrouble {
 
 fn trouble(error: &HouseError) -> SendTrouble {
     let errcode = match error {
-        HouseError::Room(RoomError::Unavailable(_) | RoomError::Store(_))
+        HouseError::Room(
+            RoomError::Unavailable(_) | RoomError::Store(_) | RoomError::Broken(_),
+        )
         | HouseError::Store(_)
         | HouseError::Busy => return SendTrouble::Passing,
         HouseError::Room(RoomError::UnknownRoom | RoomError::NotFound) => "M_NOT_FOUND",

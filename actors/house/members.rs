@@ -163,7 +163,7 @@ impl HouseMembers {
 fn of_user(error: RoomError) -> UserError {
     match error {
         RoomError::Unavailable(error) => error.into(),
-        RoomError::Store(reason) => UserError::Store(reason),
+        RoomError::Store(reason) | RoomError::Broken(reason) => UserError::Store(reason),
         error => UserError::Room(error.to_string()),
     }
 }

@@ -26,6 +26,7 @@
 //! | `keys` | `query_keys`, `claim_keys`, `upload_keys`, `key_changes` |
 //! | `cross_signing` | `upload_signing_keys(&UserId, UploadSigningKeys)`, `add_signatures(&UserId, signed)` |
 //! | `backfill` | `messages(&RoomId, MessagesQuery) -> MessagesPage` |
+//! | `event_at` | `event_at(&RoomId, EventAtQuery) -> FoundEvent` |
 //! | `backups` | `backup_command(&UserId, BackupCommand)`, `backup_version(&UserId, Option<String>)`, `backup_sessions(&UserId, Selection) -> StoredSessions` |
 //! | `dehydrated` | `set_dehydrated_device`, `remove_dehydrated_device`, `dehydrated_device`, `dehydrated_events` |
 //! | `receipts` | `move_receipt(&RoomId, MoveReceipt)`, `set_read_markers(ReadMarkers)` |
@@ -81,6 +82,7 @@ mod deletions;
 mod elsewhere;
 mod eraser;
 mod error;
+mod event_at;
 mod externals;
 mod forgotten_rooms;
 mod handshakes;

@@ -212,7 +212,9 @@ impl From<HouseError> for Trouble {
 impl From<RoomError> for Trouble {
     fn from(error: RoomError) -> Self {
         match error {
-            RoomError::Unavailable(_) | RoomError::Store(_) => Self::Passing(error.to_string()),
+            RoomError::Unavailable(_) | RoomError::Store(_) | RoomError::Broken(_) => {
+                Self::Passing(error.to_string())
+            }
             error => Self::Hopeless(error.to_string()),
         }
     }

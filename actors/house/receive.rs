@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, stream};
-use ruma::{OwnedEventId, OwnedRoomId, OwnedServerName, RoomId, ServerName};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedServerName, RoomId, RoomVersionId, ServerName};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -39,6 +39,11 @@ const BRIDGES_MAX: usize = 4;
 
 /// So many predecessors whose state must be asked for are looked after in one go.
 pub(super) const GAPS_MAX: usize = 5;
+
+/// The room versions that there are.
+const VERSIONS: [&str; 12] = [
+    "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12",
+];
 
 /// What became of an event of a transaction: nothing, or why it is not part of the room.
 pub type PduOutcome = Result<(), String>;
@@ -110,6 +115,10 @@ impl Lacks {
 
 impl House {
     /// Takes in the events of a transaction: by event ID, what became of each. Events whose ID cannot be told are left out.
+    ///
+    /// A room in which nothing can be done until somebody repairs it takes nothing in, and its events are refused: its server would otherwise repeat the
+    /// transaction for ever, and nothing that it says elsewhere would come. Of any other trouble, such as a store that does not write, the sender hears as
+    /// an error of the whole: it repeats what could be taken in later, and nothing is lost. The other rooms' events are taken in before that all the same.
     pub async fn receive_pdus(
         &self,
         origin: &ServerName,
@@ -125,14 +134,20 @@ impl House {
                 by_room.entry(room_id).or_default().push(pdu);
             }
         }
-        let rooms = stream::iter(by_room)
-            .map(|(room_id, pdus)| self.receive_in_room(origin, room_id, pdus));
+        let rooms = stream::iter(by_room).map(|(room_id, pdus)| async move {
+            let received = self.receive_in_room(origin, &room_id, &pdus).await;
+            received.or_else(|error| refused_by_broken_room((origin, &room_id), &pdus, error))
+        });
         let mut outcomes = BTreeMap::new();
+        let mut trouble = None;
         let mut rooms = rooms.buffer_unordered(ROOMS_AT_ONCE);
-        while let Some(outcome) = rooms.next().await {
-            outcomes.extend(outcome?);
+        while let Some(received) = rooms.next().await {
+            match received {
+                Ok(received) => outcomes.extend(received),
+                Err(error) => trouble = trouble.or(Some(error)),
+            }
         }
-        Ok(outcomes)
+        trouble.map_or(Ok(outcomes), Err)
     }
 
     /// What a room says of a server.
@@ -162,24 +177,24 @@ impl House {
     async fn receive_in_room(
         &self,
         origin: &ServerName,
-        room_id: OwnedRoomId,
-        pdus: Vec<Box<RawValue>>,
+        room_id: &RoomId,
+        pdus: &[Box<RawValue>],
     ) -> Result<BTreeMap<OwnedEventId, PduOutcome>, HouseError> {
-        let gate = match self.gate_on_arrival(&room_id, origin).await {
+        let gate = match self.gate_on_arrival(room_id, origin).await {
             Ok(gate) => gate,
             // Of a room that is not here hardly anything can be told, not even its events' IDs.
             Err(HouseError::Room(RoomError::UnknownRoom)) => {
-                return self.hear_from_outside(&room_id, &pdus).await;
+                return self.hear_from_outside(room_id, pdus).await;
             }
             Err(error) => return Err(error),
         };
         let scene = Scene {
             origin,
-            room_id: &room_id,
+            room_id,
             gate: &gate,
         };
         let mut outcomes = BTreeMap::new();
-        let (checked, flawed) = self.checked(scene, &pdus).await?;
+        let (checked, flawed) = self.checked(scene, pdus).await?;
         outcomes.extend(flawed);
         let refusal = if !gate.admits {
             Some("the server is not admitted by the room's ACL")
@@ -192,7 +207,7 @@ impl House {
             let refused = checked.into_iter();
             outcomes.extend(refused.map(|pdu| (pdu.event_id.clone(), Err(refusal.to_owned()))));
             if !gate.inhabited {
-                outcomes.extend(self.hear_from_outside(&room_id, &pdus).await?);
+                outcomes.extend(self.hear_from_outside(room_id, pdus).await?);
             }
             return Ok(outcomes);
         }
@@ -270,7 +285,7 @@ impl House {
     pub(super) async fn receive(
         &self,
         room_id: &RoomId,
-        version: Option<ruma::RoomVersionId>,
+        version: Option<RoomVersionId>,
         events: Vec<ReceivedEvent>,
     ) -> Result<Fates, HouseError> {
         let is_past = false;
@@ -292,7 +307,7 @@ impl House {
     async fn receive_wish(
         &self,
         room_id: &RoomId,
-        version: Option<ruma::RoomVersionId>,
+        version: Option<RoomVersionId>,
         wish: Receive,
     ) -> Result<Fates, HouseError> {
         let next = wish.events.iter();
@@ -329,7 +344,7 @@ impl House {
     pub(super) async fn checked_of(
         &self,
         room_id: &RoomId,
-        version: &ruma::RoomVersionId,
+        version: &RoomVersionId,
         pdus: &[Box<RawValue>],
     ) -> Result<(Vec<CheckedPdu>, BTreeMap<OwnedEventId, PduOutcome>), HouseError> {
         let unsupported = || RoomError::UnsupportedVersion(version.clone());
@@ -369,6 +384,40 @@ impl House {
         }
         Ok((good, flaws))
     }
+}
+
+/// What became of a room's events where the room answers only with an error: refused, if the error is the room's own and lasts. The error of everything else,
+/// see [`House::receive_pdus`].
+fn refused_by_broken_room(
+    (origin, room_id): (&ServerName, &RoomId),
+    pdus: &[Box<RawValue>],
+    error: HouseError,
+) -> Result<BTreeMap<OwnedEventId, PduOutcome>, HouseError> {
+    if !matches!(&error, HouseError::Room(error) if error.is_lasting()) {
+        return Err(error);
+    }
+    metrics::counter!("playhouse_received_room_errors_total").increment(1);
+    tracing::warn!(%origin, %room_id, %error, "a room cannot take in what it is sent, its events are refused");
+    let ids = pdus.iter().flat_map(|pdu| ids_in_any_version(pdu));
+    Ok(ids
+        .map(|event_id| {
+            (
+                event_id,
+                Err("this room cannot be worked on here".to_owned()),
+            )
+        })
+        .collect())
+}
+
+/// The IDs that an event has in the versions of rooms that there are. A room that cannot be read does not tell its version; an answer about IDs that no event
+/// has tells nobody anything.
+fn ids_in_any_version(pdu: &RawValue) -> BTreeSet<OwnedEventId> {
+    let versions = VERSIONS.map(RoomVersionId::try_from).into_iter().flatten();
+    let rules = versions.filter_map(|version| version.rules());
+    rules
+        .filter_map(|rules| RawPdu::read(pdu.get(), &rules).ok())
+        .map(|pdu| pdu.event_id)
+        .collect()
 }
 
 pub(super) fn next(pdu: CheckedPdu) -> ReceivedEvent {

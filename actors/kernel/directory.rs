@@ -223,7 +223,7 @@ impl<D: Domain> Directory<D> {
         mail: impl FnOnce(Port<T, D::Error>, Arc<Ticket>) -> Mail<D>,
     ) -> Result<T, D::Error> {
         let (sender, receiver) = ractor::concurrency::oneshot();
-        let (mut actor, vitals) = self.find(&entity).ok_or(Unavailable::Stopped)?;
+        let (mut actor, mut vitals) = self.find(&entity).ok_or(Unavailable::Stopped)?;
         let mut ticket = self.ticket(&vitals)?;
         let mut mail = mail(RpcReplyPort::from(sender), ticket.clone());
         loop {
@@ -232,9 +232,9 @@ impl<D: Domain> Directory<D> {
                 // An actor on its way to sleep refuses: the message comes back unread and goes to its next life.
                 Err(ractor::MessagingErr::SendErr(unread)) => {
                     let next = self.find_after(&entity, &actor);
-                    let (next, vitals) = next.ok_or(Unavailable::Stopped)?;
+                    (actor, vitals) = next.ok_or(Unavailable::Stopped)?;
                     ticket = self.ticket(&vitals)?;
-                    (actor, mail) = (next, unread.with(ticket.clone()));
+                    mail = unread.with(ticket.clone());
                 }
                 Err(_) => return Err(Unavailable::Stopped.into()),
             }
@@ -243,6 +243,9 @@ impl<D: Domain> Directory<D> {
         drop(ticket);
         match answer {
             Ok(Ok(answer)) => answer,
+            Ok(Err(_)) if vitals.damaged.load(Ordering::Acquire) => {
+                Err(Unavailable::Damaged.into())
+            }
             Ok(Err(_)) => Err(Unavailable::Stopped.into()),
             Err(_) => Err(Unavailable::Timeout.into()),
         }

@@ -24,6 +24,9 @@ pub enum Unavailable {
     /// It ended while the request waited, because of a failed commit for example. The command may or may not have been carried out.
     #[error("stopped")]
     Stopped,
+    /// What is recorded of it cannot be read: it does not wake until that is repaired.
+    #[error("its log is damaged")]
+    Damaged,
 }
 
 /// The reply port of a command or query.

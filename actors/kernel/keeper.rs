@@ -12,7 +12,7 @@ use std::{
 
 use playhouse_schema::{
     address::{Entity, Sequence, Shard},
-    port::{Erasure, LogStore, NewRecord, Snapshot},
+    port::{Erasure, LogStore, NewRecord, Snapshot, StoreError},
     record::codec::Record as _,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -108,6 +108,9 @@ impl<D: Domain> Actor for Keeper<D> {
         let woken = wake::wake::<D>(&*birth.store, &birth.entity)
             .await
             .inspect_err(|error| {
+                // Who waits hears whether it is worth while to ask again: damage stays, a database that is away comes back.
+                let is_damaged = matches!(error, StoreError::Damaged(_));
+                birth.vitals.damaged.store(is_damaged, Ordering::Release);
                 tracing::error!(entity = %birth.entity, %error, "cannot wake actor");
             })?;
         metrics::counter!("playhouse_actor_wakes_total", "kind" => D::NAME).increment(1);

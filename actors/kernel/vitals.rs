@@ -24,6 +24,8 @@ pub(super) struct Vitals {
     pub(super) signals: AtomicUsize,
     /// It waits for something and must stay awake.
     pub(super) busy: AtomicBool,
+    /// It did not wake, because what is recorded of it cannot be read.
+    pub(super) damaged: AtomicBool,
     /// Rough memory use.
     pub(super) weight_bytes: AtomicUsize,
     /// Outcomes that the actor has not taken in yet, oldest first.

@@ -34,7 +34,7 @@ pub enum RoomAnswer {
     /// Rooms in a space.
     Children(Vec<SpaceChild>),
     /// The event closest to a time.
-    Found(FoundEvent),
+    Found(EventAt),
     /// Receipts in force.
     Receipts(Vec<OwnReceipt>),
     /// See [`RoomQuery::Marker`].
@@ -94,6 +94,15 @@ pub struct FoundEvent {
     pub event_id: OwnedEventId,
     /// When it was sent, milliseconds since the Unix epoch.
     pub sent_ms: u64,
+}
+
+/// What is known here of the event closest to a time.
+#[derive(Clone, Debug)]
+pub struct EventAt {
+    /// The event, if one is known that the reader may see.
+    pub found: Option<FoundEvent>,
+    /// Between the time and the event lies a part of the room's past that is not known here: another event, which other servers know, may be closer.
+    pub wants_past: bool,
 }
 
 /// What push rules ask about a room.

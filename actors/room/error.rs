@@ -1,5 +1,6 @@
 //! Why a room refuses.
 
+use playhouse_schema::port::StoreError;
 use ruma::RoomVersionId;
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +63,9 @@ pub enum RoomError {
         /// What it says.
         error: String,
     },
+    /// What is recorded of the room cannot be read, or is more than this server can work with: it stays so until that is repaired.
+    #[error("this room is broken here: {0}")]
+    Broken(String),
     /// The store could not be read.
     #[error("store: {0}")]
     Store(String),
@@ -70,8 +74,73 @@ pub enum RoomError {
     Unavailable(#[from] Unavailable),
 }
 
-impl From<playhouse_schema::port::StoreError> for RoomError {
-    fn from(error: playhouse_schema::port::StoreError) -> Self {
-        RoomError::Store(error.to_string())
+impl RoomError {
+    /// Whether the room will say the same however often it is asked again, and whatever becomes of the store: the trouble is the room's own.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            RoomError::UnknownRoom
+            | RoomError::NotFound
+            | RoomError::Forbidden(_)
+            | RoomError::GuestForbidden
+            | RoomError::BadJson(_)
+            | RoomError::NotJson(_)
+            | RoomError::InvalidParam(_)
+            | RoomError::TooLarge
+            | RoomError::BadAlias(_)
+            | RoomError::UnsupportedVersion(_)
+            | RoomError::UnableToGrantJoin(_)
+            | RoomError::InvalidRoomState(_)
+            | RoomError::Broken(_)
+            | RoomError::Unavailable(Unavailable::Damaged) => true,
+            // The first ones depend on the moment, the others on somebody else: the store, a policy server, the load.
+            RoomError::NotAtHand
+            | RoomError::Moved
+            | RoomError::Unrecommended(_)
+            | RoomError::NotRecommended { .. }
+            | RoomError::Store(_)
+            | RoomError::Unavailable(
+                Unavailable::Overloaded | Unavailable::Timeout | Unavailable::Stopped,
+            ) => false,
+        }
+    }
+}
+
+impl From<StoreError> for RoomError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Damaged(_) => RoomError::Broken(error.to_string()),
+            error => RoomError::Store(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_is_the_rooms_own_and_a_failing_store_is_not() {
+        for (error, is_lasting) in [
+            (StoreError::Damaged("record".to_owned()), true),
+            (StoreError::Database("disk full".to_owned()), false),
+            (StoreError::InDoubt("gone".to_owned()), false),
+            (StoreError::Locked("held".to_owned()), false),
+            (StoreError::Incompatible("newer".to_owned()), false),
+        ] {
+            let error = RoomError::from(error);
+            assert_eq!(error.is_lasting(), is_lasting, "{error}");
+        }
+        for (error, is_lasting) in [
+            (Unavailable::Damaged, true),
+            (Unavailable::Stopped, false),
+            (Unavailable::Timeout, false),
+            (Unavailable::Overloaded, false),
+        ] {
+            assert_eq!(
+                RoomError::from(error.clone()).is_lasting(),
+                is_lasting,
+                "{error}"
+            );
+        }
     }
 }

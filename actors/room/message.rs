@@ -28,7 +28,7 @@ pub use super::window::{
 };
 
 pub use super::answer::{
-    ContextPage, FoundEvent, MessagesPage, OwnReceipt, PushFacts, RoomAccess, RoomAnswer,
+    ContextPage, EventAt, FoundEvent, MessagesPage, OwnReceipt, PushFacts, RoomAccess, RoomAnswer,
     RoomSlice, RoomSummary, SpaceChild,
 };
 

@@ -28,6 +28,7 @@ impl From<Unavailable> for Failure {
             Unavailable::Stopped => {
                 Self::new(ErrorCode::Unknown, "interrupted, try again").with_status(503)
             }
+            Unavailable::Damaged => Self::internal(error),
         }
     }
 }
@@ -55,7 +56,7 @@ impl From<RoomError> for Failure {
             RoomError::InvalidRoomState(message) => Self::new(ErrorCode::InvalidRoomState, message),
             RoomError::Moved | RoomError::Unrecommended(_) => Self::internal(error),
             RoomError::NotRecommended { errcode, error } => elsewhere(&errcode, error),
-            RoomError::Store(reason) => Self::internal(reason),
+            RoomError::Store(reason) | RoomError::Broken(reason) => Self::internal(reason),
             RoomError::Unavailable(error) => error.into(),
         }
     }

@@ -109,6 +109,7 @@ fn failures_have_their_codes_and_statuses() {
         ),
         (Unavailable::Overloaded.into(), 429, "M_LIMIT_EXCEEDED"),
         (Unavailable::Stopped.into(), 503, "M_UNKNOWN"),
+        (Unavailable::Damaged.into(), 500, "M_UNKNOWN"),
         (
             Failure::new(ErrorCode::MissingToken, ""),
             401,

@@ -2,6 +2,7 @@
 
 mod crowd;
 mod dead;
+mod drips;
 mod handshakes;
 mod hostile;
 mod neighbours;

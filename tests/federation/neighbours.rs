@@ -34,7 +34,7 @@ impl Neighbours {
 }
 
 /// Waits until a user's sync from the beginning shows an event.
-async fn sees(client: &Client, room_id: &str, event_id: &str) {
+pub(super) async fn sees(client: &Client, room_id: &str, event_id: &str) {
     let query = format!(
         "filter={}",
         encode(&json!({"room": {"timeline": {"limit": 100}}}).to_string())
@@ -281,4 +281,101 @@ async fn who_joins_reads_what_was_said_before() {
             vec!["line 101".to_owned(), "line 102".to_owned()]
         )
     );
+}
+
+/// Says something at a time that no other event has, with some lines before it.
+async fn said_at(client: &Client, room_id: &str, (lines, body): (usize, &str)) -> (String, u64) {
+    for line in 0..lines {
+        client.say(room_id, &format!("before {body}: {line}")).await;
+    }
+    let apart = std::time::Duration::from_millis(5);
+    tokio::time::sleep(apart).await;
+    let event_id = client.say(room_id, body).await;
+    tokio::time::sleep(apart).await;
+    let path = format!("event/{}", encode(&event_id));
+    let event = client.look(room_id, &path).await.ok();
+    let sent_ms = event["origin_server_ts"].as_u64().expect("a time");
+    (event_id, sent_ms)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_joins_finds_by_its_time_what_was_said_before() {
+    let all = Neighbours::new().await;
+    let (anna, bert) = (&all.anna, &all.bert);
+    let room_id = anna
+        .create_room(json!({"preset": "public_chat", "room_alias_name": "annals"}))
+        .await;
+    let (early, early_ms) = said_at(anna, &room_id, (30, "early")).await;
+    let (late, late_ms) = said_at(anna, &room_id, (130, "late")).await;
+    said_at(anna, &room_id, (30, "last")).await;
+    let state = anna.look(&room_id, "state").await.ok();
+    let create = list(&state)
+        .iter()
+        .find(|event| event["type"] == "m.room.create")
+        .expect("a create event");
+    let path = format!("/_matrix/client/v3/join/{}", encode("#annals:one.town"));
+    bert.post(&path, json!({})).await.ok();
+    let at = |ts: u64, dir: &str| {
+        let room = encode(&room_id);
+        format!("/_matrix/client/v1/rooms/{room}/timestamp_to_event?ts={ts}&dir={dir}")
+    };
+    // At first nothing is known here that is so old; then the nearest that is known is not what was asked for.
+    let told = bert.get(&at(late_ms + 1, "b")).await.ok();
+    let expected = json!({"event_id": late, "origin_server_ts": late_ms});
+    assert_eq!(told, expected);
+    let told = bert.get(&at(early_ms - 1, "f")).await.ok();
+    let expected = json!({"event_id": early, "origin_server_ts": early_ms});
+    assert_eq!(told, expected);
+    // What has been found is found again, from the other side too, and there a client reads on in both directions.
+    for (event_id, ts) in [(&late, late_ms), (&early, early_ms)] {
+        for (ts, dir) in [(ts - 1, "f"), (ts, "f"), (ts, "b"), (ts + 1, "b")] {
+            let told = bert.get(&at(ts, dir)).await.ok();
+            assert_eq!(told["event_id"], *event_id, "{dir} from {ts}");
+        }
+    }
+    let path = format!("context/{}?limit=4", encode(&early));
+    let around = bert.look(&room_id, &path).await.ok();
+    assert_eq!(
+        said(&around["events_before"]),
+        ["before early: 29", "before early: 28"]
+    );
+    assert_eq!(
+        said(&around["events_after"]),
+        ["before late: 0", "before late: 1"]
+    );
+    let end = encode(&text(&around["end"]));
+    let path = format!("messages?dir=f&limit=2&from={end}");
+    let on = bert.look(&room_id, &path).await.ok();
+    assert_eq!(said(&on["chunk"]), ["before late: 2", "before late: 3"]);
+    // Back to the very beginning, before which there is nothing.
+    let told = bert.get(&at(0, "f")).await.ok();
+    assert_eq!(told["event_id"], create["event_id"]);
+    let before = create["origin_server_ts"].as_u64().expect("a time") - 1;
+    let nothing = bert.get(&at(before, "b")).await;
+    nothing.refused(404, "M_NOT_FOUND");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_is_looked_up_here_while_the_others_are_dead() {
+    let mut all = Neighbours::new().await;
+    let room_id = all
+        .anna
+        .create_room(json!({"preset": "public_chat", "room_alias_name": "ruins"}))
+        .await;
+    let (_, ts) = said_at(&all.anna, &room_id, (0, "once")).await;
+    let path = format!("/_matrix/client/v3/join/{}", encode("#ruins:one.town"));
+    all.bert.post(&path, json!({})).await.ok();
+    all.one.kill();
+    let at = |dir: &str| {
+        let room = encode(&room_id);
+        format!("/_matrix/client/v1/rooms/{room}/timestamp_to_event?ts={ts}&dir={dir}")
+    };
+    // The nearest that is known: the join.
+    let told = all.bert.get(&at("f")).await.ok();
+    let path = format!("event/{}", encode(&text(&told["event_id"])));
+    let event = all.bert.look(&room_id, &path).await.ok();
+    assert_eq!(event["type"], "m.room.member");
+    assert_eq!(event["sender"], all.bert.user_id);
+    let nothing = all.bert.get(&at("b")).await;
+    nothing.refused(404, "M_NOT_FOUND");
 }

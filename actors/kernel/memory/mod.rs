@@ -154,6 +154,17 @@ impl MemoryStore {
             .collect()
     }
 
+    /// What is recorded of an entity does not decode any more.
+    pub(crate) fn damage(&self, entity: &Entity) {
+        let mut books = self.books.lock();
+        let records = books.shards.values_mut();
+        for chained in records.flat_map(|shelf| &mut shelf.records) {
+            if chained.record.entity == *entity {
+                chained.record.payload = bytes::Bytes::from_static(&[0xc1]);
+            }
+        }
+    }
+
     /// The stored snapshot of an entity.
     pub(crate) fn snapshot_of(&self, entity: &Entity) -> Option<Snapshot> {
         self.books.lock().snapshots.get(entity).cloned()

@@ -420,3 +420,19 @@ async fn no_more_than_the_limit_stay_awake() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn who_cannot_be_read_says_so() {
+    let house = house(drowsy()).await;
+    for name in ["!a:a", "!b:a"] {
+        house.add(name, 1).await.unwrap();
+    }
+    until("all sleep", || house.counters.residents() == 0).await;
+    house.store.damage(&Entity::room("!a:a"));
+    let damaged = Err(CounterError::Unavailable(Unavailable::Damaged));
+    for _ in 0..3 {
+        assert_eq!(house.add("!a:a", 1).await, damaged);
+        assert_eq!(house.ask("!a:a", Question::Sum).await, damaged);
+    }
+    assert_eq!(house.ask("!b:a", Question::Sum).await, Ok(1));
+}

@@ -211,7 +211,7 @@ impl History {
             .get(&id)
             .cloned()
             .map(Some)
-            .ok_or_else(|| RoomError::Store(format!("{}: no state {id}", self.entity)))
+            .ok_or_else(|| RoomError::Broken(format!("{}: no state {id}", self.entity)))
     }
 
     /// Reads the links at and shortly before a state: a walk goes on there.
@@ -322,7 +322,7 @@ impl History {
                     above = probe;
                     step *= 4;
                 }
-                None => return Err(RoomError::Store(format!("{}: gap", self.entity))),
+                None => return Err(RoomError::Broken(format!("{}: gap", self.entity))),
             }
         }
         Ok(below)

@@ -83,6 +83,11 @@ fn has_past(room: &Room) -> bool {
     create.is_some_and(|create| create.placement != Placement::Live)
 }
 
+/// Whether a room has a past of which not all is known here.
+pub(super) fn lacks_past(room: &Room) -> bool {
+    has_past(room) && !room.past.is_whole()
+}
+
 /// The events that precede all that is known of a room and are not known.
 pub(super) async fn old_ends(view: &View) -> Result<Vec<OwnedEventId>, RoomError> {
     let room = view.room();
@@ -187,7 +192,7 @@ impl Part {
 
     /// Whether, behind all that there was to look at, there may be more that only other servers know.
     fn ends_in_the_unknown(&self, room: &Room) -> bool {
-        self.backwards && self.to.is_none() && has_past(room) && !room.past.is_whole()
+        self.backwards && self.to.is_none() && lacks_past(room)
     }
 }
 

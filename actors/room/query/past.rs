@@ -182,5 +182,5 @@ impl History {
 }
 
 fn too_far() -> RoomError {
-    RoomError::Store("state lies too far back".to_owned())
+    RoomError::Broken("state lies too far back".to_owned())
 }

@@ -86,9 +86,7 @@ impl Weighing {
                 continue;
             }
             if book.events.len() > CHAIN_EVENTS_MAX {
-                return Err(RoomError::Store(
-                    "this room's auth chains are too long".to_owned(),
-                ));
+                return Err(RoomError::Broken("its auth chains are too long".to_owned()));
             }
             if let Some(event) = self.find(&event_id).await? {
                 book.add(&event);
@@ -112,7 +110,7 @@ impl Weighing {
 }
 
 fn broken(error: ResolveError) -> RoomError {
-    RoomError::Store(error.to_string())
+    RoomError::Broken(error.to_string())
 }
 
 /// The events of some states and of their auth chains.

@@ -34,7 +34,7 @@ pub(super) fn failure(error: rusqlite::Error) -> StoreError {
         Some(ErrorCode::NotADatabase) => {
             StoreError::Incompatible("a file of the data folder is not a Playhouse database".into())
         }
-        Some(ErrorCode::DatabaseCorrupt) => StoreError::Damaged(error.to_string()),
+        // A file that is corrupt is no fault of one record: nothing in it can be relied on.
         _ => StoreError::Database(error.to_string()),
     }
 }

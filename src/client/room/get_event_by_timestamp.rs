@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use playhouse_actors::room::{RoomAnswer, RoomQuery, message::EventAtQuery};
+use playhouse_actors::room::message::EventAtQuery;
 use ruma::{
     MilliSecondsSinceUnixEpoch, UInt,
     api::{
@@ -22,14 +22,12 @@ pub(crate) async fn handle(
     caller: Session,
     request: Request,
 ) -> Result<Response, Failure> {
-    let query = RoomQuery::EventAt(Box::new(EventAtQuery {
+    let query = EventAtQuery {
         reader: reader_of_history(&app, &caller, &request.room_id).await?,
         ts_ms: request.ts.0.into(),
         backwards: request.dir == Direction::Backward,
-    }));
-    let RoomAnswer::Found(found) = app.house.room_query(&request.room_id, query).await? else {
-        return Err(Failure::internal("unexpected answer to EventAt"));
     };
+    let found = app.house.event_at(&request.room_id, query).await?;
     let sent = MilliSecondsSinceUnixEpoch(UInt::new_saturating(found.sent_ms));
     Ok(Response::new(found.event_id, sent))
 }

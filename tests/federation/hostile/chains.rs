@@ -1,7 +1,7 @@
 //! Events that rest on others which nobody knows, and servers that tell nonsense when they are asked for those.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -9,6 +9,7 @@ use std::{
     time::Instant,
 };
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::{EVIL, Scene, guest::Guest};
@@ -264,4 +265,77 @@ async fn a_past_without_its_powers_gives_none_today() {
     let seen = scene.seen().await;
     assert!(!seen.contains(&topic.id));
     scene.end("a state without power levels").await;
+}
+
+/// So much is asked at most for the events that one transaction brings of a room: four times five gaps, for each an event, the IDs of its state and fifty
+/// events of that; and some times what lies between and what authorises.
+const QUESTIONS_MAX: usize = 4 * 5 * (2 + 50) + 100;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn states_that_name_ever_new_events_are_given_up() {
+    let scene = Scene::open().await;
+    let before = scene.state().await;
+    let eve = scene.eve.clone();
+    let gaps: Vec<_> = (0..5).map(|number| loose(&eve, 2_000 + number)).collect();
+    let heads: Vec<_> = gaps
+        .iter()
+        .map(|gap| eve.event(json!({"prev_events": [gap.id], "content": {"body": gap.id}})))
+        .collect();
+    let known = gaps.into_iter().map(|gap| (gap.id, gap.json));
+    let known: Mutex<BTreeMap<_, _>> = Mutex::new(known.collect());
+    let asked = answering(&scene, move |asked, number| {
+        // Good events, of which each is authorised by one that was never heard of.
+        let invent = |it: usize| {
+            let mut auth = authorising(&eve);
+            auth.push(format!("${number:0>10}{it:0>33}"));
+            let made = eve.event(json!({
+                "type": "test.endless", "state_key": format!("{number}/{it}"), "auth_events": auth,
+            }));
+            known.lock().insert(made.id.clone(), made.json.clone());
+            made
+        };
+        let invented = || (0..40).map(invent);
+        let answer = match asked.path {
+            path if path.contains("/state_ids/") => {
+                let ids: Vec<_> = invented().map(|made| made.id).collect();
+                json!({"pdu_ids": ids, "auth_chain_ids": authorising(&eve)})
+            }
+            path if path.contains("/event_auth/") => {
+                let chain: Vec<_> = invented().map(|made| made.json).collect();
+                json!({ "auth_chain": chain })
+            }
+            path if path.contains("/event/") => {
+                let event = known.lock().get(&last_segment(path)).cloned();
+                json!({"pdus": event.into_iter().collect::<Vec<_>>()})
+            }
+            _ => json!({"events": []}),
+        };
+        Some(Reply::Json(200, answer))
+    });
+    let sent: Vec<_> = heads.iter().collect();
+    let started = Instant::now();
+    let (told, ()) = tokio::join!(scene.send(EVIL, &sent), scene.others_are_served());
+    for head in &heads {
+        assert!(told[&head.id]["error"].is_string(), "{told}");
+    }
+    let questions = asked.load(Ordering::Relaxed);
+    println!(
+        "endless states: {questions} questions, {:?}",
+        started.elapsed()
+    );
+    assert!(questions < QUESTIONS_MAX, "{questions} questions");
+    assert_eq!(scene.state().await, before);
+    scene.end("endless states").await;
+}
+
+/// What authorises the events of a user of the hostile server.
+fn authorising(eve: &Guest) -> Vec<String> {
+    let keys = [
+        ("m.room.create", ""),
+        ("m.room.power_levels", ""),
+        ("m.room.member", eve.user_id.as_str()),
+    ];
+    keys.into_iter()
+        .filter_map(|(event_type, key)| eve.known(event_type, key))
+        .collect()
 }

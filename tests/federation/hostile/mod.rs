@@ -1,5 +1,6 @@
 //! A server that lies, floods, forges and dawdles: what it does is refused as the rules say, and costs nobody else anything.
 
+mod broken;
 mod chains;
 mod edus;
 mod events;

@@ -25,6 +25,7 @@ use super::{
         wire::wire_form,
     },
     View,
+    event_at::Time,
 };
 
 /// Answers another server.
@@ -76,7 +77,11 @@ pub(super) async fn peer(view: &mut View, query: &PeerQuery) -> Result<PeerAnswe
             Ok(PeerAnswer::Events(events))
         }
         PeerQuestion::EventAt { ts_ms, backwards } => {
-            let found = event_at::event_at(view, &mut sight, (*ts_ms, *backwards)).await?;
+            let time = Time {
+                ts_ms: *ts_ms,
+                backwards: *backwards,
+            };
+            let found = event_at::event_at(view, &mut sight, time).await?;
             Ok(PeerAnswer::Found(found))
         }
         PeerQuestion::Extremities => {
