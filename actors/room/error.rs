@@ -62,6 +62,9 @@ pub enum RoomError {
         /// What it says.
         error: String,
     },
+    /// Members of the room are not known yet that this depends on: they are being fetched.
+    #[error("the members of this room are still being fetched")]
+    PartialState,
     /// The store could not be read.
     #[error("store: {0}")]
     Store(String),

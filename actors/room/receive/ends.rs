@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use playhouse_schema::record::room::{EndsForgotten, Placement, RoomRecord, StateId, Verdict};
-use ruma::OwnedEventId;
+use ruma::{EventId, OwnedEventId};
 
 use super::{
     merge,
@@ -11,7 +11,9 @@ use super::{
     verdict,
     weigh::Weighing,
 };
-use crate::room::{Room, RoomError, event::RoomEvent, pdu::Pdu, state::StateMap};
+use crate::room::{
+    Room, RoomError, event::RoomEvent, gaps::with_members, pdu::Pdu, state::StateMap,
+};
 
 /// So many events are looked at to find what lies before an event.
 const STEPS_MAX: usize = 100;
@@ -111,11 +113,14 @@ impl Weighing {
             }
             match self.find(&event_id).await? {
                 Some(known) if is_in_graph(&known) => {}
-                Some(known) if known.placement != Placement::Outlier => {
+                Some(known) => {
+                    // An outlier may yet find its place, and what follows on it has come already.
+                    if known.placement == Placement::Outlier {
+                        self.overtake(&event_id, &mut ends);
+                    }
                     open.extend(known.pdu.prev_events.iter().cloned());
                 }
-                _ if self.room.overtaken.contains(&event_id) => {}
-                _ => drop(ends.insert(event_id.to_string())),
+                None => self.overtake(&event_id, &mut ends),
             }
         }
         if !ends.is_empty() {
@@ -126,17 +131,25 @@ impl Weighing {
         Ok(has_passed)
     }
 
+    /// Notes, unless it is noted, that an event is no end of the graph should it come.
+    fn overtake(&self, event_id: &EventId, ends: &mut BTreeSet<String>) {
+        if !self.room.overtaken.contains(event_id) {
+            ends.insert(event_id.to_string());
+        }
+    }
+
     /// Judges an event by the state in force as it is with what the event knows: the state in force may lag behind that, where events between the two could
     /// not be had.
     pub(super) async fn judge_by_all(
         &mut self,
         pdu: &Pdu,
         before: StateId,
+        members: &[Arc<RoomEvent>],
     ) -> Result<Result<(), String>, RoomError> {
         self.depends_on_ends = true;
         let mut all = self.afters();
         all.insert(before);
-        let state = self.resolution(&all).await?;
+        let state = with_members(&self.resolution(&all).await?, members);
         Ok(verdict::by_state(&self.rules, pdu, &state))
     }
 
