@@ -2,6 +2,7 @@
 
 mod crowd;
 mod dead;
+mod faster_joins;
 mod handshakes;
 mod hostile;
 mod neighbours;
