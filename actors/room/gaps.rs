@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use playhouse_schema::{
-    address::Sequence,
+    address::{Position, Sequence},
     record::room::{StateChange, StateCompleted, StateId, StatePartial},
 };
 use ruma::{EventId, OwnedEventId, OwnedServerName, ServerName, events::TimelineEventType};
@@ -17,7 +17,7 @@ use super::{
     Room,
     event::RoomEvent,
     message::{RoomCommand, RoomQuery},
-    state::{StateKey, StateMap},
+    state::{InFlight, StateKey, StateMap},
 };
 
 /// What is known of a room whose state has gaps.
@@ -45,6 +45,8 @@ pub(crate) struct Closed {
     pub(crate) first: StateId,
     /// The record that closed them.
     pub(crate) at: Sequence,
+    /// That record's position in the shard; 0 until it is known.
+    position: Position,
 }
 
 /// What a snapshot keeps of it.
@@ -79,6 +81,21 @@ impl Gaps {
         self.closed.iter().filter(is_between).copied().collect()
     }
 
+    /// The newest record up to a position that closed any.
+    pub(crate) fn closed_until(&self, position: Position) -> Option<Sequence> {
+        let is_until = |closed: &&Closed| (1..=position).contains(&closed.position);
+        let until = self.closed.iter().filter(is_until);
+        until.map(|closed| closed.at).max()
+    }
+
+    /// The commit has told where the record landed that closed gaps.
+    pub(crate) fn landed(&mut self, at: Sequence, position: Position) {
+        for closed in Arc::make_mut(&mut self.closed) {
+            if closed.at == at {
+                closed.position = position;
+            }
+        }
+    }
 
     /// What a snapshot keeps of it.
     pub(crate) fn stored(&self) -> StoredGaps {
@@ -152,11 +169,22 @@ impl Room {
     }
 
     /// Takes in that a state has gaps no more.
-    pub(super) fn close_gaps(&mut self, at: Sequence, completed: &StateCompleted) {
+    pub(super) fn close_gaps(
+        &mut self,
+        (at, position): (Sequence, Position),
+        completed: &StateCompleted,
+    ) {
         let first = completed.first;
+        if position == 0 {
+            self.in_flight.insert(at, InFlight::GapsClosed);
+        }
         self.put_changes(&completed.changes);
         self.gaps.open.take_if(|open| open.first == first);
-        Arc::make_mut(&mut self.gaps.closed).push(Closed { first, at });
+        Arc::make_mut(&mut self.gaps.closed).push(Closed {
+            first,
+            at,
+            position,
+        });
     }
 }
 

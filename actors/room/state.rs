@@ -61,6 +61,8 @@ pub(crate) enum InFlight {
     Event(Arc<RoomEvent>),
     /// A receipt.
     Receipt(ReceiptKey),
+    /// Members that were not known.
+    GapsClosed,
 }
 
 /// A room's state: a fold of its records. Cheap to clone.
@@ -218,7 +220,9 @@ impl Room {
             RoomRecord::Emptied(_) => self.empty_out(),
             RoomRecord::Gone(_) => {}
             RoomRecord::StatePartial(partial) => self.open_gaps(partial),
-            RoomRecord::StateCompleted(completed) => self.close_gaps(sequence, completed),
+            RoomRecord::StateCompleted(completed) => {
+                self.close_gaps((sequence, position), completed)
+            }
         }
     }
 
@@ -424,6 +428,7 @@ impl Room {
         match self.in_flight.remove(&sequence) {
             Some(InFlight::Event(event)) => event.landed(position),
             Some(InFlight::Receipt(key)) => self.receipts.landed(key, sequence, position),
+            Some(InFlight::GapsClosed) => self.gaps.landed(sequence, position),
             None => {}
         }
     }

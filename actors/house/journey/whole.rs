@@ -40,12 +40,34 @@ const PAUSE_MAX: Duration = Duration::from_secs(300);
 const SERVERS_MAX: usize = 5;
 
 /// The members of so many rooms are fetched at a time.
-const ROOMS_AT_ONCE: usize = 3;
+const ROOMS_AT_ONCE: usize = 8;
 
 /// The rooms whose members are being fetched: who waits sees the channel close.
 pub(super) struct Completions {
-    under_way: Mutex<BTreeMap<OwnedRoomId, watch::Receiver<()>>>,
+    under_way: Mutex<BTreeMap<OwnedRoomId, UnderWay>>,
     places: Arc<Semaphore>,
+}
+
+/// The fetching of a room's members.
+struct UnderWay {
+    ended: watch::Receiver<()>,
+    /// It was asked for again meanwhile: it may be another state by now that has gaps.
+    is_wanted_again: bool,
+}
+
+impl Completions {
+    /// Ends the fetching of a room's members, unless it was asked for again.
+    fn end(&self, room_id: &RoomId) -> bool {
+        let mut under_way = self.under_way.lock();
+        let again = under_way
+            .get_mut(room_id)
+            .map(|one| &mut one.is_wanted_again);
+        let is_over = !again.is_some_and(std::mem::take);
+        if is_over {
+            under_way.remove(room_id);
+        }
+        is_over
+    }
 }
 
 impl Default for Completions {
@@ -88,12 +110,16 @@ impl House {
     /// Has the members of a room fetched. The channel closes when that ends.
     pub(in crate::house) fn complete_room(&self, room_id: &RoomId) -> watch::Receiver<()> {
         let mut under_way = self.journeys.completions.under_way.lock();
-        under_way.retain(|_, ended| ended.has_changed().is_ok());
-        if let Some(ended) = under_way.get(room_id) {
-            return ended.clone();
+        if let Some(one) = under_way.get_mut(room_id) {
+            one.is_wanted_again = true;
+            return one.ended.clone();
         }
         let (ending, ended) = watch::channel(());
-        under_way.insert(room_id.to_owned(), ended.clone());
+        let one = UnderWay {
+            ended: ended.clone(),
+            is_wanted_again: false,
+        };
+        under_way.insert(room_id.to_owned(), one);
         let (house, places) = (
             self.myself.clone(),
             self.journeys.completions.places.clone(),
@@ -153,7 +179,7 @@ impl House {
             };
             self.take_members(room_id, (&gate, &partial), told).await?;
             let gate = self.room_gate(room_id, self.env.server_name()).await?;
-            if gate.partial.is_none_or(|left| left.join != partial.join) {
+            if gate.partial.is_none() {
                 tracing::info!(%server, %room_id, "all members of a room are known");
                 return Ok(true);
             }
@@ -188,10 +214,6 @@ impl House {
             tracing::info!(%room_id, "what is told of a room's members is no state");
             return Ok(());
         };
-        // A state without a create event is not of this room.
-        if state.is_empty() {
-            return Ok(());
-        }
         let events = self.receive_chunks(room_id, &gate.version, events).await?;
         let wish = Receive {
             events,
@@ -214,7 +236,8 @@ async fn fetch_until_known(house: Weak<House>, (places, room_id): (Arc<Semaphore
         // Nothing closes the semaphore.
         let place = places.clone().acquire_owned().await;
         match house.fetch_members(&room_id, attempt).await {
-            Ok(true) => return,
+            Ok(true) if house.journeys.completions.end(&room_id) => return,
+            Ok(true) => continue,
             Ok(false) => {}
             Err(error) => tracing::warn!(%room_id, %error, "a room's members are not known yet"),
         }

@@ -318,7 +318,7 @@ impl History {
         Ok(0)
     }
 
-    /// The sequence behind a point: of a record at or before it, such that no event stands between the two.
+    /// The sequence behind a point: of a record at or before it, such that no event stands between the two, nor what closed gaps.
     pub(in crate::room) async fn resolve(
         &self,
         point: TimelinePoint,
@@ -328,10 +328,12 @@ impl History {
             TimelinePoint::Position(position) => position,
             TimelinePoint::Past(_) => return Ok(0),
         };
+        // What was not known becomes known without an event.
+        let closed = self.room.gaps.closed_until(position).unwrap_or_default();
         let recent = &self.room.recent;
         let index = recent.partition_point(|event| event.position() <= position);
         if index > 0 {
-            return Ok(recent[index - 1].sequence);
+            return Ok(recent[index - 1].sequence.max(closed).min(self.last));
         }
         if position == 0 || self.window_start() == 0 {
             return Ok(0);

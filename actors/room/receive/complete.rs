@@ -52,6 +52,11 @@ impl Weighing {
             return Ok(());
         };
         let told = self.history.state(Moment::State(partial.first)).await?;
+        // Every state of the room has the event that made it.
+        let made = told.get(&(TimelineEventType::RoomCreate, String::new()));
+        if !made.is_some_and(|made| state.contains(&made.pdu.event_id)) {
+            return Ok(());
+        }
         let (mut changes, mut replaced) = (Vec::new(), Vec::new());
         for event_id in state {
             let Some(event) = self.find(event_id).await? else {

@@ -10,6 +10,7 @@ mod ends;
 mod merge;
 pub mod order;
 mod recommend;
+mod redaction;
 mod resets;
 pub mod sign;
 mod task;

@@ -29,7 +29,6 @@ use crate::room::{
     gaps::with_members,
     pdu::Pdu,
     query::{history::History, past::Moment},
-    redact,
     state::{StateKey, StateMap},
 };
 
@@ -47,8 +46,8 @@ pub(super) struct Weighing {
     /// Events that were looked up or weighed.
     found: BTreeMap<OwnedEventId, Arc<RoomEvent>>,
     states: BTreeMap<StateId, StateMap>,
-    records: Vec<RoomRecord>,
-    erasures: Vec<(Sequence, bytes::Bytes)>,
+    pub(super) records: Vec<RoomRecord>,
+    pub(super) erasures: Vec<(Sequence, bytes::Bytes)>,
     companions: BTreeMap<Sequence, Arc<RoomEvent>>,
     /// The outcome depends on which ends the graph has.
     pub(super) depends_on_ends: bool,
@@ -468,34 +467,6 @@ impl Weighing {
         }
         self.place(&event, in_force).await?;
         Ok(fate)
-    }
-
-    /// An accepted redaction takes out the content of its target.
-    async fn redact(&mut self, pdu: &Pdu) -> Result<(), RoomError> {
-        if pdu.event_type != TimelineEventType::RoomRedaction {
-            return Ok(());
-        }
-        let Some(event_id) = &pdu.redacts else {
-            return Ok(());
-        };
-        let Some(target) = self.find(event_id).await? else {
-            return Ok(());
-        };
-        let Some((sequence, payload)) = redact::erasure(&self.room, pdu, &target) else {
-            return Ok(());
-        };
-        if sequence < PROVISIONAL {
-            self.erasures.push((sequence, payload));
-            return Ok(());
-        }
-        // It came with this very list, and is recorded redacted.
-        let index = (sequence - PROVISIONAL) as usize;
-        if let Some(RoomRecord::Event(record)) = self.records.get_mut(index)
-            && let Ok(RoomRecord::Event(pruned)) = rmp_serde::from_slice(&payload)
-        {
-            record.pdu = pruned.pdu;
-        }
-        Ok(())
     }
 }
 
