@@ -134,7 +134,7 @@ impl House {
         if ends.is_empty() || self.is_futile(room_id, &ends) {
             return Ok(false);
         }
-        let gate = self.room_gate(room_id, self.env.server_name()).await?;
+        let gate = self.whole_gate(room_id, self.env.server_name()).await?;
         if !gate.inhabited {
             return Ok(false);
         }

@@ -175,7 +175,7 @@ impl House {
         origin: &ServerName,
         room_id: &RoomId,
     ) -> Result<RoomGate, HandshakeError> {
-        let gate = self.room_gate(room_id, origin).await?;
+        let gate = self.whole_gate(room_id, origin).await?;
         if !gate.inhabited {
             return Err(RoomError::UnknownRoom.into());
         }
@@ -203,7 +203,7 @@ impl House {
         for allowed in &access.allowed_rooms {
             let gate = self.room_gate(allowed, user_id.server_name()).await;
             match gate {
-                Ok(gate) if gate.inhabited => {
+                Ok(gate) if gate.inhabited && gate.partial.is_none() => {
                     let inside = self.room_access(allowed, user_id).await?;
                     if inside.membership == Some(MembershipState::Join) {
                         return Ok(Some(true));

@@ -170,7 +170,7 @@ pub use error::HouseError;
 pub use externals::{LoggedOut, Origin};
 pub use handshakes::{HandedPdu, HandshakeError, Template, TemplateAsked};
 pub use join::JoinWish;
-use journey::Turns;
+use journey::Journeys;
 pub use journey::{COMPLEXITY_UNIT, IncomingInvite, RemoteRooms};
 pub use keys::{ChangedKeys, ClaimedKeys, FoundKeys};
 pub use media::MediaName;
@@ -259,7 +259,7 @@ pub struct House {
     sessions: Arc<SessionCache>,
     passwords: Passwords,
     seen: Mutex<BTreeMap<(OwnedUserId, OwnedDeviceId), u64>>,
-    journeys: Turns,
+    journeys: Journeys,
     notices: Noticeboard,
     backfills: Backfills,
     runtime: tokio::runtime::Handle,
@@ -309,7 +309,16 @@ impl House {
         command: RoomCommand,
     ) -> Result<RoomReply, RoomError> {
         let entity = Entity::room(room_id.as_str());
-        match self.rooms.command(entity, command).await {
+        let repeated = command.may_depend_on_members().then(|| command.clone());
+        let done = self.rooms.command(entity.clone(), command).await;
+        let done = match (done, repeated) {
+            (Err(RoomError::PartialState), Some(command)) => {
+                self.known_whole(room_id).await;
+                self.rooms.command(entity, command).await
+            }
+            (done, _) => done,
+        };
+        match done {
             Err(RoomError::Unrecommended(draft)) => self.send_recommended(room_id, *draft).await,
             done => done,
         }
@@ -322,7 +331,14 @@ impl House {
         query: RoomQuery,
     ) -> Result<RoomAnswer, RoomError> {
         let entity = Entity::room(room_id.as_str());
-        self.rooms.query(entity, query).await
+        let repeated = query.may_depend_on_members().then(|| query.clone());
+        match (self.rooms.query(entity.clone(), query).await, repeated) {
+            (Err(RoomError::PartialState), Some(query)) => {
+                self.known_whole(room_id).await;
+                self.rooms.query(entity, query).await
+            }
+            (answered, _) => answered,
+        }
     }
 
     /// Lets a room hear something.

@@ -21,7 +21,7 @@ use super::{
     elsewhere::Elsewhere,
     eraser::HouseEraser,
     forgotten_rooms::ForgottenRooms,
-    journey::Turns,
+    journey::Journeys,
     members::HouseMembers,
     notices::Noticeboard,
     outboxes::{self, Outboxes},
@@ -128,7 +128,7 @@ impl House {
             sessions,
             passwords,
             seen: Mutex::new(BTreeMap::new()),
-            journeys: Turns::default(),
+            journeys: Journeys::default(),
             notices: Noticeboard::default(),
             backfills: Backfills::default(),
             runtime: tokio::runtime::Handle::current(),
@@ -136,6 +136,7 @@ impl House {
         });
         // A schedule that has woken already tries again.
         let _ = later.outlet.0.set(Arc::downgrade(&house));
+        house.complete_rooms();
         Ok(house)
     }
 

@@ -15,7 +15,7 @@ use crate::{
         RoomAnswer, RoomError, RoomQuery,
         answer::RoomGate,
         receive::{
-            CheckedPdu, Fate, Fates, Receive, ReceivedEvent, Role, StateReset,
+            CheckedPdu, Fate, Fates, Occasion, Receive, ReceivedEvent, Role, StateReset,
             check::{RawPdu, with_own_keys},
             order::in_graph_order,
         },
@@ -273,6 +273,10 @@ impl House {
         }
         if between.is_empty() && asked.bridges < BRIDGES_MAX {
             asked.bridges += 1;
+            // States before those with gaps are put beside them only once they have none.
+            if scene.gate.partial.is_some() {
+                self.whole_gate(scene.room_id, scene.origin).await?;
+            }
             for event_id in lacks.prev_events.iter().take(GAPS_MAX) {
                 found.extend(self.across_gap(scene, event_id).await?);
             }
@@ -288,8 +292,8 @@ impl House {
         version: Option<RoomVersionId>,
         events: Vec<ReceivedEvent>,
     ) -> Result<Fates, HouseError> {
-        let is_past = false;
-        self.receive_wish(room_id, version, Receive { events, is_past })
+        let occasion = Occasion::News;
+        self.receive_wish(room_id, version, Receive { events, occasion })
             .await
     }
 
@@ -299,12 +303,13 @@ impl House {
         room_id: &RoomId,
         events: Vec<ReceivedEvent>,
     ) -> Result<Fates, HouseError> {
-        let is_past = true;
-        self.receive_wish(room_id, None, Receive { events, is_past })
+        let occasion = Occasion::Past;
+        self.receive_wish(room_id, None, Receive { events, occasion })
             .await
     }
 
-    async fn receive_wish(
+    /// Has the room take in what there is, for whatever occasion.
+    pub(super) async fn receive_wish(
         &self,
         room_id: &RoomId,
         version: Option<RoomVersionId>,

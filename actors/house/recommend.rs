@@ -13,7 +13,7 @@ use crate::{
         RoomAnswer, RoomError, RoomQuery, RoomReply,
         pdu::Pdu,
         policy::{PolicyServer, Unrecommended},
-        receive::{CheckedPdu, Fate, Fates, Receive, ReceivedEvent, Role},
+        receive::{CheckedPdu, Fate, Fates, Occasion, Receive, ReceivedEvent, Role},
     },
 };
 
@@ -39,7 +39,7 @@ impl House {
         };
         let wish = Box::new(Receive {
             events: vec![event],
-            is_past: false,
+            occasion: Occasion::News,
         });
         let query = RoomQuery::Receive {
             version: None,
@@ -95,7 +95,7 @@ impl House {
         for _ in 0..2 {
             let wish = Box::new(Receive {
                 events: events.clone(),
-                is_past: false,
+                occasion: Occasion::News,
             });
             let query = RoomQuery::Receive {
                 version: None,

@@ -66,6 +66,9 @@ pub enum RoomError {
     /// What is recorded of the room cannot be read, or is more than this server can work with: it stays so until that is repaired.
     #[error("this room is broken here: {0}")]
     Broken(String),
+    /// Members of the room are not known yet that this depends on: they are being fetched.
+    #[error("the members of this room are still being fetched")]
+    PartialState,
     /// The store could not be read.
     #[error("store: {0}")]
     Store(String),
@@ -97,6 +100,7 @@ impl RoomError {
             | RoomError::Moved
             | RoomError::Unrecommended(_)
             | RoomError::NotRecommended { .. }
+            | RoomError::PartialState
             | RoomError::Store(_)
             | RoomError::Unavailable(
                 Unavailable::Overloaded | Unavailable::Timeout | Unavailable::Stopped,

@@ -39,6 +39,7 @@ pub(super) fn decide(
         to: membership_after(change.action),
         guest: change.guest,
     };
+    step.check_known(room)?;
     step.check_action(room, change.action)?;
     step.check(room)?;
     let mut content = match &change.extra_content {
@@ -107,6 +108,7 @@ pub(super) fn check_custom(
         to,
         guest,
     };
+    step.check_known(room)?;
     step.check(room)?;
     event.content.object.remove(VOUCHER);
     if step.to == Join {
@@ -124,6 +126,15 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
+    /// Whether somebody else may be invited, or thrown out, depends on what they are now.
+    fn check_known(&self, room: &Room) -> Result<(), RoomError> {
+        let is_other = self.sender != self.target;
+        if is_other && room.partial().is_some() && room.membership(self.target).is_none() {
+            return Err(RoomError::PartialState);
+        }
+        Ok(())
+    }
+
     /// What the client asked for must be what will happen.
     fn check_action(&self, room: &Room, action: MembershipAction) -> Result<(), RoomError> {
         let now = room.membership(self.target);

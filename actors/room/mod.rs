@@ -16,6 +16,7 @@ mod empty;
 mod ends;
 pub mod error;
 pub mod event;
+pub(crate) mod gaps;
 pub mod hits;
 mod membership;
 pub mod message;

@@ -15,7 +15,13 @@ use ruma::{EventId, RoomVersionId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Room, ends::Overtaken, event::RoomEvent, past::Past, receipts::Receipt, state::Extremity,
+    Room,
+    ends::Overtaken,
+    event::RoomEvent,
+    gaps::{Gaps, StoredGaps},
+    past::Past,
+    receipts::Receipt,
+    state::Extremity,
 };
 
 /// The format written here.
@@ -50,6 +56,9 @@ pub(crate) struct Stored {
     /// Events that stick to the room, and from which record on; 0 for those that are not told yet.
     #[serde(default)]
     sticky: Vec<(Sequence, Sequence)>,
+    /// Members that are not known, and those that were not for a while.
+    #[serde(default)]
+    gaps: StoredGaps,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -101,6 +110,7 @@ pub(crate) fn encode(room: &Room) -> Bytes {
         past: room.past.stored(),
         overtaken: room.overtaken.stored(),
         sticky: room.sticky.stored(),
+        gaps: room.gaps.stored(),
     };
     Bytes::from(
         rmp_serde::to_vec(&stored).expect("a snapshot holds nothing that MessagePack cannot say"),
@@ -152,6 +162,7 @@ pub(crate) fn decode(entity: &Entity, snapshot: &Snapshot) -> Option<Room> {
     }
     room.past = Arc::new(Past::from_stored(&stored.past));
     room.overtaken = Overtaken::from_stored(&stored.overtaken);
+    room.gaps = Gaps::from_stored(&stored.gaps);
     room.stored = Some(Arc::new(stored));
     Some(room)
 }

@@ -19,6 +19,7 @@ use super::{
     auth::allowed::Allowed,
     ends::Overtaken,
     event::RoomEvent,
+    gaps::Gaps,
     past::Past,
     receipts::{Receipt, ReceiptKey, Receipts},
     snapshot::Stored,
@@ -60,6 +61,8 @@ pub(crate) enum InFlight {
     Event(Arc<RoomEvent>),
     /// A receipt.
     Receipt(ReceiptKey),
+    /// Members that were not known.
+    GapsClosed,
 }
 
 /// A room's state: a fold of its records. Cheap to clone.
@@ -81,6 +84,8 @@ pub struct Room {
     pub extremities: Vec<Extremity>,
     /// What lies before them and has not come.
     pub(crate) overtaken: Overtaken,
+    /// Members that are not known yet, and those that were not known for a while.
+    pub(crate) gaps: Gaps,
     /// The newest live events that clients may see, oldest first.
     pub recent: VecDeque<Arc<RoomEvent>>,
     /// Accepted or soft-failed events outside the timeline's end that a later [`StateSet`] may put in force: from federation, by sequence.
@@ -138,6 +143,7 @@ impl Room {
             current_id: 0,
             extremities: Vec::new(),
             overtaken: Overtaken::default(),
+            gaps: Gaps::default(),
             recent: VecDeque::new(),
             loose: OrdMap::new(),
             absent: OrdMap::new(),
@@ -213,6 +219,10 @@ impl Room {
             RoomRecord::PastTaken(taken) => Arc::make_mut(&mut self.past).take_in(taken),
             RoomRecord::Emptied(_) => self.empty_out(),
             RoomRecord::Gone(_) => {}
+            RoomRecord::StatePartial(partial) => self.open_gaps(partial),
+            RoomRecord::StateCompleted(completed) => {
+                self.close_gaps((sequence, position), completed)
+            }
         }
     }
 
@@ -325,16 +335,7 @@ impl Room {
         if !set.current {
             return;
         }
-        // Events that the set names were recorded before it: they are in the recent window, loose, or in force.
-        for change in &set.changes {
-            let key: StateKey = (change.event_type.as_str().into(), change.state_key.clone());
-            let event = change.event.and_then(|wanted| self.held(wanted));
-            let is_absent = event.is_none();
-            self.put_state(key.clone(), event);
-            if is_absent && let Some(wanted) = change.event {
-                self.absent.insert(key, wanted);
-            }
-        }
+        self.put_changes(&set.changes);
         self.current_id = sequence;
     }
 
@@ -427,6 +428,7 @@ impl Room {
         match self.in_flight.remove(&sequence) {
             Some(InFlight::Event(event)) => event.landed(position),
             Some(InFlight::Receipt(key)) => self.receipts.landed(key, sequence, position),
+            Some(InFlight::GapsClosed) => self.gaps.landed(sequence, position),
             None => {}
         }
     }

@@ -304,6 +304,7 @@ pub(crate) fn fingerprint(room: &Room) -> BTreeMap<&'static str, String> {
         ("current_id", format!("{:?}", room.current_id)),
         ("extremities", format!("{:?}", room.extremities)),
         ("overtaken", format!("{:?}", room.overtaken)),
+        ("gaps", format!("{:?}", room.gaps)),
         ("recent", format!("{recent:?}")),
         ("loose", format!("{loose:?}")),
         ("transactions", format!("{transactions:?}")),

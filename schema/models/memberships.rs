@@ -14,7 +14,7 @@ use crate::{
     port::{ModelStore, Statement, StoreError, StoredRecord},
     record::{
         codec::Record as _,
-        room::{EventRecord, Placement, RoomRecord, StateSet, Verdict, kind, may_hold},
+        room::{EventRecord, Placement, RoomRecord, StateChange, Verdict, kind, may_hold},
     },
 };
 
@@ -162,7 +162,7 @@ impl Model for Memberships {
     fn fold(&self, record: &StoredRecord) -> Result<Vec<Statement>, StoreError> {
         match record.kind {
             kind::EVENT if may_hold(&record.payload, "m.room.member") => {}
-            kind::STATE_SET | kind::MEMBERSHIP_TOLD => {}
+            kind::STATE_SET | kind::STATE_COMPLETED | kind::MEMBERSHIP_TOLD => {}
             kind::EMPTIED => {
                 return Ok(vec![of_gone(EMPTY, record), of_gone(EMPTY_EVENTS, record)]);
             }
@@ -170,7 +170,8 @@ impl Model for Memberships {
         }
         Ok(match RoomRecord::decode(record)? {
             Some(RoomRecord::Event(event)) => fold_event(record, &event),
-            Some(RoomRecord::StateSet(set)) if set.current => fold_state(record, &set),
+            Some(RoomRecord::StateSet(set)) if set.current => fold_changes(record, &set.changes),
+            Some(RoomRecord::StateCompleted(completed)) => fold_changes(record, &completed.changes),
             Some(RoomRecord::MembershipTold(told)) => read_member(&told.pdu)
                 .map(|member| set(record, member, &told.event_id))
                 .into_iter()
@@ -227,8 +228,8 @@ fn set(
     }
 }
 
-fn fold_state(record: &StoredRecord, set: &StateSet) -> Vec<Statement> {
-    let members = set.changes.iter();
+fn fold_changes(record: &StoredRecord, changes: &[StateChange]) -> Vec<Statement> {
+    let members = changes.iter();
     let members = members.filter(|change| change.event_type == "m.room.member");
     let room_id = || text(record.entity.name());
     members

@@ -17,6 +17,7 @@ pub mod media_lists;
 pub mod memberships;
 pub mod message_search;
 pub mod parked;
+pub mod partial_rooms;
 pub mod public_rooms;
 pub mod pushers;
 pub mod relations;
@@ -130,6 +131,7 @@ pub fn all() -> Vec<Box<dyn AnyModel>> {
         Box::new(destinations::Destinations),
         Box::new(server_rooms::ServerRooms),
         Box::new(to_device_out::ToDeviceOut),
+        Box::new(partial_rooms::PartialRooms),
     ]
 }
 

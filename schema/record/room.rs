@@ -40,6 +40,12 @@ pub enum RoomRecord {
     /// What stands in the place of a record of a room that was deleted. Never appended as such.
     #[serde(rename = "g")]
     Gone(Gone),
+    /// What the server that let somebody in told of the state leaves out the members (server-server API, `send_join`, `omit_members`).
+    #[serde(rename = "p")]
+    StatePartial(StatePartial),
+    /// The members that were left out are known.
+    #[serde(rename = "w")]
+    StateCompleted(StateCompleted),
 }
 
 impl Record for RoomRecord {
@@ -54,6 +60,8 @@ impl Record for RoomRecord {
             RoomRecord::PastTaken(_) => kind::PAST_TAKEN,
             RoomRecord::Emptied(_) => kind::EMPTIED,
             RoomRecord::Gone(_) => kind::GONE,
+            RoomRecord::StatePartial(_) => kind::STATE_PARTIAL,
+            RoomRecord::StateCompleted(_) => kind::STATE_COMPLETED,
         }
     }
 
@@ -105,6 +113,10 @@ pub mod kind {
     pub const EMPTIED: Kind = 107;
     /// [`super::RoomRecord::Gone`].
     pub const GONE: Kind = 108;
+    /// [`super::RoomRecord::StatePartial`].
+    pub const STATE_PARTIAL: Kind = 109;
+    /// [`super::RoomRecord::StateCompleted`].
+    pub const STATE_COMPLETED: Kind = 110;
 }
 
 /// An event and the verdict on it.
@@ -178,7 +190,7 @@ pub struct StateSet {
 }
 
 /// One changed key of a state.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateChange {
     /// Event type.
     pub event_type: String,
@@ -251,3 +263,25 @@ pub struct RoomEmptied {
 /// Nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gone {}
+
+/// A state that another server told, by which somebody came into the room, has gaps: of the members only those are in it that authorise other state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatePartial {
+    /// The [`StateSet`] that holds it.
+    pub first: StateId,
+    /// The ID of the member event by which somebody came in. What is missing is of the state before it.
+    pub join: String,
+    /// The servers in the room, as the other server told them.
+    pub servers: Vec<String>,
+}
+
+/// A state that had gaps has none any more, and neither has any that came of it: between the state and what it differs from stand these changes now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateCompleted {
+    /// The [`StateSet`] that had gaps.
+    pub first: StateId,
+    /// What is in force since it came in, and still is: sorted.
+    pub changes: Vec<StateChange>,
+    /// What was in force then, and has been replaced since: sorted.
+    pub replaced: Vec<StateChange>,
+}

@@ -57,6 +57,9 @@ impl From<RoomError> for Failure {
             RoomError::Moved | RoomError::Unrecommended(_) => Self::internal(error),
             RoomError::NotRecommended { errcode, error } => elsewhere(&errcode, error),
             RoomError::Store(reason) | RoomError::Broken(reason) => Self::internal(reason),
+            RoomError::PartialState => {
+                Self::new(ErrorCode::Unknown, error.to_string()).with_status(503)
+            }
             RoomError::Unavailable(error) => error.into(),
         }
     }

@@ -7,16 +7,20 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{
-    Client, TestServer, Town,
-    client::encode,
-    crowd::{CROWD, Crowd, ROOM},
+use crate::{
+    client::props::room_path,
+    harness::{
+        Client, TestServer,
+        client::encode,
+        crowd::{Arrival, CROWD, Crowd, ROOM},
+    },
 };
-
-const OURS: &str = "ours.test";
 
 /// So many messages tell how fast another room is.
 const MESSAGES: usize = 100;
+
+/// The members of a room are known within this time.
+const WHOLE_WITHIN: Duration = Duration::from_secs(600);
 
 #[expect(
     clippy::disallowed_methods,
@@ -30,7 +34,7 @@ fn members() -> usize {
     setting("PLAYHOUSE_TEST_CROWD_MEMBERS").unwrap_or(60)
 }
 
-fn join_path() -> String {
+pub(super) fn join_path() -> String {
     format!(
         "/_matrix/client/v3/join/{}?server_name={CROWD}&via={CROWD}",
         encode(ROOM)
@@ -60,10 +64,24 @@ async fn is_joined(client: &Client) -> bool {
     rooms.unwrap_or_default().contains(&Value::from(ROOM))
 }
 
+/// Asks for what needs all members of the room, as long as the server does not know them.
+pub(super) async fn look_when_whole(client: &Client, what: &str) -> Value {
+    let (path, begun) = (room_path(ROOM, what), Instant::now());
+    loop {
+        let asked = client.try_request(reqwest::Method::GET, &path, None).await;
+        match asked {
+            Ok(answer) if answer.status != 503 => return answer.ok(),
+            Ok(_) => {}
+            Err(error) => assert!(error.is_timeout(), "{error}"),
+        }
+        assert!(begun.elapsed() < WHOLE_WITHIN, "{what} is never told");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// The room is whole: everybody is in it, and there is talk.
 async fn is_whole(client: &Client) {
-    let path = format!("/_matrix/client/v3/rooms/{}/joined_members", encode(ROOM));
-    let joined = client.get(&path).await.ok();
+    let joined = look_when_whole(client, "joined_members").await;
     let joined = joined["joined"].as_object().map(serde_json::Map::len);
     // The creator and the joiner come on top.
     assert_eq!(joined, Some(members() + 2));
@@ -93,26 +111,35 @@ fn p99(times: &[Duration]) -> Duration {
     times[(times.len() * 99 / 100).min(times.len() - 1)]
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_large_room_is_joined_while_others_talk() {
-    let town = Town::new(&[OURS, CROWD]);
-    let crowd = Crowd::gather(&town, members()).await;
-    let ours = town.open(OURS, &[]).await;
+#[expect(
+    clippy::print_stdout,
+    reason = "the figures belong into the test's output"
+)]
+async fn joined_while_others_talk(arrival: Arrival) {
+    let crowd = Crowd::gather(members(), &[]).await;
+    crowd.let_in(arrival);
+    let ours = crowd.open().await;
     let (anna, bert) = (ours.register("anna").await, ours.register("bert").await);
     let other = bert.create_room(json!({"preset": "private_chat"})).await;
     let quiet = speak(&bert, &other, |count| count >= MESSAGES).await;
     let (idle_bytes, begun) = (ours.peak_bytes(), Instant::now());
     let joining = tokio::spawn({
         let anna = anna.clone();
-        async move { join(&anna).await }
+        async move { join(&anna).await.then(|| begun.elapsed()) }
     });
-    let busy = speak(&bert, &other, |count| joining.is_finished() && count >= 10).await;
-    assert!(joining.await.expect("it does not panic"));
-    let joined = begun.elapsed();
-    is_whole(&anna).await;
+    let whole = tokio::spawn({
+        let anna = anna.clone();
+        async move {
+            let joined = joining.await.expect("it does not panic");
+            is_whole(&anna).await;
+            joined.expect("it is joined")
+        }
+    });
+    let busy = speak(&bert, &other, |count| whole.is_finished() && count >= 10).await;
+    let joined = whole.await.expect("it does not panic");
     println!(
-        "{} members: joined after {joined:?}, first message shown after {:?}, memory peak {} MiB (before: {} MiB), others' p99 {:?} before and {:?} \
-         meanwhile ({} messages), keys asked {} times",
+        "{} members, {arrival:?}: joined after {joined:?}, whole and first message shown after less than {:?}, memory peak {} MiB (before: {} MiB), \
+         others' p99 {:?} before and {:?} meanwhile ({} messages), keys asked {} times",
         members(),
         begun.elapsed(),
         ours.peak_bytes() >> 20,
@@ -126,20 +153,37 @@ async fn a_large_room_is_joined_while_others_talk() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_join_that_is_cut_short_is_done_or_undone() {
-    let town = Town::new(&[OURS, CROWD]);
-    let _crowd = Crowd::gather(&town, members()).await;
+async fn a_large_room_is_joined_while_others_talk() {
+    joined_while_others_talk(Arrival::Whole).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_room_whose_members_come_later_is_joined_while_others_talk() {
+    joined_while_others_talk(Arrival::Lean).await;
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "the figures belong into the test's output"
+)]
+async fn cut_short(arrival: Arrival) {
     let kills = setting("PLAYHOUSE_TEST_CROWD_KILLS").unwrap_or(5);
     let whole_ms = {
-        let ours = town.open(OURS, &[]).await;
+        let crowd = Crowd::gather(members(), &[]).await;
+        crowd.let_in(arrival);
+        let ours = crowd.open().await;
         let anna = ours.register("anna").await;
         let begun = Instant::now();
         assert!(join(&anna).await);
+        look_when_whole(&anna, "joined_members").await;
         u64::try_from(begun.elapsed().as_millis()).expect("it does not take ages")
     };
     let mut done = 0;
     for kill in 0..kills {
-        let mut ours = town.open(OURS, &[]).await;
+        // A room in which nobody of the servers before is.
+        let crowd = Crowd::gather(members(), &[]).await;
+        crowd.let_in(arrival);
+        let mut ours = crowd.open().await;
         let anna = ours.register("anna").await;
         // From early to late in what a join takes.
         let wait = whole_ms * (2 * kill as u64 + 1) / (2 * kills as u64);
@@ -152,7 +196,17 @@ async fn a_join_that_is_cut_short_is_done_or_undone() {
         joining.await.expect("it does not panic");
         done += usize::from(after_the_kill(&mut ours, &anna).await);
     }
-    println!("{done} of {kills} joins were done when the server was killed");
+    println!("{arrival:?}: {done} of {kills} joins were done when the server was killed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_that_is_cut_short_is_done_or_undone() {
+    cut_short(Arrival::Whole).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_whose_members_come_later_is_done_or_undone_when_it_is_cut_short() {
+    cut_short(Arrival::Lean).await;
 }
 
 /// The user is in the room or is not; then a new attempt brings them in.

@@ -3,6 +3,7 @@
 mod crowd;
 mod dead;
 mod drips;
+mod faster_joins;
 mod handshakes;
 mod hostile;
 mod neighbours;

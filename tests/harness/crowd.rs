@@ -1,29 +1,25 @@
-//! A scripted server in whose room a crowd is: it lets others join, and tells them the whole state.
+//! A scripted server in whose room a crowd is: it lets others join, and tells them the whole state, or first what they need and the members when it is asked.
 
 use std::{
-    io,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
-use playhouse_actors::env::{Env, Identity, Signer};
-use ruma::{
-    CanonicalJsonObject, RoomVersionId,
-    room_version_rules::RoomVersionRules,
-    serde::{Base64, base64::Standard},
-    signatures::{hash_and_sign_event, reference_hash, sign_json},
-};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use parking_lot::Mutex;
+use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::{TcpListener, TcpStream},
-};
-use tokio_rustls::TlsAcceptor;
+use tokio::sync::watch;
 
-use super::Town;
+use super::{
+    Client, Options, Peers, TestServer,
+    graph::Graph,
+    made::{Made, PlayedRoom, id_of, server_of},
+    peer::ask_as,
+    script::{Asked, Reply},
+};
 
 /// The room.
 pub(crate) const ROOM: &str = "!crowd:crowd.test";
@@ -31,223 +27,307 @@ pub(crate) const ROOM: &str = "!crowd:crowd.test";
 /// The server.
 pub(crate) const CROWD: &str = "crowd.test";
 
-const SEED: [u8; 32] = [5; 32];
+/// Who made the room.
+pub(crate) const CREATOR: &str = "@creator:crowd.test";
 
-/// A room with many members, and the server that tells of it.
-pub(crate) struct Crowd {
-    played: Arc<Played>,
-    task: tokio::task::JoinHandle<()>,
+/// Counts transactions.
+static TRANSACTION: AtomicUsize = AtomicUsize::new(1);
+
+/// What who comes in is told of the members, having said that it can do without.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// Only those that authorise something.
+    #[default]
+    Lean,
+    /// All.
+    Whole,
+    /// All, by a server that has never heard of anything else.
+    Old,
 }
 
-/// What is told.
+/// How who asks for the state is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Telling {
+    /// With the state.
+    Whole,
+    /// With the state, but not before the late are to be answered.
+    Late,
+    /// With this HTTP status.
+    Refused(u16),
+    /// With what is no JSON.
+    Noise,
+    /// With lists that are none.
+    WrongTypes,
+    /// With empty lists.
+    Empty,
+    /// With the state, signed by nobody.
+    Unsigned,
+}
+
+/// The state is not told.
+pub(crate) const HELD: &[Telling] = &[Telling::Refused(404)];
+
+/// A user of the server.
+pub(crate) fn member(number: usize) -> String {
+    format!("@member{number}:{CROWD}")
+}
+
+/// A room with many members, and the servers that tell of it.
+pub(crate) struct Crowd {
+    /// The servers.
+    pub(crate) peers: Peers,
+    played: Arc<Played>,
+}
+
+/// What is told, and what was asked.
 struct Played {
-    env: Env,
-    /// The state as a list in JSON, and what authorises it.
-    state: String,
-    auth_chain: String,
-    template: Value,
+    graph: Mutex<Graph>,
+    servers: Vec<String>,
+    arrival: Mutex<Arrival>,
+    /// By server; the last one stays.
+    tellings: Mutex<BTreeMap<String, VecDeque<Telling>>>,
+    is_late: watch::Sender<bool>,
     key_requests: AtomicUsize,
+    omissions: AtomicUsize,
+    state_requests: AtomicUsize,
+    states_told: AtomicUsize,
 }
 
 impl Crowd {
-    /// Makes a room with so many members, and serves it from its place in a town.
-    pub(crate) async fn gather(town: &Town, members: usize) -> Self {
-        let house = town.house(CROWD);
-        let certificate = CertificateDer::from_pem_file(&house.cert).expect("a certificate");
-        let key = PrivateKeyDer::from_pem_file(&house.key).expect("a key");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions of TLS")
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
-            .expect("a certificate with its key");
-        let acceptor = TlsAcceptor::from(Arc::new(tls));
-        let listener = TcpListener::bind(house.address).await.expect("the place");
-        let played = tokio::task::spawn_blocking(move || Arc::new(played(members)));
-        let played = played.await.expect("a room");
-        let told = played.clone();
-        let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(acceptor.clone(), stream, told.clone()));
-            }
+    /// Makes a room of a creator, so many members, and one guest on each of some other servers.
+    pub(crate) async fn gather(members: usize, others: &[&str]) -> Self {
+        let mut names = vec![CROWD];
+        names.extend(others);
+        let peers = Peers::start(&names).await;
+        let mut users = vec![CREATOR.to_owned()];
+        users.extend((0..members).map(member));
+        users.extend(others.iter().map(|name| format!("@guest:{name}")));
+        let graph = tokio::task::spawn_blocking(move || {
+            let mut graph = Graph::of(&PlayedRoom::new("crowd", &users));
+            let name =
+                json!({"type": "m.room.name", "state_key": "", "content": {"name": "Crowd"}});
+            let name = graph.made(CREATOR, &name);
+            graph.keep(&name);
+            graph
         });
-        Self { played, task }
+        let tells = (CROWD.to_owned(), VecDeque::from([Telling::Whole]));
+        let played = Arc::new(Played {
+            graph: Mutex::new(graph.await.expect("a room")),
+            servers: names.into_iter().map(ToOwned::to_owned).collect(),
+            arrival: Mutex::default(),
+            tellings: Mutex::new(BTreeMap::from([tells])),
+            is_late: watch::Sender::new(false),
+            key_requests: AtomicUsize::new(0),
+            omissions: AtomicUsize::new(0),
+            state_requests: AtomicUsize::new(0),
+            states_told: AtomicUsize::new(0),
+        });
+        let told = played.clone();
+        peers.follow(move |asked| told.reply(asked));
+        Self { peers, played }
     }
 
-    /// How often it was asked for its keys.
+    /// Starts a server that finds the crowd's.
+    pub(crate) async fn open(&self) -> TestServer {
+        TestServer::start_with(Options {
+            environment: self.peers.environment(),
+            ..Options::default()
+        })
+        .await
+    }
+
+    /// From now on who comes in is answered so.
+    pub(crate) fn let_in(&self, arrival: Arrival) {
+        *self.played.arrival.lock() = arrival;
+    }
+
+    /// From now on one of the servers answers so to those who ask for the state: one after the other, and the last one again and again.
+    pub(crate) fn tell_state(&self, name: &str, tellings: &[Telling]) {
+        let tellings = tellings.iter().copied().collect();
+        let mut all = self.played.tellings.lock();
+        all.insert(name.to_owned(), tellings);
+    }
+
+    /// Whoever waits for a late answer gets it.
+    pub(crate) fn answer_the_late(&self) {
+        self.played.is_late.send_replace(true);
+    }
+
+    /// How often its servers were asked for their keys.
     pub(crate) fn key_requests(&self) -> usize {
         self.played.key_requests.load(Ordering::Relaxed)
     }
-}
 
-impl Drop for Crowd {
-    fn drop(&mut self) {
-        self.task.abort();
+    /// How often somebody came in who can do without the members.
+    pub(crate) fn omissions(&self) -> usize {
+        self.played.omissions.load(Ordering::Relaxed)
     }
-}
 
-/// A room's history while it is made: a line.
-struct Line {
-    env: Env,
-    rules: RoomVersionRules,
-    last: Vec<String>,
-    depth: u64,
-}
-
-impl Line {
-    fn add(&mut self, (event_type, state_key): (&str, &str), fields: Value) -> (String, String) {
-        self.depth += 1;
-        let mut event = json!({
-            "room_id": ROOM, "type": event_type, "state_key": state_key, "depth": self.depth, "prev_events": self.last,
-            "origin_server_ts": 1_700_000_000_000 + self.depth,
-        });
-        let object = event.as_object_mut().expect("an object");
-        object.extend(fields.as_object().expect("an object").clone());
-        let mut event: CanonicalJsonObject = serde_json::from_value(event).expect("canonical JSON");
-        let signer = &self.env.identity.signer;
-        hash_and_sign_event(CROWD, signer, &mut event, &self.rules.redaction)
-            .expect("it can be signed");
-        let hash = reference_hash(&event, &self.rules).expect("a hash");
-        let event_id = format!("${hash}");
-        self.last = vec![event_id.clone()];
-        (event_id, serde_json::to_string(&event).expect("JSON"))
+    /// How often its servers were asked for the state.
+    pub(crate) fn state_requests(&self) -> usize {
+        self.played.state_requests.load(Ordering::Relaxed)
     }
-}
 
-fn played(members: usize) -> Played {
-    let signer = Signer::from_seed("crowd", &SEED).expect("a key");
-    let env = Env::system(Identity {
-        server_name: CROWD.try_into().expect("a server name"),
-        signer,
-    });
-    let mut line = Line {
-        env: env.clone(),
-        rules: RoomVersionId::V11.rules().expect("a known version"),
-        last: Vec::new(),
-        depth: 0,
-    };
-    let creator = "@creator:crowd.test";
-    let by_creator = |content: Value, auth: &[&String]| json!({"sender": creator, "content": content, "auth_events": auth});
-    let (create, text) = line.add(
-        ("m.room.create", ""),
-        by_creator(json!({"room_version": "11"}), &[]),
-    );
-    let mut state = vec![text];
-    let mut next = |key: (&str, &str), fields: Value| {
-        let (event_id, text) = line.add(key, fields);
-        state.push(text);
-        event_id
-    };
-    let joined = json!({"membership": "join"});
-    let join = next(
-        ("m.room.member", creator),
-        by_creator(joined.clone(), &[&create]),
-    );
-    let powers = json!({"users": {creator: 100}});
-    let powers = next(
-        ("m.room.power_levels", ""),
-        by_creator(powers, &[&create, &join]),
-    );
-    let rules = json!({"join_rule": "public"});
-    let rules = next(
-        ("m.room.join_rules", ""),
-        by_creator(rules, &[&create, &join, &powers]),
-    );
-    for number in 0..members {
-        let user_id = format!("@member{number}:crowd.test");
-        let content = json!({"membership": "join", "displayname": format!("Member {number}")});
-        let fields = json!({
-            "sender": user_id, "content": content, "auth_events": [create, powers, rules],
-        });
-        next(("m.room.member", &user_id), fields);
+    /// How often they told it.
+    pub(crate) fn states_told(&self) -> usize {
+        self.played.states_told.load(Ordering::Relaxed)
     }
-    let template = json!({
-        "room_id": ROOM, "type": "m.room.member", "content": joined, "depth": line.depth + 1, "prev_events": line.last,
-        "auth_events": [create, powers, rules], "origin": CROWD,
-    });
-    Played {
-        env,
-        auth_chain: format!("[{}]", state[..4].join(",")),
-        state: format!("[{}]", state.join(",")),
-        template,
-        key_requests: AtomicUsize::new(0),
+
+    /// Has a user's server send an event, and fails the test unless it is taken in; gives its ID.
+    pub(crate) async fn send(&self, client: &Client, sender: &str, wish: Value) -> String {
+        let made = {
+            let mut graph = self.played.graph.lock();
+            let made = graph.made(sender, &wish);
+            graph.keep(&made);
+            made
+        };
+        let number = TRANSACTION.fetch_add(1, Ordering::Relaxed);
+        let path = format!("/_matrix/federation/v1/send/crowd{number}");
+        let body = json!({"pdus": [made.json]}).to_string();
+        let request = (Method::PUT, path.as_str());
+        let told = ask_as(server_of(sender), client, request, Some(&body)).await;
+        let told = told.ok();
+        assert_eq!(told["pdus"][&made.id], json!({}), "{}: {told}", made.json);
+        made.id
     }
 }
 
 impl Played {
-    fn answer(&self, path: &str, body: &str) -> (u16, String) {
-        if path.starts_with("/_matrix/key/v2/server") {
+    fn reply(&self, asked: &Asked<'_>) -> Option<Reply> {
+        if asked.path.starts_with("/_matrix/key/v2/server") {
             self.key_requests.fetch_add(1, Ordering::Relaxed);
-            return (200, self.keys());
+            return None;
         }
-        if let Some(rest) = path.strip_prefix("/_matrix/federation/v1/make_join/") {
-            let user_id = rest.split('/').nth(1).unwrap_or_default();
-            let user_id = user_id.split('?').next().unwrap_or_default();
-            let user_id = user_id.replace("%40", "@").replace("%3A", ":");
-            let mut event = self.template.clone();
-            event["sender"] = user_id.as_str().into();
-            event["state_key"] = user_id.into();
-            let made = json!({"room_version": "11", "event": event});
-            return (200, made.to_string());
+        let path = asked.path.strip_prefix("/_matrix/federation/")?;
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let what = path.split('/').nth(1)?;
+        let about = decoded(path.rsplit('/').next()?);
+        match what {
+            "send" => {
+                let mut graph = self.graph.lock();
+                for event in asked.body["pdus"].as_array().into_iter().flatten() {
+                    graph.keep(&made(event));
+                }
+                None
+            }
+            "make_join" => Some(Reply::Json(200, self.graph.lock().template(&about))),
+            "send_join" => {
+                let can_omit = query.split('&').any(|it| it == "omit_members=true");
+                Some(self.arrive(asked.body, can_omit))
+            }
+            "state" | "state_ids" => {
+                let mut fields = query.split('&');
+                let event_id = fields.find_map(|field| field.strip_prefix("event_id="));
+                let event_id = decoded(event_id.unwrap_or_default());
+                Some(self.state(asked.name, what, &event_id))
+            }
+            "event_auth" => Some(found(self.graph.lock().event_auth(&about))),
+            "event" => Some(found(self.graph.lock().event(&about))),
+            _ => None,
         }
-        if path.starts_with("/_matrix/federation/v2/send_join/") {
-            let (state, auth_chain) = (&self.state, &self.auth_chain);
-            let answer = format!(
-                r#"{{"state":{state},"auth_chain":{auth_chain},"event":{body},"members_omitted":false,"origin":"{CROWD}"}}"#
-            );
-            return (200, answer);
-        }
-        if path.starts_with("/_matrix/federation/v1/send/") {
-            return (200, r#"{"pdus":{}}"#.to_owned());
-        }
-        let unknown = json!({"errcode": "M_UNRECOGNIZED", "error": "only played"});
-        (404, unknown.to_string())
     }
 
-    fn keys(&self) -> String {
-        let signer = &self.env.identity.signer;
-        let key = Base64::<Standard>::new(signer.public_key().to_vec()).encode();
-        let keys = json!({
-            "server_name": CROWD, "valid_until_ts": 4_000_000_000_000_u64,
-            "verify_keys": {"ed25519:crowd": {"key": key}}, "old_verify_keys": {},
+    fn arrive(&self, join: &Value, can_omit: bool) -> Reply {
+        self.omissions
+            .fetch_add(usize::from(can_omit), Ordering::Relaxed);
+        let arrival = *self.arrival.lock();
+        let is_lean = can_omit && arrival == Arrival::Lean;
+        let (state, auth_chain) = self.graph.lock().arrive(&made(join), is_lean);
+        let further = match (is_lean, arrival) {
+            (true, _) => {
+                let servers = json!(self.servers);
+                format!(r#""members_omitted":true,"servers_in_room":{servers},"#)
+            }
+            (false, Arrival::Old) => String::new(),
+            (false, _) => r#""members_omitted":false,"#.to_owned(),
+        };
+        told(format!(
+            r#"{{"state":{state},"auth_chain":{auth_chain},"event":{join},{further}"origin":"{CROWD}"}}"#
+        ))
+    }
+
+    fn state(&self, name: &str, what: &str, event_id: &str) -> Reply {
+        self.state_requests.fetch_add(1, Ordering::Relaxed);
+        let telling = self.telling(name);
+        match telling {
+            Telling::Refused(status) => {
+                let error = json!({"errcode": "M_UNKNOWN", "error": "not told"});
+                Reply::Json(status, error)
+            }
+            Telling::Noise => told("{\"pdus\": [".to_owned()),
+            Telling::WrongTypes => {
+                let lists =
+                    json!({"pdus": 5, "auth_chain": {}, "pdu_ids": "x", "auth_chain_ids": 1});
+                Reply::Json(200, lists)
+            }
+            Telling::Empty => {
+                let lists =
+                    json!({"pdus": [], "auth_chain": [], "pdu_ids": [], "auth_chain_ids": []});
+                Reply::Json(200, lists)
+            }
+            Telling::Whole | Telling::Late | Telling::Unsigned => {
+                let graph = self.graph.lock();
+                let state = if what == "state" {
+                    graph.state_before(event_id)
+                } else {
+                    graph.state_ids_before(event_id)
+                };
+                let Some(state) = state else {
+                    return found(None);
+                };
+                match telling {
+                    Telling::Unsigned => told(unsigned(&state)),
+                    Telling::Late => Reply::Late(self.is_late.subscribe(), state.into_bytes()),
+                    _ => {
+                        self.states_told.fetch_add(1, Ordering::Relaxed);
+                        told(state)
+                    }
+                }
+            }
+        }
+    }
+
+    fn telling(&self, name: &str) -> Telling {
+        let mut all = self.tellings.lock();
+        let tellings = all.get_mut(name);
+        let next = tellings.and_then(|tellings| match tellings.len() {
+            0 | 1 => tellings.front().copied(),
+            _ => tellings.pop_front(),
         });
-        let mut keys: CanonicalJsonObject = serde_json::from_value(keys).expect("canonical JSON");
-        sign_json(CROWD, signer, &mut keys).expect("it can be signed");
-        serde_json::to_string(&keys).expect("JSON")
+        next.unwrap_or(Telling::Refused(404))
     }
 }
 
-async fn serve(acceptor: TlsAcceptor, stream: TcpStream, played: Arc<Played>) -> io::Result<()> {
-    let mut stream = BufReader::new(acceptor.accept(stream).await?);
-    loop {
-        let (mut path, mut length) = (String::new(), 0);
-        loop {
-            let mut line = String::new();
-            if stream.read_line(&mut line).await? == 0 {
-                return Ok(());
-            }
-            let line = line.trim_end();
-            if line.is_empty() {
-                break;
-            }
-            if path.is_empty() {
-                path = line.split(' ').nth(1).unwrap_or_default().to_owned();
-            } else if let Some((name, value)) = line.split_once(':')
-                && name.eq_ignore_ascii_case("content-length")
-            {
-                length = value.trim().parse().unwrap_or(0);
-            }
-        }
-        let mut body = vec![0; length];
-        stream.read_exact(&mut body).await?;
-        let (status, answer) = played.answer(&path, &String::from_utf8_lossy(&body));
-        let head = format!(
-            "HTTP/1.1 {status} x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
-            answer.len()
-        );
-        stream.write_all(head.as_bytes()).await?;
-        stream.write_all(answer.as_bytes()).await?;
-        stream.flush().await?;
+fn made(event: &Value) -> Made {
+    Made {
+        id: id_of(event),
+        json: event.clone(),
     }
+}
+
+fn told(text: String) -> Reply {
+    Reply::Bytes("application/json", text.into_bytes())
+}
+
+fn found(text: Option<String>) -> Reply {
+    let unknown = json!({"errcode": "M_NOT_FOUND", "error": "nobody knows it"});
+    text.map_or(Reply::Json(404, unknown), told)
+}
+
+/// A state without its signatures.
+fn unsigned(state: &str) -> String {
+    let mut state: Value = serde_json::from_str(state).expect("JSON");
+    for list in ["pdus", "auth_chain"] {
+        let events = state[list].as_array_mut().into_iter().flatten();
+        for event in events {
+            event["signatures"] = json!({});
+        }
+    }
+    state.to_string()
+}
+
+/// A part of a path or a query, as far as identifiers are percent-encoded.
+fn decoded(text: &str) -> String {
+    let text = text.replace("%24", "$").replace("%40", "@");
+    text.replace("%21", "!").replace("%3A", ":")
 }

@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod crowd;
 pub(crate) mod database;
 pub(crate) mod double;
+mod graph;
 pub(crate) mod ldap;
 pub(crate) mod made;
 pub(crate) mod mail;

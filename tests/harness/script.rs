@@ -3,7 +3,10 @@
 use std::{io, sync::Arc, time::Duration};
 
 use serde_json::Value;
-use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt as _},
+    sync::watch,
+};
 
 /// An endless answer ends here, in case that nobody hangs up.
 const ENDLESS_BYTES_MAX: usize = 2 << 30;
@@ -27,6 +30,8 @@ pub(crate) enum Reply {
     Json(u16, Value),
     /// 200 with this content type and these bytes.
     Bytes(&'static str, Vec<u8>),
+    /// 200 with this JSON, as soon as this is true.
+    Late(watch::Receiver<bool>, Vec<u8>),
     /// Says that there are so many bytes, and never sends them.
     Announced(u64),
     /// Begins like JSON and never ends, as fast as the line takes it.
@@ -51,6 +56,11 @@ pub(super) async fn write(
             whole(stream, (status, "application/json"), body.as_bytes()).await
         }
         Reply::Bytes(content_type, body) => whole(stream, (200, content_type), &body).await,
+        Reply::Late(mut is_time, body) => {
+            // Who would say so may be gone.
+            let _ = is_time.wait_for(|is_time| *is_time).await;
+            whole(stream, (200, "application/json"), &body).await
+        }
         Reply::Announced(length) => {
             let head = format!("content-length: {length}");
             begin(stream, &head).await?;

@@ -177,6 +177,7 @@ fn news(board: &FeedBoard, record: &StoredRecord) -> Result<Option<RoomNews>, St
             None => return Ok(None),
         },
         Some(RoomRecord::StateSet(set)) if set.current => NewsKind::StateSet,
+        Some(RoomRecord::StateCompleted(_)) => NewsKind::StateSet,
         Some(_) | None => return Ok(None),
     };
     Ok(Some(make(room_id, record, kind)))

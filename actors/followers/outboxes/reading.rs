@@ -92,7 +92,7 @@ impl Follower {
     ) -> Result<Result<(), StoreError>, Stopped> {
         if !matches!(
             record.kind,
-            kind::EVENT | kind::STATE_SET | kind::RECEIPT_MOVED
+            kind::EVENT | kind::STATE_SET | kind::STATE_COMPLETED | kind::RECEIPT_MOVED
         ) {
             return Ok(Ok(()));
         }
@@ -118,6 +118,7 @@ impl Follower {
                 }
             }
             Ok(Some(RoomRecord::StateSet(set))) if set.current => self.audience.forget(&room_id),
+            Ok(Some(RoomRecord::StateCompleted(_))) => self.audience.forget(&room_id),
             Ok(Some(RoomRecord::ReceiptMoved(moved))) => {
                 self.read_receipt(record, room_id, moved, stop).await?;
             }
@@ -129,7 +130,7 @@ impl Follower {
 
     /// Whether a record is an event or a receipt in a room without other servers, and brings none in: it need not be decoded. Most records on most servers are.
     fn concerns_nobody(&self, record: &StoredRecord, room_id: &RoomId) -> bool {
-        record.kind != kind::STATE_SET
+        !matches!(record.kind, kind::STATE_SET | kind::STATE_COMPLETED)
             && self.audience.is_empty(room_id)
             && !may_hold(&record.payload, "m.room.member")
     }

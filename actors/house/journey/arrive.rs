@@ -16,16 +16,19 @@ use serde_json::value::RawValue;
 
 use super::handshake::{Finished, Journey, Setback};
 use crate::{
-    house::{House, receive::outlier},
+    house::{House, HouseError, receive::outlier},
     network::KeysWanted,
     room::receive::{
-        CheckedPdu, Fate, ReceivedEvent, Role,
+        CheckedPdu, Fate, Occasion, Receive, ReceivedEvent, Role,
         check::{RawPdu, with_own_keys},
     },
 };
 
 /// A room whose state and authorising events are more than these is not joined.
 const EVENTS_MAX: usize = 300_000;
+
+/// So many servers are believed to be in a room whose members are not told.
+const SERVERS_MAX: usize = 20_000;
 
 /// So many events are handed to the room at a time; up to so many, all is recorded at once.
 const CHUNK: usize = 20_000;
@@ -39,9 +42,31 @@ const CHECKED_AT_ONCE: usize = 250;
 /// What a server answers a join with.
 #[derive(Deserialize)]
 pub(super) struct Arrival {
+    #[serde(alias = "pdus")]
     state: Vec<Box<RawValue>>,
     auth_chain: Vec<Box<RawValue>>,
     event: Option<Box<RawValue>>,
+    #[serde(default)]
+    members_omitted: bool,
+    #[serde(default)]
+    servers_in_room: Vec<String>,
+}
+
+impl Arrival {
+    /// Whether all members were told, and if not, which servers are in the room.
+    fn occasion(&self, server: &ServerName) -> Occasion {
+        if !self.members_omitted {
+            return Occasion::News;
+        }
+        let mut servers = vec![server.to_owned()];
+        let told = self.servers_in_room.iter().take(SERVERS_MAX);
+        for name in told.filter_map(|name| ServerName::parse(name).ok()) {
+            if name != server {
+                servers.push(name);
+            }
+        }
+        Occasion::PartialArrival(servers)
+    }
 }
 
 /// What of an answer is sound.
@@ -56,40 +81,53 @@ impl House {
     /// Makes the room from a server's answer, with the join as its newest event.
     pub(super) async fn arrive(
         &self,
+        server: &ServerName,
         journey: &Journey,
-        finished: Finished,
-        answer: Arrival,
+        (finished, answer): (Finished, Arrival),
     ) -> Result<(), Setback> {
-        if answer.state.len() + answer.auth_chain.len() > EVENTS_MAX {
-            return Err(Setback::nonsense("the room is too large"));
-        }
         let version = finished.version.clone();
+        let occasion = answer.occasion(server);
+        let is_partial = matches!(occasion, Occasion::PartialArrival(_));
         let sound = self.sound(&journey.room_id, finished, answer).await?;
-        let mut events = sound.events;
-        let version = Some(version);
-        while events.len() > CHUNK {
-            let rest = events.split_off(CHUNK);
-            let chunk = std::mem::replace(&mut events, rest);
-            let chunk = chunk.into_iter().map(outlier).collect();
-            self.receive(&journey.room_id, version.clone(), chunk)
-                .await?;
-        }
-        let mut list: Vec<_> = events.into_iter().map(outlier).collect();
+        let chunks = self.receive_chunks(&journey.room_id, &version, sound.events);
+        let mut events = chunks.await?;
         let event_id = sound.join.event_id.clone();
-        list.push(ReceivedEvent {
+        events.push(ReceivedEvent {
             pdu: sound.join,
             role: Role::Given {
                 state: sound.state,
                 placement: Placement::Live,
             },
         });
-        let fates = self.receive(&journey.room_id, version, list).await?;
-        match fates.last() {
-            Some((id, Fate::Accepted | Fate::Known)) if *id == event_id => Ok(()),
+        let wish = Receive { events, occasion };
+        let received = self.receive_wish(&journey.room_id, Some(version), wish);
+        match received.await?.last() {
+            Some((id, Fate::Accepted | Fate::Known)) if *id == event_id => {
+                if is_partial {
+                    self.complete_room(&journey.room_id);
+                }
+                Ok(())
+            }
             fate => Err(Setback::nonsense(format!(
                 "the join does not stand in the state that came with it: {fate:?}"
             ))),
         }
+    }
+
+    /// Has a room take in what only authorises, as long as it is too much for one record; answers the rest.
+    pub(super) async fn receive_chunks(
+        &self,
+        room_id: &RoomId,
+        version: &RoomVersionId,
+        mut events: Vec<CheckedPdu>,
+    ) -> Result<Vec<ReceivedEvent>, HouseError> {
+        while events.len() > CHUNK {
+            let rest = events.split_off(CHUNK);
+            let chunk = std::mem::replace(&mut events, rest);
+            let chunk = chunk.into_iter().map(outlier).collect();
+            self.receive(room_id, Some(version.clone()), chunk).await?;
+        }
+        Ok(events.into_iter().map(outlier).collect())
     }
 
     /// A join that another server vouches for, in a room in which this one is: it is an event like others.
@@ -121,10 +159,8 @@ impl House {
         answer: Arrival,
     ) -> Result<Sound, Setback> {
         let rules = &finished.rules;
-        let (mut raw, state) = read(&answer, rules).await;
         let mut wanted = KeysWanted::new();
         let joins = join_events(&finished, answer.event.as_deref(), &mut wanted)?;
-        raw.retain(|_, pdu| pdu.want_keys(rules, &mut wanted).is_ok());
         let keys = self.keys_for(wanted).await;
         let mut join = Err(Setback::nonsense("the join was not signed"));
         for event in joins {
@@ -136,6 +172,30 @@ impl House {
             }
         }
         let join = join?;
+        let (events, state) = self.sound_state(room_id, rules, answer).await?;
+        let is_state = |pdu: &&CheckedPdu| state.contains(&pdu.event_id);
+        check_create(events.iter().filter(is_state), &finished.version)?;
+        Ok(Sound {
+            events,
+            state,
+            join,
+        })
+    }
+
+    /// What of a state that another server tells is sound, with what authorises it; and which of these events are the state.
+    pub(super) async fn sound_state(
+        &self,
+        room_id: &RoomId,
+        rules: &RoomVersionRules,
+        answer: Arrival,
+    ) -> Result<(Vec<CheckedPdu>, Vec<OwnedEventId>), Setback> {
+        if answer.state.len() + answer.auth_chain.len() > EVENTS_MAX {
+            return Err(Setback::nonsense("the room is too large"));
+        }
+        let (mut raw, state) = read(&answer, rules).await;
+        let mut wanted = KeysWanted::new();
+        raw.retain(|_, pdu| pdu.want_keys(rules, &mut wanted).is_ok());
+        let keys = self.keys_for(wanted).await;
         let all = raw.len();
         let raw = raw.into_values().collect();
         let good = rooted(checked_aside(room_id, raw, (rules.clone(), keys)).await);
@@ -144,14 +204,9 @@ impl House {
             tracing::info!(%room_id, all, unsound, "a room's state is not sound in all its parts");
         }
         let is_state = |pdu: &&CheckedPdu| pdu.is_state() && state.contains(&pdu.event_id);
-        check_create(good.iter().filter(is_state), &finished.version)?;
         let state = good.iter().filter(is_state);
         let state = state.map(|pdu| pdu.event_id.clone()).collect();
-        Ok(Sound {
-            events: good,
-            state,
-            join,
-        })
+        Ok((good, state))
     }
 
     /// The keys to check events with, this server's own among them.

@@ -46,6 +46,8 @@ pub(super) struct Journey {
     pub(super) membership: MembershipState,
     /// The content of the member event, but for who vouches for it.
     pub(super) content: CanonicalJsonObject,
+    /// For a join: the members of the room need not be told at once.
+    pub(super) omit_members: bool,
 }
 
 /// An event that was made from a server's template.
@@ -228,7 +230,8 @@ impl House {
         let version = if is_knock { "v1" } else { "v2" };
         let mut path = format!("/_matrix/federation/{version}/send_{word}/{room}/{event}");
         if journey.membership == MembershipState::Join {
-            path.push_str("?omit_members=false");
+            let omit_members = journey.omit_members;
+            path.push_str(&format!("?omit_members={omit_members}"));
         }
         let body = &finished.event.json;
         let told = self

@@ -24,7 +24,7 @@ impl House {
         (wish, servers): (JoinWish, Vec<OwnedServerName>),
     ) -> Result<OwnedRoomId, HouseError> {
         self.travel(move |house| async move {
-            let turn = house.journeys.of(&room_id);
+            let turn = house.journeys.turns.of(&room_id);
             let _turn = turn.lock().await;
             let footing = house.footing(&room_id, &wish.user_id).await?;
             if footing.is_here {
@@ -63,6 +63,8 @@ impl House {
             content: Self::member_content(&membership, profile, extra)?,
             user_id: wish.user_id,
             membership,
+            // A room whose size is looked at afterwards must be whole then.
+            omit_members: size != Size::Unknown,
         };
         let begun = Instant::now();
         let mut setbacks = Setbacks::default();
@@ -99,7 +101,7 @@ impl House {
         }
         let join = &finished.event.event_id;
         self.hear_of_meanwhile(server, &journey.room_id, join).await;
-        self.arrive(journey, finished, answer).await
+        self.arrive(server, journey, (finished, answer)).await
     }
 }
 

@@ -35,7 +35,7 @@ impl House {
             Ok(gate) => !gate.inhabited,
             Err(error) => matches!(error, HouseError::Room(RoomError::UnknownRoom)),
         };
-        let under_way = self.journeys.under_way(room_id);
+        let under_way = self.journeys.turns.under_way(room_id);
         let Some(turn) = under_way.filter(|_| is_outside) else {
             return gate;
         };

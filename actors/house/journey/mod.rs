@@ -12,6 +12,7 @@ mod inviting;
 mod join;
 mod meanwhile;
 mod outside;
+mod whole;
 
 use std::{
     collections::BTreeMap,
@@ -26,6 +27,7 @@ use ruma::{OwnedRoomId, OwnedServerName, RoomId, RoomVersionId, UserId};
 pub use complexity::{RemoteRooms, UNIT as COMPLEXITY_UNIT};
 pub use invited::IncomingInvite;
 pub(super) use join::is_for_others;
+use whole::Completions;
 
 use super::{House, HouseError, surprise};
 use crate::room::{RoomAnswer, RoomError, RoomQuery, told::Told};
@@ -42,6 +44,15 @@ const LEAVING_MAX: Duration = Duration::from_secs(20);
 /// Who is on the way into which room: one at a time for each.
 #[derive(Default)]
 pub(super) struct Turns(Mutex<BTreeMap<OwnedRoomId, Weak<tokio::sync::Mutex<()>>>>);
+
+/// The journeys of this server's users.
+#[derive(Default)]
+pub(super) struct Journeys {
+    /// Who is on the way.
+    turns: Turns,
+    /// Where members are still to be fetched.
+    completions: Completions,
+}
 
 impl Turns {
     pub(super) fn of(&self, room_id: &RoomId) -> Arc<tokio::sync::Mutex<()>> {

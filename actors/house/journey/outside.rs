@@ -58,7 +58,7 @@ impl House {
         (wish, servers): (JoinWish, Vec<OwnedServerName>),
     ) -> Result<OwnedRoomId, HouseError> {
         let journey = move |house: std::sync::Arc<House>| async move {
-            let turn = house.journeys.of(&room_id);
+            let turn = house.journeys.turns.of(&room_id);
             let _turn = turn.lock().await;
             let footing = house.footing(&room_id, &wish.user_id).await?;
             if wish.guest {
@@ -68,6 +68,7 @@ impl House {
             let profile = house.member_profile(&wish.user_id).await?;
             let extra = (wish.reason, wish.extra_content.as_deref());
             let journey = Journey {
+                omit_members: false,
                 room_id: room_id.clone(),
                 content: Self::member_content(&membership, profile, extra)?,
                 user_id: wish.user_id,
@@ -106,7 +107,7 @@ impl House {
         wish: MemberWish,
     ) -> Result<(), HouseError> {
         let journey = move |house: std::sync::Arc<House>| async move {
-            let turn = house.journeys.of(&wish.room_id);
+            let turn = house.journeys.turns.of(&wish.room_id);
             let _turn = turn.lock().await;
             let footing = house.footing(&wish.room_id, &wish.sender).await?;
             if footing.is_here {
@@ -130,6 +131,7 @@ impl House {
             let membership = MembershipState::Leave;
             let extra = (wish.reason, wish.extra_content.as_deref());
             let journey = Journey {
+                omit_members: false,
                 content: Self::member_content(&membership, MemberProfile::default(), extra)?,
                 room_id: wish.room_id,
                 user_id: wish.sender,

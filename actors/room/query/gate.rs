@@ -1,5 +1,7 @@
 //! What a room says of a server that brings events.
 
+use std::sync::Arc;
+
 use ruma::{
     OwnedEventId, OwnedServerName, OwnedUserId, RoomVersionId, ServerName, UserId,
     events::{TimelineEventType, room::member::MembershipState},
@@ -8,6 +10,7 @@ use ruma::{
 use super::super::{
     acl,
     error::RoomError,
+    gaps::PartialState,
     policy::PolicyServer,
     state::{Room, membership_of},
 };
@@ -29,6 +32,8 @@ pub struct RoomGate {
     pub waiting: Vec<OwnedUserId>,
     /// Servers of joined members, but for this one and the one that asks; some of them.
     pub others: Vec<OwnedServerName>,
+    /// What is known of a room of whose members some are not.
+    pub partial: Option<Arc<PartialState>>,
     /// The policy server in force.
     pub policy: Option<PolicyServer>,
 }
@@ -55,6 +60,7 @@ pub(super) fn gate(
             .collect(),
         waiting: Vec::new(),
         others: Vec::new(),
+        partial: room.partial().cloned(),
         policy: room.policy_server(),
     };
     let first = (TimelineEventType::RoomMember, String::new());
@@ -80,6 +86,15 @@ pub(super) fn gate(
                 gate.waiting.push(user_id.to_owned());
             }
             _ => {}
+        }
+    }
+    if let Some(partial) = room.partial() {
+        gate.peer_inhabits |= partial.servers.iter().any(|told| told == peer);
+        for server in &partial.servers {
+            let is_new = server != own && server != peer && !gate.others.contains(server);
+            if is_new && gate.others.len() < OTHERS_MAX {
+                gate.others.push(server.clone());
+            }
         }
     }
     Ok(gate)

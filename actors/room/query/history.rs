@@ -13,8 +13,8 @@ use playhouse_schema::{
 use ruma::EventId;
 
 use super::super::{
-    context::Folded, error::RoomError, event::RoomEvent, message::TimelinePoint, retention,
-    state::Room,
+    context::Folded, error::RoomError, event::RoomEvent, gaps::Closed, message::TimelinePoint,
+    retention, state::Room,
 };
 
 /// How many records one read of the log brings.
@@ -199,19 +199,56 @@ impl History {
         if id == 0 {
             return Ok(None);
         }
+        // What was missing in the first of the states with gaps stands in the record that brought it, as if that came between.
+        if let Some(at) = self.room.gaps.closed_at(id) {
+            return Ok(Some(StateLink {
+                base: at,
+                changes: Vec::new(),
+            }));
+        }
         if let Some(event) = self.in_window(id)
             && let Some(link) = link_of_event(event)
         {
             return Ok(Some(link));
         }
         if !self.links.contains_key(&id) {
-            self.load_links(id).await?;
+            match self.room.gaps.closed_by(id) {
+                Some(closed) => self.load_closed(closed).await?,
+                None => self.load_links(id).await?,
+            }
         }
         self.links
             .get(&id)
             .cloned()
             .map(Some)
             .ok_or_else(|| RoomError::Broken(format!("{}: no state {id}", self.entity)))
+    }
+
+    /// Reads how a first state with gaps differs from what was before it now that they are closed.
+    async fn load_closed(&mut self, closed: Closed) -> Result<(), RoomError> {
+        let (mut changes, mut base) = (self.filled_in(closed).await?, None);
+        for stored in self.store.read_some(&self.entity, &[closed.first]).await? {
+            if let Some(RoomRecord::StateSet(set)) = RoomRecord::decode(&stored)? {
+                base = Some(set.base);
+                changes.extend(set.changes);
+            }
+        }
+        let broken = || RoomError::Broken(format!("{}: no state {}", self.entity, closed.first));
+        let base = base.ok_or_else(broken)?;
+        self.links.insert(closed.at, StateLink { base, changes });
+        Ok(())
+    }
+
+    /// What was put into the gaps of a state.
+    pub(super) async fn filled_in(&self, closed: Closed) -> Result<Vec<StateChange>, RoomError> {
+        for stored in self.store.read_some(&self.entity, &[closed.at]).await? {
+            if let Some(RoomRecord::StateCompleted(completed)) = RoomRecord::decode(&stored)? {
+                let mut changes = completed.changes;
+                changes.extend(completed.replaced);
+                return Ok(changes);
+            }
+        }
+        Err(RoomError::Broken(format!("{}: gap", self.entity)))
     }
 
     /// Reads the links at and shortly before a state: a walk goes on there.
@@ -281,7 +318,7 @@ impl History {
         Ok(0)
     }
 
-    /// The sequence behind a point: of a record at or before it, such that no event stands between the two.
+    /// The sequence behind a point: of a record at or before it, such that no event stands between the two, nor what closed gaps.
     pub(in crate::room) async fn resolve(
         &self,
         point: TimelinePoint,
@@ -291,10 +328,12 @@ impl History {
             TimelinePoint::Position(position) => position,
             TimelinePoint::Past(_) => return Ok(0),
         };
+        // What was not known becomes known without an event.
+        let closed = self.room.gaps.closed_until(position).unwrap_or_default();
         let recent = &self.room.recent;
         let index = recent.partition_point(|event| event.position() <= position);
         if index > 0 {
-            return Ok(recent[index - 1].sequence);
+            return Ok(recent[index - 1].sequence.max(closed).min(self.last));
         }
         if position == 0 || self.window_start() == 0 {
             return Ok(0);

@@ -212,6 +212,9 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
     if !view.room().exists() {
         return Err(RoomError::UnknownRoom);
     }
+    if query.depends_on_members(view.room()) {
+        return Err(RoomError::PartialState);
+    }
     let view = &mut view;
     Ok(match query {
         Query::Access { user_id } => {

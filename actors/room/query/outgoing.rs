@@ -68,7 +68,17 @@ pub(super) async fn servers(
         .after_record(after.min(view.history.last))
         .await?;
     let state = view.history.state(moment).await?;
-    Ok(joined_by_server(&state))
+    let mut servers = joined_by_server(&state);
+    for server in view.room().partial().iter().flat_map(|it| &it.servers) {
+        let users = servers.entry(server.clone()).or_default();
+        users.extend(stand_in(server));
+    }
+    Ok(servers)
+}
+
+/// Who stands for those users of a server who are in a room and are not known yet.
+fn stand_in(server: &ServerName) -> Option<OwnedUserId> {
+    UserId::parse(format!("@members-not-known-yet:{server}")).ok()
 }
 
 /// The users that are joined in a state, by server.
@@ -109,10 +119,14 @@ pub(super) async fn outgoing(
         .resolve(TimelinePoint::Position(query.after))
         .await?;
     let moment = history.after_record(from).await?;
-    let joined = joined_by_server(&history.state(moment).await?);
+    let mut joined = joined_by_server(&history.state(moment).await?);
+    let mut present = joined.remove(&query.destination).unwrap_or_default();
+    if history.room.is_told_inside(&query.destination) {
+        present.extend(stand_in(&query.destination));
+    }
     let mut walk = Walk {
         query,
-        present: joined.get(&query.destination).cloned().unwrap_or_default(),
+        present,
         sticky,
         missed: Vec::new(),
         seen: query.after,

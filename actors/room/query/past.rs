@@ -165,7 +165,8 @@ impl History {
             if one == other {
                 return Ok(keys);
             }
-            // A state is younger than its base, so the younger of the two cannot be where they part.
+            // A state is younger than its base, so the younger of the two cannot be where they part. (But for the first state with gaps that were closed: all
+            // that follow on it come by it before they come to what closed them.)
             let younger = if one > other { &mut one } else { &mut other };
             let Some(link) = self.state_link(*younger).await? else {
                 return Ok(keys);

@@ -16,6 +16,7 @@ use super::{
     super::{
         error::RoomError,
         event::RoomEvent,
+        gaps::Closed,
         state::{StateKey, StateMap, membership_of},
         window::{StateWish, Window},
     },
@@ -78,7 +79,9 @@ impl Interval {
     /// Looks for what changed.
     pub(super) async fn changes(&self, history: &mut History) -> Result<Changes, RoomError> {
         let mut changes = Changes::new();
-        if self.since >= self.end || self.since >= history.room.current_id {
+        let closed = history.room.gaps.closed_between(self.since, self.end);
+        let is_as_it_was = self.since >= history.room.current_id && closed.is_empty();
+        if self.since >= self.end || is_as_it_was {
             return Ok(changes);
         }
         let at_since = history.after_record(self.since).await?;
@@ -107,7 +110,37 @@ impl Interval {
                 changes.insert(key, change);
             }
         }
+        for closed in closed {
+            self.add_filled_in(history, closed, &mut changes).await?;
+        }
         Ok(changes)
+    }
+
+    /// Members that were not known at `since`: what is known of that time now has them, what the client was told has not.
+    async fn add_filled_in(
+        &self,
+        history: &mut History,
+        closed: Closed,
+        changes: &mut Changes,
+    ) -> Result<(), RoomError> {
+        let at_end = history.after_record(self.end).await?;
+        let in_gap = self.start >= closed.at;
+        for change in history.filled_in(closed).await? {
+            let key = (change.event_type.into(), change.state_key);
+            if changes.contains_key(&key) {
+                continue;
+            }
+            let end = history.value(at_end, &key).await?;
+            let start = in_gap.then(|| end.clone()).flatten();
+            let change = Change {
+                start,
+                end,
+                in_gap,
+                had: None,
+            };
+            changes.insert(key, change);
+        }
+        Ok(())
     }
 
     /// The value before the timeline, when it matters: a value that the client has already is not looked up.
@@ -218,8 +251,39 @@ impl Interval {
                 continue;
             }
             let moment = history.after_record(at).await?;
-            if let Some(event) = history.value(moment, &member_key(user_id)).await? {
+            match history.value(moment, &member_key(user_id)).await? {
+                Some(event) => picked.take(&event),
+                None => self.take_vouched_member(history, user_id, picked).await?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Interval {
+    /// The member event of a sender whom the room does not know yet: one of those that authorise what was sent.
+    async fn take_vouched_member(
+        &self,
+        history: &mut History,
+        user_id: &UserId,
+        picked: &mut Picked<'_>,
+    ) -> Result<(), RoomError> {
+        if history.room.partial().is_none() {
+            return Ok(());
+        }
+        let mut shown = picked.needs.shown.iter().map(|shown| &shown.event.pdu);
+        let Some(sent) = shown.find(|pdu| pdu.sender == user_id) else {
+            return Ok(());
+        };
+        for event_id in &sent.auth_events {
+            let event = history.find(event_id).await?;
+            let is_theirs = |event: &Arc<RoomEvent>| {
+                event.pdu.event_type == TimelineEventType::RoomMember
+                    && event.pdu.state_key.as_deref() == Some(user_id.as_str())
+            };
+            if let Some(event) = event.filter(is_theirs) {
                 picked.take(&event);
+                break;
             }
         }
         Ok(())

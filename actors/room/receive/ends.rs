@@ -11,7 +11,9 @@ use super::{
     verdict,
     weigh::Weighing,
 };
-use crate::room::{Room, RoomError, event::RoomEvent, pdu::Pdu, state::StateMap};
+use crate::room::{
+    Room, RoomError, event::RoomEvent, gaps::with_members, pdu::Pdu, state::StateMap,
+};
 
 /// So many events are looked at to find what lies before an event.
 const STEPS_MAX: usize = 100;
@@ -142,11 +144,12 @@ impl Weighing {
         &mut self,
         pdu: &Pdu,
         before: StateId,
+        members: &[Arc<RoomEvent>],
     ) -> Result<Result<(), String>, RoomError> {
         self.depends_on_ends = true;
         let mut all = self.afters();
         all.insert(before);
-        let state = self.resolution(&all).await?;
+        let state = with_members(&self.resolution(&all).await?, members);
         Ok(verdict::by_state(&self.rules, pdu, &state))
     }
 

@@ -5,10 +5,12 @@
 //! what was weighed if the room still is as it was then.
 
 pub mod check;
+mod complete;
 mod ends;
 mod merge;
 pub mod order;
 mod recommend;
+mod redaction;
 mod resets;
 pub mod sign;
 mod task;
@@ -24,7 +26,7 @@ use playhouse_schema::{
     address::Sequence,
     record::room::{Placement, RoomRecord, StateId, Transaction},
 };
-use ruma::OwnedEventId;
+use ruma::{OwnedEventId, OwnedServerName};
 use serde::{Deserialize, Serialize};
 
 use super::{Room, RoomError, RoomReply, event::RoomEvent, policy::PolicyServer};
@@ -47,8 +49,27 @@ pub const EVENTS_MAX: usize = 50_000;
 pub struct Receive {
     /// The events. What another of them needs stands before it.
     pub events: Vec<ReceivedEvent>,
+    /// On what occasion they come.
+    pub occasion: Occasion,
+}
+
+/// On what occasion events are taken in.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub enum Occasion {
+    /// They are news, or what news rest on.
+    #[default]
+    News,
     /// They are a stretch of the room's past.
-    pub is_past: bool,
+    Past,
+    /// Somebody comes into the room, and members were left out of the state that came with it. These servers were told to be in the room.
+    PartialArrival(Vec<OwnedServerName>),
+    /// The members that were left out are known.
+    Completion {
+        /// The member event by which somebody came in.
+        join: OwnedEventId,
+        /// The state before it, whole.
+        state: Vec<OwnedEventId>,
+    },
 }
 
 /// An event to be taken in.
@@ -168,6 +189,13 @@ fn number(record: &mut RoomRecord, first: Sequence) {
         RoomRecord::StateSet(set) => {
             number(&mut set.base);
             for change in &mut set.changes {
+                change.event.iter_mut().for_each(number);
+            }
+        }
+        RoomRecord::StatePartial(partial) => number(&mut partial.first),
+        RoomRecord::StateCompleted(completed) => {
+            number(&mut completed.first);
+            for change in completed.changes.iter_mut().chain(&mut completed.replaced) {
                 change.event.iter_mut().for_each(number);
             }
         }

@@ -2,7 +2,7 @@
 
 use ruma::RoomVersionId;
 
-use super::{EVENTS_MAX, Fates, Memory, Receive, Resets, weigh::Weighing};
+use super::{EVENTS_MAX, Fates, Memory, Occasion, Receive, Resets, weigh::Weighing};
 use crate::{
     kernel::{Myself, Port, Resident, Unavailable},
     room::{
@@ -56,6 +56,9 @@ async fn take_all_in(
         };
         let mut weighing = Weighing::new(History::new(room, last, archive), version)?;
         weighing.recall(memory);
+        if let Occasion::PartialArrival(servers) = &wish.occasion {
+            weighing.told_servers = Some(servers.clone());
+        }
         let mut fates = Fates::with_capacity(wish.events.len());
         for (index, event) in wish.events.iter().enumerate() {
             if index % WEIGHED_IN_A_ROW == WEIGHED_IN_A_ROW - 1 {
@@ -64,8 +67,10 @@ async fn take_all_in(
             let event_id = event.pdu.event_id.clone();
             fates.push((event_id, weighing.weigh(event.clone()).await?));
         }
-        if wish.is_past {
-            weighing.end_past().await?;
+        match &wish.occasion {
+            Occasion::Past => weighing.end_past().await?,
+            Occasion::Completion { join, state } => weighing.complete(join, state).await?,
+            Occasion::News | Occasion::PartialArrival(_) => {}
         }
         let settled = weighing.settled();
         let found = std::mem::take(&mut weighing.resets);

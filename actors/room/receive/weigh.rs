@@ -15,7 +15,7 @@ use playhouse_schema::{
     },
 };
 use ruma::{
-    EventId, OwnedEventId, RoomVersionId, events::TimelineEventType,
+    EventId, OwnedEventId, OwnedServerName, RoomVersionId, events::TimelineEventType,
     room_version_rules::RoomVersionRules,
 };
 
@@ -26,9 +26,9 @@ use super::{
 use crate::room::{
     Room, RoomError, auth,
     event::RoomEvent,
+    gaps::with_members,
     pdu::Pdu,
     query::{history::History, past::Moment},
-    redact,
     state::{StateKey, StateMap},
 };
 
@@ -41,13 +41,13 @@ pub(super) struct Weighing {
     pub(super) room: Room,
     /// States that were merged, and what into.
     pub(super) merged: BTreeMap<BTreeSet<StateId>, StateId>,
-    history: History,
+    pub(super) history: History,
     pub(super) rules: Arc<RoomVersionRules>,
     /// Events that were looked up or weighed.
     found: BTreeMap<OwnedEventId, Arc<RoomEvent>>,
     states: BTreeMap<StateId, StateMap>,
-    records: Vec<RoomRecord>,
-    erasures: Vec<(Sequence, bytes::Bytes)>,
+    pub(super) records: Vec<RoomRecord>,
+    pub(super) erasures: Vec<(Sequence, bytes::Bytes)>,
     companions: BTreeMap<Sequence, Arc<RoomEvent>>,
     /// The outcome depends on which ends the graph has.
     pub(super) depends_on_ends: bool,
@@ -59,6 +59,8 @@ pub(super) struct Weighing {
     pub(super) news: BTreeSet<StateKey>,
     /// Keys of the state in force that have changed without a reason.
     pub(super) resets: Vec<StateReset>,
+    /// The servers in the room, where the state that is told leaves out members.
+    pub(super) told_servers: Option<Vec<OwnedServerName>>,
     /// What the backfilled events name as their predecessors.
     before_past: BTreeSet<OwnedEventId>,
 }
@@ -93,6 +95,7 @@ impl Weighing {
             is_arriving: false,
             news: BTreeSet::new(),
             resets: Vec::new(),
+            told_servers: None,
             before_past: BTreeSet::new(),
         })
     }
@@ -165,7 +168,14 @@ impl Weighing {
                 (Placement::Live, self.state_before(&pdu).await?)
             }
             Role::Past => (Placement::Backfilled, self.state_before(&pdu).await?),
-            Role::Given { state, placement } => (placement, self.given(&state, placement).await?),
+            Role::Given { state, placement } => {
+                let given = self.given(&state, placement).await?;
+                if let (Ok(first), Placement::Live) = (&given, placement) {
+                    let servers = self.told_servers.take();
+                    self.begin_gaps(*first, &pdu.event_id, servers.as_deref());
+                }
+                (placement, given)
+            }
         };
         let before = match before {
             Ok(before) => before,
@@ -175,8 +185,9 @@ impl Weighing {
         let verdict = if placement == Placement::Outlier {
             by_auth_events.map_or_else(Verdict::Rejected, |()| Verdict::Accepted)
         } else {
-            self.judge(&pdu, (placement, before), by_auth_events)
-                .await?
+            let members = self.omitted_members(authorising);
+            let authorised = by_auth_events.map(|()| members);
+            self.judge(&pdu, (placement, before), authorised).await?
         };
         let verdict = match self.with_recommendation(&pdu, &word, verdict) {
             Ok(verdict) => verdict,
@@ -247,7 +258,7 @@ impl Weighing {
         Ok(id)
     }
 
-    fn accompany(&mut self, event: &Arc<RoomEvent>) {
+    pub(super) fn accompany(&mut self, event: &Arc<RoomEvent>) {
         self.room.bring(std::slice::from_ref(event));
         if event.sequence < PROVISIONAL {
             self.companions.insert(event.sequence, event.clone());
@@ -371,19 +382,25 @@ impl Weighing {
         &mut self,
         pdu: &Pdu,
         (placement, before): (Placement, StateId),
-        by_auth_events: Result<(), String>,
+        authorised: Result<Vec<Arc<RoomEvent>>, String>,
     ) -> Result<Verdict, RoomError> {
-        if let Err(reason) = by_auth_events {
-            return Ok(Verdict::Rejected(reason));
-        }
-        let state = self.state(before).await?;
+        let members = match authorised {
+            Ok(members) => members,
+            Err(reason) => return Ok(Verdict::Rejected(reason)),
+        };
+        let state = with_members(&self.state(before).await?, &members);
         if let Err(reason) = verdict::by_state(&self.rules, pdu, &state) {
             return Ok(Verdict::Rejected(reason));
         }
         if placement == Placement::Live
             && before != self.room.current_id
-            && verdict::by_state(&self.rules, pdu, &self.room.current).is_err()
-            && let Err(reason) = self.judge_by_all(pdu, before).await?
+            && verdict::by_state(
+                &self.rules,
+                pdu,
+                &with_members(&self.room.current, &members),
+            )
+            .is_err()
+            && let Err(reason) = self.judge_by_all(pdu, before, &members).await?
         {
             return Ok(Verdict::SoftFailed(reason));
         }
@@ -450,34 +467,6 @@ impl Weighing {
         }
         self.place(&event, in_force).await?;
         Ok(fate)
-    }
-
-    /// An accepted redaction takes out the content of its target.
-    async fn redact(&mut self, pdu: &Pdu) -> Result<(), RoomError> {
-        if pdu.event_type != TimelineEventType::RoomRedaction {
-            return Ok(());
-        }
-        let Some(event_id) = &pdu.redacts else {
-            return Ok(());
-        };
-        let Some(target) = self.find(event_id).await? else {
-            return Ok(());
-        };
-        let Some((sequence, payload)) = redact::erasure(&self.room, pdu, &target) else {
-            return Ok(());
-        };
-        if sequence < PROVISIONAL {
-            self.erasures.push((sequence, payload));
-            return Ok(());
-        }
-        // It came with this very list, and is recorded redacted.
-        let index = (sequence - PROVISIONAL) as usize;
-        if let Some(RoomRecord::Event(record)) = self.records.get_mut(index)
-            && let Ok(RoomRecord::Event(pruned)) = rmp_serde::from_slice(&payload)
-        {
-            record.pdu = pruned.pdu;
-        }
-        Ok(())
     }
 }
 

@@ -2,12 +2,13 @@
 
 use playhouse_schema::record::room::{
     DirectoryVisibilitySet, EndsForgotten, EventRecord, Gone, MembershipTold, PastTaken, Placement,
-    ReceiptMoved, RoomEmptied, RoomRecord, StateChange, StateSet, Transaction, Verdict,
+    ReceiptMoved, RoomEmptied, RoomRecord, StateChange, StateCompleted, StatePartial, StateSet,
+    Transaction, Verdict,
 };
 
 use super::{super::Sample, sample};
 
-pub(crate) const VARIANTS: usize = 9;
+pub(crate) const VARIANTS: usize = 11;
 
 pub(crate) fn name(record: &RoomRecord) -> &'static str {
     match record {
@@ -20,6 +21,8 @@ pub(crate) fn name(record: &RoomRecord) -> &'static str {
         RoomRecord::PastTaken(_) => "PastTaken",
         RoomRecord::Emptied(_) => "Emptied",
         RoomRecord::Gone(_) => "Gone",
+        RoomRecord::StatePartial(_) => "StatePartial",
+        RoomRecord::StateCompleted(_) => "StateCompleted",
     }
 }
 
@@ -106,6 +109,16 @@ pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
     let emptied = RoomEmptied {
         at_ms: 1_700_000_000_002,
     };
+    let partial = StatePartial {
+        first: 2,
+        join: "$join".into(),
+        servers: vec!["example.com".into()],
+    };
+    let completed = StateCompleted {
+        first: 2,
+        changes: vec![change("@e:f", Some(7))],
+        replaced: vec![change("@g:h", Some(8))],
+    };
     vec![
         // First, so that something is left for the snapshot.
         sample("Emptied", RoomRecord::Emptied(emptied)),
@@ -123,5 +136,7 @@ pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
         sample("MembershipTold", RoomRecord::MembershipTold(told)),
         sample("EndsForgotten", RoomRecord::EndsForgotten(forgotten)),
         sample("PastTaken", RoomRecord::PastTaken(past)),
+        sample("StatePartial", RoomRecord::StatePartial(partial)),
+        sample("StateCompleted", RoomRecord::StateCompleted(completed)),
     ]
 }
