@@ -96,8 +96,7 @@ impl House {
         let source = (store.clone(), tail);
         let sent = sending.as_ref().map(|sending| (sending, &*board));
         followers.extend(durable_followers(source, members, (&config, &later, sent)).await?);
-        let passwords = Passwords::new(config.passwords, &env);
-        let passwords = passwords.map_err(|error| StoreError::Incompatible(error.to_string()))?;
+        let passwords = passwords(&config)?;
         let house = Arc::new_cyclic(|myself| Self {
             followers: remote_presence::watched(followers, &env, myself),
             env,
@@ -134,10 +133,15 @@ impl House {
             runtime: tokio::runtime::Handle::current(),
             myself: myself.clone(),
         });
-        // A schedule that has woken already tries again.
-        let _ = later.outlet.0.set(Arc::downgrade(&house));
-        house.complete_rooms();
+        house.begin(&later.outlet);
         Ok(house)
+    }
+
+    /// Lets those use the house who were there before it, and goes on with what was under way when the last one closed.
+    fn begin(self: &Arc<Self>, outlet: &HouseOutlet) {
+        // A schedule that has woken already tries again.
+        let _ = outlet.0.set(Arc::downgrade(self));
+        self.complete_rooms();
     }
 
     /// Ends the syncs that wait, with what there is to tell. Requests go on being served.
@@ -176,6 +180,11 @@ impl House {
         self.models.stop(left()).await;
         self.pools.close(left()).await;
     }
+}
+
+fn passwords(config: &HouseConfig) -> Result<Passwords, StoreError> {
+    let passwords = Passwords::new(config.passwords, &config.env);
+    passwords.map_err(|error| StoreError::Incompatible(error.to_string()))
 }
 
 /// The models that are wanted.

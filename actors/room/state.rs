@@ -221,7 +221,7 @@ impl Room {
             RoomRecord::Gone(_) => {}
             RoomRecord::StatePartial(partial) => self.open_gaps(partial),
             RoomRecord::StateCompleted(completed) => {
-                self.close_gaps((sequence, position), completed)
+                self.close_gaps((sequence, position), completed);
             }
         }
     }
