@@ -397,7 +397,9 @@ impl Making<'_> {
                 live_after: live,
                 ..Window::default()
             };
-            let room = self.plan_room((room_id, entry), (stay, since), (window, false));
+            // Who left and came back more often than is remembered is told all anew.
+            let is_initial = since.is_none();
+            let room = self.plan_room((room_id, entry), (stay, since), (window, is_initial));
             self.plan.rooms.push(room);
             self.changes.push((room_id.clone(), None));
         }
