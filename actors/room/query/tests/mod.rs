@@ -1,6 +1,7 @@
 //! A room and its log made by hand, asked through the front door.
 
 mod branches;
+mod gaps;
 mod paging;
 mod peer;
 mod reading;

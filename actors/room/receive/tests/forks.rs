@@ -12,7 +12,7 @@ use super::{
 };
 use crate::room::resolve::StateIds;
 
-const VERSIONS: [RoomVersionId; 12] = [
+pub(super) const VERSIONS: [RoomVersionId; 12] = [
     RoomVersionId::V1,
     RoomVersionId::V2,
     RoomVersionId::V3,
@@ -264,7 +264,7 @@ fn check(seed: u64) -> u64 {
     clippy::disallowed_methods,
     reason = "a longer run of this test is asked for by the environment"
 )]
-fn setting(name: &str) -> Option<u64> {
+pub(super) fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 

@@ -306,11 +306,16 @@ impl Oracle {
             prev.insert((newest - 1 - back).max(3));
         }
         let prev: Vec<_> = prev.into_iter().collect();
+        self.happen_after(&prev);
+    }
+
+    /// Something happens after these events; mostly what is allowed there.
+    pub(super) fn happen_after(&mut self, prev: &[usize]) {
         for attempt in 0..6 {
             let sender = USERS[self.random.below(USERS.len())];
-            let (event_type, state_key, content) = self.whim(sender, &prev);
+            let (event_type, state_key, content) = self.whim(sender, prev);
             let deed = Deed {
-                prev: &prev,
+                prev,
                 sender,
                 event_type,
                 state_key: state_key.as_deref(),
@@ -320,7 +325,7 @@ impl Oracle {
             let json = Bytes::from(event.to_string());
             let draft = Pdu::parse(EventId::parse("$draft:x").unwrap(), json).unwrap();
             if attempt == 5 || self.random.below(9) == 0 || self.is_allowed(&draft, &before) {
-                return self.enter(&prev, event, before);
+                return self.enter(prev, event, before);
             }
         }
     }
@@ -426,15 +431,44 @@ impl Oracle {
 
     /// An event with the state before it, as a server tells it that is asked for both: what authorises them comes first.
     pub(super) fn given(&self, at: usize, placement: Placement) -> Vec<ReceivedEvent> {
+        let state: Vec<_> = self.nodes[at].before.values().cloned().collect();
+        let mut events = self.outliers(at, &state);
+        events.push(self.event(at, Role::Given { state, placement }));
+        events
+    }
+
+    /// The same, without the members that authorise nothing of it (`omit_members`).
+    pub(super) fn given_lean(&self, at: usize) -> Vec<ReceivedEvent> {
         let node = &self.nodes[at];
-        let state: Vec<_> = node.before.values().cloned().collect();
-        let mut needed = resolve::auth_chain(state.iter(), &|id: &EventId| self.fetch(id));
+        let is_member = |key: &StateKey| key.0 == TimelineEventType::RoomMember;
+        let others = node.before.iter().filter(|(key, _)| !is_member(key));
+        let others: Vec<_> = others.map(|(_, id)| id.clone()).collect();
+        let named = self.beneath(at, &others);
+        let told = node.before.iter();
+        let told = told.filter(|(key, id)| !is_member(key) || named.contains(*id));
+        let state: Vec<_> = told.map(|(_, id)| id.clone()).collect();
+        let mut events = self.outliers(at, &state);
+        let placement = Placement::Live;
+        events.push(self.event(at, Role::Given { state, placement }));
+        events
+    }
+
+    /// A state, and what it and an event rest on, as outliers.
+    pub(super) fn outliers(&self, at: usize, state: &[OwnedEventId]) -> Vec<ReceivedEvent> {
+        let mut needed = self.beneath(at, state);
         needed.extend(state.iter().cloned());
         let needed: BTreeSet<_> = needed.iter().map(|id| self.by_id[id]).collect();
         let needed = needed.into_iter();
-        let mut events: Vec<_> = needed.map(|at| self.event(at, Role::Outlier)).collect();
-        events.push(self.event(at, Role::Given { state, placement }));
-        events
+        needed.map(|at| self.event(at, Role::Outlier)).collect()
+    }
+
+    /// What authorises an event and a state, directly or not.
+    fn beneath(&self, at: usize, state: &[OwnedEventId]) -> BTreeSet<OwnedEventId> {
+        let authorising = &self.nodes[at].pdu.auth_events;
+        let tops = state.iter().chain(authorising);
+        let mut beneath = resolve::auth_chain(tops, &|id: &EventId| self.fetch(id));
+        beneath.extend(authorising.iter().cloned());
+        beneath
     }
 
     /// Whether one event lies before another, as far as events that are known tell.

@@ -3,16 +3,17 @@
 mod cost;
 mod forks;
 mod history;
+mod lean;
 
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use playhouse_schema::record::room::Placement;
+use playhouse_schema::record::room::{Placement, RoomRecord};
 use ruma::{EventId, OwnedEventId, RoomVersionId};
 use serde_json::json;
 
 use self::history::Oracle;
-use super::{Fate, Fates, Memory, ReceivedEvent, Role, take_in, weigh::Weighing};
+use super::{Fate, Fates, Memory, Occasion, ReceivedEvent, Role, take_in, weigh::Weighing};
 use crate::room::{
     Room,
     query::{history::History, tests::World},
@@ -27,6 +28,8 @@ struct Peer {
     world: World,
     version: RoomVersionId,
     memory: Memory,
+    /// Whether states were resolved while members were missing in them.
+    has_merged_gaps: bool,
 }
 
 impl Peer {
@@ -39,18 +42,32 @@ impl Peer {
             world,
             version,
             memory: Memory::default(),
+            has_merged_gaps: false,
         }
     }
 
     fn receive(&mut self, events: Vec<ReceivedEvent>) -> Fates {
+        self.receive_on(events, &Occasion::News)
+    }
+
+    fn receive_on(&mut self, events: Vec<ReceivedEvent>, occasion: &Occasion) -> Fates {
+        let has_gaps = self.world.room.partial().is_some();
         let mut weighing = self.weighing();
         weighing.recall(&self.memory);
+        if let Occasion::PartialArrival(servers) = occasion {
+            weighing.told_servers = Some(servers.clone());
+        }
         let mut fates = Fates::new();
         for event in events {
             let event_id = event.pdu.event_id.clone();
             let fate = weighing.weigh(event).now_or_never();
             fates.push((event_id, fate.expect("the log answers at once").unwrap()));
         }
+        if let Occasion::Completion { join, state } = occasion {
+            let completed = weighing.complete(join, state).now_or_never();
+            completed.expect("the log answers at once").unwrap();
+        }
+        self.has_merged_gaps |= has_gaps && weighing.merged.keys().any(|ids| ids.len() > 1);
         let world = &mut self.world;
         self.memory.keep(weighing.settled());
         if let Some(take) = weighing.finish() {
@@ -59,6 +76,7 @@ impl Peer {
                 prepare(&mut world.room);
             }
             for record in &decision.records {
+                self.has_merged_gaps |= has_gaps && matches!(record, RoomRecord::StateSet(_));
                 world.write(record);
             }
         }
