@@ -3,28 +3,31 @@
 use std::sync::Arc;
 
 use playhouse_schema::record::room::{
-    RoomRecord, StateChange, StateCompleted, StatePartial, Verdict,
+    RoomRecord, StateChange, StateCompleted, StateId, StatePartial, Verdict,
 };
 use ruma::{EventId, OwnedEventId, OwnedServerName, events::TimelineEventType};
 
 use super::weigh::Weighing;
-use crate::room::{RoomError, event::RoomEvent, query::past::Moment};
+use crate::room::{RoomError, event::RoomEvent, query::past::Moment, state::StateMap};
 
 impl Weighing {
-    /// The state that was just told by another server has gaps. When it is whole instead, older gaps stay what they are, and are no matter any more.
+    /// The state that was just told by another server has gaps.
     pub(super) fn begin_gaps(
         &mut self,
-        first: u64,
+        first: StateId,
         join: &EventId,
-        servers: Option<&[OwnedServerName]>,
+        servers: &[OwnedServerName],
     ) {
-        if let Some(servers) = servers {
-            self.push(RoomRecord::StatePartial(StatePartial {
-                first,
-                join: join.to_string(),
-                servers: servers.iter().map(ToString::to_string).collect(),
-            }));
-        } else if let Some(open) = self.room.partial().cloned() {
+        self.push(RoomRecord::StatePartial(StatePartial {
+            first,
+            join: join.to_string(),
+            servers: servers.iter().map(ToString::to_string).collect(),
+        }));
+    }
+
+    /// Somebody comes back: what was not known of the time before is no matter any more.
+    pub(super) fn give_up_gaps(&mut self) {
+        if let Some(open) = self.room.partial().cloned() {
             self.push(RoomRecord::StateCompleted(StateCompleted {
                 first: open.first,
                 changes: Vec::new(),
@@ -33,12 +36,29 @@ impl Weighing {
         }
     }
 
+    /// A state that is to be recorded as a difference to the one in force: who is missing in it while there are gaps is not known, and not nobody.
+    pub(super) fn with_missing_members(&self, mut state: StateMap) -> StateMap {
+        if self.room.partial().is_some() {
+            for (key, event) in &self.room.current {
+                if key.0 == TimelineEventType::RoomMember && !state.contains_key(key) {
+                    state.insert(key.clone(), event.clone());
+                }
+            }
+        }
+        state
+    }
+
     /// The members among what authorises an event, where the room may not know them.
     pub(super) fn omitted_members(&self, authorising: Vec<Arc<RoomEvent>>) -> Vec<Arc<RoomEvent>> {
         match self.room.partial() {
             Some(_) => authorising,
             None => Vec::new(),
         }
+    }
+
+    /// Resolves the ends of the graph anew, now that their states are whole.
+    pub(super) async fn resolve_anew(&mut self) -> Result<(), RoomError> {
+        self.settle(false).await
     }
 
     /// Puts the members of a whole state into the one that has gaps, if it still has them. All of its events are known, or they are left out.

@@ -158,7 +158,7 @@ impl Weighing {
     }
 
     /// The ends of the graph have changed: the state in force is the resolution of the states after all of them.
-    async fn settle(&mut self, is_state_aside: bool) -> Result<(), RoomError> {
+    pub(super) async fn settle(&mut self, is_state_aside: bool) -> Result<(), RoomError> {
         self.is_settled = true;
         let afters = self.afters();
         if afters.len() == 1 && afters.contains(&self.room.current_id) {

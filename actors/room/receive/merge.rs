@@ -9,7 +9,7 @@ use playhouse_schema::{
     address::Sequence,
     record::room::{StateChange, StateId},
 };
-use ruma::{EventId, OwnedEventId};
+use ruma::{EventId, OwnedEventId, events::TimelineEventType};
 
 use super::weigh::Weighing;
 use crate::room::{
@@ -104,6 +104,17 @@ impl Weighing {
                 .get(&event_id)
                 .ok_or_else(|| broken(ResolveError::Missing(event_id.clone())))?;
             state.insert(key, event.clone());
+        }
+        // Members who are not known yet are not made known by what some event happens to rest on, which need not be the newest.
+        if self.room.partial().is_some() {
+            let is_new = |key: &StateKey| {
+                key.0 == TimelineEventType::RoomMember
+                    && !states.iter().any(|state| state.contains_key(key))
+            };
+            let new: Vec<_> = state.keys().filter(|key| is_new(key)).cloned().collect();
+            for key in new {
+                state.remove(&key);
+            }
         }
         Ok(state)
     }

@@ -70,6 +70,8 @@ pub enum Occasion {
         /// The state before it, whole.
         state: Vec<OwnedEventId>,
     },
+    /// States that had gaps have none any more.
+    WholeStates,
 }
 
 /// An event to be taken in.

@@ -32,7 +32,18 @@ pub(in crate::room) fn receive(
     ractor::concurrency::spawn(async move {
         let mut memory = turn.lock().await;
         let place = (&myself, &*context);
-        let received = take_all_in(place, (&mut memory, &resets), version.as_ref(), wish).await;
+        let is_completion = matches!(wish.occasion, Occasion::Completion { .. });
+        let version = version.as_ref();
+        let mut received = take_all_in(place, (&mut memory, &resets), version, wish).await;
+        if is_completion && received.is_ok() {
+            // What was resolved without the members is not the resolution of the states that have them.
+            *memory = Memory::default();
+            let anew = Receive {
+                events: Vec::new(),
+                occasion: Occasion::WholeStates,
+            };
+            received = take_all_in(place, (&mut memory, &resets), version, anew).await;
+        }
         let _ = port.send(received.map(RoomAnswer::Received));
     });
 }
@@ -70,6 +81,7 @@ async fn take_all_in(
         match &wish.occasion {
             Occasion::Past => weighing.end_past().await?,
             Occasion::Completion { join, state } => weighing.complete(join, state).await?,
+            Occasion::WholeStates => weighing.resolve_anew().await?,
             Occasion::News | Occasion::PartialArrival(_) => {}
         }
         let settled = weighing.settled();

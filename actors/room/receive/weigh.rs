@@ -170,9 +170,8 @@ impl Weighing {
             Role::Past => (Placement::Backfilled, self.state_before(&pdu).await?),
             Role::Given { state, placement } => {
                 let given = self.given(&state, placement).await?;
-                if let (Ok(first), Placement::Live) = (&given, placement) {
-                    let servers = self.told_servers.take();
-                    self.begin_gaps(*first, &pdu.event_id, servers.as_deref());
+                if let (Ok(first), Some(servers)) = (&given, self.told_servers.take()) {
+                    self.begin_gaps(*first, &pdu.event_id, &servers);
                 }
                 (placement, given)
             }
@@ -235,6 +234,7 @@ impl Weighing {
         state: StateMap,
         current: bool,
     ) -> Result<StateId, RoomError> {
+        let state = self.with_missing_members(state);
         let changes = merge::changes(&self.room.current, &state);
         if changes.is_empty() && !current {
             return Ok(self.room.current_id);
@@ -367,6 +367,9 @@ impl Weighing {
             }));
         }
         self.is_arriving = placement == Placement::Live;
+        if self.is_arriving {
+            self.give_up_gaps();
+        }
         if placement == Placement::Live && !self.room.extremities.is_empty() {
             let ends = self.room.extremities.iter();
             let ends = ends.map(|end| end.event_id.to_string()).collect();
