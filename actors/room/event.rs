@@ -45,12 +45,23 @@ pub struct RoomEvent {
     pub placement: Placement,
     /// The client's transaction behind it.
     pub transaction: Option<Transaction>,
-    /// The client form up to, and without, `unsigned`: see [`RoomEvent::client_head`].
-    client_head: OnceLock<Bytes>,
+    /// What every answer tells of it, once somebody asked.
+    client_parts: OnceLock<ClientParts>,
     /// What it replaced, once somebody asked.
     replaced: OnceLock<Replaced>,
-    /// The redaction in a redacted event's `unsigned`, once somebody asked.
-    redacted_because: OnceLock<Option<Box<str>>>,
+}
+
+/// What every answer to clients tells of an event, side by side: to list the state of a large room is to wait for memory, and the rest of the event is wide.
+#[derive(Debug)]
+pub(crate) struct ClientParts {
+    /// The event as clients see it, without the closing brace and without `room_id` and `unsigned`: `{"content":…,"event_id":…,…,"type":…`.
+    pub(crate) head: Box<str>,
+    /// In a redacted event's `unsigned`: the redaction, as JSON text.
+    pub(crate) redacted_because: Option<Box<str>>,
+    /// When it was made, by the sender's server, milliseconds since the Unix epoch.
+    pub(crate) origin_server_ts_ms: u64,
+    /// Nothing else of the event is told: it never stuck, and no client's transaction is behind it.
+    pub(crate) is_plain: bool,
 }
 
 /// What clients learn of the state event that another one replaced.
@@ -89,9 +100,8 @@ impl RoomEvent {
             verdict: record.verdict.clone(),
             placement: record.placement,
             transaction: record.transaction.clone(),
-            client_head: OnceLock::new(),
+            client_parts: OnceLock::new(),
             replaced: OnceLock::new(),
-            redacted_because: OnceLock::new(),
         })
     }
 
@@ -154,15 +164,14 @@ impl RoomEvent {
             && !is_emptied(self)
     }
 
-    /// The event as clients see it, without the closing brace and without `room_id` and `unsigned`: `{"content":…,"event_id":…,…,"type":…`.
-    /// Built once, shared by all answers.
-    pub fn client_head(&self) -> &Bytes {
-        self.client_head.get_or_init(|| self.build_client_head())
-    }
-
-    /// [`RoomEvent::client_head`] as text.
-    pub(crate) fn client_head_text(&self) -> &str {
-        std::str::from_utf8(self.client_head()).expect("it was built as text")
+    /// What every answer tells of it. Built once, shared by all answers.
+    pub(crate) fn client_parts(&self) -> &ClientParts {
+        self.client_parts.get_or_init(|| ClientParts {
+            head: self.build_client_head().into(),
+            redacted_because: self.read_redacted_because(),
+            origin_server_ts_ms: self.pdu.origin_server_ts.0.into(),
+            is_plain: self.pdu.sticky_ms.is_none() && self.transaction.is_none(),
+        })
     }
 
     /// What it replaced, if [`RoomEvent::keep_replaced`] has told. Stale once the replaced event is redacted.
@@ -177,9 +186,7 @@ impl RoomEvent {
 
     /// For a redacted event: the redaction as JSON text.
     pub(crate) fn redacted_because(&self) -> Option<&str> {
-        self.redacted_because
-            .get_or_init(|| self.read_redacted_because())
-            .as_deref()
+        self.client_parts().redacted_because.as_deref()
     }
 
     fn read_redacted_because(&self) -> Option<Box<str>> {
@@ -202,7 +209,7 @@ impl RoomEvent {
         Some(because.get().into())
     }
 
-    fn build_client_head(&self) -> Bytes {
+    fn build_client_head(&self) -> String {
         let pdu = &self.pdu;
         let mut head = String::with_capacity(pdu.content_json().len() + 256);
         head.push_str("{\"content\":");
@@ -229,7 +236,7 @@ impl RoomEvent {
         }
         head.push_str(",\"type\":");
         push_json_string(&mut head, &pdu.event_type.to_string());
-        Bytes::from(head)
+        head
     }
 
     /// The content; that of a redaction names its target in every room version (client-server API, m.room.redaction).
@@ -266,5 +273,13 @@ impl RoomEvent {
 
 /// Appends a JSON string literal.
 pub(crate) fn push_json_string(out: &mut String, text: &str) {
-    out.push_str(&serde_json::to_string(text).expect("a string is always representable in JSON"));
+    let is_escaped = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+    if text.bytes().any(is_escaped) {
+        let literal = serde_json::to_string(text);
+        out.push_str(&literal.expect("a string is always representable in JSON"));
+        return;
+    }
+    out.push('"');
+    out.push_str(text);
+    out.push('"');
 }

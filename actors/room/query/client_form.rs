@@ -1,4 +1,4 @@
-//! Events as one reader sees them: the shared head of [`RoomEvent::client_head`] with what differs from reader to reader appended. Contents are copied, never parsed.
+//! Events as one reader sees them: the shared head of an event with what differs from reader to reader appended. Contents are copied, never parsed.
 
 use std::fmt::Write as _;
 
@@ -63,8 +63,9 @@ impl Form<'_> {
         if self.format == EventFormat::Federation {
             return federation_form(event);
         }
-        let head = event.client_head_text();
-        let because = event.redacted_because();
+        let parts = event.client_parts();
+        let head = &*parts.head;
+        let because = parts.redacted_because.as_deref();
         let extra = replaced.map_or(0, |replaced| replaced.content.len() + 128)
             + because.map_or(0, |because| because.len())
             + relations.map_or(0, str::len);
@@ -74,9 +75,7 @@ impl Form<'_> {
             out.push_str(",\"room_id\":");
             push_json_string(&mut out, room_id.as_str());
         }
-        let age = self
-            .now_ms
-            .saturating_sub(u64::from(event.pdu.origin_server_ts.0));
+        let age = self.now_ms.saturating_sub(parts.origin_server_ts_ms);
         let _ = write!(out, ",\"unsigned\":{{\"age\":{age}");
         if let Some(membership) = membership {
             out.push_str(",\"membership\":");
@@ -86,7 +85,9 @@ impl Form<'_> {
             out.push_str(",\"m.relations\":");
             out.push_str(relations);
         }
-        if let Some(ttl_ms) = event.sticky_ttl_ms(self.now_ms) {
+        if !parts.is_plain
+            && let Some(ttl_ms) = event.sticky_ttl_ms(self.now_ms)
+        {
             let _ = write!(out, ",\"msc4354_sticky_duration_ttl_ms\":{ttl_ms}");
         }
         if let Some(replaced) = replaced {
@@ -101,7 +102,9 @@ impl Form<'_> {
             out.push_str(",\"replaces_state\":");
             push_json_string(&mut out, replaced.event_id.as_str());
         }
-        if let Some(transaction_id) = self.transaction_id(event) {
+        if !parts.is_plain
+            && let Some(transaction_id) = self.transaction_id(event)
+        {
             out.push_str(",\"transaction_id\":");
             push_json_string(&mut out, transaction_id);
         }
