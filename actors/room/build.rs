@@ -323,7 +323,7 @@ fn check_sizes(fields: &Fields, event_type: &str, pdu_bytes: usize) -> Result<()
 
 /// The room's ends that a new event follows: the deepest, when there are too many.
 fn newest_ends(room: &Room) -> Vec<&Extremity> {
-    let mut ends: Vec<_> = room.extremities.iter().collect();
+    let mut ends: Vec<_> = room.extremities.iter().map(AsRef::as_ref).collect();
     if ends.len() > PREV_EVENTS_MAX {
         ends.sort_by(|a, b| {
             b.depth

@@ -132,11 +132,11 @@ pub(crate) fn decode(entity: &Entity, snapshot: &Snapshot) -> Option<Room> {
     room.forked = stored.forked;
     room.current_id = stored.current_id;
     for (event_id, depth, after) in &stored.extremities {
-        room.extremities.push(Extremity {
+        room.extremities.push(Arc::new(Extremity {
             event_id: EventId::parse(event_id).ok()?,
             depth: *depth,
             after: *after,
-        });
+        }));
     }
     for (transaction, event_id) in &stored.transactions {
         room.transactions

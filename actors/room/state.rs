@@ -81,7 +81,7 @@ pub struct Room {
     /// The record that made the state in force.
     pub current_id: StateId,
     /// The ends of the event graph.
-    pub extremities: Vec<Extremity>,
+    pub extremities: Vec<Arc<Extremity>>,
     /// What lies before them and has not come.
     pub(crate) overtaken: Overtaken,
     /// Members that are not known yet, and those that were not known for a while.
@@ -114,6 +114,8 @@ pub struct Room {
     pub held_bytes: usize,
     /// Which kinds of event, by whom, the state in force has allowed already.
     pub(crate) allowed: Allowed,
+    /// How often the store has put other bytes in the place of an event since the room woke.
+    pub(crate) replaced: u64,
     /// Records whose position is not known yet.
     pub(crate) in_flight: OrdMap<Sequence, InFlight>,
     /// What a snapshot names and `hydrate` has to read.
@@ -158,6 +160,7 @@ impl Room {
             forked: false,
             held_bytes: 0,
             allowed: Allowed::default(),
+            replaced: 0,
             in_flight: OrdMap::new(),
             stored: None,
         }
@@ -285,13 +288,13 @@ impl Room {
             }
         }
         self.extremities
-            .retain(|extremity| !event.pdu.prev_events.contains(&extremity.event_id));
+            .retain(|end| !event.pdu.prev_events.iter().any(|id| *id == end.event_id));
         if !self.overtaken.contains(&event.pdu.event_id) {
-            self.extremities.push(Extremity {
+            self.extremities.push(Arc::new(Extremity {
                 event_id: event.pdu.event_id.clone(),
                 depth: event.pdu.depth,
                 after,
-            });
+            }));
         }
         self.held_bytes += event.weight_bytes();
         self.recent.push_back(event);
@@ -449,6 +452,7 @@ impl Room {
             return;
         };
         self.allowed.forget();
+        self.replaced += 1;
         let event = Arc::new(event);
         self.sticky.forget(sequence);
         let mut old_position = 0;

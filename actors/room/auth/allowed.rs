@@ -1,6 +1,6 @@
 //! What the state in force has allowed already: so that the hundredth message of a member is not judged like the first.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ruma::{OwnedUserId, events::TimelineEventType};
 
@@ -15,7 +15,7 @@ const TYPES_MAX: usize = 8;
 /// Kinds of event, by sender, that were accepted on the state in force. Whoever changes that state forgets them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Allowed {
-    senders: BTreeMap<OwnedUserId, Vec<TimelineEventType>>,
+    senders: Arc<BTreeMap<OwnedUserId, Vec<TimelineEventType>>>,
 }
 
 impl Allowed {
@@ -34,9 +34,10 @@ impl Allowed {
             return;
         }
         if self.senders.len() >= SENDERS_MAX {
-            self.senders.clear();
+            self.forget();
         }
-        let types = self.senders.entry(event.sender.clone()).or_default();
+        let senders = Arc::make_mut(&mut self.senders);
+        let types = senders.entry(event.sender.clone()).or_default();
         if types.len() < TYPES_MAX {
             types.push(event.event_type.clone());
         }
@@ -49,7 +50,9 @@ impl Allowed {
 
     /// The state in force has changed.
     pub(crate) fn forget(&mut self) {
-        self.senders.clear();
+        if !self.senders.is_empty() {
+            self.senders = Arc::default();
+        }
     }
 }
 

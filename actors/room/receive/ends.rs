@@ -1,22 +1,32 @@
 //! What an event that has found its place does to the ends of the graph, and to the state in force, which is the resolution of the states after them.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use playhouse_schema::record::room::{EndsForgotten, Placement, RoomRecord, StateId, Verdict};
-use ruma::{EventId, OwnedEventId};
+use ruma::EventId;
 
 use super::{
-    merge,
+    PROVISIONAL, merge,
     resets::{self, StateReset},
     verdict,
     weigh::Weighing,
 };
 use crate::room::{
-    Room, RoomError, event::RoomEvent, gaps::with_members, pdu::Pdu, state::StateMap,
+    RoomError,
+    event::RoomEvent,
+    gaps::with_members,
+    pdu::Pdu,
+    state::{Extremity, StateMap},
 };
 
 /// So many events are looked at to find what lies before an event.
 const STEPS_MAX: usize = 100;
+
+/// The states after so many ends are remembered.
+const STATES_KEPT: usize = 500;
 
 /// So many keys that are reset at once are told of.
 const RESETS_MAX: usize = 1_000;
@@ -25,30 +35,70 @@ const RESETS_MAX: usize = 1_000;
 #[derive(Debug, Default)]
 pub struct Memory {
     /// Ends of the graph of which the state in force is known to be the resolution.
-    settled: Vec<OwnedEventId>,
+    settled: Vec<Arc<Extremity>>,
+    /// States after ends of the graph: to read one anew takes a walk through all that has happened on the other branches.
+    states: Arc<BTreeMap<StateId, StateMap>>,
+    /// `Room::replaced` when these states were read: they hold events as they were then.
+    replaced: u64,
+}
+
+/// What a weighing has learned.
+pub(super) struct Learned {
+    settled: Option<Vec<Arc<Extremity>>>,
+    states: Arc<BTreeMap<StateId, StateMap>>,
+    replaced: u64,
 }
 
 impl Memory {
-    /// The state in force is the resolution of the states after these ends.
-    pub(super) fn keep(&mut self, settled: Option<Vec<OwnedEventId>>) {
-        if let Some(settled) = settled {
+    /// Remembers what was learned, once all that was weighed is recorded.
+    pub(super) fn keep(&mut self, learned: Learned) {
+        if let Some(settled) = learned.settled {
             self.settled = settled;
         }
+        self.states = learned.states;
+        self.replaced = learned.replaced;
     }
 }
 
 impl Weighing {
     /// Uses what was learned before.
     pub(super) fn recall(&mut self, memory: &Memory) {
-        if memory.settled == end_ids(&self.room) {
+        let (ends, settled) = (&self.room.extremities, &memory.settled);
+        let mut pairs = ends.iter().zip(settled);
+        if ends.len() == settled.len()
+            && pairs.all(|(end, settled)| end.event_id == settled.event_id)
+        {
             let afters = self.afters();
             self.merged.insert(afters, self.room.current_id);
+        }
+        if memory.replaced == self.room.replaced {
+            self.remembered = memory.states.clone();
         }
     }
 
     /// What is to be remembered once all of this is recorded.
-    pub(super) fn settled(&self) -> Option<Vec<OwnedEventId>> {
-        self.is_settled.then(|| end_ids(&self.room))
+    pub(super) fn learned(&self) -> Learned {
+        let mut states = self.remembered.clone();
+        // What was weighed just now has no number of its own yet, and so its states cannot be named.
+        let is_lasting = |id: &StateId| *id < PROVISIONAL && *id != self.room.current_id;
+        let afters = self.afters();
+        let is_new = |id: &&StateId| is_lasting(id) && !states.contains_key(id);
+        let new: Vec<_> = afters
+            .iter()
+            .filter(is_new)
+            .filter_map(|id| Some((*id, self.states.get(id)?.clone())))
+            .take(STATES_KEPT.saturating_sub(states.len()))
+            .collect();
+        if !new.is_empty() || states.len() > afters.len() {
+            let states = Arc::make_mut(&mut states);
+            states.retain(|id, _| afters.contains(id));
+            states.extend(new);
+        }
+        Learned {
+            settled: self.is_settled.then(|| self.room.extremities.clone()),
+            states,
+            replaced: self.room.replaced,
+        }
     }
 
     /// An event has found its place: the ends before it are none any more, and the state in force follows.
@@ -79,7 +129,8 @@ impl Weighing {
     fn note_resets(&mut self, event: &RoomEvent, in_force: &StateMap) {
         let turns = resets::turns(in_force, &self.room.current);
         let unruled = resets::unruled(&self.rules, turns, &self.news);
-        let ends = end_ids(&self.room);
+        let ends = self.room.extremities.iter();
+        let ends: Vec<_> = ends.map(|end| end.event_id.clone()).collect();
         let room = RESETS_MAX.saturating_sub(self.resets.len());
         let id_of = |event: &Arc<RoomEvent>| event.pdu.event_id.clone();
         let resets = unruled.iter().take(room).map(|turn| StateReset {
@@ -186,9 +237,4 @@ impl Weighing {
 /// Whether an event is part of the graph: other events that follow on it have made it no end.
 fn is_in_graph(event: &RoomEvent) -> bool {
     event.verdict == Verdict::Accepted && event.placement == Placement::Live
-}
-
-fn end_ids(room: &Room) -> Vec<OwnedEventId> {
-    let ends = room.extremities.iter();
-    ends.map(|end| end.event_id.clone()).collect()
 }

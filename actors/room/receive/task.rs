@@ -35,9 +35,11 @@ pub(in crate::room) fn receive(
         let is_completion = matches!(wish.occasion, Occasion::Completion { .. });
         let version = version.as_ref();
         let mut received = take_all_in(place, (&mut memory, &resets), version, wish).await;
-        if is_completion && received.is_ok() {
+        if is_completion {
             // What was resolved without the members is not the resolution of the states that have them.
             *memory = Memory::default();
+        }
+        if is_completion && received.is_ok() {
             let anew = Receive {
                 events: Vec::new(),
                 occasion: Occasion::WholeStates,
@@ -84,7 +86,7 @@ async fn take_all_in(
             Occasion::WholeStates => weighing.resolve_anew().await?,
             Occasion::News | Occasion::PartialArrival(_) => {}
         }
-        let settled = weighing.settled();
+        let learned = weighing.learned();
         let found = std::mem::take(&mut weighing.resets);
         let room_id = weighing.room.room_id.clone();
         let Some(take) = weighing.finish() else {
@@ -92,7 +94,7 @@ async fn take_all_in(
         };
         match myself.carry_out(RoomCommand::TakeIn(Box::new(take))).await {
             Ok(_) => {
-                memory.keep(settled);
+                memory.keep(learned);
                 resets.note(&room_id, context.env.now_ms(), found);
                 return Ok(fates);
             }

@@ -45,7 +45,9 @@ pub(super) struct Weighing {
     pub(super) rules: Arc<RoomVersionRules>,
     /// Events that were looked up or weighed.
     found: BTreeMap<OwnedEventId, Arc<RoomEvent>>,
-    states: BTreeMap<StateId, StateMap>,
+    pub(super) states: BTreeMap<StateId, StateMap>,
+    /// States that an earlier weighing has read.
+    pub(super) remembered: Arc<BTreeMap<StateId, StateMap>>,
     pub(super) records: Vec<RoomRecord>,
     pub(super) erasures: Vec<(Sequence, bytes::Bytes)>,
     companions: BTreeMap<Sequence, Arc<RoomEvent>>,
@@ -87,6 +89,7 @@ impl Weighing {
             merged: BTreeMap::new(),
             found: BTreeMap::new(),
             states: BTreeMap::new(),
+            remembered: Arc::default(),
             records: Vec::new(),
             erasures: Vec::new(),
             companions: BTreeMap::new(),
@@ -220,7 +223,8 @@ impl Weighing {
         if id == self.room.current_id {
             return Ok(self.room.current.clone());
         }
-        if let Some(state) = self.states.get(&id) {
+        let remembered = || self.remembered.get(&id);
+        if let Some(state) = self.states.get(&id).or_else(remembered) {
             return Ok(state.clone());
         }
         let state = self.history.state(Moment::State(id)).await?;

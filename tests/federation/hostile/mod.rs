@@ -3,6 +3,7 @@
 mod broken;
 mod chains;
 mod edus;
+mod ends;
 mod events;
 mod guest;
 mod joins;

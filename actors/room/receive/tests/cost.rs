@@ -1,6 +1,9 @@
 //! What an event costs in a room with many ends. Prints, and judges only that nothing goes wrong: how fast a machine is says nothing about the program.
 
-use std::time::{Duration, Instant};
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 use ruma::RoomVersionId;
 use serde_json::json;
@@ -20,7 +23,7 @@ use crate::room::{
 /// So many events follow on the beginning of the room, whatever the number of ends: the log that is searched is as long.
 const EVENTS: usize = 300;
 
-/// So many of them are measured, the last ones.
+/// So many of them are measured, the last ones, after as many that come one by one as well: on each branch one.
 const MEASURED: usize = 100;
 
 /// A room in which so many branches grow side by side; each begins with a topic of its own, if they are to differ.
@@ -47,15 +50,18 @@ fn costs(ends: usize, differ: bool) -> (Duration, Duration) {
     let mut peer = Peer::of(&oracle);
     peer.receive(vec![oracle.first()]);
     let (first, last) = (oracle.nodes.len() - MEASURED, oracle.nodes.len());
-    let early = (1..first).map(|at| oracle.event(at, Role::Next));
+    let early = (1..first - MEASURED).map(|at| oracle.event(at, Role::Next));
     peer.receive(early.collect());
-    peer.receive(vec![oracle.event(first, Role::Next)]);
-    let begun = Instant::now();
-    for at in first + 1..last {
-        let fates = peer.receive(vec![oracle.event(at, Role::Next)]);
-        assert_eq!(fates[0].1, Fate::Accepted, "{ends} ends");
-    }
-    let received = begun.elapsed() / (MEASURED - 1) as u32;
+    let mut one_by_one = |range: Range<usize>| {
+        let begun = Instant::now();
+        for at in range {
+            let fates = peer.receive(vec![oracle.event(at, Role::Next)]);
+            assert_eq!(fates[0].1, Fate::Accepted, "{ends} ends");
+        }
+        begun.elapsed() / MEASURED as u32
+    };
+    one_by_one(first - MEASURED..first);
+    let received = one_by_one(first..last);
     assert_eq!(peer.ends().len(), ends);
     let env = env();
     let begun = Instant::now();

@@ -69,7 +69,10 @@ impl Peer {
         }
         self.has_merged_gaps |= has_gaps && weighing.merged.keys().any(|ids| ids.len() > 1);
         let world = &mut self.world;
-        self.memory.keep(weighing.settled());
+        self.memory.keep(weighing.learned());
+        if matches!(occasion, Occasion::Completion { .. }) {
+            self.memory = Memory::default();
+        }
         if let Some(take) = weighing.finish() {
             let decision = take_in(&world.room, take).expect("nothing happens in between");
             if let Some(prepare) = decision.prepare {
