@@ -77,7 +77,7 @@ impl Registrar {
 }
 
 fn base(config: &Config) -> String {
-    let scheme = if config.listen.client_tls_cert.is_some() {
+    let scheme = if config.listen.client_has_tls() {
         "https"
     } else {
         "http"

@@ -22,6 +22,7 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         self.check_server()?;
         self.check_listen()?;
+        self.check_acme()?;
         self.check_database()?;
         self.check_outbound()?;
         self.check_federation()?;

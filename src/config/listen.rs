@@ -13,6 +13,8 @@ section! {
         client_tls_cert: Option<String> = None, sample "/etc/playhouse/client.crt";
         /// A PEM file with the private key to it.
         client_tls_key: Option<String> = None, sample "/etc/playhouse/client.key";
+        /// TLS on the client listener with a certificate that comes by ACME: see `[acme]`.
+        client_tls_acme: bool = false;
         /// `host:port` for other servers, with TLS. The client listener answers them too.
         federation: Option<String> = None, sample "0.0.0.0:8448", variable "PLAYHOUSE_FEDERATION_LISTEN";
         /// Speak plain HTTP on the federation listener: a proxy in front of it has the certificate.
@@ -22,9 +24,12 @@ section! {
         federation_tls_cert: Option<String> = None, sample "/etc/playhouse/federation.crt", variable "PLAYHOUSE_FEDERATION_TLS_CERT";
         /// A PEM file with the private key to it.
         federation_tls_key: Option<String> = None, sample "/etc/playhouse/federation.key", variable "PLAYHOUSE_FEDERATION_TLS_KEY";
+        /// The certificate for the federation listener comes by ACME: see `[acme]`.
+        federation_tls_acme: bool = false;
         /// `host:port` for Prometheus metrics. Without it `/metrics` on the client listener answers callers on this machine only.
         metrics: Option<String> = None, sample "127.0.0.1:9109";
-        /// More listeners, each `{ address, resources, tls_cert, tls_key }`; resources are `client`, `federation`, `admin`, `media`, `metrics` and `health`.
+        /// More listeners, each `{ address, resources, tls_cert, tls_key, tls_acme }`; resources are `client`, `federation`, `admin`, `media`, `metrics` and
+        /// `health`.
         more: Vec<Listener> = Vec::new();
         /// Addresses or networks of reverse proxies whose `X-Forwarded-For` is believed.
         trusted_proxies: Vec<String> = Vec::new();
@@ -51,6 +56,22 @@ pub struct Listener {
     /// A PEM file with the private key to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_key: Option<String>,
+    /// The certificate comes by ACME.
+    #[serde(default)]
+    pub tls_acme: bool,
+}
+
+impl Listen {
+    /// Whether the client listener speaks TLS.
+    pub(crate) fn client_has_tls(&self) -> bool {
+        self.client_tls_acme || self.client_tls_cert.is_some()
+    }
+
+    /// Whether a certificate comes by ACME.
+    pub(crate) fn has_acme(&self) -> bool {
+        let mut more = self.more.iter();
+        self.client_tls_acme || self.federation_tls_acme || more.any(|listener| listener.tls_acme)
+    }
 }
 
 /// Something that a listener may answer.

@@ -3,6 +3,7 @@
 //! Owns the only reading of environment variables. Order of precedence: environment, file, default. Unknown keys and variables are refused.
 
 pub mod account_validity;
+pub mod acme;
 pub mod application_services;
 pub mod blocking;
 pub mod captcha;
@@ -51,6 +52,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     account_validity::AccountValidity,
+    acme::Acme,
     application_services::ApplicationServices,
     blocking::Blocking,
     captcha::Captcha,
@@ -95,6 +97,8 @@ pub struct Config {
     pub server: Server,
     /// The addresses on which the server answers.
     pub listen: Listen,
+    /// Certificates by ACME.
+    pub acme: Acme,
     /// Where the log is kept.
     pub database: Database,
     /// Who may make an account.
@@ -165,6 +169,7 @@ pub struct Config {
 pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Server::INFO,
     Listen::INFO,
+    Acme::INFO,
     Database::INFO,
     Registration::INFO,
     Consent::INFO,

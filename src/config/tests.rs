@@ -1,6 +1,6 @@
 use super::{Config, check::Network, example::example};
 
-fn parse(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+pub(super) fn parse(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
     let variables = variables
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));

@@ -159,7 +159,7 @@ impl App {
             return Some(url.trim_end_matches('/').to_owned());
         }
         let host = host.filter(|host| means_this_machine(host))?;
-        let tls = self.config.listen.client_tls_cert.is_some();
+        let tls = self.config.listen.client_has_tls();
         Some(format!("{}://{host}", if tls { "https" } else { "http" }))
     }
 

@@ -95,8 +95,8 @@ fn retired_line(key: &RetiredKey) -> String {
     format!("{} {encoded} {}\n", key.key_id, key.expired_ts)
 }
 
-/// Writes a file that only its owner may read, so that at any moment either the old or the new text is there.
-pub(super) fn replace(path: &Path, text: &str) -> Result<(), StartError> {
+/// Writes a file that only its owner may read, so that at any moment either the old or the new content is there.
+pub(super) fn replace(path: &Path, content: impl AsRef<[u8]>) -> Result<(), StartError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     let fresh = PathBuf::from(name);
@@ -107,7 +107,7 @@ pub(super) fn replace(path: &Path, text: &str) -> Result<(), StartError> {
         .mode(0o600)
         .open(&fresh)
         .map_err(|error| io(&fresh, error))?;
-    file.write_all(text.as_bytes())
+    file.write_all(content.as_ref())
         .and_then(|()| file.sync_all())
         .map_err(|error| io(&fresh, error))?;
     fs::rename(&fresh, path).map_err(|error| io(path, error))?;

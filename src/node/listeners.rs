@@ -12,9 +12,11 @@ use actix_web::{
     dev::ServerHandle,
     web::{self, Payload},
 };
+use rustls::ServerConfig;
 
 use super::{
     StartError,
+    acme::Acme,
     tls::{self, Certificates},
 };
 use crate::{
@@ -61,19 +63,21 @@ struct Socket {
     listener: TcpListener,
     address: SocketAddr,
     certificates: Option<Arc<Certificates>>,
+    tls: Option<ServerConfig>,
 }
 
-/// Opens all listeners of the configuration.
+/// Opens all listeners of the configuration; `acme` has the certificate of those that want it from there.
 pub(super) fn open(
     config: &Config,
     app: &Arc<App>,
     mounted: &Mounted,
+    acme: Option<&Acme>,
 ) -> Result<Bound, StartError> {
     let mut addresses = BTreeMap::new();
     let mut tables = BTreeMap::new();
     let mut sockets = Vec::new();
     for listener in wanted(config)? {
-        let socket = bind(&listener)?;
+        let socket = bind(&listener, acme)?;
         for resource in &listener.resources {
             addresses.entry(*resource).or_insert(socket.address);
         }
@@ -101,7 +105,7 @@ pub(super) fn open(
 
 /// The URL of the client listener.
 pub(super) fn client_url(config: &Config, address: &SocketAddr) -> String {
-    let scheme = if config.listen.client_tls_cert.is_some() {
+    let scheme = if config.listen.client_has_tls() {
         "https"
     } else {
         "http"
@@ -128,8 +132,7 @@ fn wanted(config: &Config) -> Result<Vec<Listener>, StartError> {
         Some(address) => all.push(Listener {
             address: address.clone(),
             resources: vec![Resource::Metrics, Resource::Health],
-            tls_cert: None,
-            tls_key: None,
+            ..Listener::default()
         }),
         None => client.push(Resource::Metrics),
     }
@@ -140,6 +143,7 @@ fn wanted(config: &Config) -> Result<Vec<Listener>, StartError> {
             resources: client,
             tls_cert: listen.client_tls_cert.clone(),
             tls_key: listen.client_tls_key.clone(),
+            tls_acme: listen.client_tls_acme,
         },
     );
     // Whoever is named first is where something is answered.
@@ -147,7 +151,9 @@ fn wanted(config: &Config) -> Result<Vec<Listener>, StartError> {
         let pair = listen.federation_tls_cert.clone();
         let pair = pair.zip(listen.federation_tls_key.clone());
         let (tls_cert, tls_key) = match pair {
-            None if !listen.federation_plain => Some(tls::makeshift(config)?),
+            None if !listen.federation_plain && !listen.federation_tls_acme => {
+                Some(tls::makeshift(config)?)
+            }
             pair => pair,
         }
         .unzip();
@@ -156,6 +162,7 @@ fn wanted(config: &Config) -> Result<Vec<Listener>, StartError> {
             resources: vec![Resource::Federation],
             tls_cert,
             tls_key,
+            tls_acme: listen.federation_tls_acme,
         };
         all.insert(0, federation);
     }
@@ -163,7 +170,7 @@ fn wanted(config: &Config) -> Result<Vec<Listener>, StartError> {
     Ok(all)
 }
 
-fn bind(listener: &Listener) -> Result<Socket, StartError> {
+fn bind(listener: &Listener, acme: Option<&Acme>) -> Result<Socket, StartError> {
     let io = |error| StartError::Io {
         what: format!("cannot listen on {}", listener.address),
         error,
@@ -175,10 +182,16 @@ fn bind(listener: &Listener) -> Result<Socket, StartError> {
         (Some(cert), Some(key)) => Some(Certificates::load(cert, key)?),
         _ => None,
     };
+    let tls = match &certificates {
+        Some(certificates) => Some(certificates.server_config()),
+        None if listener.tls_acme => acme.map(Acme::server_config),
+        None => None,
+    };
     Ok(Socket {
         address: socket.local_addr().map_err(io)?,
         listener: socket,
         certificates,
+        tls,
     })
 }
 
@@ -207,10 +220,8 @@ fn serve(
     .shutdown_timeout(super::REQUESTS_END_WITHIN.as_secs())
     .disable_signals();
     for socket in sockets {
-        let listening = match socket.certificates {
-            Some(certificates) => {
-                server.listen_rustls_0_23(socket.listener, certificates.server_config())
-            }
+        let listening = match socket.tls {
+            Some(tls) => server.listen_rustls_0_23(socket.listener, tls),
             None => server.listen(socket.listener),
         };
         server = listening.map_err(|error| StartError::Io {

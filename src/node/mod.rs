@@ -1,5 +1,6 @@
 //! Wiring only: opens the store, starts the actors, opens the listeners, and ends all of it in order.
 
+mod acme;
 mod house;
 mod identity;
 mod key_files;
@@ -14,12 +15,12 @@ use playhouse_actors::house::{House, HouseError};
 use playhouse_schema::port::StoreError;
 
 pub(crate) use self::house::{open_house, open_store};
+use self::{acme::Acme, listeners::Listeners, tls::Certificates};
 pub use self::{
     identity::{SigningKey, random_secret},
     key_files::{open_signer, rotate},
     logging::LogHandle,
 };
-use self::{listeners::Listeners, tls::Certificates};
 use crate::{
     admin, client,
     config::{Config, Resource},
@@ -92,7 +93,8 @@ pub async fn start(config: Config, log: Option<LogHandle>) -> Result<RunningNode
     admin::mount(&mut routes);
     federation_api::mount(&mut routes);
     operator::mount(&mut routes);
-    let bound = listeners::open(&config, &app, &routes.finish())?;
+    let acme = Acme::open(&config, house.env(), &trust)?;
+    let bound = listeners::open(&config, &app, &routes.finish(), acme.as_ref())?;
     tracing::info!(server_name = config.server.name, "started");
     Ok(RunningNode {
         config,
@@ -105,6 +107,7 @@ pub async fn start(config: Config, log: Option<LogHandle>) -> Result<RunningNode
         sweeps: [
             client::account_validity::start(&app),
             client::media::start(&app),
+            acme.map(Acme::start),
         ]
         .into_iter()
         .flatten()

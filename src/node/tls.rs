@@ -89,10 +89,16 @@ fn read(cert_path: &str, key_path: &str) -> Result<Arc<CertifiedKey>, StartError
         return Err(unusable(cert_path, &"there is no certificate in it"));
     }
     let key = PrivateKeyDer::from_pem_file(key_path).map_err(|error| unusable(key_path, &error))?;
+    certified(chain, key).map_err(|error| unusable(key_path, &error))
+}
+
+/// A chain with the key that belongs to its first certificate.
+pub(super) fn certified(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<CertifiedKey>, rustls::Error> {
     let provider = rustls::crypto::aws_lc_rs::default_provider();
-    CertifiedKey::from_der(chain, key, &provider)
-        .map(Arc::new)
-        .map_err(|error| unusable(key_path, &error))
+    CertifiedKey::from_der(chain, key, &provider).map(Arc::new)
 }
 
 #[cfg(test)]

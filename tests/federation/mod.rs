@@ -1,5 +1,6 @@
 //! The server-server API.
 
+mod acme;
 mod crowd;
 mod dead;
 mod drips;

@@ -1,11 +1,13 @@
 //! What tests stand on: real servers, real databases, a small client.
 
+pub(crate) mod acme;
 mod browser;
 pub(crate) mod chromium;
 pub(crate) mod client;
 pub(crate) mod crowd;
 pub(crate) mod database;
 pub(crate) mod double;
+pub(crate) mod glance;
 mod graph;
 pub(crate) mod ldap;
 pub(crate) mod made;

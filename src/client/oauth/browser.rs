@@ -287,7 +287,7 @@ fn cookie<'a>(app: &App, name: &'static str, value: &'a str, lifetime_s: u64) ->
         path: PATHS,
         lifetime_s,
         secure: url.is_some_and(|url| url.starts_with("https://"))
-            || app.config.listen.client_tls_cert.is_some(),
+            || app.config.listen.client_has_tls(),
         cross_site: false,
     }
 }

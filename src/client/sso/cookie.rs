@@ -127,7 +127,7 @@ fn cookie<'a, C: Carried>(app: &App, carried: &C, value: &'a str) -> Cookie<'a> 
         },
         lifetime_s: LIFETIME_S,
         secure: url.is_some_and(|url| url.starts_with("https://"))
-            || app.config.listen.client_tls_cert.is_some(),
+            || app.config.listen.client_has_tls(),
         cross_site: carried.kind() == ProviderKind::Saml,
     }
 }
