@@ -6,6 +6,7 @@ mod edus;
 mod events;
 mod guest;
 mod joins;
+mod numbers;
 mod policy;
 mod replays;
 mod rules;
