@@ -7,6 +7,7 @@
 mod arrive;
 mod complexity;
 mod handshake;
+mod introduced;
 mod invited;
 mod inviting;
 mod join;
