@@ -4,6 +4,7 @@ mod crowd;
 mod dead;
 mod drips;
 mod faster_joins;
+mod guests;
 mod handshakes;
 mod hostile;
 mod introduced;

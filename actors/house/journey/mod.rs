@@ -6,6 +6,7 @@
 
 mod arrive;
 mod complexity;
+mod guests;
 mod handshake;
 mod introduced;
 mod invited;
