@@ -57,7 +57,12 @@ impl House {
             extra_content: None,
             guest: true,
         };
-        self.leave_here(wish).await?;
-        Err(RoomError::GuestForbidden.into())
+        match self.leave_here(wish).await {
+            // The follower may have been faster.
+            Ok(()) | Err(HouseError::Room(RoomError::Forbidden(_))) => {
+                Err(RoomError::GuestForbidden.into())
+            }
+            Err(error) => Err(error),
+        }
     }
 }
