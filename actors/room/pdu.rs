@@ -109,9 +109,8 @@ pub(crate) struct Fields {
 impl Pdu {
     /// A PDU from the fields that its JSON was written from: spares parsing it again. `content` is the span of the content.
     pub(crate) fn made(fields: Fields, json: Bytes, content: Range<usize>) -> Self {
-        let text = std::str::from_utf8(&json[content.clone()]).unwrap_or("{}");
         Self {
-            judged: judged(&fields.event_type, text),
+            judged: judged(&fields.event_type, &json[content.clone()]),
             event_id: fields.event_id,
             room_id: fields.room_id,
             sender: fields.sender,
@@ -136,7 +135,7 @@ impl Pdu {
             serde_json::from_str(text).map_err(|error| MalformedPdu(error.to_string()))?;
         let start = wire.content.get().as_ptr() as usize - text.as_ptr() as usize;
         let content = start..start + wire.content.get().len();
-        let judged = judged(&wire.event_type, wire.content.get());
+        let judged = judged(&wire.event_type, wire.content.get().as_bytes());
         let redacts = match (wire.redacts, &wire.event_type) {
             (Some(redacts), _) => Some(redacts),
             (None, TimelineEventType::RoomRedaction) => {
@@ -248,11 +247,12 @@ impl Event for Pdu {
 }
 
 /// Power levels with floats, as rooms of versions 1 to 5 have them, are whole numbers to the rules: nothing else in a room has numbers that decide.
-fn judged(event_type: &TimelineEventType, content: &str) -> Option<Box<RawValue>> {
+fn judged(event_type: &TimelineEventType, content: &[u8]) -> Option<Box<RawValue>> {
     if *event_type != TimelineEventType::RoomPowerLevels {
         return None;
     }
-    RawValue::from_string(whole_levels(content)?).ok()
+    let whole = whole_levels(std::str::from_utf8(content).ok()?)?;
+    RawValue::from_string(whole).ok()
 }
 
 /// The event ID under which stored bytes are known; stored IDs were valid when written.

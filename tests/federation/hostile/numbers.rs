@@ -192,7 +192,7 @@ async fn old_rooms_have_them() {
         .ok();
     let room = encode(&scene.room_id);
     let path = format!("/_matrix/client/v3/rooms/{room}/ban");
-    let banned = json!({"user_id": "@dora:playhouse.test"});
+    let banned = json!({"user_id": "@dora:evil.test"});
     carl.post(&path, banned).await.ok();
     // Our users may send them, too, and other servers get them as they are hashed.
     scene.say(json!(1e16)).await.ok();
