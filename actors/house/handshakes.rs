@@ -6,15 +6,15 @@
 
 use bytes::Bytes;
 use ruma::{
-    CanonicalJsonObject, CanonicalJsonValue, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId,
-    RoomVersionId, ServerName, UserId, events::room::member::MembershipState,
-    room_version_rules::RoomVersionRules,
+    CanonicalJsonValue, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, RoomVersionId, ServerName,
+    UserId, events::room::member::MembershipState, room_version_rules::RoomVersionRules,
 };
 
 use super::{House, HouseError, surprise};
 use crate::room::{
     RoomAnswer, RoomError, RoomQuery,
     answer::RoomGate,
+    canonical::Canonical,
     message::{RoomAccess, TemplateWish},
     peer::{Handed, Handshake, PeerAnswer, PeerQuestion},
     receive::{CheckedPdu, Fate, Flaw, ReceivedEvent, Role, check::RawPdu, sign::co_sign},
@@ -232,10 +232,9 @@ impl House {
         if raw.event_id != *handed.event_id {
             return Err(invalid("this is not the ID of the event"));
         }
-        let mut object: CanonicalJsonObject =
-            serde_json::from_str(handed.json).map_err(|error| invalid(&error.to_string()))?;
-        let text = |key: &str| object.get(key).and_then(CanonicalJsonValue::as_str);
-        let content = object.get("content");
+        let mut event = Canonical::event(handed.json, rules)?;
+        let text = |key: &str| event.string(key);
+        let content = event.object.get("content");
         let content = content.and_then(CanonicalJsonValue::as_object);
         let said = |key: &str| content?.get(key)?.as_str();
         if text("room_id") != Some(handed.room_id.as_str()) {
@@ -255,13 +254,13 @@ impl House {
         }
         let voucher = said(VOUCHER).and_then(|voucher| UserId::parse(voucher).ok());
         let vouched = voucher.is_some_and(|voucher| self.is_local(voucher.server_name()));
-        object.remove("unsigned");
-        let signatures = object.get_mut("signatures");
+        event.object.remove("unsigned");
+        let signatures = event.object.get_mut("signatures");
         if let Some(CanonicalJsonValue::Object(signatures)) = signatures {
             // Nobody else signs for this server.
             signatures.remove(self.env.server_name().as_str());
         }
-        let signed = co_sign(object, rules, &self.env).map_err(flawed)?.json;
+        let signed = co_sign(event, rules, &self.env).map_err(flawed)?.json;
         Ok(Read {
             sender,
             vouched,

@@ -348,11 +348,7 @@ fn reference_hashes(room: &Room, event_id: &EventId, rules: &RoomVersionRules) -
 
 /// The reference hash of an event (server-server API, "Calculating the reference hash for an event").
 pub(crate) fn reference_hash(text: &str, rules: &RoomVersionRules) -> Result<[u8; 32], RoomError> {
-    let event = if rules.authorization.strict_canonical_json {
-        Canonical::strict(text)?
-    } else {
-        Canonical::received(text)?
-    };
+    let event = Canonical::event(text, rules)?;
     let redacted = RedactingSerializer::new()
         .rules(&rules.redaction)
         .custom_redacted_root_fields(&["signatures", "unsigned"])

@@ -1,15 +1,18 @@
 //! Canonical JSON (appendices, "Canonical JSON"): strict from room version 6, lenient before.
 //!
 //! Rooms of versions 1 to 5 tolerate numbers that canonical JSON cannot say. Here they travel through the canonical tree as strings that no sender can
-//! guess and get their digits back when the text is written, so that hashing, redaction and signing are the same for all versions.
+//! guess and get their digits back when the text is written, so that hashing, redaction and signing are the same for all versions. Local users may send
+//! such numbers into these rooms, too, as Synapse lets its users: clients change parts of what others wrote, power levels say, and send the rest as it was.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write as _};
 
 use playhouse_schema::chain::digest;
-use ruma::{CanonicalJsonObject, CanonicalJsonValue};
-use serde_json::Value as JsonValue;
+use ruma::{CanonicalJsonObject, CanonicalJsonValue, room_version_rules::RoomVersionRules};
 
-use super::RoomError;
+use super::{
+    RoomError,
+    numbers::{Written, rewritten, written},
+};
 use crate::env::Env;
 
 /// A JSON object in canonical form.
@@ -20,7 +23,7 @@ pub(crate) struct Canonical {
     loose: Option<LooseNumbers>,
 }
 
-/// Numbers that canonical JSON cannot say.
+/// Numbers that canonical JSON cannot say, as other servers write them.
 #[derive(Clone, Debug, PartialEq)]
 struct LooseNumbers {
     mark: String,
@@ -40,19 +43,15 @@ impl Canonical {
         if let Ok(strict) = Self::strict(text) {
             return Ok(strict);
         }
-        let value: JsonValue =
-            serde_json::from_str(text).map_err(|error| refusal("not JSON", &error))?;
         let mut loose = LooseNumbers {
             mark: mark(),
             numbers: Vec::new(),
         };
-        let CanonicalJsonValue::Object(object) = loose.canonical(value) else {
-            return Err(RoomError::BadJson("not a JSON object".to_owned()));
-        };
-        Ok(Self {
-            object,
-            loose: Some(loose),
-        })
+        let marked = rewritten(text, |number, out| loose.write(number, out))?;
+        let object =
+            serde_json::from_str(&marked).map_err(|error| refusal("not a JSON object", &error))?;
+        let loose = (!loose.numbers.is_empty()).then_some(loose);
+        Ok(Self { object, loose })
     }
 
     /// Parses a whole event leniently. No text contains its own hash, so that is the mark.
@@ -63,6 +62,15 @@ impl Canonical {
                 .map(|byte| format!("{byte:02x}"))
                 .collect()
         })
+    }
+
+    /// Parses a whole event by the rules of its room's version.
+    pub(crate) fn event(text: &str, rules: &RoomVersionRules) -> Result<Self, RoomError> {
+        if rules.authorization.strict_canonical_json {
+            Self::strict(text)
+        } else {
+            Self::received(text)
+        }
     }
 
     /// Parses an object by the rules of a room version.
@@ -80,11 +88,29 @@ impl Canonical {
         let Some(loose) = &self.loose else {
             return text;
         };
-        let mut finished = text.into_owned();
-        for (index, number) in loose.numbers.iter().enumerate() {
-            finished = finished.replace(&format!("\"{}-{index}-\"", loose.mark), number);
+        let opening = format!("\"{}-", loose.mark);
+        let mut finished = String::with_capacity(text.len());
+        let mut rest = &*text;
+        while let Some((before, behind)) = rest.split_once(&opening) {
+            let stand_in = behind.split_once("-\"");
+            let number = stand_in.and_then(|(index, after)| {
+                let number = loose.numbers.get(index.parse::<usize>().ok()?)?;
+                Some((number, after))
+            });
+            let Some((number, after)) = number else {
+                break;
+            };
+            finished.push_str(before);
+            finished.push_str(number);
+            rest = after;
         }
+        finished.push_str(rest);
         Cow::Owned(finished)
+    }
+
+    /// Whether the tree says all: canonical JSON can say its numbers.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.loose.is_none()
     }
 
     /// The canonical text.
@@ -116,31 +142,16 @@ impl From<CanonicalJsonObject> for Canonical {
 }
 
 impl LooseNumbers {
-    fn canonical(&mut self, value: JsonValue) -> CanonicalJsonValue {
-        match value {
-            JsonValue::Array(values) => CanonicalJsonValue::Array(
-                values
-                    .into_iter()
-                    .map(|value| self.canonical(value))
-                    .collect(),
-            ),
-            JsonValue::Object(map) => CanonicalJsonValue::Object(
-                map.into_iter()
-                    .map(|(key, value)| (key, self.canonical(value)))
-                    .collect(),
-            ),
-            JsonValue::Number(number) => {
-                let text = number.to_string();
-                CanonicalJsonValue::try_from(JsonValue::Number(number)).unwrap_or_else(|_| {
-                    let stand_in = format!("{}-{}-", self.mark, self.numbers.len());
-                    self.numbers.push(text);
-                    CanonicalJsonValue::String(stand_in)
-                })
+    /// Writes a number, or what stands in for it.
+    fn write(&mut self, number: &str, out: &mut String) -> Result<(), RoomError> {
+        match written(number)? {
+            Written::Plain(number) => out.push_str(&number),
+            Written::Loose(number) => {
+                let _ = write!(out, "\"{}-{}-\"", self.mark, self.numbers.len());
+                self.numbers.push(number);
             }
-            JsonValue::String(text) => CanonicalJsonValue::String(text),
-            JsonValue::Bool(value) => CanonicalJsonValue::Bool(value),
-            JsonValue::Null => CanonicalJsonValue::Null,
         }
+        Ok(())
     }
 }
 
@@ -189,11 +200,42 @@ mod tests {
 
     #[test]
     fn lenient_keeps_the_numbers() {
-        let text = r#"{"b":[1.5,{"c":9007199254740993}],"a":2}"#;
+        let text = r#"{"b":[1.5,{"c":9007199254740993}],"a":2,"d":"1.5","e":[1e10,-0,-7E-9]}"#;
         let canonical = Canonical::lenient(text, || "mark".to_owned()).unwrap();
+        assert!(!canonical.is_plain());
         assert_eq!(
             canonical.to_text(),
-            r#"{"a":2,"b":[1.5,{"c":9007199254740993}]}"#
+            r#"{"a":2,"b":[1.5,{"c":9007199254740993}],"d":"1.5","e":[10000000000.0,0,-7e-09]}"#
         );
+        let plain = Canonical::received(r#"{"a":-0,"b":[-1]}"#).unwrap();
+        assert!(plain.is_plain());
+        assert_eq!(plain.to_text(), r#"{"a":0,"b":[-1]}"#);
+    }
+
+    #[test]
+    fn lenient_refuses_what_no_server_can_read() {
+        for (text, is_json) in [
+            (r#"{"a":1e400}"#, true),
+            (r#"{"a":[1.5}"#, false),
+            (r#"{"a":01.5}"#, false),
+            (r#"{"a":1.}"#, false),
+            ("[1.5]", true),
+            ("1.5", true),
+        ] {
+            let refused = Canonical::received(text);
+            assert_eq!(
+                matches!(refused, Err(RoomError::BadJson(_))),
+                is_json,
+                "{text}"
+            );
+            assert!(refused.is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn many_numbers_are_put_back() {
+        let numbers = vec!["0.5"; 20_000].join(",");
+        let text = format!(r#"{{"a":[{numbers}]}}"#);
+        assert_eq!(Canonical::received(&text).unwrap().to_text(), text);
     }
 }

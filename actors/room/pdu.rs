@@ -10,7 +10,7 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::sticky;
+use super::{numbers::whole_levels, sticky};
 
 /// An event in the form servers exchange.
 #[derive(Clone, Debug)]
@@ -41,6 +41,8 @@ pub struct Pdu {
     pub rejected: bool,
     json: Bytes,
     content: Range<usize>,
+    /// The content as the rules read it, where that is not what stands there.
+    judged: Option<Box<RawValue>>,
 }
 
 /// The bytes are not a PDU.
@@ -108,6 +110,7 @@ impl Pdu {
     /// A PDU from the fields that its JSON was written from: spares parsing it again. `content` is the span of the content.
     pub(crate) fn made(fields: Fields, json: Bytes, content: Range<usize>) -> Self {
         Self {
+            judged: judged(&fields.event_type, &json[content.clone()]),
             event_id: fields.event_id,
             room_id: fields.room_id,
             sender: fields.sender,
@@ -132,6 +135,7 @@ impl Pdu {
             serde_json::from_str(text).map_err(|error| MalformedPdu(error.to_string()))?;
         let start = wire.content.get().as_ptr() as usize - text.as_ptr() as usize;
         let content = start..start + wire.content.get().len();
+        let judged = judged(&wire.event_type, wire.content.get().as_bytes());
         let redacts = match (wire.redacts, &wire.event_type) {
             (Some(redacts), _) => Some(redacts),
             (None, TimelineEventType::RoomRedaction) => {
@@ -155,6 +159,7 @@ impl Pdu {
             sticky_ms: wire.sticky.and_then(|sticky| sticky::read(sticky.get())),
             rejected: false,
             content,
+            judged,
             json,
         })
     }
@@ -214,6 +219,9 @@ impl Event for Pdu {
     }
 
     fn content(&self) -> &RawValue {
+        if let Some(judged) = &self.judged {
+            return judged;
+        }
         serde_json::from_str(self.content_json()).expect("this span was parsed as JSON before")
     }
 
@@ -236,6 +244,15 @@ impl Event for Pdu {
     fn rejected(&self) -> bool {
         self.rejected
     }
+}
+
+/// Power levels with floats, as rooms of versions 1 to 5 have them, are whole numbers to the rules: nothing else in a room has numbers that decide.
+fn judged(event_type: &TimelineEventType, content: &[u8]) -> Option<Box<RawValue>> {
+    if *event_type != TimelineEventType::RoomPowerLevels {
+        return None;
+    }
+    let whole = whole_levels(std::str::from_utf8(content).ok()?)?;
+    RawValue::from_string(whole).ok()
 }
 
 /// The event ID under which stored bytes are known; stored IDs were valid when written.

@@ -10,11 +10,14 @@ use ruma::{
     },
     room_version_rules::RoomVersionRules,
     serde::Base64,
-    signatures::verify_policy_server_signature,
+    signatures::{PublicKeySet, verify_policy_server_signature},
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Room, RoomError, build::Built, pdu::Pdu, state::membership_of};
+use super::{
+    Room, RoomError, build::Built, canonical::Canonical, pdu::Pdu, receive::hashes::is_signed_by,
+    state::membership_of,
+};
 
 /// The ID of the key by which policy servers sign, always.
 const KEY_ID: &str = "ed25519:policy_server";
@@ -44,21 +47,25 @@ pub struct Unrecommended {
 impl PolicyServer {
     /// Whether it has signed an event; of some events it is not asked.
     pub fn recommends(&self, pdu: &Pdu, rules: &RoomVersionRules) -> bool {
-        let Ok(object) = serde_json::from_slice::<CanonicalJsonObject>(pdu.json()) else {
+        let Some(event) = read(pdu) else {
             return false;
         };
         let Ok(key) = Base64::parse(&self.key) else {
             return false;
         };
+        if !event.is_plain() {
+            let keys = PublicKeySet::from([(KEY_ID.to_owned(), key)]);
+            let signed = is_signed_by(self.server.as_str(), &keys, (&event, rules));
+            return is_exempt(pdu) || signed.is_ok();
+        }
         let content = RoomPolicyEventContent::new(self.server.clone(), key);
-        verify_policy_server_signature(&content, &object, rules).is_ok()
+        verify_policy_server_signature(&content, &event.object, rules).is_ok()
     }
 
     /// Whether there is a signature of its, whatever it is worth.
     pub fn has_signed(&self, pdu: &Pdu) -> bool {
-        let object = serde_json::from_slice::<CanonicalJsonObject>(pdu.json());
-        let signature = object.ok().and_then(|object| {
-            let all = object.get("signatures")?.as_object()?;
+        let signature = read(pdu).and_then(|event| {
+            let all = event.object.get("signatures")?.as_object()?;
             let theirs = all.get(self.server.as_str())?.as_object()?;
             theirs.get(KEY_ID).map(|_| ())
         });
@@ -68,8 +75,8 @@ impl PolicyServer {
     /// An event with the signature that the server has answered with; `None` when it answered something else.
     pub fn with_signature(&self, pdu: &Pdu, answer: &CanonicalJsonObject) -> Option<Pdu> {
         let theirs = answer.get(self.server.as_str())?.as_object()?;
-        let mut object: CanonicalJsonObject = serde_json::from_slice(pdu.json()).ok()?;
-        let all = object.get_mut("signatures")?;
+        let mut event = read(pdu)?;
+        let all = event.object.get_mut("signatures")?;
         let CanonicalJsonValue::Object(all) = all else {
             return None;
         };
@@ -81,7 +88,7 @@ impl PolicyServer {
             return None;
         };
         kept.insert(KEY_ID.to_owned(), theirs.get(KEY_ID)?.clone());
-        let json = serde_json::to_vec(&object).ok()?;
+        let json = event.to_text().into_bytes();
         Pdu::parse(pdu.event_id.clone(), json.into()).ok()
     }
 }
@@ -131,6 +138,10 @@ pub(super) fn check(
         json: pdu.json().clone(),
         transaction: transaction.cloned(),
     })))
+}
+
+fn read(pdu: &Pdu) -> Option<Canonical> {
+    Canonical::received(std::str::from_utf8(pdu.json()).ok()?).ok()
 }
 
 /// The server is not asked of what names it.

@@ -6,6 +6,7 @@ use ruma::{
         StateEventType,
         room::power_levels::{RoomPowerLevels, RoomPowerLevelsEventContent, RoomPowerLevelsSource},
     },
+    state_res::Event as _,
 };
 use serde::Deserialize;
 
@@ -46,7 +47,10 @@ fn power_levels(room: &Room) -> Option<RoomPowerLevels> {
     let creators = std::iter::once(create.pdu.sender.clone()).chain(additional);
     let source = room
         .state_event(&StateEventType::RoomPowerLevels, "")
-        .and_then(|event| event.pdu.content_as::<RoomPowerLevelsEventContent>())
+        .and_then(|event| {
+            let content = event.pdu.content().get();
+            serde_json::from_str::<RoomPowerLevelsEventContent>(content).ok()
+        })
         .map_or(RoomPowerLevelsSource::None, RoomPowerLevelsSource::Original);
     Some(RoomPowerLevels::new(source, &rules.authorization, creators))
 }

@@ -141,6 +141,9 @@ async fn who_knocks_is_told_what_the_room_is() {
         for wanted in ["m.room.create", "m.room.name", "m.room.join_rules"] {
             assert!(types.contains(&wanted.to_owned()), "{told}");
         }
+        for event in told["knock_room_state"].as_array().expect("events") {
+            assert!(event["hashes"]["sha256"].is_string(), "{event}");
+        }
         assert_eq!(membership(&anna, &room_id, bob).await, "knock");
         let left = shake(&anna, "v2/send_leave", (&room_id, bob)).await.ok();
         assert_eq!(left, json!({}));

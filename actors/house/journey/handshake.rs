@@ -1,11 +1,16 @@
 //! The two steps of all handshakes: a template that a server in the room makes, and the event made of it that the server takes.
 
+use std::collections::BTreeMap;
+
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, OwnedRoomId, OwnedServerName, OwnedUserId,
     RoomVersionId, ServerName, events::room::member::MembershipState,
     room_version_rules::RoomVersionRules,
 };
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use serde_json::value::RawValue;
 
 use crate::{
@@ -141,11 +146,11 @@ struct Made {
 #[derive(Deserialize)]
 struct Template {
     room_id: OwnedRoomId,
-    content: CanonicalJsonObject,
+    content: BTreeMap<String, IgnoredAny>,
 }
 
 impl House {
-    /// The content of a member event of a user of this server.
+    /// The content of a member event of a user of this server. Strict canonical JSON: whether the room's version tolerates more is not known yet.
     pub(super) fn member_content(
         membership: &MembershipState,
         profile: MemberProfile,

@@ -1,7 +1,7 @@
 //! Invites of local users that other servers make (server-server API, "Inviting to a room").
 
 use ruma::{
-    CanonicalJsonObject, OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId, ServerName, UserId,
+    OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId, ServerName, UserId,
     events::{TimelineEventType, room::member::MembershipState},
 };
 use serde::Deserialize;
@@ -12,6 +12,7 @@ use crate::{
     house::{House, HouseError},
     room::{
         RoomError,
+        canonical::Canonical,
         receive::sign::{SignedPdu, co_sign},
     },
     user::UserError,
@@ -41,9 +42,10 @@ impl House {
     ) -> Result<Box<RawValue>, HouseError> {
         self.refuse_blocked(&invite.room_id).await?;
         let (user_id, signed) = self.examined_invite(origin, &invite).await?;
+        let state = self.introduced_by_invite(&invite).await?;
         let residence = self.welcome(origin, &invite.room_id, &user_id).await?;
         if residence == Residence::Elsewhere {
-            let stripped = stripped_of(&invite.state, &user_id);
+            let stripped = stripped_of(&state, &user_id);
             let told = told_by(&signed, &invite.version, stripped);
             self.tell(&invite.room_id, told).await?;
         }
@@ -93,9 +95,9 @@ impl House {
             return Err(UserError::UnknownUser.into());
         }
         self.check_invite(&pdu.sender, &user_id).await?;
-        let object: CanonicalJsonObject =
-            serde_json::from_slice(pdu.json()).map_err(|error| bad(&error.to_string()))?;
-        let signed = co_sign(object, &rules, &self.env).map_err(|flaw| bad(&flaw.to_string()))?;
+        let text = std::str::from_utf8(pdu.json()).map_err(|error| bad(&error.to_string()))?;
+        let event = Canonical::event(text, &rules)?;
+        let signed = co_sign(event, &rules, &self.env).map_err(|flaw| bad(&flaw.to_string()))?;
         Ok((user_id, signed))
     }
 

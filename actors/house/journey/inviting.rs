@@ -1,11 +1,13 @@
 //! Inviting users of other servers: their server signs the invite before it becomes part of the room (server-server API, "Inviting to a room").
 
+use std::collections::BTreeMap;
+
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, OwnedEventId, OwnedUserId, RoomId, RoomVersionId,
     ServerName, events::StateEventType,
 };
-use serde::Deserialize;
-use serde_json::{json, value::RawValue};
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::handshake::{is_unrecognized, refusal};
 use crate::{
@@ -18,9 +20,11 @@ use crate::{
     network::{PeerError, PeerMethod},
     room::{
         RoomAnswer, RoomError, RoomQuery,
+        canonical::Canonical,
         message::ChangeMembership,
         pdu::Pdu,
         receive::{CheckedPdu, Fate},
+        wire::wire_form,
     },
 };
 
@@ -35,17 +39,30 @@ const TOLD: [StateEventType; 7] = [
     StateEventType::RoomEncryption,
 ];
 
+#[derive(Serialize)]
+struct Invite<'a> {
+    room_version: &'a RoomVersionId,
+    event: &'a RawValue,
+    invite_room_state: &'a [Box<RawValue>],
+}
+
 #[derive(Deserialize)]
 struct Signed {
-    event: CanonicalJsonObject,
+    event: Signatures,
+}
+
+/// What is looked at of an event that came back.
+#[derive(Deserialize)]
+struct Signatures {
+    signatures: BTreeMap<String, CanonicalJsonObject>,
 }
 
 /// An invite that was made, but is not part of the room yet.
 struct Draft {
     event_id: OwnedEventId,
-    event: CanonicalJsonObject,
+    event: Box<RawValue>,
     version: RoomVersionId,
-    /// What the other server is told of the room.
+    /// What the other server is told of the room: whole events, as all room versions demand of the create event at least.
     state: Vec<Box<RawValue>>,
 }
 
@@ -70,7 +87,7 @@ impl House {
         let server = target.server_name();
         let signed = self.signed_there(server, room_id, &draft).await;
         let signed = signed.map_err(|error| invite_refusal(server, error))?;
-        let json = with_signature_of(server, draft.event, &signed)
+        let json = with_signature_of(server, &draft.event, &signed)
             .ok_or_else(|| unusable(server, "the invite comes back without a signature"))?;
         let pdu = Pdu::parse(draft.event_id, json.into());
         let pdu = pdu.map_err(|error| unusable(server, &error.to_string()))?;
@@ -111,7 +128,7 @@ impl House {
         let told = TOLD.iter();
         let told = told.filter_map(|event_type| room.state_event(event_type, ""));
         let state = told
-            .filter_map(|event| serde_json::from_slice(event.pdu.json()).ok())
+            .filter_map(|event| serde_json::from_slice(&wire_form(&event.pdu)).ok())
             .collect();
         let event = serde_json::from_slice(pdu);
         Ok(Draft {
@@ -128,13 +145,15 @@ impl House {
         server: &ServerName,
         room_id: &RoomId,
         draft: &Draft,
-    ) -> Result<CanonicalJsonObject, PeerError> {
+    ) -> Result<Signatures, PeerError> {
         let room = segment(room_id.as_str());
         let event = segment(draft.event_id.as_str());
         let path = format!("/_matrix/federation/v2/invite/{room}/{event}");
-        let body = json!({
-            "room_version": draft.version, "event": draft.event, "invite_room_state": draft.state,
-        });
+        let body = Invite {
+            room_version: &draft.version,
+            event: &draft.event,
+            invite_room_state: &draft.state,
+        };
         let told: Result<Signed, _> = self
             .tell_peer(server, (PeerMethod::Put, path), &body, Patience::SHORT)
             .await;
@@ -148,8 +167,12 @@ impl House {
             return Err(error);
         }
         let path = format!("/_matrix/federation/v1/invite/{room}/{event}");
-        let mut body = json!(draft.event);
-        body["unsigned"] = json!({ "invite_room_state": draft.state });
+        let nonsense = |error: serde_json::Error| PeerError::Nonsense(error.to_string());
+        let mut body: BTreeMap<String, Box<RawValue>> =
+            serde_json::from_str(draft.event.get()).map_err(nonsense)?;
+        let unsigned = BTreeMap::from([("invite_room_state", &draft.state)]);
+        let unsigned = to_raw_value(&unsigned).map_err(nonsense)?;
+        body.insert("unsigned".to_owned(), unsigned);
         let (_, signed): (u16, Signed) = self
             .tell_peer(server, (PeerMethod::Put, path), &body, Patience::SHORT)
             .await?;
@@ -160,16 +183,14 @@ impl House {
 /// The event with the signatures that another server has put on it, and nothing else of what came back.
 fn with_signature_of(
     server: &ServerName,
-    mut event: CanonicalJsonObject,
-    signed: &CanonicalJsonObject,
+    event: &RawValue,
+    signed: &Signatures,
 ) -> Option<Vec<u8>> {
-    let theirs = signed.get("signatures")?.as_object()?;
-    let theirs = theirs.get(server.as_str())?.as_object()?.clone();
-    let Some(CanonicalJsonValue::Object(signatures)) = event.get_mut("signatures") else {
-        return None;
-    };
+    let theirs = signed.signatures.get(server.as_str())?.clone();
+    let mut event = Canonical::received(event.get()).ok()?;
+    let signatures = event.object.get_mut("signatures")?.as_object_mut()?;
     signatures.insert(server.to_string(), CanonicalJsonValue::Object(theirs));
-    serde_json::to_vec(&event).ok()
+    Some(event.to_text().into_bytes())
 }
 
 fn unusable(server: &ServerName, what: &str) -> HouseError {
@@ -185,6 +206,15 @@ fn invite_refusal(server: &ServerName, error: PeerError) -> HouseError {
             HouseError::RefusedElsewhere {
                 errcode: "M_UNSUPPORTED_ROOM_VERSION".to_owned(),
                 error,
+            }
+        }
+        // What this server has sent makes no sense to the other: the client could not have asked for anything better.
+        HouseError::RefusedElsewhere { errcode, error }
+            if matches!(&*errcode, "M_MISSING_PARAM" | "M_INVALID_PARAM") =>
+        {
+            HouseError::RefusedElsewhere {
+                errcode: "M_UNKNOWN".to_owned(),
+                error: format!("{errcode}: {error}"),
             }
         }
         refused => refused,

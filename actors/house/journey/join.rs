@@ -48,11 +48,13 @@ impl House {
         (wish, servers): (JoinWish, &[OwnedServerName]),
         footing: Footing,
     ) -> Result<(), HouseError> {
-        if wish.guest {
-            return Err(RoomError::GuestForbidden.into());
+        let (joining, is_guest) = (wish.user_id.clone(), wish.guest);
+        if is_guest {
+            let who = (&*joining, &footing);
+            let refused = self.refuse_guest_elsewhere(room_id, who, servers);
+            refused.await?;
         }
         let helpers = self.helpers(room_id, &footing, servers);
-        let joining = wish.user_id.clone();
         let asked = self.size_elsewhere(room_id, (&joining, &footing), &helpers);
         let size = asked.await?;
         let membership = MembershipState::Join;
@@ -73,10 +75,15 @@ impl House {
                 break;
             }
             match self.join_there(&server, &journey, &footing).await {
-                Ok(()) if size == Size::Unknown => {
-                    return self.leave_if_too_large(room_id, &joining).await;
+                Ok(()) => {
+                    if is_guest {
+                        self.leave_unless_open_to_guests(room_id, &joining).await?;
+                    }
+                    if size == Size::Unknown {
+                        self.leave_if_too_large(room_id, &joining).await?;
+                    }
+                    return Ok(());
                 }
-                Ok(()) => return Ok(()),
                 Err(Setback::Peer(error)) => setbacks.note(&server, error),
                 Err(Setback::House(error)) => return Err(error),
             }

@@ -6,7 +6,9 @@
 
 mod arrive;
 mod complexity;
+mod guests;
 mod handshake;
+mod introduced;
 mod invited;
 mod inviting;
 mod join;

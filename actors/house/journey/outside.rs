@@ -93,10 +93,13 @@ impl House {
 
     async fn knock_there(&self, server: &ServerName, journey: &Journey) -> Result<(), Setback> {
         let finished = self.make_there(server, journey).await?;
-        let answer: KnockAnswer = self
+        let mut answer: KnockAnswer = self
             .send_there(server, journey, (&finished, Patience::SHORT))
             .await?;
-        let stripped = stripped_of(&answer.knock_room_state, &journey.user_id);
+        answer.knock_room_state.truncate(STRIPPED_MAX);
+        let room = (&*journey.room_id, &finished.version);
+        let state = self.introduced_by_knock(room, answer.knock_room_state);
+        let stripped = stripped_of(&state.await?, &journey.user_id);
         let told = told_by(&finished.event, &finished.version, stripped);
         Ok(self.tell(&journey.room_id, told).await?)
     }

@@ -4,22 +4,20 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use ruma::{
-    CanonicalJsonObject, CanonicalJsonValue, EventId, OwnedEventId, RoomId,
+    CanonicalJsonValue, OwnedEventId, RoomId,
     canonical_json::redact_in_place,
-    room_version_rules::{EventIdFormatVersion, RoomVersionRules},
+    room_version_rules::RoomVersionRules,
     serde::{Base64, base64::Standard},
-    signatures::{
-        PublicKeyMap, Verified, reference_hash, required_server_signatures_to_verify_event,
-        verify_event,
-    },
+    signatures::{PublicKeyMap, Verified, required_server_signatures_to_verify_event},
 };
 
-use super::CheckedPdu;
+use super::{CheckedPdu, hashes};
 use crate::{
     env::Env,
     network::KeysWanted,
     room::{
         build::{FIELD_BYTES_MAX, PDU_BYTES_MAX},
+        canonical::Canonical,
         pdu::Pdu,
     },
 };
@@ -50,7 +48,7 @@ pub enum Flaw {
 /// An event that was read, but not yet checked.
 #[derive(Clone, Debug)]
 pub struct RawPdu {
-    object: CanonicalJsonObject,
+    event: Canonical,
     /// Its ID.
     pub event_id: OwnedEventId,
 }
@@ -62,27 +60,19 @@ impl RawPdu {
         if text.len() > 2 * PDU_BYTES_MAX {
             return Err(Flaw::TooLarge("the event"));
         }
-        let mut object: CanonicalJsonObject =
-            serde_json::from_str(text).map_err(|error| Flaw::Malformed(error.to_string()))?;
-        object.remove("unsigned");
-        let event_id = if rules.event_id_format == EventIdFormatVersion::V1 {
-            let text = object.get("event_id").and_then(CanonicalJsonValue::as_str);
-            let text = text.ok_or_else(|| Flaw::Malformed("no event_id".to_owned()))?;
-            EventId::parse(text).map_err(|error| Flaw::Malformed(error.to_string()))?
-        } else {
-            let hash = reference_hash(&object, rules)
-                .map_err(|error| Flaw::Malformed(error.to_string()))?;
-            EventId::parse(format!("${hash}"))
-                .map_err(|error| Flaw::Malformed(error.to_string()))?
-        };
-        Ok(Self { object, event_id })
+        let mut event =
+            Canonical::event(text, rules).map_err(|error| Flaw::Malformed(error.to_string()))?;
+        event.object.remove("unsigned");
+        let event_id = hashes::event_id(&event, rules)?;
+        Ok(Self { event, event_id })
     }
 
     /// Adds the keys that are needed to check it to `wanted`.
     pub fn want_keys(&self, rules: &RoomVersionRules, wanted: &mut KeysWanted) -> Result<(), Flaw> {
-        let servers = required_server_signatures_to_verify_event(&self.object, &rules.signatures)
+        let object = &self.event.object;
+        let servers = required_server_signatures_to_verify_event(object, &rules.signatures)
             .map_err(|error| Flaw::Signature(error.to_string()))?;
-        let sent_ms = self.object.get("origin_server_ts");
+        let sent_ms = object.get("origin_server_ts");
         let sent_ms = sent_ms.and_then(CanonicalJsonValue::as_integer);
         let valid_at = sent_ms.map_or(0, |ts| u64::try_from(i64::from(ts)).unwrap_or(0));
         let valid_at = if rules.enforce_key_validity {
@@ -90,7 +80,7 @@ impl RawPdu {
         } else {
             0
         };
-        let signatures = self.object.get("signatures");
+        let signatures = object.get("signatures");
         let signatures = signatures.and_then(CanonicalJsonValue::as_object);
         for server in servers {
             let by_server = signatures
@@ -117,18 +107,17 @@ impl RawPdu {
         rules: &RoomVersionRules,
         keys: &PublicKeyMap,
     ) -> Result<CheckedPdu, Flaw> {
-        let verified = verify_event(keys, &self.object, rules)
-            .map_err(|error| Flaw::Signature(error.to_string()))?;
-        let whole = text_of(&self.object);
+        let verified = hashes::verify(&self.event, rules, keys)?;
+        let whole = self.event.to_text();
         if whole.len() > PDU_BYTES_MAX {
             return Err(Flaw::TooLarge("the event"));
         }
         let json = match verified {
             Verified::All => whole,
             Verified::Signatures => {
-                redact_in_place(&mut self.object, &rules.redaction, None)
+                redact_in_place(&mut self.event.object, &rules.redaction, None)
                     .map_err(|error| Flaw::Malformed(error.to_string()))?;
-                text_of(&self.object)
+                self.event.to_text()
             }
         };
         let pdu = Pdu::parse(self.event_id.clone(), Bytes::from(json))
@@ -151,7 +140,7 @@ impl RawPdu {
 impl RawPdu {
     /// A text under a key of the event.
     pub fn text(&self, key: &str) -> Option<&str> {
-        self.object.get(key).and_then(CanonicalJsonValue::as_str)
+        self.event.string(key)
     }
 }
 
@@ -162,10 +151,6 @@ pub fn with_own_keys(mut keys: PublicKeyMap, env: &Env) -> PublicKeyMap {
     let set: &mut BTreeMap<String, Base64> = keys.entry(env.server_name().to_string()).or_default();
     set.insert(signer.key_id().to_string(), own);
     keys
-}
-
-fn text_of(object: &CanonicalJsonObject) -> String {
-    serde_json::to_string(object).expect("a canonical tree is always representable in JSON")
 }
 
 fn check_limits(pdu: &Pdu) -> Result<(), Flaw> {

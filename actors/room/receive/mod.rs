@@ -7,6 +7,7 @@
 pub mod check;
 mod complete;
 mod ends;
+pub(crate) mod hashes;
 mod merge;
 pub mod order;
 mod recommend;

@@ -1,14 +1,13 @@
 //! Events that this server signs together with another: member events that were begun elsewhere.
 
 use ruma::{
-    CanonicalJsonObject, CanonicalJsonValue, EventId, OwnedEventId,
+    CanonicalJsonObject, CanonicalJsonValue, OwnedEventId,
     room_version_rules::{EventIdFormatVersion, RoomVersionRules},
-    signatures::{add_content_hash_to_event, reference_hash, sign_event},
 };
 use serde_json::value::RawValue;
 
-use super::Flaw;
-use crate::env::Env;
+use super::{Flaw, hashes};
+use crate::{env::Env, room::canonical::Canonical};
 
 /// What of a template another server decides; everything else is this server's.
 const KEPT: [&str; 7] = [
@@ -38,8 +37,10 @@ pub fn finish_template(
     (rules, env): (&RoomVersionRules, &Env),
 ) -> Result<SignedPdu, Flaw> {
     let malformed = |what: &str| Flaw::Malformed(what.to_owned());
-    let mut object: CanonicalJsonObject =
-        serde_json::from_str(template).map_err(|error| Flaw::Malformed(error.to_string()))?;
+    // In rooms of old versions the depth may be more than canonical JSON can say.
+    let mut event =
+        Canonical::event(template, rules).map_err(|error| Flaw::Malformed(error.to_string()))?;
+    let object = &mut event.object;
     object.retain(|key, _| KEPT.contains(&key.as_str()) || key == "state_key");
     let is = |key: &str, value: &str| {
         object.get(key).and_then(CanonicalJsonValue::as_str) == Some(value)
@@ -66,34 +67,20 @@ pub fn finish_template(
         let event_id = format!("${}:{}", env.random_string(18), env.server_name());
         object.insert("event_id".to_owned(), CanonicalJsonValue::String(event_id));
     }
-    add_content_hash_to_event(&mut object).map_err(|error| Flaw::Malformed(error.to_string()))?;
-    co_sign(object, rules, env)
+    hashes::add_content_hash(&mut event)?;
+    co_sign(event, rules, env)
 }
 
 /// Adds this server's signature to an event.
-pub fn co_sign(
-    mut object: CanonicalJsonObject,
+pub(crate) fn co_sign(
+    event: impl Into<Canonical>,
     rules: &RoomVersionRules,
     env: &Env,
 ) -> Result<SignedPdu, Flaw> {
-    let own = env.server_name().as_str();
-    sign_event(own, &env.identity.signer, &mut object, &rules.redaction)
-        .map_err(|error| Flaw::Malformed(error.to_string()))?;
-    let event_id = if rules.event_id_format == EventIdFormatVersion::V1 {
-        object
-            .get("event_id")
-            .and_then(CanonicalJsonValue::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    } else {
-        let hash = reference_hash(&object, rules);
-        format!(
-            "${}",
-            hash.map_err(|error| Flaw::Malformed(error.to_string()))?
-        )
-    };
-    let event_id = EventId::parse(event_id).map_err(|error| Flaw::Malformed(error.to_string()))?;
-    let json = serde_json::value::to_raw_value(&object)
+    let mut event = event.into();
+    hashes::sign(&mut event, rules, env)?;
+    let event_id = hashes::event_id(&event, rules)?;
+    let json = RawValue::from_string(event.to_text())
         .map_err(|error| Flaw::Malformed(error.to_string()))?;
     Ok(SignedPdu { event_id, json })
 }

@@ -7,6 +7,7 @@ mod ends;
 mod events;
 mod guest;
 mod joins;
+mod numbers;
 mod policy;
 mod replays;
 mod rules;
