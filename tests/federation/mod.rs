@@ -6,6 +6,7 @@ mod drips;
 mod faster_joins;
 mod handshakes;
 mod hostile;
+mod media;
 mod neighbours;
 mod open;
 mod refused;

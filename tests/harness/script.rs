@@ -113,10 +113,7 @@ async fn begin(
     stream.flush().await
 }
 
-async fn pieces(
-    stream: &mut (impl AsyncWrite + Unpin + Send),
-    mut body: Pieces,
-) -> io::Result<()> {
+async fn pieces(stream: &mut (impl AsyncWrite + Unpin + Send), mut body: Pieces) -> io::Result<()> {
     let length = match body.length {
         Some(length) => format!("content-length: {length}"),
         None => "transfer-encoding: chunked".to_owned(),
