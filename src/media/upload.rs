@@ -105,7 +105,7 @@ impl Upload {
             };
             for piece in pieces {
                 disk.hash.update(&piece);
-                (&*disk.file).write_all(&piece)?;
+                disk.file.write_all(&piece)?;
             }
             Ok(disk)
         }));

@@ -234,7 +234,7 @@ mod tests {
             opened = parts.opened().or(opened);
             content.extend_from_slice(&brought);
         }
-        (parts.is_ended()).then_some((opened?, content))
+        parts.is_ended().then_some((opened?, content))
     }
 
     fn all_sizes(answer: &str) -> Option<(Opened, Vec<u8>)> {
