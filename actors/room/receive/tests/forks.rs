@@ -3,29 +3,14 @@
 use std::collections::BTreeSet;
 
 use playhouse_schema::record::room::Placement;
-use ruma::{OwnedEventId, RoomVersionId};
+use ruma::OwnedEventId;
 
 use super::{
     super::{Fate, ReceivedEvent, Role},
     Peer,
     history::{Oracle, Random, told},
 };
-use crate::room::resolve::StateIds;
-
-pub(super) const VERSIONS: [RoomVersionId; 12] = [
-    RoomVersionId::V1,
-    RoomVersionId::V2,
-    RoomVersionId::V3,
-    RoomVersionId::V4,
-    RoomVersionId::V5,
-    RoomVersionId::V6,
-    RoomVersionId::V7,
-    RoomVersionId::V8,
-    RoomVersionId::V9,
-    RoomVersionId::V10,
-    RoomVersionId::V11,
-    RoomVersionId::V12,
-];
+use crate::room::{VERSIONS, resolve::StateIds};
 
 /// So many forks are looked at by default.
 const FORKS: u64 = 240;

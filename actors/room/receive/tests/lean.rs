@@ -12,10 +12,10 @@ use serde_json::Value;
 use super::{
     super::{Fate, Occasion, ReceivedEvent, Role},
     Peer,
-    forks::{VERSIONS, setting},
+    forks::setting,
     history::{Oracle, Random, told},
 };
-use crate::room::resolve::StateIds;
+use crate::room::{VERSIONS, resolve::StateIds};
 
 /// So many histories are looked at by default.
 const HISTORIES: u64 = 96;
