@@ -133,8 +133,10 @@ fn in_pieces(headers: &str, content: &[&[u8]], gate: watch::Receiver<usize>) -> 
 
 /// The same at once.
 fn whole(content: &[u8]) -> Reply {
-    let parts = [&opening(TEXT)[..], content, TAIL];
-    Reply::Bytes(IN_PARTS, parts.concat())
+    let mut body = opening(TEXT);
+    body.extend_from_slice(content);
+    body.extend_from_slice(TAIL);
+    Reply::Bytes(IN_PARTS, body)
 }
 
 /// Reads until so many bytes are there.

@@ -120,9 +120,9 @@ async fn pieces(stream: &mut (impl AsyncWrite + Unpin + Send), mut body: Pieces)
     };
     begin(stream, body.content_type, &length).await?;
     for (index, piece) in body.pieces.iter().enumerate() {
-        let allowed = body.allowed.wait_for(|allowed| *allowed > index).await;
+        let allowed = body.allowed.wait_for(|allowed| *allowed > index);
         // Nobody can allow it any more.
-        if allowed.map(drop).is_err() {
+        if allowed.await.map(drop).is_err() {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         if body.length.is_none() {

@@ -4,6 +4,7 @@ mod cost;
 mod forks;
 mod history;
 mod lean;
+mod listener;
 
 use std::sync::Arc;
 
