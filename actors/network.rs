@@ -3,7 +3,11 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::{
+    StreamExt as _,
+    future::BoxFuture,
+    stream::{self, BoxStream},
+};
 use ruma::{OwnedServerName, signatures::PublicKeyMap};
 
 /// A request to another server (server-server API).
@@ -81,6 +85,29 @@ pub enum PeerError {
     Nonsense(String),
 }
 
+/// An answer whose body is still coming.
+pub struct PeerAnswer {
+    /// The `Content-Type` header.
+    pub content_type: Option<String>,
+    /// The `Content-Disposition` header.
+    pub content_disposition: Option<String>,
+    /// The length of the body, when it is told.
+    pub length: Option<u64>,
+    /// The body. Who comes to the end of it without an error has got all of it.
+    pub pieces: BoxStream<'static, Result<Bytes, PeerError>>,
+}
+
+impl From<Bytes> for PeerAnswer {
+    fn from(body: Bytes) -> Self {
+        Self {
+            content_type: None,
+            content_disposition: None,
+            length: Some(body.len() as u64),
+            pieces: stream::iter([Ok(body)]).boxed(),
+        }
+    }
+}
+
 /// Which keys are wanted: for each server the IDs of keys (`ed25519:abc`), each with the time in milliseconds since the Unix epoch at which it must have been
 /// valid; 0 when any time will do (room versions 1 to 4).
 pub type KeysWanted = BTreeMap<OwnedServerName, BTreeMap<String, u64>>;
@@ -89,6 +116,15 @@ pub type KeysWanted = BTreeMap<OwnedServerName, BTreeMap<String, u64>>;
 pub trait Network: Send + Sync + 'static {
     /// Asks a server; answers the body of a 2xx answer. Signs the request; connection, name resolution and limits are the network's own. Never retries.
     fn ask(&self, request: PeerRequest) -> BoxFuture<'static, Result<Bytes, PeerError>>;
+
+    /// The same for an answer that is read as it comes: what is true of the whole body of [`Network::ask`] is true of each piece.
+    fn ask_in_pieces(
+        &self,
+        request: PeerRequest,
+    ) -> BoxFuture<'static, Result<PeerAnswer, PeerError>> {
+        let asked = self.ask(request);
+        Box::pin(async move { Ok(PeerAnswer::from(asked.await?)) })
+    }
 
     /// The keys that are known or can be found, by server and key ID. What cannot be found is missing. Never asks for this server's own keys, which it
     /// knows.

@@ -12,7 +12,7 @@ use super::{House, HouseError, surprise};
 use crate::{
     network::KeysWanted,
     room::{
-        RoomAnswer, RoomError, RoomQuery,
+        RoomAnswer, RoomError, RoomQuery, VERSIONS,
         answer::RoomGate,
         receive::{
             CheckedPdu, Fate, Fates, Occasion, Receive, ReceivedEvent, Role, StateReset,
@@ -39,11 +39,6 @@ const BRIDGES_MAX: usize = 4;
 
 /// So many predecessors whose state must be asked for are looked after in one go.
 pub(super) const GAPS_MAX: usize = 5;
-
-/// The room versions that there are.
-const VERSIONS: [&str; 12] = [
-    "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12",
-];
 
 /// What became of an event of a transaction: nothing, or why it is not part of the room.
 pub type PduOutcome = Result<(), String>;
@@ -417,8 +412,7 @@ fn refused_by_broken_room(
 /// The IDs that an event has in the versions of rooms that there are. A room that cannot be read does not tell its version; an answer about IDs that no event
 /// has tells nobody anything.
 fn ids_in_any_version(pdu: &RawValue) -> BTreeSet<OwnedEventId> {
-    let versions = VERSIONS.map(RoomVersionId::try_from).into_iter().flatten();
-    let rules = versions.filter_map(|version| version.rules());
+    let rules = VERSIONS.into_iter().filter_map(|version| version.rules());
     rules
         .filter_map(|rules| RawPdu::read(pdu.get(), &rules).ok())
         .map(|pdu| pdu.event_id)

@@ -45,6 +45,7 @@ pub(crate) mod testing;
 mod tests;
 pub mod told;
 mod transactions;
+mod versions;
 pub mod window;
 pub mod wire;
 
@@ -52,3 +53,4 @@ pub use error::RoomError;
 pub use message::{RoomAnswer, RoomCommand, RoomQuery, RoomReply, RoomSignal};
 pub use query::outgoing::{Outgoing, OutgoingQuery};
 pub use state::Room;
+pub use versions::VERSIONS;

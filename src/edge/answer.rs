@@ -60,17 +60,27 @@ impl Prepared {
         }
     }
 
-    /// 200 with JSON that is written as it is read, of a length that nobody knows before.
-    pub(crate) fn json_stream<S, E>(body: S) -> Self
+    /// 200 with a body that is sent as it is read, of a length that nobody knows before. An error breaks the connection off, which in HTTP/1.0 looks
+    /// like the end.
+    pub(crate) fn unmeasured_stream<S, E>(content_type: HeaderValue, body: S) -> Self
     where
         S: Stream<Item = Result<Bytes, E>> + 'static,
         E: Into<Box<dyn std::error::Error>> + 'static,
     {
         Self {
             status: StatusCode::OK,
-            headers: vec![(header::CONTENT_TYPE, JSON)],
+            headers: vec![(header::CONTENT_TYPE, content_type)],
             body: BodyStream::new(body).boxed(),
         }
+    }
+
+    /// 200 with JSON that is written as it is read, of a length that nobody knows before.
+    pub(crate) fn json_stream<S, E>(body: S) -> Self
+    where
+        S: Stream<Item = Result<Bytes, E>> + 'static,
+        E: Into<Box<dyn std::error::Error>> + 'static,
+    {
+        Self::unmeasured_stream(JSON, body)
     }
 
     /// The same with another status.

@@ -14,7 +14,6 @@ use playhouse_actors::{
     user::UserError,
 };
 use ruma::{OwnedUserId, ServerName};
-use tokio::sync::Semaphore;
 
 use super::{
     bridges::{Bridge, Bridges},
@@ -25,7 +24,7 @@ use super::{
     uiaa::Interactive,
 };
 use crate::{
-    client::{rendezvous::Meetings, sso::Providers},
+    client::{media::Fetches, rendezvous::Meetings, sso::Providers},
     config::{Config, check::Network},
     federation::ServerRules,
     media::{Blobs, Thumbnails, Turns, previews::Previews},
@@ -34,9 +33,6 @@ use crate::{
     pages::Pages,
     third_party::{self, ThirdParty},
 };
-
-/// So many pieces of other servers' media are fetched at once.
-const FETCHES_MAX: usize = 16;
 
 /// One node's edge.
 pub(crate) struct App {
@@ -56,10 +52,8 @@ pub(crate) struct App {
     pub(crate) thumbnails: Thumbnails,
     /// Uploads that count against a limit, one at a time for each user.
     pub(crate) uploads: Turns,
-    /// Pieces of other servers' media, each fetched once.
-    pub(crate) fetches: Turns,
-    /// So many of them at once: they are held in memory.
-    pub(crate) fetches_at_once: Semaphore,
+    /// Pieces of other servers' media on their way, each fetched once.
+    pub(crate) fetches: Fetches,
     /// Other servers that are sending now.
     pub(crate) origins: Origins,
     /// With which servers this one talks.
@@ -101,8 +95,7 @@ impl App {
         Ok(Self {
             previews: Previews::start(&config, &house, &blobs, trust),
             uploads: Turns::default(),
-            fetches: Turns::default(),
-            fetches_at_once: Semaphore::new(FETCHES_MAX),
+            fetches: Fetches::new(&config, &house, &blobs, trust),
             origins: Origins::new(&config.limits),
             server_rules: ServerRules::new(&config.federation),
             initial_syncs: Queue::new(

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use actix_web::http::header;
+use actix_web::http::{Version, header};
 use ruma::api::auth_scheme::AuthScheme;
 
 use super::{
@@ -18,6 +18,8 @@ pub(crate) struct Ranged<C> {
     pub(crate) caller: C,
     /// For which part.
     pub(crate) range: Option<AskedRange>,
+    /// Whether the caller can tell the end of a body of unknown length from one that breaks off: not in HTTP/1.0, which some proxies speak.
+    pub(crate) sees_ends: bool,
 }
 
 /// A part of something whose length the caller need not know.
@@ -82,6 +84,7 @@ impl<A: AuthScheme, C: Caller<A>> Caller<A> for Ranged<C> {
                 part,
                 condition: incoming.header(header::IF_RANGE).map(ToOwned::to_owned),
             }),
+            sees_ends: incoming.request.version() >= Version::HTTP_11,
         })
     }
 

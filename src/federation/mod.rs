@@ -19,4 +19,4 @@ pub(crate) mod x_matrix;
 pub(crate) use self::{names::read_override, network::Federation, server_rules::ServerRules};
 
 /// How this server calls itself.
-const USER_AGENT: &str = concat!("Playhouse/", env!("CARGO_PKG_VERSION"));
+pub(crate) const USER_AGENT: &str = concat!("Playhouse/", env!("CARGO_PKG_VERSION"));

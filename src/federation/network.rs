@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use playhouse_actors::{
     env::Env,
     house::House,
-    network::{KeysWanted, Network, PeerError, PeerRequest},
+    network::{KeysWanted, Network, PeerAnswer, PeerError, PeerRequest},
     peer_keys::{HeardKeys, KnownKeys, PUBLISHED_BYTES_MAX},
 };
 use ruma::{OwnedServerName, ServerName, signatures::PublicKeyMap};
@@ -99,17 +99,33 @@ impl Federation {
         // Set once: there is one house.
         let _ = self.shelf.0.set(Arc::downgrade(house));
     }
-}
 
-impl Network for Federation {
-    fn ask(&self, request: PeerRequest) -> BoxFuture<'static, Result<Bytes, PeerError>> {
-        let road = self.road.clone();
-        let asked = self.runtime.spawn(async move { road.ask(request).await });
+    /// Has something done in the runtime of the connections.
+    fn apart<T: Send + 'static>(
+        &self,
+        asking: impl Future<Output = Result<T, PeerError>> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, PeerError>> {
+        let asked = self.runtime.spawn(asking);
         Box::pin(async move {
             asked
                 .await
                 .unwrap_or_else(|_| Err(PeerError::Unreachable("the server stops".to_owned())))
         })
+    }
+}
+
+impl Network for Federation {
+    fn ask(&self, request: PeerRequest) -> BoxFuture<'static, Result<Bytes, PeerError>> {
+        let road = self.road.clone();
+        self.apart(async move { road.ask(request).await })
+    }
+
+    fn ask_in_pieces(
+        &self,
+        request: PeerRequest,
+    ) -> BoxFuture<'static, Result<PeerAnswer, PeerError>> {
+        let road = self.road.clone();
+        self.apart(async move { road.ask_in_pieces(request).await })
     }
 
     fn keys(&self, wanted: KeysWanted) -> BoxFuture<'static, PublicKeyMap> {
@@ -121,6 +137,17 @@ impl Network for Federation {
 
 impl Road {
     async fn ask(&self, request: PeerRequest) -> Result<Bytes, PeerError> {
+        let (server_name, sending) = self.signed(request)?;
+        self.send(&server_name, sending).await
+    }
+
+    async fn ask_in_pieces(&self, request: PeerRequest) -> Result<PeerAnswer, PeerError> {
+        let (server_name, sending) = self.signed(request)?;
+        let route = self.route(&server_name, sending.deadline).await?;
+        self.wire.open(&route, sending).await
+    }
+
+    fn signed(&self, request: PeerRequest) -> Result<(OwnedServerName, Sending), PeerError> {
         if request.destination == self.env.server_name() {
             return Err(PeerError::Denied);
         }
@@ -136,16 +163,24 @@ impl Road {
             deadline,
             answer_bytes_max: request.answer_bytes_max,
         };
-        self.send(&request.destination, sending).await
+        Ok((request.destination, sending))
     }
 
     async fn send(&self, server_name: &ServerName, sending: Sending) -> Result<Bytes, PeerError> {
+        let route = self.route(server_name, sending.deadline).await?;
+        self.wire.send(&route, sending).await
+    }
+
+    async fn route(
+        &self,
+        server_name: &ServerName,
+        deadline: Instant,
+    ) -> Result<Arc<Route>, PeerError> {
         if !self.rules.admit(server_name) {
             return Err(PeerError::Barred);
         }
-        let found = timeout_at(sending.deadline, resolve(server_name, &self.names)).await;
-        let route: Arc<Route> = Arc::new(found.map_err(|_| PeerError::TooSlow)?);
-        self.wire.send(&route, sending).await
+        let found = timeout_at(deadline, resolve(server_name, &self.names)).await;
+        Ok(Arc::new(found.map_err(|_| PeerError::TooSlow)?))
     }
 }
 

@@ -7,14 +7,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, header};
+use futures_util::{StreamExt as _, stream};
+use http::{HeaderMap, HeaderName, Request, header, response};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper_util::{
     client::legacy::Client,
     rt::{TokioExecutor, TokioTimer},
 };
-use playhouse_actors::network::PeerError;
+use playhouse_actors::network::{PeerAnswer, PeerError};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -84,6 +85,47 @@ impl Wire {
         route: &Arc<Route>,
         sending: Sending,
     ) -> Result<Bytes, PeerError> {
+        let deadline = sending.deadline;
+        let bytes_max = usize::try_from(sending.answer_bytes_max).unwrap_or(usize::MAX);
+        let (_, body) = self.begin(route, sending).await?;
+        whole(body, bytes_max, deadline).await
+    }
+
+    /// Sends a request. The answer is taken as it comes.
+    pub(super) async fn open(
+        &self,
+        route: &Arc<Route>,
+        sending: Sending,
+    ) -> Result<PeerAnswer, PeerError> {
+        let (deadline, left) = (sending.deadline, sending.answer_bytes_max);
+        let (head, body) = self.begin(route, sending).await?;
+        if body.size_hint().lower() > left {
+            return Err(PeerError::TooLarge);
+        }
+        let text = |name: HeaderName| {
+            let value = head.headers.get(name)?;
+            String::from_utf8(value.as_bytes().to_vec()).ok()
+        };
+        let length = body.size_hint().exact();
+        let rest = Rest {
+            body,
+            left,
+            deadline,
+        };
+        Ok(PeerAnswer {
+            content_type: text(header::CONTENT_TYPE),
+            content_disposition: text(header::CONTENT_DISPOSITION),
+            length,
+            pieces: stream::try_unfold(rest, Rest::next).boxed(),
+        })
+    }
+
+    /// Sends a request and takes the head of the answer, which is no refusal.
+    async fn begin(
+        &self,
+        route: &Arc<Route>,
+        sending: Sending,
+    ) -> Result<(response::Parts, Incoming), PeerError> {
         let taken = self.routes.take(route);
         let mut request = Request::builder()
             .method(sending.method)
@@ -107,20 +149,14 @@ impl Wire {
             .map_err(|_| PeerError::TooSlow)?
             .map_err(|error| reason(&error))?;
         let (head, body) = answer.into_parts();
-        let bytes_max = usize::try_from(sending.answer_bytes_max).unwrap_or(usize::MAX);
-        let limit = if head.status.is_success() {
-            bytes_max
-        } else {
-            REFUSAL_BYTES_MAX
-        };
-        let body = whole(body, limit, sending.deadline).await;
         if !head.status.is_success() {
-            return Err(refusal(head.status.as_u16(), &body.unwrap_or_default()));
+            let said = whole(body, REFUSAL_BYTES_MAX, sending.deadline).await;
+            return Err(refusal(head.status.as_u16(), &said.unwrap_or_default()));
         }
         if is_compressed(&head.headers) {
             return Err(PeerError::Nonsense("the answer is compressed".to_owned()));
         }
-        body
+        Ok((head, body))
     }
 
     fn client(&self) -> &Client<Connector, Full<Bytes>> {
@@ -143,9 +179,37 @@ async fn whole(body: Incoming, bytes_max: usize, deadline: Instant) -> Result<By
     match collected.map_err(|_| PeerError::TooSlow)? {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(PeerError::TooLarge),
-        Err(error) => Err(PeerError::Unreachable(format!(
-            "the answer breaks off: {error}"
-        ))),
+        Err(error) => Err(breaks_off(&error)),
+    }
+}
+
+fn breaks_off(error: &dyn std::fmt::Display) -> PeerError {
+    PeerError::Unreachable(format!("the answer breaks off: {error}"))
+}
+
+/// A body of which a part has been taken.
+struct Rest {
+    body: Incoming,
+    left: u64,
+    deadline: Instant,
+}
+
+impl Rest {
+    async fn next(mut self) -> Result<Option<(Bytes, Self)>, PeerError> {
+        loop {
+            let frame = timeout_at(self.deadline, self.body.frame()).await;
+            let Some(frame) = frame.map_err(|_| PeerError::TooSlow)? else {
+                return Ok(None);
+            };
+            let frame = frame.map_err(|error| breaks_off(&error))?;
+            // What is no data are trailers, which nobody wants.
+            let Ok(piece) = frame.into_data() else {
+                continue;
+            };
+            let left = self.left.checked_sub(piece.len() as u64);
+            self.left = left.ok_or(PeerError::TooLarge)?;
+            return Ok(Some((piece, self)));
+        }
     }
 }
 

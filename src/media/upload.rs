@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -31,15 +32,16 @@ const PARTS_AT_ONCE: usize = 2;
 pub(crate) struct Upload {
     blobs: Blobs,
     shelf: Shelf,
-    temporary: Temporary,
+    temporary: Arc<Temporary>,
     gathered: Vec<Bytes>,
     gathered_bytes: usize,
     writing: Option<JoinHandle<io::Result<Disk>>>,
+    written: Option<Disk>,
     size_bytes: u64,
 }
 
 struct Disk {
-    file: File,
+    file: Arc<File>,
     hash: blake3::Hasher,
 }
 
@@ -48,10 +50,11 @@ impl Upload {
         Self {
             blobs,
             shelf,
-            temporary: Temporary(temporary),
+            temporary: Arc::new(Temporary(temporary)),
             gathered: Vec::new(),
             gathered_bytes: 0,
             writing: None,
+            written: None,
             size_bytes: 0,
         }
     }
@@ -71,18 +74,32 @@ impl Upload {
         Ok(())
     }
 
+    /// So much was taken.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    /// The file in which all lies that was taken so far, for those who read it at the same time. It may lose its name at any moment.
+    pub(crate) async fn so_far(&mut self) -> Result<Arc<File>, BlobError> {
+        let disk = self.all_written().await?;
+        let file = disk.file.clone();
+        self.written = Some(disk);
+        Ok(file)
+    }
+
     /// Waits for what is being written, then hands over what was gathered since.
     async fn flush(&mut self) -> Result<(), BlobError> {
-        let disk = self.written().await?;
+        let disk = self.take_written().await?;
         let room = Vec::with_capacity(GATHERED_PIECES_MAX);
         let pieces = std::mem::replace(&mut self.gathered, room);
         self.gathered_bytes = 0;
-        let temporary = self.temporary.0.clone();
+        // Whoever gives up meanwhile leaves the file to this thread, which removes it.
+        let temporary = self.temporary.clone();
         self.writing = Some(tokio::task::spawn_blocking(move || {
             let mut disk = match disk {
                 Some(disk) => disk,
                 None => Disk {
-                    file: create(&temporary)?,
+                    file: Arc::new(create(&temporary.0)?),
                     hash: blake3::Hasher::new(),
                 },
             };
@@ -95,9 +112,9 @@ impl Upload {
         Ok(())
     }
 
-    async fn written(&mut self) -> Result<Option<Disk>, BlobError> {
+    async fn take_written(&mut self) -> Result<Option<Disk>, BlobError> {
         let Some(writing) = self.writing.take() else {
-            return Ok(None);
+            return Ok(self.written.take());
         };
         let disk = writing.await.map_err(io::Error::other)??;
         Ok(Some(disk))
@@ -120,17 +137,21 @@ impl Upload {
         self.settle(name.to_owned(), file).await
     }
 
-    async fn end(&mut self) -> Result<(File, blake3::Hash), BlobError> {
-        if !self.gathered.is_empty() || self.writing.is_none() {
-            self.flush().await?;
-        }
-        let Some(Disk { file, hash }) = self.written().await? else {
-            return Err(io::Error::other("the upload was not begun").into());
-        };
-        Ok((file, hash.finalize()))
+    async fn end(&mut self) -> Result<(Arc<File>, blake3::Hash), BlobError> {
+        let disk = self.all_written().await?;
+        Ok((disk.file, disk.hash.finalize()))
     }
 
-    async fn settle(self, name: String, file: File) -> Result<StoredBlob, BlobError> {
+    async fn all_written(&mut self) -> Result<Disk, BlobError> {
+        let is_begun = self.writing.is_some() || self.written.is_some();
+        if !self.gathered.is_empty() || !is_begun {
+            self.flush().await?;
+        }
+        let written = self.take_written().await?;
+        Ok(written.ok_or_else(|| io::Error::other("the upload was not begun"))?)
+    }
+
+    async fn settle(self, name: String, file: Arc<File>) -> Result<StoredBlob, BlobError> {
         let path = address::path(&name).ok_or(BlobError::Missing)?;
         let held = self.blobs.hold(&name).await;
         match self.blobs.folder() {
@@ -220,5 +241,11 @@ fn create(path: &Path) -> io::Result<File> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
-    File::create(path)
+    // Others may read it before it is whole.
+    File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(path)
 }

@@ -166,6 +166,8 @@ pub(crate) struct Fetched {
     pub(crate) url: Url,
     /// The `Content-Type` header.
     pub(crate) content_type: Option<String>,
+    /// The `Content-Disposition` header.
+    pub(crate) content_disposition: Option<String>,
     /// The `Cache-Control` headers.
     pub(crate) cache_control: Option<String>,
     /// The `Expires` header.
@@ -193,6 +195,9 @@ impl Fetched {
             .get(header::CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .map(ToOwned::to_owned);
+        let content_disposition = headers
+            .get(header::CONTENT_DISPOSITION)
+            .and_then(|value| String::from_utf8(value.as_bytes().to_vec()).ok());
         let cache_control: Vec<&str> = headers
             .get_all(header::CACHE_CONTROL)
             .iter()
@@ -205,12 +210,18 @@ impl Fetched {
         Ok(Self {
             url,
             content_type,
+            content_disposition,
             cache_control,
             expires,
             response,
             left: wanted.bytes_max,
             deadline: wanted.deadline,
         })
+    }
+
+    /// The length of the body, when it is told.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.response.content_length()
     }
 
     /// From here on no more than so many bytes are taken.

@@ -9,6 +9,7 @@ mod guests;
 mod handshakes;
 mod hostile;
 mod introduced;
+mod media;
 mod neighbours;
 mod open;
 mod refused;

@@ -190,6 +190,15 @@ impl Client {
         Answer::read(request.send().await?).await
     }
 
+    /// GET of a body that is still to come.
+    pub(crate) async fn open(&self, path: &str) -> Response {
+        let mut request = self.http.get(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        request.send().await.expect("the server answers")
+    }
+
     /// GET of what is not JSON.
     pub(crate) async fn text(&self, path: &str) -> (u16, String) {
         let request = self.http.get(format!("{}{path}", self.base));

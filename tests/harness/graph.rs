@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::made::{Made, PlayedRoom, now_ms, sealed, server_of};
+use super::made::{Made, PlayedRoom, draft, now_ms, sealed, server_of};
 
 /// An event.
 struct Kept {
@@ -64,48 +64,27 @@ impl Graph {
 
     /// An event that follows the newest: what a wish lacks is as it should be.
     pub(super) fn made(&self, sender: &str, wish: &Value) -> Made {
-        let mut event = json!({
+        let event = json!({
             "type": "m.room.message", "content": {}, "sender": sender, "room_id": self.room_id, "prev_events": [self.last],
             "depth": self.depth + 1, "origin_server_ts": now_ms(),
         });
-        for (key, value) in wish.as_object().expect("an object") {
-            event[key] = value.clone();
-        }
-        event["auth_events"] = json!(self.authorising(&event));
-        sealed(server_of(sender), event)
+        let known = |event_type: &str, state_key: &str| self.known(event_type, state_key);
+        sealed(server_of(sender), draft(event, wish, known))
     }
 
     /// The template of somebody's join.
     pub(super) fn template(&self, user_id: &str) -> Value {
-        let mut event = json!({
+        let event = json!({
             "type": "m.room.member", "state_key": user_id, "sender": user_id, "room_id": self.room_id,
             "content": {"membership": "join"}, "depth": self.depth + 1, "prev_events": [self.last],
         });
-        event["auth_events"] = json!(self.authorising(&event));
-        json!({"room_version": "11", "event": event})
+        let known = |event_type: &str, state_key: &str| self.known(event_type, state_key);
+        json!({"room_version": "11", "event": draft(event, &json!({}), known)})
     }
 
-    fn authorising(&self, event: &Value) -> Vec<&String> {
-        let sender = event["sender"].as_str().unwrap_or_default();
-        let mut keys = vec![
-            ("m.room.create", ""),
-            ("m.room.power_levels", ""),
-            ("m.room.member", sender),
-        ];
-        if event["type"] == "m.room.member" {
-            let target = event["state_key"].as_str().unwrap_or_default();
-            if target != sender {
-                keys.push(("m.room.member", target));
-            }
-            if event["content"]["membership"] == "join" {
-                keys.push(("m.room.join_rules", ""));
-            }
-        }
-        let known = keys.into_iter().filter_map(|(event_type, state_key)| {
-            let key = (event_type.to_owned(), state_key.to_owned());
-            self.state.get(&key)
-        });
-        known.collect()
+    fn known(&self, event_type: &str, state_key: &str) -> Option<String> {
+        let key = (event_type.to_owned(), state_key.to_owned());
+        self.state.get(&key).cloned()
     }
 
     /// Takes a join in: the state before it and what authorises that, as lists in JSON. A lean answer has only those members that authorise something, and

@@ -61,6 +61,42 @@ fn sealed_by(signer: &Signer, name: &str, event: Value) -> Made {
     }
 }
 
+/// An event of which a wish says some things. What authorises it, if the wish does not say that, is found in the state that is known, by type and state key.
+pub(crate) fn draft(
+    mut event: Value,
+    wish: &Value,
+    known: impl Fn(&str, &str) -> Option<String>,
+) -> Value {
+    for (key, value) in wish.as_object().expect("an object") {
+        event[key] = value.clone();
+    }
+    if event["auth_events"].is_null() {
+        event["auth_events"] = json!(authorising(&event, known));
+    }
+    event
+}
+
+fn authorising(event: &Value, known: impl Fn(&str, &str) -> Option<String>) -> Vec<String> {
+    let sender = event["sender"].as_str().unwrap_or_default();
+    let mut keys = vec![
+        ("m.room.create", ""),
+        ("m.room.power_levels", ""),
+        ("m.room.member", sender),
+    ];
+    if event["type"] == "m.room.member" {
+        let target = event["state_key"].as_str().unwrap_or_default();
+        if target != sender {
+            keys.push(("m.room.member", target));
+        }
+        if event["content"]["membership"] == "join" {
+            keys.push(("m.room.join_rules", ""));
+        }
+    }
+    let keys = keys.into_iter();
+    keys.filter_map(|(event_type, state_key)| known(event_type, state_key))
+        .collect()
+}
+
 /// The time by this machine's clock.
 pub(crate) fn now_ms() -> u64 {
     env("clock.test").now_ms()

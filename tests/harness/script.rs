@@ -32,6 +32,8 @@ pub(crate) enum Reply {
     Bytes(&'static str, Vec<u8>),
     /// 200 with this JSON, as soon as this is true.
     Late(watch::Receiver<bool>, Vec<u8>),
+    /// 200 with what comes piece by piece.
+    Pieces(Pieces),
     /// Says that there are so many bytes, and never sends them.
     Announced(u64),
     /// Begins like JSON and never ends, as fast as the line takes it.
@@ -40,6 +42,20 @@ pub(crate) enum Reply {
     Drip,
     /// Never anything.
     Silence,
+}
+
+/// A body that comes piece by piece.
+pub(crate) struct Pieces {
+    /// The `Content-Type` header.
+    pub(crate) content_type: &'static str,
+    /// The length that is told, if any.
+    pub(crate) length: Option<usize>,
+    /// The pieces.
+    pub(crate) pieces: Vec<Vec<u8>>,
+    /// So many of them may be sent by now.
+    pub(crate) allowed: watch::Receiver<usize>,
+    /// Whether the connection breaks off in place of the end.
+    pub(crate) breaks_off: bool,
 }
 
 /// A test's own rules; `None` for the usual answer.
@@ -61,9 +77,10 @@ pub(super) async fn write(
             let _ = is_time.wait_for(|is_time| *is_time).await;
             whole(stream, (200, "application/json"), &body).await
         }
+        Reply::Pieces(body) => pieces(stream, body).await,
         Reply::Announced(length) => {
             let head = format!("content-length: {length}");
-            begin(stream, &head).await?;
+            begin(stream, "application/json", &head).await?;
             silence().await
         }
         Reply::Endless => endless(stream).await,
@@ -86,14 +103,49 @@ async fn whole(
     stream.flush().await
 }
 
-async fn begin(stream: &mut (impl AsyncWrite + Unpin + Send), length: &str) -> io::Result<()> {
-    let head = format!("HTTP/1.1 200 x\r\ncontent-type: application/json\r\n{length}\r\n\r\n");
+async fn begin(
+    stream: &mut (impl AsyncWrite + Unpin + Send),
+    content_type: &str,
+    length: &str,
+) -> io::Result<()> {
+    let head = format!("HTTP/1.1 200 x\r\ncontent-type: {content_type}\r\n{length}\r\n\r\n");
     stream.write_all(head.as_bytes()).await?;
     stream.flush().await
 }
 
+async fn pieces(stream: &mut (impl AsyncWrite + Unpin + Send), mut body: Pieces) -> io::Result<()> {
+    let length = match body.length {
+        Some(length) => format!("content-length: {length}"),
+        None => "transfer-encoding: chunked".to_owned(),
+    };
+    begin(stream, body.content_type, &length).await?;
+    for (index, piece) in body.pieces.iter().enumerate() {
+        let allowed = body.allowed.wait_for(|allowed| *allowed > index);
+        // Nobody can allow it any more.
+        if allowed.await.map(drop).is_err() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        if body.length.is_none() {
+            let size = format!("{:x}\r\n", piece.len());
+            stream.write_all(size.as_bytes()).await?;
+        }
+        stream.write_all(piece).await?;
+        if body.length.is_none() {
+            stream.write_all(b"\r\n").await?;
+        }
+        stream.flush().await?;
+    }
+    if body.breaks_off {
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    }
+    if body.length.is_none() {
+        stream.write_all(b"0\r\n\r\n").await?;
+    }
+    stream.flush().await
+}
+
 async fn endless(stream: &mut (impl AsyncWrite + Unpin + Send)) -> io::Result<()> {
-    begin(stream, "transfer-encoding: chunked").await?;
+    begin(stream, "application/json", "transfer-encoding: chunked").await?;
     stream.write_all(b"8\r\n{\"pdus\":\r\n").await?;
     let mut piece = b"10000\r\n".to_vec();
     piece.resize(piece.len() + 0x1_0000, b' ');
@@ -105,7 +157,7 @@ async fn endless(stream: &mut (impl AsyncWrite + Unpin + Send)) -> io::Result<()
 }
 
 async fn drip(stream: &mut (impl AsyncWrite + Unpin + Send)) -> io::Result<()> {
-    begin(stream, "content-length: 1000000").await?;
+    begin(stream, "application/json", "content-length: 1000000").await?;
     stream.write_all(b"{").await?;
     for _ in 0..DRIPS_MAX {
         stream.write_all(b" ").await?;

@@ -20,27 +20,11 @@ use crate::{
     },
     network::{PeerError, PeerMethod},
     room::{
-        RoomError,
+        RoomError, VERSIONS,
         message::MemberProfile,
         receive::sign::{SignedPdu, finish_template},
     },
 };
-
-/// The room versions whose rules are known.
-const VERSIONS: [RoomVersionId; 12] = [
-    RoomVersionId::V1,
-    RoomVersionId::V2,
-    RoomVersionId::V3,
-    RoomVersionId::V4,
-    RoomVersionId::V5,
-    RoomVersionId::V6,
-    RoomVersionId::V7,
-    RoomVersionId::V8,
-    RoomVersionId::V9,
-    RoomVersionId::V10,
-    RoomVersionId::V11,
-    RoomVersionId::V12,
-];
 
 /// Who goes where, and how.
 #[derive(Clone, Debug)]

@@ -12,7 +12,9 @@ use crate::{
 /// Gives a piece of media.
 pub(crate) async fn handle(
     app: Arc<App>,
-    Ranged { range, .. }: Ranged<Session>,
+    Ranged {
+        range, sees_ends, ..
+    }: Ranged<Session>,
     request: Request,
 ) -> Result<Prepared, Failure> {
     let wanted = Wanted {
@@ -21,6 +23,7 @@ pub(crate) async fn handle(
         file_name: None,
         timeout: request.timeout_ms,
         range,
+        sees_ends,
         redirect: true,
     };
     serve::content(&app, wanted).await

@@ -22,6 +22,7 @@ pub(crate) async fn handle(
         file_name: None,
         timeout: request.timeout_ms,
         range: None,
+        sees_ends: false,
         redirect: true,
     };
     let size = ThumbnailSize {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use playhouse_actors::room::VERSIONS;
 use ruma::{
     RoomVersionId,
     api::client::discovery::get_capabilities::v3::{
@@ -13,22 +14,6 @@ use ruma::{
 
 use crate::edge::{App, Failure, Session};
 
-/// Every version can be made and joined.
-const ROOM_VERSIONS: [RoomVersionId; 12] = [
-    RoomVersionId::V1,
-    RoomVersionId::V2,
-    RoomVersionId::V3,
-    RoomVersionId::V4,
-    RoomVersionId::V5,
-    RoomVersionId::V6,
-    RoomVersionId::V7,
-    RoomVersionId::V8,
-    RoomVersionId::V9,
-    RoomVersionId::V10,
-    RoomVersionId::V11,
-    RoomVersionId::V12,
-];
-
 /// Tells what the caller may change and which room versions there are.
 pub(crate) async fn handle(
     app: Arc<App>,
@@ -37,7 +22,7 @@ pub(crate) async fn handle(
 ) -> Result<Response, Failure> {
     let default = RoomVersionId::try_from(app.config.rooms.default_version.as_str())
         .map_err(Failure::internal)?;
-    let available: BTreeMap<_, _> = ROOM_VERSIONS
+    let available: BTreeMap<_, _> = VERSIONS
         .into_iter()
         .map(|version| (version, RoomVersionStability::Stable))
         .collect();

@@ -14,7 +14,9 @@ use crate::{
 /// Gives a piece of media.
 pub(crate) async fn handle(
     app: Arc<App>,
-    Ranged { range, .. }: Ranged<()>,
+    Ranged {
+        range, sees_ends, ..
+    }: Ranged<()>,
     request: Request,
 ) -> Result<Prepared, Failure> {
     serve::must_be_open(&app)?;
@@ -25,6 +27,7 @@ pub(crate) async fn handle(
         file_name: None,
         timeout: request.timeout_ms,
         range,
+        sees_ends,
         redirect: request.allow_redirect,
     };
     serve::content(&app, wanted).await

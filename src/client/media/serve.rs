@@ -13,7 +13,7 @@ use playhouse_actors::media::{
 };
 use ruma::{ServerName, api::error::ErrorCode};
 
-use super::remote;
+use super::remote::{self, Coming, Found};
 use crate::{
     edge::{App, AskedRange, Failure, Prepared},
     media::{ThumbnailSize, blobs::BlobError, presentation, thumbnails::Thumbnail},
@@ -34,38 +34,39 @@ pub(crate) struct Wanted<'a> {
     pub(crate) timeout: Duration,
     /// Only a part of it.
     pub(crate) range: Option<AskedRange>,
+    /// Whoever asks can tell the end of a body of unknown length: content may be given out while it comes.
+    pub(crate) sees_ends: bool,
     /// Whoever asks goes where the content lies, when told so. With a token, clients always do.
     pub(crate) redirect: bool,
 }
 
 /// The content, or a part of it.
 pub(crate) async fn content(app: &App, wanted: Wanted<'_>) -> Result<Prepared, Failure> {
-    let uploaded = find(app, &wanted).await?;
-    let content_type = presentation::content_type(uploaded.content_type.as_deref());
-    let file_name = wanted.file_name.or(uploaded.file_name.as_deref());
-    let disposition = presentation::content_disposition(&content_type, file_name);
-    let shown = (content_type.as_str(), disposition.as_str());
+    let uploaded = match begin(app, &wanted).await? {
+        Found::Kept(uploaded) => uploaded,
+        Found::Coming(coming) => return still_coming(&wanted, coming),
+    };
+    let shown = Shown::of(
+        &wanted,
+        uploaded.content_type.as_deref(),
+        uploaded.file_name.as_deref(),
+    );
+    let headers = (shown.content_type.as_str(), shown.disposition.as_str());
     if wanted.redirect
-        && let Some(url) = app.blobs.signed_url(&uploaded.sha256, shown).await?
+        && let Some(url) = app.blobs.signed_url(&uploaded.sha256, headers).await?
     {
         return redirection(&url);
     }
     let size = uploaded.size_bytes;
-    // What has an address never changes.
-    let tag = format!("\"{}\"", wanted.media_id);
     let asked = wanted.range.as_ref();
-    let Ok(range) = asked.map_or(Ok(None), |asked| asked.of(size, &tag)) else {
+    let Ok(range) = asked.map_or(Ok(None), |asked| asked.of(size, &shown.tag)) else {
         return Ok(out_of_range(size));
     };
     let pieces = app.blobs.read(&uploaded.sha256, range.clone()).await?;
     let part = range.clone().unwrap_or(0..size);
     let length = part.end - part.start;
-    let mut prepared = safe(Prepared::stream(value(&content_type)?, length, pieces))
-        .with_header(header::CONTENT_DISPOSITION, value(&disposition)?)
-        .with_header(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        prepared = prepared.with_header(header::ETAG, tag);
-    }
+    let body = Prepared::stream(value(&shown.content_type)?, length, pieces);
+    let mut prepared = shown.with_headers(body)?;
     if range.is_some() {
         let told = format!("bytes {}-{}/{size}", part.start, part.end - 1);
         prepared = prepared
@@ -73,6 +74,60 @@ pub(crate) async fn content(app: &App, wanted: Wanted<'_>) -> Result<Prepared, F
             .with_status(StatusCode::PARTIAL_CONTENT);
     }
     Ok(prepared)
+}
+
+/// Finds what is to be given out. Of what comes from another server no more than the beginning need be here, when all of it is wanted.
+async fn begin(app: &App, wanted: &Wanted<'_>) -> Result<Found, Failure> {
+    let is_remote = !app.house.is_local(wanted.server_name);
+    if is_remote && wanted.sees_ends && wanted.range.is_none() {
+        return remote::open(app, wanted).await;
+    }
+    Ok(Found::Kept(find(app, wanted).await?))
+}
+
+/// Content that is given out as it comes, with the length that it is told to have.
+fn still_coming(wanted: &Wanted<'_>, coming: Coming) -> Result<Prepared, Failure> {
+    let Coming { head, pieces } = coming;
+    let shown = Shown::of(
+        wanted,
+        head.content_type.as_deref(),
+        head.file_name.as_deref(),
+    );
+    let content_type = value(&shown.content_type)?;
+    shown.with_headers(match head.length {
+        Some(length) => Prepared::stream(content_type, length, pieces),
+        None => Prepared::unmeasured_stream(content_type, pieces),
+    })
+}
+
+/// How content is shown.
+struct Shown {
+    content_type: String,
+    disposition: String,
+    tag: String,
+}
+
+impl Shown {
+    fn of(wanted: &Wanted<'_>, told_type: Option<&str>, told_name: Option<&str>) -> Self {
+        let content_type = presentation::content_type(told_type);
+        let file_name = wanted.file_name.or(told_name);
+        Self {
+            disposition: presentation::content_disposition(&content_type, file_name),
+            content_type,
+            // What has an address never changes.
+            tag: format!("\"{}\"", wanted.media_id),
+        }
+    }
+
+    fn with_headers(&self, prepared: Prepared) -> Result<Prepared, Failure> {
+        let prepared = safe(prepared)
+            .with_header(header::CONTENT_DISPOSITION, value(&self.disposition)?)
+            .with_header(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        Ok(match HeaderValue::from_str(&self.tag) {
+            Ok(tag) => prepared.with_header(header::ETAG, tag),
+            Err(_) => prepared,
+        })
+    }
 }
 
 /// Sends a client where the content lies. The address serves for a short time only: nobody is to keep the answer.

@@ -11,6 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use parking_lot::Mutex;
 use playhouse_actors::{
     env::Env,
@@ -122,13 +123,17 @@ impl Peer {
                 stream.read_buf(&mut read).await?;
             }
             seen.body = String::from_utf8(read.drain(..length).collect()).unwrap();
-            let answer = answer(seen.head.split(' ').nth(1).unwrap());
+            let path = seen.head.split(' ').nth(1).unwrap();
+            let (answer, breaks_off) = (answer(path), path == "/short");
             self.seen.lock().push(seen);
             let Some(answer) = answer else {
                 std::future::pending::<()>().await;
                 return Ok(());
             };
             stream.write_all(answer.as_bytes()).await?;
+            if breaks_off {
+                return stream.flush().await;
+            }
         }
     }
 
@@ -151,6 +156,12 @@ impl Peer {
 fn answer(path: &str) -> Option<String> {
     let (status, headers, body) = match path {
         "/slow" => return None,
+        // It breaks off.
+        "/short" => {
+            let head =
+                "HTTP/1.1 200 OK\r\ncontent-type: text/short\r\ntransfer-encoding: chunked\r\n\r\n";
+            return Some(format!("{head}8\r\n12345678\r\n"));
+        }
         "/huge" => ("200 OK", "", "x".repeat(5_000)),
         "/packed" => ("200 OK", "content-encoding: gzip\r\n", "zip".to_owned()),
         "/moved" => ("302 Found", "location: /else\r\n", String::new()),
@@ -281,6 +292,43 @@ async fn answers_are_bounded() {
         error: "no".to_owned(),
     };
     assert_eq!(ask("/refused", 20_000).await, refused);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_can_be_taken_as_they_come() {
+    let (peer, us) = (Peer::start().await, env("us.example", 1));
+    let federation = federation(&peer, &us, &peer.trust(), &[]);
+    let ask = |path: &str, answer_bytes_max: u64| {
+        federation.ask_in_pieces(PeerRequest {
+            answer_bytes_max,
+            ..request("named.example", path)
+        })
+    };
+    let answer = ask("/short", 100).await.unwrap();
+    assert_eq!(answer.content_type.as_deref(), Some("text/short"));
+    assert_eq!(answer.length, None);
+    let pieces: Vec<_> = answer.pieces.collect().await;
+    assert!(matches!(
+        pieces.last(),
+        Some(Err(PeerError::Unreachable(_)))
+    ));
+    let came: Vec<_> = pieces.iter().flatten().collect();
+    assert_eq!(came, ["12345678"]);
+    let answer = ask("/short", 7).await.unwrap();
+    let pieces: Vec<_> = answer.pieces.collect().await;
+    assert_eq!(pieces, [Err(PeerError::TooLarge)]);
+    let whole = ask("/whole", 100).await.unwrap();
+    assert_eq!(whole.length, Some(13));
+    let pieces: Vec<_> = whole.pieces.try_collect().await.unwrap();
+    assert_eq!(pieces.concat(), b"{\"good\":true}");
+    assert_eq!(ask("/huge", 100).await.err(), Some(PeerError::TooLarge));
+    let packed = ask("/packed", 100).await.err();
+    assert!(matches!(packed, Some(PeerError::Nonsense(_))));
+    let moved = ask("/moved", 100).await.err();
+    assert!(matches!(
+        moved,
+        Some(PeerError::Refused { status: 302, .. })
+    ));
 }
 
 /// Everybody is at home.

@@ -26,6 +26,7 @@ pub(crate) async fn handle(
         file_name: None,
         timeout: request.timeout_ms,
         range: None,
+        sees_ends: false,
         redirect: false,
     };
     let size = ThumbnailSize {

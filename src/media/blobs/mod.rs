@@ -5,6 +5,7 @@ use std::{
     fs::{self, File},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     ops::Range,
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     pin::Pin,
     sync::{
@@ -336,6 +337,17 @@ pub(super) fn file_pieces(
         });
         Ok(piece.await?)
     })
+}
+
+/// The next piece of a range of a file that others may be reading and writing, and in which the whole range lies by now.
+pub(crate) async fn shared_piece(file: Arc<File>, range: Range<u64>) -> Result<Bytes, BlobError> {
+    let length = READ_CHUNK_BYTES.min(range.end.saturating_sub(range.start));
+    let piece = blocking(move || {
+        let mut piece = vec![0; length as usize];
+        file.read_exact_at(&mut piece, range.start)?;
+        Ok(Bytes::from(piece))
+    });
+    Ok(piece.await?)
 }
 
 /// Runs what blocks on a thread that may block.

@@ -78,6 +78,27 @@ async fn too_large_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn what_comes_can_be_read_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = open(folder.path(), 1 << 20);
+    let mut upload = blobs.begin(Shelf::Uploads);
+    let file = upload.so_far().await.unwrap();
+    assert_eq!(upload.size_bytes(), 0);
+    for piece in ["one", "two"] {
+        upload.write(Bytes::from(piece)).await.unwrap();
+        upload.so_far().await.unwrap();
+    }
+    let read = async |range| shared_piece(file.clone(), range).await;
+    assert_eq!(read(1..5).await.unwrap(), "netw");
+    assert!(read(0..7).await.is_err(), "there is not so much");
+    upload.write(Bytes::from("three")).await.unwrap();
+    let stored = upload.finish().await.unwrap();
+    assert_eq!(all(&blobs, &stored.sha256, None).await, b"onetwothree");
+    // It is the same file, wherever it lies now.
+    assert_eq!(read(6..11).await.unwrap(), "three");
+}
+
+#[tokio::test]
 async fn empty_is_a_blob_too() {
     let folder = tempfile::tempdir().unwrap();
     let blobs = open(folder.path(), 1000);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::{
     Client,
     client::encode,
-    made::{Made, id_of, now_ms, sealed, server_of},
+    made::{Made, draft, id_of, now_ms, sealed, server_of},
     peer::{ask_as, finish},
 };
 
@@ -67,38 +67,12 @@ impl Guest {
 
     /// The event that a wish makes: what it lacks is as it should be.
     pub(super) fn draft(&self, wish: Value) -> Value {
-        let mut event = json!({
+        let event = json!({
             "sender": self.user_id, "room_id": self.room_id, "prev_events": [self.last], "depth": self.depth,
             "origin_server_ts": now_ms(), "content": {}, "type": "m.room.message",
         });
-        for (key, value) in wish.as_object().expect("an object") {
-            event[key] = value.clone();
-        }
-        if event["auth_events"].is_null() {
-            event["auth_events"] = self.authorising(&event);
-        }
-        event
-    }
-
-    fn authorising(&self, event: &Value) -> Value {
-        let sender = event["sender"].as_str().unwrap_or_default();
-        let mut keys = vec![
-            ("m.room.create", ""),
-            ("m.room.power_levels", ""),
-            ("m.room.member", sender),
-        ];
-        if event["type"] == "m.room.member" {
-            let target = event["state_key"].as_str().unwrap_or_default();
-            if target != sender {
-                keys.push(("m.room.member", target));
-            }
-            if event["content"]["membership"] == "join" {
-                keys.push(("m.room.join_rules", ""));
-            }
-        }
-        let known = keys.into_iter();
-        let known = known.filter_map(|(event_type, key)| self.known(event_type, key));
-        known.collect::<Vec<_>>().into()
+        let known = |event_type: &str, state_key: &str| self.known(event_type, state_key);
+        draft(event, &wish, known)
     }
 
     /// The same, hashed and signed by the user's server.

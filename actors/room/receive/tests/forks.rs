@@ -3,29 +3,12 @@
 use std::collections::BTreeSet;
 
 use playhouse_schema::record::room::Placement;
-use ruma::{OwnedEventId, RoomVersionId};
+use ruma::OwnedEventId;
 
 use super::{
-    super::{Fate, ReceivedEvent, Role},
-    Peer,
-    history::{Oracle, Random, told},
+    super::{Occasion, ReceivedEvent, Role},
+    listener::{Listener, history_of, setting},
 };
-use crate::room::resolve::StateIds;
-
-pub(super) const VERSIONS: [RoomVersionId; 12] = [
-    RoomVersionId::V1,
-    RoomVersionId::V2,
-    RoomVersionId::V3,
-    RoomVersionId::V4,
-    RoomVersionId::V5,
-    RoomVersionId::V6,
-    RoomVersionId::V7,
-    RoomVersionId::V8,
-    RoomVersionId::V9,
-    RoomVersionId::V10,
-    RoomVersionId::V11,
-    RoomVersionId::V12,
-];
 
 /// So many forks are looked at by default.
 const FORKS: u64 = 240;
@@ -52,27 +35,7 @@ enum Way {
     Late,
 }
 
-/// A server, and what it has got of a history.
-struct Listener<'a> {
-    oracle: &'a Oracle,
-    peer: Peer,
-    /// The events that have their place in the graph.
-    placed: BTreeSet<usize>,
-    random: Random,
-    tag: String,
-}
-
-impl<'a> Listener<'a> {
-    fn new(oracle: &'a Oracle, (way, seed): (Way, u64)) -> Self {
-        Self {
-            oracle,
-            peer: Peer::of(oracle),
-            placed: BTreeSet::new(),
-            random: Random::new(seed),
-            tag: format!("seed {seed}, version {}, {way:?}", oracle.version),
-        }
-    }
-
+impl Listener<'_> {
     fn follow(&mut self, way: Way) {
         let newest = self.oracle.nodes.len();
         let first = match way {
@@ -176,23 +139,7 @@ impl<'a> Listener<'a> {
     }
 
     fn receive(&mut self, events: Vec<ReceivedEvent>) {
-        let is_outlier = |event: &ReceivedEvent| matches!(event.role, Role::Outlier);
-        let outliers: Vec<_> = events.iter().map(is_outlier).collect();
-        for ((event_id, fate), is_outlier) in self.peer.receive(events).into_iter().zip(outliers) {
-            let at = self.oracle.number(&event_id);
-            let rejected = self.oracle.nodes[at].pdu.rejected;
-            match fate {
-                Fate::Wanting { .. } | Fate::Unrecommended(_) | Fate::Repeats(_) => continue,
-                Fate::Rejected(reason) => assert!(rejected, "{}: {at} {reason}", self.tag),
-                Fate::Known => {}
-                Fate::Accepted | Fate::SoftFailed(_) => {
-                    assert!(!rejected, "{}: {at} was accepted", self.tag);
-                }
-            }
-            if !is_outlier {
-                self.placed.insert(at);
-            }
-        }
+        self.hear(events, &Occasion::News);
         if self.random.below(3) == 0 {
             self.check();
         }
@@ -200,8 +147,7 @@ impl<'a> Listener<'a> {
 
     /// The state in force is that of the ends, and the ends are ends.
     fn check(&self) {
-        let ends = self.peer.ends();
-        let ends: Vec<_> = ends.iter().map(|id| self.oracle.number(id)).collect();
+        let ends = self.ends();
         let tag = format!("{}, ends {ends:?}", self.tag);
         self.compare(&self.oracle.resolved(&ends), &self.peer.state(), &tag);
         for one in &ends {
@@ -210,11 +156,6 @@ impl<'a> Listener<'a> {
                 assert!(!precedes, "{tag}: {one} lies before {other}");
             }
         }
-    }
-
-    fn compare(&self, should: &StateIds, is: &StateIds, tag: &str) {
-        let (should, is) = (told(self.oracle, should), told(self.oracle, is));
-        assert_eq!(should, is, "{tag}: what should be, what is");
     }
 
     /// The server starts again: its log, and its snapshot, tell the same.
@@ -234,11 +175,7 @@ impl<'a> Listener<'a> {
 
 /// Has all servers hear a history; answers how many forks it has.
 fn check(seed: u64) -> u64 {
-    let version = VERSIONS[Random::new(seed).below(VERSIONS.len())].clone();
-    let mut oracle = Oracle::new(seed, version, seed.is_multiple_of(SIGNED));
-    for _ in 0..EVENTS {
-        oracle.happen();
-    }
+    let mut oracle = history_of(seed, SIGNED, EVENTS);
     oracle.conclude();
     let last = oracle.nodes.last().unwrap();
     assert!(!last.pdu.rejected, "seed {seed}");
@@ -257,15 +194,6 @@ fn check(seed: u64) -> u64 {
         );
     }
     oracle.forks()
-}
-
-/// A number that the environment may set.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a longer run of this test is asked for by the environment"
-)]
-pub(super) fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
 }
 
 /// So many forks are looked at: `PLAYHOUSE_TEST_FORKS` asks for more, `PLAYHOUSE_TEST_FORKS_SEED` for other ones.

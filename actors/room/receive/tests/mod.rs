@@ -4,6 +4,7 @@ mod cost;
 mod forks;
 mod history;
 mod lean;
+mod listener;
 mod loose;
 
 use std::sync::Arc;
