@@ -179,7 +179,7 @@ async fn the_first_byte_is_given_before_the_last_has_come() {
         )))
     })
     .await;
-    let mut early = stage.anna.open(&download("a")).await;
+    let mut early = stage.anna.opened(&download("a")).await;
     assert_eq!(early.status(), 200);
     let headers = early.headers().clone();
     let mut body = read(&mut early, 4).await;
@@ -230,7 +230,7 @@ async fn what_breaks_off_is_never_taken_for_the_whole() {
     })
     .await;
     let path = download("a");
-    let mut early = stage.anna.open(&path).await;
+    let mut early = stage.anna.opened(&path).await;
     read(&mut early, 1).await;
     assert_eq!(stage.incoming(), 1);
     stage.allow(2);
@@ -265,7 +265,7 @@ async fn what_is_too_large_breaks_off() {
     .await;
     for id in ["untold", "short", "long"] {
         stage.allow(1);
-        let mut early = stage.anna.open(&download(id)).await;
+        let mut early = stage.anna.opened(&download(id)).await;
         assert_eq!(early.status(), 200);
         read(&mut early, 1).await;
         stage.allow(3);
@@ -290,11 +290,11 @@ async fn many_share_what_is_fetched_once() {
     })
     .await;
     let path = download("a");
-    let mut one = stage.anna.open(&path).await;
+    let mut one = stage.anna.opened(&path).await;
     let mut first = read(&mut one, 1).await;
-    let mut two = stage.anna.open(&path).await;
+    let mut two = stage.anna.opened(&path).await;
     let mut second = read(&mut two, 1).await;
-    let mut three = stage.anna.open(&path).await;
+    let mut three = stage.anna.opened(&path).await;
     read(&mut three, 1).await;
     drop(three);
     assert_eq!((stage.asked(), stage.incoming()), (1, 1));
@@ -308,7 +308,7 @@ async fn many_share_what_is_fetched_once() {
     // When all have gone it is brought to its end, for the next one.
     stage.allow(1);
     let path = download("b");
-    let mut only = stage.anna.open(&path).await;
+    let mut only = stage.anna.opened(&path).await;
     read(&mut only, 1).await;
     drop(only);
     stage.allow(2);
@@ -328,7 +328,7 @@ async fn what_a_crash_cut_short_is_gone_afterwards() {
     })
     .await;
     let path = download("a");
-    let mut early = stage.anna.open(&path).await;
+    let mut early = stage.anna.opened(&path).await;
     read(&mut early, 1).await;
     stage.server.kill();
     let (_, is_whole) = rest(&mut early).await;
@@ -350,7 +350,7 @@ async fn what_is_put_away_meanwhile_is_not_given_to_its_end() {
     .await;
     let boss = administrator(&stage.server.client(), "boss").await;
     let path = download("a");
-    let mut early = stage.anna.open(&path).await;
+    let mut early = stage.anna.opened(&path).await;
     read(&mut early, 1).await;
     let away = format!("/_synapse/admin/v1/media/quarantine/{FAR}/a");
     boss.post(&away, json!({})).await.ok();
@@ -457,7 +457,7 @@ async fn servers_of_former_times_tell_the_length() {
         is_old.then_some(Reply::Pieces(pieces))
     })
     .await;
-    let mut early = stage.anna.open(&download("a")).await;
+    let mut early = stage.anna.opened(&download("a")).await;
     assert_eq!(early.headers()["content-length"], "9");
     assert_eq!(early.headers()["content-type"], "text/csv");
     let mut body = read(&mut early, 1).await;

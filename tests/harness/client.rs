@@ -191,7 +191,7 @@ impl Client {
     }
 
     /// GET of a body that is still to come.
-    pub(crate) async fn open(&self, path: &str) -> Response {
+    pub(crate) async fn opened(&self, path: &str) -> Response {
         let mut request = self.http.get(format!("{}{path}", self.base));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);

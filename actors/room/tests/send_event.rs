@@ -24,7 +24,11 @@ fn a_message_follows_the_newest_event() {
         let end = stage.room.extremities[0].clone();
         let event_id = stage.send(message("alice", "hi")).unwrap();
         let event = stage.event(&event_id);
-        assert_eq!(event.pdu.prev_events, [end.event_id.clone()], "version {version}");
+        assert_eq!(
+            event.pdu.prev_events,
+            [end.event_id.clone()],
+            "version {version}"
+        );
         assert_eq!(event.pdu.depth, end.depth + 1);
         assert_eq!(event.before, stage.room.current_id);
         let authorising = if version == RoomVersionId::V12 { 2 } else { 3 };
