@@ -42,7 +42,7 @@ pub fn rotate(path: &Path, now_ms: u64) -> Result<Signer, StartError> {
     }));
     let lines: String = retired.iter().map(retired_line).collect();
     replace(&retired_path(path), &lines)?;
-    replace(path, &SigningKey::generate().line())?;
+    replace(path, SigningKey::generate().line())?;
     open_signer(path)
 }
 

@@ -61,8 +61,8 @@ pub(super) fn makeshift(config: &Config) -> Result<(String, String), StartError>
             .map_err(|error| StartError::Key(error.to_string()))?;
         let host = name.host().trim_start_matches('[').trim_end_matches(']');
         let made = rcgen::generate_simple_self_signed([host.to_owned()]).map_err(unusable)?;
-        replace(&paths[1], &made.signing_key.serialize_pem())?;
-        replace(&paths[0], &made.cert.pem())?;
+        replace(&paths[1], made.signing_key.serialize_pem())?;
+        replace(&paths[0], made.cert.pem())?;
         tracing::warn!(
             path = %paths[0].display(),
             "made a certificate for trials: other servers must be told to believe it"

@@ -143,7 +143,7 @@ impl Figures {
     clippy::disallowed_methods,
     reason = "the test program has no configuration of its own"
 )]
-fn wanted(variable: &str, otherwise: usize) -> usize {
+pub(in crate::federation) fn wanted(variable: &str, otherwise: usize) -> usize {
     let wanted = std::env::var(variable).ok();
     wanted
         .and_then(|text| text.parse().ok())

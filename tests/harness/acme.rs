@@ -103,7 +103,10 @@ impl Authority {
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
         let ca = self.folder.path().join("ca.pem");
         [
-            ("FEDERATION_LISTEN", format!("127.0.0.1:{}", self.port())),
+            (
+                "FEDERATION_LISTEN",
+                format!("127.0.0.1:{}", self.asked_port()),
+            ),
             ("LISTEN_FEDERATION_TLS_ACME", "true".to_owned()),
             ("ACME_AGREE_TO_TERMS", "true".to_owned()),
             ("ACME_DOMAINS", SERVER_NAME.to_owned()),
@@ -116,7 +119,7 @@ impl Authority {
     }
 
     /// Where the server is asked for proofs.
-    pub(crate) fn port(&self) -> u16 {
+    pub(crate) fn asked_port(&self) -> u16 {
         self.office.asked_port
     }
 

@@ -26,7 +26,7 @@ fn a_message_follows_the_newest_event() {
         let event = stage.event(&event_id);
         assert_eq!(
             event.pdu.prev_events,
-            [end.event_id.clone()],
+            std::slice::from_ref(&end.event_id),
             "version {version}"
         );
         assert_eq!(event.pdu.depth, end.depth + 1);

@@ -4,6 +4,7 @@
 use serde_json::json;
 
 use super::{EVIL, Scene, guest::Guest};
+use crate::federation::dead::wanted;
 
 /// So many branches grow side by side, in a room of their own each time.
 const ENDS: [usize; 5] = [1, 10, 100, 10, 1];
@@ -13,16 +14,10 @@ const AT_ONCE: usize = 50;
 
 /// How many events are measured in each room.
 fn measured() -> usize {
-    let wanted = std::env::var("PLAYHOUSE_TEST_ENDS_EVENTS").ok();
-    let wanted = wanted.and_then(|wanted| wanted.parse().ok());
-    wanted.unwrap_or(100)
+    wanted("PLAYHOUSE_TEST_ENDS_EVENTS", 100)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[expect(
-    clippy::print_stdout,
-    reason = "the figures belong into the test's output"
-)]
 async fn many_ends_make_events_no_dearer() {
     let scene = Scene::open().await;
     for differ in [false, true] {
@@ -34,11 +29,19 @@ async fn many_ends_make_events_no_dearer() {
             grow(&scene, &mut branches, measured()).await;
             let cpu = scene.server.cpu_time() - before;
             let each = cpu.as_secs_f64() * 1_000.0 / measured() as f64;
-            let states = if differ { "differing" } else { "equal" };
-            println!("{ends} ends with {states} states: {each:.2} ms of CPU for each event");
+            tell(ends, differ, each);
         }
     }
     scene.end("many ends").await;
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "the figures belong into the test's output"
+)]
+fn tell(ends: usize, differ: bool, each_ms: f64) {
+    let states = if differ { "differing" } else { "equal" };
+    println!("{ends} ends with {states} states: {each_ms:.2} ms of CPU for each event");
 }
 
 /// A room in which so many branches begin at the same event, each with a name of eve's own, if their states are to differ.
