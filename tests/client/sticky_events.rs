@@ -141,7 +141,16 @@ async fn who_comes_in_sees_what_sticks_whatever_the_history_visibility() {
         let section = stuck(&room["msc4354_sticky"]);
         assert!(section.contains(&sticky) && !section.contains(&ignored), "{room}");
         bert.leave(&room_id).await;
-        let gone = bert.sync(Some(&since), &filter(&json!({"room": {"include_leave": true}}))).await;
+        let all = filter(&json!({"room": {"include_leave": true}}));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let gone = loop {
+            let answer = bert.sync(Some(&since), &all).await;
+            if answer["rooms"]["leave"][&room_id].is_object() {
+                break answer;
+            }
+            assert!(Instant::now() < deadline, "the leave never came: {answer}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
         assert!(gone["rooms"]["join"][&room_id].is_null(), "{gone}");
         assert!(!gone.to_string().contains("msc4354_sticky\":{\"events"), "{gone}");
     })
