@@ -54,10 +54,16 @@ impl Canonical {
         Ok(Self { object, loose })
     }
 
-    /// Parses a whole event leniently. No text contains its own hash, so that is the mark.
+    /// Parses a whole event leniently. Nothing that others have made may be added to it: see [`Canonical::received_beside`].
     pub(crate) fn received(text: &str) -> Result<Self, RoomError> {
+        Self::received_beside(text, "")
+    }
+
+    /// Parses a whole event leniently, to which some of another text is added afterwards. No text contains its own hash, so the hash of both is the mark:
+    /// whoever has made either could otherwise name the mark in the other.
+    pub(crate) fn received_beside(text: &str, added: &str) -> Result<Self, RoomError> {
         Self::lenient(text, || {
-            digest(text.as_bytes())
+            digest([text, added].concat().as_bytes())
                 .iter()
                 .map(|byte| format!("{byte:02x}"))
                 .collect()

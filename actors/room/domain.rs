@@ -55,6 +55,9 @@ impl Domain for Room {
 
     fn erased(&mut self, note: Sequence, replaced: Option<(Sequence, &Bytes)>) {
         self.sequence = note;
+        if replaced.is_some() {
+            self.replaced += 1;
+        }
         if let Some((target, payload)) = replaced
             && let Ok(RoomRecord::Event(mut record)) = rmp_serde::from_slice(payload)
             && let Some(event_id) = self.held_event_id(target)

@@ -37,6 +37,7 @@ impl Room {
         *self = Self {
             sequence: self.sequence,
             in_flight,
+            replaced: self.replaced + 1,
             ..Self::nothing(self.room_id.clone())
         };
     }

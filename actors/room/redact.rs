@@ -184,6 +184,8 @@ pub(crate) fn erasure(
         return None;
     }
     let pruned = prune(rules, redaction, &target.pdu)?;
+    // It takes the place of what is there for good.
+    Pdu::parse(target.pdu.event_id.clone(), pruned.clone().into()).ok()?;
     let record: EventRecord = target.to_record(pruned.into_bytes());
     Some((target.sequence, RoomRecord::Event(record).encode()))
 }
@@ -198,7 +200,9 @@ fn is_permitted(room: &Room, rules: &RoomVersionRules, redaction: &Pdu, target: 
 /// The target by the redaction rules of the room version, with the redaction as clients see it in `unsigned.redacted_because`.
 fn prune(rules: &RoomVersionRules, redaction: &Pdu, target: &Pdu) -> Option<String> {
     let text = std::str::from_utf8(target.json()).ok()?;
-    let mut canonical = Canonical::received(text).ok()?;
+    let because = client_form(redaction);
+    let added = serde_json::to_string(&because).ok()?;
+    let mut canonical = Canonical::received_beside(text, &added).ok()?;
     let is_pruned = canonical
         .object
         .get("unsigned")
@@ -207,7 +211,6 @@ fn prune(rules: &RoomVersionRules, redaction: &Pdu, target: &Pdu) -> Option<Stri
     if is_pruned {
         return None;
     }
-    let because = client_form(redaction);
     redact_in_place(
         &mut canonical.object,
         &rules.redaction,

@@ -114,7 +114,7 @@ pub struct Room {
     pub held_bytes: usize,
     /// Which kinds of event, by whom, the state in force has allowed already.
     pub(crate) allowed: Allowed,
-    /// How often the store has put other bytes in the place of an event since the room woke.
+    /// How often the store has put other bytes in the place of a record since the room woke, whether that is held or not.
     pub(crate) replaced: u64,
     /// Records whose position is not known yet.
     pub(crate) in_flight: OrdMap<Sequence, InFlight>,
@@ -452,7 +452,6 @@ impl Room {
             return;
         };
         self.allowed.forget();
-        self.replaced += 1;
         let event = Arc::new(event);
         self.sticky.forget(sequence);
         let mut old_position = 0;

@@ -187,7 +187,8 @@ fn with_signature_of(
     signed: &Signatures,
 ) -> Option<Vec<u8>> {
     let theirs = signed.signatures.get(server.as_str())?.clone();
-    let mut event = Canonical::received(event.get()).ok()?;
+    let added = serde_json::to_string(&theirs).ok()?;
+    let mut event = Canonical::received_beside(event.get(), &added).ok()?;
     let signatures = event.object.get_mut("signatures")?.as_object_mut()?;
     signatures.insert(server.to_string(), CanonicalJsonValue::Object(theirs));
     Some(event.to_text().into_bytes())

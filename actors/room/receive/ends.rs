@@ -1,106 +1,25 @@
 //! What an event that has found its place does to the ends of the graph, and to the state in force, which is the resolution of the states after them.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use playhouse_schema::record::room::{EndsForgotten, Placement, RoomRecord, StateId, Verdict};
 use ruma::EventId;
 
 use super::{
-    PROVISIONAL, merge,
+    merge,
     resets::{self, StateReset},
     verdict,
     weigh::Weighing,
 };
-use crate::room::{
-    RoomError,
-    event::RoomEvent,
-    gaps::with_members,
-    pdu::Pdu,
-    state::{Extremity, StateMap},
-};
+use crate::room::{RoomError, event::RoomEvent, gaps::with_members, pdu::Pdu, state::StateMap};
 
 /// So many events are looked at to find what lies before an event.
 const STEPS_MAX: usize = 100;
 
-/// The states after so many ends are remembered.
-const STATES_KEPT: usize = 500;
-
 /// So many keys that are reset at once are told of.
 const RESETS_MAX: usize = 1_000;
 
-/// What is learned while events are weighed, and spares the next ones work. It may be lost at any time.
-#[derive(Debug, Default)]
-pub struct Memory {
-    /// Ends of the graph of which the state in force is known to be the resolution.
-    settled: Vec<Arc<Extremity>>,
-    /// States after ends of the graph: to read one anew takes a walk through all that has happened on the other branches.
-    states: Arc<BTreeMap<StateId, StateMap>>,
-    /// `Room::replaced` when these states were read: they hold events as they were then.
-    replaced: u64,
-}
-
-/// What a weighing has learned.
-pub(super) struct Learned {
-    settled: Option<Vec<Arc<Extremity>>>,
-    states: Arc<BTreeMap<StateId, StateMap>>,
-    replaced: u64,
-}
-
-impl Memory {
-    /// Remembers what was learned, once all that was weighed is recorded.
-    pub(super) fn keep(&mut self, learned: Learned) {
-        if let Some(settled) = learned.settled {
-            self.settled = settled;
-        }
-        self.states = learned.states;
-        self.replaced = learned.replaced;
-    }
-}
-
 impl Weighing {
-    /// Uses what was learned before.
-    pub(super) fn recall(&mut self, memory: &Memory) {
-        let (ends, settled) = (&self.room.extremities, &memory.settled);
-        let mut pairs = ends.iter().zip(settled);
-        if ends.len() == settled.len()
-            && pairs.all(|(end, settled)| end.event_id == settled.event_id)
-        {
-            let afters = self.afters();
-            self.merged.insert(afters, self.room.current_id);
-        }
-        if memory.replaced == self.room.replaced {
-            self.remembered = memory.states.clone();
-        }
-    }
-
-    /// What is to be remembered once all of this is recorded.
-    pub(super) fn learned(&self) -> Learned {
-        let mut states = self.remembered.clone();
-        // What was weighed just now has no number of its own yet, and so its states cannot be named.
-        let is_lasting = |id: &StateId| *id < PROVISIONAL && *id != self.room.current_id;
-        let afters = self.afters();
-        let is_new = |id: &&StateId| is_lasting(id) && !states.contains_key(id);
-        let new: Vec<_> = afters
-            .iter()
-            .filter(is_new)
-            .filter_map(|id| Some((*id, self.states.get(id)?.clone())))
-            .take(STATES_KEPT.saturating_sub(states.len()))
-            .collect();
-        if !new.is_empty() || states.len() > afters.len() {
-            let states = Arc::make_mut(&mut states);
-            states.retain(|id, _| afters.contains(id));
-            states.extend(new);
-        }
-        Learned {
-            settled: self.is_settled.then(|| self.room.extremities.clone()),
-            states,
-            replaced: self.room.replaced,
-        }
-    }
-
     /// An event has found its place: the ends before it are none any more, and the state in force follows.
     /// `in_force` is the state in force before it came.
     pub(super) async fn place(
@@ -204,7 +123,7 @@ impl Weighing {
         Ok(verdict::by_state(&self.rules, pdu, &state))
     }
 
-    fn afters(&self) -> BTreeSet<StateId> {
+    pub(super) fn afters(&self) -> BTreeSet<StateId> {
         self.room.extremities.iter().map(|end| end.after).collect()
     }
 

@@ -8,6 +8,7 @@ pub mod check;
 mod complete;
 mod ends;
 pub(crate) mod hashes;
+mod memory;
 mod merge;
 pub mod order;
 mod recommend;
@@ -34,7 +35,7 @@ use super::{Room, RoomError, RoomReply, event::RoomEvent, policy::PolicyServer};
 use crate::kernel::Decision;
 
 pub use check::Flaw;
-pub use ends::Memory;
+pub use memory::Memory;
 pub use order::CheckedPdu;
 pub use resets::{Resets, StateReset};
 pub(super) use task::receive;

@@ -38,8 +38,9 @@ pub fn finish_template(
 ) -> Result<SignedPdu, Flaw> {
     let malformed = |what: &str| Flaw::Malformed(what.to_owned());
     // In rooms of old versions the depth may be more than canonical JSON can say.
-    let mut event =
-        Canonical::event(template, rules).map_err(|error| Flaw::Malformed(error.to_string()))?;
+    let is_strict = rules.authorization.strict_canonical_json;
+    let mut event = Canonical::parse(template, is_strict, env)
+        .map_err(|error| Flaw::Malformed(error.to_string()))?;
     let object = &mut event.object;
     object.retain(|key, _| KEPT.contains(&key.as_str()) || key == "state_key");
     let is = |key: &str, value: &str| {

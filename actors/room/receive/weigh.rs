@@ -20,8 +20,8 @@ use ruma::{
 };
 
 use super::{
-    Fate, PROVISIONAL, ReceivedEvent, Role, TakeIn, ends_of, merge, recommend::Word,
-    resets::StateReset, verdict,
+    Fate, PROVISIONAL, ReceivedEvent, Role, TakeIn, ends_of, memory::Remembered, merge,
+    recommend::Word, resets::StateReset, verdict,
 };
 use crate::room::{
     Room, RoomError, auth,
@@ -47,7 +47,7 @@ pub(super) struct Weighing {
     found: BTreeMap<OwnedEventId, Arc<RoomEvent>>,
     pub(super) states: BTreeMap<StateId, StateMap>,
     /// States that an earlier weighing has read.
-    pub(super) remembered: Arc<BTreeMap<StateId, StateMap>>,
+    pub(super) remembered: Arc<Remembered>,
     pub(super) records: Vec<RoomRecord>,
     pub(super) erasures: Vec<(Sequence, bytes::Bytes)>,
     companions: BTreeMap<Sequence, Arc<RoomEvent>>,
@@ -223,7 +223,7 @@ impl Weighing {
         if id == self.room.current_id {
             return Ok(self.room.current.clone());
         }
-        let remembered = || self.remembered.get(&id);
+        let remembered = || self.remembered.state(id);
         if let Some(state) = self.states.get(&id).or_else(remembered) {
             return Ok(state.clone());
         }

@@ -3,7 +3,7 @@ use ruma::{RoomVersionId, events::StateEventType};
 use super::VERSIONS;
 use crate::room::{
     RoomError,
-    message::Preset,
+    message::{Preset, SendEvent},
     redact::read_target,
     state::RECENT_EVENTS_MAX,
     testing::{Stage, message, redaction, state},
@@ -98,4 +98,26 @@ fn redacted_state_stays_in_force_without_its_content() {
     let event = stage.event(&name);
     let json = std::str::from_utf8(event.pdu.json()).unwrap();
     assert!(!json.contains(again.as_str()), "the first redaction stays");
+}
+
+#[test]
+fn numbers_of_the_redacted_get_nowhere_else() {
+    let mut stage = Stage::of(RoomVersionId::V5, Preset::PublicChat);
+    let target = stage
+        .send(state("alice", "org.example", "", r#"{"x":1.5}"#))
+        .unwrap();
+    // Whoever has made the event knows its text.
+    let text = stage.event(&target).pdu.json().clone();
+    let hash = playhouse_schema::chain::digest(&text);
+    let mark: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let by = SendEvent {
+        content: format!(r#"{{"{mark}-0-":"boom","reason":"{mark}-0-"}}"#),
+        ..redaction("alice", &target)
+    };
+    stage.send(by).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(stage.event(&target).pdu.json()).unwrap();
+    assert_eq!(json["content"], serde_json::json!({}));
+    let because = &json["unsigned"]["redacted_because"]["content"];
+    assert_eq!(because["reason"], format!("{mark}-0-"));
+    assert_eq!(because[format!("{mark}-0-")], "boom");
 }

@@ -96,7 +96,7 @@ fn told(world: &World, since: Position, lazy: bool) -> RoomSlice {
 }
 
 /// State keys and memberships.
-fn members(events: &[bytes::Bytes]) -> Vec<(String, String)> {
+fn members(events: &[Bytes]) -> Vec<(String, String)> {
     let events = events.iter().map(|event| parse(event));
     let members = events.filter(|event| event["type"] == "m.room.member");
     let text = |value: &Value| value.as_str().unwrap().to_owned();

@@ -13,6 +13,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use playhouse_schema::{
@@ -22,6 +23,7 @@ use playhouse_schema::{
         ModelStore, Row, Snapshot, Statement, StoreFuture, StoredRecord,
     },
     record::{
+        ERASURE,
         codec::Record as _,
         room::{EventRecord, Placement, ReceiptMoved, RoomRecord, Transaction, Verdict},
     },
@@ -31,6 +33,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
+        super::kernel::Domain as _,
         context::Folded,
         error::RoomError,
         message::{
@@ -268,6 +271,25 @@ impl World {
         sequence
     }
 
+    /// Puts other bytes in the place of a record, as the store does.
+    pub(in crate::room) fn erase(&mut self, target: Sequence, payload: Bytes) {
+        let note = self.next();
+        let mut records = self.log.records.lock();
+        let at = target as usize - 1;
+        records[at].payload = payload.clone();
+        let noted = StoredRecord {
+            sequence: note,
+            position: Self::position(note),
+            kind: ERASURE,
+            key: None,
+            payload: Bytes::new(),
+            ..records[at].clone()
+        };
+        records.push(noted);
+        drop(records);
+        self.room.erased(note, Some((target, &payload)));
+    }
+
     /// The room as its log tells it.
     pub(in crate::room) fn replayed(&self) -> Room {
         let mut room = Room::nothing(self.room.room_id.clone());
@@ -459,6 +481,6 @@ fn sequence(event: &Value) -> Sequence {
     event["event_id"].as_str().unwrap()[2..].parse().unwrap()
 }
 
-fn sequences(events: &[bytes::Bytes]) -> Vec<Sequence> {
+fn sequences(events: &[Bytes]) -> Vec<Sequence> {
     events.iter().map(|event| sequence(&parse(event))).collect()
 }

@@ -28,7 +28,7 @@ fn step(world: &mut World, step: u8) -> Sequence {
 struct Client(BTreeMap<(String, String), Sequence>);
 
 impl Client {
-    fn take(&mut self, events: &[bytes::Bytes]) {
+    fn take(&mut self, events: &[Bytes]) {
         for event in events {
             let event = parse(event);
             if let Some(state_key) = event["state_key"].as_str() {

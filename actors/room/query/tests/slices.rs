@@ -6,7 +6,7 @@ fn lazy() -> Option<String> {
     Some(json!({"state": {"lazy_load_members": true}}).to_string())
 }
 
-fn members(events: &[bytes::Bytes]) -> Vec<String> {
+fn members(events: &[Bytes]) -> Vec<String> {
     let members = events.iter().map(|event| parse(event));
     members
         .filter(|event| event["type"] == "m.room.member")

@@ -6,7 +6,7 @@ use playhouse_schema::record::room::Placement;
 use ruma::OwnedEventId;
 
 use super::{
-    super::{Occasion, ReceivedEvent, Role},
+    super::{Memory, Occasion, ReceivedEvent, Role},
     listener::{Listener, history_of, setting},
 };
 
@@ -168,6 +168,7 @@ impl Listener<'_> {
             assert_eq!(ends(&woken), self.peer.ends(), "{}", self.tag);
             assert_eq!(woken.current_id, self.peer.world.room.current_id);
             self.peer.world.room = woken;
+            self.peer.memory = Memory::default();
             self.check();
         }
     }

@@ -8,7 +8,7 @@ use ruma::{ServerName, events::TimelineEventType};
 use serde_json::Value;
 
 use super::{
-    super::{Occasion, ReceivedEvent, Role},
+    super::{Memory, Occasion, ReceivedEvent, Role},
     history::Oracle,
     listener::{Listener, history_of, setting},
 };
@@ -203,6 +203,7 @@ impl Guest<'_> {
             self.listener.peer.world.restored(),
         ] {
             let slept = std::mem::replace(&mut self.listener.peer.world.room, woken);
+            self.listener.peer.memory = Memory::default();
             let room = &self.listener.peer.world.room;
             assert_eq!(self.listener.peer.ends(), ends, "{}", self.listener.tag);
             assert_eq!(room.current_id, slept.current_id, "{}", self.listener.tag);

@@ -10,7 +10,10 @@ mod loose;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use playhouse_schema::record::room::{Placement, RoomRecord};
+use playhouse_schema::{
+    address::Sequence,
+    record::room::{Placement, RoomRecord},
+};
 use ruma::{EventId, OwnedEventId, RoomVersionId};
 use serde_json::json;
 
@@ -71,10 +74,7 @@ impl Peer {
         }
         self.has_merged_gaps |= has_gaps && weighing.merged.keys().any(|ids| ids.len() > 1);
         let world = &mut self.world;
-        self.memory.keep(weighing.learned());
-        if matches!(occasion, Occasion::Completion { .. }) {
-            self.memory = Memory::default();
-        }
+        let learned = weighing.learned();
         if let Some(take) = weighing.finish() {
             let decision = take_in(&world.room, take).expect("nothing happens in between");
             if let Some(prepare) = decision.prepare {
@@ -84,6 +84,13 @@ impl Peer {
                 self.has_merged_gaps |= has_gaps && matches!(record, RoomRecord::StateSet(_));
                 world.write(record);
             }
+            for (target, payload) in decision.erasures {
+                world.erase(target, payload);
+            }
+            self.memory.keep(learned);
+        }
+        if matches!(occasion, Occasion::Completion { .. }) {
+            self.memory = Memory::default();
         }
         assert!(world.room.absent.is_empty());
         world.room.tidy_up();
@@ -103,6 +110,23 @@ impl Peer {
         let before = event.expect("it was received").before;
         let state = weighing.state(before).now_or_never().unwrap().unwrap();
         resolve::ids_of(&state)
+    }
+
+    fn sequence(&self, event_id: &EventId) -> Sequence {
+        let mut weighing = self.weighing();
+        let event = weighing.find(event_id).now_or_never().unwrap().unwrap();
+        event.expect("it was received").sequence
+    }
+
+    /// The content of a state event in the state before another event, as a weighing would have it now.
+    fn content_before(&self, event_id: &EventId, key: (&str, &str)) -> String {
+        let mut weighing = self.weighing();
+        weighing.recall(&self.memory);
+        let event = weighing.find(event_id).now_or_never().unwrap().unwrap();
+        let before = event.expect("it was received").before;
+        let state = weighing.state(before).now_or_never().unwrap().unwrap();
+        let event = &state[&(key.0.into(), key.1.to_owned())];
+        event.pdu.content_json().to_owned()
     }
 
     fn state(&self) -> StateIds {
@@ -247,4 +271,50 @@ fn who_came_in_while_nothing_was_heard_is_heard_afterwards() {
     peer.receive(vec![oracle.event(4, Role::Next)]);
     assert_eq!(peer.ends(), [oracle.nodes[6].pdu.event_id.clone()]);
     assert_eq!(peer.state(), oracle.nodes[6].after);
+}
+
+/// A branch with a topic of its own and much else, and one with a later topic, which is redacted in the end. The topics are the fifth and the sixth event.
+fn two_topics(seed: u64) -> Oracle {
+    let mut oracle = Oracle::new(seed, RoomVersionId::V11, false);
+    let topic = ("m.room.topic", Some(""));
+    oracle.add(&[3], ALICE, topic, json!({"topic": "secret"}));
+    oracle.add(&[3], ALICE, topic, json!({"topic": "public"}));
+    let mut last = 4;
+    for number in 0..150 {
+        let key = number.to_string();
+        oracle.add(&[last], ALICE, ("m.test", Some(&key)), json!({}));
+        last = oracle.nodes.len() - 1;
+    }
+    let text = ("m.room.message", None);
+    for _ in 0..2 {
+        oracle.add(&[last], ALICE, text, json!({"body": "aside"}));
+        last = oracle.nodes.len() - 1;
+    }
+    let redacts = json!({"redacts": oracle.nodes[4].pdu.event_id});
+    oracle.add(&[5], ALICE, ("m.room.redaction", None), redacts);
+    oracle
+}
+
+#[test]
+fn what_is_redacted_is_remembered_nowhere() {
+    let sent_at = |oracle: &Oracle, at: usize| oracle.nodes[at].pdu.origin_server_ts;
+    let mut oracles = (1..).map(two_topics);
+    let oracle = oracles
+        .find(|oracle| sent_at(oracle, 4) < sent_at(oracle, 5))
+        .unwrap();
+    let mut peer = Peer::of(&oracle);
+    peer.receive(vec![oracle.first()]);
+    let last = oracle.nodes.len() - 1;
+    for at in 1..last {
+        let fates = peer.receive(vec![oracle.event(at, Role::Next)]);
+        assert_eq!(fates[0].1, Fate::Accepted);
+    }
+    let aside = &oracle.nodes[last - 1].pdu.event_id;
+    let topic = ("m.room.topic", "");
+    assert_eq!(peer.content_before(aside, topic), r#"{"topic":"secret"}"#);
+    let sequence = peer.sequence(&oracle.nodes[4].pdu.event_id);
+    let is_held = peer.world.room.held_event_id(sequence).is_some();
+    assert!(!is_held, "it is remembered beside the room alone");
+    peer.receive(vec![oracle.event(last, Role::Next)]);
+    assert_eq!(peer.content_before(aside, topic), "{}");
 }
