@@ -177,7 +177,8 @@ pub(crate) fn erasure(
     target: &RoomEvent,
 ) -> Option<(Sequence, Bytes)> {
     let rules = room.rules().ok()?;
-    let applies = !is_protected(&target.pdu)
+    // What other servers let happen to their list of servers happens here too: all must know the same one.
+    let applies = target.pdu.event_type != TimelineEventType::RoomCreate
         && target.pdu.room_id.as_ref() == Some(&room.room_id)
         && is_permitted(room, rules, redaction, &target.pdu);
     if !applies {

@@ -469,7 +469,7 @@ impl Weighing {
                 .insert(sequence, state.update(key, event.clone()));
             self.depends_on_ends = true;
         }
-        if is_in_graph {
+        if fate == Fate::Accepted && placement != Placement::Outlier {
             self.redact(&pdu).await?;
         }
         self.place(&event, in_force).await?;
