@@ -66,6 +66,7 @@ impl House {
                 receipt_type,
                 thread_id: None,
                 event_id,
+                ts_ms: None,
                 found: false,
             })
         };

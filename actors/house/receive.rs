@@ -114,6 +114,9 @@ impl House {
     /// A room in which nothing can be done until somebody repairs it takes nothing in, and its events are refused: its server would otherwise repeat the
     /// transaction for ever, and nothing that it says elsewhere would come. Of any other trouble, such as a store that does not write, the sender hears as
     /// an error of the whole: it repeats what could be taken in later, and nothing is lost. The other rooms' events are taken in before that all the same.
+    ///
+    /// What lies behind a gap in a room whose members are not all known is refused, too, since that may last: nobody may tell them. It is taken in here as
+    /// soon as they are known; where a restart comes before that, the next event that rests on it brings it back.
     pub async fn receive_pdus(
         &self,
         origin: &ServerName,
@@ -206,8 +209,13 @@ impl House {
             }
             return Ok(outcomes);
         }
+        let mut is_waiting = false;
         for (event_id, fate) in self.take_in(scene, checked).await? {
+            is_waiting |= is_open(&fate);
             outcomes.insert(event_id, outcome_of(fate));
+        }
+        if is_waiting && gate.partial.is_some() {
+            self.receive_once_whole(origin, room_id, pdus);
         }
         Ok(outcomes)
     }
@@ -270,7 +278,15 @@ impl House {
             asked.bridges += 1;
             // States before those with gaps are put beside them only once they have none.
             if scene.gate.partial.is_some() {
-                self.whole_gate(scene.room_id, scene.origin).await?;
+                match self.whole_gate(scene.room_id, scene.origin).await {
+                    Ok(_) => {}
+                    // Whoever sends it must not wait, with all that it says elsewhere, for somebody who tells the members.
+                    Err(HouseError::Room(RoomError::PartialState)) => {
+                        asked.bridges = BRIDGES_MAX;
+                        return Ok(found);
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             for event_id in lacks.prev_events.iter().take(GAPS_MAX) {
                 found.extend(self.across_gap(scene, event_id).await?);

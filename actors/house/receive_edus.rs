@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, ServerName, events::receipt::ReceiptType};
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value as JsonValue, value::RawValue};
 
 use super::{House, HouseError};
 use crate::{
@@ -35,13 +35,29 @@ struct Typing {
     typing: bool,
 }
 
-#[derive(Deserialize)]
-struct Receipts(BTreeMap<OwnedRoomId, ByType>);
+/// An object in which each entry stands for itself: what is no entry is passed over, and takes none of the others with it.
+#[derive(Default, Deserialize)]
+struct Entries(BTreeMap<String, Box<RawValue>>);
+
+impl Entries {
+    /// Those of the first ones that make sense.
+    fn good<K, V>(self) -> impl Iterator<Item = (K, V)>
+    where
+        K: for<'a> TryFrom<&'a str>,
+        V: DeserializeOwned,
+    {
+        let first = self.0.into_iter().take(PARTS_MAX);
+        first.filter_map(|(key, value)| {
+            let key = K::try_from(key.as_str()).ok()?;
+            Some((key, serde_json::from_str(value.get()).ok()?))
+        })
+    }
+}
 
 #[derive(Deserialize)]
 struct ByType {
     #[serde(rename = "m.read", default)]
-    read: BTreeMap<OwnedUserId, Receipt>,
+    read: Entries,
 }
 
 #[derive(Deserialize)]
@@ -54,6 +70,7 @@ struct Receipt {
 #[derive(Default, Deserialize)]
 struct ReceiptData {
     thread_id: Option<String>,
+    ts: Option<JsonValue>,
 }
 
 #[derive(Deserialize)]
@@ -62,7 +79,7 @@ struct ToDevice {
     #[serde(rename = "type")]
     event_type: String,
     message_id: String,
-    messages: BTreeMap<OwnedUserId, BTreeMap<String, Box<RawValue>>>,
+    messages: Entries,
 }
 
 impl House {
@@ -119,12 +136,12 @@ impl House {
         passed_over(origin, set.await);
     }
 
-    async fn receive_receipts(&self, origin: &ServerName, receipts: Receipts) {
-        for (room_id, by_type) in receipts.0.into_iter().take(PARTS_MAX) {
+    async fn receive_receipts(&self, origin: &ServerName, receipts: Entries) {
+        for (room_id, by_type) in receipts.good::<OwnedRoomId, ByType>() {
             if !self.is_admitted(origin, &room_id).await {
                 continue;
             }
-            for (user_id, mut receipt) in by_type.read.into_iter().take(PARTS_MAX) {
+            for (user_id, mut receipt) in by_type.read.good::<OwnedUserId, Receipt>() {
                 let Some(event_id) = receipt.event_ids.pop() else {
                     continue;
                 };
@@ -136,6 +153,7 @@ impl House {
                     receipt_type: ReceiptType::Read,
                     thread_id: receipt.data.thread_id,
                     event_id,
+                    ts_ms: receipt.data.ts.and_then(|ts| ts.as_u64()),
                     found: false,
                 };
                 passed_over(origin, self.move_receipt(&room_id, moved).await);
@@ -151,7 +169,9 @@ impl House {
         if told.sender.server_name() != origin {
             return Ok(());
         }
-        let local = told.messages.into_iter().take(PARTS_MAX);
+        let local = told
+            .messages
+            .good::<OwnedUserId, BTreeMap<String, Box<RawValue>>>();
         for (user_id, by_device) in local.filter(|(id, _)| self.is_local(id.server_name())) {
             let messages = by_device.into_iter().take(PARTS_MAX);
             let messages = messages.map(|(device, content)| (device, content.get().to_owned()));
@@ -180,5 +200,46 @@ impl House {
 fn passed_over(origin: &ServerName, outcome: Result<(), HouseError>) {
     if let Err(error) = outcome {
         tracing::debug!(%origin, %error, "an ephemeral event is passed over");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_makes_no_sense_takes_nothing_with_it() {
+        let receipts = r#"{
+            "no room": {"m.read": {}},
+            "!other:x": 5,
+            "!room:x": {"m.read.private": 5, "m.read": {
+                "nobody": {"event_ids": ["$a"], "data": {"ts": 1}},
+                "@dora:x": {"event_ids": "$a"},
+                "@emil:x": {"event_ids": ["$a"], "data": {"ts": 7}},
+                "@fred:x": {"event_ids": ["$a"], "data": {"ts": "now", "thread_id": "main"}}
+            }}
+        }"#;
+        let receipts: Entries = serde_json::from_str(receipts).expect("an object");
+        let mut rooms: Vec<_> = receipts.good::<OwnedRoomId, ByType>().collect();
+        assert_eq!(rooms.len(), 1);
+        let (room_id, by_type) = rooms.remove(0);
+        assert_eq!(room_id, "!room:x");
+        let read: Vec<_> = by_type.read.good::<OwnedUserId, Receipt>().collect();
+        let users: Vec<_> = read.iter().map(|(user_id, _)| user_id.as_str()).collect();
+        assert_eq!(users, ["@emil:x", "@fred:x"]);
+        let times = read.iter().map(|(_, receipt)| receipt.data.ts.as_ref());
+        let times: Vec<_> = times.map(|ts| ts.and_then(JsonValue::as_u64)).collect();
+        assert_eq!(times, [Some(7), None]);
+        let messages = r#"{"sender": "@a:x", "type": "t", "message_id": "m", "messages": {
+            "nobody": {"D": {}}, "@bert:y": 5, "@carl:y": {"D": {"text": "hello"}, "*": 5}
+        }}"#;
+        let told: ToDevice = serde_json::from_str(messages).expect("messages");
+        let good = told
+            .messages
+            .good::<OwnedUserId, BTreeMap<String, Box<RawValue>>>();
+        let good: Vec<_> = good
+            .map(|(user_id, devices)| (user_id.to_string(), devices.len()))
+            .collect();
+        assert_eq!(good, [("@carl:y".to_owned(), 2)]);
     }
 }

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use playhouse_schema::models::memberships;
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, ServerName, UserId, presence::PresenceState};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::{House, HouseError, active_users};
 use crate::{
@@ -93,7 +94,15 @@ fn watch(house: Weak<House>) -> Running {
 
 #[derive(Deserialize)]
 pub(super) struct Pushes {
-    push: Vec<Push>,
+    push: Vec<Box<RawValue>>,
+}
+
+impl Pushes {
+    /// Those of the first ones that make sense.
+    fn good(&self) -> impl Iterator<Item = Push> {
+        let first = self.push.iter().take(PUSHES_MAX);
+        first.filter_map(|push| serde_json::from_str(push.get()).ok())
+    }
 }
 
 #[derive(Deserialize)]
@@ -112,7 +121,8 @@ impl House {
     /// A server tells who of its users is there. Lost when nobody here listens.
     pub(super) async fn receive_presence(&self, origin: &ServerName, told: Pushes) {
         let now_ms = self.env.now_ms();
-        for push in told.push.into_iter().take(PUSHES_MAX) {
+        let pushes: Vec<_> = told.good().collect();
+        for push in pushes {
             let is_theirs = push.user_id.server_name() == origin;
             let is_known = matches!(
                 push.presence,
@@ -204,6 +214,18 @@ mod tests {
         assert_eq!(heard.gone(GONE_AFTER_MS), [anna]);
         assert!(heard.note(bert, &PresenceState::Offline, 2));
         assert!(heard.gone(u64::MAX).is_empty());
+    }
+
+    #[test]
+    fn who_is_no_user_takes_nobody_with_it() {
+        let told = r#"{"push": [
+            5, {}, {"user_id": "nobody", "presence": "online"}, {"user_id": "@a:x"},
+            {"user_id": "@b:x", "presence": "online", "last_active_ago": -5},
+            {"user_id": "@c:x", "presence": "online", "last_active_ago": 5, "status_msg": null}
+        ]}"#;
+        let told: Pushes = serde_json::from_str(told).expect("a list");
+        let users: Vec<_> = told.good().map(|push| push.user_id.to_string()).collect();
+        assert_eq!(users, ["@c:x"]);
     }
 
     #[test]

@@ -233,6 +233,9 @@ pub struct MoveReceipt {
     pub thread_id: Option<String>,
     /// Up to this event, which must be in this room. A receipt never moves backwards: such a move is answered `Done` and ignored.
     pub event_id: OwnedEventId,
+    /// When it was read, as its user's server says, milliseconds since the Unix epoch; `None` for now. What lies in the future counts as now.
+    #[serde(default)]
+    pub ts_ms: Option<u64>,
     /// The caller has found the event in the log. Otherwise the room, which does not hold its whole history, refuses with `NotAtHand` what it does not
     /// have in memory.
     pub found: bool,

@@ -59,7 +59,7 @@ pub(super) fn decide(
                 receipt_type: key.1.clone(),
                 thread_id: key.2.clone(),
                 event_id: receipt.event_id.to_string(),
-                ts_ms: env.now_ms(),
+                ts_ms: receipt.ts_ms.unwrap_or(u64::MAX).min(env.now_ms()),
             };
             moved.insert(key, record);
         }

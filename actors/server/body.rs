@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use playhouse_schema::{
-    address::Entity,
+    address::{Entity, Sequence},
     port::{LogStore, StoreError},
     record::{
         codec::Record as _,
@@ -257,6 +257,15 @@ fn wire_form(event: &RoomEvent) -> Option<Box<RawValue>> {
     let mut pdu: BTreeMap<&str, &RawValue> = serde_json::from_str(text).ok()?;
     pdu.remove("unsigned");
     serde_json::value::to_raw_value(&pdu).ok()
+}
+
+/// How many bytes a sending of to-device messages has, about. What is in it for others counts, too.
+pub(super) async fn sending_bytes(
+    store: &dyn LogStore,
+    (user_id, sequence): (&str, Sequence),
+) -> Result<usize, StoreError> {
+    let found = store.read_some(&Entity::user(user_id), &[sequence]).await?;
+    Ok(found.first().map_or(0, |stored| stored.payload.len()))
 }
 
 async fn to_device_edu(

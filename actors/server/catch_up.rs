@@ -20,6 +20,7 @@ use super::{
     body::{self, Batch, EDUS_MAX, EVENTS_MAX},
     delivery::{Delivery, Halt},
     devices,
+    space::Space,
 };
 use crate::room::{OutgoingQuery, RoomAnswer, RoomQuery};
 
@@ -28,6 +29,9 @@ const ROOMS_AT_ONCE: usize = 500;
 
 /// So many to-device messages go into one transaction.
 const SENDINGS_MAX: usize = 50;
+
+/// So many changes of devices go into one transaction: receivers work through each. A change may be one of many devices.
+const DEVICE_EDUS_MAX: usize = EDUS_MAX / 2;
 
 /// So many users' changes of devices are told of one shard; of more only the oldest.
 const DEVICE_LISTS_MAX: usize = 1_000;
@@ -226,7 +230,14 @@ impl Delivery {
         loop {
             let models = self.context.store.models();
             let whose = (self.name.as_str(), number);
-            let page = to_device_out::waiting(&*models, whose, (from, until), SENDINGS_MAX).await?;
+            let mut page =
+                to_device_out::waiting(&*models, whose, (from, until), SENDINGS_MAX).await?;
+            let mut sizes = Vec::with_capacity(page.len());
+            for waiting in &page {
+                let sending = (waiting.user_id.as_str(), waiting.sequence);
+                sizes.push(body::sending_bytes(&*self.context.store, sending).await?);
+            }
+            page.truncate(Space::of(0, SENDINGS_MAX).fitting(sizes));
             let Some(last) = page.last() else {
                 return Ok(());
             };
@@ -258,7 +269,8 @@ impl Delivery {
         &mut self,
         changes: Vec<device_lists::DeviceListChange>,
     ) -> Result<(), Halt> {
-        let mut batch = Batch::default();
+        let empty = Space::of(0, DEVICE_EDUS_MAX);
+        let (mut batch, mut space) = (Batch::default(), empty);
         for change in changes {
             let Ok(user_id) = UserId::parse(&change.user_id) else {
                 continue;
@@ -270,12 +282,17 @@ impl Delivery {
             let before = change.position.saturating_sub(1);
             let found = self.context.store.read_shard(shard, before, 1).await?;
             if let Some(record) = found.first() {
-                let edus = devices::edus(&self.context, &user_id, record.sequence).await?;
-                let edus = edus.iter().map(|edu| edu.to_string().into_bytes().into());
-                batch.departed.edus.extend(edus);
-            }
-            if batch.departed.edus.len() >= EDUS_MAX / 2 {
-                self.send(std::mem::take(&mut batch)).await?;
+                for edu in devices::edus(&self.context, &user_id, record.sequence).await? {
+                    let edu = edu.to_string().into_bytes();
+                    if !space.take(1, edu.len()) {
+                        if !batch.departed.edus.is_empty() {
+                            self.send(std::mem::take(&mut batch)).await?;
+                        }
+                        space = empty;
+                        space.take(1, edu.len());
+                    }
+                    batch.departed.edus.push(edu.into());
+                }
             }
         }
         if batch.departed.edus.is_empty() {

@@ -13,6 +13,7 @@ use super::{
     devices,
     lanes::{SLOW_AFTER, Standing},
     slot::Slot,
+    space::{SMALL_BYTES, Space, halves},
 };
 use crate::{
     kernel::{Myself, Resident},
@@ -169,10 +170,12 @@ impl Delivery {
     async fn fill(&self, batch: &mut Batch) -> Result<Departed, Halt> {
         let now_ms = self.context.env.now_ms();
         let mut departed = batch.departed.clone();
-        let mut edus = Vec::new();
+        let mut edus: Vec<Vec<u8>> = Vec::new();
         for (room_id, place) in &batch.events {
             body::add_event(&mut departed.events, room_id.as_str(), place.sequence);
         }
+        let volatile = batch.volatile_edus(now_ms);
+        let mut space = Space::of(batch.events.len(), DIRECT_EDUS_MAX);
         let mut taken = 0;
         for (direct, place) in &batch.direct {
             let (message, told) = match direct {
@@ -183,10 +186,27 @@ impl Delivery {
                 }
                 Direct::Arrival(user_id) => (None, devices::all(&self.context, user_id).await?),
             };
-            let further = told.len() + usize::from(message.is_some());
-            // Somebody has more devices than that: whoever hears of the first ones asks for the others.
-            if taken > 0 && departed.to_device.len() + edus.len() + further > DIRECT_EDUS_MAX {
-                break;
+            let mut told: Vec<_> = told
+                .iter()
+                .map(|edu| edu.to_string().into_bytes())
+                .collect();
+            let mut bytes: usize = told.iter().map(Vec::len).sum();
+            // What is alone goes out, however large it is.
+            if let Some((user_id, sequence)) = message
+                && batch.direct.len() > 1
+            {
+                let sending = (user_id.as_str(), sequence);
+                bytes += body::sending_bytes(&*self.context.store, sending).await?;
+            }
+            let parts = told.len() + usize::from(message.is_some());
+            if !space.take(parts, bytes) {
+                if taken > 0 {
+                    break;
+                }
+                // Somebody has more devices than that: whoever hears of the first ones asks for the others.
+                let all = Space::of(batch.events.len(), EDUS_MAX.saturating_sub(volatile.len()));
+                told.truncate(all.fitting(told.iter().map(Vec::len)));
+                space = Space::of(0, 0);
             }
             departed
                 .to_device
@@ -198,10 +218,9 @@ impl Delivery {
             taken += 1;
         }
         batch.direct.truncate(taken);
-        edus.extend(batch.volatile_edus(now_ms));
+        edus.extend(volatile.iter().map(|edu| edu.to_string().into_bytes()));
         edus.truncate(EDUS_MAX.saturating_sub(departed.to_device.len() + departed.edus.len()));
-        let edus = edus.iter().map(|edu| edu.to_string().into_bytes().into());
-        departed.edus.extend(edus);
+        departed.edus.extend(edus.into_iter().map(Into::into));
         departed.transaction_id = self.context.env.random_string(20);
         departed.at_ms = now_ms;
         Ok(departed)
@@ -216,7 +235,7 @@ impl Delivery {
             state if state.acknowledged_ms > 0 => Standing::Proven,
             _ => Standing::Unknown,
         };
-        let outcome = self.ask(departed, standing).await?;
+        let outcome = self.bring(departed, standing).await?;
         let is_recorded = self
             .state
             .in_flight
@@ -250,11 +269,44 @@ impl Delivery {
         self.state.next_ms > self.context.env.now_ms()
     }
 
-    async fn ask(
+    /// Brings a transaction over; one that is too large for the destination in halves, and a single thing that is too large not at all: all that comes
+    /// after it would wait for ever.
+    ///
+    /// A refusal for its size is the end of a transaction, so that others may follow before it is acknowledged (server-server API, "Transactions"). What
+    /// is recorded stays the whole: who breaks off between the halves sends the same ones again.
+    async fn bring(
         &mut self,
         departed: &Departed,
         standing: Standing,
     ) -> Result<Result<(), PeerError>, Halt> {
+        let mut left = vec![departed.clone()];
+        while let Some(part) = left.pop() {
+            let (outcome, bytes) = self.ask(&part, standing).await?;
+            let Err(error) = outcome else {
+                continue;
+            };
+            if !matches!(error, PeerError::Refused { status: 413, .. }) || bytes <= SMALL_BYTES {
+                return Ok(Err(error));
+            }
+            if let Some([first, second]) = halves(&part) {
+                left.extend([second, first]);
+                continue;
+            }
+            metrics::counter!("playhouse_outbox_too_large_total").increment(1);
+            tracing::warn!(
+                destination = %self.name, %error, bytes, events = ?part.events, to_device = ?part.to_device,
+                "too large for the destination, and not sent"
+            );
+        }
+        Ok(Ok(()))
+    }
+
+    /// One request, and how many bytes it had.
+    async fn ask(
+        &mut self,
+        departed: &Departed,
+        standing: Standing,
+    ) -> Result<(Result<(), PeerError>, usize), Halt> {
         let context = self.context.clone();
         let entering = context.lanes.enter(standing);
         let permit = self.patiently(entering).await?;
@@ -263,6 +315,7 @@ impl Delivery {
         }
         let names = (context.env.server_name(), &*self.name);
         let body = body::write(&*context.store, names, departed).await?;
+        let bytes = body.len();
         let request = PeerRequest {
             destination: self.name.clone(),
             method: PeerMethod::Put,
@@ -279,7 +332,7 @@ impl Delivery {
                 self.patiently(asking).await?
             }
         };
-        Ok(outcome.map(drop))
+        Ok((outcome.map(drop), bytes))
     }
 
     /// Waits for something; what comes for the destination in a long wait is left to catching up, so that it holds nobody back.

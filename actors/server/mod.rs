@@ -27,6 +27,7 @@ mod devices;
 mod lanes;
 pub mod message;
 mod slot;
+mod space;
 mod state;
 #[cfg(test)]
 mod tests;

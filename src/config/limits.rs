@@ -55,7 +55,7 @@ section! {
         profiles_of_shared_rooms_only: bool = false;
         /// Keys are told only to users who share a room with their owner (MSC4263).
         keys_of_shared_rooms_only: bool = false;
-        /// How deep JSON may be nested.
+        /// How deep JSON of clients may be nested. Other servers wrap what their clients say: theirs may be nested eight levels deeper, up to 127.
         json_depth_max: u64 = 100;
         /// A long poll waits so long at most, milliseconds.
         sync_timeout_max_ms: u64 = 120_000;
@@ -70,7 +70,18 @@ section! {
     }
 }
 
+/// What clients of other servers say comes in so many wrappings at most, and a few to spare: a transaction has three, a request to be signed one more.
+const PEER_WRAPPINGS: u64 = 8;
+
+/// Parsers read no deeper nesting.
+const DEPTH_CEILING: u64 = 127;
+
 impl Limits {
+    /// How deep JSON of other servers may be nested: a message that a client of ours may send must be fit for a server that has the same limit.
+    pub(crate) fn peer_json_depth_max(&self) -> u64 {
+        (self.json_depth_max + PEER_WRAPPINGS).min(DEPTH_CEILING)
+    }
+
     /// All rates with their keys.
     pub(crate) fn rates(&self) -> [(&'static str, Rate); 12] {
         [

@@ -185,7 +185,8 @@ impl Incoming {
 
     /// The whole body, fit for the endpoint's parser.
     pub(super) async fn json_body(&mut self) -> Result<Bytes, Failure> {
-        let body = self.signed_body().await?;
+        let depth_max = self.app.config.limits.json_depth_max;
+        let body = self.whole_body(depth_max).await?;
         self.check_fields(&body)?;
         Ok(body)
     }
@@ -197,6 +198,11 @@ impl Incoming {
 
     /// The whole body, fit for a JSON parser: what a server has signed, whatever it is.
     pub(super) async fn signed_body(&mut self) -> Result<Bytes, Failure> {
+        let depth_max = self.app.config.limits.peer_json_depth_max();
+        self.whole_body(depth_max).await
+    }
+
+    async fn whole_body(&mut self, depth_max: u64) -> Result<Bytes, Failure> {
         let Some(payload) = self.payload.take() else {
             return Ok(Bytes::new());
         };
@@ -207,7 +213,7 @@ impl Incoming {
         let body = tokio::time::timeout(self.body_timeout(), collect(payload, bytes_max))
             .await
             .map_err(|_| too_slow())??;
-        json::check(&body, self.app.config.limits.json_depth_max as usize)?;
+        json::check(&body, depth_max as usize)?;
         Ok(body)
     }
 

@@ -7,8 +7,8 @@ use std::{borrow::Cow, collections::BTreeMap};
 use ruma::CanonicalJsonValue;
 use serde_json::value::RawValue;
 
-/// Deeper nesting is refused.
-const DEPTH_MAX: usize = 100;
+/// Deeper nesting is refused. As deep as the parser reads: what may come in is bounded before.
+const DEPTH_MAX: usize = 127;
 
 /// It is not JSON, or nested too deep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -96,11 +96,15 @@ mod tests {
             assert_eq!(canonical(given.as_bytes()).as_deref(), Ok(wanted));
         }
         assert!(matches!(canonical(br#"{"a":1}"#), Ok(Cow::Borrowed(_))));
+        for number in ["1", "1.5"] {
+            let deep = format!("{}{number}{}", "[".repeat(127), "]".repeat(127));
+            assert_eq!(canonical(deep.as_bytes()).as_deref(), Ok(deep.as_str()));
+        }
     }
 
     #[test]
     fn nonsense_is_refused() {
-        let deep = format!("{}1.5{}", "[".repeat(120), "]".repeat(120));
+        let deep = format!("{}1.5{}", "[".repeat(140), "]".repeat(140));
         for text in ["", "{", "{\"a\":}", deep.as_str()] {
             assert_eq!(canonical(text.as_bytes()), Err(NotJson), "{text}");
         }

@@ -10,7 +10,8 @@ use std::{
 
 use parking_lot::Mutex;
 use playhouse_schema::models::{Model as _, partial_rooms, partial_rooms::PartialRooms};
-use ruma::{OwnedRoomId, OwnedServerName, RoomId};
+use ruma::{OwnedRoomId, OwnedServerName, RoomId, ServerName};
+use serde_json::value::RawValue;
 use tokio::sync::{Semaphore, watch};
 
 use super::arrive::Arrival;
@@ -42,10 +43,14 @@ const SERVERS_MAX: usize = 5;
 /// The members of so many rooms are fetched at a time.
 const ROOMS_AT_ONCE: usize = 8;
 
+/// So many parts of transactions wait for members: each has at most as many events as a transaction.
+const WAITING_MAX: usize = 16;
+
 /// The rooms whose members are being fetched: who waits sees the channel close.
 pub(super) struct Completions {
     under_way: Mutex<BTreeMap<OwnedRoomId, UnderWay>>,
     places: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
 }
 
 /// The fetching of a room's members.
@@ -75,6 +80,7 @@ impl Default for Completions {
         Self {
             under_way: Mutex::default(),
             places: Arc::new(Semaphore::new(ROOMS_AT_ONCE)),
+            waiting: Arc::new(Semaphore::new(WAITING_MAX)),
         }
     }
 }
@@ -143,7 +149,7 @@ impl House {
     pub(in crate::house) async fn whole_gate(
         &self,
         room_id: &RoomId,
-        server: &ruma::ServerName,
+        server: &ServerName,
     ) -> Result<RoomGate, HouseError> {
         let gate = self.room_gate(room_id, server).await?;
         if gate.partial.is_none() {
@@ -155,6 +161,33 @@ impl House {
             None => Ok(gate),
             Some(_) => Err(RoomError::PartialState.into()),
         }
+    }
+
+    /// Takes in what a server brought as soon as the members of a room are known: the server does not bring it again. Only so much waits; the rest comes
+    /// back with the next events that rest on it.
+    pub(in crate::house) fn receive_once_whole(
+        &self,
+        origin: &ServerName,
+        room_id: &RoomId,
+        pdus: &[Box<RawValue>],
+    ) {
+        let waiting = self.journeys.completions.waiting.clone();
+        let Ok(place) = waiting.try_acquire_owned() else {
+            tracing::info!(%origin, %room_id, "too much waits for the members of rooms");
+            return;
+        };
+        let mut ended = self.complete_room(room_id);
+        let (house, origin, pdus) = (self.myself.clone(), origin.to_owned(), pdus.to_vec());
+        self.runtime.spawn(async move {
+            // It closes when there is nothing more to do.
+            let _ = ended.changed().await;
+            if let Some(house) = house.upgrade()
+                && let Err(error) = house.receive_pdus(&origin, pdus).await
+            {
+                tracing::info!(%origin, %error, "what waited for the members of a room is not taken in");
+            }
+            drop(place);
+        });
     }
 
     /// One attempt. Whether there is nothing more to do.

@@ -22,6 +22,7 @@ fn threaded(
         receipt_type: ReceiptType::Read,
         thread_id: thread_id.map(str::to_owned),
         event_id: event_id.clone(),
+        ts_ms: None,
         found: true,
     }]))?;
     Ok((stage.log.len() - before) as u64)
@@ -89,6 +90,7 @@ fn what_is_not_at_hand_must_have_been_found() {
             receipt_type: ReceiptType::Read,
             thread_id: None,
             event_id: event_id.clone(),
+            ts_ms: None,
             found,
         }])
     };
@@ -99,4 +101,26 @@ fn what_is_not_at_hand_must_have_been_found() {
     assert_eq!(refused, Some(RoomError::NotAtHand));
     assert!(stage.run(read(&old, true)).is_ok());
     assert!(stage.run(read(&first, false)).is_ok());
+}
+
+#[test]
+fn what_another_server_says_of_the_time_counts_unless_it_lies_ahead() {
+    let mut stage = Stage::of(RoomVersionId::V12, Preset::PublicChat);
+    let mut at = |ts_ms| {
+        let event_id = stage.send(message("alice", "1")).unwrap();
+        let moved = MoveReceipt {
+            user_id: user("alice"),
+            receipt_type: ReceiptType::Read,
+            thread_id: None,
+            event_id,
+            ts_ms,
+            found: true,
+        };
+        stage.run(RoomCommand::MoveReceipts(vec![moved])).unwrap();
+        stage.room.receipts.iter().next().unwrap().1.moved.ts_ms
+    };
+    let now = at(None);
+    assert_eq!(at(Some(5)), 5);
+    assert!(at(Some(u64::MAX)) < u64::MAX);
+    assert!(at(Some(u64::MAX)) >= now);
 }

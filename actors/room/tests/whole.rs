@@ -116,6 +116,7 @@ fn perform(stage: &mut Stage, step: Step) {
             receipt_type: ReceiptType::Read,
             thread_id: None,
             event_id: pick(stage, index),
+            ts_ms: None,
             found: true,
         }]),
     };

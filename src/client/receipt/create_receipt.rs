@@ -55,6 +55,7 @@ pub(crate) async fn handle(
         receipt_type,
         thread_id,
         event_id: request.event_id,
+        ts_ms: None,
         found: false,
     };
     app.house.move_receipt(&request.room_id, receipt).await?;

@@ -3,9 +3,12 @@
 use serde_json::{Value, json};
 
 use super::{EVIL, GOOD, Scene};
-use crate::harness::{
-    client::encode,
-    made::{Made, id_of, sealed, sealed_wrongly},
+use crate::{
+    client::stage::fresh,
+    harness::{
+        client::encode,
+        made::{Made, id_of, sealed, sealed_wrongly},
+    },
 };
 
 /// An event, changed after it was signed.
@@ -189,4 +192,26 @@ async fn what_is_wrongly_signed_is_refused_and_what_is_wrongly_hashed_redacted()
     let foreign = nowhere.text("carried into a room of others");
     assert_eq!(scene.send(EVIL, &[&foreign]).await, json!({}));
     scene.end("forged events").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_deepest_nesting_that_clients_may_send_comes_over() {
+    let scene = Scene::open().await;
+    // The object around it is the hundredth level.
+    let deepest = (1..100).fold(json!("deep"), |deep, _| json!([deep]));
+    let content = json!({"msgtype": "m.text", "body": "deep", "deep": deepest});
+    let (room, id) = (encode(&scene.room_id), fresh("deep"));
+    let path = format!("/_matrix/client/v3/rooms/{room}/send/m.room.message/{id}");
+    scene.anna.put(&path, content.clone()).await.ok();
+    let is_deep = |event: &Value| event["content"]["deep"] == deepest;
+    scene.peers.await_event(GOOD, is_deep).await;
+    // What has come to a server of ours like that would come from one.
+    let theirs = scene.eve.event(json!({ "content": content }));
+    Scene::assert_taken(&scene.send(EVIL, &[&theirs]).await, &theirs);
+    let deeper = json!({"pdus": [], "padding": (0..107).fold(json!("x"), |deep, _| json!([deep]))});
+    scene.transaction(EVIL, &deeper).await.ok();
+    let too_deep =
+        json!({"pdus": [], "padding": (0..108).fold(json!("x"), |deep, _| json!([deep]))});
+    let refused = scene.transaction(EVIL, &too_deep).await;
+    refused.refused(400, "M_BAD_JSON");
 }

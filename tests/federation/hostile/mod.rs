@@ -11,6 +11,7 @@ mod numbers;
 mod policy;
 mod replays;
 mod rules;
+mod sizes;
 mod slow;
 
 use std::{collections::BTreeSet, time::Duration};

@@ -239,6 +239,7 @@ impl World {
             receipt_type: ReceiptType::Read,
             thread_id: None,
             event_id,
+            ts_ms: None,
             found: true,
         };
         let _ = self
