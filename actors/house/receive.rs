@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, stream};
-use ruma::{OwnedEventId, OwnedRoomId, OwnedServerName, RoomId, RoomVersionId, ServerName};
+use ruma::{OwnedEventId, OwnedRoomId, RoomId, RoomVersionId, ServerName};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -16,8 +16,7 @@ use crate::{
         answer::RoomGate,
         receive::{
             CheckedPdu, Fate, Fates, Occasion, Receive, ReceivedEvent, Role, StateReset,
-            check::{RawPdu, with_own_keys},
-            order::in_graph_order,
+            check::RawPdu, order::in_graph_order,
         },
     },
 };
@@ -366,18 +365,11 @@ impl House {
                 Err(flaw) => drop(flaws.insert(pdu.event_id, Err(flaw.to_string()))),
             }
         }
-        let own: OwnedServerName = self.env.server_name().to_owned();
-        wanted.remove(&own);
-        let keys = if wanted.is_empty() {
-            ruma::signatures::PublicKeyMap::new()
-        } else {
-            self.env.network.keys(wanted).await
-        };
-        let keys = with_own_keys(keys, &self.env);
+        let keys = self.batch_keys(&rules, (&*raw, wanted)).await;
         let mut good = Vec::with_capacity(raw.len());
         for pdu in raw {
             let event_id = pdu.event_id.clone();
-            match pdu.check(room_id, &rules, &keys) {
+            match pdu.check(room_id, &rules, keys.of(&event_id)) {
                 Ok(pdu) => good.push(pdu),
                 Err(flaw) => drop(flaws.insert(event_id, Err(flaw.to_string()))),
             }

@@ -144,12 +144,25 @@ impl RawPdu {
     }
 }
 
-/// Keys with this server's own among them.
-pub fn with_own_keys(mut keys: PublicKeyMap, env: &Env) -> PublicKeyMap {
+/// Keys with this server's own among them: those in use, and retired ones that are wanted for a time at which they were in use.
+pub fn with_own_keys(
+    mut keys: PublicKeyMap,
+    wanted: &BTreeMap<String, u64>,
+    env: &Env,
+) -> PublicKeyMap {
     let signer = &env.identity.signer;
-    let own = Base64::<Standard>::new(signer.public_key().to_vec());
-    let set: &mut BTreeMap<String, Base64> = keys.entry(env.server_name().to_string()).or_default();
-    set.insert(signer.key_id().to_string(), own);
+    let own: &mut BTreeMap<String, Base64> = keys.entry(env.server_name().to_string()).or_default();
+    for retired in signer.retired() {
+        let holds = |at_ms: &u64| *at_ms <= retired.expired_ts;
+        if wanted.get(&retired.key_id).is_some_and(holds) {
+            let key = Base64::<Standard>::new(retired.public_key.clone());
+            own.insert(retired.key_id.clone(), key);
+        }
+    }
+    for signer in std::iter::once(signer).chain(signer.beside()) {
+        let key = Base64::<Standard>::new(signer.public_key().to_vec());
+        own.insert(signer.key_id().to_string(), key);
+    }
     keys
 }
 
