@@ -346,6 +346,26 @@ impl House {
         version: &RoomVersionId,
         pdus: &[Box<RawValue>],
     ) -> Result<(Vec<CheckedPdu>, BTreeMap<OwnedEventId, PduOutcome>), HouseError> {
+        self.checked_as((room_id, version), pdus, |pdu| pdu).await
+    }
+
+    /// The same for a stretch of a room's past.
+    pub(super) async fn checked_past(
+        &self,
+        scene: Scene<'_>,
+        pdus: &[Box<RawValue>],
+    ) -> Result<Vec<CheckedPdu>, HouseError> {
+        let room = (scene.room_id, &scene.gate.version);
+        let checked = self.checked_as(room, pdus, RawPdu::of_past);
+        Ok(checked.await?.0)
+    }
+
+    async fn checked_as(
+        &self,
+        (room_id, version): (&RoomId, &RoomVersionId),
+        pdus: &[Box<RawValue>],
+        as_what: fn(RawPdu) -> RawPdu,
+    ) -> Result<(Vec<CheckedPdu>, BTreeMap<OwnedEventId, PduOutcome>), HouseError> {
         let unsupported = || RoomError::UnsupportedVersion(version.clone());
         let rules = version.rules().ok_or_else(unsupported)?;
         let mut flaws = BTreeMap::new();
@@ -361,7 +381,7 @@ impl House {
                 continue;
             }
             match pdu.want_keys(&rules, &mut wanted) {
-                Ok(()) => raw.push(pdu),
+                Ok(()) => raw.push(as_what(pdu)),
                 Err(flaw) => drop(flaws.insert(pdu.event_id, Err(flaw.to_string()))),
             }
         }
