@@ -411,6 +411,44 @@ async fn a_restricted_room_asks_for_its_conditions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_may_no_longer_vouch_sends_the_user_to_another_server() {
+    let stage = Stage::new().await;
+    let lobby = stage.public_room(RoomVersionId::V10).await;
+    let rules = json!({
+        "join_rule": "restricted",
+        "allow": [{"type": "m.room_membership", "room_id": lobby.as_str()}],
+    });
+    let room_id = stage.room(RoomVersionId::V10, rules).await;
+    let bob = stage.trial.user("bob").await;
+    let invite = MembershipAction::Invite { is_direct: false };
+    stage.change(&room_id, &bob, invite).await;
+    stage.trial.join(&bob, &room_id).await.unwrap();
+    let far = user("far-away.example");
+    let whose: (&RoomId, &UserId) = (&room_id, &far);
+    stage.shake(JOIN, (&lobby, &far)).await.unwrap();
+    let late = stage.made(JOIN, whose).await.unwrap();
+    assert!(late.json.get().contains(stage.alice.as_str()));
+    let leave = MemberWish {
+        room_id: room_id.clone(),
+        sender: stage.alice.clone(),
+        target: stage.alice.clone(),
+        reason: None,
+        extra_content: None,
+        guest: false,
+    };
+    stage.house().leave(leave).await.unwrap();
+    let refused = stage.hand(JOIN, whose, &late).await;
+    let is_another_asked = matches!(
+        refused,
+        Err(HandshakeError::House(HouseError::Room(
+            RoomError::UnableToGrantJoin(_)
+        )))
+    );
+    assert!(is_another_asked, "{refused:?}");
+    assert_eq!(stage.trial.membership(&room_id, &far).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn knocks_and_leaves_are_taken_in_and_passed_on() {
     let mut stage = Stage::new().await;
     let rules = json!({"join_rule": "knock"});
