@@ -161,9 +161,7 @@ impl House {
             return Ok(false);
         };
         let texts = &answer.pdus[..answer.pdus.len().min(TAKEN_MAX)];
-        let (checked, _) = self
-            .checked_of(scene.room_id, &scene.gate.version, texts)
-            .await?;
+        let checked = self.checked_past(scene, texts).await?;
         let stretch = connected(checked, ends);
         let inside: BTreeSet<_> = stretch.iter().map(|pdu| pdu.event_id.clone()).collect();
         let mut events = Vec::new();

@@ -80,8 +80,8 @@ pub struct HandedPdu<'a> {
 /// A handed event that was read, with this server's signature.
 struct Read {
     sender: OwnedUserId,
-    /// A user of this server vouches for the sender.
-    vouched: bool,
+    /// The user of this server who vouches for the sender.
+    voucher: Option<OwnedUserId>,
     signed: Box<serde_json::value::RawValue>,
 }
 
@@ -140,13 +140,9 @@ impl House {
         let rules = gate.version.rules().ok_or_else(unsupported)?;
         let read = self.read_handed(origin, handshake, (handed, &rules))?;
         let pdu = self.check_handed(handed, &gate, &read).await?;
-        if read.vouched {
-            let met = self.meets_restriction(handed.room_id, &read.sender).await?;
-            if met == Some(false) {
-                return Err(forbidden(
-                    "none of the room's conditions holds for the user",
-                ));
-            }
+        if let Some(voucher) = &read.voucher {
+            let whose = (&*read.sender, &**voucher);
+            self.check_voucher(handed.room_id, whose).await?;
         }
         let role = Role::Next;
         let fates = self
@@ -221,6 +217,32 @@ impl House {
         }
     }
 
+    /// Looks whether a user comes in by a condition of a restricted room, and whoever vouches for that may still do so.
+    async fn check_voucher(
+        &self,
+        room_id: &RoomId,
+        (user_id, voucher): (&UserId, &UserId),
+    ) -> Result<(), HandshakeError> {
+        match self.meets_restriction(room_id, user_id).await? {
+            Some(true) => {}
+            Some(false) => {
+                return Err(forbidden(
+                    "none of the room's conditions holds for the user",
+                ));
+            }
+            None => return Ok(()),
+        }
+        let RoomAnswer::View(room, _) = self.room_query(room_id, RoomQuery::View).await? else {
+            return Err(surprise("View").into());
+        };
+        if room.may_vouch(voucher)? {
+            return Ok(());
+        }
+        // Another server may have a member who can: a refusal for good would keep the user out.
+        let reason = "the member of this server who vouches may not invite any more";
+        Err(RoomError::UnableToGrantJoin(reason.to_owned()).into())
+    }
+
     /// Reads an event, looks whether it is what it must be, and signs it.
     fn read_handed(
         &self,
@@ -253,7 +275,7 @@ impl House {
             return Err(invalid("the state key is not the sender"));
         }
         let voucher = said(VOUCHER).and_then(|voucher| UserId::parse(voucher).ok());
-        let vouched = voucher.is_some_and(|voucher| self.is_local(voucher.server_name()));
+        let voucher = voucher.filter(|voucher| self.is_local(voucher.server_name()));
         event.object.remove("unsigned");
         let signatures = event.object.get_mut("signatures");
         if let Some(CanonicalJsonValue::Object(signatures)) = signatures {
@@ -263,7 +285,7 @@ impl House {
         let signed = co_sign(event, rules, &self.env).map_err(flawed)?.json;
         Ok(Read {
             sender,
-            vouched,
+            voucher,
             signed,
         })
     }

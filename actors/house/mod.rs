@@ -83,6 +83,7 @@ mod elsewhere;
 mod eraser;
 mod error;
 mod event_at;
+mod event_keys;
 mod externals;
 mod forgotten_rooms;
 mod handshakes;

@@ -109,11 +109,15 @@ impl House {
         Err(RoomError::UnknownRoom.into())
     }
 
+    /// How a server stands to a room; `UnknownRoom` for one in which nobody of this server is: what is known of that may be long past.
     async fn standing_of_peer(
         &self,
         server: &ServerName,
         room_id: &RoomId,
     ) -> Result<PeerStanding, HouseError> {
+        if !self.room_gate(room_id, server).await?.inhabited {
+            return Err(RoomError::UnknownRoom.into());
+        }
         let question = PeerQuestion::Standing;
         match self.room_for_peer(server, room_id, question).await? {
             PeerAnswer::Standing(standing) => Ok(standing),
@@ -130,13 +134,13 @@ impl House {
     ) -> Result<PeerSpace, HouseError> {
         let (access, _) = self.room_seen_by_peer(server, room_id).await?;
         let listed = self.children(room_id, &access, suggested_only).await?;
-        let nobody = nobody(server)?;
         let (mut children, mut inaccessible) = (Vec::new(), Vec::new());
         for child in &listed {
             match self.room_seen_by_peer(server, &child.room_id).await {
                 Ok((access, _)) => children.push(access.into_summary(child.room_id.clone())),
                 Err(HouseError::Room(RoomError::UnknownRoom)) => {
-                    if self.room_access(&child.room_id, &nobody).await.is_ok() {
+                    let gate = self.room_gate(&child.room_id, server).await;
+                    if gate.is_ok_and(|gate| gate.inhabited) {
                         inaccessible.push(child.room_id.clone());
                     }
                 }

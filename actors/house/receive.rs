@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, stream};
-use ruma::{OwnedEventId, OwnedRoomId, OwnedServerName, RoomId, RoomVersionId, ServerName};
+use ruma::{OwnedEventId, OwnedRoomId, RoomId, RoomVersionId, ServerName};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -16,8 +16,7 @@ use crate::{
         answer::RoomGate,
         receive::{
             CheckedPdu, Fate, Fates, Occasion, Receive, ReceivedEvent, Role, StateReset,
-            check::{RawPdu, with_own_keys},
-            order::in_graph_order,
+            check::RawPdu, order::in_graph_order,
         },
     },
 };
@@ -363,6 +362,26 @@ impl House {
         version: &RoomVersionId,
         pdus: &[Box<RawValue>],
     ) -> Result<(Vec<CheckedPdu>, BTreeMap<OwnedEventId, PduOutcome>), HouseError> {
+        self.checked_as((room_id, version), pdus, |pdu| pdu).await
+    }
+
+    /// The same for a stretch of a room's past.
+    pub(super) async fn checked_past(
+        &self,
+        scene: Scene<'_>,
+        pdus: &[Box<RawValue>],
+    ) -> Result<Vec<CheckedPdu>, HouseError> {
+        let room = (scene.room_id, &scene.gate.version);
+        let checked = self.checked_as(room, pdus, RawPdu::of_past);
+        Ok(checked.await?.0)
+    }
+
+    async fn checked_as(
+        &self,
+        (room_id, version): (&RoomId, &RoomVersionId),
+        pdus: &[Box<RawValue>],
+        as_what: fn(RawPdu) -> RawPdu,
+    ) -> Result<(Vec<CheckedPdu>, BTreeMap<OwnedEventId, PduOutcome>), HouseError> {
         let unsupported = || RoomError::UnsupportedVersion(version.clone());
         let rules = version.rules().ok_or_else(unsupported)?;
         let mut flaws = BTreeMap::new();
@@ -378,22 +397,15 @@ impl House {
                 continue;
             }
             match pdu.want_keys(&rules, &mut wanted) {
-                Ok(()) => raw.push(pdu),
+                Ok(()) => raw.push(as_what(pdu)),
                 Err(flaw) => drop(flaws.insert(pdu.event_id, Err(flaw.to_string()))),
             }
         }
-        let own: OwnedServerName = self.env.server_name().to_owned();
-        wanted.remove(&own);
-        let keys = if wanted.is_empty() {
-            ruma::signatures::PublicKeyMap::new()
-        } else {
-            self.env.network.keys(wanted).await
-        };
-        let keys = with_own_keys(keys, &self.env);
+        let keys = self.batch_keys(&rules, (&*raw, wanted)).await;
         let mut good = Vec::with_capacity(raw.len());
         for pdu in raw {
             let event_id = pdu.event_id.clone();
-            match pdu.check(room_id, &rules, &keys) {
+            match pdu.check(room_id, &rules, keys.of(&event_id)) {
                 Ok(pdu) => good.push(pdu),
                 Err(flaw) => drop(flaws.insert(event_id, Err(flaw.to_string()))),
             }

@@ -70,6 +70,8 @@ struct Step {
     via: Vec<OwnedServerName>,
     /// What the space's server told of it.
     hint: Option<RoomSummary>,
+    /// The space's server told that this one may not see it: that is not asked again.
+    is_hidden: bool,
 }
 
 /// What a walk finds in a room.
@@ -135,6 +137,7 @@ impl House {
             depth: 0,
             via: wish.via.clone(),
             hint: None,
+            is_hidden: false,
         }];
         let mut met = BTreeSet::from([wish.room_id.clone()]);
         let mut passing = wish.after.is_some();
@@ -222,6 +225,7 @@ impl House {
         wish: &HierarchyWish,
     ) -> Result<Option<Sight>, HouseError> {
         let sight = match &step.hint {
+            None if step.is_hidden => return Ok(None),
             // What a space holds, its parent's server does not tell.
             Some(hint) if hint.room_type != Some(RoomType::Space) => Sight {
                 summary: hint.clone(),
@@ -294,11 +298,13 @@ fn next_steps(sight: &mut Sight, depth: u64, met: &mut BTreeSet<OwnedRoomId>) ->
         if met.len() >= ROOMS_MAX || !met.insert(child.room_id.clone()) {
             continue;
         }
+        let told = sight.hints.remove(&child.room_id);
         steps.push(Step {
             room_id: child.room_id.clone(),
             depth,
             via: child.via.clone(),
-            hint: sight.hints.remove(&child.room_id).flatten(),
+            is_hidden: matches!(told, Some(None)),
+            hint: told.flatten(),
         });
     }
     steps.reverse();

@@ -258,6 +258,15 @@ fn is_restricted(room: &Room) -> bool {
     }
 }
 
+impl Room {
+    /// Whether somebody may vouch for others who join a restricted room: who is in it and may invite.
+    pub(crate) fn may_vouch(&self, user_id: &UserId) -> Result<bool, RoomError> {
+        let power = Power::of(self)?;
+        let is_joined = self.membership(user_id) == Some(Join);
+        Ok(is_joined && power.allows(user_id, RoomPowerLevelsIntField::Invite))
+    }
+}
+
 /// A joined member of a server who may invite. Members with power of their own come first; everybody is asked only when all may invite.
 fn voucher(room: &Room, server: &ServerName) -> Result<Option<OwnedUserId>, RoomError> {
     let power = Power::of(room)?;

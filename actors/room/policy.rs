@@ -20,7 +20,7 @@ use super::{
 };
 
 /// The ID of the key by which policy servers sign, always.
-const KEY_ID: &str = "ed25519:policy_server";
+pub(crate) const KEY_ID: &str = "ed25519:policy_server";
 
 /// The policy server of a room.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@
 mod canonical;
 mod connect;
 mod dns;
-mod key_ring;
+pub(crate) mod key_ring;
 mod names;
 mod network;
 pub(crate) mod own_keys;

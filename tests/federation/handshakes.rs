@@ -347,3 +347,37 @@ async fn invites_to_addresses_are_carried_on() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rooms_that_everybody_here_has_left_are_not_told_of() {
+    with_peers(async |server, _| {
+        let anna = server.register(&fresh("anna")).await;
+        let bob = "@bob:near.test";
+        let space = json!({"preset": "public_chat", "creation_content": {"type": "m.space"}});
+        let root = anna.create_room(space).await;
+        let open = anna.create_room(json!({"preset": "public_chat"})).await;
+        let secret = anna.create_room(json!({"preset": "private_chat"})).await;
+        for child in [&open, &secret] {
+            let content = json!({"via": ["playhouse.test"]});
+            let put = anna.set_state(&root, "m.space.child", child, content);
+            put.await.ok();
+        }
+        shake(&anna, "v2/send_join", (&open, bob)).await.ok();
+        let tree = async |room_id: &str| {
+            let path = format!("/_matrix/federation/v1/hierarchy/{}", encode(room_id));
+            ask_as(NEAR, &anna, (Method::GET, &path), None).await
+        };
+        let seen = tree(&root).await.ok();
+        assert_eq!(seen["children"][0]["room_id"], open);
+        assert_eq!(seen["inaccessible_children"], json!([secret]));
+        tree(&open).await.ok();
+        anna.leave(&open).await;
+        anna.leave(&secret).await;
+        let seen = tree(&root).await.ok();
+        let nothing = |list: &Value| list.as_array().is_none_or(Vec::is_empty);
+        assert!(nothing(&seen["children"]), "{seen}");
+        assert!(nothing(&seen["inaccessible_children"]), "{seen}");
+        tree(&open).await.refused(404, "M_NOT_FOUND");
+    })
+    .await;
+}

@@ -312,3 +312,22 @@ async fn others_are_told_by_whole_events() {
     let refused = anna.post(&path, json!({"user_id": "@dora:near.test"}));
     refused.await.refused(502, "M_UNKNOWN");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_between_servers_is_not_the_clients_fault() {
+    let peers = Peers::start(&[NEAR]).await;
+    let server = start(&peers).await;
+    let anna = server.register("anna").await;
+    peers.follow(|asked: &Asked<'_>| {
+        let is_handshake =
+            asked.path.contains("/make_join/") || asked.path.contains("/make_knock/");
+        let refusal = json!({"errcode": "M_INVALID_PARAM", "error": "what is this?"});
+        is_handshake.then(|| Reply::Json(400, refusal))
+    });
+    for what in ["join", "knock"] {
+        let room_id = encode("!room:near.test");
+        let path = format!("/_matrix/client/v3/{what}/{room_id}?via={NEAR}");
+        let refused = anna.post(&path, json!({})).await;
+        refused.refused(502, "M_UNKNOWN");
+    }
+}

@@ -72,6 +72,14 @@ async fn a_notary_vouches_for_itself_and_is_silent_of_strangers() {
         let answer = client.post(query, both).await.ok();
         assert_eq!(answer["server_keys"].as_array().map(Vec::len), Some(1));
         check_own(&answer["server_keys"][0]);
+        // Of too many, some are answered for.
+        let many = (1..=120).map(|port| (format!("127.0.0.1:{port}"), json!({})));
+        let many: serde_json::Map<_, _> = many.collect();
+        let answer = client
+            .post(query, json!({ "server_keys": many }))
+            .await
+            .ok();
+        assert_eq!(answer["server_keys"], json!([]));
         let nonsense = client.get(&format!("{query}/no%20name")).await;
         nonsense.refused(400, "M_INVALID_PARAM");
         client

@@ -9,19 +9,20 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use playhouse_schema::record::room::Placement;
 use ruma::{
     OwnedEventId, RoomId, RoomVersionId, ServerName, events::TimelineEventType,
-    room_version_rules::RoomVersionRules, signatures::PublicKeyMap,
+    room_version_rules::RoomVersionRules,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::handshake::{Finished, Journey, Setback};
 use crate::{
-    house::{House, HouseError, receive::outlier},
-    network::KeysWanted,
-    room::receive::{
-        CheckedPdu, Fate, Occasion, Receive, ReceivedEvent, Role,
-        check::{RawPdu, with_own_keys},
+    house::{
+        House, HouseError,
+        event_keys::{BatchKeys, rest},
+        receive::outlier,
     },
+    network::KeysWanted,
+    room::receive::{CheckedPdu, Fate, Occasion, Receive, ReceivedEvent, Role, check::RawPdu},
 };
 
 /// A room whose state and authorising events are more than these is not joined.
@@ -32,9 +33,6 @@ const SERVERS_MAX: usize = 20_000;
 
 /// So many events are handed to the room at a time; up to so many, all is recorded at once.
 const CHUNK: usize = 20_000;
-
-/// After so many events that were read others get their turn.
-const READS_IN_A_ROW: usize = 50;
 
 /// So many events are checked in one go, aside.
 const CHECKED_AT_ONCE: usize = 250;
@@ -195,9 +193,9 @@ impl House {
         let (mut raw, state) = read(&answer, rules).await;
         let mut wanted = KeysWanted::new();
         raw.retain(|_, pdu| pdu.want_keys(rules, &mut wanted).is_ok());
-        let keys = self.keys_for(wanted).await;
         let all = raw.len();
-        let raw = raw.into_values().collect();
+        let raw: Vec<_> = raw.into_values().collect();
+        let keys = self.batch_keys(rules, (&*raw, wanted)).await;
         let good = rooted(checked_aside(room_id, raw, (rules.clone(), keys)).await);
         if good.len() < all {
             let unsound = all - good.len();
@@ -208,31 +206,13 @@ impl House {
         let state = state.map(|pdu| pdu.event_id.clone()).collect();
         Ok((good, state))
     }
-
-    /// The keys to check events with, this server's own among them.
-    pub(super) async fn keys_for(&self, mut wanted: KeysWanted) -> PublicKeyMap {
-        wanted.remove(self.env.server_name());
-        let keys = if wanted.is_empty() {
-            PublicKeyMap::new()
-        } else {
-            self.env.network.keys(wanted).await
-        };
-        with_own_keys(keys, &self.env)
-    }
-}
-
-/// Lets others have their turn now and then.
-async fn rest(index: usize) {
-    if index.is_multiple_of(READS_IN_A_ROW) {
-        tokio::task::yield_now().await;
-    }
 }
 
 /// Checks events on threads of their own, so that who waits for the others need not wait for these: those that are sound, in their order.
 async fn checked_aside(
     room_id: &RoomId,
     mut raw: Vec<RawPdu>,
-    (rules, keys): (RoomVersionRules, PublicKeyMap),
+    (rules, keys): (RoomVersionRules, BatchKeys),
 ) -> Vec<CheckedPdu> {
     let means = Arc::new((room_id.to_owned(), rules, keys));
     let mut lists = Vec::with_capacity(raw.len() / CHECKED_AT_ONCE + 1);
@@ -248,7 +228,10 @@ async fn checked_aside(
         tokio::task::spawn_blocking(move || -> Vec<CheckedPdu> {
             let (room_id, rules, keys) = &*means;
             let checked = list.into_iter();
-            let checked = checked.filter_map(|pdu| pdu.check(room_id, rules, keys).ok());
+            let checked = checked.filter_map(|pdu| {
+                let keys = keys.of(&pdu.event_id);
+                pdu.check(room_id, rules, keys).ok()
+            });
             checked.collect()
         })
     });

@@ -101,6 +101,15 @@ impl Setbacks {
 /// A server's refusal as what the client hears.
 pub(super) fn refusal(server: &ServerName, error: PeerError) -> HouseError {
     match error {
+        // What this server has sent makes no sense to the other: the client could not have asked for anything better.
+        PeerError::Refused { errcode, error, .. }
+            if matches!(&*errcode, "M_MISSING_PARAM" | "M_INVALID_PARAM") =>
+        {
+            HouseError::RefusedElsewhere {
+                errcode: "M_UNKNOWN".to_owned(),
+                error: format!("{errcode}: {error}"),
+            }
+        }
         PeerError::Refused { errcode, error, .. } if !errcode.is_empty() => {
             HouseError::RefusedElsewhere { errcode, error }
         }

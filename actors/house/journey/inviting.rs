@@ -209,15 +209,6 @@ fn invite_refusal(server: &ServerName, error: PeerError) -> HouseError {
                 error,
             }
         }
-        // What this server has sent makes no sense to the other: the client could not have asked for anything better.
-        HouseError::RefusedElsewhere { errcode, error }
-            if matches!(&*errcode, "M_MISSING_PARAM" | "M_INVALID_PARAM") =>
-        {
-            HouseError::RefusedElsewhere {
-                errcode: "M_UNKNOWN".to_owned(),
-                error: format!("{errcode}: {error}"),
-            }
-        }
         refused => refused,
     }
 }

@@ -4,6 +4,7 @@ mod forgetting;
 mod handshakes;
 mod journeys;
 mod outboxes;
+mod own_keys;
 mod remote;
 mod reporting;
 mod stale_devices;

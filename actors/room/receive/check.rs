@@ -19,11 +19,15 @@ use crate::{
         build::{FIELD_BYTES_MAX, PDU_BYTES_MAX},
         canonical::Canonical,
         pdu::Pdu,
+        policy::KEY_ID as POLICY_KEY_ID,
     },
 };
 
 /// The most predecessors of an event (server-server API, "PDUs").
 const PREV_EVENTS_MAX: usize = 20;
+
+/// So many keys by which a server has signed an event are looked for.
+const KEYS_MAX: usize = 16;
 
 /// The most events that authorise one directly.
 const AUTH_EVENTS_MAX: usize = 10;
@@ -51,6 +55,7 @@ pub struct RawPdu {
     event: Canonical,
     /// Its ID.
     pub event_id: OwnedEventId,
+    is_past: bool,
 }
 
 impl RawPdu {
@@ -64,7 +69,18 @@ impl RawPdu {
             Canonical::event(text, rules).map_err(|error| Flaw::Malformed(error.to_string()))?;
         event.object.remove("unsigned");
         let event_id = hashes::event_id(&event, rules)?;
-        Ok(Self { event, event_id })
+        Ok(Self {
+            event,
+            event_id,
+            is_past: false,
+        })
+    }
+
+    /// The same as a part of a room's past. There are events from before it was limited how many others one may name: what backfill brings must not be refused
+    /// for that (server-server API, `/backfill`).
+    pub fn of_past(mut self) -> Self {
+        self.is_past = true;
+        self
     }
 
     /// Adds the keys that are needed to check it to `wanted`.
@@ -90,8 +106,8 @@ impl RawPdu {
             let keys = wanted.entry(server).or_default();
             for key_id in by_server
                 .keys()
-                .filter(|id| id.starts_with("ed25519:"))
-                .take(4)
+                .filter(|id| id.starts_with("ed25519:") && *id != POLICY_KEY_ID)
+                .take(KEYS_MAX)
             {
                 let at = keys.entry(key_id.clone()).or_default();
                 *at = (*at).max(valid_at);
@@ -132,6 +148,9 @@ impl RawPdu {
             return Err(Flaw::OtherRoom);
         }
         check_limits(&pdu)?;
+        if !self.is_past {
+            check_counts(&pdu)?;
+        }
         Ok(CheckedPdu::from(pdu))
     }
 }
@@ -144,12 +163,25 @@ impl RawPdu {
     }
 }
 
-/// Keys with this server's own among them.
-pub fn with_own_keys(mut keys: PublicKeyMap, env: &Env) -> PublicKeyMap {
+/// Keys with this server's own among them: those in use, and retired ones that are wanted for a time at which they were in use.
+pub fn with_own_keys(
+    mut keys: PublicKeyMap,
+    wanted: &BTreeMap<String, u64>,
+    env: &Env,
+) -> PublicKeyMap {
     let signer = &env.identity.signer;
-    let own = Base64::<Standard>::new(signer.public_key().to_vec());
-    let set: &mut BTreeMap<String, Base64> = keys.entry(env.server_name().to_string()).or_default();
-    set.insert(signer.key_id().to_string(), own);
+    let own: &mut BTreeMap<String, Base64> = keys.entry(env.server_name().to_string()).or_default();
+    for retired in signer.retired() {
+        let holds = |at_ms: &u64| *at_ms <= retired.expired_ts;
+        if wanted.get(&retired.key_id).is_some_and(holds) {
+            let key = Base64::<Standard>::new(retired.public_key.clone());
+            own.insert(retired.key_id.clone(), key);
+        }
+    }
+    for signer in std::iter::once(signer).chain(signer.beside()) {
+        let key = Base64::<Standard>::new(signer.public_key().to_vec());
+        own.insert(signer.key_id().to_string(), key);
+    }
     keys
 }
 
@@ -164,15 +196,19 @@ fn check_limits(pdu: &Pdu) -> Result<(), Flaw> {
     if fields.into_iter().any(|length| length > FIELD_BYTES_MAX) {
         return Err(Flaw::TooLarge("a field of the event"));
     }
+    let is_first = pdu.event_type == ruma::events::TimelineEventType::RoomCreate;
+    if pdu.prev_events.is_empty() && !is_first {
+        return Err(Flaw::Malformed("an event without predecessors".to_owned()));
+    }
+    Ok(())
+}
+
+fn check_counts(pdu: &Pdu) -> Result<(), Flaw> {
     if pdu.prev_events.len() > PREV_EVENTS_MAX {
         return Err(Flaw::TooLarge("the number of its predecessors"));
     }
     if pdu.auth_events.len() > AUTH_EVENTS_MAX {
         return Err(Flaw::TooLarge("the number of events that authorise it"));
-    }
-    let is_first = pdu.event_type == ruma::events::TimelineEventType::RoomCreate;
-    if pdu.prev_events.is_empty() && !is_first {
-        return Err(Flaw::Malformed("an event without predecessors".to_owned()));
     }
     Ok(())
 }

@@ -43,8 +43,8 @@ const AT_ONCE: usize = 64;
 /// If the keys of more servers than this are missing, notaries are asked before the servers: one question instead of many.
 const DIRECTLY_MAX: usize = 8;
 
-/// A notary is asked for so many servers at once.
-const BATCH_MAX: usize = 100;
+/// A notary is asked for so many servers at once, and answers for so many as one itself.
+pub(crate) const BATCH_MAX: usize = 100;
 
 /// So many servers are kept in memory.
 const PEERS_MAX: usize = 4_096;

@@ -28,5 +28,5 @@ pub(crate) async fn handle(
         key_ids: BTreeMap::new(),
         valid_until_ts: minimum.unwrap_or_else(|| app.env().now_ms()),
     };
-    notary::answer(&app, [(server_name, asked)].into()).await
+    Ok(notary::answer(&app, [(server_name, asked)].into()).await)
 }

@@ -29,5 +29,5 @@ pub(crate) async fn handle(
         };
         (server_name, asked)
     });
-    notary::answer(&app, wanted.collect()).await
+    Ok(notary::answer(&app, wanted.collect()).await)
 }

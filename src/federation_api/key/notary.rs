@@ -9,12 +9,12 @@ use ruma::{CanonicalJsonObject, OwnedServerName, ServerName};
 
 use crate::{
     client::page::Object,
-    edge::{App, Failure, RawJson},
-    federation::own_keys::{own_keys_json, sign_as_notary},
+    edge::{App, RawJson},
+    federation::{
+        key_ring::BATCH_MAX,
+        own_keys::{own_keys_json, sign_as_notary},
+    },
 };
-
-/// One question may name so many servers: each may have to be asked.
-const SERVERS_MAX: usize = 64;
 
 /// So many servers are asked at once.
 const SERVERS_AT_ONCE: usize = 8;
@@ -27,23 +27,19 @@ pub(super) struct Asked {
     pub(super) valid_until_ts: u64,
 }
 
-/// Tells what servers published. Servers of which nothing can be found are left out.
-pub(super) async fn answer(
-    app: &App,
-    wanted: BTreeMap<OwnedServerName, Asked>,
-) -> Result<RawJson, Failure> {
-    if wanted.len() > SERVERS_MAX {
-        return Err(Failure::invalid_param("too many servers at once"));
-    }
+/// Tells what servers published. Servers of which nothing can be found are left out, and those that are too many for one question.
+pub(super) async fn answer(app: &App, wanted: BTreeMap<OwnedServerName, Asked>) -> RawJson {
     let questions: Vec<_> = wanted
         .into_iter()
+        // Each may have to be asked.
+        .take(BATCH_MAX)
         .map(|(server_name, asked)| published(app, server_name, asked).boxed_local())
         .collect();
     let found = stream::iter(questions)
         .buffered(SERVERS_AT_ONCE)
         .filter_map(async |published| published)
         .collect::<Vec<_>>();
-    Ok(Object::new().array("server_keys", &found.await).finish())
+    Object::new().array("server_keys", &found.await).finish()
 }
 
 async fn published(app: &App, server_name: OwnedServerName, asked: Asked) -> Option<Bytes> {

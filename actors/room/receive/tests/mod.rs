@@ -3,6 +3,7 @@
 mod cost;
 mod forks;
 mod history;
+mod keys;
 mod lean;
 mod listener;
 mod loose;
