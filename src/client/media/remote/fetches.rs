@@ -35,7 +35,7 @@ use crate::{
 /// So many pieces are fetched at once.
 const FETCHES_MAX: usize = 16;
 
-/// A server has at least so long to give what it has: pictures of some size come from far away.
+/// A server has at least so long to begin to give what it has: it may have to fetch it from somewhere itself.
 const WITHIN_MIN: Duration = Duration::from_secs(20);
 
 /// And at most so long.
@@ -101,7 +101,7 @@ impl Fetches {
         }))
     }
 
-    /// Has a piece fetched, unless it is being fetched already: then how long that may take is decided.
+    /// Has a piece fetched, unless it is being fetched already: then how long its server has to begin is decided.
     pub(super) fn join(&self, piece: Piece, timeout: Duration) -> Watching {
         let key = piece.key();
         let mut running = self.0.running.lock();
