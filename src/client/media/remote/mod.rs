@@ -38,7 +38,7 @@ const TEXT_BYTES_MAX: usize = 255;
 pub(super) struct Head {
     pub(super) content_type: Option<String>,
     pub(super) file_name: Option<String>,
-    /// The length, when it is told; what comes is measured by it.
+    /// The length, when HTTP tells it of content that is the whole of an answer; what comes is measured by it.
     pub(super) length: Option<u64>,
 }
 
