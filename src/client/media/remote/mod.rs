@@ -77,6 +77,12 @@ pub(crate) enum Lost {
     /// It cannot be kept.
     #[error("{0}")]
     Inside(Arc<BlobError>),
+    /// There is no place for one more fetch.
+    #[error("too much is being fetched")]
+    Crowded,
+    /// Nobody wants it any more, and nothing of it has come.
+    #[error("nobody wants it any more")]
+    Unwanted,
     /// Nobody fetches it any more.
     #[error("the server stops")]
     Stopped,
@@ -184,7 +190,7 @@ impl From<Lost> for Failure {
             | Lost::Elsewhere(OutboundError::Refused(_) | OutboundError::NotAUrl) => {
                 Failure::not_found("the media's server is not asked")
             }
-            Lost::Peer(PeerError::Refused { status: 504, .. }) => {
+            Lost::Peer(PeerError::Refused { status: 504, .. }) | Lost::Crowded => {
                 Failure::new(ErrorCode::NotYetUploaded, "the content is not there yet")
             }
             Lost::Peer(PeerError::Refused { status, .. })
@@ -210,7 +216,7 @@ impl From<Lost> for Failure {
             ),
             Lost::Peer(_) | Lost::Elsewhere(_) => unreachable(),
             Lost::Media(error) => error.into(),
-            Lost::Inside(_) | Lost::Stopped => Failure::internal(lost),
+            Lost::Inside(_) | Lost::Unwanted | Lost::Stopped => Failure::internal(lost),
         }
     }
 }
