@@ -29,6 +29,9 @@ const UNPROVEN_PAUSE: Duration = Duration::from_secs(12 * 60);
 /// The pause after a certificate came, in case that it counts as old already, because a clock is wrong, or that it cannot be used.
 const ORDERED_PAUSE: Duration = Duration::from_secs(60 * 60);
 
+/// The pause after certificates that cannot be used doubles so often, to more than a day: each one counts against the authority's limits.
+const USELESS_DOUBLINGS_MAX: u32 = 5;
+
 /// Doublings of the pause after failures, as `rustls-acme` has them.
 const DOUBLINGS_MAX: u32 = 16;
 
@@ -172,7 +175,13 @@ fn judge(event: Event<io::Error, io::Error>, failures: &mut u32) -> Next {
             Next::Anew
         }
         // It is served all the same.
-        EventError::CertCacheStore(_) | EventError::NewCertParse(_) => Next::After(ORDERED_PAUSE),
+        EventError::CertCacheStore(_) => Next::After(ORDERED_PAUSE),
+        // It is neither served nor kept, and without a pause the next one would be ordered at once.
+        EventError::NewCertParse(_) => {
+            let doublings = (*failures).min(USELESS_DOUBLINGS_MAX);
+            *failures = failures.saturating_add(1);
+            Next::After(ORDERED_PAUSE * (1 << doublings))
+        }
         EventError::CertCacheLoad(_)
         | EventError::AccountCacheLoad(_)
         | EventError::AccountCacheStore(_)
@@ -206,6 +215,8 @@ fn pause_after(reason: &OrderError) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use rustls_acme::CertParseError;
+
     use super::*;
 
     #[test]
@@ -222,6 +233,12 @@ mod tests {
         let full = EventError::CertCacheStore(io::ErrorKind::StorageFull.into());
         let next = judge(Err(full), &mut failures);
         assert!(matches!(next, Next::After(pause) if pause == ORDERED_PAUSE));
+        for hours in [1, 2, 4, 8, 16, 32, 32] {
+            let unread = EventError::NewCertParse(CertParseError::TooFewPem(1));
+            let next = judge(Err(unread), &mut failures);
+            assert!(matches!(next, Next::After(pause) if pause == ORDERED_PAUSE * hours));
+        }
+        assert_eq!(failures, 7);
         let useless = EventError::CertCacheStore(io::ErrorKind::InvalidData.into());
         assert!(matches!(judge(Err(useless), &mut failures), Next::Anew));
     }
