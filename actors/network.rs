@@ -21,7 +21,7 @@ pub struct PeerRequest {
     pub path: String,
     /// The JSON body. It is signed and sent byte for byte.
     pub body: Option<Bytes>,
-    /// The last byte of the answer must be here by then.
+    /// The last byte of the answer must be here by then; the last one of its head, if it is read as it comes.
     pub within: Duration,
     /// A larger answer is refused.
     pub answer_bytes_max: u64,
@@ -117,7 +117,8 @@ pub trait Network: Send + Sync + 'static {
     /// Asks a server; answers the body of a 2xx answer. Signs the request; connection, name resolution and limits are the network's own. Never retries.
     fn ask(&self, request: PeerRequest) -> BoxFuture<'static, Result<Bytes, PeerError>>;
 
-    /// The same for an answer that is read as it comes: what is true of the whole body of [`Network::ask`] is true of each piece.
+    /// The same for an answer that is read as it comes: what is true of the whole body of [`Network::ask`] is true of each piece, but for the time. How long
+    /// to wait for a piece, and for all of them, is for the reader to say.
     fn ask_in_pieces(
         &self,
         request: PeerRequest,

@@ -41,6 +41,9 @@ pub trait Members: Send + Sync + 'static {
         room_id: &'a RoomId,
     ) -> BoxFuture<'a, Result<Vec<OwnedUserId>, RoomError>>;
 
+    /// Whether a local user is a guest.
+    fn is_guest<'a>(&'a self, user_id: &'a UserId) -> BoxFuture<'a, Result<bool, RoomError>>;
+
     /// The room that a room replaces, as it says itself. The user is, or was, a member.
     fn predecessor<'a>(
         &'a self,

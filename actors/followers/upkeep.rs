@@ -1,5 +1,5 @@
-//! What events of a room mean for the local users in it: guests leave where guest access was withdrawn (client-server API, "Guest access"), and who
-//! comes into a room that replaces another takes the own settings along (client-server API, "Room upgrades").
+//! What events of a room mean for the local users in it: guests leave where guest access was withdrawn or never given (client-server API, "Guest access"),
+//! and who comes into a room that replaces another takes the own settings along (client-server API, "Room upgrades").
 
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
@@ -20,12 +20,16 @@ use super::{
     members::{Members, insist},
     task::{Running, Source, Stop, Stopped},
 };
+use crate::room::RoomError;
 
 const GUEST_ACCESS: &str = "m.room.guest_access";
 const MEMBER: &str = "m.room.member";
 
 /// So many rooms are remembered to replace none. What a room replaces never changes.
 const FIRST_ROOMS_MAX: usize = 10_000;
+
+/// So many users are remembered to be no guests. Nobody becomes one later.
+const ACCOUNTS_MAX: usize = 10_000;
 
 /// Starts it, for the users of a server.
 pub async fn start(
@@ -37,6 +41,7 @@ pub async fn start(
         members,
         server_name,
         first_rooms: BTreeSet::new(),
+        accounts: BTreeSet::new(),
     };
     run_errands(source, upkeep).await
 }
@@ -46,6 +51,8 @@ struct Upkeep {
     server_name: OwnedServerName,
     /// Rooms that replace none.
     first_rooms: BTreeSet<OwnedRoomId>,
+    /// Users who are no guests.
+    accounts: BTreeSet<OwnedUserId>,
 }
 
 /// What is to be looked after.
@@ -108,7 +115,12 @@ impl Errand for Upkeep {
             match subject {
                 Subject::GuestAccess(room_id) => self.see_guests_out(&room_id, stop).await,
                 Subject::Joined(room_id, user_id, event_id) => {
-                    self.settle(&room_id, (&user_id, event_id), stop).await
+                    match self.is_guest(&user_id, stop).await? {
+                        // A room of another server can turn out to be none for guests when they are in it already.
+                        Ok(true) => self.see_guests_out(&room_id, stop).await,
+                        Ok(false) => self.settle(&room_id, (&user_id, event_id), stop).await,
+                        Err(error) => Ok(Err(error.to_string())),
+                    }
                 }
             }
         })
@@ -139,6 +151,25 @@ impl Upkeep {
         }
         let event_id = OwnedEventId::try_from(event.event_id.as_str()).ok()?;
         Some(Subject::Joined(room_id()?, user_id, event_id))
+    }
+
+    async fn is_guest(
+        &mut self,
+        user_id: &UserId,
+        stop: &mut Stop,
+    ) -> Result<Result<bool, RoomError>, Stopped> {
+        if self.accounts.contains(user_id) {
+            return Ok(Ok(false));
+        }
+        let members = &*self.members;
+        let is_guest = insist(stop, || members.is_guest(user_id)).await?;
+        if matches!(is_guest, Ok(false)) {
+            if self.accounts.len() >= ACCOUNTS_MAX {
+                self.accounts.clear();
+            }
+            self.accounts.insert(user_id.to_owned());
+        }
+        Ok(is_guest)
     }
 
     async fn see_guests_out(&self, room_id: &RoomId, stop: &mut Stop) -> Result<Outcome, Stopped> {

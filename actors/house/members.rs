@@ -79,18 +79,22 @@ impl HouseMembers {
             Some(first) if !self.access(room_id, first).await?.guests_can_join => {}
             _ => return Ok(Vec::new()),
         }
-        // From the read model, so that not every member has to be woken.
-        let caught_up = self.models.caught_up(users::Users::NAME).await;
-        caught_up.map_err(|error| RoomError::Store(error.to_string()))?;
         let mut guests = Vec::new();
         for user_id in local {
-            let user = users::get(&*self.store.models(), user_id.as_str()).await;
-            let user = user.map_err(|error| RoomError::Store(error.to_string()))?;
-            if user.is_some_and(|user| user.guest) {
+            if self.has_guest_account(&user_id).await? {
                 guests.push(user_id);
             }
         }
         Ok(guests)
+    }
+
+    /// From the read model, so that not every member has to be woken.
+    async fn has_guest_account(&self, user_id: &UserId) -> Result<bool, RoomError> {
+        let caught_up = self.models.caught_up(users::Users::NAME).await;
+        caught_up.map_err(|error| RoomError::Store(error.to_string()))?;
+        let user = users::get(&*self.store.models(), user_id.as_str()).await;
+        let user = user.map_err(|error| RoomError::Store(error.to_string()))?;
+        Ok(user.is_some_and(|user| user.guest))
     }
 
     /// Whether a member event made a user joined who was not before.
@@ -228,6 +232,10 @@ impl Members for HouseMembers {
         room_id: &'a RoomId,
     ) -> BoxFuture<'a, Result<Vec<OwnedUserId>, RoomError>> {
         Box::pin(self.find_unwelcome_guests(room_id))
+    }
+
+    fn is_guest<'a>(&'a self, user_id: &'a UserId) -> BoxFuture<'a, Result<bool, RoomError>> {
+        Box::pin(self.has_guest_account(user_id))
     }
 
     fn predecessor<'a>(

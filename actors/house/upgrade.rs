@@ -10,7 +10,7 @@ use ruma::{
     events::{StateEventType, TimelineEventType},
 };
 use serde::Deserialize;
-use serde_json::{Value as JsonValue, json};
+use serde_json::{Value as JsonValue, json, value::RawValue};
 
 use super::{House, HouseError, surprise};
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
         RoomAnswer, RoomCommand, RoomError, RoomQuery,
         create::prepare,
         message::{MessagesQuery, NewRoom, Preset, Reader, RoomAccess, SendEvent, StateContent},
+        numbers::whole_numbers,
     },
 };
 
@@ -61,7 +62,7 @@ struct StateEvent {
     #[serde(rename = "type")]
     event_type: String,
     state_key: String,
-    content: JsonObject,
+    content: Box<RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -217,9 +218,7 @@ impl House {
         let create = self
             .state_for_upgrade(wish, StateEventType::RoomCreate, true)
             .await?;
-        let mut creation_content: JsonObject = create
-            .and_then(|json| serde_json::from_slice(&json).ok())
-            .unwrap_or_default();
+        let mut creation_content = create.and_then(|json| canonical(&json)).unwrap_or_default();
         for key in NOT_COPIED_FROM_CREATE {
             creation_content.remove(key);
         }
@@ -235,13 +234,16 @@ impl House {
             if !event.state_key.is_empty() || !COPIED.contains(&event.event_type.as_str()) {
                 continue;
             }
+            let Some(content) = canonical(event.content.get().as_bytes()) else {
+                continue;
+            };
             if event.event_type == "m.room.power_levels" {
-                inherited.power_levels = Some(with_integers(event.content));
+                inherited.power_levels = Some(with_integers(content));
             } else {
                 inherited.state.push(StateContent {
                     event_type: event.event_type.into(),
                     state_key: event.state_key,
-                    content: JsonValue::Object(event.content).to_string(),
+                    content: JsonValue::Object(content).to_string(),
                 });
             }
         }
@@ -308,7 +310,7 @@ impl House {
         let Some(content) = self.state_for_upgrade(wish, event_type, true).await? else {
             return Ok(());
         };
-        let content: JsonValue = serde_json::from_slice(&content).unwrap_or_default();
+        let content = JsonValue::Object(canonical(&content).unwrap_or_default());
         let event = self.state_event(wish, "m.room.canonical_alias", &content);
         unless_forbidden(self.send_event(new_id, event).await)?;
         let event = self.state_event(wish, "m.room.canonical_alias", &json!({}));
@@ -331,28 +333,10 @@ impl House {
         let levels = self
             .state_for_upgrade(wish, StateEventType::RoomPowerLevels, true)
             .await?;
-        let mut levels: JsonObject = levels
-            .and_then(|json| serde_json::from_slice(&json).ok())
-            .unwrap_or_default();
-        let level = |name: &str| levels.get(name).and_then(JsonValue::as_i64);
-        let muted = level("users_default")
-            .unwrap_or(0)
-            .saturating_add(1)
-            .max(50);
-        let is_closed = ["events_default", "invite"]
-            .iter()
-            .all(|name| level(name).unwrap_or(0) >= muted);
-        if is_closed {
+        let levels = levels.and_then(|json| canonical(&json));
+        let Some(levels) = closed(with_integers(levels.unwrap_or_default())) else {
             return Ok(());
-        }
-        for name in ["events_default", "invite"] {
-            let raised = levels
-                .get(name)
-                .and_then(JsonValue::as_i64)
-                .unwrap_or(0)
-                .max(muted);
-            levels.insert(name.to_owned(), json!(raised));
-        }
+        };
         let event = self.state_event(wish, "m.room.power_levels", &JsonValue::Object(levels));
         unless_forbidden(self.send_event(&wish.room_id, event).await)
     }
@@ -393,6 +377,27 @@ fn without_creators(levels: &JsonObject, creators: &BTreeSet<OwnedUserId>) -> Js
         users.retain(|user_id, _| !creators.iter().any(|creator| creator == user_id.as_str()));
     }
     levels
+}
+
+/// Content with whole numbers only: rooms of versions 1 to 5 may have others, which no event of this server can have.
+fn canonical(content: &[u8]) -> Option<JsonObject> {
+    let text = std::str::from_utf8(content).ok()?;
+    let whole = whole_numbers(text);
+    serde_json::from_str(whole.as_deref().unwrap_or(text)).ok()
+}
+
+/// The same levels, with nobody but the powerful able to speak and invite; `None` when it is so already.
+fn closed(mut levels: JsonObject) -> Option<JsonObject> {
+    let level = |name: &str| levels.get(name).and_then(JsonValue::as_i64).unwrap_or(0);
+    let muted = level("users_default").saturating_add(1).max(50);
+    let raised = ["events_default", "invite"].map(|name| (name, level(name)));
+    if raised.iter().all(|(_, level)| *level >= muted) {
+        return None;
+    }
+    for (name, level) in raised {
+        levels.insert(name.to_owned(), json!(level.max(muted)));
+    }
+    Some(levels)
 }
 
 /// Levels as integers: rooms before version 10 may have written them as strings.
@@ -439,5 +444,45 @@ fn unless_forbidden<T>(outcome: Result<T, HouseError>) -> Result<(), HouseError>
     match outcome {
         Ok(_) | Err(HouseError::Room(RoomError::Forbidden(_) | RoomError::BadAlias(_))) => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn levels(text: &str) -> JsonObject {
+        with_integers(canonical(text.as_bytes()).expect("an object"))
+    }
+
+    #[test]
+    fn levels_of_old_rooms_keep_their_worth() {
+        let old = levels(
+            r#"{"invite":75.5,"ban":"60","kick":1e300,"events":{"m.room.name":110.9},"users":{"@a:b.c":100.0}}"#,
+        );
+        let most = (1_i64 << 53) - 1;
+        let wanted = json!({
+            "invite": 75, "ban": 60, "kick": most, "events": {"m.room.name": 110}, "users": {"@a:b.c": 100},
+        });
+        assert_eq!(JsonValue::Object(old.clone()), wanted);
+        let maker = <&UserId>::try_from("@a:b.c").expect("a user");
+        let raised = raised(&old, maker);
+        assert_eq!(raised["users"], json!({"@a:b.c": 110}));
+        let closed = closed(old).expect("it was open");
+        assert_eq!(closed["invite"], 75);
+        assert_eq!(closed["events_default"], 50);
+    }
+
+    #[test]
+    fn what_is_closed_stays_so() {
+        let open = levels(r#"{"users_default":60.9,"invite":75.5,"events_default":"60"}"#);
+        let closed_now = closed(open).expect("whoever is there may speak");
+        assert_eq!(closed_now["events_default"], 61);
+        assert_eq!(closed_now["invite"], 75);
+        assert_eq!(closed(closed_now), None);
+        assert_eq!(
+            closed(levels(r#"{"invite":50.5,"events_default":"50"}"#)),
+            None
+        );
     }
 }

@@ -20,7 +20,7 @@ pub(crate) mod gaps;
 pub mod hits;
 mod membership;
 pub mod message;
-mod numbers;
+pub(crate) mod numbers;
 pub mod paging;
 pub(crate) mod past;
 pub mod pdu;

@@ -72,9 +72,10 @@ pub(super) fn rewritten(
     Ok(out)
 }
 
-/// Power levels with whole numbers in the place of others (room versions 1 to 5, "`m.room.power_levels` events accept values as floats"): floats without what
-/// stands behind their point, and the largest integer for larger ones. `None` when there are none; what is no number at all to others is left as it is.
-pub(super) fn whole_levels(content: &str) -> Option<String> {
+/// Content, power levels above all, with whole numbers in the place of others (room versions 1 to 5, "`m.room.power_levels` events accept values as floats"):
+/// floats without what stands behind their point, and the largest integer for larger ones. `None` when there are none; what is no number at all to others is
+/// left as it is.
+pub(crate) fn whole_numbers(content: &str) -> Option<String> {
     let mut has_loose = false;
     let levels = rewritten(content, |number, out| {
         match whole(number) {
@@ -90,7 +91,8 @@ pub(super) fn whole_levels(content: &str) -> Option<String> {
 }
 
 fn whole(number: &str) -> Option<i64> {
-    if !is_float(number) && fits(number) {
+    // A zero with a sign is a float to who reads the text.
+    if !is_float(number) && fits(number) && number != "-0" {
         return None;
     }
     let value = number.parse::<f64>().ok();
@@ -207,11 +209,15 @@ mod tests {
             r#"{"ban":5.114698E4,"kick":-1.9,"users":{"@a1.5:b":50.57,"@\"c:d":"7"},"x":1e300}"#;
         let wanted =
             r#"{"ban":51146,"kick":-1,"users":{"@a1.5:b":50,"@\"c:d":"7"},"x":9007199254740991}"#;
-        assert_eq!(whole_levels(content).as_deref(), Some(wanted));
-        assert_eq!(whole_levels(r#"{"ban":50,"users":{"@a:b.c":100}}"#), None);
+        assert_eq!(whole_numbers(content).as_deref(), Some(wanted));
+        assert_eq!(whole_numbers(r#"{"ban":50,"users":{"@a:b.c":100}}"#), None);
         assert_eq!(
-            whole_levels(r#"{"ban":1152921504606846976}"#).as_deref(),
+            whole_numbers(r#"{"ban":1152921504606846976}"#).as_deref(),
             Some(r#"{"ban":9007199254740991}"#)
+        );
+        assert_eq!(
+            whole_numbers(r#"{"ban":-0}"#).as_deref(),
+            Some(r#"{"ban":0}"#)
         );
     }
 }

@@ -10,7 +10,7 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{numbers::whole_levels, sticky};
+use super::{numbers::whole_numbers, sticky};
 
 /// An event in the form servers exchange.
 #[derive(Clone, Debug)]
@@ -251,7 +251,7 @@ fn judged(event_type: &TimelineEventType, content: &[u8]) -> Option<Box<RawValue
     if *event_type != TimelineEventType::RoomPowerLevels {
         return None;
     }
-    let whole = whole_levels(std::str::from_utf8(content).ok()?)?;
+    let whole = whole_numbers(std::str::from_utf8(content).ok()?)?;
     RawValue::from_string(whole).ok()
 }
 

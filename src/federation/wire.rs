@@ -1,4 +1,4 @@
-//! HTTP towards other servers: one pool of connections, every answer bounded in time and size.
+//! HTTP towards other servers: one pool of connections, every answer bounded in size, and in time unless it is taken as it comes.
 
 use std::{
     error::Error as StdError,
@@ -46,7 +46,7 @@ pub(super) struct Sending {
     pub(super) authorization: Option<String>,
     /// The JSON body.
     pub(super) body: Option<String>,
-    /// When the last byte must be here.
+    /// When the last byte must be here; the last one of the head, if the answer is taken as it comes.
     pub(super) deadline: Instant,
     /// A larger answer is refused.
     pub(super) answer_bytes_max: u64,
@@ -91,13 +91,13 @@ impl Wire {
         whole(body, bytes_max, deadline).await
     }
 
-    /// Sends a request. The answer is taken as it comes.
+    /// Sends a request. The answer is taken as it comes, and whoever takes it decides how long that may last.
     pub(super) async fn open(
         &self,
         route: &Arc<Route>,
         sending: Sending,
     ) -> Result<PeerAnswer, PeerError> {
-        let (deadline, left) = (sending.deadline, sending.answer_bytes_max);
+        let left = sending.answer_bytes_max;
         let (head, body) = self.begin(route, sending).await?;
         if body.size_hint().lower() > left {
             return Err(PeerError::TooLarge);
@@ -107,11 +107,7 @@ impl Wire {
             String::from_utf8(value.as_bytes().to_vec()).ok()
         };
         let length = body.size_hint().exact();
-        let rest = Rest {
-            body,
-            left,
-            deadline,
-        };
+        let rest = Rest { body, left };
         Ok(PeerAnswer {
             content_type: text(header::CONTENT_TYPE),
             content_disposition: text(header::CONTENT_DISPOSITION),
@@ -191,14 +187,12 @@ fn breaks_off(error: &dyn std::fmt::Display) -> PeerError {
 struct Rest {
     body: Incoming,
     left: u64,
-    deadline: Instant,
 }
 
 impl Rest {
     async fn next(mut self) -> Result<Option<(Bytes, Self)>, PeerError> {
         loop {
-            let frame = timeout_at(self.deadline, self.body.frame()).await;
-            let Some(frame) = frame.map_err(|_| PeerError::TooSlow)? else {
+            let Some(frame) = self.body.frame().await else {
                 return Ok(None);
             };
             let frame = frame.map_err(|error| breaks_off(&error))?;

@@ -229,6 +229,11 @@ impl Fetched {
         self.left = self.left.min(bytes_max);
     }
 
+    /// From here on the last byte may come as late as this.
+    pub(crate) fn until(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+    }
+
     /// The next piece of the body; `None` at its end.
     pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>, OutboundError> {
         if self.response.content_length().unwrap_or(0) > self.left {

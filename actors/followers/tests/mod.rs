@@ -204,6 +204,10 @@ impl Members for Village {
         Box::pin(async { Ok(Vec::new()) })
     }
 
+    fn is_guest<'a>(&'a self, _user_id: &'a UserId) -> BoxFuture<'a, Result<bool, RoomError>> {
+        Box::pin(async { Ok(false) })
+    }
+
     fn predecessor<'a>(
         &'a self,
         _room_id: &'a RoomId,

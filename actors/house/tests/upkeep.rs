@@ -86,6 +86,33 @@ async fn guests_leave_when_guest_access_is_withdrawn() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn guests_leave_where_they_came_in_by_mistake() {
+    let trial = Trial::new().await;
+    let (alice, bob) = (trial.user("alice").await, trial.user("bob").await);
+    let guest = NewAccount {
+        guest: true,
+        ..NewAccount::default()
+    };
+    let guest = trial.house.register(guest).await.unwrap().user_id;
+    let room_id = trial
+        .room(&alice, |room| room.preset = Some(Preset::PublicChat))
+        .await;
+    trial.join(&bob, &room_id).await.unwrap();
+    // As into a room of another server, whose guest access is only seen afterwards.
+    trial.join(&guest, &room_id).await.unwrap();
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while trial.membership(&room_id, &guest).await == Some(MembershipState::Join) {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "the guest never left"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let membership = trial.membership(&room_id, &bob).await;
+    assert_eq!(membership, Some(MembershipState::Join));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn settings_go_along_into_the_room_that_replaces_another() {
     let trial = Trial::new().await;
     let (alice, bob) = (trial.user("alice").await, trial.user("bob").await);

@@ -6,7 +6,7 @@
 mod files;
 mod served;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{future::Future, io, sync::Arc, time::Duration};
 
 use futures_util::StreamExt as _;
 use playhouse_actors::env::Env;
@@ -14,7 +14,10 @@ use rustls::{ClientConfig, ServerConfig};
 use rustls_acme::{
     AcmeConfig, AcmeState, Event, EventError, EventOk, OrderError, acme::ACME_TLS_ALPN_NAME,
 };
-use tokio::time::{sleep, timeout};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 use self::{files::Files, served::Served};
 use super::StartError;
@@ -28,6 +31,9 @@ const UNPROVEN_PAUSE: Duration = Duration::from_secs(12 * 60);
 
 /// The pause after a certificate came, in case that it counts as old already, because a clock is wrong, or that it cannot be used.
 const ORDERED_PAUSE: Duration = Duration::from_secs(60 * 60);
+
+/// The pause after certificates that cannot be used doubles so often, to more than a day: each one counts against the authority's limits.
+const USELESS_DOUBLINGS_MAX: u32 = 5;
 
 /// Doublings of the pause after failures, as `rustls-acme` has them.
 const DOUBLINGS_MAX: u32 = 16;
@@ -111,12 +117,12 @@ impl Acme {
 
     /// Orders in time, for ever.
     pub(super) fn start(self) -> tokio::task::JoinHandle<()> {
-        tokio::spawn(async move {
-            loop {
-                self.order().await;
-                sleep(ORDERED_PAUSE).await;
-            }
-        })
+        let acme = Arc::new(self);
+        let order = move || {
+            let acme = acme.clone();
+            async move { acme.order().await }
+        };
+        tokio::spawn(again_and_again(order, ORDERED_PAUSE))
     }
 
     /// Returns when it must begin anew.
@@ -155,6 +161,23 @@ impl Acme {
     }
 }
 
+/// Begins anew whenever something ends, and when it panics too: nobody would notice that certificates are no longer renewed.
+async fn again_and_again<F>(something: impl Fn() -> F, pause: Duration)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    loop {
+        // When this is dropped, what runs in it ends.
+        let mut running = JoinSet::new();
+        running.spawn(something());
+        if let Some(Err(_)) = running.join_next().await {
+            metrics::counter!("playhouse_acme_failures_total").increment(1);
+            tracing::error!("the order of a certificate panicked and is given up for now");
+        }
+        sleep(pause).await;
+    }
+}
+
 fn judge(event: Event<io::Error, io::Error>, failures: &mut u32) -> Next {
     let error = match event {
         Ok(done) => return welcome(&done, failures),
@@ -172,7 +195,13 @@ fn judge(event: Event<io::Error, io::Error>, failures: &mut u32) -> Next {
             Next::Anew
         }
         // It is served all the same.
-        EventError::CertCacheStore(_) | EventError::NewCertParse(_) => Next::After(ORDERED_PAUSE),
+        EventError::CertCacheStore(_) => Next::After(ORDERED_PAUSE),
+        // It is neither served nor kept, and without a pause the next one would be ordered at once.
+        EventError::NewCertParse(_) => {
+            let doublings = (*failures).min(USELESS_DOUBLINGS_MAX);
+            *failures = failures.saturating_add(1);
+            Next::After(ORDERED_PAUSE * (1 << doublings))
+        }
         EventError::CertCacheLoad(_)
         | EventError::AccountCacheLoad(_)
         | EventError::AccountCacheStore(_)
@@ -206,6 +235,9 @@ fn pause_after(reason: &OrderError) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use rustls_acme::CertParseError;
+    use tokio::sync::mpsc;
+
     use super::*;
 
     #[test]
@@ -222,7 +254,47 @@ mod tests {
         let full = EventError::CertCacheStore(io::ErrorKind::StorageFull.into());
         let next = judge(Err(full), &mut failures);
         assert!(matches!(next, Next::After(pause) if pause == ORDERED_PAUSE));
+        for hours in [1, 2, 4, 8, 16, 32, 32] {
+            let unread = EventError::NewCertParse(CertParseError::TooFewPem(1));
+            let next = judge(Err(unread), &mut failures);
+            assert!(matches!(next, Next::After(pause) if pause == ORDERED_PAUSE * hours));
+        }
+        assert_eq!(failures, 7);
         let useless = EventError::CertCacheStore(io::ErrorKind::InvalidData.into());
         assert!(matches!(judge(Err(useless), &mut failures), Next::Anew));
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_not_the_end() {
+        let (told, mut began) = mpsc::unbounded_channel();
+        let order = move || {
+            let told = told.clone();
+            async move {
+                assert!(told.send(()).is_err(), "as a bug would");
+            }
+        };
+        let task = tokio::spawn(again_and_again(order, Duration::from_millis(1)));
+        for _ in 0..3 {
+            assert_eq!(began.recv().await, Some(()));
+        }
+        task.abort();
+    }
+
+    #[tokio::test]
+    async fn who_ends_the_task_ends_the_order() {
+        let (told, mut began) = mpsc::unbounded_channel();
+        let order = move || {
+            let told = told.clone();
+            async move {
+                told.send(()).expect("somebody listens");
+                std::future::pending::<()>().await;
+                drop(told);
+            }
+        };
+        let task = tokio::spawn(again_and_again(order, Duration::from_millis(1)));
+        assert_eq!(began.recv().await, Some(()));
+        task.abort();
+        // Nobody is left who could tell anything.
+        assert_eq!(began.recv().await, None);
     }
 }

@@ -1,6 +1,13 @@
 //! Pieces that are being fetched, each once, and those who wait for them.
 
-use std::{collections::HashMap, fs::File, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fs::File,
+    future::Future,
+    pin::pin,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{
@@ -12,10 +19,11 @@ use playhouse_actors::{
     house::House,
     media::{MediaCommand, message::Uploaded},
 };
+use ruma::{OwnedServerName, ServerName};
 use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time::Instant,
+    time::{Instant, timeout},
 };
 
 use super::{
@@ -35,7 +43,10 @@ use crate::{
 /// So many pieces are fetched at once.
 const FETCHES_MAX: usize = 16;
 
-/// A server has at least so long to give what it has: pictures of some size come from far away.
+/// So many of them from one server: a slow one leaves places to others.
+const FETCHES_FROM_ONE_MAX: usize = 4;
+
+/// A server has at least so long to begin to give what it has: it may have to fetch it from somewhere itself.
 const WITHIN_MIN: Duration = Duration::from_secs(20);
 
 /// And at most so long.
@@ -53,7 +64,7 @@ struct Shared {
     outbound: Outbound,
     /// What was begun goes on when whoever wanted it first goes away.
     runtime: Handle,
-    places: Arc<Semaphore>,
+    places: Places,
     running: Mutex<HashMap<String, watch::Sender<Stage>>>,
 }
 
@@ -96,12 +107,12 @@ impl Fetches {
             blobs: blobs.clone(),
             outbound: Outbound::new(trust, rules, Arc::new(SystemLookup), USER_AGENT),
             runtime: Handle::current(),
-            places: Arc::new(Semaphore::new(FETCHES_MAX)),
+            places: Places::default(),
             running: Mutex::default(),
         }))
     }
 
-    /// Has a piece fetched, unless it is being fetched already: then how long that may take is decided.
+    /// Has a piece fetched, unless it is being fetched already: then how long its server has to begin is decided.
     pub(super) fn join(&self, piece: Piece, timeout: Duration) -> Watching {
         let key = piece.key();
         let mut running = self.0.running.lock();
@@ -116,7 +127,6 @@ impl Fetches {
             key,
             within: timeout.clamp(WITHIN_MIN, WITHIN_MAX),
             stages,
-            is_listed: true,
         };
         // A runtime that ends drops it at once, and then it takes itself off the list.
         drop(running);
@@ -209,16 +219,13 @@ struct Fetch {
     key: String,
     within: Duration,
     stages: watch::Sender<Stage>,
-    is_listed: bool,
 }
 
 impl Fetch {
-    async fn run(mut self) {
-        let Some(_place) = self.place().await else {
-            return;
-        };
+    async fn run(self) {
         let ended = self.fetch().await;
         match &ended {
+            Err(Lost::Unwanted) => return,
             Err(error @ Lost::Inside(_)) => {
                 tracing::error!(%error, "media of another server cannot be kept");
             }
@@ -233,24 +240,10 @@ impl Fetch {
         self.stages.send_replace(Stage::Ended(ended));
     }
 
-    /// Waits for its turn; nothing when nobody wants the piece any more before that. What has begun is brought to its end: somebody will ask again.
-    async fn place(&mut self) -> Option<OwnedSemaphorePermit> {
-        loop {
-            tokio::select! {
-                place = self.shared.places.clone().acquire_owned() => return place.ok(),
-                () = self.stages.closed() => {}
-            }
-            let mut running = self.shared.running.lock();
-            // Somebody may have come in between.
-            if self.stages.receiver_count() == 0 {
-                running.remove(&self.key);
-                self.is_listed = false;
-                return None;
-            }
-        }
-    }
-
     async fn fetch(&self) -> Result<Uploaded, Lost> {
+        let places = self.shared.places.take(&self.piece.server_name);
+        let places = self.while_wanted(timeout(self.within, places)).await?;
+        let _places = places.map_err(|_| Lost::Crowded)??;
         // Another fetch may have ended a moment ago.
         let house = &self.shared.house;
         if let Some((uploaded, _)) = kept(house, &self.key).await? {
@@ -262,7 +255,8 @@ impl Fetch {
             bytes_max: self.shared.blobs.size_bytes_max(),
             deadline: Instant::now() + self.within,
         };
-        let Source { head, pieces } = source::open(&asking, &self.piece).await?;
+        let opened = self.while_wanted(source::open(&asking, &self.piece));
+        let Source { head, pieces } = opened.await??;
         let head = Arc::new(head);
         let blob = self.take(&head, pieces).await?;
         // First the bytes, then the record that names them, as with uploads.
@@ -278,6 +272,23 @@ impl Fetch {
         let command = MediaCommand::Complete(uploaded.clone());
         house.media_command(&self.key, command).await?;
         Ok(uploaded)
+    }
+
+    /// Waits for something unless nobody wants the piece any more.
+    async fn while_wanted<T>(&self, something: impl Future<Output = T>) -> Result<T, Lost> {
+        let mut something = pin!(something);
+        loop {
+            tokio::select! {
+                done = &mut something => return Ok(done),
+                () = self.stages.closed() => {}
+            }
+            let mut running = self.shared.running.lock();
+            // Somebody may have come in between.
+            if self.stages.receiver_count() == 0 {
+                running.remove(&self.key);
+                return Err(Lost::Unwanted);
+            }
+        }
     }
 
     async fn take(
@@ -306,7 +317,9 @@ impl Fetch {
             }
             let next = match ready {
                 Some(next) => next,
-                None => pieces.next().await,
+                // What has begun to come is brought to its end: somebody will ask again.
+                None if upload.size_bytes() > 0 => pieces.next().await,
+                None => self.while_wanted(pieces.next()).await?,
             };
             let Some(piece) = next else {
                 break;
@@ -328,10 +341,12 @@ impl Fetch {
         Ok(upload.finish().await?)
     }
 
-    fn leave(&mut self) {
-        if self.is_listed {
-            self.is_listed = false;
-            self.shared.running.lock().remove(&self.key);
+    fn leave(&self) {
+        let mut running = self.shared.running.lock();
+        let listed = running.get(&self.key);
+        // When nobody wanted this one, there may be another by now.
+        if listed.is_some_and(|stages| stages.same_channel(&self.stages)) {
+            running.remove(&self.key);
         }
     }
 }
@@ -339,5 +354,83 @@ impl Fetch {
 impl Drop for Fetch {
     fn drop(&mut self) {
         self.leave();
+    }
+}
+
+/// Places for fetches.
+struct Places {
+    all: Arc<Semaphore>,
+    /// Those of servers from which something is being fetched.
+    of_one: Mutex<HashMap<OwnedServerName, Weak<Semaphore>>>,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(FETCHES_MAX)),
+            of_one: Mutex::default(),
+        }
+    }
+}
+
+impl Places {
+    /// Waits for a place; it is free again when what is given is dropped.
+    async fn take(&self, server_name: &ServerName) -> Result<[OwnedSemaphorePermit; 2], Lost> {
+        let of_one = self.of(server_name).acquire_owned().await;
+        let of_one = of_one.map_err(|_| Lost::Stopped)?;
+        let of_all = self.all.clone().acquire_owned().await;
+        Ok([of_one, of_all.map_err(|_| Lost::Stopped)?])
+    }
+
+    fn of(&self, server_name: &ServerName) -> Arc<Semaphore> {
+        let mut of_one = self.of_one.lock();
+        if let Some(places) = of_one.get(server_name).and_then(Weak::upgrade) {
+            return places;
+        }
+        of_one.retain(|_, places| places.strong_count() > 0);
+        let places = Arc::new(Semaphore::new(FETCHES_FROM_ONE_MAX));
+        of_one.insert(server_name.to_owned(), Arc::downgrade(&places));
+        places
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::server_name;
+
+    use super::*;
+
+    fn place(places: &Places, server_name: &ServerName) -> Option<[OwnedSemaphorePermit; 2]> {
+        places.take(server_name).now_or_never()?.ok()
+    }
+
+    #[test]
+    fn no_server_takes_all_places() {
+        let places = Places::default();
+        let (slow, other) = (server_name!("slow.example"), server_name!("other.example"));
+        let mut taken: Vec<_> = (0..10).filter_map(|_| place(&places, slow)).collect();
+        assert_eq!(taken.len(), FETCHES_FROM_ONE_MAX);
+        let kept = place(&places, other).expect("there are places for others");
+        taken.pop();
+        assert!(place(&places, slow).is_some(), "one is free again");
+        drop((taken, kept));
+        // Nothing is remembered of servers from which nothing comes.
+        assert!(place(&places, other).is_some());
+        assert_eq!(places.of_one.lock().len(), 1);
+    }
+
+    #[test]
+    fn all_servers_together_have_so_many_places() {
+        let places = Places::default();
+        let mut taken = Vec::new();
+        for number in 0..FETCHES_MAX {
+            let name = format!("number{number}.example");
+            let name = ServerName::parse(name).expect("a name");
+            taken.push(place(&places, &name).expect("a place"));
+        }
+        let one_more = server_name!("one.example");
+        assert!(place(&places, one_more).is_none());
+        taken.pop();
+        assert!(place(&places, one_more).is_some());
     }
 }

@@ -38,7 +38,7 @@ const TEXT_BYTES_MAX: usize = 255;
 pub(super) struct Head {
     pub(super) content_type: Option<String>,
     pub(super) file_name: Option<String>,
-    /// The length, when it is told; what comes is measured by it.
+    /// The length, when HTTP tells it of content that is the whole of an answer; what comes is measured by it.
     pub(super) length: Option<u64>,
 }
 
@@ -77,6 +77,12 @@ pub(crate) enum Lost {
     /// It cannot be kept.
     #[error("{0}")]
     Inside(Arc<BlobError>),
+    /// There is no place for one more fetch.
+    #[error("too much is being fetched")]
+    Crowded,
+    /// Nobody wants it any more, and nothing of it has come.
+    #[error("nobody wants it any more")]
+    Unwanted,
     /// Nobody fetches it any more.
     #[error("the server stops")]
     Stopped,
@@ -184,7 +190,7 @@ impl From<Lost> for Failure {
             | Lost::Elsewhere(OutboundError::Refused(_) | OutboundError::NotAUrl) => {
                 Failure::not_found("the media's server is not asked")
             }
-            Lost::Peer(PeerError::Refused { status: 504, .. }) => {
+            Lost::Peer(PeerError::Refused { status: 504, .. }) | Lost::Crowded => {
                 Failure::new(ErrorCode::NotYetUploaded, "the content is not there yet")
             }
             Lost::Peer(PeerError::Refused { status, .. })
@@ -210,7 +216,7 @@ impl From<Lost> for Failure {
             ),
             Lost::Peer(_) | Lost::Elsewhere(_) => unreachable(),
             Lost::Media(error) => error.into(),
-            Lost::Inside(_) | Lost::Stopped => Failure::internal(lost),
+            Lost::Inside(_) | Lost::Unwanted | Lost::Stopped => Failure::internal(lost),
         }
     }
 }

@@ -204,21 +204,21 @@ fn read_head(text: &[u8]) -> Result<Opened, Lost> {
         return Err(Lost::Nonsense);
     }
     let (mut content_type, mut disposition) = (None, None);
-    let (mut length, mut location) = (None, None);
+    let mut location = None;
     for header in headers.split("\r\n").filter(|line| !line.is_empty()) {
         let (name, value) = header.split_once(':').ok_or(Lost::Nonsense)?;
         let value = value.trim();
         match name.to_ascii_lowercase().as_str() {
             "content-type" => content_type = Some(value.to_owned()),
             "content-disposition" => disposition = Some(value.to_owned()),
-            "content-length" => length = value.parse().ok(),
             "location" => location = Some(value.to_owned()),
             _ => {}
         }
     }
     Ok(match location {
         Some(location) => Opened::Elsewhere(location),
-        None => Opened::Here(Head::new(content_type, disposition, length)),
+        // The delimiter is the end, whatever length the headers tell.
+        None => Opened::Here(Head::new(content_type, disposition, None)),
     })
 }
 
@@ -248,14 +248,14 @@ mod tests {
     #[test]
     fn the_second_part_is_the_content() {
         let answer = "--x\r\nContent-Type: application/json\r\n\r\n{}\r\n--x\r\n\
-            Content-Type: text/plain\r\nContent-Disposition: inline; filename=\"a b.txt\"\r\ncontent-length: 17\r\n\r\n\
+            Content-Type: text/plain\r\nContent-Disposition: inline; filename=\"a b.txt\"\r\ncontent-length: 5\r\n\r\n\
             hello\r\n--y\r\r\n--xy\r\n--x--\r\n";
         let (opened, content) = all_sizes(answer).expect("two parts");
         assert_eq!(&*content, b"hello\r\n--y\r\r\n--xy");
         let wanted = Head {
             content_type: Some("text/plain".to_owned()),
             file_name: Some("a b.txt".to_owned()),
-            length: Some(17),
+            length: None,
         };
         assert_eq!(opened, Opened::Here(wanted));
         for (answer, wanted) in [

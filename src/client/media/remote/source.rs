@@ -11,7 +11,7 @@ use playhouse_actors::{
     env::Env,
     network::{PeerAnswer, PeerError, PeerMethod, PeerRequest},
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     AROUND_BYTES_MAX, Head, Lost, Piece,
@@ -19,13 +19,28 @@ use super::{
 };
 use crate::outbound::{Fetched, Outbound, Wanted};
 
+/// How long content may take once it has begun to come.
+const LIMITS: Limits = Limits {
+    pause: Duration::from_secs(20),
+    whole: Duration::from_secs(30 * 60),
+};
+
+/// How long what comes in pieces may take.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// From one piece to the next.
+    pause: Duration,
+    /// To the last one: what comes drop by drop ends too.
+    whole: Duration,
+}
+
 /// How content is asked for.
 pub(super) struct Asking<'a> {
     pub(super) env: &'a Env,
     pub(super) outbound: &'a Outbound,
     /// Larger content is refused.
     pub(super) bytes_max: u64,
-    /// The last byte must be here by then.
+    /// It must have begun to come by then.
     pub(super) deadline: Instant,
 }
 
@@ -38,6 +53,27 @@ pub(super) struct Source {
 
 /// Asks for a piece: servers that know nothing of the way with signatures in the old way.
 pub(super) async fn open(asking: &Asking<'_>, piece: &Piece) -> Result<Source, Lost> {
+    let Source { head, pieces } = begin(asking, piece).await?;
+    let pieces = in_time(pieces, LIMITS);
+    Ok(Source { head, pieces })
+}
+
+/// Ends what stands still, and what has no end.
+fn in_time(
+    pieces: BoxStream<'static, Result<Bytes, Lost>>,
+    limits: Limits,
+) -> BoxStream<'static, Result<Bytes, Lost>> {
+    let end = Instant::now() + limits.whole;
+    let next = move |mut pieces: BoxStream<'static, Result<Bytes, Lost>>| async move {
+        let until = end.min(Instant::now() + limits.pause);
+        let piece = timeout_at(until, pieces.next()).await;
+        let piece = piece.map_err(|_| PeerError::TooSlow)?.transpose()?;
+        Ok::<_, Lost>(piece.map(|piece| (piece, pieces)))
+    };
+    stream::try_unfold(pieces, next).boxed()
+}
+
+async fn begin(asking: &Asking<'_>, piece: &Piece) -> Result<Source, Lost> {
     let Piece {
         server_name,
         media_id,
@@ -93,14 +129,8 @@ async fn in_parts(asking: &Asking<'_>, answer: PeerAnswer) -> Result<Source, Los
         parts: Parts::default(),
         content: Bytes::new(),
     };
-    let opened = loop {
-        let piece = reading.answer.next().await.ok_or(Lost::Nonsense)?;
-        reading.content = reading.parts.take(piece?)?;
-        if let Some(opened) = reading.parts.opened() {
-            break opened;
-        }
-    };
-    match opened {
+    let opened = timeout_at(asking.deadline, reading.to_content()).await;
+    match opened.map_err(|_| PeerError::TooSlow)?? {
         Opened::Here(head) => Ok(Source {
             head,
             pieces: stream::try_unfold(reading, Reading::next).boxed(),
@@ -121,6 +151,16 @@ struct Reading {
 }
 
 impl Reading {
+    async fn to_content(&mut self) -> Result<Opened, Lost> {
+        loop {
+            let piece = self.answer.next().await.ok_or(Lost::Nonsense)?;
+            self.content = self.parts.take(piece?)?;
+            if let Some(opened) = self.parts.opened() {
+                return Ok(opened);
+            }
+        }
+    }
+
     async fn next(mut self) -> Result<Option<(Bytes, Self)>, Lost> {
         loop {
             let content = std::mem::take(&mut self.content);
@@ -146,6 +186,7 @@ async fn elsewhere(asking: &Asking<'_>, url: &str) -> Result<Source, Lost> {
         deadline: asking.deadline,
     };
     let mut fetched = asking.outbound.get(url, &wanted).await?;
+    fetched.until(Instant::now() + LIMITS.whole);
     let length = fetched.length();
     let (content_type, disposition) = (
         fetched.content_type.take(),
@@ -160,4 +201,62 @@ async fn elsewhere(asking: &Asking<'_>, url: &str) -> Result<Source, Lost> {
 async fn next_fetched(mut fetched: Fetched) -> Result<Option<(Bytes, Fetched)>, Lost> {
     let piece = fetched.piece().await?;
     Ok(piece.map(|piece| (piece, fetched)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+    const SHORT: Duration = Duration::from_millis(20);
+
+    fn piece() -> Result<Bytes, Lost> {
+        Ok(Bytes::from_static(b"x"))
+    }
+
+    async fn taken(
+        pieces: BoxStream<'static, Result<Bytes, Lost>>,
+        (pause, whole): (Duration, Duration),
+    ) -> (usize, Option<Lost>) {
+        let mut pieces = in_time(pieces, Limits { pause, whole });
+        let mut count = 0;
+        while let Some(piece) = pieces.next().await {
+            match piece {
+                Ok(_) => count += 1,
+                Err(lost) => return (count, Some(lost)),
+            }
+        }
+        (count, None)
+    }
+
+    #[tokio::test]
+    async fn what_comes_at_all_comes_as_a_whole() {
+        let slow = stream::iter(0..5).then(|_| async {
+            tokio::time::sleep(SHORT).await;
+            piece()
+        });
+        let (count, lost) = taken(slow.boxed(), (LONG, LONG)).await;
+        assert!(count == 5 && lost.is_none(), "{count}, {lost:?}");
+        let broken = stream::iter([piece(), Err(Lost::Nonsense)]).boxed();
+        let (count, lost) = taken(broken, (LONG, LONG)).await;
+        assert!(count == 1 && matches!(lost, Some(Lost::Nonsense)));
+    }
+
+    #[tokio::test]
+    async fn what_stands_still_ends() {
+        let still = stream::iter([piece()]).chain(stream::pending()).boxed();
+        let (count, lost) = taken(still, (SHORT, LONG)).await;
+        assert_eq!(count, 1);
+        assert!(matches!(lost, Some(Lost::Peer(PeerError::TooSlow))));
+    }
+
+    #[tokio::test]
+    async fn what_drips_ends() {
+        let dripping = stream::repeat(()).then(|()| async {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            piece()
+        });
+        let (_, lost) = taken(dripping.boxed(), (LONG, SHORT)).await;
+        assert!(matches!(lost, Some(Lost::Peer(PeerError::TooSlow))));
+    }
 }
