@@ -298,12 +298,12 @@ impl House {
         &self,
         wish: &UpgradeWish,
         new_id: &RoomId,
-        canonical: bool,
+        is_canonical_moved: bool,
     ) -> Result<(), HouseError> {
         for alias in self.local_aliases(&wish.room_id).await? {
             self.repoint_alias(&alias, &wish.room_id, new_id).await?;
         }
-        if !canonical {
+        if !is_canonical_moved {
             return Ok(());
         }
         let event_type = StateEventType::RoomCanonicalAlias;

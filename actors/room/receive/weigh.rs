@@ -435,7 +435,6 @@ impl Weighing {
             .clone()
             .map(|key| (pdu.event_type.clone(), key));
         let replaced = key.as_ref().and_then(|key| state.get(key));
-        let is_in_graph = fate == Fate::Accepted && placement == Placement::Live;
         let record = EventRecord {
             event_id: pdu.event_id.to_string(),
             pdu: pdu.json().to_vec().into(),
