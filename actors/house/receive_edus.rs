@@ -223,7 +223,7 @@ mod tests {
         let mut rooms: Vec<_> = receipts.good::<OwnedRoomId, ByType>().collect();
         assert_eq!(rooms.len(), 1);
         let (room_id, by_type) = rooms.remove(0);
-        assert_eq!(room_id, "!room:x");
+        assert_eq!(room_id.as_str(), "!room:x");
         let read: Vec<_> = by_type.read.good::<OwnedUserId, Receipt>().collect();
         let users: Vec<_> = read.iter().map(|(user_id, _)| user_id.as_str()).collect();
         assert_eq!(users, ["@emil:x", "@fred:x"]);

@@ -16,6 +16,9 @@
 //! each room that it ever had a user in, as far as the room has moved, what of our users' events it missed ([`catch_up`]); each acknowledged transaction
 //! notes how far that has come. A round that ends without anything new for it ends the lagging.
 //!
+//! A destination that refuses a transaction as too large (413) is sent the same in halves, and halves of these. Their IDs follow from the transaction's, which
+//! stays recorded as a whole until all parts are acknowledged; a single large thing that is refused is dropped.
+//!
 //! Acknowledgements are recorded with the next transaction, or when nothing came for a moment: a crash in between sends one transaction again, which its ID
 //! makes harmless.
 

@@ -445,3 +445,20 @@ async fn what_changes_before_the_members_are_known_stays_changed() {
     let left: BTreeSet<_> = members(&left["chunk"]).into_iter().collect();
     assert_eq!(left, BTreeSet::from([gone, kicked]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_behind_a_gap_is_taken_in_when_the_members_are_known() {
+    let scene = Scene::open(HELD).await;
+    let wish = json!({"content": {"msgtype": "m.text", "body": "behind a gap"}});
+    let sent = scene.crowd.send_behind_gap(&scene.anna, &member(1), wish);
+    let (behind, outcome) = sent.await;
+    assert!(outcome["error"].is_string(), "{outcome}");
+    scene.crowd.tell_missing();
+    scene.release();
+    look_when_whole(&scene.anna, "joined_members").await;
+    let is_shown = |answer: &Value| {
+        let shown = timeline(answer);
+        behind.iter().all(|event_id| shown.contains(event_id))
+    };
+    scene.anna.sync_anew_until("", is_shown).await;
+}

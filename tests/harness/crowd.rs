@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -87,6 +87,7 @@ struct Played {
     /// By server; the last one stays.
     tellings: Mutex<BTreeMap<String, VecDeque<Telling>>>,
     is_late: watch::Sender<bool>,
+    tells_missing: AtomicBool,
     key_requests: AtomicUsize,
     omissions: AtomicUsize,
     state_requests: AtomicUsize,
@@ -117,6 +118,7 @@ impl Crowd {
             arrival: Mutex::default(),
             tellings: Mutex::new(BTreeMap::from([tells])),
             is_late: watch::Sender::new(false),
+            tells_missing: AtomicBool::new(false),
             key_requests: AtomicUsize::new(0),
             omissions: AtomicUsize::new(0),
             state_requests: AtomicUsize::new(0),
@@ -153,6 +155,11 @@ impl Crowd {
         self.played.is_late.send_replace(true);
     }
 
+    /// From now on who asks what comes before an event is told.
+    pub(crate) fn tell_missing(&self) {
+        self.played.tells_missing.store(true, Ordering::Relaxed);
+    }
+
     /// How often its servers were asked for their keys.
     pub(crate) fn key_requests(&self) -> usize {
         self.played.key_requests.load(Ordering::Relaxed)
@@ -181,14 +188,38 @@ impl Crowd {
             graph.keep(&made);
             made
         };
+        let told = Self::bring(client, sender, &made).await;
+        assert_eq!(told, json!({}), "{}", made.json);
+        made.id
+    }
+
+    /// Has a user's server send an event, but not the one right before it; gives the IDs of both, and what became of the one that was sent.
+    pub(crate) async fn send_behind_gap(
+        &self,
+        client: &Client,
+        sender: &str,
+        wish: Value,
+    ) -> ([String; 2], Value) {
+        let [lost, made] = {
+            let mut graph = self.played.graph.lock();
+            [(); 2].map(|()| {
+                let made = graph.made(sender, &wish);
+                graph.keep(&made);
+                made
+            })
+        };
+        let told = Self::bring(client, sender, &made).await;
+        ([lost.id, made.id], told)
+    }
+
+    /// Has a user's server send an event; what became of it.
+    async fn bring(client: &Client, sender: &str, made: &Made) -> Value {
         let number = TRANSACTION.fetch_add(1, Ordering::Relaxed);
         let path = format!("/_matrix/federation/v1/send/crowd{number}");
         let body = json!({"pdus": [made.json]}).to_string();
         let request = (Method::PUT, path.as_str());
         let told = ask_as(server_of(sender), client, request, Some(&body)).await;
-        let told = told.ok();
-        assert_eq!(told["pdus"][&made.id], json!({}), "{}: {told}", made.json);
-        made.id
+        told.ok()["pdus"][&made.id].clone()
     }
 }
 
@@ -220,6 +251,10 @@ impl Played {
                 let event_id = fields.find_map(|field| field.strip_prefix("event_id="));
                 let event_id = decoded(event_id.unwrap_or_default());
                 Some(self.state(asked.name, what, &event_id))
+            }
+            "get_missing_events" if self.tells_missing.load(Ordering::Relaxed) => {
+                let latest = &asked.body["latest_events"];
+                Some(told(self.graph.lock().missing_before(latest)))
             }
             "event_auth" => Some(found(self.graph.lock().event_auth(&about))),
             "event" => Some(found(self.graph.lock().event(&about))),

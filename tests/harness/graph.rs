@@ -158,6 +158,20 @@ impl Graph {
         Some(format!(r#"{{"auth_chain":{auth_chain}}}"#))
     }
 
+    /// The answer to `get_missing_events`: what comes right before some events.
+    pub(super) fn missing_before(&self, latest: &Value) -> String {
+        let latest = latest.as_array().into_iter().flatten();
+        let latest = latest.filter_map(|id| self.events.get(id.as_str()?));
+        let mut before: Vec<String> = Vec::new();
+        for kept in latest {
+            let event: Value = serde_json::from_str(&kept.text).expect("JSON");
+            let prev_events = event["prev_events"].as_array().into_iter().flatten();
+            before.extend(prev_events.filter_map(|id| id.as_str().map(ToOwned::to_owned)));
+        }
+        let events = self.list(before.iter().map(String::as_str));
+        format!(r#"{{"events":{events}}}"#)
+    }
+
     /// The answer to `event`.
     pub(super) fn event(&self, event_id: &str) -> Option<String> {
         let text = &self.events.get(event_id)?.text;

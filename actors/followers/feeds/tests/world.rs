@@ -242,9 +242,8 @@ impl World {
             ts_ms: None,
             found: true,
         };
-        let _ = self
-            .tell(room_id, RoomCommand::MoveReceipts(vec![receipt]))
-            .await;
+        let command = RoomCommand::MoveReceipts(vec![receipt]);
+        let _ = self.tell(room_id, command).await;
     }
 
     /// The room's events in their order: ID, sender, and whether it is a message.
