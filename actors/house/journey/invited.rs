@@ -42,8 +42,8 @@ impl House {
     ) -> Result<Box<RawValue>, HouseError> {
         self.refuse_blocked(&invite.room_id).await?;
         let (user_id, signed) = self.examined_invite(origin, &invite).await?;
-        let state = self.introduced_by_invite(&invite).await?;
         let residence = self.welcome(origin, &invite.room_id, &user_id).await?;
+        let state = self.introduced_by_invite(&invite).await?;
         if residence == Residence::Elsewhere {
             let stripped = stripped_of(&state, &user_id);
             let told = told_by(&signed, &invite.version, stripped);
