@@ -398,3 +398,32 @@ async fn an_invite_does_not_make_us_ask_many_servers() {
     let told = answer.refused(400, "M_INVALID_PARAM");
     assert_eq!(told["error"], "invite_room_state: too many servers made it");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_server_is_invited_in_the_old_way() {
+    let peers = Peers::start(&[NEAR]).await;
+    let server = start(&peers).await;
+    let anna = server.register("anna").await;
+    peers.follow(|asked: &Asked<'_>| {
+        if asked.path.starts_with("/_matrix/federation/v2/invite/") {
+            let refusal = json!({"errcode": "M_UNKNOWN", "error": "what is this?"});
+            return Some(Reply::Json(400, refusal));
+        }
+        if !asked.path.starts_with("/_matrix/federation/v1/invite/") {
+            return None;
+        }
+        let rules = RoomVersionId::V1.rules()?;
+        let mut event: CanonicalJsonObject = serde_json::from_value(asked.body.clone()).ok()?;
+        let signer = &env(NEAR).identity.signer;
+        sign_event(NEAR, signer, &mut event, &rules.redaction).ok()?;
+        let event = serde_json::to_value(&event).ok()?;
+        Some(Reply::Json(200, json!([200, { "event": event }])))
+    });
+    for (version, is_invited) in [("1", true), ("6", false)] {
+        let wish = json!({"name": "Ours", "room_version": version});
+        let room_id = anna.create_room(wish).await;
+        let path = format!("/_matrix/client/v3/rooms/{}/invite", encode(&room_id));
+        let answer = anna.post(&path, json!({"user_id": BOB})).await;
+        assert_eq!(answer.status == 200, is_invited, "{}", answer.body);
+    }
+}
