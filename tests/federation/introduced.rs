@@ -427,3 +427,18 @@ async fn an_old_server_is_invited_in_the_old_way() {
         assert_eq!(answer.status == 200, is_invited, "{}", answer.body);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_not_there_is_not_invited() {
+    let peers = Peers::start(&[NEAR]).await;
+    let server = start(&peers).await;
+    let anna = server.register("anna").await;
+    let told = Told::of("Empty");
+    let whose = ("m.room.member", "@nobody:playhouse.test");
+    let mut event = draft(whose, json!({"membership": "invite"}), &[&told.name]);
+    event["room_id"] = json!(told.room_id);
+    let event = sealed(&RoomVersionId::V12, event);
+    let whole = (event, Some(told.state()));
+    let answer = invite(&anna, (&told.room_id, "12"), whole).await;
+    answer.refused(403, "M_FORBIDDEN");
+}
