@@ -331,3 +331,114 @@ async fn what_is_wrong_between_servers_is_not_the_clients_fault() {
         refused.refused(502, "M_UNKNOWN");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_knocks_at_an_older_room_is_not_shown_what_is_forged() {
+    let peers = Peers::start(&[NEAR]).await;
+    let server = start(&peers).await;
+    let anna = server.register("anna").await;
+    let user_id = anna.user_id.clone();
+    let room_id = "!door:near.test";
+    let made = |event_type: &str, content: Value, room_id: &str| {
+        let told = Told::of("Behind a door");
+        let mut event = draft((event_type, ""), content, &[&told.create]);
+        event["room_id"] = json!(room_id);
+        sealed(&RoomVersionId::V11, event)
+    };
+    let create = made("m.room.create", json!({"room_version": "11"}), room_id);
+    let name = made("m.room.name", json!({"name": "Behind a door"}), room_id);
+    let topic = made(
+        "m.room.topic",
+        json!({"topic": "elsewhere"}),
+        "!no:near.test",
+    );
+    let rules = json!({"join_rule": "knock"});
+    let mut forged = made("m.room.join_rules", rules, room_id).json;
+    forged["depth"] = json!(77);
+    peers.follow(move |asked: &Asked<'_>| {
+        let rest = asked.path.strip_prefix("/_matrix/federation/v1/")?;
+        if rest.starts_with("make_knock/") {
+            let content = json!({"membership": "knock"});
+            let mut event = draft(("m.room.member", &user_id), content, &[&name]);
+            event["room_id"] = json!(room_id);
+            event["sender"] = json!(user_id);
+            let template = json!({"room_version": "11", "event": event});
+            return Some(Reply::Json(200, template));
+        }
+        let state = json!([stripped(&create), name.json, forged, topic.json]);
+        rest.starts_with("send_knock/")
+            .then(|| Reply::Json(200, json!({ "knock_room_state": state })))
+    });
+    let path = format!("/_matrix/client/v3/knock/{}?via={NEAR}", encode(room_id));
+    anna.post(&path, json!({})).await.ok();
+    let is_told = |synced: &Value| synced["rooms"]["knock"][room_id].is_object();
+    let synced = synced_until(&anna, is_told).await;
+    let shown = &synced["rooms"]["knock"][room_id]["knock_state"]["events"];
+    let shown = shown.as_array().expect("stripped state").iter();
+    let mut types: Vec<_> = shown.filter_map(|event| event["type"].as_str()).collect();
+    types.sort_unstable();
+    assert_eq!(types, ["m.room.create", "m.room.member", "m.room.name"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invite_does_not_make_us_ask_many_servers() {
+    let peers = Peers::start(&[NEAR]).await;
+    let server = start(&peers).await;
+    let anna = server.register("anna").await;
+    let told = Told::of("Crowded");
+    let mut state = vec![told.create.json.clone(), told.name.json.clone()];
+    for number in 0..20 {
+        let mut event = told.name.json.clone();
+        let name = format!("dead{number}.test");
+        event["sender"] = json!(format!("@somebody:{name}"));
+        event["signatures"] = json!({ name: event["signatures"][NEAR] });
+        state.push(event);
+    }
+    let answer = told.invite(&anna, Some(Value::from(state))).await;
+    let told = answer.refused(400, "M_INVALID_PARAM");
+    assert_eq!(told["error"], "invite_room_state: too many servers made it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_server_is_invited_in_the_old_way() {
+    let peers = Peers::start(&[NEAR]).await;
+    let server = start(&peers).await;
+    let anna = server.register("anna").await;
+    peers.follow(|asked: &Asked<'_>| {
+        if asked.path.starts_with("/_matrix/federation/v2/invite/") {
+            let refusal = json!({"errcode": "M_UNKNOWN", "error": "what is this?"});
+            return Some(Reply::Json(400, refusal));
+        }
+        if !asked.path.starts_with("/_matrix/federation/v1/invite/") {
+            return None;
+        }
+        let rules = RoomVersionId::V1.rules()?;
+        let mut event: CanonicalJsonObject = serde_json::from_value(asked.body.clone()).ok()?;
+        let signer = &env(NEAR).identity.signer;
+        sign_event(NEAR, signer, &mut event, &rules.redaction).ok()?;
+        let event = serde_json::to_value(&event).ok()?;
+        Some(Reply::Json(200, json!([200, { "event": event }])))
+    });
+    for (version, is_invited) in [("1", true), ("6", false)] {
+        let wish = json!({"name": "Ours", "room_version": version});
+        let room_id = anna.create_room(wish).await;
+        let path = format!("/_matrix/client/v3/rooms/{}/invite", encode(&room_id));
+        let answer = anna.post(&path, json!({"user_id": BOB})).await;
+        assert_eq!(answer.status == 200, is_invited, "{}", answer.body);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_not_there_is_not_invited() {
+    let peers = Peers::start(&[NEAR]).await;
+    let server = start(&peers).await;
+    let anna = server.register("anna").await;
+    let told = Told::of("Empty");
+    let whose = ("m.room.member", "@nobody:playhouse.test");
+    let mut event = draft(whose, json!({"membership": "invite"}), &[&told.name]);
+    event["room_id"] = json!(told.room_id);
+    let event = sealed(&RoomVersionId::V12, event);
+    let whole = (event, Some(told.state()));
+    let answer = invite(&anna, (&told.room_id, "12"), whole).await;
+    answer.refused(403, "M_FORBIDDEN");
+}

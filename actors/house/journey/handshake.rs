@@ -125,7 +125,7 @@ pub(super) fn refusal(server: &ServerName, error: PeerError) -> HouseError {
 }
 
 /// Whether a server does not know an endpoint.
-pub(super) fn is_unrecognized(error: &PeerError) -> bool {
+fn is_unrecognized(error: &PeerError) -> bool {
     matches!(error, PeerError::Refused { status, errcode, .. }
         if errcode == "M_UNRECOGNIZED" || (*status == 404 && errcode.is_empty()))
 }

@@ -15,7 +15,6 @@ use crate::{
         canonical::Canonical,
         receive::sign::{SignedPdu, co_sign},
     },
-    user::UserError,
 };
 
 /// An invite as another server brings it.
@@ -42,8 +41,8 @@ impl House {
     ) -> Result<Box<RawValue>, HouseError> {
         self.refuse_blocked(&invite.room_id).await?;
         let (user_id, signed) = self.examined_invite(origin, &invite).await?;
-        let state = self.introduced_by_invite(&invite).await?;
         let residence = self.welcome(origin, &invite.room_id, &user_id).await?;
+        let state = self.introduced_by_invite(&invite).await?;
         if residence == Residence::Elsewhere {
             let stripped = stripped_of(&state, &user_id);
             let told = told_by(&signed, &invite.version, stripped);
@@ -92,7 +91,8 @@ impl House {
             return Err(bad("the invited user is not of this server"));
         }
         if !self.has_open_account(&user_id).await? {
-            return Err(UserError::UnknownUser.into());
+            let nobody = "this server has no such user";
+            return Err(HouseError::Forbidden(nobody.to_owned()));
         }
         self.check_invite(&pdu.sender, &user_id).await?;
         let text = std::str::from_utf8(pdu.json()).map_err(|error| bad(&error.to_string()))?;

@@ -9,7 +9,7 @@ use ruma::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::handshake::{is_unrecognized, refusal};
+use super::handshake::refusal;
 use crate::{
     house::{
         House, HouseError,
@@ -163,7 +163,15 @@ impl House {
         };
         // Version 1 does not say of which version the room is.
         let is_old = matches!(draft.version, RoomVersionId::V1 | RoomVersionId::V2);
-        if !is_old || !is_unrecognized(&error) {
+        // However an old server says that it does not know version 2.
+        let is_unknown = matches!(
+            error,
+            PeerError::Refused {
+                status: 400 | 404,
+                ..
+            }
+        );
+        if !is_old || !is_unknown {
             return Err(error);
         }
         let path = format!("/_matrix/federation/v1/invite/{room}/{event}");

@@ -1,10 +1,10 @@
 //! Flows on the real SQLite driver.
 
+mod event_keys;
 mod forgetting;
 mod handshakes;
 mod journeys;
 mod outboxes;
-mod own_keys;
 mod remote;
 mod reporting;
 mod stale_devices;

@@ -40,7 +40,11 @@ pub(super) async fn backfill(
     let mut ahead = BTreeMap::new();
     let mut next: Vec<OwnedEventId> = from.iter().take(NAMED_MAX).cloned().collect();
     let mut told = Vec::new();
+    let limit = limit.min(EVENTS_MAX);
     for _ in 0..STEPS_MAX {
+        if told.len() >= limit {
+            break;
+        }
         for event_id in next.drain(..) {
             if !met.insert(event_id.clone()) {
                 continue;
@@ -55,9 +59,6 @@ pub(super) async fn backfill(
         };
         if is_told(&event) {
             told.push(shown(view, sight, &event).await?);
-            if told.len() >= limit.min(EVENTS_MAX) {
-                break;
-            }
         }
         next.clone_from(&event.pdu.prev_events);
     }

@@ -136,6 +136,7 @@ fn backfill_goes_back_by_depth_and_ends_somewhere() {
     let all: Vec<_> = [end, right, left, one].map(|event| (event, true)).into();
     assert_eq!(world.backfilled(&[end], 4), all);
     assert_eq!(world.backfilled(&[end], 2), all[..2]);
+    assert!(world.backfilled(&[end], 0).is_empty());
     assert_eq!(world.backfilled(&[left, right], 3), all[1..]);
     assert_eq!(world.backfilled(&[end, end], 50)[..4], all);
     assert!(world.backfilled(&[99], 5).is_empty());
