@@ -1,6 +1,14 @@
 //! A certificate authority that speaks ACME (RFC 8555) over TLS, proves names by tls-alpn-01 (RFC 8737) and signs what it is asked for.
 
-use std::{collections::BTreeSet, io, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+};
 
 use aws_lc_rs::{
     digest::{SHA256, digest},
@@ -22,7 +30,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use x509_parser::extensions::GeneralName;
 
-use super::{database::free_port, glance::glance, server::SERVER_NAME};
+use super::{glance::glance, server::SERVER_NAME};
 
 /// What a client offers who asks for a proof.
 pub(crate) const PROOF_PROTOCOL: &[u8] = b"acme-tls/1";
@@ -30,7 +38,7 @@ pub(crate) const PROOF_PROTOCOL: &[u8] = b"acme-tls/1";
 /// The extension that has the proof.
 const PROOF_OID: &str = "1.3.6.1.5.5.7.1.31";
 
-/// A running authority, and the port on which it asks a server for proofs, whatever the name.
+/// A running authority, and the place where it asks a server for proofs, whatever the name.
 pub(crate) struct Authority {
     office: Arc<Office>,
     folder: TempDir,
@@ -62,7 +70,7 @@ struct Order {
 
 struct Office {
     port: u16,
-    asked_port: u16,
+    asked: SocketAddr,
     issuer: CertifiedIssuer<'static, KeyPair>,
     books: Mutex<Books>,
 }
@@ -86,7 +94,7 @@ impl Authority {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let office = Arc::new(Office {
             port: listener.local_addr().expect("an address").port(),
-            asked_port: free_port(),
+            asked: place_for_one(),
             issuer,
             books: Mutex::default(),
         });
@@ -103,10 +111,7 @@ impl Authority {
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
         let ca = self.folder.path().join("ca.pem");
         [
-            (
-                "FEDERATION_LISTEN",
-                format!("127.0.0.1:{}", self.asked_port()),
-            ),
+            ("FEDERATION_LISTEN", self.asked().to_string()),
             ("LISTEN_FEDERATION_TLS_ACME", "true".to_owned()),
             ("ACME_AGREE_TO_TERMS", "true".to_owned()),
             ("ACME_DOMAINS", SERVER_NAME.to_owned()),
@@ -119,8 +124,8 @@ impl Authority {
     }
 
     /// Where the server is asked for proofs.
-    pub(crate) fn asked_port(&self) -> u16 {
-        self.office.asked_port
+    pub(crate) fn asked(&self) -> SocketAddr {
+        self.office.asked
     }
 
     /// Who signs certificates.
@@ -143,6 +148,17 @@ impl Authority {
         let books = self.office.books.lock();
         (books.accounts.len(), books.orders.len())
     }
+}
+
+/// A place where a server can listen, now and whenever it starts again: whoever asks for any free port gets one of another address.
+fn place_for_one() -> SocketAddr {
+    static COUNT: AtomicU8 = AtomicU8::new(1);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let address = Ipv4Addr::new(127, 64 | high, low, count);
+    std::net::TcpListener::bind((address, 0))
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
 }
 
 fn acceptor(issuer: &CertifiedIssuer<'static, KeyPair>) -> TlsAcceptor {
@@ -383,7 +399,7 @@ impl Office {
         let thumb = URL_SAFE_NO_PAD.encode(digest(&SHA256, key.as_bytes()));
         let secret = format!("{}.{thumb}", token(number, name));
         let secret = digest(&SHA256, secret.as_bytes());
-        let shown = glance(self.asked_port, &wanted, &[PROOF_PROTOCOL]).await;
+        let shown = glance(self.asked, &wanted, &[PROOF_PROTOCOL]).await;
         let proven = shown.is_ok_and(|shown| {
             let agreed = shown.protocol.as_deref() == Some(PROOF_PROTOCOL);
             agreed && proves(&shown.certificate, &wanted, secret.as_ref())

@@ -1,6 +1,6 @@
 //! What a TLS listener shows to somebody who believes anything.
 
-use std::{io, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, SignatureScheme,
@@ -19,8 +19,12 @@ pub(crate) struct Shown {
     pub(crate) protocol: Option<Vec<u8>>,
 }
 
-/// Connects to a port of this machine under a name, offering these protocols.
-pub(crate) async fn glance(port: u16, name: &str, protocols: &[&[u8]]) -> io::Result<Shown> {
+/// Connects to a place under a name, offering these protocols.
+pub(crate) async fn glance(
+    place: SocketAddr,
+    name: &str,
+    protocols: &[&[u8]],
+) -> io::Result<Shown> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
@@ -30,7 +34,7 @@ pub(crate) async fn glance(port: u16, name: &str, protocols: &[&[u8]]) -> io::Re
         .with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-    let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    let stream = TcpStream::connect(place).await?;
     let stream = TlsConnector::from(Arc::new(config))
         .connect(name, stream)
         .await?;

@@ -266,11 +266,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_not_the_end() {
-        let (told, mut began) = mpsc::unbounded_channel();
+        let (told, mut began) = mpsc::channel(1);
         let order = move || {
             let told = told.clone();
             async move {
-                assert!(told.send(()).is_err(), "as a bug would");
+                assert!(told.send(()).await.is_err(), "as a bug would");
             }
         };
         let task = tokio::spawn(again_and_again(order, Duration::from_millis(1)));
@@ -282,11 +282,11 @@ mod tests {
 
     #[tokio::test]
     async fn who_ends_the_task_ends_the_order() {
-        let (told, mut began) = mpsc::unbounded_channel();
+        let (told, mut began) = mpsc::channel(1);
         let order = move || {
             let told = told.clone();
             async move {
-                told.send(()).expect("somebody listens");
+                told.send(()).await.expect("somebody listens");
                 std::future::pending::<()>().await;
                 drop(told);
             }
