@@ -450,7 +450,8 @@ async fn what_changes_before_the_members_are_known_stays_changed() {
 async fn what_lies_behind_a_gap_is_taken_in_when_the_members_are_known() {
     let scene = Scene::open(HELD).await;
     let wish = json!({"content": {"msgtype": "m.text", "body": "behind a gap"}});
-    let sent = scene.crowd.send_behind_gap(&scene.anna, &member(1), wish);
+    let sender = member(1);
+    let sent = scene.crowd.send_behind_gap(&scene.anna, &sender, wish);
     let (behind, outcome) = sent.await;
     assert!(outcome["error"].is_string(), "{outcome}");
     scene.crowd.tell_missing();

@@ -129,7 +129,7 @@ async fn in_parts(asking: &Asking<'_>, answer: PeerAnswer) -> Result<Source, Los
         parts: Parts::default(),
         content: Bytes::new(),
     };
-    let opened = timeout_at(asking.deadline, reading.to_content()).await;
+    let opened = timeout_at(asking.deadline, reading.read_to_content()).await;
     match opened.map_err(|_| PeerError::TooSlow)?? {
         Opened::Here(head) => Ok(Source {
             head,
@@ -151,7 +151,7 @@ struct Reading {
 }
 
 impl Reading {
-    async fn to_content(&mut self) -> Result<Opened, Lost> {
+    async fn read_to_content(&mut self) -> Result<Opened, Lost> {
         loop {
             let piece = self.answer.next().await.ok_or(Lost::Nonsense)?;
             self.content = self.parts.take(piece?)?;
