@@ -17,7 +17,10 @@ const NOTHING: u8 = 0xc1;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_room_that_cannot_be_read_holds_up_no_other() {
     let mut scene = Scene::open().await;
-    scene.anna.say(&scene.room_id, SAID).await;
+    // A record that lies across pages of a file is not found in it: of some one surely lies in one piece.
+    for _ in 0..10 {
+        scene.anna.say(&scene.room_id, SAID).await;
+    }
     scene.server.stop();
     match scene.server.database().map(ToOwned::to_owned) {
         Some(dsn) => damage_on_postgres(dsn).await,
@@ -80,7 +83,7 @@ async fn damage_on_postgres(dsn: String) {
              WHERE position(convert_to('{SAID}', 'UTF8') in payload) > 0"
         );
         let rows = client.execute(statement.as_str(), &[]);
-        assert_eq!(rows.expect("the row can be changed"), 1);
+        assert!(rows.expect("rows can be changed") > 0, "it was said");
     };
     let damaged = tokio::task::spawn_blocking(damage);
     damaged.await.expect("the record is damaged");
