@@ -1,5 +1,7 @@
 //! What operators may want of other servers: which they are, what they are told, and which of their rooms are joined.
 
+use std::time::{Duration, Instant};
+
 use reqwest::Method;
 use serde_json::json;
 
@@ -86,6 +88,13 @@ async fn profiles_are_not_for_everybody() {
         named.await.ok();
         let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
         bert.join(&room_id).await;
+        let path = format!("/_matrix/client/v3/profile/{user}");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        // Who shares a room with whom is known a little later.
+        while bert.get(&path).await.status != 200 {
+            assert!(Instant::now() < deadline, "they share a room");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         for rest in ["", "/displayname"] {
             let path = format!("/_matrix/client/v3/profile/{user}{rest}");
             anna.get(&path).await.ok();
