@@ -10,4 +10,5 @@ pub mod ground;
 pub mod models;
 pub mod port;
 pub mod record;
+pub mod register;
 pub mod verify;

@@ -11,6 +11,7 @@ use crate::{
     address::{Entity, Family, Layout, Position, Sequence, Shard, ShardNumber},
     chain::Digest,
     record::Kind,
+    register::{Claim, Register},
 };
 
 /// A boxed future of a store operation.
@@ -149,6 +150,14 @@ pub trait LogAppender: Send {
     /// taken again. Shards that do not belong to this appender are refused, all of them then. Who may take what is for placement to say.
     fn take<'a>(&'a mut self, shards: &'a [ShardNumber]) -> StoreFuture<'a, ()>;
 
+    /// Takes shards under epochs that a claim gives ([`crate::register::Claim`]): [`StoreError::Fenced`] for one of which the log has seen that epoch or a
+    /// later one. The others are held then.
+    /// To be repeated when it is not known what became of it.
+    fn take_under<'a>(&'a mut self, claims: &'a [Claim]) -> StoreFuture<'a, ()> {
+        let one_owner = || StoreError::Incompatible("this database is for one node".into());
+        Box::pin(async move { claims.first().map_or(Ok(()), |_| Err(one_owner())) })
+    }
+
     /// Writes shards no more. Nothing is told to the database: the next owner takes them under an epoch of its own.
     fn let_go(&mut self, shards: &[ShardNumber]);
 
@@ -266,6 +275,11 @@ pub trait LogStore: Send + Sync + 'static {
 
     /// The read models' database.
     fn models(&self) -> Arc<dyn ModelStore>;
+
+    /// Who may write what, where there can be more than one node; `None` where there cannot.
+    fn register(&self) -> Option<Arc<dyn Register>> {
+        None
+    }
 
     /// Bytes on disk, for the metrics; 0 where the driver cannot tell.
     fn size_bytes(&self) -> StoreFuture<'_, u64>;

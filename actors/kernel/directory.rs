@@ -10,17 +10,19 @@ use std::{
 
 use dashmap::{DashMap, Entry};
 use playhouse_schema::{
-    address::{Entity, Layout},
+    address::{Entity, Layout, Shard},
     port::LogStore,
 };
-use ractor::{Actor, ActorProcessingErr, ActorRef, ActorStatus, RpcReplyPort, SupervisionEvent};
+use ractor::{Actor, ActorProcessingErr, ActorRef, ActorStatus, SupervisionEvent};
 use tokio::sync::Notify;
 
 use super::{
     append::Log,
-    domain::{Domain, Port, Unavailable},
+    domain::{Domain, Unavailable},
     keeper::{Birth, Keeper, Mail},
+    reach::{Question, Told},
     vitals::{Ticket, Vitals, Whisper},
+    ways::{Errand, Ways},
 };
 
 /// Bounds of a directory.
@@ -59,6 +61,7 @@ impl Default for DirectoryLimits {
 struct Slot<D: Domain> {
     actor: ActorRef<Mail<D>>,
     vitals: Arc<Vitals>,
+    shard: Shard,
     leaving: bool,
 }
 
@@ -86,7 +89,8 @@ pub struct Directory<D: Domain> {
     context: Arc<D::Context>,
     store: Arc<dyn LogStore>,
     log: Arc<dyn Log>,
-    layout: Layout,
+    pub(super) layout: Layout,
+    pub(super) ways: Ways,
     limits: DirectoryLimits,
     calls: Arc<AtomicUsize>,
     /// Slots in use, roughly: exact after each sweep.
@@ -99,11 +103,21 @@ pub struct Directory<D: Domain> {
 }
 
 impl<D: Domain> Directory<D> {
-    /// A directory whose actors run on the current tokio runtime.
+    /// A directory whose actors run on the current tokio runtime, where there is no other node.
     pub async fn new(
         context: Arc<D::Context>,
         store: Arc<dyn LogStore>,
         log: Arc<dyn Log>,
+        limits: DirectoryLimits,
+    ) -> Result<Arc<Self>, ractor::SpawnErr> {
+        Self::among(Ways::Alone, context, (store, log), limits).await
+    }
+
+    /// As [`Directory::new`], where there may be other nodes.
+    pub async fn among(
+        ways: Ways,
+        context: Arc<D::Context>,
+        (store, log): (Arc<dyn LogStore>, Arc<dyn Log>),
         limits: DirectoryLimits,
     ) -> Result<Arc<Self>, ractor::SpawnErr> {
         let (supervisor, _) = Actor::spawn(None, Supervisor(D::NAME), ()).await?;
@@ -111,6 +125,7 @@ impl<D: Domain> Directory<D> {
             slots: DashMap::new(),
             context,
             layout: store.layout(),
+            ways,
             store,
             log,
             limits,
@@ -129,10 +144,7 @@ impl<D: Domain> Directory<D> {
     /// Tells an entity to do something and waits until it is durable.
     pub async fn command(&self, entity: Entity, command: D::Command) -> Result<D::Reply, D::Error> {
         let timeout = Duration::from_millis(self.limits.call_timeout_ms);
-        self.call(entity, timeout, |port, ticket| {
-            Mail::Command(command, port, ticket)
-        })
-        .await
+        self.reach(entity, Told::<D>(command), timeout).await
     }
 
     /// Asks an entity.
@@ -152,14 +164,16 @@ impl<D: Domain> Directory<D> {
         query: D::Query,
         timeout: Duration,
     ) -> Result<D::Answer, D::Error> {
-        self.call(entity, timeout, |port, ticket| {
-            Mail::Query(query, port, ticket)
-        })
-        .await
+        self.reach(entity, Question::<D>(query), timeout).await
     }
 
-    /// Lets an entity hear something, if it is awake; whether it will.
+    /// Lets an entity hear something, if it is awake; whether it will, where it is on this node.
     pub fn signal_if_awake(&self, entity: &Entity, signal: D::Signal) -> bool {
+        let signal = self.signal_there(entity, signal, Errand::SignalIfAwake);
+        signal.is_some_and(|signal| self.signal_if_awake_here(entity, signal))
+    }
+
+    pub(super) fn signal_if_awake_here(&self, entity: &Entity, signal: D::Signal) -> bool {
         let found = self
             .slots
             .get(entity)
@@ -167,8 +181,13 @@ impl<D: Domain> Directory<D> {
         found.is_some_and(|found| self.whisper(found, signal))
     }
 
-    /// Lets an entity hear something, and wakes it for that; whether it will.
+    /// Lets an entity hear something, and wakes it for that; whether it will, where it is on this node.
     pub fn signal(&self, entity: &Entity, signal: D::Signal) -> bool {
+        let signal = self.signal_there(entity, signal, Errand::Signal);
+        signal.is_some_and(|signal| self.signal_here(entity, signal))
+    }
+
+    pub(super) fn signal_here(&self, entity: &Entity, signal: D::Signal) -> bool {
         let found = self.find(entity);
         found.is_some_and(|found| self.whisper(found, signal))
     }
@@ -178,7 +197,7 @@ impl<D: Domain> Directory<D> {
             .is_some_and(|whisper| actor.cast(Mail::Signal(signal, Some(whisper))).is_ok())
     }
 
-    /// Lets all who are awake hear something.
+    /// Lets all who are awake on this node hear something.
     pub fn signal_awake(&self, signal: impl Fn() -> D::Signal) {
         for slot in &self.slots {
             let _ = slot.actor.cast(Mail::Signal(signal(), None));
@@ -193,11 +212,34 @@ impl<D: Domain> Directory<D> {
     /// Puts all to sleep: what is queued is served first, new calls are refused. Ends when all have ended or the time is up.
     pub async fn close(&self, within: Duration) {
         self.is_closed.store(true, Ordering::SeqCst);
+        self.drain(within, |_| true).await;
+    }
+
+    /// Puts all of a shard to sleep, as [`Directory::close`] does with all there are; whether all have ended. The map of shards must say before that the shard
+    /// is not served here any more: who is called from then on is not woken.
+    pub async fn release(&self, shard: Shard, within: Duration) -> bool {
+        self.drain(within, |slot| slot.shard == shard).await
+    }
+
+    /// Ends all of a shard at once. What waits for them is lost, and so is what they have not committed: another node may hold the shard.
+    pub fn abandon(&self, shard: Shard) {
+        for slot in &self.slots {
+            if slot.shard == shard {
+                slot.actor.kill();
+            }
+        }
+    }
+
+    /// Whether all that were meant have ended.
+    async fn drain(&self, within: Duration, is_meant: impl Fn(&Slot<D>) -> bool) -> bool {
         let deadline = Instant::now() + within;
         loop {
             // Who is only waking yet is waited for: drained before it runs it would forget its mail.
             let mut left = 0;
             for slot in &self.slots {
+                if !is_meant(&slot) {
+                    continue;
+                }
                 match slot.actor.get_status() {
                     ActorStatus::Stopped => continue,
                     ActorStatus::Running => drop(slot.actor.drain()),
@@ -206,58 +248,23 @@ impl<D: Domain> Directory<D> {
                 left += 1;
             }
             if left == 0 {
-                return;
+                return true;
             }
             if Instant::now() >= deadline {
                 tracing::warn!(kind = D::NAME, left, "actors did not end in time");
-                return;
+                return false;
             }
             tokio::time::sleep(CLOSE_POLL).await;
         }
     }
 
-    async fn call<T: Send + 'static>(
-        &self,
-        entity: Entity,
-        timeout: Duration,
-        mail: impl FnOnce(Port<T, D::Error>, Arc<Ticket>) -> Mail<D>,
-    ) -> Result<T, D::Error> {
-        let (sender, receiver) = ractor::concurrency::oneshot();
-        let (mut actor, mut vitals) = self.find(&entity).ok_or(Unavailable::Stopped)?;
-        let mut ticket = self.ticket(&vitals)?;
-        let mut mail = mail(RpcReplyPort::from(sender), ticket.clone());
-        loop {
-            match actor.send_message(mail) {
-                Ok(()) => break,
-                // An actor on its way to sleep refuses: the message comes back unread and goes to its next life.
-                Err(ractor::MessagingErr::SendErr(unread)) => {
-                    let next = self.find_after(&entity, &actor);
-                    (actor, vitals) = next.ok_or(Unavailable::Stopped)?;
-                    ticket = self.ticket(&vitals)?;
-                    mail = unread.with(ticket.clone());
-                }
-                Err(_) => return Err(Unavailable::Stopped.into()),
-            }
-        }
-        let answer = tokio::time::timeout(timeout, receiver).await;
-        drop(ticket);
-        match answer {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) if vitals.damaged.load(Ordering::Acquire) => {
-                Err(Unavailable::Damaged.into())
-            }
-            Ok(Err(_)) => Err(Unavailable::Stopped.into()),
-            Err(_) => Err(Unavailable::Timeout.into()),
-        }
-    }
-
-    fn ticket(&self, vitals: &Arc<Vitals>) -> Result<Arc<Ticket>, Unavailable> {
+    pub(super) fn ticket(&self, vitals: &Arc<Vitals>) -> Result<Arc<Ticket>, Unavailable> {
         let (all, one) = (self.limits.calls_max, self.limits.calls_per_actor_max);
         Ticket::take(&self.calls, all, vitals, one).ok_or(Unavailable::Overloaded)
     }
 
-    /// The present life of an entity, or its next one; `None` when the directory is closed.
-    fn find(&self, entity: &Entity) -> Option<Found<D>> {
+    /// The present life of an entity, or its next one; `None` when the directory is closed, or the entity is not served here.
+    pub(super) fn find(&self, entity: &Entity) -> Option<Found<D>> {
         let now_ms = self.started.elapsed().as_millis() as u64;
         if let Some(slot) = self.slots.get(entity)
             && slot.is_open()
@@ -265,9 +272,10 @@ impl<D: Domain> Directory<D> {
             slot.vitals.touched_ms.store(now_ms, Ordering::Relaxed);
             return Some((slot.actor.clone(), slot.vitals.clone()));
         }
+        let shard = self.layout.shard_of(entity);
         match self.slots.entry(entity.clone()) {
             // Asked under the entry's lock: who closes afterwards sees the new slot.
-            _ if self.is_closed.load(Ordering::SeqCst) => None,
+            _ if self.is_closed.load(Ordering::SeqCst) || !self.ways.is_here(shard) => None,
             Entry::Vacant(entry) => {
                 let slot = self.spawn(entity, None, now_ms);
                 let found = (slot.actor.clone(), slot.vitals.clone());
@@ -291,7 +299,7 @@ impl<D: Domain> Directory<D> {
     }
 
     /// As `find`, but never the life that has just refused.
-    fn find_after(&self, entity: &Entity, refused: &ActorRef<Mail<D>>) -> Option<Found<D>> {
+    pub(super) fn find_after(&self, entity: &Entity, refused: &ActorRef<Mail<D>>) -> Option<Found<D>> {
         if let Some(mut slot) = self.slots.get_mut(entity)
             && slot.actor.get_id() == refused.get_id()
         {
@@ -310,9 +318,10 @@ impl<D: Domain> Directory<D> {
         let _runtime = self.runtime.enter();
         let vitals = Arc::new(Vitals::default());
         vitals.touched_ms.store(now_ms, Ordering::Relaxed);
+        let shard = self.layout.shard_of(entity);
         let birth = Birth {
             entity: entity.clone(),
-            shard: self.layout.shard_of(entity),
+            shard,
             context: self.context.clone(),
             store: self.store.clone(),
             log: self.log.clone(),
@@ -329,6 +338,7 @@ impl<D: Domain> Directory<D> {
         Slot {
             actor,
             vitals,
+            shard,
             leaving: false,
         }
     }
@@ -382,6 +392,9 @@ impl<D: Domain> Drop for Directory<D> {
         self.supervisor.stop(None);
     }
 }
+
+/// Another node waits for an answer no longer than this, whatever it says.
+pub(super) const CALL_MAX: Duration = Duration::from_secs(600);
 
 /// How often a closing directory looks whether all have ended.
 const CLOSE_POLL: Duration = Duration::from_millis(2);

@@ -8,11 +8,15 @@ pub mod domain;
 mod keeper;
 #[cfg(test)]
 pub(crate) mod memory;
+pub mod parcel;
+mod reach;
 #[cfg(test)]
 mod tests;
 mod vitals;
 mod wake;
+pub mod ways;
 
 pub use append::{Append, AppendError, Landing, Lineage, Log};
 pub use directory::{Directory, DirectoryLimits};
 pub use domain::{Committed, Decision, Domain, Myself, Port, Resident, Unavailable};
+pub use ways::{Call, Errand, Link, LinkError, Place, Routes, Ways};

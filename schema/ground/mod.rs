@@ -7,7 +7,7 @@
 use crate::{address::Family, port::StoreError};
 
 /// The step that this program's tables have reached.
-pub const VERSION: i64 = 4;
+pub const VERSION: i64 = 5;
 
 /// The oldest program, by its [`VERSION`], that may run on a database that this program has opened.
 pub const OLDEST: i64 = 1;
@@ -37,6 +37,8 @@ pub(crate) enum Scope {
     Snapshots,
     /// Read models.
     Models,
+    /// Who may write what: where there can be more than one node.
+    Register,
 }
 
 /// One step.
@@ -53,7 +55,7 @@ pub(crate) struct Step {
 }
 
 /// All steps, in order.
-pub(crate) const STEPS: [Step; 4] = [
+pub(crate) const STEPS: [Step; 5] = [
     Step {
         number: 1,
         scope: Scope::Log,
@@ -76,6 +78,12 @@ pub(crate) const STEPS: [Step; 4] = [
         number: 4,
         scope: Scope::Models,
         shared: include_str!("0004_parked.sql"),
+        postgres: None,
+    },
+    Step {
+        number: 5,
+        scope: Scope::Register,
+        shared: include_str!("0005_register.sql"),
         postgres: None,
     },
 ];

@@ -8,6 +8,7 @@ mod modelling;
 mod postgres_only;
 mod random;
 mod reading;
+mod registering;
 mod searching;
 mod sqlite_only;
 

@@ -14,6 +14,7 @@ use crate::{
     address::{Family, Layout, Shard, ShardNumber},
     port::{Batch, Head, Landed, LogAppender, StoreError, StoreFuture},
     record,
+    register::Claim,
 };
 
 /// Attempts at taking shards when two owners stand in each other's way.
@@ -31,6 +32,7 @@ pub(super) struct Part {
 struct Texts {
     take: String,
     retake: String,
+    take_under: String,
     append: String,
     append_and_replace: String,
 }
@@ -86,6 +88,10 @@ impl Texts {
                 "UPDATE shard_{family} AS s SET epoch = s.epoch + 1 FROM unnest($1::bigint[], $2::bigint[]) AS w(shard, epoch) \
                  WHERE s.shard = w.shard AND s.owner = $3::text AND s.epoch >= w.epoch AND s.epoch <= w.epoch + $4::bigint RETURNING {returned}"
             ),
+            take_under: format!(
+                "UPDATE shard_{family} AS s SET epoch = w.epoch, owner = $1 FROM unnest($2::bigint[], $3::bigint[]) AS w(shard, epoch) \
+                 WHERE s.shard = w.shard AND (s.epoch < w.epoch OR (s.epoch = w.epoch AND s.owner = $1)) RETURNING {returned}"
+            ),
             append: format!("{fenced} SELECT count(*) FROM written"),
             append_and_replace: format!(
                 "{fenced}, {replaced} SELECT (SELECT count(*) FROM written), \
@@ -130,33 +136,64 @@ impl PostgresAppender {
 
     async fn take_now(&mut self, shards: &[ShardNumber]) -> Result<(), StoreError> {
         check_shards(shards, self.layout, (self.part.index, self.part.writers))?;
-        if self.in_doubt {
-            return Err(StoreError::InDoubt(
-                "an earlier append has not been settled".into(),
-            ));
-        }
-        if self.connection.client.is_closed() {
-            self.connection = Connection::open_patiently(&self.config).await?;
-        }
+        self.must_be_settled()?;
+        self.reconnect().await?;
         let stored = take(&mut self.connection, &self.part, shards).await?;
         self.heads
             .take(stored.into_iter().map(|stored| stored.head));
         Ok(())
     }
 
-    async fn append_now(&mut self, batch: &Batch) -> Result<Vec<Landed>, StoreError> {
+    async fn take_under_now(&mut self, claims: &[Claim]) -> Result<(), StoreError> {
+        let numbers: Vec<_> = claims.iter().map(|claim| claim.shard.number).collect();
+        check_shards(
+            &numbers,
+            self.layout,
+            (self.part.index, self.part.writers),
+        )?;
+        self.must_be_settled()?;
+        self.reconnect().await?;
+        let shards: Vec<i64> = numbers.into_iter().map(i64::from).collect();
+        let epochs: Vec<i64> = claims.iter().map(|claim| bound(claim.epoch)).collect();
+        let sql = &texts(self.part.family).take_under;
+        let rows = self
+            .connection
+            .query(sql, &[&self.part.owner, &shards, &epochs])
+            .await
+            .map_err(|error| failure(&error))?;
+        let mut taken = Vec::with_capacity(rows.len());
+        for row in &rows {
+            taken.push(read::head(row, self.part.family)?.head);
+        }
+        let is_taken = |claim: &&Claim| taken.iter().any(|head| head.shard == claim.shard);
+        let lost = claims.iter().find(|claim| !is_taken(claim));
+        self.heads.take(taken.iter().copied());
+        lost.map_or(Ok(()), |lost| Err(StoreError::Fenced(lost.shard)))
+    }
+
+    fn must_be_settled(&self) -> Result<(), StoreError> {
         if self.in_doubt {
             return Err(StoreError::InDoubt(
                 "an earlier append has not been settled".into(),
             ));
         }
+        Ok(())
+    }
+
+    async fn reconnect(&mut self) -> Result<(), StoreError> {
+        if self.connection.client.is_closed() {
+            self.connection = Connection::open_patiently(&self.config).await?;
+        }
+        Ok(())
+    }
+
+    async fn append_now(&mut self, batch: &Batch) -> Result<Vec<Landed>, StoreError> {
+        self.must_be_settled()?;
         let plan = self.heads.plan(batch)?;
         if plan.rows.is_empty() {
             return Ok(plan.landed);
         }
-        if self.connection.client.is_closed() {
-            self.connection = Connection::open_patiently(&self.config).await?;
-        }
+        self.reconnect().await?;
         // A future that is dropped while the statement is under way leaves its fate unknown, too.
         self.in_doubt = true;
         let written = write(&mut self.connection, &self.part, &plan, batch.id).await;
@@ -337,6 +374,10 @@ impl LogAppender for PostgresAppender {
 
     fn take<'a>(&'a mut self, shards: &'a [ShardNumber]) -> StoreFuture<'a, ()> {
         Box::pin(self.take_now(shards))
+    }
+
+    fn take_under<'a>(&'a mut self, claims: &'a [Claim]) -> StoreFuture<'a, ()> {
+        Box::pin(self.take_under_now(claims))
     }
 
     fn let_go(&mut self, shards: &[ShardNumber]) {

@@ -93,8 +93,10 @@ async fn run(client: &mut Client, step: &Step, wanted: Layout) -> Result<(), Sto
         .batch_execute(&text)
         .await
         .map_err(|error| failure(&error))?;
-    if step.scope == Scope::Log {
-        fill_heads(&transaction, layout).await?;
+    match step.scope {
+        Scope::Log => fill_heads(&transaction, layout).await?,
+        Scope::Register => fill_placement(&transaction, layout).await?,
+        Scope::Snapshots | Scope::Models => {}
     }
     let values = [
         (meta::VERSION, step.number),
@@ -122,6 +124,18 @@ async fn fill_heads(transaction: &Transaction<'_>, layout: Layout) -> Result<(),
         let shards = i32::from(layout.shards as i16);
         transaction
             .execute(&sql, &[&&GENESIS[..], &&[0_u8; 16][..], &shards])
+            .await
+            .map_err(|error| failure(&error))?;
+    }
+    Ok(())
+}
+
+async fn fill_placement(transaction: &Transaction<'_>, layout: Layout) -> Result<(), StoreError> {
+    for family in Family::ALL {
+        let sql = "INSERT INTO placement (family, shard, term) SELECT $1, shard, 0 FROM generate_series(0, $2 - 1) AS shard ON CONFLICT DO NOTHING";
+        let shards = i32::from(layout.shards as i16);
+        transaction
+            .execute(sql, &[&family.name(), &shards])
             .await
             .map_err(|error| failure(&error))?;
     }

@@ -9,6 +9,7 @@ mod connection;
 mod ground;
 mod models;
 mod read;
+mod register;
 
 use std::{
     sync::{
@@ -20,7 +21,7 @@ use std::{
 
 use tokio_postgres::Config;
 
-use self::{append::PostgresAppender, connection::Pool, models::PostgresModels};
+use self::{append::PostgresAppender, connection::Pool, models::PostgresModels, register::PostgresRegister};
 use super::{
     plan::{bound, stretch},
     texts::{key_prefix, texts},
@@ -31,6 +32,7 @@ use crate::{
         ChainedRecord, EntityHead, EntityRange, Head, LogAppender, LogStore, ModelStore, Snapshot,
         StoreError, StoreFuture, StoredRecord,
     },
+    register::Register,
 };
 
 /// A statement that takes longer is ended by the server.
@@ -47,6 +49,7 @@ pub(crate) struct PostgresStore {
     config: Config,
     pool: Arc<Pool>,
     models: Arc<PostgresModels>,
+    register: Arc<PostgresRegister>,
     layout: Layout,
     writers: usize,
     owner: String,
@@ -67,6 +70,7 @@ impl PostgresStore {
         let pool = Arc::new(Pool::new(config.clone()));
         Ok(Self {
             models: Arc::new(PostgresModels::new(Arc::clone(&pool))),
+            register: Arc::new(PostgresRegister::new(Arc::clone(&pool))),
             config,
             pool,
             layout,
@@ -291,6 +295,10 @@ impl LogStore for PostgresStore {
 
     fn models(&self) -> Arc<dyn ModelStore> {
         Arc::clone(&self.models) as Arc<dyn ModelStore>
+    }
+
+    fn register(&self) -> Option<Arc<dyn Register>> {
+        Some(Arc::clone(&self.register) as Arc<dyn Register>)
     }
 
     fn size_bytes(&self) -> StoreFuture<'_, u64> {

@@ -1,0 +1,319 @@
+//! Which node shall hold which shard: a pure function of what the register says.
+//!
+//! Moves as little as it can: a shard stays where it is unless its node must not hold it or holds clearly more than another. Whoever computes it from the same
+//! register comes to the same, so it does not matter which node does.
+
+use std::collections::BTreeMap;
+
+use playhouse_schema::{
+    address::{Family, Shard},
+    register::{NodeEntry, NodeName, RegisterView, ShardEntry, Standing},
+};
+
+/// What holding a shard takes at least, against [`Loads`]: an idle shard counts too, so that they are spread.
+const IDLE: f64 = 1.0;
+
+/// A node that holds so much more than another, in shares of what a shard takes on average, gives one away.
+const TOLERANCE: f64 = 1.0;
+
+/// How busy shards are: records a second, or anything else that grows with the work.
+pub type Loads = BTreeMap<Shard, f64>;
+
+/// Where shards shall go, as far as the register does not say so already.
+pub fn wishes(view: &RegisterView, loads: &Loads) -> Vec<(Shard, Option<NodeName>)> {
+    let mut wishes = Vec::new();
+    for family in Family::ALL {
+        let shards = view.shards.iter();
+        let shards: Vec<_> = shards
+            .filter(|entry| entry.shard.family == family)
+            .collect();
+        let mut desk = Desk::new(view, family);
+        desk.seat(view, &shards, loads);
+        desk.level(&shards, loads);
+        for entry in shards {
+            let node = desk.places.get(&entry.shard).cloned();
+            if node != entry.wanted {
+                wishes.push((entry.shard, node));
+            }
+        }
+    }
+    wishes
+}
+
+/// The role that a node must have to hold shards of a family.
+pub fn role_of(family: Family) -> &'static str {
+    family.name()
+}
+
+/// Whether a node may hold shards of a family.
+fn may_hold(node: &NodeEntry, family: Family) -> bool {
+    node.is_alive()
+        && node.standing == Standing::Serving
+        && node.roles.iter().any(|role| role == role_of(family))
+}
+
+/// The nodes of one family and what they hold.
+struct Desk {
+    weights: BTreeMap<NodeName, f64>,
+    places: BTreeMap<Shard, NodeName>,
+}
+
+impl Desk {
+    fn new(view: &RegisterView, family: Family) -> Self {
+        let nodes = view.nodes.iter().filter(|node| may_hold(node, family));
+        Self {
+            weights: nodes.map(|node| (node.name.clone(), 0.0)).collect(),
+            places: BTreeMap::new(),
+        }
+    }
+
+    /// Leaves every shard where it may stay; the others go, the heaviest first, where there is least.
+    fn seat(&mut self, view: &RegisterView, shards: &[&ShardEntry], loads: &Loads) {
+        let mut homeless = Vec::new();
+        for entry in shards {
+            let weight = weight(entry.shard, loads);
+            // What is on its way already is not called back.
+            let at = entry.holder.and_then(|holder| view.node_of(holder));
+            let at = at.map(|node| node.name.clone());
+            let choices = [entry.pinned.clone(), entry.wanted.clone(), at];
+            let mut fit = choices.into_iter().flatten();
+            match fit.find(|node| self.weights.contains_key(node)) {
+                Some(node) => self.put(entry.shard, node, weight),
+                None => homeless.push((entry.shard, weight)),
+            }
+        }
+        homeless.sort_by(|one, other| other.1.total_cmp(&one.1).then(one.0.cmp(&other.0)));
+        for (shard, weight) in homeless {
+            if let Some(node) = self.lightest() {
+                self.put(shard, node, weight);
+            }
+        }
+    }
+
+    /// Takes from who holds most what makes the difference to who holds least smaller.
+    fn level(&mut self, shards: &[&ShardEntry], loads: &Loads) {
+        let total: f64 = shards.iter().map(|entry| weight(entry.shard, loads)).sum();
+        let average = total / shards.len().max(1) as f64;
+        for _ in 0..shards.len() {
+            let (Some(heaviest), Some(lightest)) = (self.heaviest(shards), self.lightest()) else {
+                return;
+            };
+            let gap = self.weights[&heaviest] - self.weights[&lightest];
+            if gap <= average * TOLERANCE {
+                return;
+            }
+            let movable = shards.iter().filter(|entry| {
+                self.places.get(&entry.shard) == Some(&heaviest)
+                    && entry.pinned.as_ref() != Some(&heaviest)
+            });
+            // The best is what comes closest to half of the gap.
+            let miss = |shard: Shard| (weight(shard, loads) - gap / 2.0).abs();
+            let best = movable
+                .map(|entry| entry.shard)
+                .filter(|shard| weight(*shard, loads) < gap)
+                .min_by(|one, other| miss(*one).total_cmp(&miss(*other)).then(one.cmp(other)));
+            let Some(shard) = best else {
+                return;
+            };
+            let moved = weight(shard, loads);
+            if let Some(weight) = self.weights.get_mut(&heaviest) {
+                *weight -= moved;
+            }
+            self.put(shard, lightest, moved);
+        }
+    }
+
+    fn put(&mut self, shard: Shard, node: NodeName, weight: f64) {
+        *self.weights.entry(node.clone()).or_default() += weight;
+        self.places.insert(shard, node);
+    }
+
+    fn lightest(&self) -> Option<NodeName> {
+        let mut nodes: Vec<_> = self.weights.iter().collect();
+        nodes.sort_by(|one, other| one.1.total_cmp(other.1).then(one.0.cmp(other.0)));
+        nodes.first().map(|(name, _)| (*name).clone())
+    }
+
+    /// Among those that may give something away.
+    fn heaviest(&self, shards: &[&ShardEntry]) -> Option<NodeName> {
+        let gives = |node: &NodeName| {
+            shards.iter().any(|entry| {
+                self.places.get(&entry.shard) == Some(node) && entry.pinned.as_ref() != Some(node)
+            })
+        };
+        let mut nodes: Vec<_> = self.weights.iter().filter(|(name, _)| gives(name)).collect();
+        nodes.sort_by(|one, other| other.1.total_cmp(one.1).then(one.0.cmp(other.0)));
+        nodes.first().map(|(name, _)| (*name).clone())
+    }
+}
+
+fn weight(shard: Shard, loads: &Loads) -> f64 {
+    let load = loads.get(&shard).copied().unwrap_or(0.0);
+    IDLE + if load.is_finite() { load.max(0.0) } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const SHARDS: u16 = 16;
+
+    fn name(number: usize) -> NodeName {
+        NodeName::parse(&format!("n{number}")).unwrap()
+    }
+
+    fn node(number: usize) -> NodeEntry {
+        NodeEntry {
+            name: name(number),
+            incarnation: Uuid::from_u128(number as u128 + 1),
+            address: "x:1".into(),
+            roles: Family::ALL.map(|family| role_of(family).to_owned()).into(),
+            standing: Standing::Serving,
+            facts: "{}".into(),
+            joined_ms: number as u64,
+            left_ms: 1_000,
+        }
+    }
+
+    fn house(nodes: usize) -> RegisterView {
+        let shards = Family::ALL.into_iter().flat_map(|family| {
+            (0..SHARDS).map(move |number| ShardEntry {
+                shard: Shard { family, number },
+                holder: None,
+                term: 0,
+                wanted: None,
+                pinned: None,
+            })
+        });
+        RegisterView {
+            nodes: (0..nodes).map(node).collect(),
+            shards: shards.collect(),
+        }
+    }
+
+    /// Everything goes where it shall; how many moved away from a living node.
+    fn settle(view: &mut RegisterView, loads: &Loads) -> usize {
+        let mut moves = 0;
+        for (shard, node) in wishes(view, loads) {
+            let nodes = view.nodes.clone();
+            let entry = view.shards.iter_mut().find(|entry| entry.shard == shard);
+            let entry = entry.unwrap();
+            let to = nodes.iter().find(|one| Some(&one.name) == node.as_ref());
+            moves += usize::from(entry.holder.is_some());
+            entry.holder = to.map(|node| node.incarnation);
+            entry.wanted = node;
+        }
+        moves
+    }
+
+    fn counts(view: &RegisterView, family: Family) -> BTreeMap<NodeName, usize> {
+        let mut counts: BTreeMap<_, _> = view
+            .nodes
+            .iter()
+            .filter(|node| may_hold(node, family))
+            .map(|node| (node.name.clone(), 0))
+            .collect();
+        for entry in view.shards.iter().filter(|entry| entry.shard.family == family) {
+            if let Some(node) = &entry.wanted {
+                *counts.entry(node.clone()).or_default() += 1;
+            }
+        }
+        counts
+    }
+
+    fn spread(view: &RegisterView) -> usize {
+        let of = |family| {
+            let counts = counts(view, family);
+            let (most, least) = (counts.values().max(), counts.values().min());
+            most.unwrap_or(&0) - least.unwrap_or(&0)
+        };
+        Family::ALL.into_iter().map(of).max().unwrap_or(0)
+    }
+
+    #[test]
+    fn a_node_that_comes_takes_its_part_and_nothing_else_moves() {
+        let mut view = house(3);
+        settle(&mut view, &Loads::new());
+        view.nodes.push(node(3));
+        let moves = settle(&mut view, &Loads::new());
+        assert!(spread(&view) <= 1);
+        assert_eq!(moves, Family::ALL.len() * usize::from(SHARDS / 4));
+    }
+
+    #[test]
+    fn a_node_that_drains_gives_all_away_and_keeps_nothing() {
+        let mut view = house(4);
+        settle(&mut view, &Loads::new());
+        view.nodes[1].standing = Standing::Draining;
+        let moves = settle(&mut view, &Loads::new());
+        assert_eq!(moves, Family::ALL.len() * usize::from(SHARDS / 4));
+        assert!(view.shards.iter().all(|entry| entry.wanted != Some(name(1))));
+        assert!(spread(&view) <= 1);
+    }
+
+    #[test]
+    fn who_has_not_the_role_holds_nothing_of_the_family() {
+        let mut view = house(3);
+        view.nodes[0].roles = vec!["edge".into(), "users".into()];
+        settle(&mut view, &Loads::new());
+        let mut rooms = view.shards.iter().filter(|entry| entry.shard.family == Family::Rooms);
+        assert!(rooms.all(|entry| entry.wanted.is_some() && entry.wanted != Some(name(0))));
+    }
+
+    #[test]
+    fn without_a_node_nothing_is_wanted_anywhere() {
+        let mut view = house(2);
+        settle(&mut view, &Loads::new());
+        for node in &mut view.nodes {
+            node.left_ms = 0;
+        }
+        settle(&mut view, &Loads::new());
+        assert!(view.shards.iter().all(|entry| entry.wanted.is_none()));
+    }
+
+    #[test]
+    fn a_hot_shard_gets_a_node_to_itself() {
+        let mut view = house(3);
+        let hot = view.shards[0].shard;
+        let loads = Loads::from([(hot, 100.0)]);
+        settle(&mut view, &loads);
+        let at = view.shards[0].wanted.clone().unwrap();
+        let family = view.shards.iter().filter(|entry| entry.shard.family == hot.family);
+        let beside = family.filter(|entry| entry.wanted.as_ref() == Some(&at));
+        assert_eq!(beside.count(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn everything_is_held_evenly_and_stays(
+            nodes in 1..9_usize,
+            dead in proptest::collection::vec(any::<bool>(), 8),
+            pins in proptest::collection::vec((0..48_usize, 0..8_usize), 0..6),
+            loads in proptest::collection::vec(0.0..3.0_f64, 48),
+        ) {
+            let mut view = house(nodes);
+            settle(&mut view, &Loads::new());
+            for (node, dead) in view.nodes.iter_mut().zip(&dead).skip(1) {
+                node.left_ms = if *dead { 0 } else { 1_000 };
+            }
+            let living: Vec<_> = view.nodes.iter().filter(|node| node.is_alive()).map(|node| node.name.clone()).collect();
+            for (shard, node) in pins {
+                view.shards[shard].pinned = Some(name(node));
+            }
+            let loads: Loads = view.shards.iter().map(|entry| entry.shard).zip(loads).collect();
+            settle(&mut view, &loads);
+            for entry in &view.shards {
+                let at = entry.wanted.clone().unwrap();
+                prop_assert!(living.contains(&at));
+                if let Some(pinned) = &entry.pinned && living.contains(pinned) {
+                    prop_assert_eq!(pinned, &at);
+                }
+            }
+            // Asked again, nothing moves.
+            prop_assert_eq!(wishes(&view, &loads), vec![]);
+        }
+    }
+}

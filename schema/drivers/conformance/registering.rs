@@ -1,0 +1,227 @@
+//! What the register of a cluster promises. Only PostgreSQL keeps one.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use uuid::Uuid;
+
+use super::{Ground, batch, record, rooms, run};
+use crate::{
+    address::{Family, Layout, Shard},
+    port::{LogAppender, LogStore, StoreError},
+    register::{Beat, Claim, NodeName, Pulse, Register, RegisterView, Standing},
+};
+
+/// Long enough for any test.
+const LONG_MS: u64 = 60_000;
+
+fn name(text: &str) -> NodeName {
+    NodeName::parse(text).unwrap()
+}
+
+fn beat(node: &str, life: u128, lease_ms: u64) -> Beat {
+    Beat {
+        name: name(node),
+        incarnation: Uuid::from_u128(life),
+        address: format!("{node}.example:1"),
+        roles: vec!["rooms".into(), "users".into()],
+        standing: Standing::Serving,
+        facts: "{}".into(),
+        lease_ms,
+    }
+}
+
+fn shards(layout: Layout, family: Family) -> Vec<Shard> {
+    let all = 0..layout.shards;
+    all.map(|number| Shard { family, number }).collect()
+}
+
+fn held_by(view: &RegisterView, life: u128) -> BTreeSet<Shard> {
+    let life = Some(Uuid::from_u128(life));
+    let held = view.shards.iter().filter(|entry| entry.holder == life);
+    held.map(|entry| entry.shard).collect()
+}
+
+/// Waits until a lease that was given so short has run out.
+async fn run_out(register: &Arc<dyn Register>, life: u128) {
+    for _ in 0..1_000 {
+        let view = register.view().await.unwrap();
+        if view.node_of(Uuid::from_u128(life)).is_none() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("the lease does not end");
+}
+
+async fn opened(ground: &Ground) -> (Arc<dyn LogStore>, Arc<dyn Register>) {
+    let store = ground.open().await;
+    let register = store.register().unwrap();
+    (store, register)
+}
+
+#[test]
+fn a_file_has_no_register() {
+    let ground = Ground::sqlite(1);
+    run(async {
+        assert!(ground.open().await.register().is_none());
+    });
+}
+
+#[test]
+fn a_name_has_one_life_at_a_time() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let (_store, register) = opened(&ground).await;
+        let view = register.join(&beat("a", 1, LONG_MS)).await.unwrap();
+        assert_eq!(view.nodes.len(), 1);
+        assert!(view.nodes[0].is_alive() && view.nodes[0].left_ms <= LONG_MS);
+        assert_eq!(view.nodes[0].roles, ["rooms", "users"]);
+        let second = register.join(&beat("a", 2, LONG_MS)).await;
+        assert!(matches!(second, Err(StoreError::Locked(_))), "{second:?}");
+        // What is said twice is said once.
+        register.join(&beat("a", 1, LONG_MS)).await.unwrap();
+        register.leave(Uuid::from_u128(1)).await.unwrap();
+        let view = register.join(&beat("a", 2, LONG_MS)).await.unwrap();
+        assert_eq!(view.nodes[0].incarnation, Uuid::from_u128(2));
+        assert_eq!(
+            register.beat(&beat("a", 1, LONG_MS)).await.unwrap(),
+            Pulse::Lapsed
+        );
+        assert!(!register.forget(&name("a")).await.unwrap());
+        register.leave(Uuid::from_u128(2)).await.unwrap();
+        assert!(register.forget(&name("a")).await.unwrap());
+        assert!(register.view().await.unwrap().nodes.is_empty());
+    });
+}
+
+#[test]
+fn a_lease_that_has_run_out_is_not_extended() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let (store, register) = opened(&ground).await;
+        let all = shards(store.layout(), Family::Rooms);
+        register.join(&beat("a", 1, 300)).await.unwrap();
+        let held = register.claim(Uuid::from_u128(1), &all).await.unwrap();
+        assert_eq!(held.len(), all.len());
+        run_out(&register, 1).await;
+        let late = register.beat(&beat("a", 1, LONG_MS)).await.unwrap();
+        assert_eq!(late, Pulse::Lapsed);
+        let none = register.claim(Uuid::from_u128(1), &all).await.unwrap();
+        assert_eq!(none, []);
+        register.join(&beat("b", 2, LONG_MS)).await.unwrap();
+        let taken = register.claim(Uuid::from_u128(2), &all).await.unwrap();
+        assert!(taken.iter().all(|claim| claim.epoch > held[0].epoch));
+        assert_eq!(taken.len(), all.len());
+    });
+}
+
+#[test]
+fn what_a_living_node_holds_nobody_else_claims() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let (store, register) = opened(&ground).await;
+        let all = shards(store.layout(), Family::Users);
+        register.join(&beat("a", 1, LONG_MS)).await.unwrap();
+        register.join(&beat("b", 2, LONG_MS)).await.unwrap();
+        let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let (first, second) = tokio::join!(register.claim(one, &all), register.claim(two, &all));
+        let (first, second) = (first.unwrap(), second.unwrap());
+        assert_eq!(first.len() + second.len(), all.len());
+        let view = register.view().await.unwrap();
+        let (a, b) = (held_by(&view, 1), held_by(&view, 2));
+        assert!(a.is_disjoint(&b));
+        let gives: Vec<_> = a.iter().copied().collect();
+        // Only the holder gives back.
+        register.release(two, &gives).await.unwrap();
+        assert_eq!(held_by(&register.view().await.unwrap(), 1), a);
+        register.release(one, &gives).await.unwrap();
+        assert_eq!(register.claim(two, &all).await.unwrap().len(), all.len());
+    });
+}
+
+#[test]
+fn wishes_and_pins_are_kept() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let (store, register) = opened(&ground).await;
+        let all = shards(store.layout(), Family::Servers);
+        let wishes = [(all[0], Some(name("a"))), (all[1], Some(name("b")))];
+        register.want(&wishes).await.unwrap();
+        register.want(&[(all[1], None)]).await.unwrap();
+        register.pin(all[2], Some(name("c"))).await.unwrap();
+        let view = register.view().await.unwrap();
+        let entry = |shard| {
+            let mut entries = view.shards.iter();
+            entries.find(|entry| entry.shard == shard).unwrap()
+        };
+        assert_eq!(entry(all[0]).wanted, Some(name("a")));
+        assert_eq!(entry(all[1]).wanted, None);
+        assert_eq!(entry(all[2]).pinned, Some(name("c")));
+        assert_eq!(view.shards.len(), all.len() * Family::ALL.len());
+    });
+}
+
+/// An appender that has taken nothing.
+async fn idle(store: &Arc<dyn LogStore>) -> Box<dyn LogAppender> {
+    store.open_appender(Family::Rooms, 0).await.unwrap()
+}
+
+#[test]
+fn the_log_takes_nothing_under_an_older_claim() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let (store, register) = opened(&ground).await;
+        let room = &rooms(1)[0];
+        let shard = store.layout().shard_of(room);
+        let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        register.join(&beat("a", 1, LONG_MS)).await.unwrap();
+        register.join(&beat("b", 2, LONG_MS)).await.unwrap();
+        let early = register.claim(one, &[shard]).await.unwrap();
+        // Its answer comes late: meanwhile the shard has gone to another node.
+        register.leave(one).await.unwrap();
+        let late = register.claim(two, &[shard]).await.unwrap();
+        let (mut old, mut new) = (idle(&store).await, idle(&store).await);
+        new.take_under(&late).await.unwrap();
+        new.take_under(&late).await.unwrap();
+        let refused = old.take_under(&early).await;
+        assert!(matches!(refused, Err(StoreError::Fenced(lost)) if lost == shard));
+        assert!(old.heads().is_empty());
+        let written = new.append(&batch(1, vec![record(room, 1, "a")])).await;
+        assert_eq!(written.unwrap().len(), 1);
+        // A doubt raises the epoch within the term.
+        let first = batch(1, vec![record(room, 1, "a")]);
+        assert!(new.settle(&first).await.unwrap().is_some());
+        new.append(&batch(2, vec![record(room, 2, "b")]))
+            .await
+            .unwrap();
+        let third = register.claim(two, &[shard]).await.unwrap();
+        old.take_under(&third).await.unwrap();
+        let fenced = new.append(&batch(3, vec![record(room, 3, "c")])).await;
+        assert!(matches!(fenced, Err(StoreError::Fenced(_))), "{fenced:?}");
+    });
+}
+
+#[test]
+fn claims_follow_a_log_that_one_node_has_written() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let (store, register) = opened(&ground).await;
+        let room = &rooms(1)[0];
+        let shard = store.layout().shard_of(room);
+        let mut alone = super::appender(&store, Family::Rooms, 0).await;
+        alone
+            .append(&batch(1, vec![record(room, 1, "a")]))
+            .await
+            .unwrap();
+        register.join(&beat("a", 1, LONG_MS)).await.unwrap();
+        let claims = register.claim(Uuid::from_u128(1), &[shard]).await.unwrap();
+        assert_eq!(claims, [Claim::new(shard, 1)]);
+        let mut one = idle(&store).await;
+        one.take_under(&claims).await.unwrap();
+        one.append(&batch(2, vec![record(room, 2, "b")]))
+            .await
+            .unwrap();
+        let fenced = alone.append(&batch(3, vec![record(room, 2, "c")])).await;
+        assert!(matches!(fenced, Err(StoreError::Fenced(_))), "{fenced:?}");
+    });
+}

@@ -1,0 +1,287 @@
+//! The register of a cluster: every operation is one statement, and reading it two.
+
+use std::sync::Arc;
+
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::{connection::Pool, read};
+use crate::{
+    address::{Family, Shard, ShardNumber},
+    port::{StoreError, StoreFuture},
+    register::{
+        Beat, Claim, Incarnation, NodeEntry, NodeName, Pulse, Register, RegisterView, ShardEntry,
+        Standing, damaged,
+    },
+};
+
+/// The database's clock, milliseconds since the Unix epoch.
+macro_rules! now {
+    () => {
+        "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+    };
+}
+
+const JOIN: &str = concat!(
+    "INSERT INTO node (name, incarnation, address, roles, standing, facts, joined_ms, lease_ms) \
+     VALUES ($1, $2, $3, $4, $5, $6, ",
+    now!(),
+    ", ",
+    now!(),
+    " + $7::bigint) \
+     ON CONFLICT (name) DO UPDATE SET incarnation = excluded.incarnation, address = excluded.address, roles = excluded.roles, \
+     standing = excluded.standing, facts = excluded.facts, joined_ms = excluded.joined_ms, lease_ms = excluded.lease_ms \
+     WHERE node.lease_ms < ",
+    now!(),
+    " OR node.incarnation = excluded.incarnation RETURNING 1"
+);
+
+const BEAT: &str = concat!(
+    "UPDATE node SET address = $3, roles = $4, standing = $5, facts = $6, lease_ms = ",
+    now!(),
+    " + $7::bigint WHERE name = $1 AND incarnation = $2 AND lease_ms >= ",
+    now!(),
+    " RETURNING 1"
+);
+
+/// A life that ends holds nothing any more.
+const LEAVE: &str = "WITH gone AS (UPDATE node SET lease_ms = 0 WHERE incarnation = $1) \
+     UPDATE placement SET holder = NULL WHERE holder = $1 RETURNING 1";
+
+const FORGET: &str = concat!(
+    "DELETE FROM node WHERE name = $1 AND lease_ms < ",
+    now!(),
+    " RETURNING 1"
+);
+
+/// Who claims at the same time waits for the row, and finds it held.
+const CLAIM: &str = concat!(
+    "UPDATE placement AS p SET holder = $1, term = p.term + 1 \
+     FROM unnest($2::text[], $3::bigint[]) AS w(family, shard) \
+     WHERE p.family = w.family AND p.shard = w.shard \
+     AND (p.holder IS NULL OR p.holder = $1 OR NOT EXISTS (SELECT 1 FROM node AS o WHERE o.incarnation = p.holder AND o.lease_ms >= ",
+    now!(),
+    ")) AND EXISTS (SELECT 1 FROM node AS me WHERE me.incarnation = $1 AND me.lease_ms >= ",
+    now!(),
+    ") RETURNING p.family, p.shard, p.term"
+);
+
+const RELEASE: &str =
+    "UPDATE placement AS p SET holder = NULL FROM unnest($2::text[], $3::bigint[]) AS w(family, shard) \
+     WHERE p.family = w.family AND p.shard = w.shard AND p.holder = $1 RETURNING 1";
+
+const WANT: &str = "UPDATE placement AS p SET wanted = w.node FROM unnest($1::text[], $2::bigint[], $3::text[]) AS w(family, shard, node) \
+     WHERE p.family = w.family AND p.shard = w.shard RETURNING 1";
+
+const PIN: &str =
+    "UPDATE placement SET pinned = $3 WHERE family = $1 AND shard = $2 RETURNING 1";
+
+const NODES: &str = concat!(
+    "SELECT name, incarnation, address, roles, standing, facts, joined_ms, GREATEST(lease_ms - ",
+    now!(),
+    ", 0) FROM node ORDER BY name"
+);
+
+const SHARDS: &str =
+    "SELECT family, shard, holder, term, wanted, pinned FROM placement ORDER BY family, shard";
+
+/// The register in the database of the log.
+pub(super) struct PostgresRegister {
+    pool: Arc<Pool>,
+}
+
+impl PostgresRegister {
+    pub(super) fn new(pool: Arc<Pool>) -> Self {
+        Self { pool }
+    }
+
+    /// Runs a statement that takes what a beat says; whether it found what it was for.
+    async fn say(&self, sql: &'static str, beat: &Beat) -> Result<bool, StoreError> {
+        let incarnation = beat.incarnation.to_string();
+        let lease_ms = i64::try_from(beat.lease_ms).unwrap_or(i64::MAX / 2);
+        let roles = beat.roles.join(" ");
+        let rows = self
+            .pool
+            .query(
+                sql,
+                &[
+                    &beat.name.as_str(),
+                    &incarnation,
+                    &beat.address,
+                    &roles,
+                    &beat.standing.as_str(),
+                    &beat.facts,
+                    &lease_ms,
+                ],
+            )
+            .await?;
+        Ok(!rows.is_empty())
+    }
+
+    async fn view_now(&self) -> Result<RegisterView, StoreError> {
+        let nodes = self.pool.query(NODES, &[]).await?;
+        let shards = self.pool.query(SHARDS, &[]).await?;
+        Ok(RegisterView {
+            nodes: nodes.iter().map(node).collect::<Result<_, _>>()?,
+            shards: shards.iter().map(shard).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl Register for PostgresRegister {
+    fn join<'a>(&'a self, beat: &'a Beat) -> StoreFuture<'a, RegisterView> {
+        Box::pin(async move {
+            if !self.say(JOIN, beat).await? {
+                return Err(StoreError::Locked(format!(
+                    "a node named {} is running already, or has ended so recently that its lease still runs",
+                    beat.name
+                )));
+            }
+            self.view_now().await
+        })
+    }
+
+    fn beat<'a>(&'a self, beat: &'a Beat) -> StoreFuture<'a, Pulse> {
+        Box::pin(async move {
+            if !self.say(BEAT, beat).await? {
+                return Ok(Pulse::Lapsed);
+            }
+            self.view_now().await.map(Pulse::Alive)
+        })
+    }
+
+    fn leave(&self, incarnation: Incarnation) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            self.pool.query(LEAVE, &[&incarnation.to_string()]).await?;
+            Ok(())
+        })
+    }
+
+    fn forget<'a>(&'a self, name: &'a NodeName) -> StoreFuture<'a, bool> {
+        Box::pin(async move {
+            let rows = self.pool.query(FORGET, &[&name.as_str()]).await?;
+            Ok(!rows.is_empty())
+        })
+    }
+
+    fn claim<'a>(
+        &'a self,
+        incarnation: Incarnation,
+        shards: &'a [Shard],
+    ) -> StoreFuture<'a, Vec<Claim>> {
+        Box::pin(async move {
+            let (families, numbers) = columns(shards.iter().copied());
+            let rows = self
+                .pool
+                .query(CLAIM, &[&incarnation.to_string(), &families, &numbers])
+                .await?;
+            let claim = |row: &Row| {
+                let shard = place(row, 0)?;
+                Ok(Claim::new(shard, read::number(row, 2)?))
+            };
+            rows.iter().map(claim).collect()
+        })
+    }
+
+    fn release<'a>(&'a self, incarnation: Incarnation, shards: &'a [Shard]) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let (families, numbers) = columns(shards.iter().copied());
+            self.pool
+                .query(RELEASE, &[&incarnation.to_string(), &families, &numbers])
+                .await?;
+            Ok(())
+        })
+    }
+
+    fn want<'a>(&'a self, wishes: &'a [(Shard, Option<NodeName>)]) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let (families, numbers) = columns(wishes.iter().map(|(shard, _)| *shard));
+            let nodes: Vec<Option<&str>> = wishes
+                .iter()
+                .map(|(_, node)| node.as_ref().map(NodeName::as_str))
+                .collect();
+            self.pool
+                .query(WANT, &[&families, &numbers, &nodes])
+                .await?;
+            Ok(())
+        })
+    }
+
+    fn pin(&self, shard: Shard, node: Option<NodeName>) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            let node = node.as_ref().map(NodeName::as_str);
+            self.pool
+                .query(
+                    PIN,
+                    &[&shard.family.name(), &i64::from(shard.number), &node],
+                )
+                .await?;
+            Ok(())
+        })
+    }
+
+    fn view(&self) -> StoreFuture<'_, RegisterView> {
+        Box::pin(self.view_now())
+    }
+}
+
+fn columns(shards: impl Iterator<Item = Shard>) -> (Vec<&'static str>, Vec<i64>) {
+    shards
+        .map(|shard| (shard.family.name(), i64::from(shard.number)))
+        .unzip()
+}
+
+fn text(row: &Row, index: usize) -> Result<&str, StoreError> {
+    optional(row, index)?.ok_or_else(|| damaged("a value is missing"))
+}
+
+fn optional(row: &Row, index: usize) -> Result<Option<&str>, StoreError> {
+    row.try_get(index)
+        .map_err(|error| damaged(&error.to_string()))
+}
+
+fn name(text: &str) -> Result<NodeName, StoreError> {
+    NodeName::parse(text).ok_or_else(|| damaged("a node's name is malformed"))
+}
+
+fn incarnation(text: &str) -> Result<Incarnation, StoreError> {
+    Uuid::parse_str(text).map_err(|_| damaged("a node's life has no proper name"))
+}
+
+fn place(row: &Row, index: usize) -> Result<Shard, StoreError> {
+    let family = text(row, index)?;
+    let family = Family::ALL
+        .into_iter()
+        .find(|known| known.name() == family)
+        .ok_or_else(|| damaged("a family is not known"))?;
+    let number = ShardNumber::try_from(read::number(row, index + 1)?)
+        .map_err(|_| damaged("a shard's number is too large"))?;
+    Ok(Shard { family, number })
+}
+
+fn node(row: &Row) -> Result<NodeEntry, StoreError> {
+    Ok(NodeEntry {
+        name: name(text(row, 0)?)?,
+        incarnation: incarnation(text(row, 1)?)?,
+        address: text(row, 2)?.to_owned(),
+        roles: text(row, 3)?
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect(),
+        standing: Standing::parse(text(row, 4)?)
+            .ok_or_else(|| damaged("a node's standing is not known"))?,
+        facts: text(row, 5)?.to_owned(),
+        joined_ms: read::number(row, 6)?,
+        left_ms: read::number(row, 7)?,
+    })
+}
+
+fn shard(row: &Row) -> Result<ShardEntry, StoreError> {
+    Ok(ShardEntry {
+        shard: place(row, 0)?,
+        holder: optional(row, 2)?.map(incarnation).transpose()?,
+        term: read::number(row, 3)?,
+        wanted: optional(row, 4)?.map(name).transpose()?,
+        pinned: optional(row, 5)?.map(name).transpose()?,
+    })
+}
