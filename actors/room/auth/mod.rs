@@ -14,7 +14,7 @@ use ruma::{
 };
 use serde_json::value::RawValue;
 
-use super::{Room, RoomError, build::NewEvent, event::RoomEvent, pdu::Pdu};
+use super::{Room, RoomError, build::NewEvent, event::RoomEvent, pdu::Pdu, state::StateMap};
 
 /// The events of the state in force that authorise a new event (server-server API, "Auth events selection").
 pub(crate) fn auth_events<'a>(
@@ -64,20 +64,19 @@ pub(crate) fn authorise(room: &Room, event: &Pdu) -> Result<(), RoomError> {
 
 /// The state that may authorise an event of its sender and kind. Never looks at more of the state than the rules can name.
 fn candidates<'a>(room: &'a Room, event: &Pdu) -> Vec<&'a Pdu> {
-    let keys = candidate_keys(event);
-    let held = keys
-        .iter()
-        .filter_map(|(event_type, state_key)| room.state_event(event_type, state_key));
+    let held = candidate_events(&room.current, event);
     held.map(|event| &event.pdu).collect()
 }
 
-/// The state in force that may authorise an event of its sender and kind.
-pub(super) fn candidate_events(room: &Room, event: &Pdu) -> Vec<Arc<RoomEvent>> {
-    let keys = candidate_keys(event);
-    let held = keys
-        .iter()
-        .filter_map(|(event_type, state_key)| room.state_event(event_type, state_key));
-    held.cloned().collect()
+/// As [`candidates`], in any state.
+pub(super) fn candidate_events<'a>(
+    state: &'a StateMap,
+    event: &Pdu,
+) -> impl Iterator<Item = &'a Arc<RoomEvent>> {
+    let keys = candidate_keys(event).into_iter();
+    keys.filter_map(|(event_type, state_key)| {
+        state.get(&(event_type.to_string().into(), state_key))
+    })
 }
 
 fn candidate_keys(event: &Pdu) -> Vec<(StateEventType, String)> {

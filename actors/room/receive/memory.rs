@@ -91,8 +91,10 @@ impl Weighing {
     pub(super) fn recall(&mut self, memory: &Memory) {
         let (ends, settled) = (&self.room.extremities, &memory.settled);
         let mut pairs = ends.iter().zip(settled);
+        // The states after them had provisional numbers when they were settled.
         if ends.len() == settled.len()
-            && pairs.all(|(end, settled)| end.event_id == settled.event_id)
+            && pairs
+                .all(|(end, settled)| Arc::ptr_eq(end, settled) || end.event_id == settled.event_id)
         {
             let afters = self.afters();
             self.merged.insert(afters, self.room.current_id);

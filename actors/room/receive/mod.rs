@@ -31,7 +31,7 @@ use playhouse_schema::{
 use ruma::{OwnedEventId, OwnedServerName};
 use serde::{Deserialize, Serialize};
 
-use super::{Room, RoomError, RoomReply, event::RoomEvent, policy::PolicyServer};
+use super::{Room, RoomError, RoomReply, event::RoomEvent, policy::PolicyServer, state::Extremity};
 use crate::kernel::Decision;
 
 pub use check::Flaw;
@@ -145,7 +145,7 @@ pub struct TakeIn {
     /// The state in force when this was weighed.
     current_id: StateId,
     /// The ends of the graph when this was weighed, where the outcome depends on them.
-    extremities: Option<Vec<(OwnedEventId, StateId)>>,
+    extremities: Option<Vec<Arc<Extremity>>>,
     /// Events that the records name and the room may not hold. They stay on this node: what was weighed here is taken in here.
     #[serde(skip)]
     companions: Vec<Arc<RoomEvent>>,
@@ -155,7 +155,7 @@ pub struct TakeIn {
 pub(super) fn take_in(room: &Room, take: TakeIn) -> Result<Decision<Room>, RoomError> {
     let has_other_ends = take
         .extremities
-        .is_some_and(|weighed| weighed != ends_of(room));
+        .is_some_and(|weighed| !are_same_ends(&weighed, &room.extremities));
     if room.current_id != take.current_id || has_other_ends {
         return Err(RoomError::Moved);
     }
@@ -172,10 +172,10 @@ pub(super) fn take_in(room: &Room, take: TakeIn) -> Result<Decision<Room>, RoomE
     Ok(decision)
 }
 
-/// The ends of the graph, with the state after each.
-fn ends_of(room: &Room) -> Vec<(OwnedEventId, StateId)> {
-    let ends = room.extremities.iter();
-    ends.map(|end| (end.event_id.clone(), end.after)).collect()
+/// Whether these are the same ends of the graph, with the same states after them. Most of them are shared by both.
+fn are_same_ends(ends: &[Arc<Extremity>], others: &[Arc<Extremity>]) -> bool {
+    let mut pairs = ends.iter().zip(others);
+    ends.len() == others.len() && pairs.all(|(end, other)| Arc::ptr_eq(end, other) || end == other)
 }
 
 /// Gives the records of a list their numbers.

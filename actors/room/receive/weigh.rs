@@ -20,8 +20,8 @@ use ruma::{
 };
 
 use super::{
-    Fate, PROVISIONAL, ReceivedEvent, Role, TakeIn, ends_of, memory::Remembered, merge,
-    recommend::Word, resets::StateReset, verdict,
+    Fate, PROVISIONAL, ReceivedEvent, Role, TakeIn, memory::Remembered, merge, recommend::Word,
+    resets::StateReset, verdict,
 };
 use crate::room::{
     Room, RoomError, auth,
@@ -106,7 +106,7 @@ impl Weighing {
     /// What is to be recorded; `None` when nothing is.
     pub(super) fn finish(self) -> Option<TakeIn> {
         let weighed = &self.history.room;
-        let extremities = self.depends_on_ends.then(|| ends_of(weighed));
+        let extremities = self.depends_on_ends.then(|| weighed.extremities.clone());
         (!self.records.is_empty()).then(|| TakeIn {
             records: self.records,
             erasures: self.erasures,
@@ -282,7 +282,10 @@ impl Weighing {
         &mut self,
         pdu: &Pdu,
     ) -> Result<Result<Vec<Arc<RoomEvent>>, Vec<OwnedEventId>>, RoomError> {
-        let at_hand = auth::candidate_events(&self.room, pdu);
+        let states = self.state_of_branch(pdu).into_iter();
+        let states = states.chain([&self.room.current]);
+        let at_hand = states.flat_map(|state| auth::candidate_events(state, pdu));
+        let at_hand: Vec<_> = at_hand.cloned().collect();
         let mut events = Vec::with_capacity(pdu.auth_events.len() + 1);
         let mut missing = Vec::new();
         for event_id in &pdu.auth_events {
@@ -324,6 +327,11 @@ impl Weighing {
         let mut ids = BTreeSet::new();
         let mut missing = Vec::new();
         for event_id in &pdu.prev_events {
+            // What happened on the other branches since may have driven the event out of memory.
+            if let Some(end) = self.end(event_id) {
+                ids.insert(end.after);
+                continue;
+            }
             match self.find(event_id).await? {
                 Some(event) if event.placement != Placement::Outlier => {
                     ids.insert(state_after(&event));
