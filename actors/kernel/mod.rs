@@ -8,6 +8,7 @@ pub mod domain;
 mod keeper;
 #[cfg(test)]
 pub(crate) mod memory;
+pub mod parcel;
 #[cfg(test)]
 mod tests;
 mod vitals;
