@@ -20,6 +20,7 @@ use super::{
     append::Log,
     domain::{Domain, Port, Unavailable},
     keeper::{Birth, Keeper, Mail},
+    parcel::across,
     vitals::{Ticket, Vitals, Whisper},
 };
 
@@ -129,10 +130,11 @@ impl<D: Domain> Directory<D> {
     /// Tells an entity to do something and waits until it is durable.
     pub async fn command(&self, entity: Entity, command: D::Command) -> Result<D::Reply, D::Error> {
         let timeout = Duration::from_millis(self.limits.call_timeout_ms);
-        self.call(entity, timeout, |port, ticket| {
+        let command = across(command);
+        let called = self.call(entity, timeout, |port, ticket| {
             Mail::Command(command, port, ticket)
-        })
-        .await
+        });
+        across(called.await)
     }
 
     /// Asks an entity.
@@ -152,10 +154,11 @@ impl<D: Domain> Directory<D> {
         query: D::Query,
         timeout: Duration,
     ) -> Result<D::Answer, D::Error> {
-        self.call(entity, timeout, |port, ticket| {
+        let query = across(query);
+        let called = self.call(entity, timeout, |port, ticket| {
             Mail::Query(query, port, ticket)
-        })
-        .await
+        });
+        across(called.await)
     }
 
     /// Lets an entity hear something, if it is awake; whether it will.
@@ -174,6 +177,7 @@ impl<D: Domain> Directory<D> {
     }
 
     fn whisper(&self, (actor, vitals): Found<D>, signal: D::Signal) -> bool {
+        let signal = across(signal);
         Whisper::take(&vitals, self.limits.calls_per_actor_max)
             .is_some_and(|whisper| actor.cast(Mail::Signal(signal, Some(whisper))).is_ok())
     }

@@ -122,6 +122,19 @@ pub mod nested_option {
     }
 }
 
+/// What arrives of a message where it is sent to on the same node: itself.
+#[cfg(not(test))]
+pub(crate) fn across<T>(message: T) -> T {
+    message
+}
+
+/// In tests everything goes through a parcel, as if each actor lived on a node of its own.
+#[cfg(test)]
+pub(crate) fn across<T: Serialize + DeserializeOwned>(message: T) -> T {
+    let parcel = pack(&message).unwrap();
+    unpack(&parcel).unwrap()
+}
+
 /// What arrives of a message on another node; it must look the same there.
 #[cfg(test)]
 pub(crate) fn crossed<T>(message: &T) -> T
