@@ -12,7 +12,8 @@ use playhouse_schema::record::{
 };
 use ruma::{
     OwnedEventId, OwnedServerName, RoomVersionId, events::room::member::MembershipState,
-    owned_event_id, owned_room_id, owned_server_name, power_levels::NotificationPowerLevelsKey,
+    owned_event_id, owned_mxc_uri, owned_room_id, owned_server_name,
+    power_levels::NotificationPowerLevelsKey,
 };
 
 use super::VERSIONS;
@@ -201,7 +202,7 @@ fn what_clients_are_told_arrives() {
             heroes: vec![Hero {
                 user_id: user("bob"),
                 displayname: Some("Bob".to_owned()),
-                avatar_url: Some("mxc://x/y".into()),
+                avatar_url: Some(owned_mxc_uri!("mxc://x/y")),
             }],
             ..RoomFace::default()
         }),
