@@ -9,12 +9,12 @@ use playhouse_schema::{
     record::codec::Record,
 };
 use ractor::{ActorRef, RpcReplyPort};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{keeper::Mail, vitals::Ticket};
 
 /// Why an actor could not be asked at all.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Unavailable {
     /// Too many requests wait already.
     #[error("overloaded")]

@@ -184,6 +184,13 @@ impl PeerUser {
         Decision::new(vec![record], is_known)
     }
 
+    fn tell(&self) -> PeerUserAnswer {
+        PeerUserAnswer {
+            list: self.list.clone(),
+            round: self.round,
+        }
+    }
+
     fn take_in(&mut self, record: &PeerUserRecord) {
         let list = self.list.as_mut().map(Arc::make_mut);
         match (record, list) {
@@ -233,11 +240,7 @@ impl Domain for PeerUser {
         _query: PeerUserQuery,
         port: Port<PeerUserAnswer, PeerUserError>,
     ) {
-        let state = &resident.state;
-        let _ = port.send(Ok(PeerUserAnswer {
-            list: state.list.clone(),
-            round: state.round,
-        }));
+        let _ = port.send(Ok(resident.state.tell()));
     }
 
     fn weight_bytes(&self) -> usize {

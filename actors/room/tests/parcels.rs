@@ -225,6 +225,18 @@ fn what_clients_are_told_arrives() {
         events_after: Vec::new(),
         state: vec![event()],
     };
+    for answer in [
+        RoomAnswer::Event(event()),
+        RoomAnswer::Slice(Box::new(slice)),
+        RoomAnswer::Page(Box::new(page)),
+        RoomAnswer::Context(Box::new(context)),
+    ] {
+        crossed(&answer);
+    }
+}
+
+#[test]
+fn what_is_found_arrives() {
     let hit = Hit {
         sequence: 7,
         event_id: event_id(),
@@ -256,10 +268,6 @@ fn what_clients_are_told_arrives() {
         sequence: None,
     };
     for answer in [
-        RoomAnswer::Event(event()),
-        RoomAnswer::Slice(Box::new(slice)),
-        RoomAnswer::Page(Box::new(page)),
-        RoomAnswer::Context(Box::new(context)),
         RoomAnswer::Hits(vec![hit]),
         RoomAnswer::Children(vec![child]),
         RoomAnswer::Found(at),
