@@ -28,8 +28,7 @@ pub struct NodeName(Arc<str>);
 impl NodeName {
     /// Checks a name; `None` when it is not one.
     pub fn parse(name: &str) -> Option<Self> {
-        let is_fit =
-            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
         let fits = !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(is_fit);
         fits.then(|| Self(name.into()))
     }

@@ -90,7 +90,7 @@ pub enum DelayQuery {
 }
 
 /// What a query answers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum DelayAnswer {
     /// Delayed events.
     List(Vec<Arc<Delayed>>),
@@ -99,7 +99,7 @@ pub enum DelayAnswer {
 }
 
 /// What a schedule hears.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum DelaySignal {
     /// It may be time for something.
     Tick,

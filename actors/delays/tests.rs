@@ -6,10 +6,11 @@ use futures_util::future::BoxFuture;
 use playhouse_schema::record::delay::{DelayRecord, Outcome};
 
 use super::{
-    DelayBoard, DelayCommand, DelayContext, DelayError, DelayReply, DelaySettings, Delayed, Delays,
-    NewDelay, Outlet, SendTrouble, Stage, decide::decide, schedule, schedule_of, schedule_of_user,
+    DelayAnswer, DelayBoard, DelayCommand, DelayContext, DelayError, DelayReply, DelaySettings,
+    Delayed, Delays, NewDelay, Outlet, SendTrouble, Stage, decide::decide, schedule, schedule_of,
+    schedule_of_user,
 };
-use crate::room::testing;
+use crate::{kernel::parcel::crossed, room::testing};
 
 struct Nowhere;
 
@@ -65,7 +66,7 @@ impl Trial {
     }
 
     fn run(&mut self, command: DelayCommand) -> Result<DelayReply, DelayError> {
-        let decision = decide(&self.delays, command, &self.context)?;
+        let decision = decide(&self.delays, crossed(&command), &self.context)?;
         for record in &decision.records {
             self.sequence += 1;
             self.delays.take_in(self.sequence, record);
@@ -78,7 +79,9 @@ impl Trial {
             Some(&self.delays),
             "a snapshot keeps everything"
         );
-        Ok(decision.reply)
+        let all = self.delays.items.values().cloned().collect();
+        crossed(&DelayAnswer::List(all));
+        Ok(crossed(&decision.reply))
     }
 
     fn schedule(&mut self, transaction: &str, delay_ms: u64) -> String {

@@ -232,11 +232,13 @@ impl House {
             }
             None => return Ok(()),
         }
-        let RoomAnswer::View(room, _) = self.room_query(room_id, RoomQuery::View).await? else {
-            return Err(surprise("View").into());
+        let query = RoomQuery::MayVouch {
+            user_id: voucher.to_owned(),
         };
-        if room.may_vouch(voucher)? {
-            return Ok(());
+        match self.room_query(room_id, query).await? {
+            RoomAnswer::MayVouch(true) => return Ok(()),
+            RoomAnswer::MayVouch(false) => {}
+            _ => return Err(surprise("MayVouch").into()),
         }
         // Another server may have a member who can: a refusal for good would keep the user out.
         let reason = "the member of this server who vouches may not invite any more";

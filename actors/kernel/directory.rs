@@ -20,6 +20,7 @@ use super::{
     append::Log,
     domain::{Domain, Unavailable},
     keeper::{Birth, Keeper, Mail},
+    parcel::across,
     reach::{Question, Told},
     vitals::{Ticket, Vitals, Whisper},
     ways::{Errand, Ways},
@@ -144,7 +145,10 @@ impl<D: Domain> Directory<D> {
     /// Tells an entity to do something and waits until it is durable.
     pub async fn command(&self, entity: Entity, command: D::Command) -> Result<D::Reply, D::Error> {
         let timeout = Duration::from_millis(self.limits.call_timeout_ms);
-        self.reach(entity, Told::<D>(command), timeout).await
+        across(
+            self.reach(entity, Told::<D>(across(command)), timeout)
+                .await,
+        )
     }
 
     /// Asks an entity.
@@ -164,7 +168,10 @@ impl<D: Domain> Directory<D> {
         query: D::Query,
         timeout: Duration,
     ) -> Result<D::Answer, D::Error> {
-        self.reach(entity, Question::<D>(query), timeout).await
+        across(
+            self.reach(entity, Question::<D>(across(query)), timeout)
+                .await,
+        )
     }
 
     /// Lets an entity hear something, if it is awake; whether it will, where it is on this node.
@@ -193,6 +200,7 @@ impl<D: Domain> Directory<D> {
     }
 
     fn whisper(&self, (actor, vitals): Found<D>, signal: D::Signal) -> bool {
+        let signal = across(signal);
         Whisper::take(&vitals, self.limits.calls_per_actor_max)
             .is_some_and(|whisper| actor.cast(Mail::Signal(signal, Some(whisper))).is_ok())
     }
@@ -299,7 +307,11 @@ impl<D: Domain> Directory<D> {
     }
 
     /// As `find`, but never the life that has just refused.
-    pub(super) fn find_after(&self, entity: &Entity, refused: &ActorRef<Mail<D>>) -> Option<Found<D>> {
+    pub(super) fn find_after(
+        &self,
+        entity: &Entity,
+        refused: &ActorRef<Mail<D>>,
+    ) -> Option<Found<D>> {
         if let Some(mut slot) = self.slots.get_mut(entity)
             && slot.actor.get_id() == refused.get_id()
         {

@@ -9,11 +9,12 @@ use playhouse_schema::{
     record::codec::Record,
 };
 use ractor::{ActorRef, RpcReplyPort};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{keeper::Mail, vitals::Ticket};
 
 /// Why an actor could not be asked at all.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Unavailable {
     /// Too many requests wait already.
     #[error("overloaded")]
@@ -76,6 +77,9 @@ pub struct Committed {
 /// A kind of actor. The value itself is its state: a fold of its records.
 ///
 /// Cloning must be cheap (structural sharing): each append in flight keeps the state that it leads to, and queries work on the durable one.
+///
+/// Whoever asks may be on another node: all that is said and answered goes into a parcel ([`super::parcel`]). What an actor only tells itself has no such form
+/// (`serde(skip)`).
 pub trait Domain: Clone + Send + Sync + Sized + 'static {
     /// For logs and metrics: `room`, `user`.
     const NAME: &'static str;
@@ -84,18 +88,18 @@ pub trait Domain: Clone + Send + Sync + Sized + 'static {
 
     /// What it writes.
     type Record: Record;
-    /// What it can be told to do. Serialisable: the caller may be on another node.
-    type Command: Send + 'static;
+    /// What it can be told to do.
+    type Command: Clone + Serialize + DeserializeOwned + Send + 'static;
     /// What a command answers.
-    type Reply: Send + 'static;
+    type Reply: Serialize + DeserializeOwned + Send + 'static;
     /// What it can be asked.
-    type Query: Send + 'static;
+    type Query: Clone + Serialize + DeserializeOwned + Send + 'static;
     /// What a query answers.
-    type Answer: Send + 'static;
+    type Answer: Serialize + DeserializeOwned + Send + 'static;
     /// What it hears from followers and timers; not answered, may be lost, never leads to records.
-    type Signal: Send + 'static;
+    type Signal: Serialize + DeserializeOwned + Send + 'static;
     /// Why a command or query is refused.
-    type Error: From<Unavailable> + Send + 'static;
+    type Error: From<Unavailable> + Serialize + DeserializeOwned + Send + 'static;
     /// Volatile state beside the fold: typing users, waiting long polls.
     type Live: Default + Send + 'static;
     /// What all actors of this kind share: `Env`, limits, ways to ask others.

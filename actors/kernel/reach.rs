@@ -30,11 +30,7 @@ pub(super) trait Asked<D: Domain>: Sized + Send {
     const ERRAND: Errand;
 
     /// As mail.
-    fn post(
-        self,
-        port: Port<Self::Answer, D::Error>,
-        ticket: Arc<Ticket>,
-    ) -> Mail<D>;
+    fn post(self, port: Port<Self::Answer, D::Error>, ticket: Arc<Ticket>) -> Mail<D>;
 
     /// Out of mail that was refused unread.
     fn from_unread(mail: Mail<D>) -> Option<Self>;

@@ -7,6 +7,7 @@ use playhouse_schema::{
     port::Snapshot,
     record::quarantine::{QuarantineChange, QuarantineRecord},
 };
+use serde::{Deserialize, Serialize};
 
 use super::MediaError;
 use crate::{
@@ -22,7 +23,7 @@ const SNAPSHOT_EVERY: u64 = 1_000;
 pub struct QuarantineLedger;
 
 /// What can be done: a change is noted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NoteChange(pub QuarantineChange);
 
 impl Domain for QuarantineLedger {

@@ -8,10 +8,11 @@ use super::{
     decide::{decide, describe, facts},
     state::Media,
 };
+use crate::kernel::parcel::crossed;
 
 /// A piece of media that is told to do something at a time; whether anything changed.
 fn tell(media: &mut Media, at_ms: u64, command: MediaCommand) -> Result<bool, MediaError> {
-    let decision = decide(media, command, at_ms)?;
+    let decision = decide(media, crossed(&command), at_ms)?;
     for record in &decision.records {
         media.take_in(record);
     }

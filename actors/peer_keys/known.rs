@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use playhouse_schema::record::peer_keys::{LearntKey, LearntKeys};
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 
 /// Of one server so many keys are kept: those in use and the youngest of the others.
 pub const KEYS_MAX: usize = 64;
@@ -15,6 +16,7 @@ pub const TRUSTED_FOR_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownKey {
     /// The public key.
+    #[serde(with = "serde_bytes")]
     pub key: Vec<u8>,
     /// What was signed until then is believed.
     pub valid_until_ts: u64,
@@ -35,6 +37,7 @@ pub struct KnownKeys {
 
 /// What a server publishes, its signatures checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Carried", into = "Carried")]
 pub struct HeardKeys {
     /// The keys in use.
     pub in_use: BTreeMap<String, Vec<u8>>,
@@ -46,6 +49,48 @@ pub struct HeardKeys {
     pub published: String,
     /// The server itself said so, rather than somebody who heard it from it.
     pub is_direct: bool,
+}
+
+/// How it goes from node to node: keys as byte strings.
+#[derive(Serialize, Deserialize)]
+struct Carried {
+    in_use: BTreeMap<String, ByteBuf>,
+    valid_until_ts: u64,
+    retired: BTreeMap<String, (ByteBuf, u64)>,
+    published: String,
+    is_direct: bool,
+}
+
+impl From<HeardKeys> for Carried {
+    fn from(heard: HeardKeys) -> Self {
+        let in_use = heard.in_use.into_iter();
+        let retired = heard.retired.into_iter();
+        Self {
+            in_use: in_use.map(|(id, key)| (id, key.into())).collect(),
+            valid_until_ts: heard.valid_until_ts,
+            retired: retired
+                .map(|(id, (key, until))| (id, (key.into(), until)))
+                .collect(),
+            published: heard.published,
+            is_direct: heard.is_direct,
+        }
+    }
+}
+
+impl From<Carried> for HeardKeys {
+    fn from(carried: Carried) -> Self {
+        let in_use = carried.in_use.into_iter();
+        let retired = carried.retired.into_iter();
+        Self {
+            in_use: in_use.map(|(id, key)| (id, key.into_vec())).collect(),
+            valid_until_ts: carried.valid_until_ts,
+            retired: retired
+                .map(|(id, (key, until))| (id, (key.into_vec(), until)))
+                .collect(),
+            published: carried.published,
+            is_direct: carried.is_direct,
+        }
+    }
 }
 
 impl KnownKeys {

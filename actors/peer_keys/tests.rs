@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{known::*, *};
+use crate::kernel::parcel::{crossed, pack};
 
 const DAY: u64 = 24 * 60 * 60 * 1_000;
 const NOW: u64 = 1_700_000_000_000;
@@ -114,4 +115,19 @@ fn only_news_are_recorded() {
         ..gone
     };
     assert_eq!(peer.judge(&huge, NOW).err(), Some(PeerKeysError::TooLarge));
+}
+
+#[test]
+fn keys_arrive_as_byte_strings() {
+    let told = heard(&[("a", 200), ("b", 201)], NOW, &[("c", 202, NOW)], true);
+    let LearnKeys(arrived) = crossed(&LearnKeys(told.clone()));
+    assert_eq!(arrived, told);
+    let mut known = KnownKeys::default();
+    known.learn(&told, NOW);
+    assert_eq!(crossed(&known), known);
+    // Three keys of 32 bytes, each of them above 127, which would be two bytes in a list of numbers.
+    assert!(pack(&told).unwrap().len() < 250);
+    assert!(pack(&known).unwrap().len() < 340);
+    crossed(&KeysQuery);
+    crossed(&PeerKeysError::TooLarge);
 }

@@ -18,6 +18,7 @@ use playhouse_schema::{
         FetchedDevices, Outdated, PeerDeviceChanged, PeerSigningKeys, PeerUserRecord, SharedRoom,
     },
 };
+use serde::{Deserialize, Serialize};
 
 use crate::{
     env::Env,
@@ -39,7 +40,7 @@ pub struct PeerUser {
 }
 
 /// A complete list of devices.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceList {
     /// By device ID, the `device_keys` objects.
     pub devices: BTreeMap<String, String>,
@@ -52,7 +53,7 @@ pub struct DeviceList {
 }
 
 /// What can be done.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum PeerUserCommand {
     /// A list was fetched.
     Keep {
@@ -75,11 +76,11 @@ pub enum PeerUserCommand {
 }
 
 /// What can be asked: all that is known.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct PeerUserQuery;
 
 /// What is known.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PeerUserAnswer {
     /// The devices, unless they must be fetched.
     pub list: Option<Arc<DeviceList>>,
@@ -91,7 +92,7 @@ pub struct PeerUserAnswer {
 pub type IsKnown = bool;
 
 /// Why a user could not be asked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum PeerUserError {
     /// It could not be asked.
     #[error(transparent)]
@@ -183,6 +184,13 @@ impl PeerUser {
         Decision::new(vec![record], is_known)
     }
 
+    fn tell(&self) -> PeerUserAnswer {
+        PeerUserAnswer {
+            list: self.list.clone(),
+            round: self.round,
+        }
+    }
+
     fn take_in(&mut self, record: &PeerUserRecord) {
         let list = self.list.as_mut().map(Arc::make_mut);
         match (record, list) {
@@ -232,11 +240,7 @@ impl Domain for PeerUser {
         _query: PeerUserQuery,
         port: Port<PeerUserAnswer, PeerUserError>,
     ) {
-        let state = &resident.state;
-        let _ = port.send(Ok(PeerUserAnswer {
-            list: state.list.clone(),
-            round: state.round,
-        }));
+        let _ = port.send(Ok(resident.state.tell()));
     }
 
     fn weight_bytes(&self) -> usize {

@@ -1,6 +1,7 @@
 use playhouse_schema::record::peer_user::PeerDevice;
 
 use super::*;
+use crate::kernel::parcel::crossed;
 
 fn list(stream_id: u64) -> Box<FetchedDevices> {
     Box::new(FetchedDevices {
@@ -33,7 +34,7 @@ fn change(stream_id: u64, device_id: &str, keys: Option<&str>, after: &[u64]) ->
 
 /// What a command wrote, and whether the list is known then.
 fn obey(user: &mut PeerUser, command: PeerUserCommand) -> (usize, bool) {
-    let decision = user.judge(command, 1);
+    let decision = user.judge(crossed(&command), 1);
     for record in &decision.records {
         user.take_in(record);
     }
@@ -125,4 +126,19 @@ fn a_list_does_not_grow_for_ever() {
     let last = DEVICES_MAX as u64;
     let told = change(last, "new", Some("k"), &[last - 1]);
     assert_eq!(obey(&mut user, told), (1, false));
+}
+
+#[test]
+fn what_is_asked_and_answered_arrives() {
+    crossed(&PeerUserQuery);
+    let mut user = PeerUser::default();
+    crossed(&user.tell());
+    let keep = PeerUserCommand::Keep {
+        list: list(5),
+        round: 0,
+    };
+    obey(&mut user, keep);
+    assert_eq!(crossed(&user.tell()).list, user.list);
+    let refused = PeerUserError::Unavailable(Unavailable::Timeout);
+    assert_eq!(crossed(&refused), refused);
 }

@@ -3,7 +3,7 @@
 pub use playhouse_schema::record::house::RegistrationToken;
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::Unavailable;
+use crate::kernel::{Unavailable, parcel::nested_option};
 
 /// What can be done with registration tokens.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,8 +31,10 @@ pub struct TokenChange {
     /// Which.
     pub token: String,
     /// How often it may be used; `Some(None)` for ever.
+    #[serde(with = "nested_option")]
     pub uses_max: Option<Option<u64>>,
     /// Until when, milliseconds since the Unix epoch; `Some(None)` for ever.
+    #[serde(with = "nested_option")]
     pub expires_ms: Option<Option<u64>>,
 }
 
@@ -88,7 +90,7 @@ impl TokenUse {
 }
 
 /// What registration hears.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum RegistrationSignal {
     /// An authentication session has ended: what was kept for it is free again.
     Release {

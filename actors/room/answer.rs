@@ -6,6 +6,7 @@ use ruma::{
     OwnedEventId, OwnedMxcUri, OwnedRoomAliasId, OwnedRoomId, OwnedServerName, OwnedUserId,
     RoomVersionId, events::room::member::MembershipState, push::PushConditionPowerLevelsCtx,
 };
+use serde::{Deserialize, Serialize};
 
 use super::{
     message::{JsonText, MemberProfile, Place},
@@ -13,7 +14,7 @@ use super::{
 };
 
 /// What a query answers. Events are complete JSON objects in client form.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum RoomAnswer {
     /// See [`RoomQuery::Access`].
     Access(Box<RoomAccess>),
@@ -58,11 +59,16 @@ pub enum RoomAnswer {
     Received(super::receive::Fates),
     /// See [`RoomQuery::Draft`]: its ID and the event; `None` when there is nothing to do.
     Draft(Option<(OwnedEventId, Bytes)>),
+    /// See [`RoomQuery::MayVouch`].
+    MayVouch(bool),
+    /// See [`RoomQuery::Introduction`].
+    Introduction(Box<Introduction>),
     /// See [`RoomQuery::Told`].
     Told(Option<std::sync::Arc<super::told::Told>>),
     /// State resets, oldest first.
     StateResets(Vec<super::receive::StateReset>),
-    /// See [`RoomQuery::View`]: the room and the number of its newest record.
+    /// See [`RoomQuery::View`]: the room and the number of its newest record. A room as a whole never leaves its node.
+    #[serde(skip)]
     View(std::sync::Arc<super::Room>, Sequence),
     /// What another server is told.
     Peer(Box<super::peer::PeerAnswer>),
@@ -74,10 +80,10 @@ pub enum RoomAnswer {
     Outgoing(super::query::outgoing::Outgoing),
 }
 
-pub use super::query::gate::RoomGate;
+pub use super::query::{gate::RoomGate, introduction::Introduction};
 
 /// A room in a space.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SpaceChild {
     /// The room.
     pub room_id: OwnedRoomId,
@@ -88,7 +94,7 @@ pub struct SpaceChild {
 }
 
 /// An event by its time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FoundEvent {
     /// The event.
     pub event_id: OwnedEventId,
@@ -97,7 +103,7 @@ pub struct FoundEvent {
 }
 
 /// What is known here of the event closest to a time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EventAt {
     /// The event, if one is known that the reader may see.
     pub found: Option<FoundEvent>,
@@ -106,18 +112,19 @@ pub struct EventAt {
 }
 
 /// What push rules ask about a room.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PushFacts {
     /// Joined members.
     pub joined_count: u64,
     /// The user's display name in the room.
     pub displayname: Option<String>,
     /// Who may notify the whole room.
+    #[serde(with = "super::push_facts::carried")]
     pub power_levels: Option<PushConditionPowerLevelsCtx>,
 }
 
 /// What joining and finding a room depend on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RoomAccess {
     /// The version.
     pub version: RoomVersionId,
@@ -158,7 +165,7 @@ pub struct RoomAccess {
 }
 
 /// A page of history.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MessagesPage {
     /// Where it began.
     pub start: Place,
@@ -173,7 +180,7 @@ pub struct MessagesPage {
 }
 
 /// Surroundings of an event.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ContextPage {
     /// Where to page backwards from.
     pub start: Place,
@@ -190,7 +197,7 @@ pub struct ContextPage {
 }
 
 /// What a sync shows of one room.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct RoomSlice {
     /// Timeline events, oldest first; without `room_id`.
     pub timeline: Vec<Bytes>,
@@ -221,7 +228,7 @@ pub struct RoomSlice {
 }
 
 /// Room summary (client-server API, `GET /sync`, RoomSummary).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomSummary {
     /// Up to five members to name the room by, when it has no name or canonical alias.
     pub heroes: Vec<OwnedUserId>,
@@ -232,7 +239,7 @@ pub struct RoomSummary {
 }
 
 /// A receipt of the asking user.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnReceipt {
     /// The thread, as in [`MoveReceipt::thread_id`].
     pub thread_id: Option<String>,

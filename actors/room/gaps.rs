@@ -21,7 +21,7 @@ use super::{
 };
 
 /// What is known of a room whose state has gaps.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartialState {
     /// The record of the state that was told.
     pub first: StateId,

@@ -34,7 +34,7 @@ pub struct Around {
 }
 
 /// An event that was asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Hit {
     /// Its number.
     pub sequence: Sequence,
@@ -49,7 +49,7 @@ pub struct Hit {
 }
 
 /// What is around an event.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Surroundings {
     /// Where to page backwards from.
     pub start: Sequence,

@@ -28,8 +28,8 @@ pub use super::window::{
 };
 
 pub use super::answer::{
-    ContextPage, EventAt, FoundEvent, MessagesPage, OwnReceipt, PushFacts, RoomAccess, RoomAnswer,
-    RoomSlice, RoomSummary, SpaceChild,
+    ContextPage, EventAt, FoundEvent, Introduction, MessagesPage, OwnReceipt, PushFacts,
+    RoomAccess, RoomAnswer, RoomSlice, RoomSummary, SpaceChild,
 };
 
 /// A JSON object as text.
@@ -48,7 +48,8 @@ pub enum RoomCommand {
     ChangeMembership(Box<ChangeMembership>),
     /// Move receipts of one user. Answers `Done`.
     MoveReceipts(Vec<MoveReceipt>),
-    /// Record what was weighed, see [`super::receive`]. Answers `Done`.
+    /// Record what was weighed, see [`super::receive`]. The room tells itself: it goes to no other node. Answers `Done`.
+    #[serde(skip)]
     TakeIn(Box<TakeIn>),
     /// Take out what has expired of these events, as the caller has read them in the log. Answers `Done`.
     Expire(Vec<RedactionTarget>),
@@ -399,7 +400,15 @@ pub enum RoomQuery {
     Told(OwnedUserId),
     /// The state resets that were noticed of late. Answers `StateResets`.
     StateResets,
-    /// The room itself, for a task of its own. Answers `View`.
+    /// Whether a user may let others into a restricted room. Answers `MayVouch`.
+    MayVouch {
+        /// Who would vouch.
+        user_id: OwnedUserId,
+    },
+    /// What a server is told of the room into which its user is invited. Answers `Introduction`.
+    Introduction,
+    /// The room itself, for a task of its own: what it asks itself goes to no other node. Answers `View`.
+    #[serde(skip)]
     View,
     /// What another server asks. Answers `Peer`.
     Peer(Box<super::peer::PeerQuery>),
@@ -424,7 +433,7 @@ pub enum RoomQuery {
 }
 
 /// What a room hears.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum RoomSignal {
     /// A joined user types, for so many milliseconds, or has stopped (0).
     Typing {

@@ -8,6 +8,7 @@ pub mod answer;
 mod auth;
 mod build;
 pub(crate) mod canonical;
+mod carried;
 pub mod context;
 pub mod create;
 mod directory;

@@ -18,7 +18,7 @@ pub enum TimelinePoint {
 }
 
 /// A place between events where a page ends and another may begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Place {
     /// See [`TimelinePoint::Sequence`].
     Live(Sequence),

@@ -95,7 +95,7 @@ impl Handshake {
 }
 
 /// What a server is told for its member event. Events are in the form servers exchange.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Handed {
     /// The event as it was taken in, with this server's signature.
     pub event: Bytes,
@@ -123,7 +123,7 @@ pub struct MissingEvents {
 }
 
 /// What another server is told. Events are in the form servers exchange.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum PeerAnswer {
     /// See [`PeerQuestion::Standing`].
     Standing(PeerStanding),
@@ -152,7 +152,7 @@ pub enum PeerAnswer {
 }
 
 /// How a server stands to a room.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerStanding {
     /// A user of it is joined.
     pub joined: bool,

@@ -1,14 +1,19 @@
 //! What push rules ask about a room: its size, the reader's name in it, and who may notify everybody.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use ruma::{
-    OwnedUserId, UserId,
+    Int, OwnedUserId, UserId,
     events::{
         StateEventType,
         room::power_levels::{RoomPowerLevels, RoomPowerLevelsEventContent, RoomPowerLevelsSource},
     },
+    power_levels::NotificationPowerLevels,
+    push::PushConditionPowerLevelsCtx,
+    room_version_rules::{AuthorizationRules, RoomPowerLevelsRules},
     state_res::Event as _,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Room, message::PushFacts};
 
@@ -21,6 +26,59 @@ struct MemberName {
 struct CreateContent {
     #[serde(default)]
     additional_creators: Vec<OwnedUserId>,
+}
+
+/// Who may notify everybody, as it goes from node to node: ruma's type has no form of its own.
+#[derive(Serialize, Deserialize)]
+struct Levels {
+    users: BTreeMap<OwnedUserId, Int>,
+    users_default: Int,
+    room: Int,
+    privileged_creators: Option<BTreeSet<OwnedUserId>>,
+}
+
+impl From<&PushConditionPowerLevelsCtx> for Levels {
+    fn from(levels: &PushConditionPowerLevelsCtx) -> Self {
+        let creators = levels.rules.privileged_creators.as_ref();
+        Self {
+            users: levels.users.clone(),
+            users_default: levels.users_default,
+            room: levels.notifications.room,
+            privileged_creators: creators.map(|creators| creators.iter().cloned().collect()),
+        }
+    }
+}
+
+impl From<Levels> for PushConditionPowerLevelsCtx {
+    fn from(levels: Levels) -> Self {
+        let mut notifications = NotificationPowerLevels::new();
+        notifications.room = levels.room;
+        let mut rules = RoomPowerLevelsRules::new(&AuthorizationRules::V1, []);
+        rules.privileged_creators = levels
+            .privileged_creators
+            .map(|creators| creators.into_iter().collect());
+        Self::new(levels.users, levels.users_default, notifications, rules)
+    }
+}
+
+/// For `serde(with = …)`.
+pub(super) mod carried {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{Levels, PushConditionPowerLevelsCtx};
+
+    pub(in crate::room) fn serialize<S: Serializer>(
+        levels: &Option<PushConditionPowerLevelsCtx>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        levels.as_ref().map(Levels::from).serialize(serializer)
+    }
+
+    pub(in crate::room) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<PushConditionPowerLevelsCtx>, D::Error> {
+        Ok(Option::<Levels>::deserialize(deserializer)?.map(Into::into))
+    }
 }
 
 /// The facts of this moment.

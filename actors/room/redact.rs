@@ -47,6 +47,7 @@ pub struct RedactionTarget {
     /// Its number among the room's records.
     pub sequence: Sequence,
     /// The record.
+    #[serde(with = "super::carried::keyed")]
     pub record: EventRecord,
 }
 

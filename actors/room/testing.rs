@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     env::{Clock, Env, Identity, Randomness, Signer},
-    kernel::Domain as _,
+    kernel::{Domain as _, parcel::crossed},
 };
 
 /// A clock that advances by one millisecond a look.
@@ -171,6 +171,7 @@ impl Stage {
 
     /// Decides, applies and commits as the kernel does.
     pub(crate) fn run(&mut self, command: RoomCommand) -> Result<RoomReply, RoomError> {
+        let command = crossed(&command);
         let decision = decide(&self.room, command, &self.env)?;
         let first = self.room.sequence + 1;
         for record in &decision.records {

@@ -11,7 +11,7 @@ use ruma::{
     OwnedServerName, OwnedUserId, RoomVersionId, UserId,
     events::{TimelineEventType, room::member::MembershipState},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Room, RoomError, RoomReply,
@@ -25,7 +25,8 @@ use crate::kernel::Decision;
 const STRIPPED_MAX: usize = 100;
 
 /// A membership as another server told it.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Carried", into = "Carried")]
 pub struct Told {
     /// The member event.
     pub event: Arc<RoomEvent>,
@@ -33,6 +34,40 @@ pub struct Told {
     pub version: RoomVersionId,
     /// What was recorded.
     pub record: MembershipTold,
+}
+
+/// How it goes from node to node: the event stands in the record.
+#[derive(Serialize, Deserialize)]
+struct Carried {
+    sequence: Sequence,
+    position: Position,
+    version: RoomVersionId,
+    record: MembershipTold,
+}
+
+impl From<Told> for Carried {
+    fn from(told: Told) -> Self {
+        Self {
+            sequence: told.event.sequence,
+            position: told.event.position(),
+            version: told.version,
+            record: told.record,
+        }
+    }
+}
+
+impl TryFrom<Carried> for Told {
+    type Error = &'static str;
+
+    fn try_from(carried: Carried) -> Result<Self, Self::Error> {
+        let event = event_of((carried.sequence, carried.position), &carried.record)
+            .ok_or("a member event that is no PDU")?;
+        Ok(Self {
+            event: Arc::new(event),
+            version: carried.version,
+            record: carried.record,
+        })
+    }
 }
 
 impl Told {

@@ -96,7 +96,7 @@ pub enum ReceiptsWanted {
 }
 
 /// How a room looks in a list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomFace {
     /// `m.room.name`.
     pub name: Option<String>,
@@ -111,7 +111,7 @@ pub struct RoomFace {
 }
 
 /// A member by which a room is named.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hero {
     /// Who.
     pub user_id: OwnedUserId,
@@ -122,7 +122,7 @@ pub struct Hero {
 }
 
 /// What lists of rooms are made by.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomGlance {
     /// When something last happened for which the room rises to the top, milliseconds since the Unix epoch.
     pub bump_ms: u64,
@@ -137,7 +137,7 @@ pub struct RoomGlance {
 }
 
 /// Where things stand in a thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThreadPlace {
     /// The newest of the room's records.
     pub newest: Sequence,

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use playhouse_schema::record::server::{Departed, Lag, ServerRecord};
+use serde::{Deserialize, Serialize};
 
 use super::state::Server;
 use crate::kernel::Unavailable;
 
 /// What it can be told to do: what its own delivery reports. Answers the records that came of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ServerCommand {
     /// A transaction goes out. The one before it was acknowledged, if this names it.
     Depart {
@@ -36,7 +37,7 @@ pub enum ServerCommand {
 pub type ServerReply = Vec<ServerRecord>;
 
 /// What it can be asked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub enum ServerQuery {
     /// All that is kept of it.
     State,
@@ -46,7 +47,7 @@ pub enum ServerQuery {
 pub type ServerAnswer = Arc<Server>;
 
 /// What it hears.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ServerSignal {
     /// There is something to send, or the time for another attempt has come.
     Nudge,
@@ -57,7 +58,7 @@ pub enum ServerSignal {
 }
 
 /// Why a command is refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum ServerError {
     /// Another transaction is on its way.
     #[error("another transaction is on its way")]

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use playhouse_schema::{
     address::{Family, Layout, Shard},
     record::server::{Departed, Lag, Progress, ServerRecord},
@@ -5,10 +7,11 @@ use playhouse_schema::{
 use ruma::{room_id, server_name};
 
 use super::{
-    OutboxBoard, Server, ServerCommand, ServerError,
+    OutboxBoard, Server, ServerCommand, ServerError, ServerQuery, ServerSignal,
     board::{Place, Positions},
     body::receipt_edus,
 };
+use crate::kernel::{Unavailable, parcel::crossed};
 
 fn departed(id: &str) -> Departed {
     Departed {
@@ -33,7 +36,9 @@ fn depart(id: &str, acknowledged: Option<&str>) -> ServerCommand {
 }
 
 fn obey(server: &mut Server, command: ServerCommand) -> Result<Vec<ServerRecord>, ServerError> {
-    let records = server.decide(command, 1_000)?;
+    let command = crossed(&command);
+    let records = crossed(&server.decide(command, 1_000)?);
+    crossed(&Arc::new(server.clone()));
     for record in &records {
         server.take_in(record);
     }
@@ -54,6 +59,31 @@ fn one_transaction_is_on_its_way() {
     assert_eq!(obey(&mut server, wrong), Err(ServerError::OutOfTurn));
     obey(&mut server, ServerCommand::Acknowledge("b".to_owned())).unwrap();
     assert_eq!(server.in_flight, None);
+}
+
+#[test]
+fn what_is_said_and_asked_arrives() {
+    let mut sent = departed("a");
+    sent.edus = vec![b"{}".to_vec().into()];
+    crossed(&ServerCommand::Depart {
+        departed: Box::new(sent),
+        acknowledged: Some("b".to_owned()),
+    });
+    crossed(&ServerCommand::CatchUp(None));
+    crossed(&ServerQuery::State);
+    for signal in [
+        ServerSignal::Nudge,
+        ServerSignal::Alive,
+        ServerSignal::Ended,
+    ] {
+        assert_eq!(crossed(&signal), signal);
+    }
+    for error in [
+        ServerError::OutOfTurn,
+        ServerError::Unavailable(Unavailable::Stopped),
+    ] {
+        assert_eq!(crossed(&error), error);
+    }
 }
 
 #[test]

@@ -17,10 +17,10 @@ use super::{
     grants::TokenGrant, invite_filter::InviteVerdict, message::ToDeviceIndex,
     sliding::threads::ThreadChanges,
 };
-use crate::{env::JsonObject, room::message::JsonText};
+use crate::{env::JsonObject, kernel::parcel::json_text, room::message::JsonText};
 
 /// What a query answers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum UserAnswer {
     /// See [`UserQuery::Authenticate`].
     Session(Session),
@@ -55,7 +55,10 @@ pub enum UserAnswer {
     /// See [`UserQuery::JudgeInvite`](super::UserQuery::JudgeInvite).
     Invite(InviteVerdict),
     /// Push rules in force, and users whose events are not wanted.
-    Judging(Arc<Ruleset>, Arc<BTreeSet<OwnedUserId>>),
+    Judging(
+        #[serde(with = "json_text")] Arc<Ruleset>,
+        Arc<BTreeSet<OwnedUserId>>,
+    ),
     /// Pushers, as JSON objects.
     Pushers(Vec<JsonText>),
     /// See [`UserQuery::ThreadSubscription`].

@@ -25,7 +25,7 @@ pub use super::sliding::{
     request::{SlidingQuery, SlidingRequest},
     subscribe_thread::{SetThreadSubscription, ThreadsPage},
 };
-use crate::room::message::JsonText;
+use crate::{kernel::parcel::nested_option, room::message::JsonText};
 
 /// What a user can be told to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,6 +44,7 @@ pub enum UserCommand {
     /// A token that replaced a refresh token was used for the first time: the replaced one ends. Answers `Done`.
     ConfirmRefresh {
         /// SHA-256 of the access token that was used.
+        #[serde(with = "serde_bytes")]
         access_hash: Vec<u8>,
     },
     /// End the tokens of devices and the devices with their keys and to-device messages. Unknown ones are skipped. Answers `Done`.
@@ -74,6 +75,7 @@ pub enum UserCommand {
         /// The hash; `None` makes password login impossible.
         password_hash: Option<String>,
         /// End all sessions but that of this device.
+        #[serde(with = "nested_option")]
         logout_except: Option<Option<OwnedDeviceId>>,
     },
     /// Close the account for ever: sessions, keys, profile, pushers end. Answers `Done`. Leaving rooms follows from the log.
@@ -328,8 +330,8 @@ pub struct SyncQuery {
     pub state_after: bool,
 }
 
-/// What a user hears.
-#[derive(Debug)]
+/// What a user hears. What its own tasks and timers tell it goes to no other node.
+#[derive(Debug, Serialize, Deserialize)]
 pub enum UserSignal {
     /// An event (or receipt) was committed in a room this user follows, or a membership of this user changed. In order within a shard.
     Room(Arc<RoomNews>),
@@ -357,10 +359,13 @@ pub enum UserSignal {
         position: Position,
     },
     /// The time of a waiting sync is up.
+    #[serde(skip)]
     SyncDue(u64),
     /// It is time to see whether the user is still there.
+    #[serde(skip)]
     PresenceDue,
     /// Something that the feed's own tasks found out.
+    #[serde(skip)]
     Feed(Box<FeedSignal>),
     /// The server is shutting down: waiting syncs end with what there is.
     Closing,

@@ -9,11 +9,12 @@ use ruma::{
     push::FlattenedJson,
     serde::Raw,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::room::event::RoomEvent;
 
 /// Something was committed in a room. Decoded once, shared by all who follow the room.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct RoomNews {
     /// The room.
     pub room_id: OwnedRoomId,
@@ -26,11 +27,12 @@ pub struct RoomNews {
     /// What it is.
     pub kind: NewsKind,
     /// The event in the form in which push rules read it.
+    #[serde(skip)]
     flat: OnceLock<FlattenedJson>,
 }
 
 /// A kind of news.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum NewsKind {
     /// An event at the end of the timeline.
     Event {
@@ -46,7 +48,7 @@ pub enum NewsKind {
 }
 
 /// A receipt that moved.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReceiptNews {
     /// Whose.
     pub user_id: OwnedUserId,

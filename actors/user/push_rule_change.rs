@@ -9,12 +9,15 @@ use ruma::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::parcel::json_text;
+
 /// A change of the push rules.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum PushRuleChange {
     /// Make a rule, or replace one of the same kind and ID.
     Put {
         /// The rule.
+        #[serde(with = "json_text")]
         rule: PushRule,
         /// Place it right before this rule of the user's own.
         before: Option<String>,
@@ -44,6 +47,7 @@ pub enum PushRuleChange {
         /// Its ID.
         rule_id: String,
         /// What it does.
+        #[serde(with = "json_text")]
         actions: Vec<Action>,
     },
 }

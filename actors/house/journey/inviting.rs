@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, OwnedEventId, OwnedUserId, RoomId, RoomVersionId,
-    ServerName, events::StateEventType,
+    ServerName,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -24,20 +24,8 @@ use crate::{
         message::ChangeMembership,
         pdu::Pdu,
         receive::{CheckedPdu, Fate},
-        wire::wire_form,
     },
 };
-
-/// The state that tells a room from others; the create event comes first.
-const TOLD: [StateEventType; 7] = [
-    StateEventType::RoomCreate,
-    StateEventType::RoomName,
-    StateEventType::RoomAvatar,
-    StateEventType::RoomTopic,
-    StateEventType::RoomJoinRules,
-    StateEventType::RoomCanonicalAlias,
-    StateEventType::RoomEncryption,
-];
 
 #[derive(Serialize)]
 struct Invite<'a> {
@@ -121,20 +109,19 @@ impl House {
         event_id: OwnedEventId,
         pdu: &[u8],
     ) -> Result<Draft, HouseError> {
-        let RoomAnswer::View(room, _) = self.room_query(room_id, RoomQuery::View).await? else {
-            return Err(surprise("View"));
+        let query = RoomQuery::Introduction;
+        let RoomAnswer::Introduction(told) = self.room_query(room_id, query).await? else {
+            return Err(surprise("Introduction"));
         };
-        let version = room.version.clone().ok_or(RoomError::UnknownRoom)?;
-        let told = TOLD.iter();
-        let told = told.filter_map(|event_type| room.state_event(event_type, ""));
-        let state = told
-            .filter_map(|event| serde_json::from_slice(&wire_form(&event.pdu)).ok())
+        let state = told.state.iter();
+        let state = state
+            .filter_map(|event| serde_json::from_slice(event).ok())
             .collect();
         let event = serde_json::from_slice(pdu);
         Ok(Draft {
             event_id,
             event: event.map_err(|error| RoomError::BadJson(error.to_string()))?,
-            version,
+            version: told.version,
             state,
         })
     }

@@ -5,6 +5,7 @@ mod forgetting;
 mod handshakes;
 mod journeys;
 mod outboxes;
+mod parcels;
 mod remote;
 mod reporting;
 mod stale_devices;

@@ -30,6 +30,7 @@ impl Record for Added {
     }
 }
 
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) enum Order {
     Add(u64),
     /// Replaces the first record.
@@ -39,13 +40,14 @@ pub(super) enum Order {
     Panic,
 }
 
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) enum Question {
     Sum,
     /// Answered when the sum is large enough.
     Until(u64),
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum CounterError {
     Refused,
     Unavailable(Unavailable),

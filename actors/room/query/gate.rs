@@ -6,6 +6,7 @@ use ruma::{
     OwnedEventId, OwnedServerName, OwnedUserId, RoomVersionId, ServerName, UserId,
     events::{TimelineEventType, room::member::MembershipState},
 };
+use serde::{Deserialize, Serialize};
 
 use super::super::{
     acl,
@@ -16,7 +17,7 @@ use super::super::{
 };
 
 /// What a room says of a server, and of itself to it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RoomGate {
     /// The version.
     pub version: RoomVersionId,

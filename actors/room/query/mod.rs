@@ -14,6 +14,7 @@ mod filter;
 pub(in crate::room) mod gate;
 pub(in crate::room) mod history;
 mod hits;
+pub(in crate::room) mod introduction;
 mod kin;
 mod members;
 mod messages;
@@ -299,6 +300,10 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
                 }
             }
             Answer::EventIds(unknown)
+        }
+        Query::MayVouch { user_id } => Answer::MayVouch(view.room().may_vouch(&user_id)?),
+        Query::Introduction => {
+            Answer::Introduction(Box::new(introduction::introduction(view.room())?))
         }
         Query::OldEnds => Answer::EventIds(messages::old_ends(view).await?),
         // Answered before this, by the room itself.

@@ -48,7 +48,7 @@ pub struct OutgoingQuery {
 }
 
 /// Events that a server missed.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outgoing {
     /// Their numbers among the room's records, oldest first.
     pub events: Vec<Sequence>,

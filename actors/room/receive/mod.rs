@@ -136,7 +136,7 @@ pub enum Fate {
 pub type Fates = Vec<(OwnedEventId, Fate)>;
 
 /// What was weighed, ready to be recorded.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct TakeIn {
     /// The records; numbers from [`PROVISIONAL`] on mean records of this list.
     records: Vec<RoomRecord>,
@@ -146,8 +146,7 @@ pub struct TakeIn {
     current_id: StateId,
     /// The ends of the graph when this was weighed, where the outcome depends on them.
     extremities: Option<Vec<Arc<Extremity>>>,
-    /// Events that the records name and the room may not hold. They stay on this node: what was weighed here is taken in here.
-    #[serde(skip)]
+    /// Events that the records name and the room may not hold.
     companions: Vec<Arc<RoomEvent>>,
 }
 

@@ -2,6 +2,7 @@
 
 mod create;
 mod membership;
+mod parcels;
 mod receipt;
 mod redact;
 mod send_event;

@@ -36,7 +36,7 @@ pub struct ThreadSubscriptions {
 }
 
 /// Some changes, the newest ones first.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ThreadChanges {
     /// What is said now.
     pub changes: Vec<(ThreadKey, ThreadSubscription)>,

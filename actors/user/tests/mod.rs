@@ -4,6 +4,7 @@ mod administer;
 mod cross_signing;
 mod data;
 mod keys;
+mod parcels;
 mod properties;
 mod push_rules;
 mod pushers;

@@ -13,6 +13,7 @@ use ruma::{server_name, user_id};
 
 use crate::{
     env::{Clock, Env, Identity, Randomness, Signer},
+    kernel::parcel::{across, crossed},
     user::{
         context::UserLimits,
         error::UserError,
@@ -99,6 +100,7 @@ impl Trial {
 
     /// Carries out a command and returns its answer.
     pub(super) fn run(&mut self, command: UserCommand) -> Result<UserReply, UserError> {
+        let command = crossed(&command);
         let decision = self.user.judge(command, &self.env, &self.limits)?;
         let first = self.user.sequence + 1;
         for record in decision.records {
@@ -110,7 +112,7 @@ impl Trial {
         for sequence in first..=self.user.sequence {
             self.user.place(sequence, position(sequence));
         }
-        Ok(decision.reply)
+        Ok(across(decision.reply))
     }
 
     /// Carries out a command that must succeed, and returns how many records it wrote.

@@ -146,11 +146,7 @@ impl PostgresAppender {
 
     async fn take_under_now(&mut self, claims: &[Claim]) -> Result<(), StoreError> {
         let numbers: Vec<_> = claims.iter().map(|claim| claim.shard.number).collect();
-        check_shards(
-            &numbers,
-            self.layout,
-            (self.part.index, self.part.writers),
-        )?;
+        check_shards(&numbers, self.layout, (self.part.index, self.part.writers))?;
         self.must_be_settled()?;
         self.reconnect().await?;
         let shards: Vec<i64> = numbers.into_iter().map(i64::from).collect();

@@ -21,7 +21,9 @@ use std::{
 
 use tokio_postgres::Config;
 
-use self::{append::PostgresAppender, connection::Pool, models::PostgresModels, register::PostgresRegister};
+use self::{
+    append::PostgresAppender, connection::Pool, models::PostgresModels, register::PostgresRegister,
+};
 use super::{
     plan::{bound, stretch},
     texts::{key_prefix, texts},

@@ -66,15 +66,13 @@ const CLAIM: &str = concat!(
     ") RETURNING p.family, p.shard, p.term"
 );
 
-const RELEASE: &str =
-    "UPDATE placement AS p SET holder = NULL FROM unnest($2::text[], $3::bigint[]) AS w(family, shard) \
+const RELEASE: &str = "UPDATE placement AS p SET holder = NULL FROM unnest($2::text[], $3::bigint[]) AS w(family, shard) \
      WHERE p.family = w.family AND p.shard = w.shard AND p.holder = $1 RETURNING 1";
 
 const WANT: &str = "UPDATE placement AS p SET wanted = w.node FROM unnest($1::text[], $2::bigint[], $3::text[]) AS w(family, shard, node) \
      WHERE p.family = w.family AND p.shard = w.shard RETURNING 1";
 
-const PIN: &str =
-    "UPDATE placement SET pinned = $3 WHERE family = $1 AND shard = $2 RETURNING 1";
+const PIN: &str = "UPDATE placement SET pinned = $3 WHERE family = $1 AND shard = $2 RETURNING 1";
 
 const NODES: &str = concat!(
     "SELECT name, incarnation, address, roles, standing, facts, joined_ms, GREATEST(lease_ms - ",

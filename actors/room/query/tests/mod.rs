@@ -33,7 +33,10 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
-        super::kernel::Domain as _,
+        super::kernel::{
+            Domain as _,
+            parcel::{across, crossed},
+        },
         context::Folded,
         error::RoomError,
         message::{
@@ -410,9 +413,8 @@ impl World {
         let room = Arc::new(self.room.clone());
         let mut view = View::new(room, self.next() - 1, self.archive(), NOW_MS);
         view.typing = vec![user("carol")];
-        answer_from(view, query)
-            .now_or_never()
-            .expect("the log answers at once")
+        let answer = answer_from(view, crossed(&query)).now_or_never();
+        across(answer.expect("the log answers at once"))
     }
 
     fn events_of(&self, query: RoomQuery) -> Result<Vec<Value>, RoomError> {

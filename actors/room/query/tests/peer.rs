@@ -329,3 +329,33 @@ fn the_event_at_a_time_is_one_that_the_server_may_see() {
     assert_eq!(at(2_000_000, true), Some(event_id(open)));
     assert_eq!(at(2_000_000, false), None);
 }
+
+#[test]
+fn a_room_introduces_itself_by_what_tells_it_from_others() {
+    let mut world = shared();
+    world.state("alice", "m.room.name", "", json!({"name": "n"}));
+    world.state("alice", "org.example", "", json!({}));
+    let super::RoomAnswer::Introduction(told) = world.ask(RoomQuery::Introduction).unwrap() else {
+        panic!("an introduction expected");
+    };
+    let types = told.state.iter().map(|event| {
+        let event: Value = parse(event);
+        event["type"].as_str().unwrap().to_owned()
+    });
+    let types: Vec<_> = types.collect();
+    assert_eq!(types, ["m.room.create", "m.room.name"]);
+    assert_eq!(told.version.as_str(), "10");
+}
+
+#[test]
+fn who_is_not_joined_vouches_for_nobody() {
+    let world = shared();
+    let may_vouch = |name: &str| {
+        let user_id = super::user(name);
+        match world.ask(RoomQuery::MayVouch { user_id }).unwrap() {
+            super::RoomAnswer::MayVouch(may) => may,
+            other => panic!("yes or no expected, not {other:?}"),
+        }
+    };
+    assert!(may_vouch("alice") && !may_vouch("stranger"));
+}
