@@ -164,6 +164,12 @@ impl Queued {
         mem::take(&mut self.body)
     }
 
+    /// Puts back what was not written.
+    pub(super) fn close(&mut self, body: Body) {
+        self.in_statement = false;
+        self.body = body;
+    }
+
     /// How much of a batch it takes.
     pub(super) fn records(&self) -> usize {
         self.body.records.len() + self.body.erasures.len()

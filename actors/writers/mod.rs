@@ -2,6 +2,7 @@
 //!
 //! Owns the way from a decided append to the log, and the in-memory tail of what was committed. Knows neither rooms nor users nor any database.
 
+mod batch;
 mod desk;
 pub mod pool;
 pub mod tail;

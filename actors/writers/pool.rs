@@ -17,13 +17,14 @@ use parking_lot::RwLock;
 use playhouse_schema::{
     address::{Family, Shard, ShardNumber},
     port::{LogAppender, LogStore, StoreError},
+    register::Claim,
 };
 use tokio::sync::oneshot;
 
 use super::{
     desk::{Desk, Queued},
     tail::Tail,
-    writer::{Birth, Close, Enqueue, Knell, Retake, Writer},
+    writer::{Birth, Close, Enqueue, Knell, Turn, Turning, Writer},
 };
 use crate::{
     env::Env,
@@ -76,6 +77,8 @@ struct House {
     env: Env,
     tail: Arc<Tail>,
     limits: PoolLimits,
+    /// There is no other node.
+    is_alone: bool,
 }
 
 /// A writer's thread, and whether the writer has ended.
@@ -85,11 +88,20 @@ struct Running {
 }
 
 impl Pools {
-    /// Opens all appenders of the store, each with a thread of its own, and a tail over them. Any async runtime will do.
+    /// Opens all appenders of the store, each with a thread of its own, and a tail over them. Any async runtime will do. All shards are taken at once.
     pub async fn open(
         store: Arc<dyn LogStore>,
         env: Env,
         limits: PoolLimits,
+    ) -> Result<Arc<Self>, StoreError> {
+        Self::open_among(store, env, (limits, true)).await
+    }
+
+    /// As [`Pools::open`]; unless this node is alone no shard is taken before [`Pools::take`].
+    pub async fn open_among(
+        store: Arc<dyn LogStore>,
+        env: Env,
+        (limits, is_alone): (PoolLimits, bool),
     ) -> Result<Arc<Self>, StoreError> {
         let system = start_system()
             .map_err(|error| StoreError::Database(format!("cannot start writers: {error}")))?;
@@ -98,6 +110,7 @@ impl Pools {
             store,
             env,
             limits,
+            is_alone,
         };
         let mut pools = Self {
             families: BTreeMap::new(),
@@ -139,14 +152,30 @@ impl Pools {
     /// Takes a shard under a new epoch, whoever holds it, and writes to it again. The owner before can write nothing more. Actors of the shard that are still
     /// awake here know nothing of what was written elsewhere meanwhile: they must have gone before anybody asks for this.
     pub async fn retake(&self, shard: Shard) -> Result<(), StoreError> {
+        self.turn(shard, Turn::Seize(shard.number)).await
+    }
+
+    /// Writes claimed shards from now on. Of each the actors that were awake here before must have gone. Those that the log refuses are told.
+    pub async fn take(&self, claims: &[Claim]) -> Vec<(Shard, StoreError)> {
+        let taken = claims.iter().map(|claim| async move {
+            let taken = self.turn(claim.shard, Turn::Take(*claim)).await;
+            taken.err().map(|error| (claim.shard, error))
+        });
+        let taken = futures_util::future::join_all(taken).await;
+        taken.into_iter().flatten().collect()
+    }
+
+    /// Writes a shard no more, once all that was handed in for it is written. Its actors must have gone.
+    pub async fn let_go(&self, shard: Shard) -> Result<(), StoreError> {
+        self.turn(shard, Turn::LetGo(shard.number)).await
+    }
+
+    async fn turn(&self, shard: Shard, turn: Turn) -> Result<(), StoreError> {
         let ended = || StoreError::Database(format!("no writer serves shard {shard}"));
         let seat = self.seat_of(shard.family, shard.number).ok_or_else(ended)?;
         let (told, outcome) = oneshot::channel();
         if let Some(writer) = &*seat.writer.read() {
-            writer.do_send(Retake {
-                shard: shard.number,
-                told,
-            });
+            writer.do_send(Turning { turn, told });
         }
         outcome.await.unwrap_or_else(|_| Err(ended()))
     }
@@ -310,9 +339,17 @@ impl Seat {
         };
         let (opened, opening) = oneshot::channel();
         let (store, family, index) = (house.store.clone(), self.desk.family, self.desk.index);
+        let own = (0..house.store.layout().shards)
+            .skip(index)
+            .step_by(house.store.appenders(family).max(1));
+        // What a dead writer held is to be claimed anew, where others may have claimed it.
+        own.clone()
+            .filter(|_| !house.is_alone)
+            .for_each(|number| self.desk.fence(number));
         let fenced = self.desk.fenced();
+        let wanted: Vec<_> = own.filter(|number| !fenced.contains(number)).collect();
         running.arbiter.spawn(async move {
-            let _ = opened.send(open(&*store, family, index, &fenced).await);
+            let _ = opened.send(open(&*store, (family, index), wanted).await);
         });
         let appender = match opening.await {
             Ok(Ok(appender)) => appender,
@@ -340,18 +377,13 @@ impl Seat {
     }
 }
 
-/// Opens an appender and takes its shards, but for those that another owner holds: a writer that is rebuilt must not steal them back.
+/// Opens an appender and takes shards.
 async fn open(
     store: &dyn LogStore,
-    family: Family,
-    index: usize,
-    fenced: &[ShardNumber],
+    (family, index): (Family, usize),
+    wanted: Vec<ShardNumber>,
 ) -> Result<Box<dyn LogAppender>, StoreError> {
     let mut appender = store.open_appender(family, index).await?;
-    let own = (0..store.layout().shards)
-        .skip(index)
-        .step_by(store.appenders(family).max(1));
-    let wanted: Vec<_> = own.filter(|number| !fenced.contains(number)).collect();
     appender.take(&wanted).await?;
     Ok(appender)
 }

@@ -13,20 +13,19 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture,
 };
 use playhouse_schema::{
-    address::{Shard, ShardNumber},
-    port::{Batch, Head, Landed, LogAppender, NewRecord, StoreError, StoredRecord},
+    address::ShardNumber,
+    port::{Batch, Landed, LogAppender, StoreError},
+    register::Claim,
 };
 use tokio::sync::oneshot;
 
 use super::{
+    batch::{Taken, stored},
     desk::{Desk, Queued},
     pool::PoolLimits,
     tail::Tail,
 };
-use crate::{
-    env::Env,
-    kernel::append::{AppendError, Landing},
-};
+use crate::{env::Env, kernel::append::AppendError};
 
 /// A batch that holds so many payload bytes takes no more, so that no statement grows without bound.
 const BATCH_BYTES_MAX: usize = 8 << 20;
@@ -45,8 +44,8 @@ pub(super) struct Writer {
     queue: VecDeque<Queued>,
     flush_due: bool,
     at_ms: u64,
-    /// Shards to take, and who wants to know.
-    retakes: VecDeque<Retake>,
+    /// Shards that come and go, and who wants to know.
+    turns: VecDeque<Turning>,
     closing: Option<oneshot::Sender<()>>,
     meters: Meters,
     /// Tells the pool that this writer has ended, by a panic for example.
@@ -111,7 +110,7 @@ impl Writer {
             queue: VecDeque::new(),
             flush_due: false,
             at_ms: 0,
-            retakes: VecDeque::new(),
+            turns: VecDeque::new(),
             closing: None,
             meters,
         }
@@ -122,7 +121,7 @@ impl Writer {
         if self.flush_due || self.appender.is_none() {
             return;
         }
-        if !self.queue.is_empty() || !self.retakes.is_empty() {
+        if !self.queue.is_empty() || !self.turns.is_empty() {
             self.flush_due = true;
             ctx.notify(Flush);
         } else if let Some(closed) = self.closing.take() {
@@ -136,8 +135,8 @@ impl Writer {
         let Some(mut appender) = self.appender.take() else {
             return;
         };
-        if let Some(retake) = self.retakes.pop_front() {
-            return self.retake(appender, retake, ctx);
+        if let Some(turn) = self.next_turn() {
+            return self.turn(appender, turn, ctx);
         }
         self.meters
             .queue_records
@@ -164,27 +163,48 @@ impl Writer {
         ));
     }
 
-    /// Takes a shard under a new epoch, between two statements.
-    fn retake(
+    /// The next shard that comes or goes. One that goes waits for what was handed in for it.
+    fn next_turn(&mut self) -> Option<Turning> {
+        let is_due = |turning: &Turning| match turning.turn {
+            Turn::LetGo(number) => !self.queue.iter().any(|queued| queued.shard == number),
+            Turn::Seize(_) | Turn::Take(_) => true,
+        };
+        let index = self.turns.iter().position(is_due)?;
+        self.turns.remove(index)
+    }
+
+    /// Takes a shard or lets it go, between two statements.
+    fn turn(
         &mut self,
         mut appender: Box<dyn LogAppender>,
-        retake: Retake,
+        turning: Turning,
         ctx: &mut Context<Self>,
     ) {
         let run = async move {
-            let outcome = appender.take(&[retake.shard]).await;
-            (appender, retake, outcome)
+            let outcome = match turning.turn {
+                Turn::Seize(number) => appender.take(&[number]).await,
+                Turn::Take(claim) => appender.take_under(&[claim]).await,
+                Turn::LetGo(number) => {
+                    appender.let_go(&[number]);
+                    Ok(())
+                }
+            };
+            (appender, turning, outcome)
         };
         ctx.spawn(run.into_actor(self).map(
-            |(appender, retake, outcome), writer: &mut Self, ctx| {
+            |(appender, turning, outcome), writer: &mut Self, ctx| {
                 if outcome.is_ok() {
                     let family = writer.desk.family;
                     writer
                         .tail
                         .publish(family, Arc::default(), &appender.heads());
-                    writer.desk.unfence(retake.shard);
+                    match turning.turn {
+                        Turn::Seize(number) => writer.desk.unfence(number),
+                        Turn::Take(claim) => writer.desk.unfence(claim.shard.number),
+                        Turn::LetGo(number) => writer.desk.fence(number),
+                    }
                 }
-                let _ = retake.told.send(outcome);
+                let _ = turning.told.send(outcome);
                 writer.appender = Some(appender);
                 writer.schedule(ctx);
             },
@@ -230,7 +250,7 @@ impl Writer {
     }
 
     fn committed(
-        &self,
+        &mut self,
         appender: &dyn LogAppender,
         taken: Taken,
         outcome: Result<Vec<Landed>, StoreError>,
@@ -251,81 +271,15 @@ impl Writer {
             Err(StoreError::Fenced(shard)) => {
                 tracing::error!(%shard, "shard is fenced, nothing more is written to it");
                 self.desk.fence(shard.number);
-                taken.fail_fenced(shard);
+                // Nothing of the batch was written: the others have their turn again.
+                for queued in taken.without(shard.number).into_iter().rev() {
+                    self.queue.push_front(queued);
+                }
             }
             Err(error) => {
                 tracing::error!(family = %self.desk.family, writer = self.desk.index, %error, "batch failed");
                 taken.fail(&AppendError::Failed(error.to_string()));
             }
-        }
-    }
-}
-
-/// A batch, and the appends it came from with the number of records of each.
-struct Taken {
-    appends: Vec<(Queued, usize)>,
-    batch: Batch,
-}
-
-impl Taken {
-    fn new(env: &Env, at_ms: u64) -> Self {
-        let id = uuid::Builder::from_unix_timestamp_millis(at_ms, &env.random_bytes()).into_uuid();
-        Self {
-            appends: Vec::new(),
-            batch: Batch {
-                id,
-                at_ms,
-                records: Vec::new(),
-                erasures: Vec::new(),
-            },
-        }
-    }
-
-    fn records(&self) -> usize {
-        self.batch.records.len() + self.batch.erasures.len()
-    }
-
-    /// Whether an append replaces a record that is in this batch: it must wait for the next one.
-    fn is_erased_by(&self, queued: &Queued) -> bool {
-        queued.body.erasures.iter().any(|erasure| {
-            let mut written = self.batch.records.iter();
-            written
-                .any(|record| record.sequence == erasure.target && record.entity == erasure.entity)
-        })
-    }
-
-    fn succeed(self, landed: Vec<Landed>) {
-        let mut landed = landed.into_iter();
-        for (queued, records) in self.appends {
-            queued.finish(Ok(Landing {
-                landed: landed.by_ref().take(records).collect(),
-                at_ms: self.batch.at_ms,
-            }));
-        }
-    }
-
-    fn fail(self, error: &AppendError) {
-        self.fail_each(|_| error.clone());
-    }
-
-    fn fail_fenced(self, shard: Shard) {
-        self.fail_each(|queued| {
-            if queued.shard == shard.number {
-                AppendError::Fenced
-            } else {
-                AppendError::Failed(format!("shard {shard} of the same batch is fenced"))
-            }
-        });
-    }
-
-    fn fail_each(self, error: impl Fn(&Queued) -> AppendError) {
-        // All of them before anybody hears of it: what was decided on these records is void.
-        for (queued, _) in &self.appends {
-            queued.lineage.break_off();
-        }
-        for (queued, _) in self.appends {
-            let error = error(&queued);
-            queued.finish(Err(error));
         }
     }
 }
@@ -350,35 +304,6 @@ async fn commit(appender: &mut dyn LogAppender, batch: &Batch) -> Result<Vec<Lan
     }
 }
 
-/// What was written, as a reader of the log would see it.
-fn stored(
-    records: &[NewRecord],
-    landed: &[Landed],
-    heads: &[Head],
-    at_ms: u64,
-) -> Arc<[StoredRecord]> {
-    let epoch = |shard| {
-        let mut held = heads.iter();
-        held.find(|head| head.shard == shard)
-            .map_or(0, |head| head.epoch)
-    };
-    let records = records
-        .iter()
-        .zip(landed)
-        .map(|(record, landed)| StoredRecord {
-            shard: landed.shard,
-            position: landed.position,
-            entity: record.entity.clone(),
-            sequence: record.sequence,
-            kind: record.kind,
-            key: record.key.clone(),
-            epoch: epoch(landed.shard),
-            at_ms,
-            payload: record.payload.clone(),
-        });
-    records.collect()
-}
-
 /// Take in an append.
 pub(super) struct Enqueue(pub(super) Queued);
 
@@ -386,13 +311,24 @@ impl Message for Enqueue {
     type Result = ();
 }
 
-/// Take a shard, whoever holds it.
-pub(super) struct Retake {
-    pub(super) shard: ShardNumber,
+/// A shard comes or goes.
+#[derive(Clone, Copy)]
+pub(super) enum Turn {
+    /// It is taken, whoever holds it.
+    Seize(ShardNumber),
+    /// It is taken under a claim.
+    Take(Claim),
+    /// It is written no more.
+    LetGo(ShardNumber),
+}
+
+/// See [`Turn`].
+pub(super) struct Turning {
+    pub(super) turn: Turn,
     pub(super) told: oneshot::Sender<Result<(), StoreError>>,
 }
 
-impl Message for Retake {
+impl Message for Turning {
     type Result = ();
 }
 
@@ -427,11 +363,11 @@ impl Handler<Enqueue> for Writer {
     }
 }
 
-impl Handler<Retake> for Writer {
+impl Handler<Turning> for Writer {
     type Result = ();
 
-    fn handle(&mut self, retake: Retake, ctx: &mut Context<Self>) {
-        self.retakes.push_back(retake);
+    fn handle(&mut self, turning: Turning, ctx: &mut Context<Self>) {
+        self.turns.push_back(turning);
         self.schedule(ctx);
     }
 }

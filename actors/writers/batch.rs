@@ -1,0 +1,125 @@
+//! What goes into one statement, and what becomes of it.
+
+use std::sync::Arc;
+
+use playhouse_schema::{
+    address::ShardNumber,
+    port::{Batch, Head, Landed, NewRecord, StoredRecord},
+};
+
+use super::desk::{Body, Queued};
+use crate::{
+    env::Env,
+    kernel::append::{AppendError, Landing},
+};
+
+/// A batch, and the appends it came from with the number of records of each.
+pub(super) struct Taken {
+    pub(super) appends: Vec<(Queued, usize)>,
+    pub(super) batch: Batch,
+}
+
+impl Taken {
+    pub(super) fn new(env: &Env, at_ms: u64) -> Self {
+        let id = uuid::Builder::from_unix_timestamp_millis(at_ms, &env.random_bytes()).into_uuid();
+        Self {
+            appends: Vec::new(),
+            batch: Batch {
+                id,
+                at_ms,
+                records: Vec::new(),
+                erasures: Vec::new(),
+            },
+        }
+    }
+
+    pub(super) fn records(&self) -> usize {
+        self.batch.records.len() + self.batch.erasures.len()
+    }
+
+    /// Whether an append replaces a record that is in this batch: it must wait for the next one.
+    pub(super) fn is_erased_by(&self, queued: &Queued) -> bool {
+        queued.body.erasures.iter().any(|erasure| {
+            let mut written = self.batch.records.iter();
+            written
+                .any(|record| record.sequence == erasure.target && record.entity == erasure.entity)
+        })
+    }
+
+    pub(super) fn succeed(self, landed: Vec<Landed>) {
+        let mut landed = landed.into_iter();
+        for (queued, records) in self.appends {
+            queued.finish(Ok(Landing {
+                landed: landed.by_ref().take(records).collect(),
+                at_ms: self.batch.at_ms,
+            }));
+        }
+    }
+
+    pub(super) fn fail(self, error: &AppendError) {
+        // All of them before anybody hears of it: what was decided on these records is void.
+        for (queued, _) in &self.appends {
+            queued.lineage.break_off();
+        }
+        for (queued, _) in self.appends {
+            queued.finish(Err(error.clone()));
+        }
+    }
+
+    /// Fails the appends of a shard that is fenced, and gives back the others as they were.
+    pub(super) fn without(self, fenced: ShardNumber) -> Vec<Queued> {
+        let mut records = self.batch.records.into_iter();
+        let mut erasures = Some(self.batch.erasures);
+        let (mut others, mut lost) = (Vec::new(), Vec::new());
+        let count = self.appends.len();
+        for (index, (mut queued, number)) in self.appends.into_iter().enumerate() {
+            let records = records.by_ref().take(number).collect();
+            // Only the last append of a batch has any.
+            let erasures = (index + 1 == count).then(|| erasures.take()).flatten();
+            if queued.shard == fenced {
+                // All of them before anybody hears of it: what was decided on these records is void.
+                queued.lineage.break_off();
+                lost.push(queued);
+            } else {
+                queued.close(Body {
+                    records,
+                    erasures: erasures.unwrap_or_default(),
+                });
+                others.push(queued);
+            }
+        }
+        for queued in lost {
+            queued.finish(Err(AppendError::Fenced));
+        }
+        others
+    }
+}
+
+/// What was written, as a reader of the log would see it.
+pub(super) fn stored(
+    records: &[NewRecord],
+    landed: &[Landed],
+    heads: &[Head],
+    at_ms: u64,
+) -> Arc<[StoredRecord]> {
+    let epoch = |shard| {
+        let mut held = heads.iter();
+        held.find(|head| head.shard == shard)
+            .map_or(0, |head| head.epoch)
+    };
+    let records = records
+        .iter()
+        .zip(landed)
+        .map(|(record, landed)| StoredRecord {
+            shard: landed.shard,
+            position: landed.position,
+            entity: record.entity.clone(),
+            sequence: record.sequence,
+            kind: record.kind,
+            key: record.key.clone(),
+            epoch: epoch(landed.shard),
+            at_ms,
+            payload: record.payload.clone(),
+        });
+    records.collect()
+}
