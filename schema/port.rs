@@ -5,6 +5,7 @@
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
@@ -70,8 +71,8 @@ pub struct Erasure {
     pub payload: Bytes,
 }
 
-/// A record as stored.
-#[derive(Clone, Debug)]
+/// A record as stored. Nodes send it to each other.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StoredRecord {
     /// The shard.
     pub shard: Shard,
@@ -105,7 +106,7 @@ pub struct ChainedRecord {
 }
 
 /// The newest position of a shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// The shard.
     pub shard: Shard,

@@ -185,6 +185,11 @@ impl Claim {
             epoch: term << TERM_SHIFT,
         }
     }
+
+    /// The claim's term.
+    pub fn term(&self) -> u64 {
+        self.epoch >> TERM_SHIFT
+    }
 }
 
 /// What became of a beat.

@@ -141,7 +141,11 @@ impl Desk {
                 self.places.get(&entry.shard) == Some(node) && entry.pinned.as_ref() != Some(node)
             })
         };
-        let mut nodes: Vec<_> = self.weights.iter().filter(|(name, _)| gives(name)).collect();
+        let mut nodes: Vec<_> = self
+            .weights
+            .iter()
+            .filter(|(name, _)| gives(name))
+            .collect();
         nodes.sort_by(|one, other| other.1.total_cmp(one.1).then(one.0.cmp(other.0)));
         nodes.first().map(|(name, _)| (*name).clone())
     }
@@ -216,7 +220,11 @@ mod tests {
             .filter(|node| may_hold(node, family))
             .map(|node| (node.name.clone(), 0))
             .collect();
-        for entry in view.shards.iter().filter(|entry| entry.shard.family == family) {
+        for entry in view
+            .shards
+            .iter()
+            .filter(|entry| entry.shard.family == family)
+        {
             if let Some(node) = &entry.wanted {
                 *counts.entry(node.clone()).or_default() += 1;
             }
@@ -250,7 +258,11 @@ mod tests {
         view.nodes[1].standing = Standing::Draining;
         let moves = settle(&mut view, &Loads::new());
         assert_eq!(moves, Family::ALL.len() * usize::from(SHARDS / 4));
-        assert!(view.shards.iter().all(|entry| entry.wanted != Some(name(1))));
+        assert!(
+            view.shards
+                .iter()
+                .all(|entry| entry.wanted != Some(name(1)))
+        );
         assert!(spread(&view) <= 1);
     }
 
@@ -259,7 +271,10 @@ mod tests {
         let mut view = house(3);
         view.nodes[0].roles = vec!["edge".into(), "users".into()];
         settle(&mut view, &Loads::new());
-        let mut rooms = view.shards.iter().filter(|entry| entry.shard.family == Family::Rooms);
+        let mut rooms = view
+            .shards
+            .iter()
+            .filter(|entry| entry.shard.family == Family::Rooms);
         assert!(rooms.all(|entry| entry.wanted.is_some() && entry.wanted != Some(name(0))));
     }
 
@@ -281,7 +296,10 @@ mod tests {
         let loads = Loads::from([(hot, 100.0)]);
         settle(&mut view, &loads);
         let at = view.shards[0].wanted.clone().unwrap();
-        let family = view.shards.iter().filter(|entry| entry.shard.family == hot.family);
+        let family = view
+            .shards
+            .iter()
+            .filter(|entry| entry.shard.family == hot.family);
         let beside = family.filter(|entry| entry.wanted.as_ref() == Some(&at));
         assert_eq!(beside.count(), 1);
     }

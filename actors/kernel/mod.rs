@@ -19,4 +19,4 @@ pub mod ways;
 pub use append::{Append, AppendError, Landing, Lineage, Log};
 pub use directory::{Directory, DirectoryLimits};
 pub use domain::{Committed, Decision, Domain, Myself, Port, Resident, Unavailable};
-pub use ways::{Call, Errand, Link, LinkError, Place, Routes, Ways};
+pub use ways::{Call, Errand, Link, LinkError, Place, Routes, Served, Ways};

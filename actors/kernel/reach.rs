@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use playhouse_schema::address::{Entity, Shard};
 use ractor::RpcReplyPort;
 
@@ -18,7 +19,7 @@ use super::{
     keeper::Mail,
     parcel,
     vitals::Ticket,
-    ways::{Call, Errand, Link, LinkError, MAP_PATIENCE, Place, Routes, Ways},
+    ways::{Call, Errand, Link, LinkError, MAP_PATIENCE, Place, Routes, Served, Ways},
 };
 
 /// A command or a query.
@@ -314,6 +315,30 @@ impl<D: Domain> Directory<D> {
                 None
             }
         }
+    }
+}
+
+impl<D: Domain> Served for Directory<D> {
+    fn kind(&self) -> &'static str {
+        D::NAME
+    }
+
+    fn serve(self: Arc<Self>, call: Call) -> BoxFuture<'static, Option<Bytes>> {
+        Box::pin(async move {
+            let answer = self.answer_call(call).await;
+            let refused = |error: &parcel::ParcelError| {
+                tracing::error!(kind = D::NAME, %error, "cannot answer another node");
+            };
+            answer.inspect_err(refused).ok()
+        })
+    }
+
+    fn release(&self, shard: Shard, within: Duration) -> BoxFuture<'_, bool> {
+        Box::pin(Self::release(self, shard, within))
+    }
+
+    fn abandon(&self, shard: Shard) {
+        Self::abandon(self, shard);
     }
 }
 

@@ -111,5 +111,20 @@ impl Ways {
     }
 }
 
+/// The actors of one kind on this node, as other nodes and the map of shards see them.
+pub trait Served: Send + Sync + 'static {
+    /// [`super::Domain::NAME`].
+    fn kind(&self) -> &'static str;
+
+    /// Answers a call of another node with a frame; `None` when it cannot be read, or its answer cannot be sent.
+    fn serve(self: Arc<Self>, call: Call) -> BoxFuture<'static, Option<Bytes>>;
+
+    /// See [`super::Directory::release`].
+    fn release(&self, shard: Shard, within: Duration) -> BoxFuture<'_, bool>;
+
+    /// See [`super::Directory::abandon`].
+    fn abandon(&self, shard: Shard);
+}
+
 /// The longest a directory waits for news of the map before it asks once more.
 pub(super) const MAP_PATIENCE: Duration = Duration::from_millis(20);

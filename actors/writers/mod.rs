@@ -11,4 +11,4 @@ mod tests;
 mod writer;
 
 pub use pool::{PoolLimits, Pools};
-pub use tail::{Tail, TailReader};
+pub use tail::{Relay, Tail, TailReader};

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     mem,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -13,7 +13,7 @@ use std::{
 use parking_lot::Mutex;
 use playhouse_schema::{
     address::{Family, Position, Shard, ShardNumber},
-    port::{Head, LogStore, StoredRecord},
+    port::{Head, LogStore, StoreError, StoredRecord},
 };
 use tokio::sync::mpsc;
 
@@ -33,6 +33,13 @@ const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(10), Duration::f
 pub struct Tail {
     store: Arc<dyn LogStore>,
     families: BTreeMap<Family, FamilyTail>,
+    relay: OnceLock<Arc<dyn Relay>>,
+}
+
+/// Hears what the writers of this node commit, in the order of each shard. Must not wait.
+pub trait Relay: Send + Sync + 'static {
+    /// Records, and the heads of their shards after them.
+    fn committed(&self, family: Family, records: &Arc<[StoredRecord]>, heads: &[Head]);
 }
 
 #[derive(Default)]
@@ -71,7 +78,28 @@ impl Tail {
         Self {
             families: Family::ALL.map(family).into(),
             store,
+            relay: OnceLock::new(),
         }
+    }
+
+    /// Passes on from now on what the writers of this node commit.
+    pub fn relay_to(&self, relay: Arc<dyn Relay>) {
+        let _ = self.relay.set(relay);
+    }
+
+    /// Hands on what a writer of this node has committed, to other nodes too.
+    pub fn committed(&self, family: Family, records: Arc<[StoredRecord]>, heads: &[Head]) {
+        if let Some(relay) = self.relay.get() {
+            relay.committed(family, &records, heads);
+        }
+        self.publish(family, records, heads);
+    }
+
+    /// Reads how far the log is: for what other nodes have committed and not told.
+    pub async fn catch_up(&self, family: Family) -> Result<(), StoreError> {
+        let heads = self.store.heads(family).await?;
+        self.publish(family, Arc::default(), &heads);
+        Ok(())
     }
 
     /// Hands committed records on, and the heads of the writer's shards after them. Never waits: a follower that is full will read the log.

@@ -260,7 +260,7 @@ impl Writer {
                 self.meters.batch_records.record(taken.records() as f64);
                 let heads = appender.heads();
                 let records = stored(&taken.batch.records, &landed, &heads, taken.batch.at_ms);
-                self.tail.publish(self.desk.family, records, &heads);
+                self.tail.committed(self.desk.family, records, &heads);
                 taken.succeed(landed);
             }
             Ok(landed) => {

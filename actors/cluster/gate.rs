@@ -1,0 +1,99 @@
+//! What comes in from other nodes.
+//!
+//! A node asks one thing of another: to call an actor. All else it tells, and nothing is lost if it is not heard: the log and the register say it again.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use playhouse_schema::{
+    address::{Family, Shard},
+    port::{Head, StoredRecord},
+    register::NodeName,
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use super::map::Map;
+use crate::{
+    kernel::{Call, Served, parcel},
+    writers::Tail,
+};
+
+/// What nodes tell each other.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Telling {
+    /// An actor is to hear something.
+    Signal(Call),
+    /// The sender serves shards, under these terms.
+    Serving(Vec<(Shard, u64)>),
+    /// The sender has given back a shard that the receiver waits for.
+    Freed(Shard),
+    /// The sender's writers have committed records; the heads of the shards after them.
+    Committed {
+        /// Of which family.
+        family: Family,
+        /// All of them since the sender told last, or none.
+        records: Arc<[StoredRecord]>,
+        /// Of the sender's shards.
+        heads: Arc<[Head]>,
+    },
+}
+
+/// See the module's documentation.
+pub struct Gate {
+    served: BTreeMap<&'static str, Arc<dyn Served>>,
+    map: Arc<Map>,
+    tail: Arc<Tail>,
+    bell: Arc<Notify>,
+}
+
+impl Gate {
+    /// A gate before these kinds of actors. `bell` rings when there is work for this node.
+    pub fn new(
+        served: impl IntoIterator<Item = Arc<dyn Served>>,
+        map: Arc<Map>,
+        tail: Arc<Tail>,
+        bell: Arc<Notify>,
+    ) -> Self {
+        let served = served.into_iter();
+        Self {
+            served: served.map(|kind| (kind.kind(), kind)).collect(),
+            map,
+            tail,
+            bell,
+        }
+    }
+
+    /// Another node asks. `None` when it cannot be answered: the node that asked hears that at once.
+    pub async fn asked(&self, from: &NodeName, frame: &[u8]) -> Option<Bytes> {
+        let call = match parcel::unpack::<Call>(frame) {
+            Ok(call) => call,
+            Err(error) => {
+                tracing::error!(%from, %error, "another node's call cannot be read");
+                return None;
+            }
+        };
+        let served = self.served.get(call.kind.as_str())?.clone();
+        served.serve(call).await
+    }
+
+    /// Another node tells something.
+    pub fn told(&self, from: &NodeName, frame: &[u8]) {
+        match parcel::unpack::<Telling>(frame) {
+            Ok(Telling::Signal(call)) => {
+                if let Some(served) = self.served.get(call.kind.as_str()) {
+                    let heard = served.clone().serve(call);
+                    ractor::concurrency::spawn(async move { drop(heard.await) });
+                }
+            }
+            Ok(Telling::Serving(shards)) => self.map.hear(from, &shards),
+            Ok(Telling::Freed(_)) => self.bell.notify_one(),
+            Ok(Telling::Committed {
+                family,
+                records,
+                heads,
+            }) => self.tail.publish(family, records, &heads),
+            Err(error) => tracing::error!(%from, %error, "what another node tells cannot be read"),
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Several nodes as one house: which of them serves which shard, and how they hear of each other.
+//!
+//! Owns the map of shards and this node's part in it. The register in the database decides ([`playhouse_schema::register`]); what nodes tell each other only
+//! spares waiting for it. Knows no kind of actor.
+
+pub mod balance;
+pub mod gate;
+pub mod map;
+pub mod ward;
+
+pub use balance::Loads;
+pub use gate::{Gate, Telling};
+pub use map::Map;
+pub use ward::{Herald, Tenants, Ward, WardSettings};

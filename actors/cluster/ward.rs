@@ -1,0 +1,436 @@
+//! A node's part in the cluster: its lease, and the shards that come to it and go.
+//!
+//! A beat renews the lease and reads the register. What the register wants here is claimed, begun and only then put on the map; what it wants elsewhere is
+//! taken off the map, ended and only then given back. One node, the one that has lived longest, says where shards shall go; any other would say the same.
+//! A node whose lease has run out ends everything at once and begins a new life.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use playhouse_schema::{
+    address::Shard,
+    port::StoreError,
+    register::{
+        Beat, Claim, Incarnation, NodeEntry, NodeName, Pulse, Register, RegisterView, ShardEntry,
+        Standing,
+    },
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, Semaphore, watch};
+use uuid::Uuid;
+
+use super::{
+    balance::{self, Loads},
+    map::Map,
+};
+
+/// So many shards leave a node at a time: each of them is served nowhere meanwhile.
+const LEAVING_MAX: usize = 4;
+
+/// This much of the lease is not used: the answer to a beat may be under way while it runs out.
+const MARGIN: Duration = Duration::from_millis(250);
+
+/// Who has lost its lease says for so many leases nothing about where shards shall go: after the database was away everybody has.
+const SILENT_LEASES: u32 = 2;
+
+/// What a node is and does.
+#[derive(Clone, Debug)]
+pub struct WardSettings {
+    /// Its name.
+    pub name: NodeName,
+    /// Where other nodes reach it.
+    pub address: String,
+    /// What it does.
+    pub roles: Vec<String>,
+    /// How long a lease runs.
+    pub lease: Duration,
+    /// How often it is renewed.
+    pub beat: Duration,
+}
+
+/// What lives in shards on this node.
+pub trait Tenants: Send + Sync + 'static {
+    /// Takes the log of claimed shards, and begins what lives in them. Tells those that could not be taken.
+    fn begin<'a>(&'a self, claims: &'a [Claim]) -> BoxFuture<'a, Vec<Shard>>;
+
+    /// Lets end what lives in a shard, each after what it was given, and lets go of its log.
+    fn end(&self, shard: Shard) -> BoxFuture<'_, ()>;
+
+    /// Ends what lives in a shard at once: another node may hold it.
+    fn abandon(&self, shard: Shard) -> BoxFuture<'_, ()>;
+
+    /// The shards of which the log has refused this node.
+    fn lost(&self) -> Vec<Shard>;
+
+    /// How busy the shards of this node are.
+    fn loads(&self) -> Loads;
+}
+
+/// Tells other nodes what they would find in the register a little later.
+pub trait Herald: Send + Sync + 'static {
+    /// This node serves shards, under these terms.
+    fn serving(&self, shards: &[(Shard, u64)]);
+
+    /// A shard that another node waits for is free.
+    fn freed(&self, shard: Shard, to: &NodeName);
+
+    /// The nodes that live.
+    fn living(&self, nodes: &[NodeEntry]);
+}
+
+/// What a node says of itself with each beat.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Facts {
+    /// By shard, in the form of its display.
+    #[serde(default)]
+    loads: BTreeMap<String, f64>,
+}
+
+/// See the module's documentation.
+pub struct Ward {
+    register: Arc<dyn Register>,
+    map: Arc<Map>,
+    tenants: Arc<dyn Tenants>,
+    herald: Arc<dyn Herald>,
+    settings: WardSettings,
+    life: Mutex<Life>,
+    view: watch::Sender<Arc<RegisterView>>,
+    leaving: Arc<Semaphore>,
+    bell: Arc<Notify>,
+}
+
+/// One life of the node.
+struct Life {
+    incarnation: Incarnation,
+    standing: Standing,
+    /// Shards on their way in or out.
+    moving: BTreeSet<Shard>,
+    /// Says nothing about places before.
+    silent_until: Option<Instant>,
+}
+
+impl Ward {
+    /// Joins the cluster. Refused while a node of the same name lives.
+    pub async fn join(
+        register: Arc<dyn Register>,
+        map: Arc<Map>,
+        (tenants, herald, bell): (Arc<dyn Tenants>, Arc<dyn Herald>, Arc<Notify>),
+        settings: WardSettings,
+    ) -> Result<Arc<Self>, StoreError> {
+        let ward = Arc::new(Self {
+            register,
+            map,
+            tenants,
+            herald,
+            settings,
+            life: Mutex::new(Life {
+                incarnation: Uuid::now_v7(),
+                standing: Standing::Serving,
+                moving: BTreeSet::new(),
+                silent_until: None,
+            }),
+            view: watch::Sender::new(Arc::default()),
+            leaving: Arc::new(Semaphore::new(LEAVING_MAX)),
+            bell,
+        });
+        let sent = Instant::now();
+        let view = ward.register.join(&ward.heartbeat()).await?;
+        ward.renewed(sent, view);
+        Ok(ward)
+    }
+
+    /// The register as it was read last, and whenever it is read again.
+    pub fn view(&self) -> watch::Receiver<Arc<RegisterView>> {
+        self.view.subscribe()
+    }
+
+    /// This life's name.
+    pub fn incarnation(&self) -> Incarnation {
+        self.life.lock().incarnation
+    }
+
+    /// Something has happened: the next beat is now.
+    pub fn ring(&self) {
+        self.bell.notify_one();
+    }
+
+    /// A node was found dead: its port refuses. Its lease ends, if this is the life that was meant.
+    pub async fn bury(&self, incarnation: Incarnation) -> Result<(), StoreError> {
+        self.register.leave(incarnation).await?;
+        self.ring();
+        Ok(())
+    }
+
+    /// Takes part until told to stop.
+    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(|told| *told) => return,
+                () = self.bell.notified() => {}
+                () = tokio::time::sleep(self.settings.beat) => {}
+            }
+            self.beat().await;
+        }
+    }
+
+    /// Gives all shards away and leaves the cluster. What is not given away when the time is up is left to who claims it.
+    pub async fn leave(self: &Arc<Self>, within: Duration) -> Result<(), StoreError> {
+        self.life.lock().standing = Standing::Draining;
+        let deadline = Instant::now() + within;
+        while Instant::now() < deadline && !self.map.served().is_empty() && !self.is_last() {
+            self.beat().await;
+            tokio::time::sleep(self.settings.beat.min(Duration::from_millis(100))).await;
+        }
+        for shard in self.map.served() {
+            self.map.part_with(shard);
+            self.tenants.end(shard).await;
+        }
+        self.register.leave(self.incarnation()).await
+    }
+
+    /// Whether nobody else could take the shards.
+    fn is_last(&self) -> bool {
+        let view = self.view.borrow().clone();
+        let mut others = view.nodes.iter().filter(|node| {
+            node.name != self.settings.name && node.is_alive() && node.standing == Standing::Serving
+        });
+        others.next().is_none()
+    }
+
+    async fn beat(self: &Arc<Self>) {
+        let sent = Instant::now();
+        match self.register.beat(&self.heartbeat()).await {
+            Ok(Pulse::Alive(view)) => self.renewed(sent, view),
+            Ok(Pulse::Lapsed) => self.begin_anew().await,
+            // The lease runs out by itself.
+            Err(error) => tracing::warn!(%error, "cannot renew this node's lease"),
+        }
+    }
+
+    fn heartbeat(&self) -> Beat {
+        let life = self.life.lock();
+        let loads = self.tenants.loads().into_iter();
+        let facts = Facts {
+            loads: loads
+                .map(|(shard, load)| (shard.to_string(), load))
+                .collect(),
+        };
+        Beat {
+            name: self.settings.name.clone(),
+            incarnation: life.incarnation,
+            address: self.settings.address.clone(),
+            roles: self.settings.roles.clone(),
+            standing: life.standing,
+            facts: serde_json::to_string(&facts).unwrap_or_default(),
+            lease_ms: u64::try_from(self.settings.lease.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// The lease runs again, and this is how things stand.
+    fn renewed(self: &Arc<Self>, sent: Instant, view: RegisterView) {
+        let lease = self.settings.lease.saturating_sub(MARGIN);
+        self.map.extend(sent, lease);
+        self.map.learn(&view, self.incarnation());
+        self.herald.living(&view.nodes);
+        let view = Arc::new(view);
+        self.view.send_replace(view.clone());
+        self.lose(&view);
+        self.let_go(&view);
+        self.claim(&view);
+        if self.leads(&view) {
+            self.place(view);
+        }
+    }
+
+    /// The lease has run out: everything that was held may be somebody else's.
+    async fn begin_anew(self: &Arc<Self>) {
+        tracing::error!(node = %self.settings.name, "this node's lease has run out, it begins anew");
+        metrics::counter!("playhouse_cluster_lapses_total").increment(1);
+        for shard in self.map.lapse() {
+            self.tenants.abandon(shard).await;
+        }
+        {
+            let mut life = self.life.lock();
+            life.incarnation = Uuid::now_v7();
+            life.moving.clear();
+            life.silent_until = Some(Instant::now() + self.settings.lease * SILENT_LEASES);
+        }
+        let sent = Instant::now();
+        match self.register.join(&self.heartbeat()).await {
+            Ok(view) => self.renewed(sent, view),
+            Err(error) => tracing::error!(%error, "cannot join the cluster again"),
+        }
+    }
+
+    /// What the log has refused is not served any more.
+    fn lose(self: &Arc<Self>, view: &RegisterView) {
+        for shard in self.tenants.lost() {
+            if !self.map.serves(shard) || !self.set_out(shard) {
+                continue;
+            }
+            tracing::error!(%shard, "another node writes this shard");
+            self.map.part_with(shard);
+            let is_ours = view
+                .shards
+                .iter()
+                .any(|entry| entry.shard == shard && entry.holder == Some(self.incarnation()));
+            let ward = self.clone();
+            ractor::concurrency::spawn(async move {
+                ward.tenants.abandon(shard).await;
+                // A writer that died has let go of it: then it is claimed again.
+                if is_ours {
+                    ward.give_back(shard).await;
+                }
+                ward.arrived(shard);
+            });
+        }
+    }
+
+    /// What shall go elsewhere goes, if somebody lives there.
+    fn let_go(self: &Arc<Self>, view: &Arc<RegisterView>) {
+        for entry in &view.shards {
+            let Some(wanted) = &entry.wanted else {
+                continue;
+            };
+            let mut nodes = view.nodes.iter();
+            let is_there = nodes.any(|node| node.name == *wanted && node.is_alive());
+            if *wanted == self.settings.name
+                || !is_there
+                || !self.map.serves(entry.shard)
+                || !self.set_out(entry.shard)
+            {
+                continue;
+            }
+            let (ward, shard, to) = (self.clone(), entry.shard, wanted.clone());
+            ractor::concurrency::spawn(async move {
+                let _permit = ward.leaving.acquire().await;
+                let began = Instant::now();
+                ward.map.part_with(shard);
+                ward.tenants.end(shard).await;
+                ward.give_back(shard).await;
+                ward.herald.freed(shard, &to);
+                ward.arrived(shard);
+                let took_ms = began.elapsed().as_millis();
+                tracing::info!(%shard, %to, took_ms, "shard given away");
+            });
+        }
+    }
+
+    async fn give_back(&self, shard: Shard) {
+        if let Err(error) = self.register.release(self.incarnation(), &[shard]).await {
+            // Its lease says the rest.
+            tracing::warn!(%shard, %error, "cannot give a shard back");
+        }
+    }
+
+    /// What is wanted here and free is claimed.
+    fn claim(self: &Arc<Self>, view: &RegisterView) {
+        let own = self.incarnation();
+        let is_free = |entry: &ShardEntry| {
+            entry
+                .holder
+                .is_none_or(|holder| holder == own || view.node_of(holder).is_none())
+        };
+        let wanted = view.shards.iter().filter(|entry| {
+            entry.wanted.as_ref() == Some(&self.settings.name)
+                && is_free(entry)
+                && !self.map.serves(entry.shard)
+        });
+        let wanted: Vec<_> = wanted
+            .map(|entry| entry.shard)
+            .filter(|shard| self.set_out(*shard))
+            .collect();
+        if wanted.is_empty() {
+            return;
+        }
+        let ward = self.clone();
+        ractor::concurrency::spawn(async move {
+            ward.take(own, &wanted).await;
+            wanted.iter().for_each(|shard| ward.arrived(*shard));
+        });
+    }
+
+    async fn take(&self, own: Incarnation, wanted: &[Shard]) {
+        let mut claims = match self.register.claim(own, wanted).await {
+            Ok(claims) => claims,
+            Err(error) => {
+                tracing::warn!(%error, "cannot claim shards");
+                return;
+            }
+        };
+        let failed = self.tenants.begin(&claims).await;
+        claims.retain(|claim| !failed.contains(&claim.shard));
+        // Meanwhile this life may have ended.
+        if self.incarnation() != own {
+            for claim in &claims {
+                self.tenants.abandon(claim.shard).await;
+            }
+            return;
+        }
+        let shards: Vec<_> = claims.iter().map(|claim| claim.shard).collect();
+        self.map.serve(&shards);
+        let terms = claims.iter().map(|claim| (claim.shard, claim.term()));
+        self.herald.serving(&terms.collect::<Vec<_>>());
+        for shard in failed {
+            self.give_back(shard).await;
+        }
+    }
+
+    /// Whether this node says where shards shall go: the one that has lived longest does.
+    fn leads(&self, view: &RegisterView) -> bool {
+        let silent_until = self.life.lock().silent_until;
+        if silent_until.is_some_and(|until| Instant::now() < until) {
+            return false;
+        }
+        let living = view.nodes.iter().filter(|node| node.is_alive());
+        let eldest = living.min_by_key(|node| (node.joined_ms, node.name.clone()));
+        eldest.is_some_and(|node| node.name == self.settings.name)
+    }
+
+    fn place(self: &Arc<Self>, view: Arc<RegisterView>) {
+        let wishes = balance::wishes(&view, &loads_of(&view));
+        if wishes.is_empty() {
+            return;
+        }
+        let ward = self.clone();
+        ractor::concurrency::spawn(async move {
+            match ward.register.want(&wishes).await {
+                Ok(()) => ward.ring(),
+                Err(error) => tracing::warn!(%error, "cannot say where shards shall go"),
+            }
+        });
+    }
+
+    /// Notes that a shard is on its way; `false` when it is already.
+    fn set_out(&self, shard: Shard) -> bool {
+        self.life.lock().moving.insert(shard)
+    }
+
+    fn arrived(&self, shard: Shard) {
+        self.life.lock().moving.remove(&shard);
+        self.ring();
+    }
+}
+
+/// What the living nodes say of their shards.
+fn loads_of(view: &RegisterView) -> Loads {
+    let mut loads = Loads::new();
+    for node in view.nodes.iter().filter(|node| node.is_alive()) {
+        let Ok(facts) = serde_json::from_str::<Facts>(&node.facts) else {
+            continue;
+        };
+        for entry in &view.shards {
+            if entry.holder == Some(node.incarnation)
+                && let Some(load) = facts.loads.get(&entry.shard.to_string())
+            {
+                loads.insert(entry.shard, *load);
+            }
+        }
+    }
+    loads
+}
