@@ -83,7 +83,9 @@ impl Scroll {
         let low = self.low.max(window);
         let start = recent.partition_point(|event| event.sequence < low);
         let end = recent.partition_point(|event| event.sequence <= self.high);
-        let events = recent.range(start..end.max(start)).cloned();
+        // A redaction without effect is among them.
+        let events = recent.range(start..end.max(start));
+        let events = events.filter(|event| is_in_timeline(event)).cloned();
         if self.backwards {
             self.high = low - 1;
             events.rev().collect()
