@@ -232,8 +232,7 @@ pub(crate) fn pruned(rules: &RoomVersionRules, redaction: &Pdu, target: &Pdu) ->
     }
     let text = std::str::from_utf8(target.json()).ok()?;
     let because = client_form(redaction);
-    let added = serde_json::to_string(&because).ok()?;
-    let mut canonical = Canonical::received_beside(text, &added).ok()?;
+    let mut canonical = Canonical::received_beside(text, &because).ok()?;
     let is_pruned = canonical
         .object
         .get("unsigned")
