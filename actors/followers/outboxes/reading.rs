@@ -8,7 +8,7 @@ use playhouse_schema::{
     port::{StoreError, StoredRecord},
     record::{
         codec::Record as _,
-        room::{Placement, ReceiptMoved, RoomRecord, Verdict, kind, may_hold},
+        room::{Placement, ReceiptMoved, RoomRecord, kind, may_hold},
     },
 };
 use ruma::{
