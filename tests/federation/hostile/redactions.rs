@@ -91,9 +91,8 @@ async fn a_redaction_waits_for_its_target() {
     let of_one = redaction(&scene.eve, &one.id);
     let of_other = redaction(&scene.eve, &other.id);
     scene.takes(EVIL, &[&of_one, &one, &other, &of_other]).await;
-    let room_id = scene.room_id.clone();
-    is_redacted(&scene.anna, &room_id, &one, &of_one.id).await;
-    is_redacted(&scene.anna, &room_id, &other, &of_other.id).await;
+    is_redacted(&scene.anna, &scene.room_id, &one, &of_one.id).await;
+    is_redacted(&scene.anna, &scene.room_id, &other, &of_other.id).await;
     // In two.
     let since = scene.since().await;
     let late = scene.eve.text("late");
@@ -101,7 +100,7 @@ async fn a_redaction_waits_for_its_target() {
     scene.takes(EVIL, &[&by]).await;
     scene.is_hidden(&by, &since).await;
     scene.takes(EVIL, &[&late]).await;
-    is_redacted(&scene.anna, &room_id, &late, &by.id).await;
+    is_redacted(&scene.anna, &scene.room_id, &late, &by.id).await;
     // The server dies in between.
     let later = scene.eve.text("later");
     let by = redaction(&scene.eve, &later.id);
@@ -110,10 +109,10 @@ async fn a_redaction_waits_for_its_target() {
     let since = scene.since().await;
     scene.is_hidden(&by, &since).await;
     scene.takes(EVIL, &[&later]).await;
-    is_redacted(&scene.anna, &room_id, &later, &by.id).await;
+    is_redacted(&scene.anna, &scene.room_id, &later, &by.id).await;
     // And after it.
     scene.is_killed();
-    is_redacted(&scene.anna, &room_id, &later, &by.id).await;
+    is_redacted(&scene.anna, &scene.room_id, &later, &by.id).await;
     scene.end("early redactions").await;
 }
 
@@ -136,8 +135,7 @@ async fn a_snapshot_remembers_what_is_waited_for() {
     }
     scene.is_killed();
     scene.takes(EVIL, &[&secret]).await;
-    let room_id = scene.room_id.clone();
-    is_redacted(&scene.anna, &room_id, &secret, &by.id).await;
+    is_redacted(&scene.anna, &scene.room_id, &secret, &by.id).await;
     scene.end("early redactions and snapshots").await;
 }
 
