@@ -207,7 +207,7 @@ impl Past {
     }
 
     fn add(&mut self, wish: Value) {
-        let newest = self.room.state.iter().chain(&self.lines).last();
+        let newest = self.room.state.iter().chain(&self.lines).next_back();
         let prev = newest.expect("a room has a beginning").id.clone();
         self.lines.push(self.made(&wish, &prev));
     }
