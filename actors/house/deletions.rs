@@ -283,14 +283,7 @@ impl House {
             };
             self.join(wish).await?;
         }
-        let wish = MemberWish {
-            room_id: room_id.to_owned(),
-            sender: user_id.to_owned(),
-            target: user_id.to_owned(),
-            reason: None,
-            extra_content: None,
-            guest: false,
-        };
+        let wish = MemberWish::of_oneself(room_id, user_id);
         self.leave_anyway(wish).await?;
         self.forget_gone(room_id, user_id).await
     }

@@ -314,20 +314,14 @@ impl House {
 
 /// Whether the room lets in members of other rooms.
 fn is_restricted(access: &RoomAccess) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Rules {
-        join_rule: String,
-    }
     let Some(rules) = access.version.rules() else {
         return false;
     };
-    let said = access.join_rules.as_deref();
-    let said = said.and_then(|rules| serde_json::from_str::<Rules>(rules).ok());
-    said.is_some_and(|said| match said.join_rule.as_str() {
-        "restricted" => rules.authorization.restricted_join_rule,
-        "knock_restricted" => rules.authorization.knock_restricted_join_rule,
+    match access.join_rule().as_deref() {
+        Some("restricted") => rules.authorization.restricted_join_rule,
+        Some("knock_restricted") => rules.authorization.knock_restricted_join_rule,
         _ => false,
-    })
+    }
 }
 
 fn flawed(flaw: Flaw) -> HandshakeError {

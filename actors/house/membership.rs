@@ -30,6 +30,20 @@ pub struct MemberWish {
     pub guest: bool,
 }
 
+impl MemberWish {
+    /// What is to happen to a user's membership by the user's own deed, of which nothing else is said.
+    pub(super) fn of_oneself(room_id: &RoomId, user_id: &UserId) -> Self {
+        Self {
+            room_id: room_id.to_owned(),
+            sender: user_id.to_owned(),
+            target: user_id.to_owned(),
+            reason: None,
+            extra_content: None,
+            guest: false,
+        }
+    }
+}
+
 impl House {
     /// Invites a user; succeeds again when already invited.
     pub async fn invite(&self, wish: MemberWish, is_direct: bool) -> Result<(), HouseError> {

@@ -11,7 +11,6 @@ use ruma::{
     events::room::member::MembershipState,
     room::{RoomSummary, RoomType},
 };
-use serde::Deserialize;
 
 use super::{House, HouseError, journey::Footing, surprise};
 use crate::room::{
@@ -313,7 +312,7 @@ fn next_steps(sight: &mut Sight, depth: u64, met: &mut BTreeSet<OwnedRoomId>) ->
 
 /// Whether everybody may see a room.
 pub(super) fn is_open(access: &RoomAccess) -> bool {
-    let rule = join_rule(access);
+    let rule = access.join_rule();
     access.world_readable
         || matches!(
             rule.as_deref(),
@@ -323,14 +322,5 @@ pub(super) fn is_open(access: &RoomAccess) -> bool {
 
 /// Whether those may see a room who are in one of some other rooms.
 pub(super) fn is_restricted(access: &RoomAccess) -> bool {
-    !access.allowed_rooms.is_empty() && join_rule(access).as_deref() == Some("restricted")
-}
-
-fn join_rule(access: &RoomAccess) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Rules {
-        join_rule: String,
-    }
-    let rules: Rules = serde_json::from_str(access.join_rules.as_deref()?).ok()?;
-    Some(rules.join_rule)
+    !access.allowed_rooms.is_empty() && access.join_rule().as_deref() == Some("restricted")
 }

@@ -155,7 +155,7 @@ impl House {
                 raised(old, &wish.user_id)
             }
         });
-        let preset = if old.join_rules.as_deref().is_some_and(is_public) {
+        let preset = if old.join_rule().as_deref() == Some("public") {
             Preset::PublicChat
         } else {
             Preset::PrivateChat
@@ -363,11 +363,6 @@ fn reader(user_id: &UserId) -> Reader {
         ignored: Vec::new(),
         forgotten: None,
     }
-}
-
-fn is_public(join_rules: &str) -> bool {
-    serde_json::from_str::<JsonValue>(join_rules)
-        .is_ok_and(|content| content["join_rule"] == "public")
 }
 
 /// A creator's power is not a level: from version 12 on power levels must not list creators.

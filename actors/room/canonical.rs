@@ -56,12 +56,19 @@ impl Canonical {
 
     /// Parses a whole event leniently. Nothing that others have made may be added to it: see [`Canonical::received_beside`].
     pub(crate) fn received(text: &str) -> Result<Self, RoomError> {
-        Self::received_beside(text, "")
+        Self::marked(text, "")
     }
 
-    /// Parses a whole event leniently, to which some of another text is added afterwards. No text contains its own hash, so the hash of both is the mark:
-    /// whoever has made either could otherwise name the mark in the other.
-    pub(crate) fn received_beside(text: &str, added: &str) -> Result<Self, RoomError> {
+    /// Parses a whole event leniently, to which others' words are added afterwards. No text contains its own hash, so the hash of both is the mark: whoever has
+    /// made either could otherwise name the mark in the other.
+    pub(crate) fn received_beside(
+        text: &str,
+        added: &CanonicalJsonObject,
+    ) -> Result<Self, RoomError> {
+        Self::marked(text, &written_out(added))
+    }
+
+    fn marked(text: &str, added: &str) -> Result<Self, RoomError> {
         Self::lenient(text, || {
             digest([text, added].concat().as_bytes())
                 .iter()
@@ -121,9 +128,7 @@ impl Canonical {
 
     /// The canonical text.
     pub(crate) fn to_text(&self) -> String {
-        let text = serde_json::to_string(&self.object)
-            .expect("a canonical tree is always representable in JSON");
-        self.finish(text).into_owned()
+        self.finish(written_out(&self.object)).into_owned()
     }
 
     /// A string under a key.
@@ -159,6 +164,10 @@ impl LooseNumbers {
         }
         Ok(())
     }
+}
+
+fn written_out(object: &CanonicalJsonObject) -> String {
+    serde_json::to_string(object).expect("a canonical tree is always representable in JSON")
 }
 
 /// What is no JSON is told apart from JSON that says what it must not.

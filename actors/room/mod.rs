@@ -13,6 +13,7 @@ pub mod context;
 pub mod create;
 mod directory;
 mod domain;
+mod early;
 mod empty;
 mod ends;
 pub mod error;

@@ -75,9 +75,8 @@ impl PolicyServer {
     /// An event with the signature that the server has answered with; `None` when it answered something else.
     pub fn with_signature(&self, pdu: &Pdu, answer: &CanonicalJsonObject) -> Option<Pdu> {
         let theirs = answer.get(self.server.as_str())?.as_object()?;
-        let added = serde_json::to_string(theirs).ok()?;
         let text = std::str::from_utf8(pdu.json()).ok()?;
-        let mut event = Canonical::received_beside(text, &added).ok()?;
+        let mut event = Canonical::received_beside(text, theirs).ok()?;
         let all = event.object.get_mut("signatures")?;
         let CanonicalJsonValue::Object(all) = all else {
             return None;

@@ -5,7 +5,9 @@ use playhouse_schema::{
     address::{Position, Sequence},
     record::room::ReceiptMoved,
 };
-use ruma::{OwnedUserId, UserId};
+use ruma::{EventId, OwnedUserId, UserId};
+
+use super::{Room, state::InFlight};
 
 /// In how many threads of a room a user may have receipts of one type.
 pub(crate) const RECEIPT_THREADS_MAX: usize = 500;
@@ -125,6 +127,36 @@ impl Receipts {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.in_force.is_empty()
+    }
+}
+
+impl Room {
+    /// A receipt has moved.
+    pub(super) fn take_in_receipt(
+        &mut self,
+        sequence: Sequence,
+        position: Position,
+        moved: &ReceiptMoved,
+    ) {
+        let Ok(user_id) = UserId::parse(&moved.user_id) else {
+            return;
+        };
+        let key = (user_id, moved.receipt_type.clone(), moved.thread_id.clone());
+        if position == 0 {
+            self.in_flight
+                .insert(sequence, InFlight::Receipt(key.clone()));
+        }
+        let place = EventId::parse(&moved.event_id)
+            .ok()
+            .and_then(|event_id| self.recent_event(&event_id))
+            .map(|event| event.sequence);
+        let receipt = Receipt {
+            moved: moved.clone(),
+            sequence,
+            position,
+            place,
+        };
+        self.receipts.insert(key, receipt);
     }
 }
 

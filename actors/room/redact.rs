@@ -6,11 +6,11 @@ use playhouse_schema::{
     port::StoredRecord,
     record::{
         codec::Record as _,
-        room::{EventRecord, RoomRecord},
+        room::{EventRecord, RoomRecord, Verdict},
     },
 };
 use ruma::{
-    CanonicalJsonObject, CanonicalJsonValue, Int, RoomId, UserId,
+    CanonicalJsonObject, CanonicalJsonValue, Int, OwnedEventId, RoomId, UserId,
     canonical_json::{RedactedBecause, redact_in_place},
     events::TimelineEventType,
     room_version_rules::RoomVersionRules,
@@ -29,6 +29,7 @@ use super::{
     pdu::Pdu,
     policy,
     send_event::{make, new_event, repeated},
+    state::StateMap,
 };
 use crate::{env::Env, kernel::Decision};
 
@@ -37,8 +38,16 @@ use crate::{env::Env, kernel::Decision};
 pub struct Redact {
     /// The redaction: type `m.room.redaction`, with `redacts`.
     pub event: SendEvent,
-    /// The event to redact as the log has it ([`read_target`]); `None` when the log does not know it, or when it surely is in memory.
+    /// The event to redact as the log has it ([`read_target`]); `None` when the log does not know it.
     pub target: Option<RedactionTarget>,
+}
+
+/// Where the event to redact was looked for.
+pub(super) enum Searched {
+    /// In the room's memory only.
+    Memory,
+    /// In the log, too; this was found there.
+    Log(Option<RedactionTarget>),
 }
 
 /// A recorded event that is to be redacted.
@@ -74,32 +83,38 @@ pub(super) fn decide(room: &Room, env: &Env, redact: Redact) -> Result<Decision<
     if let Some(decision) = repeated(room, event.transaction.as_ref())? {
         return Ok(decision);
     }
-    self::redact(room, env, event, target)
+    self::redact(room, env, event, Searched::Log(target))
 }
 
-/// Sends a redaction. An unknown target is no hindrance: the redaction is sent and nothing is taken out.
+/// Sends a redaction. An unknown target is no hindrance: other servers may know it, and here the redaction waits for it.
 pub(super) fn redact(
     room: &Room,
     env: &Env,
     mut send: SendEvent,
-    target: Option<RedactionTarget>,
+    searched: Searched,
 ) -> Result<Decision<Room>, RoomError> {
     let transaction = send.transaction.take();
     let mut event = new_event(room, env, send)?;
     name_target(&mut event)?;
+    let (brought, is_all_searched) = match searched {
+        Searched::Memory => (None, false),
+        Searched::Log(target) => (target, true),
+    };
     let target = event
         .redacts
         .as_ref()
-        .and_then(|event_id| find_target(room, event_id, target));
+        .and_then(|event_id| find_target(room, event_id, brought));
     if let Some(target) = &target {
         check_sender(room, &event.sender, &target.pdu)?;
     }
     let built = make(room, env, event)?;
     policy::check(room, &built, transaction.as_ref())?;
-    let record = built.record(room, transaction);
+    let mut record = built.record(room, transaction);
     let mut decision = Decision::new(Vec::new(), RoomReply::Sent(built.pdu.event_id.clone()));
-    if let Some(target) = target {
-        decision.erasures.extend(erasure(room, &built.pdu, &target));
+    match target {
+        Some(target) => decision.erasures.extend(erasure(room, &built.pdu, &target)),
+        None if is_all_searched => record.verdict = Verdict::Held,
+        None => {}
     }
     decision.records.push(RoomRecord::Event(record));
     Ok(decision)
@@ -170,41 +185,55 @@ fn is_protected(target: &Pdu) -> bool {
     )
 }
 
-/// What an accepted live redaction puts in the place of its target: the target's sequence and its new record. `None` when it has no effect (room version 3,
-/// "Handling redactions"), or when the target was redacted before.
-pub(crate) fn erasure(
-    room: &Room,
-    redaction: &Pdu,
-    target: &RoomEvent,
-) -> Option<(Sequence, Bytes)> {
-    let rules = room.rules().ok()?;
-    // What other servers let happen to their list of servers happens here too: all must know the same one.
-    let applies = target.pdu.event_type != TimelineEventType::RoomCreate
-        && target.pdu.room_id.as_ref() == Some(&room.room_id)
-        && is_permitted(room, rules, redaction, &target.pdu);
-    if !applies {
-        return None;
-    }
-    let pruned = prune(rules, redaction, &target.pdu)?;
-    // It takes the place of what is there for good.
-    Pdu::parse(target.pdu.event_id.clone(), pruned.clone().into()).ok()?;
-    let record: EventRecord = target.to_record(pruned.into_bytes());
+/// What a redaction that takes effect puts in the place of its target: the target's sequence and its new record.
+fn erasure(room: &Room, redaction: &Pdu, target: &RoomEvent) -> Option<(Sequence, Bytes)> {
+    let pruned = pruned(room.rules().ok()?, redaction, &target.pdu)?;
+    let record: EventRecord = target.to_record(pruned.json().to_vec());
     Some((target.sequence, RoomRecord::Event(record).encode()))
 }
 
-fn is_permitted(room: &Room, rules: &RoomVersionRules, redaction: &Pdu, target: &Pdu) -> bool {
-    rules.authorization.special_case_room_redaction
-        || redaction.sender.server_name() == target.sender.server_name()
-        || Power::of(room)
-            .is_ok_and(|power| power.allows(&redaction.sender, RoomPowerLevelsIntField::Redact))
+/// What a redaction redacts: from room version 11 on its content says so, before that the event itself. What stands in the other place is nothing to other
+/// servers, so it is nothing here.
+pub(crate) fn target_of(rules: &RoomVersionRules, redaction: &Pdu) -> Option<OwnedEventId> {
+    #[derive(Deserialize)]
+    struct Named {
+        redacts: Option<OwnedEventId>,
+    }
+    if redaction.event_type != TimelineEventType::RoomRedaction {
+        return None;
+    }
+    let text = if rules.redaction.content_field_redacts {
+        redaction.content_json()
+    } else {
+        std::str::from_utf8(redaction.json()).ok()?
+    };
+    serde_json::from_str::<Named>(text).ok()?.redacts
 }
 
-/// The target by the redaction rules of the room version, with the redaction as clients see it in `unsigned.redacted_because`.
-fn prune(rules: &RoomVersionRules, redaction: &Pdu, target: &Pdu) -> Option<String> {
+/// Whether a redaction that passed all checks takes effect on an event whatever power its sender has: both come from one server (room version 3, "Handling
+/// redactions"), or the authorisation rules have looked at its target already (room versions 1 and 2).
+pub(crate) fn needs_no_power(rules: &RoomVersionRules, redaction: &Pdu, target: &Pdu) -> bool {
+    rules.authorization.special_case_room_redaction
+        || redaction.sender.server_name() == target.sender.server_name()
+}
+
+/// Whether the sender of a redaction has the power to redact what others say, by the state before the redaction: what comes to be known of the target later
+/// changes nothing about that.
+pub(crate) fn has_power(rules: &RoomVersionRules, before: &StateMap, redaction: &Pdu) -> bool {
+    Power::of_state(rules, before)
+        .is_ok_and(|power| power.allows(&redaction.sender, RoomPowerLevelsIntField::Redact))
+}
+
+/// The target by the redaction rules of the room version, with the redaction as clients see it in `unsigned.redacted_because`. `None` when nothing changes:
+/// what was redacted before stays as it is, and without its create event the room could not be read.
+pub(crate) fn pruned(rules: &RoomVersionRules, redaction: &Pdu, target: &Pdu) -> Option<Pdu> {
+    // What other servers let happen to their list of servers happens here too: all must know the same one.
+    if target.event_type == TimelineEventType::RoomCreate {
+        return None;
+    }
     let text = std::str::from_utf8(target.json()).ok()?;
     let because = client_form(redaction);
-    let added = serde_json::to_string(&because).ok()?;
-    let mut canonical = Canonical::received_beside(text, &added).ok()?;
+    let mut canonical = Canonical::received_beside(text, &because).ok()?;
     let is_pruned = canonical
         .object
         .get("unsigned")
@@ -219,7 +248,8 @@ fn prune(rules: &RoomVersionRules, redaction: &Pdu, target: &Pdu) -> Option<Stri
         Some(RedactedBecause::from_json(because)),
     )
     .ok()?;
-    Some(canonical.to_text())
+    // It takes the place of what is there for good.
+    Pdu::parse(target.event_id.clone(), canonical.to_text().into()).ok()
 }
 
 /// An event as it would be without its content: how somebody who ignores its sender sees it where it cannot be left out.

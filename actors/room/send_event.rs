@@ -26,7 +26,7 @@ pub(super) fn decide(
         return Ok(decision);
     }
     if send.event_type == TimelineEventType::RoomRedaction && send.state_key.is_none() {
-        return redact::redact(room, env, send, None);
+        return redact::redact(room, env, send, redact::Searched::Memory);
     }
     let transaction = send.transaction.take();
     let guest = send.guest;

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Room,
+    early::{Early, StoredEarly},
     ends::Overtaken,
     event::RoomEvent,
     gaps::{Gaps, StoredGaps},
@@ -59,6 +60,9 @@ pub(crate) struct Stored {
     /// Members that are not known, and those that were not for a while.
     #[serde(default)]
     gaps: StoredGaps,
+    /// Redactions that came before what they redact.
+    #[serde(default)]
+    early: Vec<StoredEarly>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -111,6 +115,7 @@ pub(crate) fn encode(room: &Room) -> Bytes {
         overtaken: room.overtaken.stored(),
         sticky: room.sticky.stored(),
         gaps: room.gaps.stored(),
+        early: room.early.stored(),
     };
     Bytes::from(
         rmp_serde::to_vec(&stored).expect("a snapshot holds nothing that MessagePack cannot say"),
@@ -163,6 +168,7 @@ pub(crate) fn decode(entity: &Entity, snapshot: &Snapshot) -> Option<Room> {
     room.past = Arc::new(Past::from_stored(&stored.past));
     room.overtaken = Overtaken::from_stored(&stored.overtaken);
     room.gaps = Gaps::from_stored(&stored.gaps);
+    room.early = Early::from_stored(&stored.early);
     room.stored = Some(Arc::new(stored));
     Some(room)
 }

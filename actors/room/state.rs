@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use imbl::OrdMap;
 use playhouse_schema::{
     address::{Position, Sequence},
-    record::room::{EventRecord, Placement, ReceiptMoved, RoomRecord, StateId, StateSet, Verdict},
+    record::room::{EventRecord, Placement, RoomRecord, StateId, StateSet, Verdict},
 };
 use ruma::{
     EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId, UserId,
@@ -17,11 +17,12 @@ use serde::{Deserialize, Serialize};
 use super::{
     RoomError,
     auth::allowed::Allowed,
+    early::Early,
     ends::Overtaken,
     event::RoomEvent,
     gaps::Gaps,
     past::Past,
-    receipts::{Receipt, ReceiptKey, Receipts},
+    receipts::{ReceiptKey, Receipts},
     snapshot::Stored,
     sticky::Sticky,
     told::Told,
@@ -86,7 +87,9 @@ pub struct Room {
     pub(crate) overtaken: Overtaken,
     /// Members that are not known yet, and those that were not known for a while.
     pub(crate) gaps: Gaps,
-    /// The newest live events that clients may see, oldest first.
+    /// Redactions that came before what they redact.
+    pub(crate) early: Early,
+    /// The newest live events, oldest first: those that clients may see, and redactions that they may not see, or not yet.
     pub recent: VecDeque<Arc<RoomEvent>>,
     /// Accepted or soft-failed events outside the timeline's end that a later [`StateSet`] may put in force: from federation, by sequence.
     pub loose: OrdMap<Sequence, Arc<RoomEvent>>,
@@ -146,6 +149,7 @@ impl Room {
             extremities: Vec::new(),
             overtaken: Overtaken::default(),
             gaps: Gaps::default(),
+            early: Early::default(),
             recent: VecDeque::new(),
             loose: OrdMap::new(),
             absent: OrdMap::new(),
@@ -243,8 +247,11 @@ impl Room {
                 .remember(transaction.clone(), event.pdu.event_id.clone());
         }
         self.sticky.take_in(&event);
+        self.note_early(&event);
         match (&event.verdict, event.placement) {
-            (Verdict::Accepted, Placement::Live) => self.take_in_live(event),
+            (Verdict::Accepted | Verdict::Held | Verdict::Powerless, Placement::Live) => {
+                self.take_in_live(event);
+            }
             (Verdict::Accepted, _) | (Verdict::SoftFailed(_), _) if event.pdu.is_state() => {
                 // A room that was joined elsewhere knows its create event by its state.
                 if self.version.is_none() && event.pdu.event_type == TimelineEventType::RoomCreate {
@@ -402,28 +409,6 @@ impl Room {
         } else {
             counter.saturating_sub(1)
         };
-    }
-
-    fn take_in_receipt(&mut self, sequence: Sequence, position: Position, moved: &ReceiptMoved) {
-        let Ok(user_id) = UserId::parse(&moved.user_id) else {
-            return;
-        };
-        let key = (user_id, moved.receipt_type.clone(), moved.thread_id.clone());
-        if position == 0 {
-            self.in_flight
-                .insert(sequence, InFlight::Receipt(key.clone()));
-        }
-        let place = EventId::parse(&moved.event_id)
-            .ok()
-            .and_then(|event_id| self.recent_event(&event_id))
-            .map(|event| event.sequence);
-        let receipt = Receipt {
-            moved: moved.clone(),
-            sequence,
-            position,
-            place,
-        };
-        self.receipts.insert(key, receipt);
     }
 
     /// The commit has told where a record landed.

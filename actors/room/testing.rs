@@ -306,6 +306,7 @@ pub(crate) fn fingerprint(room: &Room) -> BTreeMap<&'static str, String> {
         ("extremities", format!("{:?}", room.extremities)),
         ("overtaken", format!("{:?}", room.overtaken)),
         ("gaps", format!("{:?}", room.gaps)),
+        ("early", format!("{:?}", room.early)),
         ("recent", format!("{recent:?}")),
         ("loose", format!("{loose:?}")),
         ("transactions", format!("{transactions:?}")),

@@ -1,7 +1,10 @@
 //! Changes of a user's devices as other servers hear of them.
 //!
-//! The stream ID of a change is the number of its record among the user's; the one before it is named with it. So the sequence is gap free without anything
-//! kept for each destination: who was not told of a change finds that the next one names an ID it does not know, and asks for the whole list.
+//! The stream ID of a change is made of the number of its record among the user's; the one before it is named with it. So the sequence is gap free without
+//! anything kept for each destination: who was not told of a change finds that the next one names an ID it does not know, and asks for the whole list.
+//!
+//! A record may concern many devices, each of which has an EDU and an ID of its own. The last of them always has the last ID that the record can give, so that
+//! what comes next can name it whatever has become of the devices meanwhile.
 
 use playhouse_schema::{
     address::{Entity, Sequence},
@@ -16,6 +19,50 @@ use crate::user::{UserAnswer, UserQuery, message::IdentityKeys};
 
 /// So many records are searched for the change before a change; further away it counts as unknown, and who hears of it asks for the whole list.
 const SEARCHED_MAX: usize = 256;
+
+/// So many stream IDs a record can give.
+const IDS_EACH: u64 = 1 << 20;
+
+/// Whoever is told of all devices is told so under other IDs than those who were told of the change: up to here, and from here on.
+const IDS_TOLD: u64 = IDS_EACH / 2;
+
+/// The last of a record's stream IDs, by which it is known.
+fn stream_id(sequence: Sequence) -> u64 {
+    sequence * IDS_EACH + (IDS_EACH - 1)
+}
+
+/// Where EDUs stand in the sequence.
+#[derive(Clone, Copy)]
+struct Chain {
+    /// The record.
+    sequence: Sequence,
+    /// The change before it.
+    before: Option<Sequence>,
+    /// The first of its IDs that is used.
+    first: u64,
+}
+
+impl Chain {
+    /// Gives EDUs their IDs: each names the one before it.
+    fn link(self, mut contents: Vec<JsonValue>) -> Vec<JsonValue> {
+        let last = contents.len().saturating_sub(1);
+        let mut prev = self.before.map(stream_id);
+        for (content, index) in contents.iter_mut().zip(0..) {
+            let id = if index == last {
+                stream_id(self.sequence)
+            } else {
+                self.sequence * IDS_EACH + self.first + index as u64
+            };
+            content["stream_id"] = json!(id);
+            content["prev_id"] = json!(Vec::from_iter(prev));
+            prev = Some(id);
+        }
+        let contents = contents.into_iter();
+        contents
+            .map(|content| edu("m.device_list_update", content))
+            .collect()
+    }
+}
 
 /// What a record says about devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +88,14 @@ fn change(record: &StoredRecord) -> Result<Change, StoreError> {
         Some(UserRecord::CrossSigningKeysSet(_)) => Change::Keys,
         Some(UserRecord::SignaturesAdded(signed)) => {
             let own = record.entity.name();
-            let own = signed.into_iter().filter(|key| key.user_id == own);
-            Change::Signed(own.map(|key| key.key_id).collect())
+            let signed = signed.into_iter().filter(|key| key.user_id == own);
+            let names: Vec<_> = signed.map(|key| key.key_id).collect();
+            // Signatures on the keys of others are no change of one's own.
+            if names.is_empty() {
+                Change::Nothing
+            } else {
+                Change::Signed(names)
+            }
         }
         _ => Change::Nothing,
     })
@@ -69,13 +122,13 @@ pub(super) async fn edus(
         return Ok(signing_keys(&user_id, &keys));
     }
     let before = before(&*context.store, &entity, sequence).await?;
-    let told = |device_id: &str| device(&user_id, device_id, &keys, (sequence, before));
-    Ok(match change {
+    let told = |device_id: &str| device(&user_id, device_id, &keys);
+    let contents = match change {
         Change::Device(device_id) => vec![told(&device_id)],
         Change::Removed(device_id) => {
-            let mut edu = told(&device_id);
-            edu["content"]["deleted"] = json!(true);
-            vec![edu]
+            let mut content = told(&device_id);
+            content["deleted"] = json!(true);
+            vec![content]
         }
         Change::Signed(names) => {
             let known =
@@ -84,7 +137,13 @@ pub(super) async fn edus(
             devices.map(|device_id| told(device_id)).collect()
         }
         Change::Keys | Change::Nothing => Vec::new(),
-    })
+    };
+    let chain = Chain {
+        sequence,
+        before,
+        first: 0,
+    };
+    Ok(chain.link(contents))
 }
 
 /// The EDUs that tell of all devices of a user as they are now, under the ID of the newest change: who knows that one already learns nothing new.
@@ -107,9 +166,13 @@ pub(super) async fn all(
     let before = before(&*context.store, &entity, newest).await?;
     let user_id = user_id.to_owned();
     let devices = keys.devices.iter();
-    let mut edus: Vec<_> = devices
-        .map(|(device_id, _)| device(&user_id, device_id.as_str(), &keys, (newest, before)))
-        .collect();
+    let devices = devices.map(|(device_id, _)| device(&user_id, device_id.as_str(), &keys));
+    let chain = Chain {
+        sequence: newest,
+        before,
+        first: IDS_TOLD,
+    };
+    let mut edus = chain.link(devices.collect());
     if keys.master.is_some() {
         edus.extend(signing_keys(&user_id, &keys));
     }
@@ -129,14 +192,15 @@ async fn keys(context: &ServerContext, entity: &Entity) -> Result<IdentityKeys, 
     }
 }
 
-/// The newest change of which others are told, at or before this one. 0 when there was none.
+/// The stream ID of the newest change of which others are told, at or before this record. 0 when there was none.
 pub(crate) async fn newest(
     store: &dyn LogStore,
     user_id: &UserId,
     sequence: Sequence,
-) -> Result<Sequence, StoreError> {
+) -> Result<u64, StoreError> {
     let entity = Entity::user(user_id.as_str());
-    Ok(before(store, &entity, sequence + 1).await?.unwrap_or(0))
+    let newest = before(store, &entity, sequence + 1).await?;
+    Ok(newest.map_or(0, stream_id))
 }
 
 /// The change of devices before a change.
@@ -163,18 +227,9 @@ async fn before(
     Ok(None)
 }
 
-fn device(
-    user_id: &OwnedUserId,
-    device_id: &str,
-    keys: &IdentityKeys,
-    (sequence, before): (Sequence, Option<Sequence>),
-) -> JsonValue {
-    let mut content = json!({
-        "user_id": user_id,
-        "device_id": device_id,
-        "stream_id": sequence,
-        "prev_id": Vec::from_iter(before),
-    });
+/// What others are told of a device, but for its place in the sequence.
+fn device(user_id: &OwnedUserId, device_id: &str, keys: &IdentityKeys) -> JsonValue {
+    let mut content = json!({ "user_id": user_id, "device_id": device_id });
     let found = keys.devices.iter().find(|(known, _)| known == device_id);
     let found = found.and_then(|(_, text)| serde_json::from_str::<JsonValue>(text).ok());
     if let Some(mut keys) = found {
@@ -187,7 +242,7 @@ fn device(
         }
         content["keys"] = keys;
     }
-    edu("m.device_list_update", content)
+    content
 }
 
 /// The cross-signing keys that others may see.
@@ -204,4 +259,66 @@ fn signing_keys(user_id: &OwnedUserId, keys: &IdentityKeys) -> Vec<JsonValue> {
         content["self_signing_key"] = key;
     }
     vec![edu("m.signing_key_update", content)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(count: usize, chain: Chain) -> Vec<(u64, Vec<u64>)> {
+        let edus = chain.link(vec![json!({}); count]);
+        let numbers = |value: &JsonValue| serde_json::from_value(value.clone()).unwrap();
+        let links = edus.iter().map(|edu| {
+            let content = &edu["content"];
+            (
+                content["stream_id"].as_u64().unwrap(),
+                numbers(&content["prev_id"]),
+            )
+        });
+        links.collect()
+    }
+
+    #[test]
+    fn each_has_an_id_of_its_own_and_names_the_one_before() {
+        let first = Chain {
+            sequence: 3,
+            before: None,
+            first: 0,
+        };
+        let second = Chain {
+            sequence: 7,
+            before: Some(3),
+            first: 0,
+        };
+        let mut all = link(2, first);
+        all.extend(link(3, second));
+        assert_eq!(all[0].1, [] as [u64; 0]);
+        for pair in all.windows(2) {
+            assert_eq!(pair[1].1, [pair[0].0]);
+            assert!(pair[0].0 < pair[1].0, "{all:?}");
+        }
+        // A record of one device is known by the same ID as one of many.
+        assert_eq!(link(1, second)[0].0, stream_id(7));
+        assert_eq!(all[4].0, stream_id(7));
+        assert!(link(0, second).is_empty());
+    }
+
+    #[test]
+    fn who_is_told_of_all_devices_hears_other_ids() {
+        let told = |first| {
+            let (sequence, before) = (7, Some(3));
+            link(
+                3,
+                Chain {
+                    sequence,
+                    before,
+                    first,
+                },
+            )
+        };
+        let (change, all) = (told(0), told(IDS_TOLD));
+        assert!(change[..2].iter().all(|one| !all.contains(one)));
+        assert_eq!((change[2].0, all[2].0), (stream_id(7), stream_id(7)));
+        assert!(stream_id(1 << 32) < 1 << 53);
+    }
 }

@@ -151,6 +151,19 @@ pub enum Verdict {
     /// Failed its authorisation: kept with the reason, never shown.
     #[serde(rename = "r")]
     Rejected(String),
+    /// A redaction that passed all checks before its target was known: not shown, until the target comes and this is replaced by [`Verdict::Accepted`].
+    #[serde(rename = "h")]
+    Held,
+    /// A redaction that passed all checks, of an event that its sender may not redact: never shown.
+    #[serde(rename = "n")]
+    Powerless,
+}
+
+impl Verdict {
+    /// Whether all checks were passed: such an event is part of the room's graph, be it shown or not.
+    pub fn has_passed(&self) -> bool {
+        matches!(self, Verdict::Accepted | Verdict::Held | Verdict::Powerless)
+    }
 }
 
 /// Where an event belongs in the room's history.

@@ -37,11 +37,62 @@ impl LogHandle {
     }
 }
 
-/// Libraries that tell at `info` what only their own developers ask about: threads of the HTTP server, each step of each auth rule, each actor's span.
-const QUIET: &str = "actix_server=warn,ruma_state_res=warn,ractor=warn";
+/// Libraries that tell at `info` what only their own developers ask about: threads of the HTTP server, each step of each auth rule, each actor's span. And what
+/// reads HTTP/1 tells as an error that a client has broken off or garbled its request's body: anybody can make it do so, and there is nothing to mend here.
+const QUIET: &str =
+    "actix_server=warn,ruma_state_res=warn,ractor=warn,actix_http::h1::dispatcher=off";
 
 fn filter(level: &str) -> EnvFilter {
     // The configuration was checked; a reload may bring nonsense, which then means the default. What the operator says about a library comes later and wins.
     EnvFilter::try_new(format!("{QUIET},{level}"))
         .unwrap_or_else(|_| EnvFilter::new(format!("{QUIET},info")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io, sync::Arc};
+
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Paper(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn told(level: &str) -> String {
+        let paper = Paper::default();
+        let writer = paper.clone();
+        let output = tracing_subscriber::fmt::layer()
+            .with_ansi(false)
+            .with_writer(move || writer.clone());
+        let subscriber = tracing_subscriber::registry()
+            .with(filter(level))
+            .with(output);
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::error!(target: "actix_http::h1::dispatcher", "stream error");
+            tracing::error!("something of ours");
+        });
+        let bytes = paper.0.lock().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn what_clients_break_is_told_only_to_those_who_ask() {
+        let by_default = told("info");
+        assert!(by_default.contains("something of ours"), "{by_default}");
+        assert!(!by_default.contains("stream error"), "{by_default}");
+        let asked = told("info,actix_http::h1::dispatcher=error");
+        assert!(asked.contains("stream error"), "{asked}");
+    }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use crate::harness::{Client, TestServer, client::encode};
+use crate::harness::{Client, TestServer, client::encode, wish};
 
 /// Method and path template of every route; `src/edge` compares it with what is mounted.
 const ROUTES: &str = include_str!("routes.txt");
@@ -283,8 +283,8 @@ impl Known {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_random_breaks_it() {
-    let seconds = setting("PLAYHOUSE_TEST_FUZZ_SECONDS").unwrap_or(10);
-    let seed = setting("PLAYHOUSE_TEST_FUZZ_SEED")
+    let seconds = wish("PLAYHOUSE_TEST_FUZZ_SECONDS").unwrap_or(10);
+    let seed = wish("PLAYHOUSE_TEST_FUZZ_SEED")
         .unwrap_or_else(|| uuid::Uuid::now_v7().as_u128() as u64 | 1);
     println!("seed {seed}");
     let server = TestServer::start().await;
@@ -374,12 +374,4 @@ async fn known(server: &TestServer, client: &Client) -> Known {
 fn route(line: &str) -> Option<(Method, &str)> {
     let (method, path) = line.split_once(' ')?;
     Some((method.parse().ok()?, path))
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the test program has no configuration of its own"
-)]
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
 }

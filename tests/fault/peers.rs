@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{
     client::props::{ids, list_or_none, next_batch, room_path},
-    harness::{Client, TestServer, Town, client::encode},
+    harness::{Client, TestServer, Town, client::encode, wish},
 };
 
 /// So many write, each by itself.
@@ -29,7 +29,7 @@ const ARRIVED_WITHIN: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_between_servers() {
-    let rounds = rounds_wanted();
+    let rounds: usize = wish("PLAYHOUSE_TEST_PEER_ROUNDS").unwrap_or(6);
     let mut stage = Stage::open().await;
     let mut waits = Vec::new();
     let mut counts = (0, 0);
@@ -59,15 +59,6 @@ fn tell((events, messages): &(usize, usize), mut waits: Vec<Duration>) {
         waits[rounds - 1]
     );
     assert!(*events > rounds * WRITERS && *messages > rounds * WRITERS);
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the test program has no configuration of its own"
-)]
-fn rounds_wanted() -> usize {
-    let wanted = std::env::var("PLAYHOUSE_TEST_PEER_ROUNDS").ok();
-    wanted.and_then(|text| text.parse().ok()).unwrap_or(6)
 }
 
 /// What one writer was acknowledged, in order.

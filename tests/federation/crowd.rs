@@ -13,6 +13,7 @@ use crate::{
         Client, TestServer,
         client::encode,
         crowd::{Arrival, CROWD, Crowd, ROOM},
+        wish,
     },
 };
 
@@ -22,16 +23,8 @@ const MESSAGES: usize = 100;
 /// The members of a room are known within this time.
 const WHOLE_WITHIN: Duration = Duration::from_secs(600);
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the test program has no configuration of its own"
-)]
-fn setting(name: &str) -> Option<usize> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
 fn members() -> usize {
-    setting("PLAYHOUSE_TEST_CROWD_MEMBERS").unwrap_or(60)
+    wish("PLAYHOUSE_TEST_CROWD_MEMBERS").unwrap_or(60)
 }
 
 pub(super) fn join_path() -> String {
@@ -167,7 +160,7 @@ async fn a_large_room_whose_members_come_later_is_joined_while_others_talk() {
     reason = "the figures belong into the test's output"
 )]
 async fn cut_short(arrival: Arrival) {
-    let kills = setting("PLAYHOUSE_TEST_CROWD_KILLS").unwrap_or(5);
+    let kills: usize = wish("PLAYHOUSE_TEST_CROWD_KILLS").unwrap_or(5);
     let whole_ms = {
         let crowd = Crowd::gather(members(), &[]).await;
         crowd.let_in(arrival);

@@ -20,6 +20,7 @@ use crate::harness::{
     made::PlayedRoom,
     peer::{public_keys, signed},
     script::{Asked, Reply},
+    wish,
 };
 
 /// The server that makes the room, and the notary.
@@ -39,8 +40,8 @@ type Arrivals = Arc<Mutex<BTreeMap<(String, String), Instant>>>;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_dead_do_not_delay_the_living() {
-    let dead = wanted("PLAYHOUSE_TEST_DEAD", 200);
-    let living = wanted("PLAYHOUSE_TEST_LIVING", 5);
+    let dead = wish("PLAYHOUSE_TEST_DEAD").unwrap_or(200);
+    let living = wish("PLAYHOUSE_TEST_LIVING").unwrap_or(5);
     let stage = Stage::open(dead, living).await;
     let anna = stage.server.register("anna").await;
     let begun = Instant::now();
@@ -137,17 +138,6 @@ impl Figures {
             self.held.1 >> 20
         );
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the test program has no configuration of its own"
-)]
-pub(in crate::federation) fn wanted(variable: &str, otherwise: usize) -> usize {
-    let wanted = std::env::var(variable).ok();
-    wanted
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(otherwise)
 }
 
 struct Stage {

@@ -18,6 +18,7 @@ pub(crate) mod server;
 mod synapse;
 mod town;
 pub(crate) mod web;
+mod wishes;
 
 pub(crate) use chromium::Chromium;
 pub(crate) use client::Client;
@@ -28,3 +29,4 @@ pub(crate) use peer::Peers;
 pub(crate) use server::{Options, TestServer};
 pub(crate) use synapse::Synapse;
 pub(crate) use town::Town;
+pub(crate) use wishes::wish;

@@ -8,7 +8,7 @@ use playhouse_schema::{
     port::{StoreError, StoredRecord},
     record::{
         codec::Record as _,
-        room::{Placement, ReceiptMoved, RoomRecord, Verdict, kind, may_hold},
+        room::{Placement, ReceiptMoved, RoomRecord, kind, may_hold},
     },
 };
 use ruma::{
@@ -104,7 +104,8 @@ impl Follower {
         }
         match RoomRecord::decode(record) {
             Ok(Some(RoomRecord::Event(event))) => {
-                if event.verdict != Verdict::Accepted || event.placement != Placement::Live {
+                // A redaction that this server holds may be one of which others know the target.
+                if !event.verdict.has_passed() || event.placement != Placement::Live {
                     return Ok(Ok(()));
                 }
                 match serde_json::from_slice::<Pdu<'_>>(&event.pdu) {

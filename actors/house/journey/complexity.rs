@@ -95,14 +95,7 @@ impl House {
         if standing.state_events <= most {
             return Ok(());
         }
-        let wish = MemberWish {
-            room_id: room_id.to_owned(),
-            sender: user_id.to_owned(),
-            target: user_id.to_owned(),
-            reason: None,
-            extra_content: None,
-            guest: false,
-        };
+        let wish = MemberWish::of_oneself(room_id, user_id);
         self.leave_here(wish).await?;
         Err(self.too_large())
     }

@@ -50,12 +50,8 @@ impl House {
             return Ok(());
         }
         let wish = MemberWish {
-            room_id: room_id.to_owned(),
-            sender: user_id.to_owned(),
-            target: user_id.to_owned(),
-            reason: None,
-            extra_content: None,
             guest: true,
+            ..MemberWish::of_oneself(room_id, user_id)
         };
         match self.leave_here(wish).await {
             // The follower may have been faster.

@@ -182,8 +182,7 @@ fn with_signature_of(
     signed: &Signatures,
 ) -> Option<Vec<u8>> {
     let theirs = signed.signatures.get(server.as_str())?.clone();
-    let added = serde_json::to_string(&theirs).ok()?;
-    let mut event = Canonical::received_beside(event.get(), &added).ok()?;
+    let mut event = Canonical::received_beside(event.get(), &theirs).ok()?;
     let signatures = event.object.get_mut("signatures")?.as_object_mut()?;
     signatures.insert(server.to_string(), CanonicalJsonValue::Object(theirs));
     Some(event.to_text().into_bytes())

@@ -41,13 +41,6 @@ impl Network for Expiring {
     }
 }
 
-async fn open_with(folder: &Path, env: Env) -> Arc<House> {
-    let mut config = HouseConfig::new(env);
-    config.passwords.memory_kib = 8;
-    config.passwords.passes = 1;
-    House::open(store(folder).await, config).await.unwrap()
-}
-
 async fn events_of(house: &House, room_id: &RoomId) -> Vec<Box<RawValue>> {
     let query = RoomQuery::LiveAfter {
         sequence: 0,

@@ -8,14 +8,7 @@ use crate::user::message::SyncQuery;
 
 impl Trial {
     async fn leave(&self, room_id: &RoomId, user_id: &UserId) {
-        let leave = MemberWish {
-            room_id: room_id.to_owned(),
-            sender: user_id.to_owned(),
-            target: user_id.to_owned(),
-            reason: None,
-            extra_content: None,
-            guest: false,
-        };
+        let leave = MemberWish::of_oneself(room_id, user_id);
         self.house.leave(leave).await.unwrap();
     }
 

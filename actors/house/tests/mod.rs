@@ -11,6 +11,7 @@ mod reporting;
 mod stale_devices;
 mod standing;
 mod upkeep;
+mod wired;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -66,15 +67,27 @@ async fn store(folder: &Path) -> Arc<dyn LogStore> {
     }
 }
 
-async fn open(folder: &Path) -> Arc<House> {
-    let env = Env::system(Identity {
+fn env() -> Env {
+    Env::system(Identity {
         server_name: server_name!("example.org").to_owned(),
         signer: Signer::from_seed("1", &[7; 32]).unwrap(),
-    });
+    })
+}
+
+/// Settings with which passwords cost little.
+fn config(env: Env) -> HouseConfig {
     let mut config = HouseConfig::new(env);
     config.passwords.memory_kib = 8;
     config.passwords.passes = 1;
-    House::open(store(folder).await, config).await.unwrap()
+    config
+}
+
+async fn open(folder: &Path) -> Arc<House> {
+    open_with(folder, env()).await
+}
+
+async fn open_with(folder: &Path, env: Env) -> Arc<House> {
+    House::open(store(folder).await, config(env)).await.unwrap()
 }
 
 struct Trial {

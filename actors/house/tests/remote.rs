@@ -75,17 +75,8 @@ impl Stage {
     pub(super) async fn new() -> Self {
         let script = Arc::<Script>::default();
         let folder = tempfile::tempdir().unwrap();
-        let env = Env::system(Identity {
-            server_name: server_name!("example.org").to_owned(),
-            signer: Signer::from_seed("1", &[7; 32]).unwrap(),
-        });
-        let env = env.with_network(Arc::new(Line(script.clone())));
-        let mut config = HouseConfig::new(env);
-        config.passwords.memory_kib = 8;
-        config.passwords.passes = 1;
-        let house = House::open(store(folder.path()).await, config)
-            .await
-            .unwrap();
+        let env = env().with_network(Arc::new(Line(script.clone())));
+        let house = open_with(folder.path(), env).await;
         let trial = Trial { folder, house };
         let alice = trial.user("alice").await;
         Self {

@@ -10,11 +10,11 @@ use std::{
     time::Duration,
 };
 
-use ruma::{OwnedDeviceId, UserId, server_name};
+use ruma::{OwnedDeviceId, UserId};
 
-use super::{House, HouseConfig, NewAccount, PATIENCE, store};
+use super::{House, NewAccount, PATIENCE, config, env, store};
 use crate::{
-    env::{Clock, Env, Identity, Signer},
+    env::Clock,
     house::StaleDeviceSettings,
     user::{
         UserAnswer, UserCommand, UserQuery,
@@ -33,14 +33,9 @@ impl Clock for SetClock {
 }
 
 async fn open(folder: &Path, clock: &Arc<SetClock>, sweep_every_ms: u64) -> Arc<House> {
-    let mut env = Env::system(Identity {
-        server_name: server_name!("example.org").to_owned(),
-        signer: Signer::from_seed("1", &[7; 32]).unwrap(),
-    });
+    let mut env = env();
     env.clock = clock.clone();
-    let mut config = HouseConfig::new(env);
-    config.passwords.memory_kib = 8;
-    config.passwords.passes = 1;
+    let mut config = config(env);
     config.stale_devices = StaleDeviceSettings {
         after_ms: Some(HOUR_MS),
         sweep_every_ms,

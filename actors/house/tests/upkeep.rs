@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ruma::{RoomId, RoomVersionId, UserId, events::room::member::MembershipState};
+use ruma::{OwnedUserId, RoomId, RoomVersionId, UserId, events::room::member::MembershipState};
 use serde_json::{Value, json};
 
 use super::{JoinWish, NewAccount, PATIENCE, Preset, SendEvent, Trial, UpgradeWish, message};
@@ -34,17 +34,30 @@ impl Trial {
         };
         self.house.user_command(user_id, command).await.unwrap();
     }
+
+    async fn guest(&self) -> OwnedUserId {
+        let guest = NewAccount {
+            guest: true,
+            ..NewAccount::default()
+        };
+        self.house.register(guest).await.unwrap().user_id
+    }
+
+    async fn until_gone(&self, room_id: &RoomId, user_id: &UserId) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while self.membership(room_id, user_id).await == Some(MembershipState::Join) {
+            let now = tokio::time::Instant::now();
+            assert!(now < deadline, "{user_id} never left");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn guests_leave_when_guest_access_is_withdrawn() {
     let trial = Trial::new().await;
     let (alice, bob) = (trial.user("alice").await, trial.user("bob").await);
-    let guest = NewAccount {
-        guest: true,
-        ..NewAccount::default()
-    };
-    let guest = trial.house.register(guest).await.unwrap().user_id;
+    let guest = trial.guest().await;
     let room_id = trial
         .room(&alice, |room| room.preset = Some(Preset::PublicChat))
         .await;
@@ -70,14 +83,7 @@ async fn guests_leave_when_guest_access_is_withdrawn() {
         json!({"guest_access": "forbidden"}),
     );
     trial.send(&room_id, close).await;
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while trial.membership(&room_id, &guest).await == Some(MembershipState::Join) {
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "the guest never left"
-        );
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    trial.until_gone(&room_id, &guest).await;
     for member in [&alice, &bob] {
         let membership = trial.membership(&room_id, member).await;
         assert_eq!(membership, Some(MembershipState::Join));
@@ -89,25 +95,14 @@ async fn guests_leave_when_guest_access_is_withdrawn() {
 async fn guests_leave_where_they_came_in_by_mistake() {
     let trial = Trial::new().await;
     let (alice, bob) = (trial.user("alice").await, trial.user("bob").await);
-    let guest = NewAccount {
-        guest: true,
-        ..NewAccount::default()
-    };
-    let guest = trial.house.register(guest).await.unwrap().user_id;
+    let guest = trial.guest().await;
     let room_id = trial
         .room(&alice, |room| room.preset = Some(Preset::PublicChat))
         .await;
     trial.join(&bob, &room_id).await.unwrap();
     // As into a room of another server, whose guest access is only seen afterwards.
     trial.join(&guest, &room_id).await.unwrap();
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while trial.membership(&room_id, &guest).await == Some(MembershipState::Join) {
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "the guest never left"
-        );
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    trial.until_gone(&room_id, &guest).await;
     let membership = trial.membership(&room_id, &bob).await;
     assert_eq!(membership, Some(MembershipState::Join));
 }

@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use ruma::{
     Int, OwnedUserId, UserId,
     events::{StateEventType, TimelineEventType, room::power_levels::UserPowerLevel},
-    room_version_rules::AuthorizationRules,
+    room_version_rules::{AuthorizationRules, RoomVersionRules},
     state_res::events::{RoomCreateEvent, RoomPowerLevelsEvent, RoomPowerLevelsIntField},
 };
 
-use crate::room::{Room, RoomError, pdu::Pdu};
+use crate::room::{Room, RoomError, pdu::Pdu, state::StateMap};
 
 /// The power of creators before there is a power levels event.
 const CREATOR_POWER_DEFAULT: i32 = 100;
@@ -24,16 +24,21 @@ pub(crate) struct Power<'a> {
 impl<'a> Power<'a> {
     /// Of a room's state in force.
     pub(crate) fn of(room: &'a Room) -> Result<Self, RoomError> {
-        let rules = &room.rules()?.authorization;
-        let create = room
-            .state_event(&StateEventType::RoomCreate, "")
-            .ok_or(RoomError::UnknownRoom)?;
-        let creators = RoomCreateEvent::new(&create.pdu)
+        Self::of_state(room.rules()?, &room.current)
+    }
+
+    /// Of any state of a room.
+    pub(crate) fn of_state(
+        rules: &'a RoomVersionRules,
+        state: &'a StateMap,
+    ) -> Result<Self, RoomError> {
+        let rules = &rules.authorization;
+        let create = event_of(state, &StateEventType::RoomCreate).ok_or(RoomError::UnknownRoom)?;
+        let creators = RoomCreateEvent::new(create)
             .creators(rules)
             .map_err(RoomError::Forbidden)?;
-        let event = room
-            .state_event(&StateEventType::RoomPowerLevels, "")
-            .map(|event| RoomPowerLevelsEvent::new(&event.pdu));
+        let event =
+            event_of(state, &StateEventType::RoomPowerLevels).map(RoomPowerLevelsEvent::new);
         Ok(Self {
             event,
             creators,
@@ -99,4 +104,9 @@ impl<'a> Power<'a> {
         users.dedup();
         users
     }
+}
+
+fn event_of<'a>(state: &'a StateMap, event_type: &StateEventType) -> Option<&'a Pdu> {
+    let event = state.get(&(event_type.to_string().into(), String::new()))?;
+    Some(&event.pdu)
 }

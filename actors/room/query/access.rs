@@ -71,17 +71,22 @@ pub(super) fn access(room: &Room, user_id: &UserId) -> Result<RoomAccess, RoomEr
 }
 
 impl RoomAccess {
-    /// What the room says of itself to those who may see it from outside.
-    pub fn into_summary(self, room_id: OwnedRoomId) -> RoomSummary {
+    /// What the room says of who may join; `None` when it says nothing.
+    pub fn join_rule(&self) -> Option<String> {
         #[derive(Deserialize)]
         struct Rules {
             join_rule: String,
         }
-        let rules = self.join_rules.as_deref();
-        let rules = rules.and_then(|rules| serde_json::from_str::<Rules>(rules).ok());
+        let rules: Rules = serde_json::from_str(self.join_rules.as_deref()?).ok()?;
+        Some(rules.join_rule)
+    }
+
+    /// What the room says of itself to those who may see it from outside.
+    pub fn into_summary(self, room_id: OwnedRoomId) -> RoomSummary {
+        let join_rule = self.join_rule();
         let allowed = self.allowed_rooms;
         // Rules that are missing or not known let in who is invited.
-        let join_rule = match rules.as_ref().map(|rules| &*rules.join_rule) {
+        let join_rule = match join_rule.as_deref() {
             Some("public") => JoinRuleSummary::Public,
             Some("knock") => JoinRuleSummary::Knock,
             Some("private") => JoinRuleSummary::Private,

@@ -59,6 +59,7 @@ impl History {
         let in_window = parents.min_by_key(|parent| parent.sequence);
         if in_window.is_none_or(|oldest| oldest.sequence >= window) {
             let recent = self.room.recent.iter();
+            let recent = recent.filter(|event| event.is_visible());
             return Ok(Kin {
                 until: 0,
                 fresh: recent.filter_map(|event| as_child(event)).collect(),

@@ -132,7 +132,7 @@ pub(super) async fn outgoing(
         seen: query.after,
     };
     let is_far = history.last.saturating_sub(from) > MISSED_MAX;
-    let mut scroll = Scroll::forwards(from + 1, history.last);
+    let mut scroll = Scroll::forwards(from + 1, history.last).for_servers();
     let mut is_full = false;
     while !scroll.is_done() && !is_full {
         for event in scroll.next(history).await? {

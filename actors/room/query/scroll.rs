@@ -2,7 +2,11 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use playhouse_schema::{address::Sequence, port::EntityRange, record::room::Placement};
+use playhouse_schema::{
+    address::Sequence,
+    port::EntityRange,
+    record::room::{Placement, Verdict},
+};
 
 use super::{
     super::{error::RoomError, event::RoomEvent, past::Stretch},
@@ -21,6 +25,8 @@ pub(in crate::room) struct Scroll {
     high: Sequence,
     backwards: bool,
     past: VecDeque<Stretch>,
+    /// With redactions that have no effect here.
+    is_for_servers: bool,
 }
 
 impl Scroll {
@@ -31,6 +37,7 @@ impl Scroll {
             high,
             backwards: true,
             past: VecDeque::new(),
+            is_for_servers: false,
         }
     }
 
@@ -41,12 +48,29 @@ impl Scroll {
             high,
             backwards: false,
             past: VecDeque::new(),
+            is_for_servers: false,
         }
     }
 
     /// With these stretches of the past, in the order in which it comes to them.
     pub(in crate::room) fn with_past(self, past: VecDeque<Stretch>) -> Self {
         Self { past, ..self }
+    }
+
+    /// With redactions that clients are not shown: other servers may know what they redact.
+    pub(in crate::room) fn for_servers(self) -> Self {
+        Self {
+            is_for_servers: true,
+            ..self
+        }
+    }
+
+    fn wants(&self, event: &RoomEvent) -> bool {
+        let is_hidden = || {
+            event.placement == Placement::Live
+                && matches!(event.verdict, Verdict::Held | Verdict::Powerless)
+        };
+        is_in_timeline(event) || self.is_for_servers && is_hidden()
     }
 
     /// Whether nothing is left.
@@ -83,14 +107,17 @@ impl Scroll {
         let low = self.low.max(window);
         let start = recent.partition_point(|event| event.sequence < low);
         let end = recent.partition_point(|event| event.sequence <= self.high);
-        let events = recent.range(start..end.max(start)).cloned();
+        // Redactions without effect are among them.
+        let events = recent.range(start..end.max(start));
+        let events = events.filter(|event| self.wants(event)).cloned();
+        let mut events: Vec<_> = events.collect();
         if self.backwards {
             self.high = low - 1;
-            events.rev().collect()
+            events.reverse();
         } else {
             self.low = self.high + 1;
-            events.collect()
         }
+        events
     }
 
     async fn next_of_past(
@@ -156,7 +183,7 @@ impl Scroll {
         let mut events = Vec::with_capacity(page.len());
         for stored in &page {
             if let Some(event) = RoomEvent::from_stored(stored)?
-                && is_in_timeline(&event)
+                && self.wants(&event)
             {
                 events.push(event);
             }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use playhouse_schema::record::room::{EndsForgotten, Placement, RoomRecord, StateId, Verdict};
+use playhouse_schema::record::room::{EndsForgotten, Placement, RoomRecord, StateId};
 use ruma::EventId;
 
 use super::{
@@ -182,5 +182,5 @@ impl Weighing {
 
 /// Whether an event is part of the graph: other events that follow on it have made it no end.
 fn is_in_graph(event: &RoomEvent) -> bool {
-    event.verdict == Verdict::Accepted && event.placement == Placement::Live
+    event.verdict.has_passed() && event.placement == Placement::Live
 }

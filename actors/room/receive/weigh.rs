@@ -44,7 +44,7 @@ pub(super) struct Weighing {
     pub(super) history: History,
     pub(super) rules: Arc<RoomVersionRules>,
     /// Events that were looked up or weighed.
-    found: BTreeMap<OwnedEventId, Arc<RoomEvent>>,
+    pub(super) found: BTreeMap<OwnedEventId, Arc<RoomEvent>>,
     pub(super) states: BTreeMap<StateId, StateMap>,
     /// States that an earlier weighing has read.
     pub(super) remembered: Arc<Remembered>,
@@ -428,10 +428,12 @@ impl Weighing {
         (placement, before): (Placement, StateId),
         (verdict, transaction): (Verdict, Option<Transaction>),
     ) -> Result<Fate, RoomError> {
+        let place = (placement, before);
+        let (pdu, verdict) = self.mind_redactions(pdu, place, verdict).await?;
         let fate = match &verdict {
-            Verdict::Accepted => Fate::Accepted,
             Verdict::SoftFailed(reason) => Fate::SoftFailed(reason.clone()),
             Verdict::Rejected(reason) => Fate::Rejected(reason.clone()),
+            Verdict::Accepted | Verdict::Held | Verdict::Powerless => Fate::Accepted,
         };
         let state = if placement == Placement::Outlier {
             StateMap::new()
@@ -475,9 +477,6 @@ impl Weighing {
             self.states
                 .insert(sequence, state.update(key, event.clone()));
             self.depends_on_ends = true;
-        }
-        if fate == Fate::Accepted && placement != Placement::Outlier {
-            self.redact(&pdu).await?;
         }
         self.place(&event, in_force).await?;
         Ok(fate)

@@ -1,12 +1,14 @@
-use ruma::{RoomVersionId, events::StateEventType};
+use playhouse_schema::record::room::Verdict;
+use ruma::{RoomVersionId, events::StateEventType, owned_event_id};
 
 use super::VERSIONS;
 use crate::room::{
     RoomError,
     message::{Preset, SendEvent},
-    redact::read_target,
+    pdu::Pdu,
+    redact::{read_target, target_of},
     state::RECENT_EVENTS_MAX,
-    testing::{Stage, message, redaction, state},
+    testing::{Stage, fingerprint, message, redaction, state},
 };
 
 #[test]
@@ -61,8 +63,34 @@ fn an_unknown_target_is_no_hindrance() {
         .try_into()
         .unwrap();
     let count = stage.log.len();
-    stage.send(redaction("alice", &unknown)).unwrap();
+    let by = stage.redact(redaction("alice", &unknown), None).unwrap();
     assert_eq!(stage.log.len(), count + 1);
+    // Others may know it. Here it is part of the graph, and waits.
+    assert_eq!(stage.event(&by).verdict, Verdict::Held);
+    assert!(!stage.event(&by).is_visible());
+    assert_eq!(stage.room.extremities[0].event_id, by);
+    assert_eq!(stage.room.early.of(&unknown), [by]);
+    assert_eq!(fingerprint(&stage.replayed()), fingerprint(&stage.room));
+}
+
+#[test]
+fn what_is_redacted_stands_where_the_version_has_it() {
+    let json = serde_json::json!({
+        "type": "m.room.redaction", "room_id": "!r:x", "sender": "@a:x", "origin_server_ts": 1, "depth": 1,
+        "redacts": "$beside", "content": {"redacts": "$inside"},
+    });
+    let event_id = owned_event_id!("$redaction");
+    let pdu = Pdu::parse(event_id, json.to_string().into()).unwrap();
+    for version in VERSIONS {
+        let in_content = matches!(version, RoomVersionId::V11 | RoomVersionId::V12);
+        let wanted = if in_content { "$inside" } else { "$beside" };
+        let rules = version.rules().unwrap();
+        assert_eq!(
+            target_of(&rules, &pdu).unwrap(),
+            wanted,
+            "version {version}"
+        );
+    }
 }
 
 #[test]

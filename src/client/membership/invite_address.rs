@@ -11,7 +11,6 @@ use ruma::{
     api::client::membership::Invite3pid,
     events::{TimelineEventType, room::member::MembershipState},
 };
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
@@ -86,12 +85,6 @@ async fn told(
     (room_id, access): (&RoomId, &RoomAccess),
     address: &Address,
 ) -> Result<Value, Failure> {
-    #[derive(Deserialize)]
-    struct JoinRules {
-        join_rule: String,
-    }
-    let rules = access.join_rules.as_deref();
-    let rules = rules.and_then(|rules| serde_json::from_str::<JoinRules>(rules).ok());
     let profile = app.house.member_profile(&caller.user_id).await?;
     let mut told = json!({
         "medium": address.medium.as_str(),
@@ -108,7 +101,7 @@ async fn told(
             "room_avatar_url",
             access.avatar_url.as_ref().map(ToString::to_string),
         ),
-        ("room_join_rules", rules.map(|rules| rules.join_rule)),
+        ("room_join_rules", access.join_rule()),
         ("room_name", access.name.clone()),
         ("room_type", access.room_type.clone()),
         ("sender_display_name", profile.displayname),

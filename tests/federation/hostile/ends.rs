@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::{EVIL, Scene, guest::Guest};
-use crate::federation::dead::wanted;
+use crate::harness::wish;
 
 /// So many branches grow side by side, in a room of their own each time.
 const ENDS: [usize; 5] = [1, 10, 100, 10, 1];
@@ -14,7 +14,7 @@ const AT_ONCE: usize = 50;
 
 /// How many events are measured in each room.
 fn measured() -> usize {
-    wanted("PLAYHOUSE_TEST_ENDS_EVENTS", 100)
+    wish("PLAYHOUSE_TEST_ENDS_EVENTS").unwrap_or(100)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,7 @@ mod guest;
 mod joins;
 mod numbers;
 mod policy;
+mod redactions;
 mod replays;
 mod rules;
 mod sizes;

@@ -10,7 +10,7 @@ use serde_json::json;
 use self::reader::{Reader, Way};
 use crate::{
     client::stage::on_own_servers,
-    harness::{Client, TestServer, client::encode},
+    harness::{Client, TestServer, client::encode, wish},
 };
 
 const USERS: usize = 4;
@@ -19,15 +19,8 @@ const ROOMS: usize = 5;
 /// Enough for every kind of thing to happen, in under a minute.
 const OPERATIONS_DEFAULT: usize = 500;
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a longer run is asked for by hand"
-)]
 fn operations() -> usize {
-    let asked = std::env::var("PLAYHOUSE_TEST_MODEL_OPERATIONS").ok();
-    asked
-        .and_then(|asked| asked.parse().ok())
-        .unwrap_or(OPERATIONS_DEFAULT)
+    wish("PLAYHOUSE_TEST_MODEL_OPERATIONS").unwrap_or(OPERATIONS_DEFAULT)
 }
 
 /// Numbers that are the same in every run.

@@ -30,6 +30,8 @@ const CREATE: &str = r#"{"auth_events":[],"content":{"room_version":"11"},"depth
 
 const MESSAGE: &str = r#"{"auth_events":["$create"],"content":{"body":"hello","msgtype":"m.text"},"depth":2,"hashes":{"sha256":"x"},"origin_server_ts":2,"prev_events":["$create"],"room_id":"!room:example.org","sender":"@alice:example.org","signatures":{},"type":"m.room.message"}"#;
 
+const REDACTION: &str = r#"{"auth_events":["$create"],"content":{"redacts":"$message"},"depth":3,"hashes":{"sha256":"x"},"origin_server_ts":3,"prev_events":["$create"],"room_id":"!room:example.org","sender":"@bob:example.com","signatures":{},"type":"m.room.redaction"}"#;
+
 const INVITE: &str = r#"{"auth_events":["$create"],"content":{"membership":"invite"},"depth":3,"hashes":{"sha256":"x"},"origin_server_ts":3,"prev_events":["$message"],"room_id":"!room:example.org","sender":"@alice:example.org","signatures":{},"state_key":"@bob:example.com","type":"m.room.member"}"#;
 
 const NAME: &str = r#"{"content":{"name":"a room"},"sender":"@alice:example.org","state_key":"","type":"m.room.name"}"#;
@@ -44,6 +46,22 @@ fn event(event_id: &str, pdu: &str) -> EventRecord {
         placement: Placement::Live,
         transaction: None,
     }
+}
+
+/// A redaction that waits for its target, and one that its sender has not the power to make.
+fn redactions() -> [EventRecord; 2] {
+    let held = EventRecord {
+        before: 1,
+        verdict: Verdict::Held,
+        ..event("$held", REDACTION)
+    };
+    let powerless = EventRecord {
+        before: 1,
+        verdict: Verdict::Powerless,
+        placement: Placement::Backfilled,
+        ..event("$powerless", REDACTION)
+    };
+    [held, powerless]
 }
 
 /// A message of ours, one that came late and failed softly, and one that was rejected.
@@ -74,6 +92,7 @@ fn other_events() -> [EventRecord; 3] {
 
 pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
     let [sent, soft_failed, rejected] = other_events();
+    let [held, powerless] = redactions();
     let change = |state_key: &str, event| StateChange {
         event_type: "m.room.member".into(),
         state_key: state_key.into(),
@@ -138,5 +157,7 @@ pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
         sample("PastTaken", RoomRecord::PastTaken(past)),
         sample("StatePartial", RoomRecord::StatePartial(partial)),
         sample("StateCompleted", RoomRecord::StateCompleted(completed)),
+        sample("Event/held", RoomRecord::Event(held)),
+        sample("Event/powerless", RoomRecord::Event(powerless)),
     ]
 }

@@ -12,7 +12,10 @@ use ruma::{
 };
 use serde_json::Value as JsonValue;
 
-use super::*;
+use super::{
+    wired::{Servers, Wired},
+    *,
+};
 use crate::{
     house::{HandedPdu, HandshakeError, Template, TemplateAsked},
     network::{KeysWanted, Network, PeerError, PeerRequest},
@@ -89,45 +92,15 @@ impl Network for Line {
     }
 }
 
-async fn open(folder: &Path, wire: &Arc<Wire>) -> Arc<House> {
-    let env = Env::system(Identity {
-        server_name: server_name!("example.org").to_owned(),
-        signer: Signer::from_seed("1", &[7; 32]).unwrap(),
-    });
-    let env = env.with_network(Arc::new(Line(wire.clone())));
-    let mut config = HouseConfig::new(env);
-    config.passwords.memory_kib = 8;
-    config.passwords.passes = 1;
-    config.outbox.retry_wait_ms = 20;
-    config.outbox.retry_wait_max_ms = 100;
-    House::open(store(folder).await, config).await.unwrap()
+impl Servers for Wire {
+    fn network(wire: Arc<Self>) -> Arc<dyn Network> {
+        Arc::new(Line(wire))
+    }
 }
 
-struct Stage {
-    trial: Trial,
-    wire: Arc<Wire>,
-    alice: OwnedUserId,
-}
+type Stage = Wired<Wire>;
 
 impl Stage {
-    async fn new() -> Self {
-        let wire = Arc::<Wire>::default();
-        let folder = tempfile::tempdir().unwrap();
-        let house = open(folder.path(), &wire).await;
-        let trial = Trial { folder, house };
-        let alice = trial.user("alice").await;
-        Self { trial, wire, alice }
-    }
-
-    async fn crash(self) -> Self {
-        let Self { trial, wire, alice } = self;
-        let Trial { folder, house } = trial;
-        drop(house);
-        let house = open(folder.path(), &wire).await;
-        let trial = Trial { folder, house };
-        Self { trial, wire, alice }
-    }
-
     fn house(&self) -> &House {
         &self.trial.house
     }

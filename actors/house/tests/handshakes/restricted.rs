@@ -60,14 +60,7 @@ async fn who_may_no_longer_vouch_sends_the_user_to_another_server() {
     stage.shake(JOIN, (&lobby, &far)).await.unwrap();
     let late = stage.made(JOIN, whose).await.unwrap();
     assert!(late.json.get().contains(stage.alice.as_str()));
-    let leave = MemberWish {
-        room_id: room_id.clone(),
-        sender: stage.alice.clone(),
-        target: stage.alice.clone(),
-        reason: None,
-        extra_content: None,
-        guest: false,
-    };
+    let leave = MemberWish::of_oneself(&room_id, &stage.alice);
     stage.house().leave(leave).await.unwrap();
     let refused = stage.hand(JOIN, whose, &late).await;
     let is_another_asked = matches!(

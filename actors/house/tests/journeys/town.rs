@@ -143,9 +143,7 @@ impl Town {
             signer: signer(&name),
         });
         let env = env.with_network(Arc::new(Street(self.clone(), name.clone())));
-        let mut config = HouseConfig::new(env);
-        config.passwords.memory_kib = 8;
-        config.passwords.passes = 1;
+        let mut config = config(env);
         config.outbox.retry_wait_ms = 20;
         config.outbox.retry_wait_max_ms = 100;
         config.auto_accept = *self.accepts.lock();

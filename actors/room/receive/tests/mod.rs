@@ -7,6 +7,7 @@ mod keys;
 mod lean;
 mod listener;
 mod loose;
+mod redactions;
 
 use std::sync::Arc;
 
