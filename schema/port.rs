@@ -70,7 +70,7 @@ pub struct Erasure {
 }
 
 /// A record as stored.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredRecord {
     /// The shard.
     pub shard: Shard,
@@ -93,7 +93,7 @@ pub struct StoredRecord {
 }
 
 /// A record with the fields that only the chain needs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainedRecord {
     /// The record.
     pub record: StoredRecord,

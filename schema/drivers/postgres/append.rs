@@ -115,7 +115,7 @@ impl PostgresAppender {
         layout: Layout,
         part: Part,
     ) -> Result<Self, StoreError> {
-        let connection = Connection::open_patiently(&config).await?;
+        let connection = Connection::open_writing(&config).await?;
         let heads = Heads::new(part.family, layout);
         Ok(Self {
             layout,
@@ -136,7 +136,7 @@ impl PostgresAppender {
             ));
         }
         if self.connection.client.is_closed() {
-            self.connection = Connection::open_patiently(&self.config).await?;
+            self.connection = Connection::open_writing(&self.config).await?;
         }
         let stored = take(&mut self.connection, &self.part, shards).await?;
         self.heads
@@ -155,7 +155,7 @@ impl PostgresAppender {
             return Ok(plan.landed);
         }
         if self.connection.client.is_closed() {
-            self.connection = Connection::open_patiently(&self.config).await?;
+            self.connection = Connection::open_writing(&self.config).await?;
         }
         // A future that is dropped while the statement is under way leaves its fate unknown, too.
         self.in_doubt = true;
@@ -205,7 +205,7 @@ impl PostgresAppender {
     async fn settle_now(&mut self, batch: &Batch) -> Result<Option<Vec<Landed>>, StoreError> {
         let plan = self.heads.plan(batch)?;
         if self.in_doubt || self.connection.client.is_closed() {
-            self.connection = Connection::open_patiently(&self.config)
+            self.connection = Connection::open_writing(&self.config)
                 .await
                 .map_err(|error| StoreError::InDoubt(error.to_string()))?;
         }
