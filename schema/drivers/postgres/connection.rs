@@ -93,8 +93,12 @@ impl Connection {
     pub(super) async fn open_writing(config: &Config) -> Result<Self, StoreError> {
         let mut connection = Self::open_patiently(config).await?;
         let sql = "SELECT pg_try_advisory_lock_shared($1)";
-        if connection.try_lock(sql).await? {
-            return Ok(connection);
+        // A migration that has just ended may not be gone yet.
+        for wait_ms in BACKOFF_MS {
+            if connection.try_lock(sql).await? {
+                return Ok(connection);
+            }
+            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
         }
         Err(StoreError::Locked(
             "the database is being migrated".to_owned(),

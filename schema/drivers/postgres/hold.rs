@@ -38,7 +38,7 @@ const PROGRAM: &str = "playhouse migrate";
 const POLL: Duration = Duration::from_millis(100);
 
 /// So often: a server that was just killed, and what it had sent, needs a moment to end.
-const POLLS_MAX: usize = 100;
+const POLLS_MAX: usize = 50;
 
 /// Connections of other migrations, also of those that the server has not yet ended.
 const OTHERS: &str = "SELECT count(*) FROM pg_stat_activity \
