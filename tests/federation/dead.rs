@@ -20,6 +20,7 @@ use crate::harness::{
     made::PlayedRoom,
     peer::{public_keys, signed},
     script::{Asked, Reply},
+    server::wanted,
 };
 
 /// The server that makes the room, and the notary.
@@ -137,17 +138,6 @@ impl Figures {
             self.held.1 >> 20
         );
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the test program has no configuration of its own"
-)]
-pub(in crate::federation) fn wanted(variable: &str, otherwise: usize) -> usize {
-    let wanted = std::env::var(variable).ok();
-    wanted
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(otherwise)
 }
 
 struct Stage {

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::{EVIL, Scene, guest::Guest};
-use crate::federation::dead::wanted;
+use crate::harness::server::wanted;
 
 /// So many branches grow side by side, in a room of their own each time.
 const ENDS: [usize; 5] = [1, 10, 100, 10, 1];
