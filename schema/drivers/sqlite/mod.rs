@@ -69,6 +69,13 @@ impl SqliteStore {
         if store.inner.is_unfinished {
             return Err(ground::unfinished());
         }
+        if store.inner.writers != wanted.writers {
+            tracing::warn!(
+                configured = wanted.writers,
+                used = store.inner.writers,
+                "the number of writers is fixed when the data folder is made"
+            );
+        }
         Ok(store)
     }
 
@@ -80,13 +87,6 @@ impl SqliteStore {
         // The first file dictates: a folder whose making was interrupted is completed as it was begun.
         let path = log_path(folder, Family::Rooms, 0);
         let (connection, facts) = files::prepare(&path, Purpose::log(Family::Rooms, 0), wanted)?;
-        if facts.writers != wanted.writers {
-            tracing::warn!(
-                configured = wanted.writers,
-                used = facts.writers,
-                "the number of writers is fixed when the data folder is made"
-            );
-        }
         let mut logs = [
             vec![Readers::with_first(path, connection)?],
             Vec::new(),
