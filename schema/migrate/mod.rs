@@ -294,8 +294,8 @@ impl Migration {
                 after,
                 records: &page,
             });
-            // The next page is read while this one is written.
-            let ((), next) = try_join(put, self.read(ours.shard, after.position)).await?;
+            // The next page is read while this one is written. It is asked for first: a write to SQLite waits where it is made.
+            let (next, ()) = try_join(self.read(ours.shard, after.position), put).await?;
             copied(page.len() as u64);
             at = after;
             page = next;
