@@ -10,7 +10,7 @@ use std::{
 };
 
 use tokio::sync::Mutex;
-use tokio_postgres::{Error, Transaction};
+use tokio_postgres::{Error, Row, Transaction};
 
 use super::{
     super::{
@@ -27,7 +27,7 @@ use crate::{
     address::{Entity, Family, Place, Position, Shard},
     ground::{meta, unfinished},
     migrate::port::{HeldStore, Put, Side},
-    port::{ChainedRecord, Head, LogStore, Snapshot, StoreError, StoreFuture},
+    port::{ChainedRecord, Head, LogStore, Snapshot, StoreError, StoreFuture, StoredRecord},
     record::Kind,
 };
 
@@ -196,51 +196,68 @@ async fn insert(
     records: &[ChainedRecord],
 ) -> Result<(), StoreError> {
     let texts = put_texts(family);
-    let is_first = |chained: &&ChainedRecord| chained.record.sequence == 1;
-    let names = |chained: &ChainedRecord| chained.record.entity.as_str().to_owned();
-    let new: BTreeSet<String> = records.iter().filter(is_first).map(names).collect();
-    let new: Vec<String> = new.into_iter().collect();
+    let new = names(records, |record| record.sequence == 1);
     if !new.is_empty() {
         let made = transaction.execute(&texts.name, &[&new]).await;
         made.map_err(|error| failure(&error))?;
     }
-    let all: BTreeSet<String> = records.iter().map(names).collect();
-    let all: Vec<String> = all.into_iter().collect();
+    let all = names(records, |_| true);
     let rows = transaction.query(&texts.named, &[&all]).await;
     let rows = rows.map_err(|error| failure(&error))?;
-    let ids: BTreeMap<&str, i64> = rows
+    let entities = numbers_of(&rows, records)?;
+    insert_rows(transaction, &texts.insert, (records, &entities))
+        .await
+        .map_err(|error| failure(&error))
+}
+
+/// The names of the entities that write some of the records, each once.
+fn names(records: &[ChainedRecord], which: fn(&StoredRecord) -> bool) -> Vec<String> {
+    let records = records.iter().map(|chained| &chained.record);
+    let names = records
+        .filter(|record| which(record))
+        .map(|record| record.entity.as_str().to_owned());
+    names.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// The log's number for the entity of each record, from rows of names and numbers.
+fn numbers_of(rows: &[Row], records: &[ChainedRecord]) -> Result<Vec<i64>, StoreError> {
+    let numbers: BTreeMap<&str, i64> = rows
         .iter()
         .map(|row| (row.get::<_, &str>(0), row.get::<_, i64>(1)))
         .collect();
-    let id_of = |chained: &ChainedRecord| {
+    let number_of = |chained: &ChainedRecord| {
         let record = &chained.record;
-        let id = ids.get(record.entity.as_str()).copied();
-        id.ok_or_else(|| {
+        let number = numbers.get(record.entity.as_str()).copied();
+        number.ok_or_else(|| {
             StoreError::Damaged(format!(
                 "{} position {}: its entity has no first record before it",
                 record.shard, record.position
             ))
         })
     };
-    let entities = records.iter().map(id_of).collect::<Result<Vec<_>, _>>()?;
-    insert_rows(transaction, &texts.insert, (records, &entities))
-        .await
-        .map_err(|error| failure(&error))
+    records.iter().map(number_of).collect()
+}
+
+/// A column of numbers.
+fn column(records: &[ChainedRecord], read: fn(&StoredRecord) -> i64) -> Vec<i64> {
+    records
+        .iter()
+        .map(|chained| read(&chained.record))
+        .collect()
 }
 
 async fn insert_rows(
     transaction: &Transaction<'_>,
     sql: &str,
-    (records, entities): (&[ChainedRecord], &Vec<i64>),
+    (records, entities): (&[ChainedRecord], &[i64]),
 ) -> Result<(), Error> {
-    let numbers = |read: fn(&ChainedRecord) -> i64| records.iter().map(read).collect::<Vec<i64>>();
-    let places = numbers(|chained| {
-        Place::new(chained.record.shard.number, chained.record.position).column()
+    let places = column(records, |record| {
+        Place::new(record.shard.number, record.position).column()
     });
-    let sequences = numbers(|chained| bound(chained.record.sequence));
-    let kinds = numbers(|chained| i64::from(chained.record.kind));
-    let epochs = numbers(|chained| bound(chained.record.epoch));
-    let times = numbers(|chained| bound(chained.record.at_ms));
+    let sequences = column(records, |record| bound(record.sequence));
+    let kinds = column(records, |record| i64::from(record.kind));
+    let epochs = column(records, |record| bound(record.epoch));
+    let times = column(records, |record| bound(record.at_ms));
     let chains: Vec<&[u8]> = records.iter().map(|chained| &chained.chain[..]).collect();
     let erased: Vec<Option<&[u8]>> = records
         .iter()
@@ -258,7 +275,7 @@ async fn insert_rows(
         .execute(
             sql,
             &[
-                &places, entities, &sequences, &kinds, &epochs, &times, &chains, &erased, &keys,
+                &places, &entities, &sequences, &kinds, &epochs, &times, &chains, &erased, &keys,
                 &payloads,
             ],
         )
