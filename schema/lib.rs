@@ -7,6 +7,7 @@ pub mod address;
 pub mod chain;
 pub mod drivers;
 pub mod ground;
+pub mod migrate;
 pub mod models;
 pub mod port;
 pub mod record;

@@ -72,7 +72,7 @@ pub struct Erasure {
 }
 
 /// A record as stored. Nodes send it to each other.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredRecord {
     /// The shard.
     pub shard: Shard,
@@ -95,7 +95,7 @@ pub struct StoredRecord {
 }
 
 /// A record with the fields that only the chain needs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainedRecord {
     /// The record.
     pub record: StoredRecord,

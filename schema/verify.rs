@@ -86,8 +86,33 @@ pub async fn verify_shard(store: &dyn LogStore, shard: Shard) -> Result<Verified
         shard,
         position: walk.position,
         chain: walk.chain,
-        erased: walk.replaced.len() as u64,
+        erased: walk.erased(),
     })
+}
+
+/// Whether a record is the one after a position with this chain value: the digest of its payload, or what is wrong with it.
+pub(crate) fn check_link(
+    (position, chain): (Position, &Digest),
+    chained: &ChainedRecord,
+) -> Result<Digest, &'static str> {
+    let record = &chained.record;
+    if record.position != position + 1 {
+        return Err("missing");
+    }
+    let payload = chain::digest(&record.payload);
+    let link = Link {
+        position: record.position,
+        entity: record.entity.as_str(),
+        sequence: record.sequence,
+        kind: record.kind,
+        epoch: record.epoch,
+        at_ms: record.at_ms,
+    };
+    let first = chained.erased.as_ref().unwrap_or(&payload);
+    if chain::link(chain, link, first) != chained.chain {
+        return Err("the chain value does not fit the record");
+    }
+    Ok(payload)
 }
 
 /// A replaced payload, as it was read.
@@ -96,17 +121,21 @@ struct Replaced {
     digest: Digest,
 }
 
-struct Walk {
+/// A walk along a shard's chain.
+pub(crate) struct Walk {
     shard: Shard,
-    position: Position,
-    chain: Digest,
+    /// The position that was reached …
+    pub(crate) position: Position,
+    /// … and the chain value there.
+    pub(crate) chain: Digest,
     replaced: BTreeMap<(Entity, Sequence), Replaced>,
     /// The newest note on each replaced record, with its own position.
     notes: BTreeMap<(Entity, Sequence), (Digest, Position)>,
 }
 
 impl Walk {
-    fn new(shard: Shard) -> Self {
+    /// Before the first record.
+    pub(crate) fn new(shard: Shard) -> Self {
         Self {
             shard,
             position: 0,
@@ -132,25 +161,17 @@ impl Walk {
         }
     }
 
-    fn step(&mut self, chained: &ChainedRecord) -> Result<(), Damage> {
+    /// How many of the records that were passed have a replaced payload.
+    pub(crate) fn erased(&self) -> u64 {
+        self.replaced.len() as u64
+    }
+
+    /// Passes the next record.
+    pub(crate) fn step(&mut self, chained: &ChainedRecord) -> Result<(), Damage> {
         let record = &chained.record;
         let position = self.position + 1;
-        if record.position != position {
-            return Err(self.damage(position, "missing"));
-        }
-        let payload = chain::digest(&record.payload);
-        let link = Link {
-            position,
-            entity: record.entity.as_str(),
-            sequence: record.sequence,
-            kind: record.kind,
-            epoch: record.epoch,
-            at_ms: record.at_ms,
-        };
-        let first = chained.erased.as_ref().unwrap_or(&payload);
-        if chain::link(&self.chain, link, first) != chained.chain {
-            return Err(self.damage(position, "the chain value does not fit the record"));
-        }
+        let payload = check_link((self.position, &self.chain), chained)
+            .map_err(|what| self.damage(position, what))?;
         let address = |sequence| (record.entity.clone(), sequence);
         if chained.erased.is_some() {
             let replaced = Replaced {
@@ -171,7 +192,7 @@ impl Walk {
     }
 
     /// Each replaced payload must be what the newest note on it says, and each note must speak of a replaced payload.
-    async fn check_replaced(&self, store: &dyn LogStore) -> Result<(), Damage> {
+    pub(crate) async fn check_replaced(&self, store: &dyn LogStore) -> Result<(), Damage> {
         for (address, (expected, noted_at)) in &self.notes {
             let replaced = self.replaced.get(address);
             if replaced.is_some_and(|replaced| replaced.digest == *expected) {

@@ -7,6 +7,7 @@ pub mod departures;
 pub mod erasures;
 mod errand;
 pub mod feeds;
+pub mod fold_on;
 pub mod forgettings;
 pub mod leavings;
 pub mod member_events;

@@ -14,6 +14,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use crate::{
     address::Layout,
+    migrate::port::{HeldStore, Side},
     port::{LogStore, StoreError},
 };
 
@@ -67,6 +68,24 @@ pub async fn open_with_layout(
             owner,
         } => Ok(Arc::new(
             postgres::PostgresStore::open(&dsn, writers, owner, layout).await?,
+        )),
+    }
+}
+
+/// Opens a database for a migration alone. Refused with [`StoreError::Locked`] when somebody else uses it.
+///
+/// Must be called inside a tokio runtime for PostgreSQL.
+pub async fn hold(config: DatabaseConfig, side: Side) -> Result<Arc<dyn HeldStore>, StoreError> {
+    match config {
+        DatabaseConfig::Sqlite { folder, writers } => {
+            Ok(Arc::new(sqlite::SqliteHold::open(&folder, writers, side)?))
+        }
+        DatabaseConfig::Postgres {
+            dsn,
+            writers,
+            owner,
+        } => Ok(Arc::new(
+            postgres::PostgresHold::open(&dsn, (writers, owner), side).await?,
         )),
     }
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::{
     address::{Entity, Family, Layout, Place, Position, Shard, ShardNumber},
     chain::{self, Digest, Link},
+    migrate::port::Put,
     port::{Batch, Head, Landed, StoreError},
     record::{self, Kind, codec::ErasureNote},
 };
@@ -271,6 +272,34 @@ pub(crate) fn check_shards(
             "shard {number} does not belong to appender {index}"
         )))
     })
+}
+
+/// Refuses what is no run of records from one head to the other, or has numbers that no column holds.
+pub(crate) fn check_put(put: &Put<'_>) -> Result<(), StoreError> {
+    let wrong = |what: &str| {
+        Err(StoreError::Database(format!(
+            "{}: {what}",
+            put.before.shard
+        )))
+    };
+    let mut position = put.before.position;
+    for chained in put.records {
+        let record = &chained.record;
+        position += 1;
+        if (record.shard, record.position) != (put.before.shard, position) {
+            return wrong("what is to be put there has gaps");
+        }
+        for number in [record.sequence, record.epoch, record.at_ms] {
+            column(number)?;
+        }
+    }
+    let last = put.records.last();
+    let chain = last.map_or(put.before.chain, |last| last.chain);
+    if (put.after.shard, put.after.position, put.after.chain) != (put.before.shard, position, chain)
+    {
+        return wrong("what is to be put there does not end at its head");
+    }
+    Ok(())
 }
 
 /// A number as a BIGINT.

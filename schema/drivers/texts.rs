@@ -35,6 +35,8 @@ pub(crate) struct Texts {
     pub(crate) snapshot_save: String,
     pub(crate) snapshot_drop: String,
     pub(crate) snapshots_drop: String,
+    pub(crate) snapshots: String,
+    pub(crate) count_kinds: String,
 }
 
 static TEXTS: LazyLock<[Texts; 3]> = LazyLock::new(|| Family::ALL.map(Texts::new));
@@ -85,6 +87,12 @@ impl Texts {
             ),
             snapshot_drop: format!("DELETE FROM snapshot_{family} WHERE entity = $1"),
             snapshots_drop: format!("DELETE FROM snapshot_{family}"),
+            snapshots: format!(
+                "SELECT entity, sequence, version, payload FROM snapshot_{family} WHERE entity > $1 ORDER BY entity LIMIT $2"
+            ),
+            count_kinds: format!(
+                "SELECT kind, count(*) FROM log_{family} WHERE place > $1 AND place <= $2 GROUP BY kind ORDER BY kind"
+            ),
         }
     }
 }

@@ -26,6 +26,8 @@ pub(crate) mod meta {
     pub(crate) const SHARDS: &str = "shards";
     /// Files of each family (SQLite).
     pub(crate) const WRITERS: &str = "writers";
+    /// 1 as long as a migration has not brought everything; absent in a database that no migration has made.
+    pub(crate) const UNFINISHED: &str = "unfinished";
 }
 
 /// Which tables a database holds: all of them on PostgreSQL, one kind in each file on SQLite.
@@ -134,6 +136,13 @@ impl Dialect {
     pub(crate) fn fill_for(self, text: &str, family: Family) -> String {
         self.fill(&text.replace("{{family}}", family.name()))
     }
+}
+
+/// Why nothing but a migration opens a database that a migration has begun to fill.
+pub(crate) fn unfinished() -> StoreError {
+    StoreError::Incompatible(
+        "the database is the unfinished target of a migration: run `playhouse migrate` again, it goes on where it was".into(),
+    )
 }
 
 /// Refuses a database whose newest writer has said that this program is too old for it.

@@ -18,6 +18,7 @@ pub mod memberships;
 pub mod message_search;
 pub mod parked;
 pub mod partial_rooms;
+pub mod positions;
 pub mod public_rooms;
 pub mod pushers;
 pub mod relations;

@@ -15,6 +15,9 @@ pub(super) const RELEASE: &str =
 pub(super) const ALL: &str = "SELECT name, family, shard, position, entity, reason, program FROM parked \
      ORDER BY name, family, shard, position LIMIT $1";
 
+pub(super) const AFTER: &str = "SELECT name, family, shard, position, entity, reason, program FROM parked \
+     WHERE (name, family, shard, position) > ($1, $2, $3, $4) ORDER BY name, family, shard, position LIMIT $5";
+
 pub(super) const OF: &str = "SELECT name, family, shard, position, entity, reason, program FROM parked \
      WHERE name = $1 ORDER BY family, shard, position LIMIT $2";
 
@@ -126,6 +129,18 @@ async fn ask(store: &dyn ModelStore, statement: Statement) -> Result<Vec<Parked>
 pub async fn all(store: &dyn ModelStore, limit: usize) -> Result<Vec<Parked>, StoreError> {
     let values = vec![number(limit as u64)];
     ask(store, Statement { sql: ALL, values }).await
+}
+
+/// What all readers have parked, in the order of [`all`], after a record; at most `limit`.
+pub async fn after(
+    store: &dyn ModelStore,
+    last: &Parked,
+    limit: usize,
+) -> Result<Vec<Parked>, StoreError> {
+    let mut statement = last.release();
+    statement.sql = AFTER;
+    statement.values.push(number(limit as u64));
+    ask(store, statement).await
 }
 
 /// What a reader has parked, at most `limit`.

@@ -7,7 +7,9 @@ mod export;
 mod key;
 mod log;
 mod media;
+mod migrate;
 mod output;
+mod progress;
 mod secret;
 mod serve;
 mod token;
@@ -53,6 +55,8 @@ enum Command {
     /// Check and repair what is stored, while no server runs
     #[command(subcommand)]
     Log(log::Command),
+    /// Bring everything from SQLite to PostgreSQL or back, while no server runs. It may be interrupted and run again: it goes on where it was
+    Migrate(migrate::Arguments),
 }
 
 /// Runs the program with the process's arguments.
@@ -79,6 +83,14 @@ fn execute(arguments: Arguments) -> Result<(), Problem> {
         Command::Key(command) => on_runtime(key::execute(command, load()?)),
         Command::Media(command) => on_runtime(media::execute(command, with_warnings(load()?))),
         Command::Log(command) => on_runtime(log::execute(command, with_warnings(load()?))),
+        Command::Migrate(arguments) => {
+            let config = if arguments.need_config() {
+                load()?
+            } else {
+                Config::default()
+            };
+            on_runtime(migrate::execute(arguments, with_warnings(config)))
+        }
     }
 }
 

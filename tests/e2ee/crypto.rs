@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use crate::harness::Client;
 
 /// A key pair whose public key is its name.
-pub(super) struct SigningKey {
+pub(crate) struct SigningKey {
     pair: Ed25519KeyPair,
     /// The public key in base 64.
-    pub(super) public: String,
+    pub(crate) public: String,
 }
 
 impl SigningKey {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let document = Ed25519KeyPair::generate();
         let pair = Ed25519KeyPair::from_der(&document, "1".to_owned()).expect("a key pair");
         let public = STANDARD_NO_PAD.encode(pair.public_key());
@@ -22,7 +22,7 @@ impl SigningKey {
     }
 
     /// Adds a signature under a key name.
-    pub(super) fn sign_as(&self, object: &mut Value, user_id: &str, name: &str) {
+    pub(crate) fn sign_as(&self, object: &mut Value, user_id: &str, name: &str) {
         let mut bare = object.clone();
         let fields = bare.as_object_mut().expect("an object");
         fields.remove("signatures");
@@ -33,12 +33,12 @@ impl SigningKey {
     }
 
     /// Adds a signature under the public key.
-    pub(super) fn sign(&self, object: &mut Value, user_id: &str) {
+    pub(crate) fn sign(&self, object: &mut Value, user_id: &str) {
         self.sign_as(object, user_id, &self.public);
     }
 
     /// The key as a cross-signing key.
-    pub(super) fn published(&self, user_id: &str, usage: &str) -> Value {
+    pub(crate) fn published(&self, user_id: &str, usage: &str) -> Value {
         json!({
             "user_id": user_id, "usage": [usage],
             "keys": { format!("ed25519:{}", self.public): self.public },
@@ -47,14 +47,14 @@ impl SigningKey {
 }
 
 /// A user's cross-signing keys.
-pub(super) struct Identity {
-    pub(super) master: SigningKey,
-    pub(super) self_signing: SigningKey,
-    pub(super) user_signing: SigningKey,
+pub(crate) struct Identity {
+    pub(crate) master: SigningKey,
+    pub(crate) self_signing: SigningKey,
+    pub(crate) user_signing: SigningKey,
 }
 
 impl Identity {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             master: SigningKey::new(),
             self_signing: SigningKey::new(),
@@ -63,7 +63,7 @@ impl Identity {
     }
 
     /// The body that publishes them.
-    pub(super) fn upload(&self, user_id: &str) -> Value {
+    pub(crate) fn upload(&self, user_id: &str) -> Value {
         let mut self_signing = self.self_signing.published(user_id, "self_signing");
         let mut user_signing = self.user_signing.published(user_id, "user_signing");
         self.master.sign(&mut self_signing, user_id);
@@ -76,7 +76,7 @@ impl Identity {
 }
 
 /// Identity keys of a client's device, signed by the device.
-pub(super) fn device_keys(client: &Client, key: &SigningKey) -> Value {
+pub(crate) fn device_keys(client: &Client, key: &SigningKey) -> Value {
     let mut keys = json!({
         "user_id": client.user_id, "device_id": client.device_id,
         "algorithms": ["m.olm.v1.curve25519-aes-sha2", "m.megolm.v1.aes-sha2"],
@@ -87,7 +87,7 @@ pub(super) fn device_keys(client: &Client, key: &SigningKey) -> Value {
 }
 
 /// Publishes identity keys of a client's device.
-pub(super) async fn publish(client: &Client) -> (SigningKey, Value) {
+pub(crate) async fn publish(client: &Client) -> (SigningKey, Value) {
     let key = SigningKey::new();
     let keys = device_keys(client, &key);
     client
@@ -101,7 +101,7 @@ pub(super) async fn publish(client: &Client) -> (SigningKey, Value) {
 }
 
 /// The keys of some users as a client sees them.
-pub(super) async fn query(client: &Client, users: &[&str]) -> Value {
+pub(crate) async fn query(client: &Client, users: &[&str]) -> Value {
     let wanted: serde_json::Map<String, Value> = users
         .iter()
         .map(|user| ((*user).to_owned(), json!([])))

@@ -3,7 +3,7 @@
 mod backup;
 mod cross_signing;
 mod cross_signing_reset;
-mod crypto;
+pub(crate) mod crypto;
 mod dehydrated;
 mod device_lists;
 mod one_time_keys;

@@ -5,4 +5,5 @@ mod delayed;
 mod fuzz;
 mod hostile;
 mod log;
+mod migrate;
 mod peers;

@@ -234,8 +234,24 @@ impl TestServer {
         self.launch();
     }
 
+    /// From the next start on it uses another database: PostgreSQL, or SQLite in the data folder.
+    pub(crate) fn use_database(&mut self, database: Option<String>) {
+        self.options.database = database;
+    }
+
     /// Runs the program's command line on this server's data, the server being stopped: success and standard output with standard error.
     pub(crate) fn command_line(&self, arguments: &[&str]) -> (bool, String) {
+        let output = self.command(arguments).output().expect("the program runs");
+        let text = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        (output.status.success(), text)
+    }
+
+    /// The program with a command line, on this server's data.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_playhouse"));
         command
             .current_dir(self.folder.path())
@@ -247,17 +263,8 @@ impl TestServer {
         if let Some(database) = &self.options.database {
             command.env("PLAYHOUSE_DATABASE", database);
         }
-        let output = command
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .expect("the program runs");
-        let text = format!(
-            "{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        (output.status.success(), text)
+        command.args(arguments).stdin(Stdio::null());
+        command
     }
 }
 

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use playhouse_schema::{
     address::Family,
-    models::Model,
-    port::{Statement, StoreError, StoredRecord},
+    models::{AnyModel, Model},
+    port::{Statement, StoreError, StoredRecord, Value},
 };
 
 use super::Ground;
-use crate::{followers::models::Models, room::context::Folded as _};
+use crate::{
+    followers::{fold_on::fold_on, models::Models},
+    room::context::Folded as _,
+};
 
 /// A model of which nothing ever comes.
 struct Deaf;
@@ -49,4 +52,68 @@ async fn what_changes_nothing_is_folded_in_memory() {
         assert_eq!(models.folded("unknown", last.shard), 0);
     }
     models.stop(Duration::from_secs(5)).await;
+}
+
+/// A model that notes each record, and cannot note a bad one.
+struct Noting;
+
+impl Model for Noting {
+    const NAME: &'static str = "noting";
+    const TABLE: &'static str = "noting_1";
+    const VERSION: u32 = 1;
+
+    fn families(&self) -> &[Family] {
+        &[Family::Users]
+    }
+
+    fn tables(&self) -> &[&'static str] {
+        &["CREATE TABLE IF NOT EXISTS noting_1 (position BIGINT NOT NULL PRIMARY KEY)"]
+    }
+
+    fn fold(&self, record: &StoredRecord) -> Result<Vec<Statement>, StoreError> {
+        let is_bad = record.payload.windows(3).any(|bytes| bytes == b"bad");
+        let value = if is_bad {
+            Value::Null
+        } else {
+            Value::Integer(record.position as i64)
+        };
+        Ok(vec![Statement {
+            sql: "INSERT INTO noting_1 (position) VALUES ($1)",
+            values: vec![value],
+        }])
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_models_are_folded_on_from_where_they_are() {
+    let ground = Ground::new().await;
+    let models: Vec<Box<dyn AnyModel>> = vec![Box::new(Noting), Box::new(Deaf)];
+    let mut expected = Vec::new();
+    for (names, parked) in [
+        (["one", "two"], 0),
+        (["bad", "three"], 1),
+        (["four", "five"], 0),
+    ] {
+        for name in names {
+            let last = ground.rename(name).await.landed[0];
+            if name != "bad" {
+                expected.push(vec![Value::Integer(last.position as i64)]);
+            }
+        }
+        // A second time there is nothing to do.
+        for parked in [parked, 0] {
+            let mut told = 0;
+            let folded = fold_on(&*ground.store, &models, |_| told += 1)
+                .await
+                .unwrap();
+            assert_eq!((folded.records, folded.parked), (folded.all, parked));
+            assert!(told > 0);
+        }
+        let noted = Statement {
+            sql: "SELECT position FROM noting_1 ORDER BY position",
+            values: Vec::new(),
+        };
+        let rows = ground.store.models().query(noted).await.unwrap();
+        assert_eq!(rows, expected);
+    }
 }

@@ -4,6 +4,7 @@ mod appending;
 mod cluster;
 mod erasing;
 mod folding;
+mod migrating;
 mod modelling;
 mod postgres_only;
 mod random;

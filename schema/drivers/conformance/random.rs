@@ -1,15 +1,15 @@
 //! Random batches.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use proptest::prelude::*;
 
 use super::{Ground, append, appenders, batch, erasure, record, rooms, run};
-use crate::{address::Family, verify::verify_shard};
+use crate::{address::Family, port::LogStore, verify::verify_shard};
 
 /// What a step of a random history does to a room: writes a payload of some size, or erases one of its records.
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Write {
         room: usize,
         size: usize,
@@ -21,6 +21,11 @@ enum Step {
     },
 }
 
+/// Batches of steps.
+pub(super) fn histories() -> impl Strategy<Value = Vec<Vec<Step>>> {
+    prop::collection::vec(prop::collection::vec(step(), 1..30), 1..12)
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0..12usize, 0..3_000usize).prop_map(|(room, size)| Step::Write { room, size }),
@@ -29,10 +34,10 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-async fn any_history_verifies(ground: Ground, history: Vec<Vec<Step>>) {
-    let store = ground.open().await;
+/// Writes a history and tells how many records that makes.
+pub(super) async fn write(store: &Arc<dyn LogStore>, history: &[Vec<Step>]) -> u64 {
     let rooms = rooms(12);
-    let mut writers = appenders(&store, Family::Rooms).await;
+    let mut writers = appenders(store, Family::Rooms).await;
     // For each room: its newest number, and the numbers that may be erased.
     let mut newest = [0_u64; 12];
     let mut written: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
@@ -60,8 +65,14 @@ async fn any_history_verifies(ground: Ground, history: Vec<Vec<Step>>) {
                     .push(erasure(&rooms[room], target, newest[room], &text));
             }
         }
-        append(&store, &mut writers, &batch).await.unwrap();
+        append(store, &mut writers, &batch).await.unwrap();
     }
+    newest.iter().sum()
+}
+
+async fn any_history_verifies(ground: Ground, history: Vec<Vec<Step>>) {
+    let store = ground.open().await;
+    let written = write(&store, &history).await;
     let mut total = 0;
     for head in store.heads(Family::Rooms).await.unwrap() {
         let verified = verify_shard(&*store, head.shard).await.unwrap();
@@ -71,14 +82,14 @@ async fn any_history_verifies(ground: Ground, history: Vec<Vec<Step>>) {
         );
         total += head.position;
     }
-    assert_eq!(total, newest.iter().sum::<u64>());
+    assert_eq!(total, written);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_history_verifies_on_sqlite(history in prop::collection::vec(prop::collection::vec(step(), 1..30), 1..12)) {
+    fn any_history_verifies_on_sqlite(history in histories()) {
         run(any_history_verifies(Ground::sqlite(2), history));
     }
 }
@@ -87,7 +98,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_history_verifies_on_postgres(history in prop::collection::vec(prop::collection::vec(step(), 1..30), 1..12)) {
+    fn any_history_verifies_on_postgres(history in histories()) {
         run(any_history_verifies(Ground::postgres(2), history));
     }
 }

@@ -121,7 +121,7 @@ impl PostgresAppender {
         layout: Layout,
         part: Part,
     ) -> Result<Self, StoreError> {
-        let connection = Connection::open_patiently(&config).await?;
+        let connection = Connection::open_writing(&config).await?;
         let heads = Heads::new(part.family, layout);
         Ok(Self {
             layout,
@@ -178,7 +178,7 @@ impl PostgresAppender {
 
     async fn reconnect(&mut self) -> Result<(), StoreError> {
         if self.connection.client.is_closed() {
-            self.connection = Connection::open_patiently(&self.config).await?;
+            self.connection = Connection::open_writing(&self.config).await?;
         }
         Ok(())
     }
@@ -238,7 +238,7 @@ impl PostgresAppender {
     async fn settle_now(&mut self, batch: &Batch) -> Result<Option<Vec<Landed>>, StoreError> {
         let plan = self.heads.plan(batch)?;
         if self.in_doubt || self.connection.client.is_closed() {
-            self.connection = Connection::open_patiently(&self.config)
+            self.connection = Connection::open_writing(&self.config)
                 .await
                 .map_err(|error| StoreError::InDoubt(error.to_string()))?;
         }

@@ -14,6 +14,9 @@ const POOL_MAX: usize = 8;
 /// Prepared statements kept by a connection. Beyond that it starts afresh: texts are few and fixed.
 const STATEMENTS_KEPT: usize = 256;
 
+/// Whoever writes the log shares this lock of the database; a migration has it alone. The number is arbitrary, but the same for all.
+const LOG_LOCK: i64 = 0x0070_6c61_7968_6f76;
+
 /// Waits between attempts to reach the server.
 const BACKOFF_MS: [u64; 6] = [50, 100, 200, 400, 800, 1_600];
 
@@ -84,6 +87,33 @@ impl Connection {
                 _ => return Err(failure(&error)),
             }
         }
+    }
+
+    /// A connection that writes the log: as long as it lives no migration begins. Refused while one is under way.
+    pub(super) async fn open_writing(config: &Config) -> Result<Self, StoreError> {
+        let mut connection = Self::open_patiently(config).await?;
+        let sql = "SELECT pg_try_advisory_lock_shared($1)";
+        // A migration that has just ended may not be gone yet.
+        for wait_ms in BACKOFF_MS {
+            if connection.try_lock(sql).await? {
+                return Ok(connection);
+            }
+            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+        }
+        Err(StoreError::Locked(
+            "the database is being migrated".to_owned(),
+        ))
+    }
+
+    /// Has the log alone from now on, as long as the connection lives. `false` when somebody writes it.
+    pub(super) async fn try_lock_alone(&mut self) -> Result<bool, StoreError> {
+        self.try_lock("SELECT pg_try_advisory_lock($1)").await
+    }
+
+    async fn try_lock(&mut self, sql: &'static str) -> Result<bool, StoreError> {
+        let rows = self.query(sql, &[&LOG_LOCK]).await;
+        let rows = rows.map_err(|error| failure(&error))?;
+        Ok(rows.first().is_some_and(|row| row.get::<_, bool>(0)))
     }
 
     pub(super) async fn prepare(&mut self, sql: &'static str) -> Result<Statement, Error> {

@@ -13,11 +13,25 @@ use crate::{
 /// Nodes that start at the same time take turns: the number is arbitrary, but the same for all.
 const TURN: i64 = 0x0070_6c61_7968_6f75;
 
-/// Brings the database up to date and tells its layout. A new one gets the layout wanted.
-pub(super) async fn prepare(config: &Config, wanted: Layout) -> Result<Layout, StoreError> {
+/// What a database is fixed to when it is made.
+#[derive(Clone, Copy)]
+pub(super) struct Facts {
+    pub(super) layout: Layout,
+    /// A migration fills the database and has not brought everything.
+    pub(super) is_unfinished: bool,
+}
+
+/// What a database says about itself.
+struct Found {
+    version: i64,
+    facts: Facts,
+}
+
+/// Brings the database up to date and tells what it is. A new one becomes what is wanted.
+pub(super) async fn prepare(config: &Config, wanted: Facts) -> Result<Facts, StoreError> {
     let mut client = Connection::open_patiently(config).await?.client;
     let found = read_meta(&client).await?;
-    if found.is_none_or(|(version, _)| version < ground::VERSION) {
+    if found.is_none_or(|found| found.version < ground::VERSION) {
         // A step over a large table takes its time.
         client
             .batch_execute("SET statement_timeout = 0")
@@ -28,17 +42,22 @@ pub(super) async fn prepare(config: &Config, wanted: Layout) -> Result<Layout, S
         }
     }
     match read_meta(&client).await? {
-        Some((_, layout)) => Ok(layout),
+        Some(found) => Ok(found.facts),
         None => Err(foreign()),
     }
+}
+
+/// What the database says of itself now; `None` when it is new.
+pub(super) async fn facts(client: &Client) -> Result<Option<Facts>, StoreError> {
+    Ok(read_meta(client).await?.map(|found| found.facts))
 }
 
 fn foreign() -> StoreError {
     StoreError::Incompatible("the database has a table `meta` that is not Playhouse's".into())
 }
 
-/// Version and layout; `None` when the database is new.
-async fn read_meta(client: &impl GenericClient) -> Result<Option<(i64, Layout)>, StoreError> {
+/// `None` when the database is new.
+async fn read_meta(client: &impl GenericClient) -> Result<Option<Found>, StoreError> {
     let exists = client
         .query_one("SELECT to_regclass('meta') IS NOT NULL", &[])
         .await
@@ -50,23 +69,29 @@ async fn read_meta(client: &impl GenericClient) -> Result<Option<(i64, Layout)>,
         .query("SELECT name::text, value::bigint FROM meta", &[])
         .await
         .map_err(|_| foreign())?;
-    let value = |name: &str| {
+    let find = |name: &str| {
         rows.iter()
             .find(|row| row.get::<_, &str>(0) == name)
             .map(|row| row.get::<_, i64>(1))
-            .ok_or_else(foreign)
     };
+    let value = |name: &str| find(name).ok_or_else(foreign);
     let version = value(meta::VERSION)?;
     ground::check_version(version, value(meta::OLDEST)?)?;
     let shards = ShardNumber::try_from(value(meta::SHARDS)?).map_err(|_| foreign())?;
     if shards == 0 || shards > Layout::SHARDS_MAX {
         return Err(foreign());
     }
-    Ok(Some((version, Layout { shards })))
+    Ok(Some(Found {
+        version,
+        facts: Facts {
+            layout: Layout { shards },
+            is_unfinished: find(meta::UNFINISHED).is_some_and(|value| value != 0),
+        },
+    }))
 }
 
 /// Runs a step, unless another node has done so meanwhile.
-async fn run(client: &mut Client, step: &Step, wanted: Layout) -> Result<(), StoreError> {
+async fn run(client: &mut Client, step: &Step, wanted: Facts) -> Result<(), StoreError> {
     let transaction = client
         .transaction()
         .await
@@ -76,10 +101,12 @@ async fn run(client: &mut Client, step: &Step, wanted: Layout) -> Result<(), Sto
         .await
         .map_err(|error| failure(&error))?;
     let found = read_meta(&transaction).await?;
-    if found.is_some_and(|(version, _)| version >= step.number) {
+    let version = found.as_ref().map_or(0, |found| found.version);
+    if version >= step.number {
         return Ok(());
     }
-    let layout = found.map_or(wanted, |(_, layout)| layout);
+    let is_new = found.is_none();
+    let layout = found.map_or(wanted, |found| found.facts).layout;
     let mut text = format!("{};", Dialect::Postgres.fill(META));
     let body = step.postgres.unwrap_or(step.shared);
     if body.contains("{{family}}") {
@@ -103,16 +130,28 @@ async fn run(client: &mut Client, step: &Step, wanted: Layout) -> Result<(), Sto
         (meta::OLDEST, ground::OLDEST),
         (meta::SHARDS, i64::from(layout.shards)),
     ];
-    for (name, value) in values {
-        transaction
-            .execute(
-                "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                &[&name, &value],
-            )
-            .await
-            .map_err(|error| failure(&error))?;
+    for value in values {
+        set_meta(&transaction, value).await?;
+    }
+    if is_new && wanted.is_unfinished {
+        set_meta(&transaction, (meta::UNFINISHED, 1)).await?;
     }
     transaction.commit().await.map_err(|error| failure(&error))
+}
+
+/// Says a number about the database.
+pub(super) async fn set_meta(
+    client: &impl GenericClient,
+    (name, value): (&str, i64),
+) -> Result<(), StoreError> {
+    client
+        .execute(
+            "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            &[&name, &value],
+        )
+        .await
+        .map_err(|error| failure(&error))?;
+    Ok(())
 }
 
 async fn fill_heads(transaction: &Transaction<'_>, layout: Layout) -> Result<(), StoreError> {

@@ -7,6 +7,7 @@
 mod append;
 mod connection;
 mod ground;
+mod hold;
 mod models;
 mod read;
 mod register;
@@ -21,8 +22,10 @@ use std::{
 
 use tokio_postgres::Config;
 
+pub(crate) use self::hold::PostgresHold;
 use self::{
-    append::PostgresAppender, connection::Pool, models::PostgresModels, register::PostgresRegister,
+    append::PostgresAppender, connection::Pool, ground::Facts, models::PostgresModels,
+    register::PostgresRegister,
 };
 use super::{
     plan::{bound, stretch},
@@ -68,18 +71,31 @@ impl PostgresStore {
         layout: Layout,
     ) -> Result<Self, StoreError> {
         let config = configure(dsn)?;
-        let layout = ground::prepare(&config, layout).await?;
+        let wanted = Facts {
+            layout,
+            is_unfinished: false,
+        };
+        let facts = ground::prepare(&config, wanted).await?;
+        if facts.is_unfinished {
+            return Err(crate::ground::unfinished());
+        }
+        let writers = super::writers_within(writers, facts.layout);
+        Ok(Self::over(config, facts.layout, (writers, owner)))
+    }
+
+    /// A store over a database that is ready.
+    fn over(config: Config, layout: Layout, (writers, owner): (usize, String)) -> Self {
         let pool = Arc::new(Pool::new(config.clone()));
-        Ok(Self {
+        Self {
             models: Arc::new(PostgresModels::new(Arc::clone(&pool))),
             register: Arc::new(PostgresRegister::new(Arc::clone(&pool))),
             config,
             pool,
             layout,
-            writers: super::writers_within(writers, layout),
+            writers,
             owner,
             opened: AtomicU64::new(0),
-        })
+        }
     }
 }
 

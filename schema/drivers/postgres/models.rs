@@ -3,7 +3,11 @@
 use std::{error::Error as StdError, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
-use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use futures_util::future::try_join_all;
+use tokio_postgres::{
+    Client,
+    types::{IsNull, ToSql, Type, to_sql_checked},
+};
 
 use super::{
     super::{
@@ -18,6 +22,10 @@ use crate::{
     ground::Dialect,
     port::{CursorAdvance, ModelStore, Row, Statement, StoreError, StoreFuture, Value},
 };
+
+/// So many statements are under way at once: a fold of many records would otherwise wait for the network most of the time. They are sent in order, and the
+/// server runs them in order; of more than these `try_join_all` would not promise it.
+const UNDER_WAY: usize = 30;
 
 /// The read models' tables.
 pub(super) struct PostgresModels {
@@ -93,19 +101,36 @@ fn read_value(row: &tokio_postgres::Row, index: usize) -> Result<Value, StoreErr
     Ok(value.map_err(damaged)?.unwrap_or(Value::Null))
 }
 
+async fn send(
+    client: &Client,
+    statement: &Statement,
+    prepared: &tokio_postgres::Statement,
+) -> Result<(), tokio_postgres::Error> {
+    let values: Vec<Bound<'_>> = statement.values.iter().map(Bound).collect();
+    let values: Vec<_> = values
+        .iter()
+        .map(|value| value as &(dyn ToSql + Sync))
+        .collect();
+    client.query(prepared, &values).await?;
+    Ok(())
+}
+
 /// Runs statements and moves cursors; the caller has begun the transaction and ends it.
 async fn work(
     connection: &mut Connection,
     statements: &[Statement],
     cursors: &[CursorAdvance],
 ) -> Result<(), tokio_postgres::Error> {
-    for statement in statements {
-        let values: Vec<Bound<'_>> = statement.values.iter().map(Bound).collect();
-        let values: Vec<_> = values
-            .iter()
-            .map(|value| value as &(dyn ToSql + Sync))
-            .collect();
-        connection.query(statement.sql, &values).await?;
+    for some in statements.chunks(UNDER_WAY) {
+        let mut prepared = Vec::with_capacity(some.len());
+        for statement in some {
+            prepared.push(connection.prepare(statement.sql).await?);
+        }
+        let mut sent = Vec::with_capacity(some.len());
+        for (statement, prepared) in some.iter().zip(&prepared) {
+            sent.push(send(&connection.client, statement, prepared));
+        }
+        try_join_all(sent).await?;
     }
     for cursor in cursors {
         let shard = i64::from(cursor.shard.number);

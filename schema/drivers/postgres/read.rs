@@ -176,10 +176,28 @@ pub(super) fn entity_head(row: &Row, family: Family) -> Result<(usize, EntityHea
 
 /// A row as a snapshot.
 pub(super) fn snapshot(row: &Row) -> Result<Snapshot, StoreError> {
+    snapshot_from(row, 0)
+}
+
+/// A row as a snapshot with its entity before it.
+pub(super) fn snapshot_of(row: &Row) -> Result<(Entity, Snapshot), StoreError> {
+    let entity = Entity::parse(column(row, 0)?)
+        .ok_or_else(|| StoreError::Damaged("a snapshot is of an entity of no known sort".into()))?;
+    Ok((entity, snapshot_from(row, 1)?))
+}
+
+fn snapshot_from(row: &Row, first: usize) -> Result<Snapshot, StoreError> {
     Ok(Snapshot {
-        sequence: number(row, 0)?,
-        version: u32::try_from(number(row, 1)?)
+        sequence: number(row, first)?,
+        version: u32::try_from(number(row, first + 1)?)
             .map_err(|_| StoreError::Damaged("a snapshot's version is too large".into()))?,
-        payload: blob(row, 2)?,
+        payload: blob(row, first + 2)?,
     })
+}
+
+/// A row as a kind and how many records are of it.
+pub(super) fn kind_count(row: &Row) -> Result<(Kind, u64), StoreError> {
+    let kind = Kind::try_from(number(row, 0)?)
+        .map_err(|_| StoreError::Damaged("a kind is no known number".into()))?;
+    Ok((kind, number(row, 1)?))
 }

@@ -89,6 +89,8 @@ impl FolderLock {
 pub(super) struct Facts {
     pub(super) layout: Layout,
     pub(super) writers: usize,
+    /// A migration fills the folder and has not brought everything.
+    pub(super) is_unfinished: bool,
 }
 
 /// What a file is for.
@@ -109,6 +111,11 @@ impl Purpose {
 
     pub(super) fn derived(scope: Scope) -> Self {
         Self { scope, log: None }
+    }
+
+    /// The first file speaks for the folder.
+    fn is_first(self) -> bool {
+        self.log == Some((Family::Rooms, 0))
     }
 
     /// The texts of a step for this file.
@@ -206,15 +213,15 @@ fn read_meta(connection: &Connection, path: &Path) -> Result<Option<(i64, Facts)
             Err(foreign())
         };
     }
-    let read = |name: &str| {
+    let value = |name: &str| {
         connection
             .query_row("SELECT value FROM meta WHERE name = $1", [name], |row| {
                 row.get::<_, i64>(0)
             })
             .optional()
-            .map_err(failure)?
-            .ok_or_else(foreign)
+            .map_err(failure)
     };
+    let read = |name: &str| value(name)?.ok_or_else(foreign);
     let version = read(meta::VERSION)?;
     ground::check_version(version, read(meta::OLDEST)?)?;
     let shards = ShardNumber::try_from(read(meta::SHARDS)?).map_err(|_| foreign())?;
@@ -227,6 +234,7 @@ fn read_meta(connection: &Connection, path: &Path) -> Result<Option<(i64, Facts)
         Facts {
             layout: Layout { shards },
             writers,
+            is_unfinished: value(meta::UNFINISHED)?.is_some_and(|value| value != 0),
         },
     )))
 }
@@ -262,15 +270,24 @@ fn update(
             (meta::WRITERS, facts.writers as i64),
         ];
         for value in values {
-            transaction
-                .execute(
-                    "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                    value,
-                )
-                .map_err(failure)?;
+            set_meta(&transaction, value)?;
+        }
+        if purpose.is_first() && facts.is_unfinished {
+            set_meta(&transaction, (meta::UNFINISHED, 1))?;
         }
         transaction.commit().map_err(failure)?;
     }
+    Ok(())
+}
+
+/// Says a number about a file.
+pub(super) fn set_meta(connection: &Connection, value: (&str, i64)) -> Result<(), StoreError> {
+    connection
+        .execute(
+            "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            value,
+        )
+        .map_err(failure)?;
     Ok(())
 }
 

@@ -6,6 +6,7 @@
 
 mod append;
 mod files;
+mod hold;
 mod models;
 mod read;
 mod readers;
@@ -16,6 +17,7 @@ use std::{
     sync::Arc,
 };
 
+pub(crate) use self::hold::SqliteHold;
 use self::{
     append::SqliteAppender,
     files::{Facts, FolderLock, Purpose, Writer},
@@ -25,7 +27,7 @@ use self::{
 use super::{plan::bound, texts::texts};
 use crate::{
     address::{Entity, Family, Layout, Position, Sequence, Shard},
-    ground::Scope,
+    ground::{self, Scope},
     port::{
         ChainedRecord, EntityHead, EntityRange, Head, LogAppender, LogStore, ModelStore, Snapshot,
         StoreError, StoreFuture, StoredRecord,
@@ -45,6 +47,8 @@ struct Inner {
     folder: PathBuf,
     layout: Layout,
     writers: usize,
+    /// What the folder said of itself when it was opened.
+    is_unfinished: bool,
     /// By family and file number.
     logs: [Vec<Readers>; 3],
     snapshots: Writer,
@@ -56,23 +60,33 @@ struct Inner {
 impl SqliteStore {
     /// Opens or makes a data folder.
     pub(crate) fn open(folder: &Path, writers: usize, layout: Layout) -> Result<Self, StoreError> {
-        files::make_folder(folder)?;
-        files::make_folder(&folder.join("log"))?;
-        let lock = FolderLock::take(folder)?;
         let wanted = Facts {
             layout,
             writers: super::writers_within(writers, layout),
+            is_unfinished: false,
         };
-        // The first file dictates: a folder whose making was interrupted is completed as it was begun.
-        let path = log_path(folder, Family::Rooms, 0);
-        let (connection, facts) = files::prepare(&path, Purpose::log(Family::Rooms, 0), wanted)?;
-        if facts.writers != wanted.writers {
+        let store = Self::open_as(folder, wanted)?;
+        if store.inner.is_unfinished {
+            return Err(ground::unfinished());
+        }
+        if store.inner.writers != wanted.writers {
             tracing::warn!(
                 configured = wanted.writers,
-                used = facts.writers,
+                used = store.inner.writers,
                 "the number of writers is fixed when the data folder is made"
             );
         }
+        Ok(store)
+    }
+
+    /// The same, whether or not the folder is complete. A new one says of itself what is wanted.
+    fn open_as(folder: &Path, wanted: Facts) -> Result<Self, StoreError> {
+        files::make_folder(folder)?;
+        files::make_folder(&folder.join("log"))?;
+        let lock = FolderLock::take(folder)?;
+        // The first file dictates: a folder whose making was interrupted is completed as it was begun.
+        let path = log_path(folder, Family::Rooms, 0);
+        let (connection, facts) = files::prepare(&path, Purpose::log(Family::Rooms, 0), wanted)?;
         let mut logs = [
             vec![Readers::with_first(path, connection)?],
             Vec::new(),
@@ -95,6 +109,7 @@ impl SqliteStore {
                 folder: folder.to_owned(),
                 layout: facts.layout,
                 writers: facts.writers,
+                is_unfinished: facts.is_unfinished,
                 logs,
                 snapshots: Writer::new(snapshot_writer)?,
                 snapshot_readers: Readers::new(snapshots),

@@ -13,7 +13,7 @@ use super::{
         plan::bound,
         texts::{CURSOR_SET, CURSORS, CURSORS_DROP, PARKED_DROP},
     },
-    files::{Writer, failure, write_anew},
+    files::{Writer, empty_wal, failure, write_anew},
     read::{collect, number},
     readers::Readers,
 };
@@ -40,6 +40,11 @@ impl SqliteModels {
     /// See [`files::write_anew`](super::files::write_anew).
     pub(super) fn write_anew(&self) -> Result<(), StoreError> {
         write_anew(&self.writer.lock())
+    }
+
+    /// Everything that was committed survives a power cut from now on.
+    pub(super) fn settle(&self) -> Result<(), StoreError> {
+        empty_wal(&self.writer.lock())
     }
 
     fn write(

@@ -241,6 +241,27 @@ pub(super) fn chain(
     })
 }
 
+/// Snapshots after an entity's name, so many at most.
+pub(super) fn snapshots(
+    connection: &Connection,
+    family: Family,
+    (after, limit): (&str, usize),
+) -> Result<Vec<(Entity, Snapshot)>, StoreError> {
+    let sql = &texts(family).snapshots;
+    collect(connection, sql, (after, bound(limit as u64)), |row| {
+        let name: String = row.get(0).map_err(failure)?;
+        let entity = Entity::parse(&name).ok_or_else(|| {
+            StoreError::Damaged("a snapshot is of an entity of no known sort".into())
+        })?;
+        let snapshot = Snapshot {
+            sequence: number(row, 1)?,
+            version: row.get(2).map_err(failure)?,
+            payload: blob(row, 3)?,
+        };
+        Ok((entity, snapshot))
+    })
+}
+
 /// The snapshot of an entity.
 pub(super) fn snapshot(
     connection: &Connection,
