@@ -4,11 +4,13 @@
 //! spares waiting for it. Knows no kind of actor.
 
 pub mod balance;
+pub mod courier;
 pub mod gate;
 pub mod map;
 pub mod ward;
 
 pub use balance::Loads;
+pub use courier::{Courier, Wire};
 pub use gate::{Gate, Telling};
 pub use map::Map;
 pub use ward::{Herald, Tenants, Ward, WardSettings};
