@@ -7,6 +7,8 @@ pub mod balance;
 pub mod courier;
 pub mod gate;
 pub mod map;
+#[cfg(test)]
+mod tests;
 pub mod ward;
 
 pub use balance::Loads;

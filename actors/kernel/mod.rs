@@ -11,7 +11,7 @@ pub(crate) mod memory;
 pub mod parcel;
 mod reach;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod vitals;
 mod wake;
 pub mod ways;

@@ -1,6 +1,7 @@
 //! A log in memory for tests: deterministic, and it fails, waits, forgets or panics when told to.
 
 mod books;
+mod register;
 
 use std::{
     sync::{
@@ -17,9 +18,11 @@ use playhouse_schema::{
         Batch, ChainedRecord, EntityHead, EntityRange, Head, Landed, LogAppender, LogStore,
         ModelStore, Snapshot, StoreError, StoreFuture, StoredRecord,
     },
+    register::Claim,
 };
 
 use self::books::Books;
+pub(crate) use self::register::MemoryRegister;
 use crate::env::{Env, Identity, Signer};
 
 /// A world for tests: the real clock and randomness, a server called `test.example`.
@@ -216,6 +219,23 @@ impl LogAppender for MemoryAppender {
             self.epochs.push((shard, shelf.epoch));
         }
         ready(())
+    }
+
+    fn take_under<'a>(&'a mut self, claims: &'a [Claim]) -> StoreFuture<'a, ()> {
+        let mut books = self.books.lock();
+        let mut lost = None;
+        for claim in claims {
+            let shelf = books.shards.entry(claim.shard).or_default();
+            if shelf.epoch >= claim.epoch {
+                lost = Some(claim.shard);
+                continue;
+            }
+            shelf.epoch = claim.epoch;
+            self.epochs.retain(|(shard, _)| *shard != claim.shard);
+            self.epochs.push((claim.shard, claim.epoch));
+        }
+        let taken = lost.map_or(Ok(()), |shard| Err(StoreError::Fenced(shard)));
+        Box::pin(std::future::ready(taken))
     }
 
     fn let_go(&mut self, shards: &[ShardNumber]) {

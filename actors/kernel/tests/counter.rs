@@ -14,15 +14,15 @@ use crate::kernel::{Committed, Decision, Domain, Port, Resident, Unavailable};
 
 /// A thing that counts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Counter {
-    pub(super) sum: u64,
+pub(crate) struct Counter {
+    pub(crate) sum: u64,
     /// The order matters to it, so that a record applied twice or in the wrong place shows.
-    pub(super) trace: u64,
-    pub(super) applied: Sequence,
+    pub(crate) trace: u64,
+    pub(crate) applied: Sequence,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Added(pub(super) u64);
+pub(crate) struct Added(pub(super) u64);
 
 impl Record for Added {
     fn kind(&self) -> Kind {
@@ -31,7 +31,7 @@ impl Record for Added {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) enum Order {
+pub(crate) enum Order {
     Add(u64),
     /// Replaces the first record.
     Forget,
@@ -41,14 +41,14 @@ pub(super) enum Order {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) enum Question {
+pub(crate) enum Question {
     Sum,
     /// Answered when the sum is large enough.
     Until(u64),
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(super) enum CounterError {
+pub(crate) enum CounterError {
     Refused,
     Unavailable(Unavailable),
 }
@@ -60,10 +60,10 @@ impl From<Unavailable> for CounterError {
 }
 
 #[derive(Default)]
-pub(super) struct Signals(pub(super) AtomicU64);
+pub(crate) struct Signals(pub(super) AtomicU64);
 
 #[derive(Default)]
-pub(super) struct Polls(Vec<(u64, Port<u64, CounterError>)>);
+pub(crate) struct Polls(Vec<(u64, Port<u64, CounterError>)>);
 
 impl Domain for Counter {
     const NAME: &'static str = "counter";

@@ -1,4 +1,4 @@
-mod counter;
+pub(crate) mod counter;
 
 use std::{
     sync::{Arc, atomic::Ordering},

@@ -1,0 +1,221 @@
+//! A register of a cluster in memory.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use playhouse_schema::{
+    address::{Family, Layout, Shard},
+    port::{StoreError, StoreFuture},
+    register::{
+        Beat, Claim, Incarnation, NodeEntry, NodeName, Pulse, Register, RegisterView, ShardEntry,
+    },
+};
+
+use super::ready;
+
+/// See [`Register`].
+pub(crate) struct MemoryRegister {
+    started: Instant,
+    pages: Mutex<Pages>,
+}
+
+struct Pages {
+    nodes: BTreeMap<NodeName, (NodeEntry, Instant)>,
+    shards: BTreeMap<Shard, ShardEntry>,
+    is_away: bool,
+}
+
+impl Pages {
+    fn is_alive(&self, incarnation: Incarnation) -> bool {
+        let mut nodes = self.nodes.values();
+        nodes.any(|(node, until)| node.incarnation == incarnation && Instant::now() < *until)
+    }
+
+    fn view(&self) -> RegisterView {
+        let now = Instant::now();
+        let nodes = self.nodes.values().map(|(node, until)| NodeEntry {
+            left_ms: until.saturating_duration_since(now).as_millis() as u64,
+            ..node.clone()
+        });
+        RegisterView {
+            nodes: nodes.collect(),
+            shards: self.shards.values().cloned().collect(),
+        }
+    }
+}
+
+impl MemoryRegister {
+    /// A register without nodes.
+    pub(crate) fn new(layout: Layout) -> Self {
+        let shards = Family::ALL.into_iter().flat_map(|family| {
+            (0..layout.shards).map(move |number| {
+                let shard = Shard { family, number };
+                let entry = ShardEntry {
+                    shard,
+                    holder: None,
+                    term: 0,
+                    wanted: None,
+                    pinned: None,
+                };
+                (shard, entry)
+            })
+        });
+        Self {
+            started: Instant::now(),
+            pages: Mutex::new(Pages {
+                nodes: BTreeMap::new(),
+                shards: shards.collect(),
+                is_away: false,
+            }),
+        }
+    }
+
+    /// The database is away, or back.
+    pub(crate) fn set_away(&self, is_away: bool) {
+        self.pages.lock().is_away = is_away;
+    }
+
+    fn write<'a, T: Send + 'a>(
+        &'a self,
+        work: impl FnOnce(&mut Pages) -> Result<T, StoreError>,
+    ) -> StoreFuture<'a, T> {
+        let mut pages = self.pages.lock();
+        let done = if pages.is_away {
+            Err(StoreError::Database("away".into()))
+        } else {
+            work(&mut pages)
+        };
+        Box::pin(std::future::ready(done))
+    }
+
+    fn entry(&self, beat: &Beat, joined_ms: u64) -> (NodeEntry, Instant) {
+        let entry = NodeEntry {
+            name: beat.name.clone(),
+            incarnation: beat.incarnation,
+            address: beat.address.clone(),
+            roles: beat.roles.clone(),
+            standing: beat.standing,
+            facts: beat.facts.clone(),
+            joined_ms,
+            left_ms: 0,
+        };
+        (entry, Instant::now() + Duration::from_millis(beat.lease_ms))
+    }
+}
+
+impl Register for MemoryRegister {
+    fn join<'a>(&'a self, beat: &'a Beat) -> StoreFuture<'a, RegisterView> {
+        self.write(|pages| {
+            let known = pages.nodes.get(&beat.name);
+            if known.is_some_and(|(node, until)| {
+                node.incarnation != beat.incarnation && Instant::now() < *until
+            }) {
+                return Err(StoreError::Locked("the name is taken".into()));
+            }
+            let joined_ms = self.started.elapsed().as_millis() as u64;
+            let entry = self.entry(beat, joined_ms);
+            pages.nodes.insert(beat.name.clone(), entry);
+            Ok(pages.view())
+        })
+    }
+
+    fn beat<'a>(&'a self, beat: &'a Beat) -> StoreFuture<'a, Pulse> {
+        self.write(|pages| {
+            if !pages.is_alive(beat.incarnation) {
+                return Ok(Pulse::Lapsed);
+            }
+            let joined_ms = pages
+                .nodes
+                .get(&beat.name)
+                .map_or(0, |(node, _)| node.joined_ms);
+            let entry = self.entry(beat, joined_ms);
+            pages.nodes.insert(beat.name.clone(), entry);
+            Ok(Pulse::Alive(pages.view()))
+        })
+    }
+
+    fn leave(&self, incarnation: Incarnation) -> StoreFuture<'_, ()> {
+        self.write(|pages| {
+            for (node, until) in pages.nodes.values_mut() {
+                if node.incarnation == incarnation {
+                    *until = Instant::now();
+                }
+            }
+            for entry in pages.shards.values_mut() {
+                if entry.holder == Some(incarnation) {
+                    entry.holder = None;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn forget<'a>(&'a self, name: &'a NodeName) -> StoreFuture<'a, bool> {
+        self.write(|pages| Ok(pages.nodes.remove(name).is_some()))
+    }
+
+    fn claim<'a>(
+        &'a self,
+        incarnation: Incarnation,
+        shards: &'a [Shard],
+    ) -> StoreFuture<'a, Vec<Claim>> {
+        self.write(|pages| {
+            let mut claims = Vec::new();
+            if !pages.is_alive(incarnation) {
+                return Ok(claims);
+            }
+            for shard in shards {
+                let holder = pages.shards.get(shard).and_then(|entry| entry.holder);
+                if holder.is_some_and(|holder| holder != incarnation && pages.is_alive(holder)) {
+                    continue;
+                }
+                if let Some(entry) = pages.shards.get_mut(shard) {
+                    entry.holder = Some(incarnation);
+                    entry.term += 1;
+                    claims.push(Claim::new(*shard, entry.term));
+                }
+            }
+            Ok(claims)
+        })
+    }
+
+    fn release<'a>(&'a self, incarnation: Incarnation, shards: &'a [Shard]) -> StoreFuture<'a, ()> {
+        self.write(|pages| {
+            for shard in shards {
+                if let Some(entry) = pages.shards.get_mut(shard)
+                    && entry.holder == Some(incarnation)
+                {
+                    entry.holder = None;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn want<'a>(&'a self, wishes: &'a [(Shard, Option<NodeName>)]) -> StoreFuture<'a, ()> {
+        self.write(|pages| {
+            for (shard, node) in wishes {
+                if let Some(entry) = pages.shards.get_mut(shard) {
+                    entry.wanted.clone_from(node);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn pin(&self, shard: Shard, node: Option<NodeName>) -> StoreFuture<'_, ()> {
+        self.write(|pages| {
+            if let Some(entry) = pages.shards.get_mut(&shard) {
+                entry.pinned = node;
+            }
+            Ok(())
+        })
+    }
+
+    fn view(&self) -> StoreFuture<'_, RegisterView> {
+        ready(self.pages.lock().view())
+    }
+}
