@@ -103,7 +103,7 @@ impl App {
                 Duration::from_millis(config.limits.initial_sync_wait_ms),
             ),
             limiter: Limiter::new(&config.limits),
-            interactive: Interactive::new(house.env().clone(), third_party::stage_params(&config)),
+            interactive: Interactive::new(&house, third_party::stage_params(&config)),
             thumbnails: Thumbnails::new(blobs.clone(), media),
             repeats: Repeats::default(),
             blobs,
