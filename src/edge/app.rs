@@ -1,13 +1,11 @@
 //! What every handler is handed: the configuration, the house, the limiter.
 
 use std::{
-    collections::VecDeque,
     net::IpAddr,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use parking_lot::Mutex;
 use playhouse_actors::{
     env::Env,
     house::{House, HouseError},
@@ -68,8 +66,6 @@ pub(crate) struct App {
     pub(crate) bridges: Bridges,
     /// What proves something about a person outside: mail, captchas.
     pub(crate) third_party: ThirdParty,
-    /// Nonces of registration by shared secret, and until when each is good.
-    pub(crate) nonces: Mutex<VecDeque<(String, u64)>>,
     /// Where devices meet for a login by QR code.
     pub(crate) meetings: Meetings,
     /// Systems at which users have accounts by which they log in here.
@@ -110,7 +106,6 @@ impl App {
             third_party: ThirdParty::new(&config, trust).map_err(StartError::Outside)?,
             pages: Pages::new(house.env().clone()),
             bridges: Bridges::open(&config).map_err(StartError::Outside)?,
-            nonces: Mutex::default(),
             providers: Providers::new(trust),
             meetings: Meetings::new(
                 config.rendezvous.sessions_max,
