@@ -106,7 +106,7 @@ impl App {
             third_party: ThirdParty::new(&config, trust).map_err(StartError::Outside)?,
             pages: Pages::new(house.env().clone()),
             bridges: Bridges::open(&config).map_err(StartError::Outside)?,
-            providers: Providers::new(trust),
+            providers: Providers::new(trust, &house),
             meetings: Meetings::new(
                 config.rendezvous.sessions_max,
                 config.rendezvous.lifetime_ms,
