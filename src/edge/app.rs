@@ -110,6 +110,7 @@ impl App {
             meetings: Meetings::new(
                 config.rendezvous.sessions_max,
                 config.rendezvous.lifetime_ms,
+                &house,
             ),
             proxies: config
                 .listen
