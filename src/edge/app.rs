@@ -101,7 +101,7 @@ impl App {
             limiter: Limiter::new(&config.limits),
             interactive: Interactive::new(&house, third_party::stage_params(&config)),
             thumbnails: Thumbnails::new(blobs.clone(), media),
-            repeats: Repeats::default(),
+            repeats: Repeats::new(house.desks()),
             blobs,
             third_party: ThirdParty::new(&config, trust).map_err(StartError::Outside)?,
             pages: Pages::new(house.env().clone()),
