@@ -88,11 +88,12 @@ impl App {
         let media = &config.media;
         let folder = config.in_data_dir(&media.dir);
         let blobs = Blobs::open(media, folder).map_err(StartError::Media)?;
+        blobs.share_locks(house.desks());
         Ok(Self {
             previews: Previews::start(&config, &house, &blobs, trust),
-            uploads: Turns::default(),
+            uploads: Turns::new(house.desks()),
             fetches: Fetches::new(&config, &house, &blobs, trust),
-            origins: Origins::new(&config.limits),
+            origins: Origins::among(&config.limits, house.desks()),
             server_rules: ServerRules::new(&config.federation),
             initial_syncs: Queue::new(
                 config.limits.initial_syncs_max,
