@@ -99,7 +99,7 @@ impl App {
                 config.limits.initial_syncs_max,
                 Duration::from_millis(config.limits.initial_sync_wait_ms),
             ),
-            limiter: Limiter::new(&config.limits),
+            limiter: Limiter::among(&config.limits, house.desks()),
             interactive: Interactive::new(&house, third_party::stage_params(&config)),
             thumbnails: Thumbnails::new(blobs.clone(), media),
             repeats: Repeats::new(house.desks()),
