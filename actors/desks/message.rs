@@ -105,8 +105,11 @@ impl Key {
     pub fn of(name: &str) -> Self {
         let digest = digest(name.as_bytes());
         let part = |from: usize| {
-            let bytes = digest[from..from + 8].try_into();
-            u64::from_be_bytes(bytes.expect("a SHA-256 digest has 32 bytes"))
+            u64::from_be_bytes(
+                digest[from..from + 8]
+                    .try_into()
+                    .expect("a SHA-256 digest has 32 bytes"),
+            )
         };
         Self(part(0), part(8))
     }

@@ -1,33 +1,34 @@
-//! What the edges of all nodes must see and nobody writes down: sessions of user-interactive authentication, nonces, meetings of devices, who waits for whom,
-//! rates of what is rare.
+//! What the edges of all nodes must see and nobody writes down: sessions of user-interactive authentication, nonces, meetings of devices, who waits for
+//! whom, rates of what is rare.
 //!
-//! A balancer may send each request of one client to another node. So such state lies on desks: actors `house:desk-KIND-NN` without a single record, each with
-//! the keys whose digest falls to it. Owns what lies there, and nothing else: what it means is known to those who put it there.
+//! A balancer may send each request of one client to another node. So such state lies on desks: actors `house:desk-KIND-NN` without a single record, each
+//! with the keys whose digest falls to it. Owns what lies there, and nothing else: what it means is known to those who put it there.
 //!
 //! # What is lost
-//! All of it, when the desk's shard moves or its node dies. A client then begins its authentication again, two devices meet once more, a nonce is fetched anew,
-//! rates are forgiven, a lock is had back by the first who asks. Nothing that must hold may rest on a desk, with one exception: that something is used once. For
-//! that a desk knows when its life began, and does not take what began before ([`message::Terms::begun_ms`]); [`message::DeskQuery::Attend`] keeps the life from
-//! ending in between.
+//! All of it, when the desk's shard moves or its node dies. A client then begins its authentication again, two devices meet once more, a nonce is fetched
+//! anew, rates are forgiven, a lock is had back by the first who asks. Nothing that must hold may rest on a desk, with one exception: that something is
+//! used once. For that a desk knows when its life began, and does not take what began before ([`message::Terms::begun_ms`]); [`message::DeskQuery::Attend`]
+//! keeps the life from ending in between.
 //!
 //! # Bounds
-//! A desk keeps so many things and bytes as [`DeskKind`] says, 8,192 rates, 4,096 locks with 1,024 waiters each, and a minute's answers in at most a megabyte.
-//! Each thing has its time; where there is no room, what ends first has to go. A desk stays awake as long as anything lies on it, and a timer clears it: an
-//! abandoned one sleeps in the end.
+//! A desk keeps so many things and bytes as [`DeskKind`] says, 8,192 rates, 4,096 locks with 1,024 waiters each, and a minute's answers in at most a
+//! megabyte. Each thing has its time; where there is no room, what ends first has to go. A desk stays awake as long as anything lies on it, and a timer
+//! clears it: an abandoned one sleeps in the end.
 //!
 //! # Asked twice
-//! To the kernel all that a desk is asked is a query, and a query whose connection broke is asked again, by the kernel itself. So each one must come to the same
-//! the second time:
+//! To the kernel all that a desk is asked is a query, and a query whose connection broke is asked again, by the kernel itself. So each one must come to the
+//! same the second time:
 //!
 //! - `Get` and `Attend` change nothing that a second time would change again.
-//! - `Put`, `Change`, `Take` and `Count` carry a nonce that is used for this one wish. The desk remembers for a minute what it has answered to a nonce, and answers
-//!   the same once more without doing anything. Nobody asks that long: a call ends within half a minute. Under a flood of calls less is remembered; then a second
-//!   `Put` finds its own thing there (its token is the nonce) and is answered `Done`, a second `Change` likewise, a second `Count` counts twice, and a second `Take`
-//!   finds nothing, as if another had been faster.
-//! - `Lock` names its holder, who has the lock or a place in the line already; the newer question gets the answer. Who has given back what was just asked for
-//!   (the two may overtake each other) is answered `Over`: `Unlock` is remembered as an answer to the holder's name.
+//! - `Put`, `Change`, `Take` and `Count` carry a nonce that is used for this one wish. The desk remembers for a minute what it has answered to a nonce, and
+//!   answers the same once more without doing anything. Nobody asks that long: a call ends within half a minute. Under a flood of calls less is remembered;
+//!   then a second `Put` finds its own thing there (its token is the nonce) and is answered `Done`, a second `Change` likewise, a second `Count` counts
+//!   twice, and a second `Take` finds nothing, as if another had been faster.
+//! - `Lock` names its holder, who has the lock or a place in the line already; the newer question gets the answer. Who has given back what was just asked
+//!   for (the two may overtake each other) is answered `Over`: `Unlock` is remembered as an answer to the holder's name.
 //!
-//! Between two lives of a desk nothing is remembered. A second `Put` is a first one then, and so are all others: what the first one did is lost with everything else.
+//! Between two lives of a desk nothing is remembered. A second `Put` is a first one then, and so are all others: what the first one did is lost with
+//! everything else.
 
 mod locks;
 pub mod message;
@@ -37,13 +38,14 @@ mod recent;
 mod tests;
 mod things;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use playhouse_schema::{
     address::{Entity, Position, Sequence},
     record::{Kind, codec::Record},
 };
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use locks::{Locks, Said};
 pub use message::{

@@ -73,12 +73,14 @@ impl Places {
 
 /// A lock that is held on all nodes until this is dropped. Where there is no other node it is nothing: what is local has locks of its own.
 #[must_use]
-pub struct Held(Option<Holding>);
+pub struct Held {
+    _holding: Option<Holding>,
+}
 
 impl Held {
     /// Nothing is held anywhere.
     pub fn nothing() -> Self {
-        Self(None)
+        Self { _holding: None }
     }
 }
 
@@ -253,7 +255,9 @@ impl Desks {
         }
         let renewal = renew(self.clone(), holding.wish.clone());
         holding.renewal = Some(self.runtime.spawn(renewal).abort_handle());
-        Ok(Held(Some(holding)))
+        Ok(Held {
+            _holding: Some(holding),
+        })
     }
 
     async fn ask_for_lock(&self, wish: &LockWish) -> Result<Locked, HouseError> {

@@ -1,7 +1,7 @@
 //! Rate limits per user, address and operation: token buckets in a map of bounded size.
 //!
-//! Where there are several nodes, what is rare is counted at desks for all of them together ([`Class::is_rare`]). Of everything else each node permits the whole rate:
-//! so much is asked there that another node is not to be asked each time, and a balancer spreads it evenly.
+//! Where there are several nodes, what is rare is counted at desks for all of them together ([`Class::is_rare`]). Of everything else each node permits the
+//! whole rate: so much of it comes that another node is not to be asked each time.
 
 use std::{
     collections::HashMap,
