@@ -24,8 +24,8 @@ const ORIGINS_MAX: usize = 1_000;
 pub(crate) struct Origins {
     bounds: Bounds,
     known: Mutex<BTreeMap<OwnedServerName, Arc<Origin>>>,
-    /// Where the other nodes are, if there are any: a server's transactions are taken in one after the other by all together. Who asks for much is slowed down by
-    /// each node alone.
+    /// Where the other nodes are, if there are any: a server's transactions are taken in one after the other by all together. Who asks for much is slowed
+    /// down by each node alone.
     desks: Option<Desks>,
 }
 

@@ -1,7 +1,7 @@
 //! Answers to requests that clients repeat under the same name: given once more, not worked out once more.
 //!
-//! For old forms of requests that name a transaction although nothing in the log does. Remembered for half an hour, in memory: by each node what it has answered,
-//! and where there are several, on desks too.
+//! For old forms of requests that name a transaction although nothing in the log does. Remembered for half an hour, in memory: by each node what it has
+//! answered, and where there are several, on desks too.
 
 use std::{collections::VecDeque, future::Future, sync::Arc};
 
