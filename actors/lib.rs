@@ -1,13 +1,14 @@
 //! The domain: rooms, users and remote servers as actors over the log.
 //!
 //! Inside this package a module imports only from the left: network, env, kernel, writers, cluster, room, alias, user, active_users, backup, media, purges, registration, reports, threepid, delays, passes,
-//! oauth, externals, peer_keys, peer_users, server, followers, house. No HTTP, no SQL, no `ruma::api`.
+//! oauth, externals, peer_keys, peer_users, server, followers, desks, house. No HTTP, no SQL, no `ruma::api`.
 
 pub mod active_users;
 pub mod alias;
 pub mod backup;
 pub mod cluster;
 pub mod delays;
+pub mod desks;
 pub mod env;
 pub mod externals;
 pub mod followers;

@@ -33,6 +33,7 @@ const ACTOR_MODULES: &[&str] = &[
     "peer_users",
     "server",
     "followers",
+    "desks",
     "house",
 ];
 

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    House, HouseError,
+    House, HouseError, Places,
     journey::Turns,
     peers::{Patience, segment},
     receive::Scene,
@@ -127,6 +127,8 @@ impl House {
         let before = self.old_ends(room_id).await?;
         let turn = self.backfills.turns.of(room_id);
         let _turn = turn.lock().await;
+        let name = format!("backfill {room_id}");
+        let _everywhere = self.desks.lock(&name, Places::ONE).await?;
         let ends = self.old_ends(room_id).await?;
         if ends != before {
             return Ok(true);

@@ -34,6 +34,7 @@
 //! | `profile` | `profile(&UserId)`, `profile_field(&UserId, name)`, `set_profile_field(&UserId, name, Option<JsonText>)` |
 //! | `pushers` | `set_pusher(&UserId, Option<&DeviceId>, PusherWish)` |
 //! | `delays` | `delay_event(NewDelay) -> String`, `delayed_events(&UserId)`, `delayed_event(&UserId, name)`, `restart_delayed_event`, `cancel_delayed_event`, `send_delayed_event(name) -> Outcome` |
+//! | `desks` | `desks() -> &Desks`: `put`, `get`, `change`, `take`, `count`, `attend`, `lock` of what the edges of all nodes must see and nobody writes down |
 //! | `deactivate` | `deactivate(&UserId, erase)` |
 //! | `outboxes` | `peer_alive(&ServerName)`, `destinations(after, limit) -> Vec<Destination>`, `destination(&ServerName)` |
 //! | `public_rooms` | `public_rooms(ListWish) -> ListPage` |
@@ -79,6 +80,7 @@ mod dehydrated;
 mod delays;
 mod deleting;
 mod deletions;
+mod desks;
 mod elsewhere;
 mod eraser;
 mod error;
@@ -166,6 +168,7 @@ pub use backups::StoredSessions;
 pub use config::HouseConfig;
 pub use create_room::{MadeRoom, RoomWish};
 pub use deletions::DeletionWish;
+pub use desks::{Desks, Found, Held, Places};
 use elsewhere::Elsewhere;
 pub use error::HouseError;
 pub use externals::{LoggedOut, Origin};
@@ -263,6 +266,7 @@ pub struct House {
     journeys: Journeys,
     notices: Noticeboard,
     backfills: Backfills,
+    desks: Desks,
     runtime: tokio::runtime::Handle,
     myself: Weak<House>,
 }

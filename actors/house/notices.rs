@@ -19,7 +19,7 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{House, HouseError, JoinWish, MemberWish, RoomWish, surprise};
+use super::{House, HouseError, JoinWish, MemberWish, Places, RoomWish, surprise};
 use crate::{
     room::{
         RoomAnswer, RoomError, RoomQuery,
@@ -303,6 +303,7 @@ impl House {
         user_id: &UserId,
     ) -> Result<OwnedRoomId, HouseError> {
         let _turn = self.notices.turn.lock().await;
+        let _everywhere = self.desks.lock("notices", Places::ONE).await?;
         if let Some(room_id) = self.known_notice_room(settings, user_id).await? {
             return Ok(room_id);
         }

@@ -130,6 +130,7 @@ impl House {
             journeys: Journeys::default(),
             notices: Noticeboard::default(),
             backfills: Backfills::default(),
+            desks: desks.volatile,
             runtime: tokio::runtime::Handle::current(),
             myself: myself.clone(),
         });
@@ -177,6 +178,7 @@ impl House {
         self.externals.close(left()).await;
         self.peer_keys.close(left()).await;
         self.elsewhere.users.close(left()).await;
+        self.desks.close(left()).await;
         self.models.stop(left()).await;
         self.pools.close(left()).await;
     }
@@ -355,6 +357,7 @@ struct Desks {
     threepids: Arc<Directory<Threepid>>,
     externals: Arc<Directory<External>>,
     peer_keys: Arc<Directory<PeerKeys>>,
+    volatile: super::Desks,
 }
 
 /// The schedules of delayed events and the list of purges, and what they share with the rest of the house.
@@ -400,6 +403,7 @@ impl Opening {
             threepids: self.directory(env.clone(), limits).await?,
             externals: self.directory(env.clone(), limits).await?,
             peer_keys: self.directory(env.clone(), limits).await?,
+            volatile: super::Desks::new(self.directory(env.clone(), limits).await?, env),
         })
     }
 

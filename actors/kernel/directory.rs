@@ -212,6 +212,11 @@ impl<D: Domain> Directory<D> {
         }
     }
 
+    /// Whether there is no other node.
+    pub fn is_alone(&self) -> bool {
+        matches!(self.ways, Ways::Alone)
+    }
+
     /// How many are awake.
     pub fn residents(&self) -> usize {
         self.slots.len()

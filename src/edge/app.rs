@@ -1,13 +1,11 @@
 //! What every handler is handed: the configuration, the house, the limiter.
 
 use std::{
-    collections::VecDeque,
     net::IpAddr,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use parking_lot::Mutex;
 use playhouse_actors::{
     env::Env,
     house::{House, HouseError},
@@ -68,8 +66,6 @@ pub(crate) struct App {
     pub(crate) bridges: Bridges,
     /// What proves something about a person outside: mail, captchas.
     pub(crate) third_party: ThirdParty,
-    /// Nonces of registration by shared secret, and until when each is good.
-    pub(crate) nonces: Mutex<VecDeque<(String, u64)>>,
     /// Where devices meet for a login by QR code.
     pub(crate) meetings: Meetings,
     /// Systems at which users have accounts by which they log in here.
@@ -92,29 +88,30 @@ impl App {
         let media = &config.media;
         let folder = config.in_data_dir(&media.dir);
         let blobs = Blobs::open(media, folder).map_err(StartError::Media)?;
+        blobs.share_locks(house.desks());
         Ok(Self {
             previews: Previews::start(&config, &house, &blobs, trust),
-            uploads: Turns::default(),
+            uploads: Turns::new(house.desks()),
             fetches: Fetches::new(&config, &house, &blobs, trust),
-            origins: Origins::new(&config.limits),
+            origins: Origins::among(&config.limits, house.desks()),
             server_rules: ServerRules::new(&config.federation),
             initial_syncs: Queue::new(
                 config.limits.initial_syncs_max,
                 Duration::from_millis(config.limits.initial_sync_wait_ms),
             ),
-            limiter: Limiter::new(&config.limits),
-            interactive: Interactive::new(house.env().clone(), third_party::stage_params(&config)),
+            limiter: Limiter::among(&config.limits, house.desks()),
+            interactive: Interactive::new(&house, third_party::stage_params(&config)),
             thumbnails: Thumbnails::new(blobs.clone(), media),
-            repeats: Repeats::default(),
+            repeats: Repeats::new(house.desks()),
             blobs,
             third_party: ThirdParty::new(&config, trust).map_err(StartError::Outside)?,
             pages: Pages::new(house.env().clone()),
             bridges: Bridges::open(&config).map_err(StartError::Outside)?,
-            nonces: Mutex::default(),
-            providers: Providers::new(trust),
+            providers: Providers::new(trust, &house),
             meetings: Meetings::new(
                 config.rendezvous.sessions_max,
                 config.rendezvous.lifetime_ms,
+                &house,
             ),
             proxies: config
                 .listen

@@ -146,7 +146,7 @@ impl Routes {
 }
 
 async fn browser(incoming: &mut Incoming, language: Language) -> Result<Browser, Failure> {
-    incoming.admit(None)?;
+    incoming.admit(None).await?;
     let form = if incoming.request.method() == Method::POST {
         let mut upload = incoming.upload()?;
         let mut body = Vec::new();

@@ -94,7 +94,7 @@ impl Incoming {
     }
 
     /// Guests and rates.
-    pub(super) fn admit(&self, session: Option<&Session>) -> Result<(), Failure> {
+    pub(super) async fn admit(&self, session: Option<&Session>) -> Result<(), Failure> {
         if session.is_some_and(|session| session.guest) && !self.endpoint.guests {
             return Err(guest_forbidden());
         }
@@ -113,7 +113,7 @@ impl Incoming {
         }
         let limiter = &self.app.limiter;
         let user = session.map(|session| (session.user_id.as_str(), session.rate));
-        limiter.take(self.endpoint.class, user, self.address)
+        limiter.take(self.endpoint.class, user, self.address).await
     }
 
     /// Notes that a user is active; refuses, where it matters, those for whom there is no place.

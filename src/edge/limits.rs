@@ -1,13 +1,21 @@
 //! Rate limits per user, address and operation: token buckets in a map of bounded size.
+//!
+//! Where there are several nodes, what is rare is counted at desks for all of them together ([`Class::is_rare`]). Of everything else each node permits the
+//! whole rate: so much of it comes that another node is not to be asked each time.
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasher, RandomState},
+    fmt::Display,
+    hash::{BuildHasher, Hash, RandomState},
     net::IpAddr,
     time::Instant,
 };
 
 use parking_lot::Mutex;
+use playhouse_actors::{
+    desks::rates::{self, Bucket},
+    house::Desks,
+};
 use playhouse_schema::record::user::RateOverride;
 
 use super::failure::Failure;
@@ -42,44 +50,28 @@ pub(crate) enum Class {
     Peer,
 }
 
+impl Class {
+    /// Whether so little of it is permitted that it matters where it is counted.
+    fn is_rare(self) -> bool {
+        match self {
+            Class::Login
+            | Class::Registration
+            | Class::ThirdParty
+            | Class::Join
+            | Class::Invite
+            | Class::CreateRoom
+            | Class::Upload
+            | Class::DelayedEvent => true,
+            Class::General | Class::Free | Class::Message | Class::Peer => false,
+        }
+    }
+}
+
 /// So many buckets are kept in each part of the map; beyond it full ones are dropped, then all.
 const BUCKETS_MAX: usize = 8_192;
 
 /// The map is split, so that threads seldom meet.
 const PARTS: usize = 16;
-
-#[derive(Clone, Copy)]
-struct Bucket {
-    tokens: f64,
-    filled_ms: u64,
-    rate: Rate,
-}
-
-impl Bucket {
-    fn fill(&mut self, now_ms: u64) {
-        let elapsed_ms = now_ms.saturating_sub(self.filled_ms);
-        let gained = elapsed_ms as f64 / 1000.0 * self.rate.per_second;
-        self.tokens = (self.tokens + gained).min(f64::from(self.rate.burst));
-        self.filled_ms = now_ms;
-    }
-
-    /// Takes a token, or tells when there will be one.
-    fn take(&mut self, now_ms: u64) -> Result<(), u64> {
-        self.fill(now_ms);
-        if self.tokens >= 1.0 {
-            self.tokens -= 1.0;
-            return Ok(());
-        }
-        let missing = 1.0 - self.tokens;
-        Err((missing / self.rate.per_second * 1000.0).ceil() as u64)
-    }
-
-    fn is_full(&self, now_ms: u64) -> bool {
-        let mut bucket = *self;
-        bucket.fill(now_ms);
-        bucket.tokens >= f64::from(self.rate.burst)
-    }
-}
 
 /// Counts what callers do.
 pub(crate) struct Limiter {
@@ -88,6 +80,8 @@ pub(crate) struct Limiter {
     hasher: RandomState,
     /// By the hash of class and subject: a collision lets two subjects share a bucket, which is harmless.
     parts: Vec<Mutex<HashMap<u64, Bucket>>>,
+    /// Where other nodes count too, if there are any.
+    desks: Option<Desks>,
 }
 
 impl Limiter {
@@ -98,11 +92,20 @@ impl Limiter {
             started: Instant::now(),
             hasher: RandomState::new(),
             parts: (0..PARTS).map(|_| Mutex::default()).collect(),
+            desks: None,
+        }
+    }
+
+    /// The same among other nodes.
+    pub(crate) fn among(limits: &Limits, desks: &Desks) -> Self {
+        Self {
+            desks: (!desks.is_alone()).then(|| desks.clone()),
+            ..Self::new(limits)
         }
     }
 
     /// Counts a request; refuses it when the caller was too fast.
-    pub(crate) fn take(
+    pub(crate) async fn take(
         &self,
         class: Class,
         user: Option<(&str, Option<RateOverride>)>,
@@ -120,33 +123,33 @@ impl Limiter {
                 self.count(Class::General, general, user)?;
                 match own {
                     Some(own) if class == Class::Message => self.count(class, own, user),
-                    _ => self.specific(class, user),
+                    _ => self.specific(class, user).await,
                 }
             }
             None => {
                 self.count(Class::General, self.limits.rate_address, address)?;
-                self.specific(class, address)
+                self.specific(class, address).await
             }
         }
     }
 
     /// Counts something that is known only later, a wrong password for example.
-    pub(crate) fn take_for(&self, class: Class, subject: &str) -> Result<(), Failure> {
+    pub(crate) async fn take_for(&self, class: Class, subject: &str) -> Result<(), Failure> {
         if !self.limits.rate_limits {
             return Ok(());
         }
-        self.specific(class, subject)
+        self.specific(class, subject).await
     }
 
     /// Counts a request of another server: for its address as long as nobody knows who it is, then for its name.
-    pub(crate) fn take_server(&self, subject: impl std::hash::Hash) -> Result<(), Failure> {
+    pub(crate) fn take_server(&self, subject: impl Hash) -> Result<(), Failure> {
         if !self.limits.rate_limits {
             return Ok(());
         }
-        self.specific(Class::Peer, subject)
+        self.count(Class::Peer, self.limits.rate_server, subject)
     }
 
-    fn specific(&self, class: Class, subject: impl std::hash::Hash) -> Result<(), Failure> {
+    async fn specific(&self, class: Class, subject: impl Hash + Display) -> Result<(), Failure> {
         let rate = match class {
             Class::General | Class::Free => return Ok(()),
             Class::Peer => self.limits.rate_server,
@@ -160,21 +163,25 @@ impl Limiter {
             Class::Upload => self.limits.rate_upload,
             Class::DelayedEvent => self.limits.rate_delayed_event,
         };
-        self.count(class, rate, subject)
+        let Some(desks) = self.desks.as_ref().filter(|_| class.is_rare()) else {
+            return self.count(class, rate, subject);
+        };
+        let name = format!("{class:?} {subject}");
+        match desks.count(&name, of_desks(rate)).await {
+            Ok(None) => Ok(()),
+            Ok(Some(retry_after_ms)) => Err(too_fast(retry_after_ms)),
+            // Nobody is kept from the server by a count that does not answer.
+            Err(error) => {
+                tracing::warn!(?class, %error, "counted by this node alone");
+                self.count(class, rate, subject)
+            }
+        }
     }
 
-    fn count(
-        &self,
-        class: Class,
-        rate: Rate,
-        subject: impl std::hash::Hash,
-    ) -> Result<(), Failure> {
+    fn count(&self, class: Class, rate: Rate, subject: impl Hash) -> Result<(), Failure> {
         let now_ms = self.started.elapsed().as_millis() as u64;
         let key = self.hasher.hash_one((class, subject));
-        self.count_at(key, rate, now_ms).map_err(|retry_after_ms| {
-            metrics::counter!("playhouse_rate_limited_total").increment(1);
-            Failure::limit_exceeded(retry_after_ms)
-        })
+        self.count_at(key, rate, now_ms).map_err(too_fast)
     }
 
     fn count_at(&self, key: u64, rate: Rate, now_ms: u64) -> Result<(), u64> {
@@ -186,21 +193,24 @@ impl Limiter {
                 part.clear();
             }
         }
-        let bucket = part.entry(key).or_insert(Bucket {
-            tokens: f64::from(rate.burst),
-            filled_ms: now_ms,
-            rate,
-        });
-        if bucket.rate != rate {
-            // An administrator has just given the user another rate: it begins with a full bucket.
-            *bucket = Bucket {
-                tokens: f64::from(rate.burst),
-                filled_ms: now_ms,
-                rate,
-            };
-        }
-        bucket.take(now_ms)
+        let rate = of_desks(rate);
+        let bucket = part.entry(key);
+        let bucket = bucket.or_insert_with(|| Bucket::new(rate, now_ms));
+        // An administrator may just have given the user another rate: it begins with a full bucket.
+        bucket.take(rate, now_ms)
     }
+}
+
+fn of_desks(rate: Rate) -> rates::Rate {
+    rates::Rate {
+        per_second: rate.per_second,
+        burst: rate.burst,
+    }
+}
+
+fn too_fast(retry_after_ms: u64) -> Failure {
+    metrics::counter!("playhouse_rate_limited_total").increment(1);
+    Failure::limit_exceeded(retry_after_ms)
 }
 
 /// What bounds everything that a user does must not be narrower than what an administrator allows the user.
@@ -216,10 +226,23 @@ fn wider(everybody: Rate, own: Option<Rate>) -> Rate {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     fn limiter() -> Limiter {
         Limiter::new(&Limits::default())
+    }
+
+    /// On one node nobody is waited for.
+    fn take(
+        limiter: &Limiter,
+        class: Class,
+        user: Option<(&str, Option<RateOverride>)>,
+    ) -> Result<(), Failure> {
+        let address = IpAddr::from([127, 0, 0, 1]);
+        let taken = limiter.take(class, user, address);
+        taken.now_or_never().expect("counted here")
     }
 
     #[test]
@@ -248,35 +271,27 @@ mod tests {
     #[test]
     fn classes_and_users_are_counted_apart() {
         let limiter = limiter();
-        let address = IpAddr::from([127, 0, 0, 1]);
         for _ in 0..limiter.limits.rate_join.burst {
-            limiter
-                .take(Class::Join, Some(("@a:b", None)), address)
-                .unwrap();
+            take(&limiter, Class::Join, Some(("@a:b", None))).unwrap();
         }
-        let failure = limiter.take(Class::Join, Some(("@a:b", None)), address);
+        let failure = take(&limiter, Class::Join, Some(("@a:b", None)));
         assert_eq!(failure.unwrap_err().status(), 429);
-        limiter
-            .take(Class::Invite, Some(("@a:b", None)), address)
-            .unwrap();
-        limiter
-            .take(Class::Join, Some(("@c:b", None)), address)
-            .unwrap();
+        take(&limiter, Class::Invite, Some(("@a:b", None))).unwrap();
+        take(&limiter, Class::Join, Some(("@c:b", None))).unwrap();
         let off = Limits {
             rate_limits: false,
             ..Limits::default()
         };
         let limiter = Limiter::new(&off);
         for _ in 0..10_000 {
-            limiter.take(Class::Join, None, address).unwrap();
+            take(&limiter, Class::Join, None).unwrap();
         }
     }
 
     #[test]
     fn an_administrator_gives_a_user_another_rate() {
         let limiter = limiter();
-        let address = IpAddr::from([127, 0, 0, 1]);
-        let take = |rate| limiter.take(Class::Message, Some(("@a:b", rate)), address);
+        let take = |rate| take(&limiter, Class::Message, Some(("@a:b", rate)));
         let own = |per_second, burst| Some(RateOverride { per_second, burst });
         let passed = |rate| (0..5_000).take_while(|_| take(rate).is_ok()).count();
         assert_eq!(passed(own(1, 3)), 3);

@@ -202,7 +202,7 @@ where
     C: Caller<R::Authentication>,
 {
     let caller = C::identify(incoming).await?;
-    incoming.admit(caller.session())?;
+    incoming.admit(caller.session()).await?;
     incoming.admit_active(caller.session()).await?;
     Ok(caller)
 }

@@ -76,7 +76,7 @@ impl Routes {
     {
         let run = Box::new(move |mut incoming: Incoming| {
             let answer: std::pin::Pin<Box<dyn Future<Output = _>>> = Box::pin(async move {
-                incoming.admit(None)?;
+                incoming.admit(None).await?;
                 let body = whole_body(&mut incoming).await?;
                 let app = incoming.app.clone();
                 let prepared = handle(app, Visit { incoming, body }).await?;

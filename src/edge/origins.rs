@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
+use playhouse_actors::house::{Desks, Held, Places};
 use ruma::{OwnedServerName, ServerName};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -23,6 +24,9 @@ const ORIGINS_MAX: usize = 1_000;
 pub(crate) struct Origins {
     bounds: Bounds,
     known: Mutex<BTreeMap<OwnedServerName, Arc<Origin>>>,
+    /// Where the other nodes are, if there are any: a server's transactions are taken in one after the other by all together. Who asks for much is slowed
+    /// down by each node alone.
+    desks: Option<Desks>,
 }
 
 /// The bounds for each server.
@@ -47,6 +51,7 @@ struct Origin {
 
 /// A transaction may be taken in until this is dropped.
 pub(crate) struct Turn {
+    _everywhere: Held,
     _turn: OwnedSemaphorePermit,
     _place: OwnedSemaphorePermit,
 }
@@ -68,20 +73,47 @@ impl Origins {
                 waiting_max: count(limits.server_transactions_waiting_max),
             },
             known: Mutex::default(),
+            desks: None,
+        }
+    }
+
+    /// The same among other nodes.
+    pub(crate) fn among(limits: &Limits, desks: &Desks) -> Self {
+        Self {
+            desks: (!desks.is_alone()).then(|| desks.clone()),
+            ..Self::new(limits)
         }
     }
 
     /// Waits until a server's earlier transactions are done; refuses when too many wait already.
     pub(crate) async fn enter(&self, origin: &ServerName) -> Result<Turn, Failure> {
         let refusal = || Failure::limit_exceeded(AGAIN_MS);
-        let origin = self.of(origin);
-        let place = origin.lining_up.clone().try_acquire_owned();
+        let here = self.of(origin);
+        let place = here.lining_up.clone().try_acquire_owned();
         let place = place.map_err(|_| refusal())?;
-        let turn = origin.transactions.clone().acquire_owned().await;
+        let turn = here.transactions.clone().acquire_owned().await;
+        let turn = turn.map_err(|_| refusal())?;
         Ok(Turn {
-            _turn: turn.map_err(|_| refusal())?,
+            _everywhere: self.everywhere(origin).await?,
+            _turn: turn,
             _place: place,
         })
+    }
+
+    /// Waits until the transactions that other nodes take in are done.
+    async fn everywhere(&self, origin: &ServerName) -> Result<Held, Failure> {
+        let Some(desks) = &self.desks else {
+            return Ok(Held::nothing());
+        };
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let places = Places {
+            share: 1,
+            all: count(self.bounds.transactions_max),
+            line_max: count(self.bounds.waiting_max),
+        };
+        Ok(desks
+            .lock(&format!("transactions {origin}"), places)
+            .await?)
     }
 
     /// Lets a server that asks for much wait a while; refuses when too much of it waits already.

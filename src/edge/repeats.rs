@@ -1,11 +1,16 @@
 //! Answers to requests that clients repeat under the same name: given once more, not worked out once more.
 //!
-//! For old forms of requests that name a transaction although nothing in the log does. Remembered for half an hour, in memory.
+//! For old forms of requests that name a transaction although nothing in the log does. Remembered for half an hour, in memory: by each node what it has
+//! answered, and where there are several, on desks too.
 
 use std::{collections::VecDeque, future::Future, sync::Arc};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use playhouse_actors::{
+    desks::{DeskKind, Put, Terms},
+    house::{Desks, Places},
+};
 use tokio::sync::OnceCell;
 
 use super::failure::Failure;
@@ -24,9 +29,21 @@ struct Entry {
 
 /// Answers that were given. The oldest stand first.
 #[derive(Default)]
-pub(crate) struct Repeats(Mutex<VecDeque<Entry>>);
+pub(crate) struct Repeats {
+    entries: Mutex<VecDeque<Entry>>,
+    /// What other nodes have answered.
+    desks: Option<Desks>,
+}
 
 impl Repeats {
+    /// Nothing was answered by this node yet.
+    pub(crate) fn new(desks: &Desks) -> Self {
+        Self {
+            entries: Mutex::default(),
+            desks: (!desks.is_alone()).then(|| desks.clone()),
+        }
+    }
+
     /// The answer under a name: what was answered before, or what is worked out now. Refusals are not remembered.
     pub(crate) async fn once(
         &self,
@@ -34,12 +51,18 @@ impl Repeats {
         now_ms: u64,
         work: impl Future<Output = Result<Bytes, Failure>>,
     ) -> Result<Bytes, Failure> {
-        let cell = self.cell(name, now_ms);
-        cell.get_or_try_init(|| work).await.cloned()
+        let cell = self.cell(name.clone(), now_ms);
+        let answer = async {
+            match &self.desks {
+                None => work.await,
+                Some(desks) => among_all(desks, (&name, now_ms), work).await,
+            }
+        };
+        cell.get_or_try_init(|| answer).await.cloned()
     }
 
     fn cell(&self, name: String, now_ms: u64) -> Arc<OnceCell<Bytes>> {
-        let mut entries = self.0.lock();
+        let mut entries = self.entries.lock();
         while entries
             .front()
             .is_some_and(|oldest| oldest.until_ms <= now_ms || entries.len() > ANSWERS_MAX)
@@ -57,6 +80,28 @@ impl Repeats {
         });
         answer
     }
+}
+
+/// The answer that any node has given, or what is worked out now while the others wait.
+async fn among_all(
+    desks: &Desks,
+    (name, now_ms): (&str, u64),
+    work: impl Future<Output = Result<Bytes, Failure>>,
+) -> Result<Bytes, Failure> {
+    let turn = format!("repeats {name}");
+    let _turn = desks.lock(&turn, Places::ONE).await?;
+    if let Some(known) = desks.get::<Bytes>(DeskKind::Repeats, name).await? {
+        return Ok(known.value);
+    }
+    let answer = work.await?;
+    let lying = (&answer, now_ms + REMEMBERED_MS);
+    let place = (DeskKind::Repeats, name);
+    match desks.put(place, lying, Terms::default()).await {
+        Ok((Put::Done, _)) => {}
+        Ok((put, _)) => tracing::debug!(?put, "an answer is not remembered for other nodes"),
+        Err(error) => tracing::warn!(%error, "an answer is not remembered for other nodes"),
+    }
+    Ok(answer)
 }
 
 #[cfg(test)]

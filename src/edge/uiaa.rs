@@ -1,15 +1,20 @@
 //! User-interactive authentication (client-server API, "User-Interactive Authentication API"): sessions, flows, completed stages.
 //!
-//! Sessions are volatile: a client whose session is gone is asked to begin again. What a stage proves is checked by the caller's `verify`.
+//! Sessions are volatile: a client whose session is gone is asked to begin again. They lie on desks, where all nodes see them; beyond the bounds of a desk the
+//! oldest end. What a stage proves is checked by the caller's `verify`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,
 };
 
-use parking_lot::Mutex;
-use playhouse_actors::env::Env;
+use playhouse_actors::{
+    desks::{Changed, DeskKind, Put, Terms},
+    env::Env,
+    house::{Desks, Found, House},
+};
 use ruma::api::client::uiaa::AuthData;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::failure::Failure;
@@ -17,8 +22,11 @@ use super::failure::Failure;
 /// A session that is not completed within this time ends.
 const SESSION_LIFETIME_MS: u64 = 15 * 60 * 1000;
 
-/// So many sessions may be open; beyond it the oldest end.
-const SESSIONS_MAX: usize = 10_000;
+/// So often it is tried to note a stage while others note theirs.
+const NOTE_ATTEMPTS: usize = 8;
+
+/// Who had no luck may try again so much later.
+const NOTE_AGAIN_MS: u64 = 1_000;
 
 /// What an endpoint demands.
 #[derive(Clone, Debug)]
@@ -49,29 +57,29 @@ pub(crate) enum Standing {
     Passed,
 }
 
-#[derive(Debug)]
+/// What is known of a session. Proofs are secret: this is not to be shown.
+#[derive(Clone, Serialize, Deserialize)]
 struct Open {
     scope: String,
-    begun_ms: u64,
-    stages: BTreeSet<&'static str>,
-    proofs: BTreeMap<&'static str, String>,
+    stages: BTreeSet<String>,
+    proofs: BTreeMap<String, String>,
 }
 
-/// All open sessions of this node.
+/// All open sessions. They lie on desks: a client's next request may come to another node.
 pub(crate) struct Interactive {
     env: Env,
+    desks: Desks,
     /// What clients must know of a stage: for the terms the policies, for a captcha its key.
     params: BTreeMap<&'static str, Value>,
-    sessions: Mutex<BTreeMap<String, Open>>,
 }
 
 impl Interactive {
-    /// No session is open.
-    pub(crate) fn new(env: Env, params: BTreeMap<&'static str, Value>) -> Self {
+    /// No session is open yet.
+    pub(crate) fn new(house: &House, params: BTreeMap<&'static str, Value>) -> Self {
         Self {
-            env,
+            env: house.env().clone(),
+            desks: house.desks().clone(),
             params,
-            sessions: Mutex::new(BTreeMap::new()),
         }
     }
 
@@ -87,9 +95,9 @@ impl Interactive {
     where
         F: Future<Output = Result<String, Failure>>,
     {
-        let session = self.session(&demand, auth)?;
+        let (session, open) = self.session(&demand, auth).await?;
         let Some((auth, stage)) = auth.and_then(|auth| Some((auth, auth.auth_type()?))) else {
-            return self.verdict(&demand, session, None);
+            return self.verdict(&demand, &session, open.proofs, None).await;
         };
         let stage = stage.to_string();
         let known = demand
@@ -105,33 +113,38 @@ impl Interactive {
                     auth_type(auth)
                 ),
             );
-            return self.verdict(&demand, session, Some(refused));
+            let failed = Some(refused);
+            return self.verdict(&demand, &session, open.proofs, failed).await;
         };
-        if self.is_proven(&session, known) {
-            return self.verdict(&demand, session, None);
+        if open.proofs.contains_key(*known) {
+            return self.verdict(&demand, &session, open.proofs, None).await;
         }
         match verify(stage).await {
             Ok(proof) => {
-                if let Some(open) = self.sessions.lock().get_mut(&session) {
-                    open.proofs.insert(known, proof);
-                }
-                self.verdict(&demand, session, None)
+                let proofs = self.note(&session, known, proof).await?;
+                self.verdict(&demand, &session, proofs, None).await
             }
             // Trouble of our own is not a failed stage.
             Err(failure) if failure.status() >= 500 || failure.status() == 429 => Err(failure),
-            Err(failure) => self.verdict(&demand, session, Some(failure)),
+            Err(failure) => {
+                let open = self.open(&session).await?;
+                let proofs = open.map(|open| open.value.proofs).unwrap_or_default();
+                self.verdict(&demand, &session, proofs, Some(failure)).await
+            }
         }
     }
 
     /// The session that the request names, or a new one.
-    fn session(&self, demand: &Demand<'_>, auth: Option<&AuthData>) -> Result<String, Failure> {
-        let now_ms = self.env.now_ms();
-        let mut sessions = self.sessions.lock();
+    async fn session(
+        &self,
+        demand: &Demand<'_>,
+        auth: Option<&AuthData>,
+    ) -> Result<(String, Open), Failure> {
         if let Some(named) = auth.and_then(AuthData::session) {
-            let open = sessions.get(named);
-            let open = open.filter(|open| open.begun_ms + SESSION_LIFETIME_MS > now_ms);
-            return match open {
-                Some(open) if open.scope == demand.scope => Ok(named.to_owned()),
+            return match self.open(named).await? {
+                Some(open) if open.value.scope == demand.scope => {
+                    Ok((named.to_owned(), open.value))
+                }
                 Some(_) => Err(Failure::forbidden(
                     "this authentication session belongs to another operation",
                 )),
@@ -141,88 +154,101 @@ impl Interactive {
                 )),
             };
         }
-        if sessions.len() >= SESSIONS_MAX {
-            sessions.retain(|_, open| open.begun_ms + SESSION_LIFETIME_MS > now_ms);
-        }
-        if sessions.len() >= SESSIONS_MAX {
-            let oldest = sessions.iter().min_by_key(|(_, open)| open.begun_ms);
-            if let Some(name) = oldest.map(|(name, _)| name.clone()) {
-                sessions.remove(&name);
-            }
-        }
         let name = self.env.random_string(24);
+        let stages = demand.flows.iter().flat_map(|flow| flow.iter());
         let open = Open {
             scope: demand.scope.clone(),
-            begun_ms: now_ms,
-            stages: demand
-                .flows
-                .iter()
-                .flat_map(|flow| flow.iter().copied())
-                .collect(),
+            stages: stages.map(|stage| (*stage).to_owned()).collect(),
             proofs: BTreeMap::new(),
         };
-        sessions.insert(name.clone(), open);
-        Ok(name)
+        let until_ms = self.env.now_ms() + SESSION_LIFETIME_MS;
+        let lying = (&open, until_ms);
+        let place = (DeskKind::Uia, name.as_str());
+        match self.desks.put(place, lying, Terms::default()).await? {
+            (Put::Done, _) => Ok((name, open)),
+            _ => Err(Failure::new(
+                ruma::api::error::ErrorCode::TooLarge,
+                "what is to be authenticated is too long",
+            )),
+        }
+    }
+
+    async fn open(&self, session: &str) -> Result<Option<Found<Open>>, Failure> {
+        Ok(self.desks.get(DeskKind::Uia, session).await?)
     }
 
     /// How a stage of a session stands, for pages that pass it in the client's place.
-    pub(crate) fn standing(&self, session: &str, stage: &str) -> Standing {
-        let now_ms = self.env.now_ms();
-        let sessions = self.sessions.lock();
-        let open = sessions.get(session);
-        match open.filter(|open| open.begun_ms + SESSION_LIFETIME_MS > now_ms) {
+    pub(crate) async fn standing(&self, session: &str, stage: &str) -> Result<Standing, Failure> {
+        let open = self.open(session).await?.map(|open| open.value);
+        Ok(match open {
             None => Standing::NoSession,
             Some(open) if open.proofs.contains_key(stage) => Standing::Passed,
             Some(open) if open.stages.contains(stage) => Standing::Awaited,
             Some(_) => Standing::NotAsked,
-        }
+        })
     }
 
     /// What a session is for: the scope that its endpoint gave it.
-    pub(crate) fn scope(&self, session: &str) -> Option<String> {
-        let now_ms = self.env.now_ms();
-        let sessions = self.sessions.lock();
-        let open = sessions.get(session);
-        open.filter(|open| open.begun_ms + SESSION_LIFETIME_MS > now_ms)
-            .map(|open| open.scope.clone())
+    pub(crate) async fn scope(&self, session: &str) -> Result<Option<String>, Failure> {
+        let open = self.open(session).await?;
+        Ok(open.map(|open| open.value.scope))
     }
 
     /// Notes that a stage was passed in another way than by the client's request.
-    pub(crate) fn complete(&self, session: &str, stage: &str, proof: String) {
-        let mut sessions = self.sessions.lock();
-        if let Some(open) = sessions.get_mut(session)
-            && let Some(known) = open.stages.get(stage)
-        {
-            open.proofs.insert(known, proof);
-        }
+    pub(crate) async fn complete(
+        &self,
+        session: &str,
+        stage: &str,
+        proof: String,
+    ) -> Result<(), Failure> {
+        self.note(session, stage, proof).await?;
+        Ok(())
     }
 
-    fn is_proven(&self, session: &str, stage: &str) -> bool {
-        let sessions = self.sessions.lock();
-        sessions
-            .get(session)
-            .is_some_and(|open| open.proofs.contains_key(stage))
+    /// Notes that a stage of a session was passed, if it is one and the session has not ended; what is proven now.
+    async fn note(
+        &self,
+        session: &str,
+        stage: &str,
+        proof: String,
+    ) -> Result<BTreeMap<String, String>, Failure> {
+        for _ in 0..NOTE_ATTEMPTS {
+            let Some(Found { value, token, .. }) = self.open(session).await? else {
+                return Ok(BTreeMap::new());
+            };
+            let mut open = value;
+            if !open.stages.contains(stage) {
+                return Ok(open.proofs);
+            }
+            open.proofs.insert(stage.to_owned(), proof.clone());
+            let place = (DeskKind::Uia, session);
+            match self.desks.change(place, &token, &open).await? {
+                (Changed::Done, _) => return Ok(open.proofs),
+                (Changed::Gone, _) => return Ok(BTreeMap::new()),
+                (Changed::Full, _) => break,
+                // Another stage was passed at the same moment.
+                (Changed::Overtaken, _) => {}
+            }
+        }
+        Err(Failure::limit_exceeded(NOTE_AGAIN_MS))
     }
 
     /// Passes when a flow is complete; the session then ends.
-    fn verdict(
+    async fn verdict(
         &self,
         demand: &Demand<'_>,
-        session: String,
+        session: &str,
+        mut proofs: BTreeMap<String, String>,
         failed: Option<Failure>,
     ) -> Result<Passed, Failure> {
-        let mut sessions = self.sessions.lock();
-        let proofs = sessions
-            .get(&session)
-            .map(|open| open.proofs.clone())
-            .unwrap_or_default();
-        let complete =
-            |flow: &&&[&'static str]| flow.iter().all(|stage| proofs.contains_key(stage));
-        if failed.is_none() && demand.flows.iter().any(|flow| complete(&flow)) {
-            sessions.remove(&session);
-            return Ok(Passed { proofs });
+        if failed.is_none() && demand.is_met(&proofs) {
+            // Of two requests with the same session one passes.
+            let ended: Option<Open> = self.desks.take(DeskKind::Uia, session).await?;
+            proofs = ended.map(|open| open.proofs).unwrap_or_default();
+            if demand.is_met(&proofs) {
+                return Ok(demand.passed(&proofs));
+            }
         }
-        drop(sessions);
         let completed: BTreeSet<_> = proofs.keys().collect();
         let flows: Vec<_> = demand
             .flows
@@ -243,6 +269,23 @@ impl Interactive {
             body.extend(error);
         }
         Err(Failure::authentication_needed(body))
+    }
+}
+
+impl Demand<'_> {
+    /// Whether a flow is complete.
+    fn is_met(&self, proofs: &BTreeMap<String, String>) -> bool {
+        let is_proven = |stage: &&'static str| proofs.contains_key(*stage);
+        self.flows.iter().any(|flow| flow.iter().all(is_proven))
+    }
+
+    /// What the stages asked for have proven.
+    fn passed(&self, proofs: &BTreeMap<String, String>) -> Passed {
+        let stages = self.flows.iter().flat_map(|flow| flow.iter().copied());
+        let proven = stages.filter_map(|stage| Some((stage, proofs.get(stage)?.clone())));
+        Passed {
+            proofs: proven.collect(),
+        }
     }
 }
 

@@ -153,7 +153,7 @@ impl Upload {
 
     async fn settle(self, name: String, file: Arc<File>) -> Result<StoredBlob, BlobError> {
         let path = address::path(&name).ok_or(BlobError::Missing)?;
-        let held = self.blobs.hold(&name).await;
+        let held = self.blobs.hold(&name).await?;
         match self.blobs.folder() {
             Some(folder) => {
                 let (from, to) = (self.temporary.0.clone(), folder.join(path.as_ref()));

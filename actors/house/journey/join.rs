@@ -26,6 +26,7 @@ impl House {
         self.travel(move |house| async move {
             let turn = house.journeys.turns.of(&room_id);
             let _turn = turn.lock().await;
+            let _everywhere = house.alone_on_the_way(&room_id).await?;
             let footing = house.footing(&room_id, &wish.user_id).await?;
             if footing.is_here {
                 // Somebody was faster, or the others are asked because this server cannot let the user in.

@@ -36,10 +36,17 @@ impl House {
             Err(error) => matches!(error, HouseError::Room(RoomError::UnknownRoom)),
         };
         let under_way = self.journeys.turns.under_way(room_id);
-        let Some(turn) = under_way.filter(|_| is_outside) else {
+        let nobody_comes = under_way.is_none() && self.desks.is_alone();
+        if !is_outside || nobody_comes {
             return gate;
+        }
+        let arrival = async {
+            if let Some(turn) = &under_way {
+                drop(turn.lock().await);
+            }
+            self.alone_on_the_way(room_id).await
         };
-        let _arrived = tokio::time::timeout(ARRIVAL, turn.lock()).await;
+        let _arrived = tokio::time::timeout(ARRIVAL, arrival).await;
         self.room_gate(room_id, server).await
     }
 

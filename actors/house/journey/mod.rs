@@ -2,7 +2,7 @@
 //! server that is in the room (server-server API, "Joining Rooms", "Knocking upon a room", "Inviting to a room", "Leaving Rooms").
 //!
 //! A journey is a task of its own and goes on when the client that began it has left: once a server has let somebody in, that is to be recorded here. One
-//! user at a time goes into a room; who waited finds the room here.
+//! user at a time goes into a room, from whichever node; who waited finds the room here.
 
 mod arrive;
 mod complexity;
@@ -31,7 +31,7 @@ pub use invited::IncomingInvite;
 pub(super) use join::is_for_others;
 use whole::Completions;
 
-use super::{House, HouseError, surprise};
+use super::{Held, House, HouseError, Places, surprise};
 use crate::room::{RoomAnswer, RoomError, RoomQuery, told::Told};
 
 /// So many servers are asked for one journey.
@@ -156,6 +156,12 @@ impl House {
             }
         }
         helpers
+    }
+
+    /// Waits until nobody is on the way into a room from another node. To be called by whose turn it is on this one.
+    pub(super) async fn alone_on_the_way(&self, room_id: &RoomId) -> Result<Held, HouseError> {
+        let name = format!("journey {room_id}");
+        self.desks.lock(&name, Places::ONE).await
     }
 
     /// Lets a journey go on to its end, whoever still waits for it.

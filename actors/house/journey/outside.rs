@@ -60,6 +60,7 @@ impl House {
         let journey = move |house: std::sync::Arc<House>| async move {
             let turn = house.journeys.turns.of(&room_id);
             let _turn = turn.lock().await;
+            let _everywhere = house.alone_on_the_way(&room_id).await?;
             let footing = house.footing(&room_id, &wish.user_id).await?;
             if wish.guest {
                 return Err(RoomError::GuestForbidden.into());
@@ -112,6 +113,7 @@ impl House {
         let journey = move |house: std::sync::Arc<House>| async move {
             let turn = house.journeys.turns.of(&wish.room_id);
             let _turn = turn.lock().await;
+            let _everywhere = house.alone_on_the_way(&wish.room_id).await?;
             let footing = house.footing(&wish.room_id, &wish.sender).await?;
             if footing.is_here {
                 return house.leave_here(wish).await;

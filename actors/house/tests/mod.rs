@@ -1,5 +1,6 @@
 //! Flows on the real SQLite driver.
 
+mod desks;
 mod event_keys;
 mod forgetting;
 mod handshakes;

@@ -63,7 +63,7 @@ async fn check_password(
     if !is_caller || matches!(password.identifier, UserIdentifier::_Custom(_)) {
         return Err(Failure::forbidden("wrong user or password"));
     }
-    app.limiter.take_for(Class::Login, user_id.as_str())?;
+    app.limiter.take_for(Class::Login, user_id.as_str()).await?;
     if is_password(app, user_id, password.password.clone()).await? {
         Ok(String::new())
     } else {

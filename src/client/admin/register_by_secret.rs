@@ -1,12 +1,16 @@
 //! `GET` and `POST /_synapse/admin/v1/register`
 //!
 //! A script that knows the shared secret makes accounts: it fetches a nonce, and proves by an HMAC over nonce, name, password and role that it knows the
-//! secret. Each nonce serves once, for a minute.
+//! secret. Each nonce serves once, for a minute, at whichever node it comes back to.
 
 use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
-use playhouse_actors::{house::NewAccount, user::message::Login};
+use playhouse_actors::{
+    desks::{DeskKind, Terms},
+    house::NewAccount,
+    user::message::Login,
+};
 use ruma::{
     OwnedDeviceId, OwnedServerName, OwnedUserId,
     api::{auth_scheme::NoAuthentication, error::ErrorCode, request, response},
@@ -18,9 +22,6 @@ use crate::edge::{App, Failure};
 
 /// A nonce is good for so long.
 const NONCE_LIFETIME_MS: u64 = 60_000;
-
-/// So many nonces may be out; beyond it the oldest end.
-const NONCES_MAX: usize = 10_000;
 
 /// The request for a nonce.
 pub(crate) mod nonce {
@@ -96,12 +97,12 @@ pub(crate) async fn handle_nonce(
     secret(&app)?;
     let now_ms = app.env().now_ms();
     let nonce = app.env().random_string(64);
-    let mut nonces = app.nonces.lock();
-    nonces.retain(|(_, until_ms)| *until_ms > now_ms);
-    if nonces.len() >= NONCES_MAX {
-        nonces.pop_front();
-    }
-    nonces.push_back((nonce.clone(), now_ms + NONCE_LIFETIME_MS));
+    let place = (DeskKind::Nonces, nonce.as_str());
+    let lying = (&(), now_ms + NONCE_LIFETIME_MS);
+    app.house
+        .desks()
+        .put(place, lying, Terms::default())
+        .await?;
     Ok(nonce::Response { nonce })
 }
 
@@ -112,7 +113,7 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Response, Failure> {
     let secret = secret(&app)?;
-    use_nonce(&app, &request.nonce)?;
+    use_nonce(&app, &request.nonce).await?;
     check(&secret, &request)?;
     let made = app
         .house
@@ -152,14 +153,10 @@ fn secret(app: &App) -> Result<String, Failure> {
     })
 }
 
-fn use_nonce(app: &App, nonce: &str) -> Result<(), Failure> {
-    let now_ms = app.env().now_ms();
-    let mut nonces = app.nonces.lock();
-    let place = nonces
-        .iter()
-        .position(|(known, until_ms)| known == nonce && *until_ms > now_ms);
-    match place.and_then(|place| nonces.remove(place)) {
-        Some(_) => Ok(()),
+async fn use_nonce(app: &App, nonce: &str) -> Result<(), Failure> {
+    let desks = app.house.desks();
+    match desks.take(DeskKind::Nonces, nonce).await? {
+        Some(()) => Ok(()),
         None => Err(Failure::new(ErrorCode::Unknown, "unknown nonce")),
     }
 }

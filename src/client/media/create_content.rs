@@ -86,7 +86,7 @@ pub(super) async fn store(
     let blob = upload.finish().await?;
     // Two uploads at once must not both take what is left.
     let _turn = if is_limited {
-        let turn = app.uploads.of(&caller.user_id).await;
+        let turn = app.uploads.of(&caller.user_id).await?;
         quota::check(app, &caller.user_id, blob.size_bytes).await?;
         Some(turn)
     } else {

@@ -19,7 +19,7 @@ pub(crate) async fn handle(
 ) -> Result<Response, Failure> {
     caller.not_suspended()?;
     // Two requests at once must not both take the last place.
-    let _turn = app.uploads.of(&caller.user_id).await;
+    let _turn = app.uploads.of(&caller.user_id).await?;
     quota::check_awaited(&app, &caller.user_id).await?;
     let media_id = app.env().random_string(24);
     let expires_ms = app.env().now_ms() + app.config.media.pending_upload_ms;

@@ -20,7 +20,7 @@ pub(crate) async fn remove(app: &App, name: &MediaName, by: &str) -> Result<(), 
         return Err(MediaError::Unknown.into());
     };
     // Nobody uploads the same content meanwhile.
-    let _alone = app.blobs.alone(&uploaded.sha256).await;
+    let _alone = app.blobs.alone(&uploaded.sha256).await?;
     if !app.house.is_content_shared(&uploaded.sha256, name).await? {
         app.blobs.remove(&uploaded.sha256).await?;
     }

@@ -285,6 +285,7 @@ impl From<BlobError> for Failure {
             ),
             // Pictures of previews are kept for some days only.
             BlobError::Missing => Failure::not_found("this media is not kept any more"),
+            BlobError::Locked(error) => (*error).into(),
             BlobError::Damaged | BlobError::Disk(_) | BlobError::Store(_) => {
                 Failure::internal(error)
             }

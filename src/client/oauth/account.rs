@@ -124,7 +124,9 @@ async fn deactivate(app: &Arc<App>, browser: &Browser, known: &Known) -> Result<
     let language = browser.language;
     let account = app.house.account(&known.user_id).await?;
     if has_password(app, &account) {
-        app.limiter.take_for(Class::Login, known.user_id.as_str())?;
+        app.limiter
+            .take_for(Class::Login, known.user_id.as_str())
+            .await?;
         let password = browser.form.get("password").unwrap_or_default().to_owned();
         if !is_password(app, &known.user_id, password).await? {
             let wrong = Block::notice(Tone::Error, language.say("oauth.wrong_password"));

@@ -177,7 +177,7 @@ pub(super) async fn signed_in(app: Arc<App>, browser: Browser) -> Result<Prepare
         .check_seal(&browser, "oauth-sign-in", &bound(visit, &next))?;
     let user = browser.form.need("user")?.trim();
     let password = browser.form.need("password")?;
-    app.limiter.take_for(Class::Login, user)?;
+    app.limiter.take_for(Class::Login, user).await?;
     match checked(&app, user, password).await? {
         Some(user_id) => let_in(&app, &browser, (&user_id, ""), &next).await,
         None => {

@@ -25,7 +25,7 @@ pub(super) async fn begin(app: Arc<App>, visit: Visit) -> Result<Prepared, Failu
     let Some(base) = app.base_url(visit.header(header::HOST)) else {
         return Err(Failure::not_found("no client URL is configured"));
     };
-    let (id, meeting) = app.meetings.begin(data, app.env());
+    let (id, meeting) = app.meetings.begin(data).await?;
     let body = json!({ "url": format!("{base}{PATH}/{id}") });
     let answer = Prepared::from(RawJson(body.to_string().into()));
     Ok(dressed(answer, &meeting)?.with_status(StatusCode::CREATED))
@@ -35,7 +35,8 @@ pub(super) async fn begin(app: Arc<App>, visit: Visit) -> Result<Prepared, Failu
 pub(super) async fn read(app: Arc<App>, visit: Visit) -> Result<Prepared, Failure> {
     let meeting = app
         .meetings
-        .get(visit.variable(0), app.env().now_ms())
+        .get(visit.variable(0))
+        .await?
         .ok_or_else(gone)?;
     let known = visit.header(header::IF_NONE_MATCH).unwrap_or_default();
     let is_known = known
@@ -56,15 +57,14 @@ pub(super) async fn say(app: Arc<App>, visit: Visit) -> Result<Prepared, Failure
         return Err(Failure::missing_param("If-Match is missing"));
     };
     let token = tag.trim().trim_matches('"');
-    match app
-        .meetings
-        .say(visit.variable(0), (token, data), app.env())
-    {
+    let said = (token, data);
+    match app.meetings.say(visit.variable(0), said).await {
         Ok(meeting) => {
             let answer = Prepared::text("").with_status(StatusCode::ACCEPTED);
             dressed(answer, &meeting)
         }
         Err(Unsaid::Gone) => Err(gone()),
+        Err(Unsaid::Failed(error)) => Err((*error).into()),
         Err(Unsaid::Overtaken) => Err(Failure::new(
             ErrorCode::Unknown,
             "somebody else has written in the meantime",
@@ -76,7 +76,7 @@ pub(super) async fn say(app: Arc<App>, visit: Visit) -> Result<Prepared, Failure
 
 /// Ends a meeting.
 pub(super) async fn end(app: Arc<App>, visit: Visit) -> Result<Prepared, Failure> {
-    if !app.meetings.end(visit.variable(0)) {
+    if !app.meetings.end(visit.variable(0)).await? {
         return Err(gone());
     }
     Ok(Prepared::text("").with_status(StatusCode::NO_CONTENT))

@@ -42,7 +42,7 @@ pub(super) async fn begin(app: Arc<App>, visit: Visit) -> Result<Prepared, Failu
     let Begin { data } = serde_json::from_slice(&visit.body)?;
     must_be_short(&data)?;
     let now_ms = app.env().now_ms();
-    let (id, meeting) = app.meetings.begin(data, app.env());
+    let (id, meeting) = app.meetings.begin(data).await?;
     Ok(answer(&json!({
         "id": id,
         "sequence_token": meeting.token,
@@ -55,7 +55,8 @@ pub(super) async fn read(app: Arc<App>, visit: Visit) -> Result<Prepared, Failur
     let now_ms = app.env().now_ms();
     let meeting = app
         .meetings
-        .get(visit.variable(0), now_ms)
+        .get(visit.variable(0))
+        .await?
         .ok_or_else(gone)?;
     Ok(answer(&json!({
         "data": meeting.data,
@@ -72,9 +73,10 @@ pub(super) async fn say(app: Arc<App>, visit: Visit) -> Result<Prepared, Failure
     } = serde_json::from_slice(&visit.body)?;
     must_be_short(&data)?;
     let said = (sequence_token.as_str(), data);
-    match app.meetings.say(visit.variable(0), said, app.env()) {
+    match app.meetings.say(visit.variable(0), said).await {
         Ok(meeting) => Ok(answer(&json!({ "sequence_token": meeting.token }))),
         Err(Unsaid::Gone) => Err(gone()),
+        Err(Unsaid::Failed(error)) => Err((*error).into()),
         Err(Unsaid::Overtaken) => Err(Failure::new(
             ErrorCode::from("IO_ELEMENT_MSC4388_CONCURRENT_WRITE"),
             "somebody else has written in the meantime",
@@ -85,7 +87,7 @@ pub(super) async fn say(app: Arc<App>, visit: Visit) -> Result<Prepared, Failure
 
 /// Ends a meeting.
 pub(super) async fn end(app: Arc<App>, visit: Visit) -> Result<Prepared, Failure> {
-    if !app.meetings.end(visit.variable(0)) {
+    if !app.meetings.end(visit.variable(0)).await? {
         return Err(gone());
     }
     Ok(answer(&json!({})))

@@ -1,16 +1,17 @@
-//! The meetings under way: small, few, and only in memory.
+//! The meetings under way: small, few, and only in memory. What is said in them is secret.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actix_web::http::header::HttpDate;
-use parking_lot::Mutex;
-use playhouse_actors::env::Env;
+use playhouse_actors::{
+    desks::{Changed, DeskKind, Put, Terms},
+    env::Env,
+    house::{Desks, House, HouseError},
+};
+use serde::{Deserialize, Serialize};
 
-/// What is kept of a meeting, and for how long.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A meeting as it is now.
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Meeting {
     /// What was said last.
     pub(super) data: String,
@@ -22,86 +23,108 @@ pub(crate) struct Meeting {
     pub(super) until_ms: u64,
 }
 
+/// What lies on the desk.
+#[derive(Serialize, Deserialize)]
+struct Said {
+    data: String,
+    said_ms: u64,
+}
+
 /// Why something was not said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Unsaid {
     /// There is no such meeting any more.
     Gone,
     /// Somebody else has said something in the meantime.
     Overtaken,
+    /// It cannot be had now.
+    Failed(Box<HouseError>),
 }
 
-/// All meetings of this node.
+impl From<HouseError> for Unsaid {
+    fn from(error: HouseError) -> Self {
+        Unsaid::Failed(Box::new(error))
+    }
+}
+
+/// All meetings. They lie on a desk: the two devices may speak to different nodes.
 pub(crate) struct Meetings {
-    sessions_max: usize,
+    sessions_max: u64,
     lifetime_ms: u64,
-    open: Mutex<BTreeMap<String, Meeting>>,
+    desks: Desks,
+    env: Env,
 }
 
 impl Meetings {
-    /// No meeting, and room for so many, which last so long.
-    pub(crate) fn new(sessions_max: u64, lifetime_ms: u64) -> Self {
+    /// Room for so many, which last so long.
+    pub(crate) fn new(sessions_max: u64, lifetime_ms: u64, house: &House) -> Self {
         Self {
-            sessions_max: usize::try_from(sessions_max).unwrap_or(usize::MAX),
+            sessions_max,
             lifetime_ms,
-            open: Mutex::default(),
+            desks: house.desks().clone(),
+            env: house.env().clone(),
         }
     }
 
     /// Begins a meeting; the oldest one ends when there are too many.
-    pub(super) fn begin(&self, data: String, env: &Env) -> (String, Meeting) {
-        let now_ms = env.now_ms();
-        let meeting = Meeting {
-            data,
-            token: env.random_string(16),
-            said_ms: now_ms,
-            until_ms: now_ms.saturating_add(self.lifetime_ms),
+    pub(super) async fn begin(&self, data: String) -> Result<(String, Meeting), HouseError> {
+        let said_ms = self.env.now_ms();
+        let until_ms = said_ms.saturating_add(self.lifetime_ms);
+        let said = Said { data, said_ms };
+        let terms = Terms {
+            things_max: Some(self.sessions_max),
+            ..Terms::default()
         };
-        let id = env.random_string(32);
-        let mut open = self.open.lock();
-        open.retain(|_, meeting| now_ms < meeting.until_ms);
-        if open.len() >= self.sessions_max {
-            let oldest = open.iter().min_by_key(|(_, meeting)| meeting.until_ms);
-            if let Some(oldest) = oldest.map(|(id, _)| id.clone()) {
-                open.remove(&oldest);
-            }
+        let id = self.env.random_string(32);
+        let place = (DeskKind::Meetings, id.as_str());
+        let put = self.desks.put(place, (&said, until_ms), terms);
+        match put.await? {
+            (Put::Done, token) => Ok((id, said.met(token, until_ms))),
+            _ => Err(HouseError::Busy),
         }
-        open.insert(id.clone(), meeting.clone());
-        (id, meeting)
     }
 
     /// What was said last.
-    pub(super) fn get(&self, id: &str, now_ms: u64) -> Option<Meeting> {
-        let open = self.open.lock();
-        let meeting = open.get(id)?;
-        (now_ms < meeting.until_ms).then(|| meeting.clone())
+    pub(super) async fn get(&self, id: &str) -> Result<Option<Meeting>, HouseError> {
+        let found = self.desks.get::<Said>(DeskKind::Meetings, id).await?;
+        Ok(found.map(|found| found.value.met(found.token, found.until_ms)))
     }
 
     /// Says something, if nobody else has since `token`.
-    pub(super) fn say(
+    pub(super) async fn say(
         &self,
         id: &str,
         (token, data): (&str, String),
-        env: &Env,
     ) -> Result<Meeting, Unsaid> {
-        let now_ms = env.now_ms();
-        let mut open = self.open.lock();
-        let meeting = open.get_mut(id).ok_or(Unsaid::Gone)?;
-        if meeting.until_ms <= now_ms {
+        let Some(Meeting { until_ms, .. }) = self.get(id).await? else {
             return Err(Unsaid::Gone);
+        };
+        let said_ms = self.env.now_ms();
+        let said = Said { data, said_ms };
+        let place = (DeskKind::Meetings, id);
+        match self.desks.change(place, token, &said).await? {
+            (Changed::Done, token) => Ok(said.met(token, until_ms)),
+            (Changed::Gone, _) => Err(Unsaid::Gone),
+            (Changed::Overtaken, _) => Err(Unsaid::Overtaken),
+            (Changed::Full, _) => Err(HouseError::Busy.into()),
         }
-        if meeting.token != token {
-            return Err(Unsaid::Overtaken);
-        }
-        meeting.data = data;
-        meeting.token = env.random_string(16);
-        meeting.said_ms = now_ms;
-        Ok(meeting.clone())
     }
 
     /// Ends a meeting; `false` when there is none.
-    pub(super) fn end(&self, id: &str) -> bool {
-        self.open.lock().remove(id).is_some()
+    pub(super) async fn end(&self, id: &str) -> Result<bool, HouseError> {
+        let ended = self.desks.take::<Said>(DeskKind::Meetings, id).await?;
+        Ok(ended.is_some())
+    }
+}
+
+impl Said {
+    fn met(self, token: String, until_ms: u64) -> Meeting {
+        Meeting {
+            data: self.data,
+            token,
+            said_ms: self.said_ms,
+            until_ms,
+        }
     }
 }
 

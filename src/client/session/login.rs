@@ -31,7 +31,7 @@ pub(crate) async fn handle(
         LoginInfo::Password(passed) => {
             let user = login_name(&app, passed.identifier).await?;
             // Counted for the account as well as for the address: guessing from many addresses is slow too.
-            app.limiter.take_for(Class::Login, &user)?;
+            app.limiter.take_for(Class::Login, &user).await?;
             password::login(&app, &user, passed.password, login).await?
         }
         LoginInfo::Token(token) => app.house.login_by_token(&token.token, login).await?,

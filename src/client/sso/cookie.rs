@@ -37,6 +37,9 @@ pub(super) struct Begun {
     pub(super) state: String,
     pub(super) nonce: String,
     pub(super) verifier: String,
+    /// When, milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub(super) begun_ms: u64,
 }
 
 /// Somebody who was recognised and has no account here yet.

@@ -93,7 +93,7 @@ pub(super) async fn confirmed(app: Arc<App>, browser: Browser) -> Result<Prepare
     let user_id =
         UserId::parse(user_id).map_err(|error| Failure::invalid_param(error.to_string()))?;
     if let Some(session) = browser.form.get("session") {
-        return stage::confirmed(&app, &browser, (session, &user_id));
+        return stage::confirmed(&app, &browser, (session, &user_id)).await;
     }
     let admitted = Admitted {
         user_id,

@@ -67,7 +67,9 @@ async fn gone(app: &App, token: &str) -> Result<LoggedOut, String> {
                     .unwrap_or_default();
                 let until_ms = now_ms + (AGE_S_MAX + 2 * SKEW_S) * 1_000;
                 let name = format!("logout {} {jti}", provider.id);
-                if !app.providers.used.note(name, until_ms, now_ms) {
+                // A provider logs out without being asked, so nothing has begun here. Repeated after a node has died, a logout logs out once more.
+                let noted = app.providers.used.note(&name, until_ms, None).await;
+                if !noted.map_err(|error| error.to_string())? {
                     return Err("the token was used before".to_owned());
                 }
                 return Ok(gone);

@@ -9,6 +9,7 @@ use base64::{
 };
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};
 use parking_lot::Mutex;
+use playhouse_actors::house::House;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
@@ -78,10 +79,10 @@ pub(crate) struct Providers {
 
 impl Providers {
     /// Nothing is known yet.
-    pub(crate) fn new(trust: &Arc<Trust>) -> Self {
+    pub(crate) fn new(trust: &Arc<Trust>, house: &House) -> Self {
         Self {
             http: Client::for_operators_choice(trust, |builder| builder.timeout(ANSWER_WITHIN)),
-            used: Used::default(),
+            used: Used::new(house),
             known: Mutex::default(),
         }
     }

@@ -20,7 +20,7 @@ use crate::{
     client::oauth,
     config::{Provider, ProviderKind},
     edge::{App, Browser, Failure, Prepared},
-    pages::{Block, Page},
+    pages::{Block, Page, SEAL_LIFETIME_MS},
 };
 
 /// An address to which a client wants its user sent back has at most so many bytes: it must fit into a cookie.
@@ -120,6 +120,11 @@ pub(super) async fn begin(
     purpose: Purpose,
 ) -> Result<Prepared, Failure> {
     let env = app.env();
+    if provider.kind == ProviderKind::Saml {
+        // First: what began before its end can be noted is not believed.
+        let until_ms = env.now_ms() + SEAL_LIFETIME_MS;
+        app.providers.used.attend(until_ms).await?;
+    }
     let begun = Begun {
         provider: provider.id.clone(),
         kind: provider.kind,
@@ -127,6 +132,7 @@ pub(super) async fn begin(
         state: env.random_string(24),
         nonce: env.random_string(24),
         verifier: env.random_string(64),
+        begun_ms: env.now_ms(),
     };
     let address = match provider.kind {
         ProviderKind::Oidc => {

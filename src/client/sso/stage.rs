@@ -36,7 +36,7 @@ pub(crate) async fn is_for(
 pub(crate) async fn begin(app: &Arc<App>, browser: &Browser) -> Result<Prepared, Failure> {
     let session = browser.query.need("session")?;
     let language = browser.language;
-    let (user_id, _) = asked(app, session, language)?;
+    let (user_id, _) = asked(app, session, language).await?;
     let mut offered = theirs(app, &user_id).await?;
     if offered.is_empty() {
         offered = app.config.sso.providers.iter().collect();
@@ -72,7 +72,7 @@ pub(super) async fn proven(
     (session, origin): (&str, &Origin),
 ) -> Result<Prepared, Failure> {
     let language = browser.language;
-    let (user_id, operation) = asked(app, session, language)?;
+    let (user_id, operation) = asked(app, session, language).await?;
     let owner = app
         .house
         .user_of_external(&origin.provider, &origin.subject)
@@ -96,33 +96,40 @@ pub(super) async fn proven(
 }
 
 /// The user has said yes.
-pub(super) fn confirmed(
+pub(super) async fn confirmed(
     app: &App,
     browser: &Browser,
     (session, user_id): (&str, &UserId),
 ) -> Result<Prepared, Failure> {
-    let (asked, _) = asked(app, session, browser.language)?;
+    let (asked, _) = asked(app, session, browser.language).await?;
     app.pages
         .check_seal(browser, PURPOSE, &format!("{user_id} {session}"))?;
     if asked != *user_id {
         let other = browser.language.say("sso.other_person");
         return Err(Failure::forbidden(other));
     }
-    app.interactive.complete(session, SSO, String::new());
+    app.interactive
+        .complete(session, SSO, String::new())
+        .await?;
     Ok(app.pages.show(web::done(browser)))
 }
 
 /// Who must pass the stage in a session, and for what.
-fn asked(app: &App, session: &str, language: Language) -> Result<(OwnedUserId, String), Failure> {
+async fn asked(
+    app: &App,
+    session: &str,
+    language: Language,
+) -> Result<(OwnedUserId, String), Failure> {
     let no_session = || Failure::not_found(language.say("web.no_session"));
-    match app.interactive.standing(session, SSO) {
+    match app.interactive.standing(session, SSO).await? {
         Standing::NoSession => return Err(no_session()),
         Standing::NotAsked => {
             return Err(Failure::invalid_param(language.say("web.not_asked")));
         }
         Standing::Awaited | Standing::Passed => {}
     }
-    let scope = app.interactive.scope(session).ok_or_else(no_session)?;
+    let scope = app.interactive.scope(session).await?;
+    let scope = scope.ok_or_else(no_session)?;
     let (operation, user_id) = scope.rsplit_once(' ').ok_or_else(no_session)?;
     let user_id = UserId::parse(user_id).map_err(|_| no_session())?;
     Ok((user_id, operation.to_owned()))

@@ -1,44 +1,41 @@
-//! What providers said that is good once: answers to questions, logouts. Remembered by this node until nobody would believe it again.
+//! What providers said that is good once: answers to questions, logouts. Remembered until nobody would believe it again, for all nodes at one desk.
 
-use std::collections::BTreeMap;
+use playhouse_actors::{
+    desks::{DeskKind, Put, Terms},
+    house::{Desks, House, HouseError},
+};
 
-use parking_lot::Mutex;
-
-/// So much is remembered; while there is more, nothing is believed.
-const USED_MAX: usize = 20_000;
-
-/// What was used, and until when it would be believed again.
-#[derive(Debug, Default)]
-pub(super) struct Used(Mutex<BTreeMap<String, u64>>);
+/// What was used.
+pub(super) struct Used(Desks);
 
 impl Used {
-    /// Notes that something is used. `false`: it was used before, or there is no room to remember it.
-    pub(super) fn note(&self, name: String, until_ms: u64, now_ms: u64) -> bool {
-        let mut used = self.0.lock();
-        if used.len() >= USED_MAX {
-            used.retain(|_, until_ms| *until_ms > now_ms);
-        }
-        if used.len() >= USED_MAX || used.contains_key(&name) {
-            return false;
-        }
-        used.insert(name, until_ms);
-        true
+    /// Nothing was used yet.
+    pub(super) fn new(house: &House) -> Self {
+        Self(house.desks().clone())
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// To be called before something begins whose end is to be noted until some time. What is noted may be lost with a node, but never without notice, from now
+    /// on.
+    pub(super) async fn attend(&self, until_ms: u64) -> Result<(), HouseError> {
+        self.0.attend((DeskKind::Used, ""), until_ms).await
+    }
 
-    #[test]
-    fn what_is_used_is_used_once() {
-        let used = Used::default();
-        assert!(used.note("a".to_owned(), 10, 0));
-        assert!(!used.note("a".to_owned(), 10, 0));
-        for number in 1..USED_MAX {
-            assert!(used.note(number.to_string(), 20, 0));
-        }
-        assert!(!used.note("b".to_owned(), 20, 0));
-        assert!(used.note("b".to_owned(), 20, 15));
+    /// Notes that something is used. `false`: it was used before, there is no room to remember it, or nobody knows any more whether it was used since it began.
+    /// Who does not say when it began takes it that it may be used a second time when a node dies.
+    pub(super) async fn note(
+        &self,
+        name: &str,
+        until_ms: u64,
+        begun_ms: Option<u64>,
+    ) -> Result<bool, HouseError> {
+        let terms = Terms {
+            only_new: true,
+            never_evicts: true,
+            begun_ms,
+            ..Terms::default()
+        };
+        let place = (DeskKind::Used, name);
+        let (put, _) = self.0.put(place, (&(), until_ms), terms).await?;
+        Ok(put == Put::Done)
     }
 }

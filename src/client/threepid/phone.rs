@@ -27,7 +27,7 @@ pub(super) async fn send(
     asked: Asked,
 ) -> Result<(OwnedSessionId, String), Failure> {
     let digits: String = asked.number.chars().filter(char::is_ascii_digit).collect();
-    app.limiter.take_for(Class::ThirdParty, &digits)?;
+    app.limiter.take_for(Class::ThirdParty, &digits).await?;
     // A number without its country's digits is understood by the delegate only: whose it is shows when it is proven.
     if asked.number.starts_with('+')
         && let Some(address) = Address::msisdn(&asked.number)

@@ -81,7 +81,8 @@ pub(crate) async fn send(
         address,
     };
     app.limiter
-        .take_for(Class::ThirdParty, &wish.address.address)?;
+        .take_for(Class::ThirdParty, &wish.address.address)
+        .await?;
     let (id, is_to_send) = app.house.validation_session(&wish).await?;
     if let Err(failure) = check_owner(app, purpose, &wish.address).await? {
         if !app.config.email.hide_accounts {

@@ -19,20 +19,21 @@ pub(crate) async fn handle(app: Arc<App>, browser: Browser) -> Result<Prepared, 
         None => browser.query.need("session")?.to_owned(),
     };
     let stage = browser.path.first().cloned().unwrap_or_default();
-    if app.interactive.standing(&session, &stage) == Standing::Awaited {
+    if app.interactive.standing(&session, &stage).await? == Standing::Awaited {
         app.pages.check_seal(&browser, PURPOSE, &session)?;
         match check(&app, &browser, &stage, &session).await {
-            Ok(proof) => app.interactive.complete(&session, &stage, proof),
+            Ok(proof) => app.interactive.complete(&session, &stage, proof).await?,
             Err(failure) if failure.status() >= 500 || failure.status() == 429 => {
                 return Err(failure);
             }
             Err(failure) => {
-                let page = fallback_page::stage(&app, &browser, &session, Some(failure.message()))?;
+                let trouble = Some(failure.message());
+                let page = fallback_page::stage(&app, &browser, &session, trouble).await?;
                 return Ok(app.pages.show(page).with_status(StatusCode::UNAUTHORIZED));
             }
         }
     }
-    let page = fallback_page::stage(&app, &browser, &session, None)?;
+    let page = fallback_page::stage(&app, &browser, &session, None).await?;
     Ok(app.pages.show(page))
 }
 

@@ -20,15 +20,15 @@ pub(super) const PURPOSE: &str = "authentication stage";
 pub(crate) async fn handle(app: Arc<App>, browser: Browser) -> Result<Prepared, Failure> {
     let session = browser.query.need("session")?.to_owned();
     let is_sso = browser.path.first().is_some_and(|stage| stage == SSO);
-    if is_sso && app.interactive.standing(&session, SSO) == Standing::Awaited {
+    if is_sso && app.interactive.standing(&session, SSO).await? == Standing::Awaited {
         return sso::begin(&app, &browser).await;
     }
-    let page = stage(&app, &browser, &session, None)?;
+    let page = stage(&app, &browser, &session, None).await?;
     Ok(app.pages.show(page))
 }
 
 /// The page of a stage, with what went wrong the last time.
-pub(super) fn stage(
+pub(super) async fn stage(
     app: &App,
     browser: &Browser,
     session: &str,
@@ -36,7 +36,7 @@ pub(super) fn stage(
 ) -> Result<Page, Failure> {
     let language = browser.language;
     let stage = browser.path.first().map_or("", String::as_str);
-    match app.interactive.standing(session, stage) {
+    match app.interactive.standing(session, stage).await? {
         Standing::NoSession => {
             return Err(Failure::not_found(language.say("web.no_session")));
         }

@@ -20,6 +20,7 @@ use object_store::{
     GetOptions, GetResultPayload, ObjectStore, ObjectStoreExt as _, path::Path as StorePath,
 };
 use parking_lot::Mutex;
+use playhouse_actors::house::{Desks, HouseError};
 
 use super::{
     address::{self, Shelf},
@@ -53,6 +54,15 @@ pub(crate) enum BlobError {
     /// The object store failed.
     #[error("storage: {0}")]
     Store(object_store::Error),
+    /// Others are at it, or it cannot be known whether they are.
+    #[error("locked: {0}")]
+    Locked(Box<HouseError>),
+}
+
+impl From<HouseError> for BlobError {
+    fn from(error: HouseError) -> Self {
+        Self::Locked(Box::new(error))
+    }
 }
 
 impl From<object_store::Error> for BlobError {
@@ -121,6 +131,11 @@ impl Blobs {
             settled: Mutex::default(),
             locks: Locks::default(),
         })))
+    }
+
+    /// Other nodes may store and remove the same blobs.
+    pub(crate) fn share_locks(&self, desks: &Desks) {
+        self.0.locks.share(desks);
     }
 
     /// The largest blob that is taken.
@@ -238,13 +253,13 @@ impl Blobs {
     }
 
     /// Keeps a blob from being removed.
-    pub(super) async fn hold(&self, name: &str) -> Held {
-        self.0.locks.shared(name).await
+    pub(super) async fn hold(&self, name: &str) -> Result<Held, BlobError> {
+        Ok(self.0.locks.shared(name).await?)
     }
 
     /// Waits until nobody is storing this blob, and keeps everybody from it.
-    pub(crate) async fn alone(&self, name: &str) -> Alone {
-        self.0.locks.alone(name).await
+    pub(crate) async fn alone(&self, name: &str) -> Result<Alone, BlobError> {
+        Ok(self.0.locks.alone(name).await?)
     }
 
     /// Removes a blob and its thumbnails. It may be gone already. To be called by who is [`Blobs::alone`] with it.

@@ -136,7 +136,7 @@ async fn what_is_removed_goes_with_its_thumbnails() {
         .await
         .unwrap();
     for _ in 0..2 {
-        let _alone = blobs.alone(&one).await;
+        let _alone = blobs.alone(&one).await.unwrap();
         blobs.remove(&one).await.unwrap();
     }
     assert!(matches!(

@@ -107,12 +107,13 @@ async fn believed(
     )?;
     // After this the browser's cookie is not believed any more, and without it no answer.
     let until_ms = now_ms + SEAL_LIFETIME_MS;
-    let used = &app.providers.used;
-    let of_provider = |id: &str| format!("{} {id}", provider.id);
-    if !used.note(of_provider(&asserted.id), until_ms, now_ms)
-        || !used.note(of_provider(&request_id), until_ms, now_ms)
-    {
-        return Err("this answer was used before".to_owned());
+    for id in [&asserted.id, &request_id] {
+        let name = format!("{} {id}", provider.id);
+        let used = &app.providers.used;
+        let noted = used.note(&name, until_ms, Some(begun.begun_ms)).await;
+        if !noted.map_err(|error| error.to_string())? {
+            return Err("this answer was used before, or may have been".to_owned());
+        }
     }
     Ok(Recognised {
         claims: asserted.claims,
