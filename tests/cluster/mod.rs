@@ -1,0 +1,3 @@
+//! Several nodes, and what clients see of them.
+
+mod checker;
