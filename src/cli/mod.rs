@@ -2,6 +2,7 @@
 //!
 //! Owns what is printed for people. What it does it does through the configuration, the node and the house.
 
+mod cluster;
 mod config;
 mod export;
 mod key;
@@ -53,6 +54,9 @@ enum Command {
     /// Check and repair what is stored, while no server runs
     #[command(subcommand)]
     Log(log::Command),
+    /// Several nodes of one server
+    #[command(subcommand, hide = true)]
+    Cluster(cluster::Command),
 }
 
 /// Runs the program with the process's arguments.
@@ -79,6 +83,7 @@ fn execute(arguments: Arguments) -> Result<(), Problem> {
         Command::Key(command) => on_runtime(key::execute(command, load()?)),
         Command::Media(command) => on_runtime(media::execute(command, with_warnings(load()?))),
         Command::Log(command) => on_runtime(log::execute(command, with_warnings(load()?))),
+        Command::Cluster(command) => on_runtime(cluster::execute(command)),
     }
 }
 
