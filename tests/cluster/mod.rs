@@ -1,3 +1,4 @@
 //! Several nodes, and what clients see of them.
 
+mod balancer;
 mod checker;
