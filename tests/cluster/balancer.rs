@@ -52,7 +52,7 @@ impl Front {
     }
 
     /// Has other nodes from now on; it notices a little later.
-    fn set(&self, nodes: &[&str]) {
+    pub(super) fn set(&self, nodes: &[&str]) {
         let made = self.folder.path().join("made.txt");
         std::fs::write(&made, nodes.join("\n")).expect("the file can be written");
         std::fs::rename(made, self.file()).expect("the file can be replaced");
@@ -133,12 +133,17 @@ async fn bodies_and_long_polls_pass_through() {
     let front = Front::before(&[node.base()], false).await;
     let anna = Client::register(&front.base(), "anna").await;
 
-    let content: Vec<u8> = (0..20_000_000_u32).map(|index| (index % 251) as u8).collect();
+    let content: Vec<u8> = (0..20_000_000_u32)
+        .map(|index| (index % 251) as u8)
+        .collect();
     let uploaded = anna
         .raw(Method::POST, "/_matrix/media/v3/upload", content.clone())
         .await
         .expect("the balancer answers");
-    let uri = uploaded.ok()["content_uri"].as_str().expect("a URI").to_owned();
+    let uri = uploaded.ok()["content_uri"]
+        .as_str()
+        .expect("a URI")
+        .to_owned();
     let path = uri.strip_prefix("mxc://").expect("a URI of Matrix");
     let downloaded = anna
         .get(&format!("/_matrix/client/v1/media/download/{path}"))
@@ -198,7 +203,10 @@ async fn nodes_learn_who_asks() {
     });
     let (mut stream, head) = node.request().await;
     assert!(head.starts_with("get /path?a=%2f&b http/1.1\r\n"), "{head}");
-    assert!(head.contains("\r\nx-forwarded-for: 10.1.2.3, 127.0.0.1\r\n"), "{head}");
+    assert!(
+        head.contains("\r\nx-forwarded-for: 10.1.2.3, 127.0.0.1\r\n"),
+        "{head}"
+    );
     assert!(!head.contains("\r\nconnection:"), "{head}");
     let answer = b"HTTP/1.1 418 Teapot\r\ncontent-length: 2\r\nkeep-alive: 3\r\nx-own: 1\r\n\r\n{}";
     stream.write_all(answer).await.expect("it is read");
@@ -216,7 +224,10 @@ async fn a_request_that_was_sent_is_not_repeated() {
     let (stream, head) = first.request().await;
     assert!(head.starts_with("get /first "), "{head}");
     drop(stream);
-    asking.await.expect("it is answered").refused(502, "M_UNKNOWN");
+    asking
+        .await
+        .expect("it is answered")
+        .refused(502, "M_UNKNOWN");
 
     // It is the second's turn, and the first thing that it hears of is the second request.
     let client = Client::new(&front.base());
@@ -224,7 +235,10 @@ async fn a_request_that_was_sent_is_not_repeated() {
     let (stream, head) = second.request().await;
     assert!(head.starts_with("get /second "), "{head}");
     drop(stream);
-    asking.await.expect("it is answered").refused(502, "M_UNKNOWN");
+    asking
+        .await
+        .expect("it is answered")
+        .refused(502, "M_UNKNOWN");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -259,7 +273,14 @@ async fn the_command_line_has_it() {
     let file = folder.path().join("nodes.txt");
     std::fs::write(&file, node.base()).expect("the file can be written");
     let mut program = Command::new(env!("CARGO_BIN_EXE_playhouse"))
-        .args(["cluster", "balance", "--random", "--listen", "127.0.0.1:0", "--nodes"])
+        .args([
+            "cluster",
+            "balance",
+            "--random",
+            "--listen",
+            "127.0.0.1:0",
+            "--nodes",
+        ])
         .arg(&file)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

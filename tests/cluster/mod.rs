@@ -2,3 +2,5 @@
 
 mod balancer;
 mod checker;
+mod load;
+mod steady;
