@@ -3,4 +3,5 @@
 mod balancer;
 mod checker;
 mod load;
+mod netns;
 mod steady;
