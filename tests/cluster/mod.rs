@@ -4,4 +4,5 @@ mod balancer;
 mod checker;
 mod load;
 mod netns;
+mod script;
 mod steady;

@@ -161,7 +161,9 @@ impl Loaded {
             let index = u32::try_from(order.len()).expect("fewer events than numbers");
             match self.places.entry(told.event) {
                 Entry::Occupied(_) => self.doubled.push(told),
-                Entry::Vacant(free) => drop(free.insert(Place { room, index })),
+                Entry::Vacant(free) => {
+                    free.insert(Place { room, index });
+                }
             }
             order.push(told);
         }
