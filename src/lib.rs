@@ -3,6 +3,7 @@
 mod admin;
 pub mod cli;
 mod client;
+pub mod cluster;
 pub mod config;
 mod edge;
 mod federation;

@@ -2,6 +2,7 @@
 
 mod admin;
 mod client;
+mod cluster;
 mod e2ee;
 mod fault;
 mod federation;

@@ -15,6 +15,7 @@ const ACTOR_MODULES: &[&str] = &[
     "env",
     "kernel",
     "writers",
+    "cluster",
     "room",
     "alias",
     "user",

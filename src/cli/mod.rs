@@ -2,6 +2,7 @@
 //!
 //! Owns what is printed for people. What it does it does through the configuration, the node and the house.
 
+mod cluster;
 mod config;
 mod export;
 mod key;
@@ -57,6 +58,9 @@ enum Command {
     Log(log::Command),
     /// Bring everything from SQLite to PostgreSQL or back, while no server runs. It may be interrupted and run again: it goes on where it was
     Migrate(migrate::Arguments),
+    /// Several nodes of one server
+    #[command(subcommand, hide = true)]
+    Cluster(cluster::Command),
 }
 
 /// Runs the program with the process's arguments.
@@ -91,6 +95,7 @@ fn execute(arguments: Arguments) -> Result<(), Problem> {
             };
             on_runtime(migrate::execute(arguments, with_warnings(config)))
         }
+        Command::Cluster(command) => on_runtime(cluster::execute(command)),
     }
 }
 

@@ -1,0 +1,3 @@
+//! Several nodes of one server.
+
+pub mod balance;

@@ -1,0 +1,8 @@
+//! Several nodes, and what clients see of them.
+
+mod balancer;
+mod checker;
+mod load;
+mod netns;
+mod script;
+mod steady;

@@ -1,0 +1,304 @@
+//! Network namespaces with a wire between each two of them, which can be cut and healed.
+//!
+//! A wire is a bridge with two ends. When one of them is taken out of the bridge everything is lost silently while the carrier stays up, as in a network
+//! that is broken somewhere in the middle. Each namespace has one address for all its wires, and one more wire to this program, which is never cut.
+
+use std::{
+    fs,
+    net::Ipv4Addr,
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+
+/// Whatever is waited for happens within this time.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// So many namespaces are wired at most: their numbers are single digits in names of interfaces, which are short.
+const PLACES_MAX: usize = 9;
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// Namespaces and their wires. Removed when dropped; what a killed program left is removed by the next one.
+pub(super) struct Wires {
+    /// What all names begin with: `ph`, the process and a letter.
+    prefix: String,
+    /// Chosen by the process, so that two programs can have such wires at once.
+    subnet: u32,
+    places: Vec<String>,
+}
+
+impl Wires {
+    /// Makes namespaces and wires. Says why when it cannot be done here.
+    pub(super) fn build(places: &[&str]) -> Result<Self, String> {
+        assert!(places.len() <= PLACES_MAX, "too many places");
+        sweep();
+        let (process, number) = (
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed) % 26,
+        );
+        let letter = char::from_digit(number + 10, 36).expect("a letter");
+        let wires = Self {
+            prefix: format!("ph{process}{letter}"),
+            subnet: (process * 26 + number) % 512,
+            places: places.iter().map(|place| (*place).to_owned()).collect(),
+        };
+        for place in 0..places.len() {
+            let made = try_ip(&format!("netns add {}", wires.namespace(place)));
+            made.map_err(|error| format!("no network namespaces can be made: {error}"))?;
+            wires.open(place);
+        }
+        for second in 0..places.len() {
+            for first in 0..second {
+                wires.join(first, second);
+            }
+        }
+        Ok(wires)
+    }
+
+    /// The address of a place, from wherever it is reached.
+    pub(super) fn address(&self, place: &str) -> Ipv4Addr {
+        self.address_of(self.number(place))
+    }
+
+    /// A program that runs in a place.
+    pub(super) fn command(&self, place: &str, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        let namespace = self.namespace(self.number(place));
+        command.args(["netns", "exec", &namespace, program]);
+        command
+    }
+
+    /// From now on two places lose all that they send to each other.
+    pub(super) fn cut(&self, one: &str, other: &str) {
+        let end = self.end(self.number(one), self.number(other));
+        ip(&format!("link set {end} nomaster"));
+    }
+
+    /// Two places reach each other again.
+    pub(super) fn heal(&self, one: &str, other: &str) {
+        let (one, other) = (self.number(one), self.number(other));
+        let bridge = self.bridge(one, other);
+        ip(&format!(
+            "link set {} master {bridge}",
+            self.end(one, other)
+        ));
+    }
+
+    fn number(&self, place: &str) -> usize {
+        let number = self.places.iter().position(|known| known == place);
+        number.expect("there is such a place")
+    }
+
+    fn namespace(&self, place: usize) -> String {
+        format!("{}-{}", self.prefix, self.places[place])
+    }
+
+    fn bridge(&self, one: usize, other: usize) -> String {
+        format!("{}b{}{}", self.prefix, one.min(other), one.max(other))
+    }
+
+    /// The end outside of the wire from one to another.
+    fn end(&self, of: usize, towards: usize) -> String {
+        format!("{}e{of}{towards}", self.prefix)
+    }
+
+    fn address_of(&self, place: usize) -> Ipv4Addr {
+        self.in_subnet(u8::try_from(place + 1).expect("few places"))
+    }
+
+    /// This program's address.
+    fn outside(&self) -> Ipv4Addr {
+        self.in_subnet(254)
+    }
+
+    /// In the network that is kept free for tests (RFC 2544).
+    fn in_subnet(&self, host: u8) -> Ipv4Addr {
+        let [_, _, second, third] = self.subnet.to_be_bytes();
+        Ipv4Addr::new(198, 18 + second, third, host)
+    }
+
+    /// Gives a namespace its address and its wire to this program.
+    fn open(&self, place: usize) {
+        let (inside, address) = (self.namespace(place), self.address_of(place));
+        let (end, outside) = (format!("{}h{place}", self.prefix), self.outside());
+        ip(&format!("-n {inside} link set lo up"));
+        ip(&format!("-n {inside} address add {address}/32 dev lo"));
+        ip(&format!(
+            "link add {end} type veth peer name home netns {inside}"
+        ));
+        ip(&format!("address add {outside}/32 dev {end}"));
+        ip(&format!("link set {end} up"));
+        ip(&format!("-n {inside} link set home up"));
+        ip(&format!("route add {address}/32 dev {end} src {outside}"));
+        ip(&format!(
+            "-n {inside} route add {outside}/32 dev home src {address}"
+        ));
+    }
+
+    fn join(&self, first: usize, second: usize) {
+        let bridge = self.bridge(first, second);
+        ip(&format!("link add {bridge} type bridge"));
+        ip(&format!("link set {bridge} up"));
+        for (of, towards) in [(first, second), (second, first)] {
+            let (end, inside) = (self.end(of, towards), self.namespace(of));
+            let (own, other) = (self.address_of(of), self.address_of(towards));
+            ip(&format!(
+                "link add {end} type veth peer name to{towards} netns {inside}"
+            ));
+            ip(&format!("link set {end} master {bridge} up"));
+            ip(&format!("-n {inside} link set to{towards} up"));
+            ip(&format!(
+                "-n {inside} route add {other}/32 dev to{towards} src {own}"
+            ));
+        }
+    }
+}
+
+impl Drop for Wires {
+    fn drop(&mut self) {
+        remove(|name| name.starts_with(&self.prefix));
+    }
+}
+
+/// Removes what programs left that do not run any more.
+fn sweep() {
+    remove(|name| {
+        let rest = name.strip_prefix("ph").unwrap_or_default();
+        let digits = rest.len()
+            - rest
+                .trim_start_matches(|letter: char| letter.is_ascii_digit())
+                .len();
+        let (process, rest) = rest.split_at(digits);
+        let is_ours = digits > 0 && rest.starts_with(|letter: char| letter.is_ascii_lowercase());
+        is_ours && !Path::new("/proc").join(process).exists()
+    });
+}
+
+/// Removes interfaces and namespaces by name. A wire goes with either of its ends.
+fn remove(is_wanted: impl Fn(&str) -> bool) {
+    for (folder, what) in [("/sys/class/net", "link"), ("/run/netns", "netns")] {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut names: Vec<_> = entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        names.retain(|name| is_wanted(name));
+        for name in names {
+            // Another one may have been as fast.
+            let _ = try_ip(&format!("{what} delete {name}"));
+        }
+    }
+}
+
+fn try_ip(arguments: &str) -> Result<(), String> {
+    let output = Command::new("ip").args(arguments.split(' ')).output();
+    let output = output.map_err(|error| format!("ip: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let error = String::from_utf8_lossy(&output.stderr);
+    Err(format!("ip {arguments}: {}", error.trim()))
+}
+
+#[track_caller]
+fn ip(arguments: &str) {
+    if let Err(error) = try_ip(arguments) {
+        panic!("{error}");
+    }
+}
+
+/// A server in a place, killed when dropped.
+struct Serving(Child);
+
+impl Serving {
+    fn start(wires: &Wires, place: &str, data: &Path) -> Self {
+        let process = wires
+            .command(place, env!("CARGO_BIN_EXE_playhouse"))
+            .env("PLAYHOUSE_SERVER_NAME", "playhouse.test")
+            .env("PLAYHOUSE_DATA_DIR", data)
+            .env("PLAYHOUSE_LISTEN", "0.0.0.0:8008")
+            .env("PLAYHOUSE_FEDERATION_NOTARIES", "")
+            .env("PLAYHOUSE_LOG", "warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn();
+        Self(process.expect("the server starts"))
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Whether a server answers somebody in a place, or outside of all places.
+fn reaches(wires: &Wires, from: Option<&str>, to: &str) -> bool {
+    let mut command = match from {
+        Some(place) => wires.command(place, "curl"),
+        None => Command::new("curl"),
+    };
+    let status = command
+        .args([
+            "--silent",
+            "--fail",
+            "--output",
+            "/dev/null",
+            "--max-time",
+            "1",
+        ])
+        .arg(format!("http://{}:8008/health", wires.address(to)))
+        .status();
+    status.expect("there is curl").success()
+}
+
+#[track_caller]
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "never came: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn places_lose_each_other_and_find_each_other_again() {
+    let wires = match Wires::build(&["one", "two", "three"]) {
+        Ok(wires) => wires,
+        Err(reason) => {
+            println!("skipped: {reason}");
+            return;
+        }
+    };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let _serving = Serving::start(&wires, "one", folder.path());
+    for from in [None, Some("two"), Some("three")] {
+        until("an answer", || reaches(&wires, from, "one"));
+    }
+    assert!(!reaches(&wires, None, "two"), "there is no server");
+
+    wires.cut("two", "one");
+    assert!(!reaches(&wires, Some("two"), "one"), "the wire is cut");
+    assert!(
+        reaches(&wires, Some("three"), "one"),
+        "another wire is whole"
+    );
+    assert!(
+        reaches(&wires, None, "one"),
+        "what runs outside is not cut off"
+    );
+    wires.heal("two", "one");
+    until("an answer by the healed wire", || {
+        reaches(&wires, Some("two"), "one")
+    });
+
+    let prefix = wires.prefix.clone();
+    drop(wires);
+    let left = fs::read_dir("/sys/class/net")
+        .expect("interfaces")
+        .flatten();
+    let left = left.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix));
+    assert_eq!(left.count(), 0, "wires are left");
+}
