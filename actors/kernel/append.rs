@@ -35,6 +35,11 @@ pub struct Landing {
 pub struct Lineage(Arc<AtomicBool>);
 
 impl Lineage {
+    /// Whether it is the same life.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// No append of this life will be written any more.
     pub fn break_off(&self) {
         self.0.store(true, Ordering::Release);
@@ -49,7 +54,7 @@ impl Lineage {
 /// Called once, on the writer's thread, when the fate of an append is known. Must not block.
 pub type Done = Box<dyn FnOnce(Result<Landing, AppendError>) + Send>;
 
-/// Records of one entity that must land together, in order.
+/// Records of one entity that must land together, in order, but for those that need not.
 pub struct Append {
     /// The family of the entity.
     pub family: Family,
@@ -57,6 +62,8 @@ pub struct Append {
     pub shard: u16,
     /// The records; may be empty when only erasures are wanted.
     pub records: Vec<NewRecord>,
+    /// So many of the records, the first ones, may land without the others, see [`super::Decision::divisible`].
+    pub divisible: usize,
     /// Payloads to replace in the same transaction.
     pub erasures: Vec<Erasure>,
     /// The life of the actor that appends.

@@ -37,6 +37,9 @@ pub type Port<T, E> = RpcReplyPort<Result<T, E>>;
 pub struct Decision<D: Domain> {
     /// Applied at once, committed together. May be empty.
     pub records: Vec<D::Record>,
+    /// So many of the records, the first ones, mean something without those that follow, and may stand in the log alone should the process end meanwhile. A
+    /// decision of many records that says so holds nobody up: others are written in between.
+    pub divisible: usize,
     /// Payloads of older records to replace, by sequence.
     pub erasures: Vec<(Sequence, bytes::Bytes)>,
     /// Run before the records are applied: brings to hand what they name and the state does not hold, which after waking [`Domain::hydrate`] does.
@@ -53,6 +56,7 @@ impl<D: Domain> Decision<D> {
     pub fn new(records: Vec<D::Record>, reply: D::Reply) -> Self {
         Self {
             records,
+            divisible: 0,
             erasures: Vec::new(),
             prepare: None,
             reply,

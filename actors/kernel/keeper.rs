@@ -249,6 +249,7 @@ impl<D: Domain> Kept<D> {
         if let Some(prepare) = decision.prepare {
             prepare(Arc::make_mut(&mut self.resident.state));
         }
+        let divisible = decision.divisible.min(decision.records.len());
         let (records, erasures) = self.apply(decision.records, decision.erasures);
         let reply = decision.reply;
         let flight = self.vitals.depart();
@@ -257,6 +258,7 @@ impl<D: Domain> Kept<D> {
             family: self.shard.family,
             shard: self.shard.number,
             records,
+            divisible,
             erasures,
             lineage: self.lineage.clone(),
             done: Box::new(move |outcome| {

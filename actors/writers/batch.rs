@@ -15,7 +15,9 @@ use crate::{
 
 /// A batch, and the appends it came from with the number of records of each.
 pub(super) struct Taken {
-    pub(super) appends: Vec<(Queued, usize)>,
+    /// Not written as a whole: the first records of the batch are its.
+    sliced: Option<(Queued, usize)>,
+    appends: Vec<(Queued, usize)>,
     pub(super) batch: Batch,
 }
 
@@ -23,6 +25,7 @@ impl Taken {
     pub(super) fn new(env: &Env, at_ms: u64) -> Self {
         let id = uuid::Builder::from_unix_timestamp_millis(at_ms, &env.random_bytes()).into_uuid();
         Self {
+            sliced: None,
             appends: Vec::new(),
             batch: Batch {
                 id,
@@ -31,6 +34,32 @@ impl Taken {
                 erasures: Vec::new(),
             },
         }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.sliced.is_none() && self.appends.is_empty()
+    }
+
+    /// Begins with some records of an append.
+    pub(super) fn begin_with(&mut self, queued: Queued, slice: Vec<NewRecord>) {
+        self.sliced = Some((queued, slice.len()));
+        self.batch.records = slice;
+    }
+
+    /// Takes an append in; whether nothing may follow it.
+    pub(super) fn add(&mut self, mut queued: Queued) -> bool {
+        let body = queued.open();
+        let is_last = !body.erasures.is_empty();
+        self.appends.push((queued, body.records.len()));
+        self.batch.records.extend(body.records);
+        self.batch.erasures.extend(body.erasures);
+        is_last
+    }
+
+    /// Whether an append is of the life of which only some records are in this batch.
+    pub(super) fn is_behind(&self, queued: &Queued) -> bool {
+        let sliced = self.sliced.as_ref();
+        sliced.is_some_and(|(sliced, _)| sliced.lineage.is(&queued.lineage))
     }
 
     pub(super) fn records(&self) -> usize {
@@ -46,22 +75,30 @@ impl Taken {
         })
     }
 
-    pub(super) fn succeed(self, landed: Vec<Landed>) {
+    /// Tells all whose records have landed, and gives back what is left.
+    pub(super) fn succeed(self, landed: Vec<Landed>) -> Vec<Queued> {
         let mut landed = landed.into_iter();
+        let left = self.sliced.map(|(mut queued, records)| {
+            queued.land(landed.by_ref().take(records));
+            queued
+        });
         for (queued, records) in self.appends {
             queued.finish(Ok(Landing {
                 landed: landed.by_ref().take(records).collect(),
                 at_ms: self.batch.at_ms,
             }));
         }
+        left.into_iter().collect()
     }
 
     pub(super) fn fail(self, error: &AppendError) {
         // All of them before anybody hears of it: what was decided on these records is void.
-        for (queued, _) in &self.appends {
+        let all = self.sliced.into_iter().chain(self.appends);
+        let all: Vec<_> = all.map(|(queued, _)| queued).collect();
+        for queued in &all {
             queued.lineage.break_off();
         }
-        for (queued, _) in self.appends {
+        for queued in all {
             queued.finish(Err(error.clone()));
         }
     }
@@ -71,6 +108,15 @@ impl Taken {
         let mut records = self.batch.records.into_iter();
         let mut erasures = Some(self.batch.erasures);
         let (mut others, mut lost) = (Vec::new(), Vec::new());
+        if let Some((mut queued, number)) = self.sliced {
+            queued.mend(records.by_ref().take(number).collect());
+            if queued.shard == fenced {
+                queued.lineage.break_off();
+                lost.push(queued);
+            } else {
+                others.push(queued);
+            }
+        }
         let count = self.appends.len();
         for (index, (mut queued, number)) in self.appends.into_iter().enumerate() {
             let records = records.by_ref().take(number).collect();

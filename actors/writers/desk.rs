@@ -12,11 +12,14 @@ use std::{
 use parking_lot::Mutex;
 use playhouse_schema::{
     address::{Family, ShardNumber},
-    port::{Erasure, NewRecord},
+    port::{Erasure, Landed, NewRecord},
 };
 use tokio::sync::Notify;
 
 use crate::kernel::append::{Append, AppendError, Done, Landing, Lineage};
+
+/// Of an append that need not land as a whole so many records land at a time, and others in between.
+pub(super) const SLICE_RECORDS: usize = 256;
 
 /// The place of one writer. Writers come and go, their desk stays.
 pub(super) struct Desk {
@@ -124,6 +127,10 @@ pub(super) struct Queued {
     pub(super) shard: ShardNumber,
     pub(super) lineage: Lineage,
     pub(super) body: Body,
+    /// So many of the records that are left need not land together.
+    divisible: usize,
+    /// Where the records landed that are not left any more.
+    landed: Vec<Landed>,
     in_statement: bool,
 }
 
@@ -138,9 +145,13 @@ impl Queued {
     pub(super) fn new(desk: Arc<Desk>, append: Append) -> Self {
         let written = append.records.iter().map(|record| record.payload.len());
         let replaced = append.erasures.iter().map(|erasure| erasure.payload.len());
-        let bytes = written.chain(replaced).sum();
+        let bytes: usize = written.chain(replaced).sum();
         // An empty append takes a place in the queue too, so it must count.
         let records = (append.records.len() + append.erasures.len()).max(1);
+        // One that lets others pass keeps nobody out.
+        let is_passed = append.divisible > SLICE_RECORDS;
+        let records = if is_passed { SLICE_RECORDS } else { records };
+        let bytes = if is_passed { 0 } else { bytes };
         desk.queued_records.fetch_add(records, Ordering::Relaxed);
         desk.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
         Self {
@@ -154,6 +165,8 @@ impl Queued {
                 records: append.records,
                 erasures: append.erasures,
             },
+            divisible: append.divisible,
+            landed: Vec::new(),
             in_statement: false,
         }
     }
@@ -162,6 +175,31 @@ impl Queued {
     pub(super) fn open(&mut self) -> Body {
         self.in_statement = true;
         mem::take(&mut self.body)
+    }
+
+    /// Takes out some records that may land without the others, if there are so many.
+    pub(super) fn cut(&mut self) -> Option<Vec<NewRecord>> {
+        if self.divisible <= SLICE_RECORDS {
+            return None;
+        }
+        self.in_statement = true;
+        self.divisible -= SLICE_RECORDS;
+        let rest = self.body.records.split_off(SLICE_RECORDS);
+        Some(mem::replace(&mut self.body.records, rest))
+    }
+
+    /// Some records that were cut off have landed.
+    pub(super) fn land(&mut self, landed: impl Iterator<Item = Landed>) {
+        self.in_statement = false;
+        self.landed.extend(landed);
+    }
+
+    /// Some records that were cut off were not written.
+    pub(super) fn mend(&mut self, mut cut: Vec<NewRecord>) {
+        self.in_statement = false;
+        self.divisible += cut.len();
+        cut.append(&mut self.body.records);
+        self.body.records = cut;
     }
 
     /// Puts back what was not written.
@@ -175,11 +213,15 @@ impl Queued {
         self.body.records.len() + self.body.erasures.len()
     }
 
-    /// Tells the outcome.
+    /// Tells the outcome, of the records that landed before too.
     pub(super) fn finish(mut self, outcome: Result<Landing, AppendError>) {
         if let Some(done) = self.done.take() {
             self.desk.forget(self.records, self.bytes);
-            done(outcome);
+            let before = mem::take(&mut self.landed);
+            done(outcome.map(|last| Landing {
+                landed: before.into_iter().chain(last.landed).collect(),
+                at_ms: last.at_ms,
+            }));
         }
     }
 }

@@ -1,3 +1,5 @@
+mod slices;
+
 use std::{
     sync::{
         Arc,
@@ -75,6 +77,7 @@ impl Author {
     ) -> oneshot::Receiver<Outcome> {
         let (sender, receiver) = oneshot::channel();
         house.pools.append(Append {
+            divisible: 0,
             family: Family::Rooms,
             shard: house.store.layout().shard_of(&self.entity).number,
             records,

@@ -145,7 +145,7 @@ impl Writer {
         if taken.batch.records.is_empty() && taken.batch.erasures.is_empty() {
             // What comes before an empty append has landed already, or its lineage would be broken.
             self.appender = Some(appender);
-            taken.succeed(Vec::new());
+            self.queue_again(taken.succeed(Vec::new()));
             return self.schedule(ctx);
         }
         let run = async move {
@@ -216,6 +216,8 @@ impl Writer {
         self.at_ms = self.at_ms.max(self.env.now_ms());
         let mut taken = Taken::new(&self.env, self.at_ms);
         let mut bytes = 0;
+        // What comes behind an append of the same life that is not written as a whole waits for the rest of it.
+        let mut behind = VecDeque::new();
         while let Some(mut queued) = self.queue.pop_front() {
             if queued.lineage.is_broken() {
                 queued.finish(Err(AppendError::Failed(
@@ -228,25 +230,40 @@ impl Writer {
                 queued.finish(Err(AppendError::Fenced));
                 continue;
             }
+            if taken.is_behind(&queued) {
+                behind.push_back(queued);
+                continue;
+            }
+            if taken.is_empty()
+                && let Some(slice) = queued.cut()
+            {
+                taken.begin_with(queued, slice);
+                continue;
+            }
             let records = taken.records() + queued.records();
             let full =
                 records > self.limits.batch_records_max || bytes + queued.bytes > BATCH_BYTES_MAX;
-            if !taken.appends.is_empty() && (full || taken.is_erased_by(&queued)) {
+            if !taken.is_empty() && (full || taken.is_erased_by(&queued)) {
                 self.queue.push_front(queued);
                 break;
             }
             bytes += queued.bytes;
-            let body = queued.open();
             // The store writes an erasure's note after the batch's records: only in a batch's last append the order of positions stays that of sequences.
-            let last = !body.erasures.is_empty();
-            taken.appends.push((queued, body.records.len()));
-            taken.batch.records.extend(body.records);
-            taken.batch.erasures.extend(body.erasures);
-            if last {
+            if taken.add(queued) {
                 break;
             }
         }
+        while let Some(queued) = behind.pop_back() {
+            self.queue.push_front(queued);
+        }
         taken
+    }
+
+    /// Puts appends before all that waits.
+    fn queue_again(&mut self, appends: Vec<Queued>) {
+        for queued in appends.into_iter().rev() {
+            self.queue.push_front(queued);
+        }
     }
 
     fn committed(
@@ -261,7 +278,7 @@ impl Writer {
                 let heads = appender.heads();
                 let records = stored(&taken.batch.records, &landed, &heads, taken.batch.at_ms);
                 self.tail.committed(self.desk.family, records, &heads);
-                taken.succeed(landed);
+                self.queue_again(taken.succeed(landed));
             }
             Ok(landed) => {
                 let (told, written) = (landed.len(), taken.batch.records.len());
@@ -272,9 +289,7 @@ impl Writer {
                 tracing::error!(%shard, "shard is fenced, nothing more is written to it");
                 self.desk.fence(shard.number);
                 // Nothing of the batch was written: the others have their turn again.
-                for queued in taken.without(shard.number).into_iter().rev() {
-                    self.queue.push_front(queued);
-                }
+                self.queue_again(taken.without(shard.number));
             }
             Err(error) => {
                 tracing::error!(family = %self.desk.family, writer = self.desk.index, %error, "batch failed");

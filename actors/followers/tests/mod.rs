@@ -79,6 +79,7 @@ impl Ground {
         };
         let (told, outcome) = tokio::sync::oneshot::channel();
         self.pools.append(Append {
+            divisible: 0,
             family: Family::Users,
             shard: self.store.layout().shard_of(&entity).number,
             records: vec![NewRecord {

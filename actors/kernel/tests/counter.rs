@@ -22,7 +22,7 @@ pub(crate) struct Counter {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Added(pub(super) u64);
+pub(crate) struct Added(pub(crate) u64);
 
 impl Record for Added {
     fn kind(&self) -> Kind {
@@ -60,7 +60,7 @@ impl From<Unavailable> for CounterError {
 }
 
 #[derive(Default)]
-pub(crate) struct Signals(pub(super) AtomicU64);
+pub(crate) struct Signals(pub(crate) AtomicU64);
 
 #[derive(Default)]
 pub(crate) struct Polls(Vec<(u64, Port<u64, CounterError>)>);
@@ -93,6 +93,7 @@ impl Domain for Counter {
         match order {
             Order::Add(number) => Ok(Decision::new(vec![Added(number)], self.sum + number)),
             Order::Forget => Ok(Decision {
+                divisible: 0,
                 prepare: None,
                 records: vec![Added(0)],
                 erasures: vec![(1, Added(1).encode())],

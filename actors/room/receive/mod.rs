@@ -163,6 +163,7 @@ pub(super) fn take_in(room: &Room, take: TakeIn) -> Result<Decision<Room>, RoomE
         number(record, room.sequence + 1);
     }
     let mut decision = Decision::new(records, RoomReply::Done);
+    decision.divisible = outliers_before_all_else(&decision.records);
     decision.erasures = take.erasures;
     if !take.companions.is_empty() {
         let companions = take.companions;
@@ -175,6 +176,12 @@ pub(super) fn take_in(room: &Room, take: TakeIn) -> Result<Decision<Room>, RoomE
 fn are_same_ends(ends: &[Arc<Extremity>], others: &[Arc<Extremity>]) -> bool {
     let mut pairs = ends.iter().zip(others);
     ends.len() == others.len() && pairs.all(|(end, other)| Arc::ptr_eq(end, other) || end == other)
+}
+
+/// So many events stand at the front of a list that are no part of the history by themselves: what a join brings along. Without what follows they are only known.
+fn outliers_before_all_else(records: &[RoomRecord]) -> usize {
+    let is_outlier = |record: &&RoomRecord| matches!(record, RoomRecord::Event(event) if event.placement == Placement::Outlier);
+    records.iter().take_while(is_outlier).count()
 }
 
 /// Gives the records of a list their numbers.
