@@ -102,6 +102,7 @@ fn cursor(family: Family, number: ShardNumber, position: Position) -> CursorAdva
     CursorAdvance {
         name: NAME,
         shard: Shard { family, number },
+        from: None,
         position,
     }
 }
