@@ -12,7 +12,7 @@ use playhouse_schema::{
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
 use super::bookmark::Bookmark;
-use crate::writers::Tail;
+use crate::{cluster::Underway, writers::Tail};
 
 /// A batch of which nothing came moves the stored position only so often: reading it again after a crash costs little.
 const IDLE_SAVE_INTERVAL: Duration = Duration::from_secs(5);
@@ -71,6 +71,12 @@ impl Running {
         if tokio::time::timeout(within, &mut task).await.is_err() {
             task.abort();
         }
+    }
+}
+
+impl Underway for Running {
+    fn stop(&self, within: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(Running::stop(self, within))
     }
 }
 
