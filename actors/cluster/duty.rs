@@ -29,8 +29,7 @@ pub trait Underway: Send + Sync + 'static {
 }
 
 /// Begins something; may be called again when that has ended.
-pub type Begin<T> =
-    Arc<dyn Fn() -> BoxFuture<'static, Result<Vec<T>, StoreError>> + Send + Sync>;
+pub type Begin<T> = Arc<dyn Fn() -> BoxFuture<'static, Result<Vec<T>, StoreError>> + Send + Sync>;
 
 /// See the module's documentation.
 pub struct Duty<T> {
@@ -138,17 +137,19 @@ mod tests {
         let duty = Duty {
             name: "work",
             shard: SHARD,
-            begin: Arc::new(move || -> BoxFuture<'static, Result<Vec<Work>, StoreError>> {
-                let fails = failures.fetch_add(1, Ordering::SeqCst) == 0;
-                let work = Work(counted.clone());
-                Box::pin(async move {
-                    if fails {
-                        return Err(StoreError::Database("not yet".into()));
-                    }
-                    work.0.fetch_add(1, Ordering::SeqCst);
-                    Ok(vec![work])
-                })
-            }),
+            begin: Arc::new(
+                move || -> BoxFuture<'static, Result<Vec<Work>, StoreError>> {
+                    let fails = failures.fetch_add(1, Ordering::SeqCst) == 0;
+                    let work = Work(counted.clone());
+                    Box::pin(async move {
+                        if fails {
+                            return Err(StoreError::Database("not yet".into()));
+                        }
+                        work.0.fetch_add(1, Ordering::SeqCst);
+                        Ok(vec![work])
+                    })
+                },
+            ),
         };
         let (stop, mut stopped) = tokio::sync::watch::channel(false);
         let told = async move {

@@ -9,6 +9,7 @@ pub mod courier;
 pub mod duty;
 pub mod gate;
 pub mod map;
+pub mod scales;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod ward;
@@ -19,4 +20,5 @@ pub use courier::{Courier, Wire};
 pub use duty::{Duty, Underway};
 pub use gate::{Gate, Hears, Telling};
 pub use map::Map;
+pub use scales::Scales;
 pub use ward::{Herald, Tenants, Ward, WardSettings};

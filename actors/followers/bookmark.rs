@@ -126,10 +126,7 @@ impl Bookmark {
 }
 
 /// Positions by shard number; 0 where there is none.
-pub(super) fn by_number(
-    store: &dyn LogStore,
-    from: &[(ShardNumber, Position)],
-) -> Vec<Position> {
+pub(super) fn by_number(store: &dyn LogStore, from: &[(ShardNumber, Position)]) -> Vec<Position> {
     let mut positions = vec![0; usize::from(store.layout().shards)];
     for (number, position) in from {
         if let Some(at) = positions.get_mut(usize::from(*number)) {

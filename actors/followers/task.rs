@@ -1,11 +1,15 @@
 //! What durable followers share: a task that reads a family and a position that survives restarts.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use playhouse_schema::{
-    address::Family,
+    address::{Family, Shard, ShardNumber},
     models::parked::{self, Parked},
     port::{CursorAdvance, LogStore, Statement, StoreError, StoredRecord},
 };
@@ -178,6 +182,47 @@ pub(super) async fn follow_from_now(
         }
     }
     follow((store, tail), name, family, handler).await
+}
+
+/// A reader of part of what another read goes on where that was, if it has no position of its own or an earlier one.
+pub(super) async fn inherit_position(
+    store: &dyn LogStore,
+    (from, to): (&str, &'static str),
+    family: Family,
+) -> Result<(), StoreError> {
+    if from == to {
+        return Ok(());
+    }
+    let models = store.models();
+    let own: BTreeMap<_, _> = models.cursors(to, family).await?.into_iter().collect();
+    let inherited = models.cursors(from, family).await?.into_iter();
+    let steps = inherited.filter_map(|(number, position)| {
+        let own = own.get(&number).copied().unwrap_or(0);
+        (own < position).then_some(CursorAdvance {
+            name: to,
+            shard: Shard { family, number },
+            from: Some(own),
+            position,
+        })
+    });
+    match models.apply(Vec::new(), steps.collect()).await {
+        // Another node was a little earlier.
+        Err(StoreError::Overtaken(_)) => Ok(()),
+        applied => applied,
+    }
+}
+
+/// The name of the part of a reader that reads for one shard. There are no more of them than shards.
+pub fn numbered(name: &str, number: ShardNumber) -> &'static str {
+    static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    let name = format!("{name}/{number:02}");
+    let mut names = NAMES.lock();
+    if let Some(known) = names.get(name.as_str()) {
+        return *known;
+    }
+    let name: &'static str = Box::leak(name.into_boxed_str());
+    names.insert(name);
+    name
 }
 
 /// What is switched off begins anew when it is switched on again.

@@ -68,10 +68,12 @@
 mod active_users;
 mod administer;
 mod aliases;
+mod among;
 mod auto_accept;
 mod auto_join;
 mod backfill;
 mod backups;
+mod chores;
 mod config;
 mod create_room;
 mod cross_signing;
@@ -102,6 +104,7 @@ mod notifications;
 mod oauth;
 mod open;
 mod openid;
+mod opening;
 mod outboxes;
 mod passes;
 mod peer_keys;
@@ -134,6 +137,7 @@ mod single_event;
 mod space;
 mod stale_devices;
 mod sync;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod third_party_invites;
@@ -161,6 +165,7 @@ use active_users::ActiveDesk;
 pub use active_users::ActiveSettings;
 pub use administer::AccountWish;
 pub use aliases::ResolvedAlias;
+use among::Among;
 pub use auto_accept::{AutoAccept, AutoAcceptKind};
 pub use auto_join::AutoJoin;
 use backfill::Backfills;
@@ -238,6 +243,7 @@ pub struct House {
     config: HouseConfig,
     store: Arc<dyn LogStore>,
     pools: Arc<Pools>,
+    among: Option<Among>,
     rooms: Arc<Directory<Room>>,
     users: Arc<Directory<User>>,
     aliases: Arc<Directory<Alias>>,
@@ -384,9 +390,11 @@ impl House {
             .users
             .call_timeout_ms
             .saturating_add(patience_ms);
-        self.users
-            .query_within(entity, query, Duration::from_millis(timeout_ms))
-            .await
+        let within = Duration::from_millis(timeout_ms);
+        if patience_ms > 0 {
+            return self.ask_waiting(&self.users, (entity, query), within).await;
+        }
+        self.users.query_within(entity, query, within).await
     }
 
     /// Lets a local user hear something, if awake.

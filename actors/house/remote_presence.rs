@@ -149,7 +149,7 @@ impl House {
         }
     }
 
-    async fn announce_other(&self, user_id: &UserId, presence: Presence) {
+    pub(super) async fn announce_other(&self, user_id: &UserId, presence: Presence) {
         match self.rooms_of_other(user_id).await {
             Ok(rooms) if !rooms.is_empty() => {
                 let board = &self.elsewhere.board;

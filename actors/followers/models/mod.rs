@@ -351,13 +351,13 @@ impl Folding {
         let duty = Duty {
             name,
             shard: shard_of_name(layout, family.unwrap_or(Family::Rooms), name),
-            begin: Arc::new(move || -> BoxFuture<'static, Result<Vec<Running>, StoreError>> {
-                Box::pin(self.clone().begin())
-            }),
+            begin: Arc::new(
+                move || -> BoxFuture<'static, Result<Vec<Running>, StoreError>> {
+                    Box::pin(self.clone().begin())
+                },
+            ),
         };
-        Running::start(|mut stop| {
-            Box::pin(async move { duty.attend(routes, stop.told()).await })
-        })
+        Running::start(|mut stop| Box::pin(async move { duty.attend(routes, stop.told()).await }))
     }
 }
 

@@ -120,7 +120,10 @@ pub(super) async fn a_cursor_moves_from_where_it_stands(ground: Ground) {
     };
     let note = |name: &str| vec![insert(name, Value::Null, Value::Null)];
     let overtaken = |told: Result<(), StoreError>| {
-        assert!(matches!(told, Err(StoreError::Overtaken(TABLE))), "{told:?}");
+        assert!(
+            matches!(told, Err(StoreError::Overtaken(TABLE))),
+            "{told:?}"
+        );
     };
     overtaken(models.apply(note("z"), step(3, 4)).await);
     models.apply(note("a"), step(0, 4)).await.unwrap();
