@@ -195,6 +195,10 @@ impl Opening {
         }
     }
 
+    fn is_alone(&self) -> bool {
+        matches!(self.ways, Ways::Alone)
+    }
+
     /// All directories that were opened.
     pub(super) fn served(self) -> Vec<Arc<dyn Served>> {
         self.served.into_inner()
@@ -251,7 +255,7 @@ impl Opening {
         if !config.env.network.is_on() {
             return Ok(None);
         }
-        let board = crate::followers::outboxes::open_board(&*self.store).await?;
+        let board = crate::followers::outboxes::open_board(&*self.store, self.is_alone()).await?;
         let context = ServerContext {
             env: config.env.clone(),
             store: self.store.clone(),

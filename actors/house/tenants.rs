@@ -140,6 +140,10 @@ impl House {
         if !users.is_empty() {
             self.correct_presence(users);
         }
+        if let Some(outboxes) = &self.outboxes {
+            let servers = of(Family::Servers);
+            servers.iter().for_each(|shard| outboxes.taken(*shard));
+        }
     }
 
     /// A shard has left this node, and its actors have gone.
@@ -148,7 +152,11 @@ impl House {
             Family::Rooms => self.elsewhere.board.hush(shard),
             // Others may end sessions from now on.
             Family::Users => self.sessions.clear(),
-            Family::Servers => {}
+            Family::Servers => {
+                if let Some(outboxes) = &self.outboxes {
+                    outboxes.left(&*self.store, shard).await;
+                }
+            }
         }
     }
 

@@ -35,7 +35,7 @@ const TELL_EVERY: Duration = Duration::from_millis(10);
 const LOOKS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(160));
 
 /// A model is urged for so long by one word, milliseconds. Who waits longer says it again.
-const URGED_MS: u64 = 500;
+pub(super) const URGED_MS: u64 = 500;
 
 /// Where other nodes are.
 #[derive(Clone)]
@@ -62,6 +62,11 @@ impl News {
 }
 
 impl Abroad {
+    /// Somebody here waits for a fold.
+    pub(super) fn urge(&self, fold: (&'static str, Family)) {
+        self.courier.say(URGE, &fold);
+    }
+
     /// Tells other nodes how far the folds of this one are.
     pub(super) fn tell(&self, news: Arc<News>) -> Running {
         let courier = self.courier.clone();
@@ -104,7 +109,7 @@ impl Models {
         let (mut pause, longest) = LOOKS;
         let table = self.tables.get(model).copied().unwrap_or(model);
         loop {
-            abroad.courier.say(URGE, &(model, family));
+            abroad.urge((model, family));
             for _ in 0..3 {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(longest);
@@ -148,7 +153,7 @@ impl Models {
         let Some((fold, reached)) = self.named(&model, family) else {
             return Ok(());
         };
-        reached.urge.feel_from_abroad(URGED_MS);
+        reached.urge.feel_for(URGED_MS);
         // What it waits for may have been folded and told before it listened.
         if let Some(news) = &self.news
             && reached.urge.is_here.load(Ordering::Acquire)

@@ -27,7 +27,10 @@ use tokio::{
 };
 
 pub use self::abroad::Abroad;
-use self::{abroad::News, fold::Fold};
+use self::{
+    abroad::{News, URGED_MS},
+    fold::Fold,
+};
 use super::{
     bookmark::by_number,
     rebuild::refold,
@@ -83,8 +86,8 @@ struct Urge {
     waiting: AtomicUsize,
     more: Notify,
     started: Instant,
-    /// Somebody on another node waits until then, milliseconds since `started`.
-    abroad_ms: AtomicU64,
+    /// Somebody waits until then whose waiting is not counted, milliseconds since `started`.
+    felt_ms: AtomicU64,
     /// The fold is done here.
     is_here: AtomicBool,
 }
@@ -95,7 +98,7 @@ impl Default for Urge {
             waiting: AtomicUsize::new(0),
             more: Notify::new(),
             started: Instant::now(),
-            abroad_ms: AtomicU64::new(0),
+            felt_ms: AtomicU64::new(0),
             is_here: AtomicBool::new(false),
         }
     }
@@ -106,16 +109,16 @@ impl Urge {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Somebody on another node waits.
-    fn feel_from_abroad(&self, for_ms: u64) {
+    /// Somebody waits whose waiting is not counted.
+    fn feel_for(&self, for_ms: u64) {
         let until_ms = self.now_ms().saturating_add(for_ms);
-        self.abroad_ms.fetch_max(until_ms, Ordering::AcqRel);
+        self.felt_ms.fetch_max(until_ms, Ordering::AcqRel);
         self.more.notify_one();
     }
 
     fn is_felt(&self) -> bool {
         self.waiting.load(Ordering::Acquire) > 0
-            || self.now_ms() < self.abroad_ms.load(Ordering::Acquire)
+            || self.now_ms() < self.felt_ms.load(Ordering::Acquire)
     }
 }
 
@@ -320,6 +323,16 @@ impl Folded for Models {
         let positions = reached.map(|reached| reached.told.borrow());
         let at = positions.and_then(|positions| positions.get(usize::from(shard.number)).copied());
         at.unwrap_or(0)
+    }
+
+    fn urge(&self, model: &'static str, family: Family) {
+        let Some(reached) = self.folds.get(&(model, family)) else {
+            return;
+        };
+        reached.urge.feel_for(URGED_MS);
+        if let Some(abroad) = &self.abroad {
+            abroad.urge((model, family));
+        }
     }
 }
 
