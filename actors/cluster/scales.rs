@@ -56,7 +56,7 @@ impl Scales {
         if seconds > 0.0 {
             let counted = std::mem::take(&mut weights.counted);
             let kept = (-seconds / MEMORY.as_secs_f64()).exp();
-            let fresh = |shard| {
+            let fresh = |shard: &Shard| {
                 let count = counted.get(shard).copied().unwrap_or(0);
                 count as f64 / seconds * (1.0 - kept)
             };

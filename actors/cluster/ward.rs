@@ -182,7 +182,8 @@ impl Ward {
     pub async fn leave(self: &Arc<Self>, within: Duration) -> Result<(), StoreError> {
         self.life.lock().standing = Standing::Draining;
         let deadline = Instant::now() + within;
-        while Instant::now() < deadline && !self.map.served().is_empty() && !self.is_last() {
+        let is_held = || !self.map.served().is_empty() && !self.is_last();
+        while Instant::now() < deadline && (is_held() || self.is_moving()) {
             self.beat().await;
             tokio::time::sleep(self.settings.beat.min(Duration::from_millis(100))).await;
         }
@@ -191,6 +192,11 @@ impl Ward {
             self.tenants.end(shard).await;
         }
         self.register.leave(self.incarnation()).await
+    }
+
+    /// Whether a shard has been taken off the map and not yet been given back: what lives in it is still ending.
+    fn is_moving(&self) -> bool {
+        !self.life.lock().moving.is_empty()
     }
 
     /// Whether nobody else could take the shards.

@@ -107,11 +107,6 @@ impl Among {
         self.scales.clone()
     }
 
-    /// The way to other nodes.
-    pub(super) fn courier(&self) -> &Arc<Courier> {
-        &self.courier
-    }
-
     /// Where shards are served.
     pub(super) fn map(&self) -> &Arc<Map> {
         &self.map

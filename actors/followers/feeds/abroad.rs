@@ -3,14 +3,15 @@
 //! Nothing of it is repeated when it is lost. What a node has said ends with the node.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use dashmap::DashMap;
+use parking_lot::Mutex;
 use playhouse_schema::register::NodeName;
-use ruma::{OwnedRoomId, OwnedUserId};
+use ruma::{OwnedRoomId, OwnedUserId, UserId};
 
 use super::board::{FeedBoard, Hearsay};
 use crate::{
@@ -28,6 +29,9 @@ const PRESENCE: &str = "presence";
 
 /// What another node has said of typing ends after so long, whatever became of it.
 const TYPING_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// Of so many users it is kept in mind that another node has told of them.
+const OVERHEARD_MAX: usize = 50_000;
 
 /// What is said to other nodes.
 struct Voices(Arc<Courier>);
@@ -87,6 +91,26 @@ impl Hears for BoardEar {
         if let Err(error) = self.take_in(from, topic, body) {
             tracing::error!(%from, topic, %error, "what another node says cannot be read");
         }
+    }
+}
+
+/// Whose presence other nodes have told of, and when, until somebody takes it out.
+#[derive(Default)]
+pub(super) struct Overheard(Mutex<BTreeMap<OwnedUserId, Instant>>);
+
+impl Overheard {
+    /// Another node has told of a user.
+    pub(super) fn note(&self, user_id: &UserId) {
+        let mut heard = self.0.lock();
+        if heard.len() < OVERHEARD_MAX {
+            heard.insert(user_id.to_owned(), Instant::now());
+        }
+    }
+
+    /// Takes out all, each with the time since.
+    pub(super) fn take(&self) -> Vec<(OwnedUserId, Duration)> {
+        let heard = std::mem::take(&mut *self.0.lock()).into_iter();
+        heard.map(|(user_id, at)| (user_id, at.elapsed())).collect()
     }
 }
 

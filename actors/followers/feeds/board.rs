@@ -10,6 +10,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use dashmap::DashMap;
@@ -23,7 +24,7 @@ use ruma::{
     presence::PresenceState,
 };
 
-use super::abroad::Origins;
+use super::abroad::{Origins, Overheard};
 use crate::{
     room::context::TypingListener,
     user::{
@@ -52,6 +53,7 @@ pub struct FeedBoard {
     abroad: OnceLock<Arc<dyn Hearsay>>,
     /// What of `typing` is from other nodes.
     origins: Origins,
+    overheard: Overheard,
 }
 
 /// Hears what is volatile and may concern others than the users here.
@@ -148,6 +150,7 @@ impl FeedBoard {
             relay: OnceLock::new(),
             abroad: OnceLock::new(),
             origins: Origins::default(),
+            overheard: Overheard::default(),
         })
     }
 
@@ -180,7 +183,13 @@ impl FeedBoard {
         presence: Arc<Presence>,
         rooms: &[OwnedRoomId],
     ) {
+        self.overheard.note(user_id);
         self.show_presence(user_id, presence, rooms);
+    }
+
+    /// Whose presence other nodes have told of since this was asked last, each with the time since.
+    pub(crate) fn take_overheard(&self) -> Vec<(OwnedUserId, Duration)> {
+        self.overheard.take()
     }
 
     /// A shard of rooms has left this node: whoever has it knows nobody yet who types.
