@@ -25,6 +25,9 @@ use crate::{
 /// What does not end within this time is cut off: meanwhile nobody serves the shard.
 const RELEASE_WITHIN: Duration = Duration::from_secs(2);
 
+/// A writer that the database does not answer is not waited for longer.
+const LET_GO_WITHIN: Duration = Duration::from_secs(5);
+
 /// Who was cut off has gone after so long.
 const ABANDON_WITHIN: Duration = Duration::from_secs(1);
 
@@ -75,8 +78,14 @@ impl HouseTenants {
         if let Some(house) = self.house.upgrade() {
             house.shard_left(shard).await;
         }
-        if let Err(error) = self.pools.let_go(shard).await {
-            tracing::warn!(%shard, %error, "the writer does not let go of a shard");
+        let gone = tokio::time::timeout(LET_GO_WITHIN, self.pools.let_go(shard)).await;
+        match gone {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%shard, %error, "the writer does not let go of a shard");
+            }
+            // What it still does is fenced off by the next claim.
+            Err(_) => tracing::warn!(%shard, "the writer does not let go of a shard in time"),
         }
     }
 }

@@ -15,6 +15,7 @@ use super::{
         texts::{CURSOR_BEGIN, CURSOR_MOVE, CURSOR_SET, CURSORS, CURSORS_DROP, PARKED_DROP},
     },
     connection::{Connection, Pool, failure},
+    ground::TURN,
     read,
 };
 use crate::{
@@ -181,7 +182,9 @@ async fn run(
 impl ModelStore for PostgresModels {
     fn create<'a>(&'a self, statements: &'a [&'static str]) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            let text = statements.join(";\n");
+            // Two nodes that create the same at once would hinder each other, whatever the statements say.
+            let turn = format!("SELECT pg_advisory_xact_lock({TURN});\n");
+            let text = turn + &statements.join(";\n");
             self.batch(&Dialect::Postgres.fill(&text)).await
         })
     }
