@@ -2,6 +2,7 @@
 
 mod flow;
 mod moving;
+mod sending;
 mod town;
 
 use std::{

@@ -20,6 +20,7 @@ use crate::{
         ClusterConfig,
         tests::net::{Net, SimWire},
     },
+    env::Env,
     house::{
         House, HouseError, NewAccount,
         tests::{config, env, store},
@@ -28,6 +29,7 @@ use crate::{
         Place, Routes as _,
         memory::{MemoryRegister, MemoryStore},
     },
+    network::Network,
     user::message::{Login, SyncQuery},
 };
 
@@ -41,6 +43,7 @@ pub(super) struct Town {
     pub(super) store: Arc<MemoryStore>,
     pub(super) register: Arc<MemoryRegister>,
     pub(super) net: Arc<Net>,
+    env: Env,
     _models: (TempDir, Arc<dyn LogStore>),
 }
 
@@ -68,14 +71,24 @@ impl Town {
             register: log.share(models.models()),
             store: log,
             net: Arc::default(),
+            env: env(),
             _models: (folder, models),
         }
+    }
+
+    /// There are other servers, too.
+    pub(super) async fn among_others(others: Arc<dyn Network>) -> Self {
+        let mut town = Self::new().await;
+        town.env = town.env.with_network(others);
+        town
     }
 
     pub(super) async fn node(&self, name: &str) -> Node {
         let name = NodeName::parse(name).unwrap();
         let wire = self.net.attach(&name);
-        let mut config = config(env());
+        let mut config = config(self.env.clone());
+        config.outbox.retry_wait_ms = 20;
+        config.outbox.retry_wait_max_ms = 100;
         config.cluster = Some(ClusterConfig {
             name: name.clone(),
             address: format!("{name}:1"),
