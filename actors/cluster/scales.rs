@@ -18,6 +18,9 @@ use crate::writers::Relay;
 /// What was written so long ago counts a third of what is written now: a shard moves because it is busy, not because it was for a moment.
 const MEMORY: Duration = Duration::from_secs(30);
 
+/// Of a shard that has not been here so long nothing is said.
+const WATCHED_MIN: Duration = Duration::from_secs(10);
+
 /// Counts what the writers commit, and passes it on.
 pub struct Scales {
     next: Arc<dyn Relay>,
@@ -27,9 +30,15 @@ pub struct Scales {
 struct Weights {
     /// Records since they were weighed last.
     counted: BTreeMap<Shard, u64>,
-    /// Records a second.
-    loads: Loads,
+    loads: BTreeMap<Shard, Load>,
     weighed: Instant,
+}
+
+#[derive(Clone, Copy)]
+struct Load {
+    /// Records a second, as far as the time since it came here allows.
+    rate: f64,
+    since: Instant,
 }
 
 impl Scales {
@@ -39,37 +48,53 @@ impl Scales {
             next,
             weights: Mutex::new(Weights {
                 counted: BTreeMap::new(),
-                loads: Loads::new(),
+                loads: BTreeMap::new(),
                 weighed: Instant::now(),
             }),
         }
     }
 
-    /// Records a second of these shards, on average over the last half minute. Of others nothing is remembered.
+    /// Records a second of these shards, on average over the last half minute; of those that came here just now nothing is said. Of others nothing is
+    /// remembered.
     pub fn loads(&self, of: &[Shard]) -> Loads {
         self.loads_at(Instant::now(), of)
     }
 
     fn loads_at(&self, now: Instant, of: &[Shard]) -> Loads {
         let mut weights = self.weights.lock();
-        let seconds = now.saturating_duration_since(weights.weighed).as_secs_f64();
-        if seconds > 0.0 {
+        let passed = now.saturating_duration_since(weights.weighed);
+        if !passed.is_zero() {
             let counted = std::mem::take(&mut weights.counted);
-            let kept = (-seconds / MEMORY.as_secs_f64()).exp();
-            let fresh = |shard: &Shard| {
+            let known = std::mem::take(&mut weights.loads);
+            let kept = kept_of(passed);
+            for shard in of {
                 let count = counted.get(shard).copied().unwrap_or(0);
-                count as f64 / seconds * (1.0 - kept)
-            };
-            let loads = of.iter().map(|shard| {
-                let before = weights.loads.get(shard).copied().unwrap_or(0.0);
-                (*shard, before * kept + fresh(shard))
-            });
-            let loads: Loads = loads.collect();
-            weights.loads = loads;
+                let rate = count as f64 / passed.as_secs_f64();
+                let first = Load {
+                    rate: 0.0,
+                    since: weights.weighed,
+                };
+                let load = known.get(shard).copied().unwrap_or(first);
+                let rate = load.rate * kept + rate * (1.0 - kept);
+                weights.loads.insert(*shard, Load { rate, ..load });
+            }
             weights.weighed = now;
         }
-        weights.loads.clone()
+        let mut loads = Loads::new();
+        for (shard, load) in &weights.loads {
+            let watched = now.saturating_duration_since(load.since);
+            if watched >= WATCHED_MIN {
+                // What was before it came counts as nothing in the rate.
+                loads.insert(*shard, load.rate / (1.0 - kept_of(watched)));
+            }
+        }
+        loads
     }
+}
+
+/// How much of what was is still counted after a time.
+fn kept_of(passed: Duration) -> f64 {
+    (-passed.as_secs_f64() / MEMORY.as_secs_f64()).exp()
 }
 
 impl Relay for Scales {
@@ -105,19 +130,29 @@ mod tests {
         let mut weigh = |records: u64| {
             now += Duration::from_secs(1);
             scales.weights.lock().counted.insert(shard, records);
-            scales.loads_at(now, &[shard])[&shard]
+            scales.loads_at(now, &[shard]).get(&shard).copied()
         };
-        assert!(weigh(100) < 5.0);
-        for _ in 0..300 {
-            weigh(100);
+        for _ in 0..9 {
+            assert_eq!(weigh(100), None);
         }
-        let load = weigh(100);
-        assert!((99.0..101.0).contains(&load), "{load}");
+        let is_about = |load: Option<f64>, expected: f64| {
+            let load = load.expect("it is known");
+            assert!((load - expected).abs() < 2.0, "{load}");
+        };
+        is_about(weigh(100), 100.0);
+        for _ in 0..300 {
+            is_about(weigh(100), 100.0);
+        }
+        // A moment.
+        assert!(weigh(200).expect("it is known") < 105.0);
         for _ in 0..300 {
             weigh(0);
         }
-        assert!(weigh(0) < 1.0);
-        now += Duration::from_secs(1);
-        assert!(scales.loads_at(now, &[]).is_empty());
+        is_about(weigh(0), 0.0);
+        assert!(
+            scales
+                .loads_at(Instant::now() + Duration::from_secs(9_999), &[])
+                .is_empty()
+        );
     }
 }

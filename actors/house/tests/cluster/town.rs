@@ -25,10 +25,7 @@ use crate::{
         House, HouseError, NewAccount,
         tests::{config, env, store},
     },
-    kernel::{
-        Place, Routes as _,
-        memory::{MemoryRegister, MemoryStore},
-    },
+    kernel::{Place, Routes as _, memory::MemoryStore},
     network::Network,
     user::message::{Login, SyncQuery},
 };
@@ -41,7 +38,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What the houses share.
 pub(super) struct Town {
     pub(super) store: Arc<MemoryStore>,
-    pub(super) register: Arc<MemoryRegister>,
     pub(super) net: Arc<Net>,
     env: Env,
     _models: (TempDir, Arc<dyn LogStore>),
@@ -67,8 +63,8 @@ impl Town {
         let folder = tempfile::tempdir().unwrap();
         let models = store(folder.path()).await;
         let log = MemoryStore::with(8, 1);
+        log.share(models.models());
         Self {
-            register: log.share(models.models()),
             store: log,
             net: Arc::default(),
             env: env(),
