@@ -23,6 +23,7 @@ use super::{
 use crate::{
     cluster::{
         ClusterConfig, Courier, Duty, Gate, Herald, Map, Scales, Tenants, Ward, WardSettings,
+        duty::shard_of_name,
     },
     followers::{
         feeds::abroad::{ears, voices},
@@ -257,6 +258,15 @@ impl House {
     /// Where shards are served; `None` when it is alone.
     pub fn map(&self) -> Option<&Arc<Map>> {
         self.among.as_ref().map(Among::map)
+    }
+
+    /// Whether something that one node at a time does falls to this one now. For a moment two may think so.
+    pub fn does(&self, duty: &str) -> bool {
+        let Some(among) = &self.among else {
+            return true;
+        };
+        let shard = shard_of_name(among.layout, Family::Servers, duty);
+        among.map.place(shard) == Place::Here
     }
 
     /// Whether an entity is served on this node, and its lease runs.

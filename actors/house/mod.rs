@@ -54,7 +54,7 @@
 //! | `search` | `search(SearchWish) -> SearchPage` |
 //! | `single_event` | `event_anywhere(Reader, &EventId) -> Bytes` |
 //! | `uploads` | `uploaded_bytes(user_id, since_ms)`, `awaited_uploads(user_id)` |
-//! | `among` | its part in a cluster: `ward()`, `map()` |
+//! | `among` | its part in a cluster: `ward()`, `map()`, `does(duty)` |
 //! | `active_users` | `note_active(&Session)`, `must_have_room_for_newcomer(Option<&Address>)` |
 //! | `threepids` | `validation_session`, `begin_validation`, `validate`, `proven`, `use_proof`, `owner_of_threepid(&Address)`, `claim_threepid`, `release_threepid`, `threepids(&UserId)`, `register_with_threepid` |
 //! | `third_party_invites` | `accept_third_party_invite(&RoomId, &UserId, SignedInvite)`, `exchange_third_party_invite(server, BoundInvite)`, `address_bound(&UserId, Vec<BoundInvite>)` |
