@@ -39,6 +39,9 @@ pub enum StoreError {
     /// Stored bytes do not decode, or contradict the chain.
     #[error("damaged record: {0}")]
     Damaged(String),
+    /// A cursor is not where it was said to be: another reader of the same name has moved it. Nothing was written.
+    #[error("another reader has moved the cursor of {0}")]
+    Overtaken(&'static str),
 }
 
 /// A record on its way into the log. Position, epoch, time and chain are the writer's to give.
@@ -318,6 +321,8 @@ pub struct CursorAdvance {
     pub name: &'static str,
     /// The shard.
     pub shard: Shard,
+    /// Where it must stand now, 0 for nowhere yet; else all that comes with it is refused with [`StoreError::Overtaken`]. `None`: wherever it stands.
+    pub from: Option<Position>,
     /// Everything up to this position is folded.
     pub position: Position,
 }
@@ -327,7 +332,7 @@ pub trait ModelStore: Send + Sync + 'static {
     /// Creates what is missing: runs the statements (`CREATE TABLE IF NOT EXISTS …`) of a model.
     fn create<'a>(&'a self, statements: &'a [&'static str]) -> StoreFuture<'a, ()>;
 
-    /// Applies statements in order and moves cursors, in one transaction.
+    /// Applies statements in order and moves cursors, in one transaction. [`StoreError::Overtaken`] when a cursor is not where it is said to be.
     fn apply<'a>(
         &'a self,
         statements: Vec<Statement>,

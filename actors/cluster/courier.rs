@@ -49,6 +49,17 @@ pub trait Wire: Send + Sync + 'static {
 pub struct Courier(pub Arc<dyn Wire>);
 
 impl Courier {
+    /// Says something to those on all other nodes who listen to a topic. May be lost.
+    pub fn say(&self, topic: &str, word: &impl serde::Serialize) {
+        match parcel::pack(word) {
+            Ok(body) => self.tell_all(&Telling::Word {
+                topic: topic.to_owned(),
+                body,
+            }),
+            Err(error) => tracing::error!(topic, %error, "cannot tell other nodes"),
+        }
+    }
+
     fn tell_all(&self, telling: &Telling) {
         match parcel::pack(telling) {
             Ok(frame) => self.0.tell_all(frame),

@@ -37,6 +37,19 @@ pub enum Telling {
         /// Of the sender's shards.
         heads: Arc<[Head]>,
     },
+    /// Something that those on other nodes hear who listen to a topic. What it means they know.
+    Word {
+        /// What it is about.
+        topic: String,
+        /// Packed.
+        body: Bytes,
+    },
+}
+
+/// Listens to what is said on other nodes.
+pub trait Hears: Send + Sync + 'static {
+    /// Something was said. Must not wait.
+    fn hear(&self, from: &NodeName, topic: &str, body: &[u8]);
 }
 
 /// See the module's documentation.
@@ -45,6 +58,7 @@ pub struct Gate {
     map: Arc<Map>,
     tail: Arc<Tail>,
     bell: Arc<Notify>,
+    ears: BTreeMap<&'static str, Arc<dyn Hears>>,
 }
 
 impl Gate {
@@ -61,7 +75,18 @@ impl Gate {
             map,
             tail,
             bell,
+            ears: BTreeMap::new(),
         }
+    }
+
+    /// Lets these listen, each to its topic.
+    #[must_use]
+    pub fn heard_by(
+        mut self,
+        ears: impl IntoIterator<Item = (&'static str, Arc<dyn Hears>)>,
+    ) -> Self {
+        self.ears.extend(ears);
+        self
     }
 
     /// Another node asks. `None` when it cannot be answered: the node that asked hears that at once.
@@ -88,6 +113,11 @@ impl Gate {
             }
             Ok(Telling::Serving(shards)) => self.map.hear(from, &shards),
             Ok(Telling::Freed(_)) => self.bell.notify_one(),
+            Ok(Telling::Word { topic, body }) => {
+                if let Some(ear) = self.ears.get(topic.as_str()) {
+                    ear.hear(from, &topic, &body);
+                }
+            }
             Ok(Telling::Committed {
                 family,
                 records,

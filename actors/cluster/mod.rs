@@ -4,15 +4,21 @@
 //! spares waiting for it. Knows no kind of actor.
 
 pub mod balance;
+pub mod config;
 pub mod courier;
+pub mod duty;
 pub mod gate;
 pub mod map;
+pub mod scales;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod ward;
 
 pub use balance::Loads;
+pub use config::ClusterConfig;
 pub use courier::{Courier, Wire};
-pub use gate::{Gate, Telling};
+pub use duty::{Duty, Underway};
+pub use gate::{Gate, Hears, Telling};
 pub use map::Map;
+pub use scales::Scales;
 pub use ward::{Herald, Tenants, Ward, WardSettings};

@@ -13,7 +13,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use playhouse_schema::{
-    address::Shard,
+    address::{Family, Shard},
     port::StoreError,
     register::{
         Beat, Claim, Incarnation, NodeEntry, NodeName, Pulse, Register, RegisterView, ShardEntry,
@@ -182,7 +182,8 @@ impl Ward {
     pub async fn leave(self: &Arc<Self>, within: Duration) -> Result<(), StoreError> {
         self.life.lock().standing = Standing::Draining;
         let deadline = Instant::now() + within;
-        while Instant::now() < deadline && !self.map.served().is_empty() && !self.is_last() {
+        let is_held = || !self.map.served().is_empty() && !self.is_last();
+        while Instant::now() < deadline && (is_held() || self.is_moving()) {
             self.beat().await;
             tokio::time::sleep(self.settings.beat.min(Duration::from_millis(100))).await;
         }
@@ -191,6 +192,11 @@ impl Ward {
             self.tenants.end(shard).await;
         }
         self.register.leave(self.incarnation()).await
+    }
+
+    /// Whether a shard has been taken off the map and not yet been given back: what lives in it is still ending.
+    fn is_moving(&self) -> bool {
+        !self.life.lock().moving.is_empty()
     }
 
     /// Whether nobody else could take the shards.
@@ -417,7 +423,8 @@ impl Ward {
     }
 }
 
-/// What the living nodes say of their shards.
+/// What the living nodes say of their shards. One of which nothing is said yet counts as much as others of its family: who has just taken it must not seem idle
+/// and be given more.
 fn loads_of(view: &RegisterView) -> Loads {
     let mut loads = Loads::new();
     for node in view.nodes.iter().filter(|node| node.is_alive()) {
@@ -430,6 +437,18 @@ fn loads_of(view: &RegisterView) -> Loads {
             {
                 loads.insert(entry.shard, *load);
             }
+        }
+    }
+    for family in Family::ALL {
+        let known = loads.iter().filter(|(shard, _)| shard.family == family);
+        let known: Vec<f64> = known.map(|(_, load)| *load).collect();
+        if known.is_empty() {
+            continue;
+        }
+        let average = known.iter().sum::<f64>() / known.len() as f64;
+        let shards = view.shards.iter();
+        for entry in shards.filter(|entry| entry.shard.family == family) {
+            loads.entry(entry.shard).or_insert(average);
         }
     }
     loads

@@ -25,14 +25,27 @@ impl DelayBoard {
         }
     }
 
-    /// Whether all have told what they have.
-    pub fn is_complete(&self) -> bool {
-        self.slots.iter().all(|slot| slot.read().is_some())
+    /// The schedule is on another node from now on: nothing is known of it here.
+    pub fn forget(&self, number: u8) {
+        if let Some(place) = self.slots.get(usize::from(number)) {
+            *place.write() = None;
+        }
     }
 
-    /// Whether it is certain that no state event waits anywhere.
-    pub fn has_no_state(&self) -> bool {
-        self.slots.iter().all(|slot| {
+    fn slots_of(&self, numbers: &[u8]) -> impl Iterator<Item = &RwLock<Option<Slot>>> {
+        numbers
+            .iter()
+            .filter_map(|number| self.slots.get(usize::from(*number)))
+    }
+
+    /// Whether these have told what they have.
+    pub fn is_complete(&self, numbers: &[u8]) -> bool {
+        self.slots_of(numbers).all(|slot| slot.read().is_some())
+    }
+
+    /// Whether it is certain that no state event waits in these.
+    pub fn has_no_state(&self, numbers: &[u8]) -> bool {
+        self.slots_of(numbers).all(|slot| {
             let slot = slot.read();
             slot.as_ref().is_some_and(|slot| slot.targets.is_empty())
         })

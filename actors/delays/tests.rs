@@ -204,7 +204,8 @@ fn what_is_forgotten_leaves_no_content() {
 #[test]
 fn the_board_knows_who_waits_for_what() {
     let board = DelayBoard::default();
-    assert!(!board.is_complete() && board.pending().len() == 16);
+    let all: Vec<_> = (0..super::SCHEDULES).collect();
+    assert!(!board.is_complete(&all) && board.pending().len() == 16);
     let mut trial = Trial::new();
     let delay_id = trial.schedule("t", 10);
     for number in 0..16 {
@@ -219,10 +220,14 @@ fn the_board_knows_who_waits_for_what() {
         };
         board.publish(number, slot);
     }
-    assert!(board.is_complete() && !board.has_no_state());
+    assert!(board.is_complete(&all) && !board.has_no_state(&all));
     assert_eq!(board.pending(), [5]);
+    assert!(board.has_no_state(&[1, 7]));
     let target = ("!r".to_owned(), "org.example".to_owned(), "k".to_owned());
     assert_eq!(board.waiting_for(&target), [(5, vec![delay_id])]);
+    board.forget(5);
+    assert!(!board.is_complete(&all) && board.is_complete(&[4, 6]));
+    assert_eq!(board.pending(), [5]);
     let restarted = DelayRecord::Restarted {
         delay_id: "05x".to_owned(),
         at_ms: 1,

@@ -41,10 +41,20 @@ pub(super) async fn run_errands<E: Errand>(
     source: Source,
     errand: E,
 ) -> Result<Running, StoreError> {
-    follow(source, E::NAME, E::FAMILY, Errands(errand)).await
+    run_errands_as(source, E::NAME, errand).await
 }
 
-struct Errands<E>(E);
+/// Starts it under another name.
+pub(super) async fn run_errands_as<E: Errand>(
+    source: Source,
+    name: &'static str,
+    errand: E,
+) -> Result<Running, StoreError> {
+    follow(source, name, E::FAMILY, Errands(errand, name)).await
+}
+
+/// Errands, and their name.
+struct Errands<E>(E, &'static str);
 
 impl<E: Errand> Handler for Errands<E> {
     fn handle<'a>(
@@ -64,7 +74,7 @@ impl<E: Errand> Handler for Errands<E> {
             };
             for (subject, record) in subjects {
                 if let Err(why) = self.0.run(subject, stop).await? {
-                    handled.parked.push(park(E::NAME, record, &why));
+                    handled.parked.push(park(self.1, record, &why));
                 }
             }
             Ok(handled)

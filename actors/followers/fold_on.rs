@@ -164,6 +164,7 @@ fn cursor(model: &dyn AnyModel, shard: Shard, position: Position) -> CursorAdvan
     CursorAdvance {
         name: model.table(),
         shard,
+        from: None,
         position,
     }
 }

@@ -3,6 +3,7 @@
 //! Owns nothing but positions. Must not know who wants an effect: a record is all a follower sees.
 
 pub mod acceptances;
+mod bookmark;
 pub mod departures;
 pub mod erasures;
 mod errand;

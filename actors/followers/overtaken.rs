@@ -14,9 +14,9 @@ use playhouse_schema::{
 use serde::Deserialize;
 
 use super::{
-    errand::{Errand, Outcome, run_errands},
+    errand::{Errand, Outcome, run_errands_as},
     members::{Passing, insist},
-    task::{Running, Source, Stop, Stopped},
+    task::{Running, Source, Stop, Stopped, inherit_position},
 };
 use crate::{
     delays::{DelayBoard, DelayCommand, DelayError, Delays, Target, schedule},
@@ -26,18 +26,28 @@ use crate::{
 /// How often it is looked whether all schedules are awake.
 const AWAKE_POLL: Duration = Duration::from_millis(20);
 
-/// Starts it.
+/// Its name among the cursors, where one looks after all schedules.
+pub const NAME: &str = "overtaken";
+
+/// Starts it, under a name and for these schedules. Where that name was not used before, it goes on where all schedules were looked after together.
 pub async fn start(
     source: Source,
-    delays: Arc<Directory<Delays>>,
-    board: Arc<DelayBoard>,
+    (delays, board): (Arc<Directory<Delays>>, Arc<DelayBoard>),
+    (name, schedules): (&'static str, Vec<u8>),
 ) -> Result<Running, StoreError> {
-    run_errands(source, Overtaken { delays, board }).await
+    inherit_position(&*source.0, (NAME, name), Family::Rooms).await?;
+    let overtaken = Overtaken {
+        delays,
+        board,
+        schedules,
+    };
+    run_errands_as(source, name, overtaken).await
 }
 
 struct Overtaken {
     delays: Arc<Directory<Delays>>,
     board: Arc<DelayBoard>,
+    schedules: Vec<u8>,
 }
 
 #[derive(Deserialize)]
@@ -65,12 +75,12 @@ impl Passing for DelayError {
 }
 
 impl Errand for Overtaken {
-    const NAME: &'static str = "overtaken";
+    const NAME: &'static str = NAME;
     const FAMILY: Family = Family::Rooms;
     type Subject = Set;
 
     fn subject(&self, stored: &StoredRecord) -> Option<Set> {
-        if stored.kind != kind::EVENT || self.board.has_no_state() {
+        if stored.kind != kind::EVENT || self.board.has_no_state(&self.schedules) {
             return None;
         }
         let RoomRecord::Event(event) = RoomRecord::decode(stored).ok()?? else {
@@ -97,13 +107,16 @@ impl Errand for Overtaken {
     ) -> BoxFuture<'a, Result<Outcome, Stopped>> {
         Box::pin(async move {
             // Right after the start not all schedules have been read yet.
-            while !self.board.is_complete() {
+            while !self.board.is_complete(&self.schedules) {
                 if !stop.pause(AWAKE_POLL).await {
                     return Err(Stopped);
                 }
             }
             let mut outcome = Ok(());
             for (number, delay_ids) in self.board.waiting_for(&set.target) {
+                if !self.schedules.contains(&number) {
+                    continue;
+                }
                 let overtake = || {
                     let command = DelayCommand::Overtake {
                         delay_ids: delay_ids.clone(),

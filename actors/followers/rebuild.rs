@@ -95,6 +95,7 @@ async fn refold_page(
     let cursor = CursorAdvance {
         name: model.table(),
         shard: done.shard,
+        from: None,
         position: last.position,
     };
     done.position = last.position;

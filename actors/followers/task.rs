@@ -1,17 +1,22 @@
 //! What durable followers share: a task that reads a family and a position that survives restarts.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use playhouse_schema::{
-    address::{Family, Shard},
+    address::{Family, Shard, ShardNumber},
     models::parked::{self, Parked},
     port::{CursorAdvance, LogStore, Statement, StoreError, StoredRecord},
 };
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
-use crate::writers::{Tail, TailReader};
+use super::bookmark::Bookmark;
+use crate::{cluster::Underway, writers::Tail};
 
 /// A batch of which nothing came moves the stored position only so often: reading it again after a crash costs little.
 const IDLE_SAVE_INTERVAL: Duration = Duration::from_secs(5);
@@ -70,6 +75,12 @@ impl Running {
         if tokio::time::timeout(within, &mut task).await.is_err() {
             task.abort();
         }
+    }
+}
+
+impl Underway for Running {
+    fn stop(&self, within: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(Running::stop(self, within))
     }
 }
 
@@ -136,18 +147,14 @@ pub struct Stopped;
 
 /// Runs a durable follower: every record of the family from where it was before, each at least once.
 pub async fn follow(
-    (store, tail): Source,
+    source: Source,
     name: &'static str,
     family: Family,
     handler: impl Handler,
 ) -> Result<Running, StoreError> {
-    let from = store.models().cursors(name, family).await?;
-    let reader = tail.follow(family, &from);
     let follower = Follower {
-        store,
+        bookmark: Bookmark::open(source, name, family).await?,
         name,
-        family,
-        reader,
         saved: Instant::now(),
     };
     Ok(Running::start(|stop| Box::pin(follower.run(handler, stop))))
@@ -165,11 +172,57 @@ pub(super) async fn follow_from_now(
         let heads = heads.map(|head| CursorAdvance {
             name,
             shard: head.shard,
+            from: Some(0),
             position: head.position,
         });
-        store.models().apply(Vec::new(), heads.collect()).await?;
+        match store.models().apply(Vec::new(), heads.collect()).await {
+            // Another node was a little earlier.
+            Ok(()) | Err(StoreError::Overtaken(_)) => {}
+            Err(error) => return Err(error),
+        }
     }
     follow((store, tail), name, family, handler).await
+}
+
+/// A reader of part of what another read goes on where that was, if it has no position of its own or an earlier one.
+pub(super) async fn inherit_position(
+    store: &dyn LogStore,
+    (from, to): (&str, &'static str),
+    family: Family,
+) -> Result<(), StoreError> {
+    if from == to {
+        return Ok(());
+    }
+    let models = store.models();
+    let own: BTreeMap<_, _> = models.cursors(to, family).await?.into_iter().collect();
+    let inherited = models.cursors(from, family).await?.into_iter();
+    let steps = inherited.filter_map(|(number, position)| {
+        let own = own.get(&number).copied().unwrap_or(0);
+        (own < position).then_some(CursorAdvance {
+            name: to,
+            shard: Shard { family, number },
+            from: Some(own),
+            position,
+        })
+    });
+    match models.apply(Vec::new(), steps.collect()).await {
+        // Another node was a little earlier.
+        Err(StoreError::Overtaken(_)) => Ok(()),
+        applied => applied,
+    }
+}
+
+/// The name of the part of a reader that reads for one shard. There are no more of them than shards.
+pub fn numbered(name: &str, number: ShardNumber) -> &'static str {
+    static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    let name = format!("{name}/{number:02}");
+    let mut names = NAMES.lock();
+    if let Some(known) = names.get(name.as_str()) {
+        return *known;
+    }
+    let name: &'static str = Box::leak(name.into_boxed_str());
+    names.insert(name);
+    name
 }
 
 /// What is switched off begins anew when it is switched on again.
@@ -186,10 +239,8 @@ pub async fn forget_position(
 }
 
 struct Follower {
-    store: Arc<dyn LogStore>,
+    bookmark: Bookmark,
     name: &'static str,
-    family: Family,
-    reader: TailReader,
     saved: Instant,
 }
 
@@ -203,7 +254,7 @@ impl Follower {
             let records = tokio::select! {
                 biased;
                 () = signal.told() => break,
-                records = self.reader.next() => records,
+                records = self.bookmark.reader.next() => records,
             };
             let Ok(handled) = handler.handle(&records, &mut stop).await else {
                 return;
@@ -219,29 +270,15 @@ impl Follower {
                 .increment(records.len() as u64);
             stop.pause(GATHER).await;
         }
-        if let Err(error) = self.store.models().apply(Vec::new(), self.cursors()).await {
+        if let Err(error) = self.bookmark.save(Vec::new()).await {
             tracing::warn!(follower = self.name, %error, "cannot store position");
         }
     }
 
-    fn cursors(&self) -> Vec<CursorAdvance> {
-        let shards = 0..self.store.layout().shards;
-        let read = shards.map(|number| (number, self.reader.position(number)));
-        read.filter(|(_, position)| *position > 0)
-            .map(|(number, position)| CursorAdvance {
-                name: self.name,
-                shard: Shard {
-                    family: self.family,
-                    number,
-                },
-                position,
-            })
-            .collect()
-    }
-
     /// Handles again what another program has parked.
     async fn retry(&mut self, handler: &mut impl Handler, stop: &mut Stop) -> Result<(), Stopped> {
-        let parked = match parked_before(&*self.store, self.name).await {
+        let store = self.bookmark.store().clone();
+        let parked = match parked_before(&*store, self.name).await {
             Ok(parked) => parked,
             Err(error) => {
                 tracing::warn!(follower = self.name, %error, "cannot read what is parked");
@@ -249,7 +286,7 @@ impl Follower {
             }
         };
         for parked in parked {
-            let record = match parked.record(&*self.store).await {
+            let record = match parked.record(&*store).await {
                 Ok(record) => record,
                 Err(error) => {
                     tracing::warn!(follower = self.name, %error, "cannot read a parked record");
@@ -267,12 +304,17 @@ impl Follower {
         Ok(())
     }
 
-    /// Stores the position, and what was parked before it.
+    /// Stores the position, and what was parked before it. Where another node has come further meanwhile, it goes on from there.
     async fn save(&mut self, statements: Vec<Statement>, stop: &mut Stop) -> Result<(), Stopped> {
         let (mut wait, longest) = RETRY_WAIT;
-        let database = self.store.models();
-        while let Err(error) = database.apply(statements.clone(), self.cursors()).await {
-            tracing::warn!(follower = self.name, %error, "cannot store position");
+        loop {
+            match self.bookmark.save(statements.clone()).await {
+                Ok(()) => break,
+                Err(StoreError::Overtaken(_)) => return self.bookmark.find_again(stop).await,
+                Err(error) => {
+                    tracing::warn!(follower = self.name, %error, "cannot store position");
+                }
+            }
             if !stop.pause(wait).await {
                 return Err(Stopped);
             }

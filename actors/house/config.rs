@@ -8,6 +8,7 @@ use super::{
     ActiveSettings, AutoAccept, AutoJoin, NoticeSettings, RemoteRooms, StaleDeviceSettings,
 };
 use crate::{
+    cluster::ClusterConfig,
     delays::DelaySettings,
     env::Env,
     kernel::DirectoryLimits,
@@ -62,6 +63,8 @@ pub struct HouseConfig {
     pub forgotten_rooms_ms: Option<u64>,
     /// How the server tells its users something; `None`: it does not.
     pub notices: Option<NoticeSettings>,
+    /// What makes it one of several nodes; `None`: it is alone.
+    pub cluster: Option<ClusterConfig>,
 }
 
 impl HouseConfig {
@@ -89,6 +92,7 @@ impl HouseConfig {
             presence_observers: BTreeSet::new(),
             forgotten_rooms_ms: None,
             notices: None,
+            cluster: None,
         }
     }
 }

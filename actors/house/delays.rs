@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use playhouse_schema::{address::Entity, record::room::Transaction};
 use ruma::{RoomId, UserId, events::room::member::MembershipState};
 
-use super::{House, HouseError, surprise};
+use super::{House, HouseError, among::Among, surprise};
 use crate::{
     delays::{
         DelayAnswer, DelayBoard, DelayCommand, DelayError, DelayQuery, DelayReply, DelaySignal,
@@ -17,7 +17,7 @@ use crate::{
         schedule_of_user,
     },
     followers::task::Running,
-    kernel::Directory,
+    kernel::{Directory, Place, Routes as _},
     room::{RoomError, message::SendEvent},
 };
 
@@ -201,16 +201,38 @@ fn trouble(error: &HouseError) -> SendTrouble {
 /// Schedules that have something to do are looked after so often: one that ended by a failure wakes again.
 const PULSE: Duration = Duration::from_secs(5);
 
-/// Wakes all schedules once, and keeps those awake that have something to do.
-pub(super) fn keep_awake(delays: Arc<Directory<Delays>>, board: Arc<DelayBoard>) -> Running {
+/// Wakes all schedules of this node once, and keeps those awake that have something to do.
+pub(super) fn keep_awake(
+    (delays, board): (Arc<Directory<Delays>>, Arc<DelayBoard>),
+    among: Option<&Among>,
+) -> Running {
+    let here = among.map(|among| (among.map().clone(), among.layout()));
     Running::start(|mut stop| {
         Box::pin(async move {
+            let mut changes = here.as_ref().map(|(map, _)| map.changes());
             loop {
-                for number in board.pending() {
+                let mut pending = board.pending();
+                if let Some((map, layout)) = &here {
+                    let is_here =
+                        |number| map.place(layout.shard_of(&schedule(number))) == Place::Here;
+                    pending.retain(|number| is_here(*number));
+                }
+                for number in pending {
                     delays.signal(&schedule(number), DelaySignal::Tick);
                 }
-                if !stop.pause(PULSE).await {
-                    return;
+                // A schedule that has come here is woken at once.
+                let moved = async {
+                    match &mut changes {
+                        Some(changes) => drop(changes.changed().await),
+                        None => std::future::pending().await,
+                    }
+                };
+                let mut told = stop.clone();
+                tokio::select! {
+                    biased;
+                    () = told.told() => return,
+                    () = moved => {}
+                    _ = stop.pause(PULSE) => {}
                 }
             }
         })

@@ -32,6 +32,9 @@ const PAGE_MEMBERS: usize = 200;
 /// Other servers have so long to hear that everybody has left; a first moment passes until it is on its way.
 const PARTING: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(10));
 
+/// Who waits for the end of a deletion looks so often.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
 /// Where members come of a deleted room, and what they read there.
 const NEW_ROOM_NAME: &str = "Room closed";
 const NEW_ROOM_MESSAGE: &str =
@@ -115,7 +118,8 @@ impl House {
             if standing.ended.is_some() {
                 return Ok(standing);
             }
-            ended.await;
+            // It may come to its end on another node.
+            let _ = tokio::time::timeout(LOOK_EVERY, ended).await;
         }
     }
 
@@ -159,9 +163,10 @@ impl House {
 
     /// Refuses a room that is kept out.
     pub(super) async fn refuse_blocked(&self, room_id: &RoomId) -> Result<(), HouseError> {
-        let is_blocked = match self.blocks.is_blocked(room_id.as_str()) {
+        let known = self.blocks.is_blocked(room_id.as_str());
+        let is_blocked = match known.filter(|_| self.is_here(&purges())) {
             Some(is_blocked) => is_blocked,
-            // The actor has not woken since the house opened.
+            // The actor has not woken since the house opened, or lives on another node.
             None => self.room_block(room_id).await?.is_some(),
         };
         if is_blocked {

@@ -54,6 +54,7 @@
 //! | `search` | `search(SearchWish) -> SearchPage` |
 //! | `single_event` | `event_anywhere(Reader, &EventId) -> Bytes` |
 //! | `uploads` | `uploaded_bytes(user_id, since_ms)`, `awaited_uploads(user_id)` |
+//! | `among` | its part in a cluster: `ward()`, `map()`, `does(duty)` |
 //! | `active_users` | `note_active(&Session)`, `must_have_room_for_newcomer(Option<&Address>)` |
 //! | `threepids` | `validation_session`, `begin_validation`, `validate`, `proven`, `use_proof`, `owner_of_threepid(&Address)`, `claim_threepid`, `release_threepid`, `threepids(&UserId)`, `register_with_threepid` |
 //! | `third_party_invites` | `accept_third_party_invite(&RoomId, &UserId, SignedInvite)`, `exchange_third_party_invite(server, BoundInvite)`, `address_bound(&UserId, Vec<BoundInvite>)` |
@@ -68,10 +69,12 @@
 mod active_users;
 mod administer;
 mod aliases;
+mod among;
 mod auto_accept;
 mod auto_join;
 mod backfill;
 mod backups;
+mod chores;
 mod config;
 mod create_room;
 mod cross_signing;
@@ -102,6 +105,7 @@ mod notifications;
 mod oauth;
 mod open;
 mod openid;
+mod opening;
 mod outboxes;
 mod passes;
 mod peer_keys;
@@ -134,6 +138,7 @@ mod single_event;
 mod space;
 mod stale_devices;
 mod sync;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod third_party_invites;
@@ -161,6 +166,7 @@ use active_users::ActiveDesk;
 pub use active_users::ActiveSettings;
 pub use administer::AccountWish;
 pub use aliases::ResolvedAlias;
+use among::Among;
 pub use auto_accept::{AutoAccept, AutoAcceptKind};
 pub use auto_join::AutoJoin;
 use backfill::Backfills;
@@ -238,6 +244,7 @@ pub struct House {
     config: HouseConfig,
     store: Arc<dyn LogStore>,
     pools: Arc<Pools>,
+    among: Option<Among>,
     rooms: Arc<Directory<Room>>,
     users: Arc<Directory<User>>,
     aliases: Arc<Directory<Alias>>,
@@ -384,9 +391,11 @@ impl House {
             .users
             .call_timeout_ms
             .saturating_add(patience_ms);
-        self.users
-            .query_within(entity, query, Duration::from_millis(timeout_ms))
-            .await
+        let within = Duration::from_millis(timeout_ms);
+        if patience_ms > 0 {
+            return self.ask_waiting(&self.users, (entity, query), within).await;
+        }
+        self.users.query_within(entity, query, within).await
     }
 
     /// Lets a local user hear something, if awake.

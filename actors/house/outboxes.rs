@@ -3,13 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use playhouse_schema::{
-    address::Entity,
+    address::{Entity, Shard},
     models::{
         Model as _,
         destinations::{self, Destination, Destinations},
         server_rooms::ServerRooms,
         to_device_out::ToDeviceOut,
     },
+    port::LogStore,
 };
 use ruma::ServerName;
 use tokio::time::Instant;
@@ -60,6 +61,16 @@ impl Outboxes {
         outboxes::start(source, parts, heard)
     }
 
+    /// Destinations of a shard have come here.
+    pub(super) fn taken(&self, shard: Shard) {
+        self.board.want(shard.number);
+    }
+
+    /// The destinations of a shard have gone from here.
+    pub(super) async fn left(&self, store: &dyn LogStore, shard: Shard) {
+        outboxes::leave(store, &self.board, shard.number).await;
+    }
+
     /// Ends what is on its way; it goes on from there in the next life.
     pub(super) async fn close(&self, within: Duration) {
         let deadline = Instant::now() + within.min(ENDING);
@@ -84,10 +95,15 @@ impl Drop for Outboxes {
 impl House {
     /// Another server gave a sign of life: whatever waits for it is tried at once. Costs nothing when nothing does.
     pub fn peer_alive(&self, server_name: &ServerName) {
-        if let Some(outboxes) = &self.outboxes
-            && outboxes.board.waits(server_name)
-        {
-            let entity = Entity::server(server_name.as_str());
+        let Some(outboxes) = &self.outboxes else {
+            return;
+        };
+        let entity = Entity::server(server_name.as_str());
+        if !self.is_here(&entity) {
+            outboxes
+                .servers
+                .signal_if_awake(&entity, ServerSignal::Alive);
+        } else if outboxes.board.waits(server_name) {
             outboxes.servers.signal(&entity, ServerSignal::Alive);
         }
     }

@@ -19,7 +19,7 @@ use crate::{
     env::Env,
     followers::task::{Running, Stop},
     kernel::Directory,
-    purges::{PurgeAnswer, PurgeCommand, PurgeError, PurgeQuery, Purges},
+    purges::{BlockBoard, PurgeAnswer, PurgeCommand, PurgeError, PurgeQuery, Purges},
     room::{Room, RoomCommand, RoomError, event::RoomEvent, purge::goes, redact::RedactionTarget},
     user::UserError,
 };
@@ -164,12 +164,14 @@ pub(super) struct PurgeBells {
 }
 
 /// What does the purges that wait, one after the other, without the house: it ends before that does.
+#[derive(Clone)]
 pub(super) struct Purger {
     pub(super) rooms: Arc<Directory<Room>>,
     pub(super) purges: Arc<Directory<Purges>>,
     pub(super) store: Arc<dyn LogStore>,
     pub(super) env: Env,
     pub(super) bells: Arc<PurgeBells>,
+    pub(super) board: Arc<BlockBoard>,
     pub(super) outlet: Arc<HouseOutlet>,
 }
 
@@ -246,6 +248,8 @@ impl Purger {
             tokio::select! {
                 () = told.told() => return,
                 () = self.bells.wanted.notified() => {}
+                // It may have been asked for on another node.
+                () = self.board.changed() => {}
                 () = tokio::time::sleep(left) => {}
             }
         }

@@ -57,6 +57,14 @@ impl Heard {
         has_room
     }
 
+    /// Another node was told of somebody at a time: unless this one was told later, that one notices the end.
+    fn leave(&self, user_id: &UserId, at_ms: u64) {
+        let mut heard = self.0.lock();
+        if heard.get(user_id).is_some_and(|known| *known <= at_ms) {
+            heard.remove(user_id);
+        }
+    }
+
     /// Takes out who has not been told of for too long.
     fn gone(&self, now_ms: u64) -> Vec<OwnedUserId> {
         let mut gone = Vec::new();
@@ -149,7 +157,7 @@ impl House {
         }
     }
 
-    async fn announce_other(&self, user_id: &UserId, presence: Presence) {
+    pub(super) async fn announce_other(&self, user_id: &UserId, presence: Presence) {
         match self.rooms_of_other(user_id).await {
             Ok(rooms) if !rooms.is_empty() => {
                 let board = &self.elsewhere.board;
@@ -162,7 +170,13 @@ impl House {
 
     /// Users of other servers that have not been told of for a while are offline.
     pub(super) async fn let_the_silent_go(&self) {
-        for user_id in self.elsewhere.heard.gone(self.env.now_ms()) {
+        let now_ms = self.env.now_ms();
+        for (user_id, since) in self.elsewhere.board.take_overheard() {
+            let since_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+            let at_ms = now_ms.saturating_sub(since_ms);
+            self.elsewhere.heard.leave(&user_id, at_ms);
+        }
+        for user_id in self.elsewhere.heard.gone(now_ms) {
             let known = self.remote_presence(&user_id);
             let gone = Presence {
                 presence: PresenceState::Offline,
@@ -210,6 +224,11 @@ mod tests {
         assert!(heard.note(anna, &PresenceState::Online, 0));
         assert!(heard.note(bert, &PresenceState::Unavailable, 0));
         assert!(heard.note(bert, &PresenceState::Online, 1));
+        heard.leave(anna, GONE_AFTER_MS);
+        assert!(heard.gone(u64::MAX - 1).contains(&bert.to_owned()));
+        assert!(heard.note(anna, &PresenceState::Online, 0));
+        assert!(heard.note(bert, &PresenceState::Online, 1));
+        heard.leave(bert, 0);
         assert!(heard.gone(GONE_AFTER_MS - 1).is_empty());
         assert_eq!(heard.gone(GONE_AFTER_MS), [anna]);
         assert!(heard.note(bert, &PresenceState::Offline, 2));

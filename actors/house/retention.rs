@@ -39,6 +39,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 const PLACES_MAX: usize = 100_000;
 
 /// What looks for expired events.
+#[derive(Clone)]
 pub(super) struct Sweeper {
     pub(super) rooms: Arc<Directory<Room>>,
     pub(super) store: Arc<dyn LogStore>,

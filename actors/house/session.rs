@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use playhouse_schema::address::Entity;
 use ruma::UserId;
 
 use super::{House, HouseError};
@@ -42,7 +43,9 @@ impl House {
     /// As [`House::authenticate`], but somebody whose account is locked is let in too: only for logging out.
     pub async fn authenticate_locked(&self, access_token: &str) -> Result<Session, HouseError> {
         let hash = TokenHash::of(access_token);
-        if let Some(session) = self.sessions.get(&hash, self.env.now_ms()) {
+        // What a user that lives elsewhere has ended is not heard of here.
+        let cached = self.sessions.get(&hash, self.env.now_ms());
+        if let Some(session) = cached.filter(|session| self.has_user(&session.user_id)) {
             return Ok((*session).clone());
         }
         let unknown = UserError::UnknownToken { soft_logout: false };
@@ -64,11 +67,15 @@ impl House {
                 access_hash: hash.as_bytes().to_vec(),
             };
             self.user_command(&owner, confirm).await?;
-        } else {
+        } else if self.has_user(&owner) {
             self.sessions
                 .insert(ticket, hash, Arc::new(session.clone()));
         }
         Ok(session)
+    }
+
+    fn has_user(&self, user_id: &UserId) -> bool {
+        self.among.is_none() || self.is_here(&Entity::user(user_id.as_str()))
     }
 
     /// Notes that a device was seen. Returns at once; written down now and then.

@@ -41,6 +41,7 @@ impl Default for StaleDeviceSettings {
 }
 
 /// What looks for them.
+#[derive(Clone)]
 pub(super) struct StaleDevices {
     pub(super) users: Arc<Directory<User>>,
     pub(super) store: Arc<dyn LogStore>,

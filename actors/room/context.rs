@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use playhouse_schema::{
-    address::{Position, Shard},
+    address::{Family, Position, Shard},
     port::LogStore,
 };
 use ruma::{OwnedRoomId, OwnedUserId};
@@ -33,6 +33,9 @@ pub struct RoomContext {
 pub trait Folded: Send + Sync + 'static {
     /// What this model's tables contain of a shard: everything up to this position, and perhaps more. 0 for a model that is not kept here.
     fn folded(&self, model: &'static str, shard: Shard) -> Position;
+
+    /// Somebody waits for a model to come further in a family.
+    fn urge(&self, _model: &'static str, _family: Family) {}
 }
 
 impl RoomContext {

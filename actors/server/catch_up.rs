@@ -113,6 +113,7 @@ impl Delivery {
             if self.context.models.folded(name, shard) >= position {
                 return Ok(());
             }
+            self.context.models.urge(name, shard.family);
             tokio::time::sleep(pause).await;
         }
         Err(Halt::Trouble(format!("{name} lags")))

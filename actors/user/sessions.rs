@@ -104,6 +104,13 @@ impl SessionCache {
         self.counters[self.counter(user_id)].fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Makes void all that is cached, and what is on its way into the cache.
+    pub fn clear(&self) {
+        for counter in &self.counters {
+            counter.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
     fn counter(&self, user_id: &UserId) -> usize {
         self.hasher.hash_one(user_id.as_str()) as usize % COUNTERS
     }
@@ -157,6 +164,12 @@ mod tests {
         assert!(cache.get(&hash, 99).is_some());
         assert!(cache.get(&hash, 100).is_none());
         cache.invalidate(alice);
+        assert!(cache.get(&hash, 99).is_none());
+        cache.insert(cache.ticket(alice), hash.clone(), session(alice));
+        let early = cache.ticket(alice);
+        cache.clear();
+        assert!(cache.get(&hash, 99).is_none());
+        cache.insert(early, hash.clone(), session(alice));
         assert!(cache.get(&hash, 99).is_none());
     }
 

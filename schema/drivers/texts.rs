@@ -101,6 +101,13 @@ impl Texts {
 pub(crate) const CURSOR_SET: &str = "INSERT INTO cursor (name, family, shard, position) VALUES ($1, $2, $3, $4) \
      ON CONFLICT (name, family, shard) DO UPDATE SET position = excluded.position";
 
+/// Moves a read model's cursor from where it must stand. Whether it did is told by a row.
+pub(crate) const CURSOR_MOVE: &str = "UPDATE cursor SET position = $1 WHERE name = $2 AND family = $3 AND shard = $4 AND position = $5 RETURNING position";
+
+/// Moves a read model's cursor that must not have been moved before. Whether it was is told by a row.
+pub(crate) const CURSOR_BEGIN: &str = "INSERT INTO cursor (name, family, shard, position) VALUES ($1, $2, $3, $4) \
+     ON CONFLICT (name, family, shard) DO UPDATE SET position = excluded.position WHERE cursor.position = 0 RETURNING position";
+
 /// Reads a read model's cursors.
 pub(crate) const CURSORS: &str =
     "SELECT shard, position FROM cursor WHERE name = $1 AND family = $2 ORDER BY shard";

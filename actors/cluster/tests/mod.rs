@@ -1,6 +1,6 @@
 //! Several nodes over one log: shards move while they are written, and nothing is lost or done twice.
 
-mod net;
+pub(crate) mod net;
 
 use std::{
     collections::BTreeMap,

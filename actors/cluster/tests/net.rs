@@ -21,13 +21,13 @@ use crate::{
 
 /// All nodes, and what is broken between them.
 #[derive(Default)]
-pub(super) struct Net {
+pub(crate) struct Net {
     wires: Mutex<BTreeMap<NodeName, Weak<SimWire>>>,
     cut: Mutex<BTreeSet<(NodeName, NodeName)>>,
 }
 
 /// One node's end.
-pub(super) struct SimWire {
+pub(crate) struct SimWire {
     name: NodeName,
     net: Arc<Net>,
     gate: OnceLock<Arc<Gate>>,
@@ -37,7 +37,7 @@ pub(super) struct SimWire {
 
 impl Net {
     /// Puts a node on the net, in the place of another of the same name.
-    pub(super) fn attach(self: &Arc<Self>, name: &NodeName) -> Arc<SimWire> {
+    pub(crate) fn attach(self: &Arc<Self>, name: &NodeName) -> Arc<SimWire> {
         let wire = Arc::new(SimWire {
             name: name.clone(),
             net: self.clone(),
@@ -50,12 +50,12 @@ impl Net {
     }
 
     /// Nothing goes between two nodes any more.
-    pub(super) fn cut(&self, one: &NodeName, other: &NodeName) {
+    pub(crate) fn cut(&self, one: &NodeName, other: &NodeName) {
         self.cut.lock().insert(pair(one, other));
     }
 
     /// Everything goes everywhere again.
-    pub(super) fn heal(&self) {
+    pub(crate) fn heal(&self) {
         self.cut.lock().clear();
     }
 
@@ -77,7 +77,7 @@ fn pair(one: &NodeName, other: &NodeName) -> (NodeName, NodeName) {
 
 impl SimWire {
     /// Nothing comes in or goes out any more.
-    pub(super) fn die(&self) {
+    pub(crate) fn die(&self) {
         self.is_dead.store(true, Ordering::SeqCst);
     }
 }

@@ -10,16 +10,21 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
-use playhouse_schema::address::{Entity, Family, Layout, Position, Shard, ShardNumber};
+use playhouse_schema::{
+    address::{Entity, Family, Layout, Position, Shard, ShardNumber},
+    register::{NodeEntry, NodeName},
+};
 use ruma::{
     OwnedRoomId, OwnedUserId, RoomId, UserId, events::room::member::MembershipState,
     presence::PresenceState,
 };
 
+use super::abroad::{Origins, Overheard};
 use crate::{
     room::context::TypingListener,
     user::{
@@ -45,6 +50,10 @@ pub struct FeedBoard {
     observers: BTreeSet<OwnedUserId>,
     seats: AtomicU64,
     relay: OnceLock<Arc<dyn Hearsay>>,
+    abroad: OnceLock<Arc<dyn Hearsay>>,
+    /// What of `typing` is from other nodes.
+    origins: Origins,
+    overheard: Overheard,
 }
 
 /// Hears what is volatile and may concern others than the users here.
@@ -139,12 +148,120 @@ impl FeedBoard {
             observers: observers.clone(),
             seats: AtomicU64::new(1),
             relay: OnceLock::new(),
+            abroad: OnceLock::new(),
+            origins: Origins::default(),
+            overheard: Overheard::default(),
         })
     }
 
     /// Passes on from now on what is volatile.
     pub fn relay_to(&self, relay: Arc<dyn Hearsay>) {
         let _ = self.relay.set(relay);
+    }
+
+    /// Says from now on to other nodes what is volatile here.
+    pub fn tell_abroad(&self, abroad: Arc<dyn Hearsay>) {
+        let _ = self.abroad.set(abroad);
+    }
+
+    /// Another node says who types in a room.
+    pub(super) fn typing_heard(
+        &self,
+        from: &NodeName,
+        room_id: &OwnedRoomId,
+        users: Vec<OwnedUserId>,
+    ) {
+        if self.origins.take(from, room_id, !users.is_empty()) {
+            self.show_typing(room_id, users);
+        }
+    }
+
+    /// Another node says how a user is.
+    pub(super) fn presence_heard(
+        &self,
+        user_id: &UserId,
+        presence: Arc<Presence>,
+        rooms: &[OwnedRoomId],
+    ) {
+        self.overheard.note(user_id);
+        self.show_presence(user_id, presence, rooms);
+    }
+
+    /// Whose presence other nodes have told of since this was asked last, each with the time since.
+    pub(crate) fn take_overheard(&self) -> Vec<(OwnedUserId, Duration)> {
+        self.overheard.take()
+    }
+
+    /// A shard of rooms has left this node: whoever has it knows nobody yet who types.
+    pub fn hush(&self, shard: Shard) {
+        let of_shard = |room_id: &OwnedRoomId| {
+            let entity = Entity::room(room_id.as_str());
+            self.layout.shard_of(&entity) == shard && !self.origins.knows(room_id)
+        };
+        let rooms = self.typing.iter().map(|typing| typing.key().clone());
+        let rooms: Vec<_> = rooms.filter(of_shard).collect();
+        for room_id in rooms {
+            self.typing_changed(&room_id, Vec::new());
+        }
+    }
+
+    /// What was said by nodes that do not live any more is void.
+    pub fn forget_the_dead(&self, nodes: &[NodeEntry]) {
+        let living = nodes.iter().filter(|node| node.is_alive());
+        let living = living.map(|node| &node.name).collect();
+        for room_id in self.origins.gone(&living) {
+            self.show_typing(&room_id, Vec::new());
+        }
+    }
+
+    /// The users that are not offline.
+    pub(crate) fn present(&self) -> Vec<OwnedUserId> {
+        let known = self.presence.iter();
+        let present = known.filter(|known| known.presence != PresenceState::Offline);
+        present.map(|known| known.key().clone()).collect()
+    }
+
+    fn show_typing(&self, room_id: &OwnedRoomId, users: Vec<OwnedUserId>) {
+        if let Some(relay) = self.relay.get() {
+            relay.typing_changed(room_id, users.clone());
+        }
+        let Some(shard) = self.shard_of(room_id) else {
+            return;
+        };
+        let mut shard = shard.lock();
+        let users = Arc::new(users);
+        if users.is_empty() {
+            self.typing.remove(room_id);
+        } else {
+            self.typing.insert(room_id.clone(), users.clone());
+        }
+        shard.tell(room_id, || UserSignal::Typing {
+            room_id: room_id.clone(),
+            users: users.clone(),
+        });
+    }
+
+    fn show_presence(&self, user_id: &UserId, presence: Arc<Presence>, rooms: &[OwnedRoomId]) {
+        if self.presence.contains_key(user_id) || self.presence.len() < PRESENCES_MAX {
+            self.presence.insert(user_id.to_owned(), presence.clone());
+        }
+        if let Some(relay) = self.relay.get() {
+            relay.presence_changed(&user_id.to_owned(), &presence, rooms, &self.observers);
+        }
+        let mut audience = self.followers_of(rooms);
+        for observer in &self.observers {
+            if let Some(awake) = self.awake.get(observer) {
+                audience.insert(awake.seat, awake.clone());
+            }
+        }
+        for awake in audience.values() {
+            if awake.user_id != user_id {
+                awake.hear(UserSignal::Presence {
+                    user_id: user_id.to_owned(),
+                    presence: presence.clone(),
+                });
+            }
+        }
     }
 
     /// Whether anybody follows a room.
@@ -352,47 +469,19 @@ impl Board for FeedBoard {
     }
 
     fn announce_presence(&self, user_id: &UserId, presence: Arc<Presence>, rooms: &[OwnedRoomId]) {
-        if self.presence.contains_key(user_id) || self.presence.len() < PRESENCES_MAX {
-            self.presence.insert(user_id.to_owned(), presence.clone());
+        if let Some(abroad) = self.abroad.get() {
+            abroad.presence_changed(&user_id.to_owned(), &presence, rooms, &self.observers);
         }
-        if let Some(relay) = self.relay.get() {
-            relay.presence_changed(&user_id.to_owned(), &presence, rooms, &self.observers);
-        }
-        let mut audience = self.followers_of(rooms);
-        for observer in &self.observers {
-            if let Some(awake) = self.awake.get(observer) {
-                audience.insert(awake.seat, awake.clone());
-            }
-        }
-        for awake in audience.values() {
-            if awake.user_id != user_id {
-                awake.hear(UserSignal::Presence {
-                    user_id: user_id.to_owned(),
-                    presence: presence.clone(),
-                });
-            }
-        }
+        self.show_presence(user_id, presence, rooms);
     }
 }
 
 impl TypingListener for FeedBoard {
     fn typing_changed(&self, room_id: &OwnedRoomId, users: Vec<OwnedUserId>) {
-        if let Some(relay) = self.relay.get() {
-            relay.typing_changed(room_id, users.clone());
+        if let Some(abroad) = self.abroad.get() {
+            abroad.typing_changed(room_id, users.clone());
         }
-        let Some(shard) = self.shard_of(room_id) else {
-            return;
-        };
-        let mut shard = shard.lock();
-        let users = Arc::new(users);
-        if users.is_empty() {
-            self.typing.remove(room_id);
-        } else {
-            self.typing.insert(room_id.clone(), users.clone());
-        }
-        shard.tell(room_id, || UserSignal::Typing {
-            room_id: room_id.clone(),
-            users: users.clone(),
-        });
+        self.origins.forget(room_id);
+        self.show_typing(room_id, users);
     }
 }

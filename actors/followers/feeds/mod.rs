@@ -4,6 +4,7 @@
 //! of rooms that nobody awake follows are only looked at for member events. Owns no durable position: a user that was asleep reads the store when it
 //! wakes ([`crate::user::feed::surroundings`] tells how the two meet).
 
+pub mod abroad;
 pub mod board;
 pub mod sources;
 #[cfg(test)]

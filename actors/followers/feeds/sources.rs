@@ -123,6 +123,11 @@ impl Sources for HouseSources {
         self.store.layout()
     }
 
+    fn heads(&self, family: Family) -> BoxFuture<'static, Result<Vector, StoreError>> {
+        let store = self.store.clone();
+        Box::pin(async move { super::heads(&*store, family).await })
+    }
+
     fn ask_room(
         &self,
         room_id: &RoomId,

@@ -5,19 +5,20 @@
 
 mod audience;
 mod newcomers;
+mod positions;
 mod reading;
 mod volatile;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use playhouse_schema::{
-    address::{Entity, Family, Position, Shard, ShardNumber},
+    address::{Entity, Family, ShardNumber},
     models::{
         Model as _,
         destinations::{self, Destinations},
         parked::Parked,
     },
-    port::{CursorAdvance, LogStore, StoreError, StoredRecord},
+    port::{LogStore, StoreError, StoredRecord},
     record::server::Lag,
 };
 use ruma::{OwnedRoomId, OwnedServerName, OwnedUserId, ServerName};
@@ -26,16 +27,13 @@ use tokio::{sync::mpsc, time::Instant};
 pub use volatile::Ears;
 
 use self::{audience::Audience, volatile::Volatile};
-use super::task::{Running, Source, Stop, Stopped, park};
+use super::task::{Running, Source, Stop, Stopped, numbered, park};
 use crate::{
     env::Env,
     kernel::Directory,
     room::{Room, context::Folded},
-    server::{
-        OutboxBoard, Server, ServerSignal,
-        board::{Positions, Receivers},
-    },
-    writers::TailReader,
+    server::{OutboxBoard, Server, ServerSignal, board::Receivers},
+    writers::{Tail, TailReader},
 };
 
 /// Its name among the cursors.
@@ -73,37 +71,37 @@ pub fn ears(own: OwnedServerName) -> (Ears, Heard) {
     (ears, Heard(heard))
 }
 
-/// An empty board at the positions from which the follower will go on; the first time these are the ends of the log: nothing before is for anybody.
-pub async fn open_board(store: &dyn LogStore) -> Result<Arc<OutboxBoard>, StoreError> {
-    let rooms = positions(store, Family::Rooms).await?;
-    let users = positions(store, Family::Users).await?;
-    Ok(OutboxBoard::new(store.layout(), &rooms, &users))
+/// An empty board at the positions from which the follower will go on; the first time these are the ends of the log: nothing before is for anybody. Where there
+/// are other nodes nobody is on it yet.
+pub async fn open_board(
+    store: &dyn LogStore,
+    is_alone: bool,
+) -> Result<Arc<OutboxBoard>, StoreError> {
+    let rooms = positions::of_all(store, Family::Rooms).await?;
+    let users = positions::of_all(store, Family::Users).await?;
+    let open = if is_alone {
+        OutboxBoard::new
+    } else {
+        OutboxBoard::in_parts
+    };
+    Ok(open(store.layout(), &rooms, &users))
 }
 
-async fn positions(store: &dyn LogStore, family: Family) -> Result<Positions, StoreError> {
-    let models = store.models();
-    let stored = models.cursors(NAME, family).await?;
-    if !stored.is_empty() {
-        return Ok(stored.into_iter().collect());
+/// The destinations of a shard leave this node; what reads for them elsewhere goes on where they are.
+pub async fn leave(store: &dyn LogStore, board: &OutboxBoard, number: ShardNumber) {
+    let Some(settled) = board.leave(number) else {
+        return;
+    };
+    let cursors = positions::cursors(part(number), &settled).collect();
+    if let Err(error) = store.models().apply(Vec::new(), cursors).await {
+        // It was stored a moment ago, too.
+        tracing::warn!(follower = NAME, number, %error, "cannot store position");
     }
-    let heads = store.heads(family).await?;
-    let mut first: Positions = (0..store.layout().shards)
-        .map(|number| (number, 0))
-        .collect();
-    first.extend(heads.iter().map(|head| (head.shard.number, head.position)));
-    let cursors = first
-        .iter()
-        .map(|(number, position)| cursor(family, *number, *position));
-    models.apply(Vec::new(), cursors.collect()).await?;
-    Ok(first)
 }
 
-fn cursor(family: Family, number: ShardNumber, position: Position) -> CursorAdvance {
-    CursorAdvance {
-        name: NAME,
-        shard: Shard { family, number },
-        position,
-    }
+/// The name of one shard's destinations among the cursors.
+fn part(number: ShardNumber) -> &'static str {
+    numbered(NAME, number)
 }
 
 /// Starts it.
@@ -112,18 +110,20 @@ pub fn start((store, tail): Source, parts: Parts, heard: Heard) -> Running {
     let follower = Follower {
         rooms: tail.follow(Family::Rooms, &from.rooms),
         users: tail.follow(Family::Users, &from.users),
+        tail,
         audience: Audience::new(parts.env.server_name().to_owned()),
         typing: BTreeMap::new(),
         store,
         parts,
         heard: heard.0,
-        saved: (Instant::now(), Lag::default()),
+        saved: (Instant::now(), BTreeMap::new()),
     };
     Running::start(|stop| Box::pin(follower.run(stop)))
 }
 
 struct Follower {
     store: Arc<dyn LogStore>,
+    tail: Arc<Tail>,
     parts: Parts,
     rooms: TailReader,
     users: TailReader,
@@ -131,8 +131,8 @@ struct Follower {
     audience: Audience,
     /// Local users that were told to type.
     typing: BTreeMap<OwnedRoomId, Vec<OwnedUserId>>,
-    /// When the position was stored, and which.
-    saved: (Instant, Lag),
+    /// When the positions were stored, and which.
+    saved: (Instant, BTreeMap<&'static str, Lag>),
 }
 
 /// What woke it.
@@ -141,13 +141,16 @@ enum Turn {
     Users(Vec<StoredRecord>),
     Volatile(Volatile),
     Tick,
+    /// Destinations have come here.
+    Begin(Vec<ShardNumber>),
 }
 
 impl Follower {
     async fn run(mut self, mut stop: Stop) {
-        if self.restore(&mut stop).await.is_err() {
+        if !self.parts.board.is_in_parts() && self.restore(&mut stop, None).await.is_err() {
             return;
         }
+        let board = self.parts.board.clone();
         let mut signal = stop.clone();
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -156,6 +159,7 @@ impl Follower {
                 biased;
                 () = signal.told() => break,
                 _ = ticks.tick() => Turn::Tick,
+                numbers = board.wanted() => Turn::Begin(numbers),
                 records = self.rooms.next() => Turn::Rooms(records),
                 records = self.users.next() => Turn::Users(records),
                 Some(volatile) = self.heard.recv() => Turn::Volatile(volatile),
@@ -170,6 +174,14 @@ impl Follower {
     async fn take(&mut self, turn: Turn, stop: &mut Stop) -> Result<(), Stopped> {
         match turn {
             Turn::Tick => self.tick().await,
+            Turn::Begin(numbers) => self.begin(&numbers, stop).await?,
+            Turn::Volatile(_) if self.parts.board.is_void() => {}
+            // Nobody is here for whom it could be.
+            Turn::Rooms(records) | Turn::Users(records) if self.parts.board.is_void() => {
+                for record in &records {
+                    self.parts.board.distributed(record.shard, record.position);
+                }
+            }
             Turn::Volatile(volatile) => self.pass_on(volatile).await,
             Turn::Rooms(records) => {
                 for record in &records {
@@ -194,10 +206,40 @@ impl Follower {
         self.parts.board.distributed(record.shard, record.position);
     }
 
-    /// Destinations with unfinished business come back on the board.
-    async fn restore(&mut self, stop: &mut Stop) -> Result<(), Stopped> {
+    /// Destinations of shards have come to this node: what they have not been sent yet is read.
+    async fn begin(&mut self, numbers: &[ShardNumber], stop: &mut Stop) -> Result<(), Stopped> {
+        let mut taken = Vec::new();
+        for number in numbers {
+            taken.push((*number, self.position_of(*number, stop).await?));
+        }
+        let from = self.parts.board.begin(taken);
+        self.rooms = self.tail.follow(Family::Rooms, &from.rooms);
+        self.users = self.tail.follow(Family::Users, &from.users);
+        // It is known as of what was read last; what is read now may lie before it.
+        self.audience = Audience::new(self.parts.env.server_name().to_owned());
+        self.restore(stop, Some(numbers)).await
+    }
+
+    async fn position_of(&self, number: ShardNumber, stop: &mut Stop) -> Result<Lag, Stopped> {
         loop {
-            match self.read_destinations(stop).await {
+            match positions::of_part(&*self.store, part(number)).await {
+                Ok(position) => return Ok(position),
+                Err(error) => tracing::warn!(follower = NAME, %error, "cannot read positions"),
+            }
+            if !stop.pause(Duration::from_millis(200)).await {
+                return Err(Stopped);
+            }
+        }
+    }
+
+    /// Destinations with unfinished business come back on the board: all of them, or those of some shards.
+    async fn restore(
+        &mut self,
+        stop: &mut Stop,
+        only: Option<&[ShardNumber]>,
+    ) -> Result<(), Stopped> {
+        loop {
+            match self.read_destinations(stop, only).await {
                 Ok(()) => return Ok(()),
                 Err(error) => tracing::warn!(%error, "cannot read destinations"),
             }
@@ -207,15 +249,24 @@ impl Follower {
         }
     }
 
-    async fn read_destinations(&self, stop: &mut Stop) -> Result<(), StoreError> {
+    async fn read_destinations(
+        &self,
+        stop: &mut Stop,
+        only: Option<&[ShardNumber]>,
+    ) -> Result<(), StoreError> {
+        let is_meant = |number: ShardNumber| only.is_none_or(|only| only.contains(&number));
         for head in self.store.heads(Family::Servers).await? {
-            while self.parts.models.folded(Destinations::NAME, head.shard) < head.position {
+            while is_meant(head.shard.number)
+                && self.parts.models.folded(Destinations::NAME, head.shard) < head.position
+            {
+                self.parts.models.urge(Destinations::NAME, Family::Servers);
                 if !stop.pause(Duration::from_millis(20)).await {
                     return Ok(());
                 }
             }
         }
         let models = self.store.models();
+        let board = &self.parts.board;
         let mut after = String::new();
         loop {
             let page = destinations::unfinished(&*models, &after, PAGE).await?;
@@ -224,8 +275,10 @@ impl Follower {
             };
             after.clone_from(&last.server_name);
             for found in page {
-                if let Ok(name) = <&ServerName>::try_from(found.server_name.as_str()) {
-                    self.parts.board.restore(name, found.lags, found.next_ms);
+                if let Ok(name) = <&ServerName>::try_from(found.server_name.as_str())
+                    && is_meant(board.part_of(name))
+                {
+                    board.restore(name, found.lags, found.next_ms);
                 }
             }
         }
@@ -254,22 +307,25 @@ impl Follower {
     }
 
     async fn save(&mut self, parked: Vec<Parked>) {
-        let settled = self.parts.board.settled();
+        let board = &self.parts.board;
+        let settled: BTreeMap<_, _> = if board.is_in_parts() {
+            let parts = board.settled_parts().into_iter();
+            parts.map(|(number, lag)| (part(number), lag)).collect()
+        } else {
+            BTreeMap::from([(NAME, board.settled())])
+        };
         self.saved.0 = Instant::now();
-        if parked.is_empty() && settled == self.saved.1 {
+        let changed = settled
+            .iter()
+            .filter(|(name, lag)| self.saved.1.get(*name) != Some(*lag));
+        let cursors: Vec<_> = changed
+            .flat_map(|(name, lag)| positions::cursors(*name, lag))
+            .collect();
+        if parked.is_empty() && cursors.is_empty() {
             return;
         }
-        let rooms = settled.rooms.iter();
-        let rooms = rooms.map(|(number, position)| cursor(Family::Rooms, *number, *position));
-        let users = settled.users.iter();
-        let users = users.map(|(number, position)| cursor(Family::Users, *number, *position));
         let parked = parked.iter().map(Parked::park).collect();
-        let saved = self
-            .store
-            .models()
-            .apply(parked, rooms.chain(users).collect())
-            .await;
-        match saved {
+        match self.store.models().apply(parked, cursors).await {
             Ok(()) => self.saved.1 = settled,
             Err(error) => {
                 tracing::warn!(follower = NAME, %error, "cannot store position");

@@ -318,7 +318,12 @@ impl Follower {
                 number,
             };
             let name = server_rooms::ServerRooms::NAME;
+            let mut looks = 0_u32;
             while self.parts.models.folded(name, shard) < position {
+                if looks % 10 == 0 {
+                    self.parts.models.urge(name, shard.family);
+                }
+                looks += 1;
                 if !stop.pause(AGAIN / 10).await {
                     return Err(Stopped);
                 }

@@ -9,7 +9,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use playhouse_schema::models::{Model as _, partial_rooms, partial_rooms::PartialRooms};
+use playhouse_schema::{
+    address::{Entity, Shard},
+    models::{Model as _, partial_rooms, partial_rooms::PartialRooms},
+};
 use ruma::{OwnedRoomId, OwnedServerName, RoomId, ServerName};
 use serde_json::value::RawValue;
 use tokio::sync::{Semaphore, watch};
@@ -36,6 +39,9 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 
 /// No longer than this.
 const PAUSE_MAX: Duration = Duration::from_secs(300);
+
+/// So often it is tried to learn which rooms that have come to this node have gaps.
+const LOOKS: usize = 10;
 
 /// So many servers are asked at an attempt.
 const SERVERS_MAX: usize = 5;
@@ -99,6 +105,32 @@ impl House {
                     .for_each(|room_id| drop(house.complete_room(room_id))),
                 // A request that depends on members has them fetched, too.
                 Err(error) => tracing::warn!(%error, "rooms with gaps are not known"),
+            }
+        });
+    }
+
+    /// Goes on with the rooms in these shards of whose members some are not known.
+    pub(in crate::house) fn complete_rooms_in(&self, shards: Vec<Shard>) {
+        let house = self.myself.clone();
+        self.runtime.spawn(async move {
+            for _ in 0..LOOKS {
+                let Some(house) = house.upgrade() else {
+                    return;
+                };
+                match house.partial_rooms().await {
+                    Ok(rooms) => {
+                        let layout = house.store.layout();
+                        let of = |room_id: &RoomId| Entity::room(room_id.as_str());
+                        let here =
+                            |room_id: &RoomId| shards.contains(&layout.shard_of(&of(room_id)));
+                        let ours = rooms.iter().filter(|room_id| here(room_id));
+                        ours.for_each(|room_id| drop(house.complete_room(room_id)));
+                        return;
+                    }
+                    Err(error) => tracing::warn!(%error, "rooms with gaps are not known"),
+                }
+                drop(house);
+                tokio::time::sleep(PAUSE_MIN).await;
             }
         });
     }

@@ -5,7 +5,7 @@ mod register;
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -18,7 +18,7 @@ use playhouse_schema::{
         Batch, ChainedRecord, EntityHead, EntityRange, Head, Landed, LogAppender, LogStore,
         ModelStore, Snapshot, StoreError, StoreFuture, StoredRecord,
     },
-    register::Claim,
+    register::{Claim, Register},
 };
 
 use self::books::Books;
@@ -57,6 +57,7 @@ pub(crate) struct MemoryStore {
     passes: Arc<AtomicU64>,
     shard_reads: AtomicU64,
     open_failures: AtomicU64,
+    shared: OnceLock<(Arc<dyn ModelStore>, Arc<MemoryRegister>)>,
 }
 
 impl MemoryStore {
@@ -77,7 +78,15 @@ impl MemoryStore {
             passes: Arc::default(),
             shard_reads: AtomicU64::new(0),
             open_failures: AtomicU64::new(0),
+            shared: OnceLock::new(),
         })
+    }
+
+    /// Several nodes share it from now on, and have their read models there.
+    pub(crate) fn share(&self, models: Arc<dyn ModelStore>) -> Arc<MemoryRegister> {
+        let register = Arc::new(MemoryRegister::new(self.layout));
+        let shared = self.shared.get_or_init(|| (models, register));
+        shared.1.clone()
     }
 
     /// Lets a coming append go wrong; several are taken one after the other.
@@ -427,7 +436,14 @@ impl LogStore for MemoryStore {
     }
 
     fn models(&self) -> Arc<dyn ModelStore> {
-        panic!("the log in memory has no read models")
+        let shared = self.shared.get();
+        let shared = shared.expect("the log in memory has no read models of its own");
+        shared.0.clone()
+    }
+
+    fn register(&self) -> Option<Arc<dyn Register>> {
+        let (_, register) = self.shared.get()?;
+        Some(register.clone())
     }
 
     fn size_bytes(&self) -> StoreFuture<'_, u64> {

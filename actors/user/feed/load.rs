@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use playhouse_schema::port::StoreError;
+use playhouse_schema::{address::Family, port::StoreError};
 use ruma::events::room::member::MembershipState;
 
 use super::{
@@ -10,7 +10,13 @@ use super::{
     rooms::Membership,
     surroundings::{Current, Seat},
 };
-use crate::user::sync::token::Vector;
+use crate::{
+    kernel::Unavailable,
+    user::{
+        UserError,
+        sync::token::{SyncToken, Vector},
+    },
+};
 
 /// The board announces what was read within so long, or the load has failed.
 const ANNOUNCED_WITHIN: Duration = Duration::from_secs(10);
@@ -87,5 +93,62 @@ pub(crate) async fn reached(home: &Home, needed: &Vector, within: Duration) -> b
             return false;
         }
         tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Whether a token tells of more than the board has announced.
+pub(crate) fn is_behind(home: &Home, since: &SyncToken) -> bool {
+    is_ahead(&since.rooms, &home.board.room_positions())
+        || is_ahead(&since.devices, &home.board.device_positions())
+}
+
+fn is_ahead(told: &Vector, known: &Vector) -> bool {
+    let position = |shard| known.get(shard).copied().unwrap_or(0);
+    told.iter().any(|(shard, told)| *told > position(shard))
+}
+
+/// Waits, bounded, until the board has announced what a token tells of: another node may have heard of it first. What of it is not in the log (a backup was
+/// restored) is taken back. Never more than that: what the token has told would be told again.
+pub(crate) async fn come_up_to(
+    home: &Home,
+    since: &mut SyncToken,
+    within: Duration,
+) -> Result<(), UserError> {
+    take_back(&mut since.rooms, &heads(home, Family::Rooms).await?);
+    take_back(&mut since.devices, &heads(home, Family::Users).await?);
+    let deadline = tokio::time::Instant::now() + within;
+    while is_behind(home, since) {
+        if tokio::time::Instant::now() >= deadline {
+            tracing::warn!(user_id = %home.user_id, "a token tells of what this node does not hear of");
+            return Err(Unavailable::Stopped.into());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(())
+}
+
+async fn heads(home: &Home, family: Family) -> Result<Vector, UserError> {
+    let heads = home.sources.heads(family).await;
+    heads.map_err(|error| UserError::Store(error.to_string()))
+}
+
+fn take_back(told: &mut Vector, heads: &Vector) {
+    for (shard, told) in told {
+        *told = heads.get(shard).copied().unwrap_or(0).min(*told);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_not_in_the_log_is_taken_back() {
+        let (announced, heads) = (Vector::from([(1, 5)]), Vector::from([(1, 9), (2, 3)]));
+        let mut told = Vector::from([(1, 8), (2, 4), (3, 1)]);
+        assert!(is_ahead(&told, &announced));
+        take_back(&mut told, &heads);
+        assert_eq!(told, Vector::from([(1, 8), (2, 3), (3, 0)]));
+        assert!(is_ahead(&told, &announced) && !is_ahead(&told, &heads));
     }
 }

@@ -83,7 +83,7 @@ pub(crate) enum FeedNews {
     /// A sync's answer is ready.
     Built(Box<Built>),
     /// A sync with a token from the future has waited.
-    Ahead(Box<wait::Waiter>),
+    Ahead(Box<wait::Waiter>, Result<(), UserError>),
     /// Rooms have said what the lists of a sliding sync go by.
     Glimpsed(Box<wait::Waiter>, Box<sliding::Glimpsed>),
 }
@@ -321,7 +321,7 @@ impl Feed {
                 }
             }
             FeedNews::Built(built) => self.finish(account, *built),
-            FeedNews::Ahead(waiter) => self.ahead(account, *waiter),
+            FeedNews::Ahead(waiter, admitted) => self.ahead(account, *waiter, admitted),
             FeedNews::Glimpsed(waiter, glimpsed) => self.glimpsed(account, *waiter, *glimpsed),
         }
     }

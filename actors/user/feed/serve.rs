@@ -18,7 +18,7 @@ use crate::user::{
 /// No sync waits longer.
 pub(super) const TIMEOUT_MAX: Duration = Duration::from_secs(5 * 60);
 
-/// A token from the future (of another node, or of before a backup was restored) waits so long for the log to come up.
+/// A token that tells of more than this node has heard of waits so long.
 const AHEAD_WAIT: Duration = Duration::from_secs(10);
 
 /// So many filters are kept as read.
@@ -133,37 +133,34 @@ impl Feed {
         home: &Arc<Home>,
         mut waiter: Waiter,
     ) {
-        let announced = home.board.room_positions();
-        let ahead = waiter.request.since.as_ref().is_some_and(|since| {
-            let position = |shard| announced.get(shard).copied().unwrap_or(0);
-            since
-                .rooms
-                .iter()
-                .any(|(shard, known)| *known > position(shard))
-        });
-        if !ahead {
+        let since = waiter.request.since.as_ref();
+        if !since.is_some_and(|since| load::is_behind(home, since)) {
             self.start(account, waiter);
             return;
         }
         let home = home.clone();
         self.building += 1;
         ractor::concurrency::spawn(async move {
-            if let Some(since) = &mut waiter.request.since
-                && !load::reached(&home, &since.rooms, AHEAD_WAIT).await
-            {
-                let announced = home.board.room_positions();
-                for (shard, known) in &mut since.rooms {
-                    *known = announced.get(shard).copied().unwrap_or(0).min(*known);
-                }
-            }
-            let waiter = FeedNews::Ahead(Box::new(waiter));
+            let admitted = match &mut waiter.request.since {
+                Some(since) => load::come_up_to(&home, since, AHEAD_WAIT).await,
+                None => Ok(()),
+            };
+            let waiter = FeedNews::Ahead(Box::new(waiter), admitted);
             home.tell(UserSignal::Feed(Box::new(FeedSignal(waiter))));
         });
     }
 
-    pub(super) fn ahead(&mut self, account: &Arc<dyn Account>, waiter: Waiter) {
+    pub(super) fn ahead(
+        &mut self,
+        account: &Arc<dyn Account>,
+        waiter: Waiter,
+        admitted: Result<(), UserError>,
+    ) {
         self.building = self.building.saturating_sub(1);
-        self.start(account, waiter);
+        match admitted {
+            Ok(()) => self.start(account, waiter),
+            Err(error) => drop(waiter.port.send(Err(error))),
+        }
     }
 
     fn filter(

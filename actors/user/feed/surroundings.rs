@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use playhouse_schema::{
-    address::{Layout, Position, ShardNumber},
+    address::{Family, Layout, Position, ShardNumber},
     port::StoreError,
 };
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
@@ -101,6 +101,9 @@ pub type DeviceChange = (OwnedUserId, ShardNumber, Position);
 pub trait Sources: Send + Sync + 'static {
     /// The layout of the log.
     fn layout(&self) -> Layout;
+
+    /// The newest position of each shard of a family, as the database has it.
+    fn heads(&self, family: Family) -> BoxFuture<'static, Result<Vector, StoreError>>;
 
     /// Asks a room.
     fn ask_room(

@@ -406,6 +406,7 @@ async fn readers_and_snapshots_are_brought(from: Ground, to: Ground) {
         let cursors = ["errands", "relations_1", "relations_0"].map(|name| CursorAdvance {
             name,
             shard,
+            from: None,
             position: 12,
         });
         let parks = parked.iter().map(Parked::park).collect();

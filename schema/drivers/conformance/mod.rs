@@ -119,6 +119,7 @@ macro_rules! suites {
             modelling::statements_and_cursors_land_together,
             modelling::values_come_back_as_they_went,
             modelling::models_can_be_dropped,
+            modelling::a_cursor_moves_from_where_it_stands,
             searching::messages_are_found_by_their_words,
             searching::what_is_gone_is_not_found,
         ]);)*

@@ -36,6 +36,7 @@ fn cursor(position: u64) -> CursorAdvance {
             family: Family::Rooms,
             number: 2,
         },
+        from: None,
         position,
     }
 }
@@ -104,4 +105,42 @@ pub(super) async fn models_can_be_dropped(ground: Ground) {
     assert_eq!(reached(&*models).await, []);
     models.create(&[CREATE]).await.unwrap();
     assert_eq!(models.query(select()).await.unwrap().len(), 0);
+}
+
+/// Two readers of one name: each step of a cursor is made once.
+pub(super) async fn a_cursor_moves_from_where_it_stands(ground: Ground) {
+    let store = ground.open().await;
+    let models = store.models();
+    models.create(&[CREATE]).await.unwrap();
+    let step = |from, to| {
+        vec![CursorAdvance {
+            from: Some(from),
+            ..cursor(to)
+        }]
+    };
+    let note = |name: &str| vec![insert(name, Value::Null, Value::Null)];
+    let overtaken = |told: Result<(), StoreError>| {
+        assert!(
+            matches!(told, Err(StoreError::Overtaken(TABLE))),
+            "{told:?}"
+        );
+    };
+    overtaken(models.apply(note("z"), step(3, 4)).await);
+    models.apply(note("a"), step(0, 4)).await.unwrap();
+    overtaken(models.apply(note("z"), step(0, 4)).await);
+    models.apply(note("b"), step(4, 9)).await.unwrap();
+    // Also where the statements would have failed.
+    overtaken(models.apply(note("b"), step(4, 9)).await);
+    assert_eq!(reached(&*models).await, [(2, 9)]);
+    assert_eq!(models.query(select()).await.unwrap().len(), 2);
+    // At the same time.
+    let (one, other) = tokio::join!(
+        models.apply(note("c"), step(9, 10)),
+        models.apply(note("d"), step(9, 11))
+    );
+    assert!(one.is_ok() != other.is_ok(), "{one:?} {other:?}");
+    assert_eq!(models.query(select()).await.unwrap().len(), 3);
+    models.apply(Vec::new(), vec![cursor(0)]).await.unwrap();
+    models.apply(note("e"), step(0, 1)).await.unwrap();
+    assert_eq!(reached(&*models).await, [(2, 1)]);
 }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Nodes that start at the same time take turns: the number is arbitrary, but the same for all.
-const TURN: i64 = 0x0070_6c61_7968_6f75;
+pub(super) const TURN: i64 = 0x0070_6c61_7968_6f75;
 
 /// What a database is fixed to when it is made.
 #[derive(Clone, Copy)]

@@ -12,9 +12,10 @@ use tokio_postgres::{
 use super::{
     super::{
         plan::bound,
-        texts::{CURSOR_SET, CURSORS, CURSORS_DROP, PARKED_DROP},
+        texts::{CURSOR_BEGIN, CURSOR_MOVE, CURSOR_SET, CURSORS, CURSORS_DROP, PARKED_DROP},
     },
     connection::{Connection, Pool, failure},
+    ground::TURN,
     read,
 };
 use crate::{
@@ -115,11 +116,54 @@ async fn send(
     Ok(())
 }
 
-/// Runs statements and moves cursors; the caller has begun the transaction and ends it.
+/// Whether the cursor stood where it must. Where another reader is about to move it, it is waited for.
+async fn move_cursor(
+    connection: &mut Connection,
+    cursor: &CursorAdvance,
+) -> Result<bool, tokio_postgres::Error> {
+    let (name, family) = (cursor.name, cursor.shard.family.name());
+    let (shard, position) = (i64::from(cursor.shard.number), bound(cursor.position));
+    let moved = match cursor.from {
+        None => {
+            let values: [&(dyn ToSql + Sync); 4] = [&name, &family, &shard, &position];
+            connection.query(CURSOR_SET, &values).await?;
+            return Ok(true);
+        }
+        Some(0) => {
+            let values: [&(dyn ToSql + Sync); 4] = [&name, &family, &shard, &position];
+            connection.query(CURSOR_BEGIN, &values).await?
+        }
+        Some(from) => {
+            let from = bound(from);
+            let values: [&(dyn ToSql + Sync); 5] = [&position, &name, &family, &shard, &from];
+            connection.query(CURSOR_MOVE, &values).await?
+        }
+    };
+    Ok(!moved.is_empty())
+}
+
+/// Moves cursors and runs statements; the caller has begun the transaction and ends it.
 async fn work(
     connection: &mut Connection,
     statements: &[Statement],
     cursors: &[CursorAdvance],
+) -> Result<(), StoreError> {
+    // First of all: what another reader has read must not be judged. In one order, so that two readers do not wait for each other.
+    let mut ordered: Vec<_> = cursors.iter().collect();
+    ordered.sort_by_key(|cursor| (cursor.name, cursor.shard));
+    for cursor in ordered {
+        let moved = move_cursor(connection, cursor).await;
+        if !moved.map_err(|error| failure(&error))? {
+            return Err(StoreError::Overtaken(cursor.name));
+        }
+    }
+    let run = run(connection, statements).await;
+    run.map_err(|error| failure(&error))
+}
+
+async fn run(
+    connection: &mut Connection,
+    statements: &[Statement],
 ) -> Result<(), tokio_postgres::Error> {
     for some in statements.chunks(UNDER_WAY) {
         let mut prepared = Vec::with_capacity(some.len());
@@ -132,21 +176,15 @@ async fn work(
         }
         try_join_all(sent).await?;
     }
-    for cursor in cursors {
-        let shard = i64::from(cursor.shard.number);
-        let position = bound(cursor.position);
-        let family = cursor.shard.family.name();
-        connection
-            .query(CURSOR_SET, &[&cursor.name, &family, &shard, &position])
-            .await?;
-    }
     Ok(())
 }
 
 impl ModelStore for PostgresModels {
     fn create<'a>(&'a self, statements: &'a [&'static str]) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            let text = statements.join(";\n");
+            // Two nodes that create the same at once would hinder each other, whatever the statements say.
+            let turn = format!("SELECT pg_advisory_xact_lock({TURN});\n");
+            let text = turn + &statements.join(";\n");
             self.batch(&Dialect::Postgres.fill(&text)).await
         })
     }
@@ -168,7 +206,7 @@ impl ModelStore for PostgresModels {
             if ended.is_ok() {
                 lent.give_back();
             }
-            done.and(ended).map_err(|error| failure(&error))
+            done.and(ended.map_err(|error| failure(&error)))
         })
     }
 

@@ -11,7 +11,7 @@ use rusqlite::{
 use super::{
     super::{
         plan::bound,
-        texts::{CURSOR_SET, CURSORS, CURSORS_DROP, PARKED_DROP},
+        texts::{CURSOR_BEGIN, CURSOR_MOVE, CURSOR_SET, CURSORS, CURSORS_DROP, PARKED_DROP},
     },
     files::{Writer, empty_wal, failure, write_anew},
     read::{collect, number},
@@ -102,6 +102,27 @@ fn query(connection: &Connection, statement: &Statement) -> Result<Vec<Row>, Sto
     Ok(answer)
 }
 
+/// Whether the cursor stood where it must.
+fn move_cursor(connection: &Connection, cursor: &CursorAdvance) -> rusqlite::Result<bool> {
+    let (name, family) = (cursor.name, cursor.shard.family.name());
+    let (shard, position) = (cursor.shard.number, bound(cursor.position));
+    match cursor.from {
+        None => {
+            let mut set = connection.prepare_cached(CURSOR_SET)?;
+            set.execute((name, family, shard, position))?;
+            Ok(true)
+        }
+        Some(0) => {
+            let mut begin = connection.prepare_cached(CURSOR_BEGIN)?;
+            begin.exists((name, family, shard, position))
+        }
+        Some(from) => {
+            let mut step = connection.prepare_cached(CURSOR_MOVE)?;
+            step.exists((position, name, family, shard, bound(from)))
+        }
+    }
+}
+
 impl ModelStore for SqliteModels {
     fn create<'a>(&'a self, statements: &'a [&'static str]) -> StoreFuture<'a, ()> {
         Box::pin(async move {
@@ -119,23 +140,23 @@ impl ModelStore for SqliteModels {
         cursors: Vec<CursorAdvance>,
     ) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            self.write(|connection| {
+            let mut overtaken = None;
+            let written = self.write(|connection| {
+                // First of all: what another reader has read must not be judged.
+                for cursor in &cursors {
+                    if !move_cursor(connection, cursor)? {
+                        overtaken = Some(cursor.name);
+                        return Err(rusqlite::Error::QueryReturnedNoRows);
+                    }
+                }
                 for statement in &statements {
                     connection
                         .prepare_cached(statement.sql)?
                         .execute(params_from_iter(statement.values.iter().map(Bound)))?;
                 }
-                let mut set = connection.prepare_cached(CURSOR_SET)?;
-                for cursor in &cursors {
-                    set.execute((
-                        cursor.name,
-                        cursor.shard.family.name(),
-                        cursor.shard.number,
-                        bound(cursor.position),
-                    ))?;
-                }
                 Ok(())
-            })
+            });
+            overtaken.map_or(written, |name| Err(StoreError::Overtaken(name)))
         })
     }
 

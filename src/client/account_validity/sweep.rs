@@ -14,6 +14,12 @@ use crate::{
 /// So many accounts are looked at together.
 const PAGE_USERS: usize = 100;
 
+/// Its name among what one node at a time does.
+const DUTY: &str = "account validity";
+
+/// Where it falls to another node it is looked so often whether it still does.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
 /// Starts it; `None` when no account ends. It may be cut off anywhere.
 pub(crate) fn start(app: &Arc<App>) -> Option<JoinHandle<()>> {
     let settings = &app.config.account_validity;
@@ -22,6 +28,10 @@ pub(crate) fn start(app: &Arc<App>) -> Option<JoinHandle<()>> {
     settings.enabled.then(|| {
         tokio::spawn(async move {
             loop {
+                if !app.house.does(DUTY) {
+                    tokio::time::sleep(every.min(LOOK_EVERY)).await;
+                    continue;
+                }
                 if let Err(failure) = sweep(&app).await {
                     let reason = failure.inside().unwrap_or_else(|| failure.message());
                     tracing::warn!(reason, "cannot look whose account ends, will try again");

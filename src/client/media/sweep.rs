@@ -14,6 +14,9 @@ const STEP: usize = 100;
 /// The pause, so that nobody notices.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// Its name among what one node at a time does.
+const DUTY: &str = "unused media";
+
 /// Starts it; `None` when everything is kept for ever. It may be cut off anywhere.
 pub(crate) fn start(app: &Arc<App>) -> Option<JoinHandle<()>> {
     let settings = &app.config.media;
@@ -24,7 +27,9 @@ pub(crate) fn start(app: &Arc<App>) -> Option<JoinHandle<()>> {
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(every).await;
-                if let Err(failure) = sweep(&app).await {
+                if app.house.does(DUTY)
+                    && let Err(failure) = sweep(&app).await
+                {
                     let reason = failure.inside().unwrap_or_else(|| failure.message());
                     tracing::warn!(reason, "cannot drop unused media, will try again");
                 }

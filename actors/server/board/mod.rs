@@ -3,6 +3,8 @@
 //! The follower writes, deliveries take. Everything in it is a reference to the log or volatile by nature, and bounded; what does not fit makes the
 //! destination lag, and then the log is asked.
 
+mod parts;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -12,11 +14,13 @@ use std::{
 };
 
 use dashmap::DashMap;
+use parking_lot::RwLock;
 use playhouse_schema::{
     address::{Family, Layout, Position, Sequence, Shard, ShardNumber},
     record::{room::ReceiptMoved, server::Lag},
 };
 use ruma::{OwnedRoomId, OwnedServerName, OwnedUserId, ServerName};
+use tokio::sync::Notify;
 
 use super::slot::{Behind, Slot, Waiting};
 use crate::user::message::Presence;
@@ -58,6 +62,19 @@ pub struct OutboxBoard {
     rooms: Vec<AtomicU64>,
     users: Vec<AtomicU64>,
     is_closing: AtomicBool,
+    layout: Layout,
+    /// Where destinations are on other nodes, too: which are here.
+    parts: Option<RwLock<Parts>>,
+    wanted: Notify,
+}
+
+/// The shards of destinations that are on this node.
+#[derive(Default)]
+struct Parts {
+    /// Each with the positions up to which all was distributed to its destinations before; what is read again before them is not for them.
+    begun: BTreeMap<ShardNumber, Lag>,
+    /// Those for which reading has not begun.
+    wanted: BTreeSet<ShardNumber>,
 }
 
 /// What the board tells of all destinations.
@@ -76,15 +93,30 @@ pub struct BoardCounts {
 impl OutboxBoard {
     /// An empty board; everything up to these positions is distributed.
     pub fn new(layout: Layout, rooms: &Positions, users: &Positions) -> Arc<Self> {
+        Arc::new(Self::at(layout, rooms, users))
+    }
+
+    /// As [`OutboxBoard::new`], where destinations are on other nodes too; here is none yet.
+    pub fn in_parts(layout: Layout, rooms: &Positions, users: &Positions) -> Arc<Self> {
+        Arc::new(Self {
+            parts: Some(RwLock::default()),
+            ..Self::at(layout, rooms, users)
+        })
+    }
+
+    fn at(layout: Layout, rooms: &Positions, users: &Positions) -> Self {
         let at = |from: &Positions, number: ShardNumber| {
             AtomicU64::new(from.get(&number).copied().unwrap_or(0))
         };
-        Arc::new(Self {
+        Self {
             slots: DashMap::new(),
             rooms: (0..layout.shards).map(|number| at(rooms, number)).collect(),
             users: (0..layout.shards).map(|number| at(users, number)).collect(),
             is_closing: AtomicBool::new(false),
-        })
+            layout,
+            parts: None,
+            wanted: Notify::new(),
+        }
     }
 
     /// A destination; it comes to be with the first question.
@@ -116,6 +148,9 @@ impl OutboxBoard {
         place: &Place,
         put: impl FnOnce(&mut Waiting) -> bool,
     ) -> bool {
+        if !self.takes(name, Some(place)) {
+            return false;
+        }
         let slot = self.slot(name);
         let mut inner = slot.inner.lock();
         let is_live = inner.behind.is_none();
@@ -175,6 +210,9 @@ impl OutboxBoard {
 
     /// Something volatile is for a destination, unless it is behind.
     fn post_volatile(&self, name: &ServerName, put: impl FnOnce(&mut Waiting)) -> bool {
+        if !self.takes(name, None) {
+            return false;
+        }
         let slot = self.slot(name);
         let mut inner = slot.inner.lock();
         if inner.behind.is_some() || inner.next_ms > 0 {
@@ -261,8 +299,12 @@ impl OutboxBoard {
 
     /// Up to where nothing is lost with this process: the follower may store these positions.
     pub fn settled(&self) -> Lag {
-        let mut settled = self.positions();
-        for slot in &self.slots {
+        self.settled_for(self.positions(), |_| true)
+    }
+
+    fn settled_for(&self, distributed: Lag, concerns: impl Fn(&ServerName) -> bool) -> Lag {
+        let mut settled = distributed;
+        for slot in self.slots.iter().filter(|slot| concerns(slot.key())) {
             let inner = slot.inner.lock();
             for place in inner.waiting.places() {
                 lower(&mut settled, place.shard, place.position.saturating_sub(1));

@@ -1,0 +1,118 @@
+//! Where the follower stands in the database: in one place for all destinations, or, where there are several nodes, in one for each shard of them.
+//!
+//! A house that becomes one of several goes on where it was alone, and the other way round: of two positions the later one counts, since neither moves while
+//! the other does.
+
+use std::collections::BTreeMap;
+
+use playhouse_schema::{
+    address::{Family, Position, Shard, ShardNumber},
+    port::{CursorAdvance, LogStore, StoreError},
+    record::server::Lag,
+};
+
+use super::{NAME, part};
+use crate::server::board::Positions;
+
+/// Where all destinations are. The first time these are the ends of the log.
+pub(super) async fn of_all(store: &dyn LogStore, family: Family) -> Result<Positions, StoreError> {
+    let stored = store.models().cursors(NAME, family).await?;
+    if stored.is_empty() {
+        return begin(store, family).await;
+    }
+    let mut stored: Positions = stored.into_iter().collect();
+    if store.register().is_some() {
+        for (number, position) in least_of_parts(store, family).await? {
+            let known = stored.entry(number).or_default();
+            *known = position.max(*known);
+        }
+    }
+    Ok(stored)
+}
+
+/// Up to where the destinations of all shards have everything, by what was stored for each.
+async fn least_of_parts(store: &dyn LogStore, family: Family) -> Result<Positions, StoreError> {
+    let mut least: Option<Positions> = None;
+    for number in 0..store.layout().shards {
+        let stored = store.models().cursors(part(number), family).await?;
+        let stored: Positions = stored.into_iter().collect();
+        least = Some(match least {
+            None => stored,
+            Some(mut least) => {
+                least.retain(|number, _| stored.contains_key(number));
+                for (number, position) in &mut least {
+                    *position = stored.get(number).copied().unwrap_or(0).min(*position);
+                }
+                least
+            }
+        });
+    }
+    Ok(least.unwrap_or_default())
+}
+
+async fn begin(store: &dyn LogStore, family: Family) -> Result<Positions, StoreError> {
+    let heads = store.heads(family).await?;
+    let mut first: Positions = (0..store.layout().shards)
+        .map(|number| (number, 0))
+        .collect();
+    first.extend(heads.iter().map(|head| (head.shard.number, head.position)));
+    let steps = first.iter().map(|(number, position)| CursorAdvance {
+        from: Some(0),
+        ..cursor((NAME, family), *number, *position)
+    });
+    match store.models().apply(Vec::new(), steps.collect()).await {
+        Ok(()) => Ok(first),
+        // Another node was a little earlier.
+        Err(StoreError::Overtaken(_)) => {
+            let stored = store.models().cursors(NAME, family).await?;
+            Ok(stored.into_iter().collect())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Where the destinations of a shard are, by its name.
+pub(super) async fn of_part(store: &dyn LogStore, name: &str) -> Result<Lag, StoreError> {
+    Ok(Lag {
+        rooms: of_family(store, name, Family::Rooms).await?,
+        users: of_family(store, name, Family::Users).await?,
+    })
+}
+
+async fn of_family(
+    store: &dyn LogStore,
+    name: &str,
+    family: Family,
+) -> Result<Vec<(ShardNumber, Position)>, StoreError> {
+    let models = store.models();
+    let own: BTreeMap<_, _> = models.cursors(name, family).await?.into_iter().collect();
+    let all: BTreeMap<_, _> = models.cursors(NAME, family).await?.into_iter().collect();
+    let at = |of: &Positions, number: ShardNumber| of.get(&number).copied().unwrap_or(0);
+    let numbers = 0..store.layout().shards;
+    let later = numbers.map(|number| (number, at(&own, number).max(at(&all, number))));
+    Ok(later.collect())
+}
+
+/// What stores positions under a name.
+pub(super) fn cursors(name: &'static str, at: &Lag) -> impl Iterator<Item = CursorAdvance> {
+    let rooms = at.rooms.clone().into_iter();
+    let rooms =
+        rooms.map(move |(number, position)| cursor((name, Family::Rooms), number, position));
+    let users = at.users.clone().into_iter();
+    let users =
+        users.map(move |(number, position)| cursor((name, Family::Users), number, position));
+    rooms.chain(users)
+}
+
+fn cursor(
+    (name, family): (&'static str, Family),
+    number: ShardNumber,
+    position: Position,
+) -> CursorAdvance {
+    CursorAdvance {
+        name,
+        shard: Shard { family, number },
+        from: None,
+        position,
+    }
+}
