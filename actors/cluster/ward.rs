@@ -154,6 +154,35 @@ impl Ward {
         self.life.lock().incarnation
     }
 
+    /// What the operator calls this node.
+    pub fn name(&self) -> &NodeName {
+        &self.settings.name
+    }
+
+    /// The register of the cluster.
+    pub fn register(&self) -> &Arc<dyn Register> {
+        &self.register
+    }
+
+    /// Whether this node's lease runs.
+    pub fn is_valid(&self) -> bool {
+        self.map.is_valid()
+    }
+
+    /// Whether this node takes work, by its own word and that of the register.
+    pub fn standing(&self) -> Standing {
+        let own = {
+            let life = self.life.lock();
+            (life.standing, life.incarnation)
+        };
+        let view = self.view.borrow().clone();
+        let told = view.nodes.iter().find(|node| node.incarnation == own.1);
+        match told {
+            Some(told) if told.standing == Standing::Draining => Standing::Draining,
+            _ => own.0,
+        }
+    }
+
     /// Something has happened: the next beat is now.
     pub fn ring(&self) {
         self.bell.notify_one();
@@ -176,6 +205,20 @@ impl Ward {
             }
             self.beat().await;
         }
+    }
+
+    /// Gives all shards away, and answers still. Whether there is none left.
+    pub async fn drain(&self, within: Duration) -> bool {
+        self.life.lock().standing = Standing::Draining;
+        let deadline = Instant::now() + within;
+        while !self.map.served().is_empty() {
+            if self.is_last() || Instant::now() >= deadline {
+                return false;
+            }
+            self.ring();
+            tokio::time::sleep(self.settings.beat.min(Duration::from_millis(100))).await;
+        }
+        true
     }
 
     /// Gives all shards away and leaves the cluster. What is not given away when the time is up is left to who claims it.
