@@ -141,6 +141,12 @@ impl ClusterWire {
     }
 }
 
+impl Drop for ClusterWire {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
 /// Starts the gate, and what carries connections.
 async fn start(
     hub: &Arc<Hub>,
