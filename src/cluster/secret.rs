@@ -1,14 +1,13 @@
 //! The secret that makes nodes one cluster, and the keys that follow from it.
 //!
-//! It proves nothing by itself and is sent to nobody: of it come the key that signs certificates, the one that locks what nodes share in the database, and the
-//! one by which the command line shows that it may ask.
+//! It is sent to nobody: of it come the key that signs certificates, and the one that locks what nodes share in the database.
 
 use std::sync::Arc;
 
 use aws_lc_rs::{
     aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     hkdf::{HKDF_SHA256, Prk, Salt},
-    hmac, rand,
+    rand,
 };
 
 /// A secret has at least so many bytes.
@@ -72,20 +71,6 @@ impl ClusterSecret {
         let key = UnboundKey::new(&CHACHA20_POLY1305, &self.key("lock")).ok()?;
         Some(LessSafeKey::new(key))
     }
-
-    /// Shows that somebody who knows the secret says something.
-    pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
-        hmac::sign(&self.word_key(), message).as_ref().to_vec()
-    }
-
-    /// Whether somebody who knows the secret has said something.
-    pub(crate) fn is_signed(&self, message: &[u8], tag: &[u8]) -> bool {
-        hmac::verify(&self.word_key(), message, tag).is_ok()
-    }
-
-    fn word_key(&self) -> hmac::Key {
-        hmac::Key::new(hmac::HMAC_SHA256, &self.key("word"))
-    }
 }
 
 #[cfg(test)]
@@ -124,14 +109,5 @@ mod tests {
             assert_eq!(one.unlock("identity", &locked[..end]), None);
         }
         assert_ne!(one.lock("identity", b"precious").unwrap(), locked);
-    }
-
-    #[test]
-    fn a_word_is_that_of_the_secret() {
-        let one = secret("a secret of some length");
-        let tag = one.sign(b"GET /");
-        assert!(one.is_signed(b"GET /", &tag));
-        assert!(!one.is_signed(b"PUT /", &tag));
-        assert!(!secret("a secret of other length").is_signed(b"GET /", &tag));
     }
 }

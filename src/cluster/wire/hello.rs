@@ -104,6 +104,6 @@ mod tests {
         let heard = hear::<Hello>(&mut [0, 1, 0, 0, b'{'].as_slice()).await;
         assert!(heard.unwrap_err().to_string().contains("too long"));
         let long = vec![party(); 100];
-        assert!(say(&mut Vec::new(), &long).await.is_err());
+        assert!(say(&mut Vec::<u8>::new(), &long).await.is_err());
     }
 }

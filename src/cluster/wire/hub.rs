@@ -135,7 +135,11 @@ impl Hub {
     }
 
     /// Begins a connection in the place of an older one with the same node. Refused when what is there is that of a later process.
-    pub(super) fn begin(&self, peer: Party, id: Uuid) -> Result<Arc<Connection>, &'static str> {
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        peer: Party,
+        id: Uuid,
+    ) -> Result<Arc<Connection>, &'static str> {
         if self.is_closed() {
             return Err("this node ends");
         }
@@ -156,6 +160,13 @@ impl Hub {
         if let Some(before) = before {
             self.end(&before);
         }
+        let (hub, begun) = (self.clone(), connection.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(lines::GREETED_WITHIN).await;
+            if !begun.is_ready() {
+                hub.end(&begun);
+            }
+        });
         Ok(connection)
     }
 
@@ -178,6 +189,7 @@ impl Hub {
         };
         if was_ready {
             tracing::info!(node = %connection.peer.name, "connection with another node ended");
+            self.count();
         }
         if let Some(suspect) = suspect
             && let Some(incarnation) = suspect.incarnation
@@ -188,11 +200,17 @@ impl Hub {
             let (dead, peer) = (self.dead.clone(), connection.peer.name.clone());
             tokio::spawn(async move {
                 if lines::is_dead(&suspect.address).await {
-                    tracing::warn!(node = %peer, "another node is dead: its port is closed");
+                    tracing::info!(node = %peer, "another node is dead: its port is closed");
                     let _ = dead.try_send(incarnation);
                 }
             });
         }
+    }
+
+    /// Tells the metrics how many nodes are connected.
+    pub(super) fn count(&self) {
+        let ready = self.peers().iter().filter(|peer| peer.is_ready()).count();
+        metrics::gauge!("playhouse_cluster_connections").set(ready as f64);
     }
 
     /// The nodes that live: there shall be a connection with each.

@@ -29,7 +29,7 @@ use super::{
 };
 
 /// A socket is encrypted and greeted within this time, and carries calls after that again.
-const GREETED_WITHIN: Duration = Duration::from_secs(3);
+pub(super) const GREETED_WITHIN: Duration = Duration::from_secs(3);
 
 /// So many are at it at a time; who has no certificate could open any number.
 const GREETINGS_MAX: usize = 64;
@@ -107,6 +107,7 @@ impl NodeEventSubscription for Sessions {
             return;
         }
         tracing::info!(%node, "connected with another node");
+        hub.count();
         tokio::spawn(async move {
             connection.beat().await;
             hub.end(&connection);
@@ -224,16 +225,8 @@ fn hand_over(
     });
     if given.is_err() {
         hub.end(connection);
-        return given;
     }
-    let (hub, connection) = (hub.clone(), connection.clone());
-    tokio::spawn(async move {
-        sleep(GREETED_WITHIN).await;
-        if !connection.is_ready() {
-            hub.end(&connection);
-        }
-    });
-    Ok(())
+    given
 }
 
 fn shows(stream: &TlsStream<TcpStream>, name: &NodeName) -> bool {
@@ -252,11 +245,12 @@ pub(super) async fn keep(hub: Weak<Hub>, name: NodeName, bell: Arc<Notify>) {
             drop(hub);
             connection.ended().await;
             pause = PAUSES.0;
+            sleep(pause).await;
             continue;
         }
         let dialled = timeout(GREETED_WITHIN, dial(&hub, &name, &wanted.address)).await;
         match dialled.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())) {
-            Ok(true) => continue,
+            Ok(true) => pause = PAUSES.0,
             Ok(false) => {}
             Err(error) => tracing::debug!(node = %name, %error, "another node is not reached"),
         }

@@ -126,6 +126,7 @@ impl ClusterWire {
     }
 
     /// The nodes that are connected.
+    #[cfg(test)]
     pub(crate) fn connected(&self) -> Vec<NodeName> {
         let peers = self.hub.peers().into_iter();
         let ready = peers.filter(|peer| peer.is_ready());
@@ -204,7 +205,7 @@ impl Wire for ClusterWire {
         let (hub, peer) = (self.hub.clone(), self.hub.peer(node));
         Box::pin(async move {
             let peer = peer.ok_or(LinkError::Unreached)?;
-            peer.ask((&hub.shelf, &hub.fetches), frame, within).await
+            peer.ask((&hub.shelf, &*hub.fetches), frame, within).await
         })
     }
 
