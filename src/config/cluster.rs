@@ -14,10 +14,10 @@ section! {
         secret: Option<String> = None, sample "a long random text";
         /// A file with the secret, instead of it.
         secret_file: Option<String> = None, sample "/etc/playhouse/cluster.secret";
-        /// What this node is called: letters, digits, `.`, `_` and `-`. Without it a name is made at the first start and kept in `node.name` in the data folder.
+        /// What this node is called: letters, digits, `.`, `_` and `-`. Without it one is made at the first start and kept in the data folder, in `node.name`.
         name: Option<String> = None, sample "node-1";
-        /// What this node does: `edge` answers requests; `rooms`, `users` and `servers` hold shards; `media`, `push`, `appservice`, `directory` and `background`
-        /// do what one node at a time does.
+        /// What this node does: `edge` answers requests; `rooms`, `users` and `servers` hold shards; `media`, `push`, `appservice`, `directory` and
+        /// `background` do what one node at a time does.
         roles: Vec<String> = ROLES.iter().map(|role| (*role).to_owned()).collect();
         /// A node of which nothing was heard for so long, milliseconds, has lost its shards.
         lease_ms: u64 = 3_000;

@@ -3,8 +3,8 @@
 //! Each node shows one actor to the others, its gate, to which everything is said in frames of bytes; rooms and users stay local. ractor carries the frames and
 //! says when a session ends. All else it leaves to us, and it is here:
 //!
-//! * sockets: dialled, taken, encrypted and greeted by ourselves, each with a limit of its own, before ractor gets them (`lines`, `hello`, `certificates`). ractor
-//!   insists on a listener too; that one is on the loopback interface, and nobody is told of it;
+//! * sockets: dialled, taken, encrypted and greeted by ourselves, each with a limit of its own, before ractor gets them (`lines`, `hello`, `certificates`).
+//!   ractor insists on a listener too; that one is on the loopback interface, and nobody is told of it;
 //! * bounds: ractor queues what it is given, so calls, bytes and what is told are counted before (`connection`);
 //! * answers: every call is answered, be it by a refusal, since ractor lets those wait who are not answered (`hub`);
 //! * silence: a node that does not answer a ping is not reached until it does (`connection`);
