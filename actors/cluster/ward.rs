@@ -112,6 +112,18 @@ struct Life {
     moving: BTreeSet<Shard>,
     /// Says nothing about places before.
     silent_until: Option<Instant>,
+    /// It does not hear most of the others: who holds a shard must be heard.
+    is_cut_off: bool,
+}
+
+impl Life {
+    fn standing(&self) -> Standing {
+        if self.is_cut_off {
+            Standing::Draining
+        } else {
+            self.standing
+        }
+    }
 }
 
 impl Ward {
@@ -133,6 +145,7 @@ impl Ward {
                 standing: Standing::Serving,
                 moving: BTreeSet::new(),
                 silent_until: None,
+                is_cut_off: false,
             }),
             view: watch::Sender::new(Arc::default()),
             leaving: Arc::new(Semaphore::new(LEAVING_MAX)),
@@ -164,22 +177,29 @@ impl Ward {
         &self.register
     }
 
-    /// Whether this node's lease runs.
-    pub fn is_valid(&self) -> bool {
-        self.map.is_valid()
-    }
-
     /// Whether this node takes work, by its own word and that of the register.
     pub fn standing(&self) -> Standing {
         let own = {
             let life = self.life.lock();
-            (life.standing, life.incarnation)
+            (life.standing(), life.incarnation)
         };
         let view = self.view.borrow().clone();
         let told = view.nodes.iter().find(|node| node.incarnation == own.1);
         match told {
             Some(told) if told.standing == Standing::Draining => Standing::Draining,
             _ => own.0,
+        }
+    }
+
+    /// Whether this node hears most of the others. Who does not gives its shards to those who do, and takes none.
+    pub fn cut_off(&self, is_cut_off: bool) {
+        let was = std::mem::replace(&mut self.life.lock().is_cut_off, is_cut_off);
+        if was != is_cut_off {
+            tracing::warn!(
+                is_cut_off,
+                "most of the other nodes are out of reach, or within it again"
+            );
+            self.ring();
         }
     }
 
@@ -268,7 +288,7 @@ impl Ward {
             incarnation: life.incarnation,
             address: self.settings.address.clone(),
             roles: self.settings.roles.clone(),
-            standing: life.standing,
+            standing: life.standing(),
             facts: serde_json::to_string(&facts).unwrap_or_default(),
             lease_ms: u64::try_from(self.settings.lease.as_millis()).unwrap_or(u64::MAX),
         }

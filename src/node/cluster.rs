@@ -1,11 +1,17 @@
 //! This node among others: what it needs before it joins them, and what it does beside the house as long as it is one of them.
 
-use std::{fs, io::ErrorKind, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    io::ErrorKind,
+    path::Path,
+    sync::{Arc, Weak},
+    time::{Duration, Instant},
+};
 
 use playhouse_actors::{cluster::ClusterConfig, house::House};
 use playhouse_schema::{
     port::LogStore,
-    register::{Incarnation, NodeName},
+    register::{Incarnation, NodeName, RegisterView},
 };
 use tokio::sync::mpsc;
 
@@ -22,6 +28,12 @@ use crate::{
     },
     config::Config,
 };
+
+/// How often is looked whether the other nodes are heard.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Who does not hear most of them for so long is cut off.
+const CUT_OFF_AFTER: Duration = Duration::from_secs(2);
 
 /// In the data folder: the name of a node that was given none.
 const NAME_FILE: &str = "node.name";
@@ -107,10 +119,11 @@ impl Joining {
                 }
             }
         });
+        let watching = watch(Arc::downgrade(&house), Arc::downgrade(&self.wire));
         Joined {
             wire: self.wire,
             house,
-            burying,
+            tasks: [burying, tokio::spawn(watching)],
         }
     }
 }
@@ -119,7 +132,7 @@ impl Joining {
 pub(super) struct Joined {
     wire: Arc<ClusterWire>,
     house: Arc<House>,
-    burying: tokio::task::JoinHandle<()>,
+    tasks: [tokio::task::JoinHandle<()>; 2],
 }
 
 impl Joined {
@@ -134,9 +147,38 @@ impl Joined {
 
     /// To be called when the house is closed.
     pub(super) fn close(self) {
-        self.burying.abort();
+        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
         self.wire.close();
     }
+}
+
+/// Looks whether this node hears the others, and says so to the ward.
+async fn watch(house: Weak<House>, wire: Weak<ClusterWire>) {
+    let mut since = None;
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let (Some(house), Some(wire)) = (house.upgrade(), wire.upgrade()) else {
+            return;
+        };
+        let Some(ward) = house.ward() else { continue };
+        let view = ward.view().borrow().clone();
+        if !hears_few(&view, ward.name(), &wire.connected()) {
+            since = None;
+            ward.cut_off(false);
+        } else if since.get_or_insert_with(Instant::now).elapsed() >= CUT_OFF_AFTER {
+            ward.cut_off(true);
+        }
+    }
+}
+
+/// Whether those that a node hears are with it the smaller part of all that live. Where there are two, or as many on each side, nobody gives way.
+fn hears_few(view: &RegisterView, own: &NodeName, connected: &[NodeName]) -> bool {
+    let living = view.nodes.iter().filter(|node| node.is_alive());
+    let living: Vec<_> = living.map(|node| &node.name).collect();
+    let heard = living
+        .iter()
+        .filter(|name| **name == own || connected.contains(name));
+    living.len() >= 3 && heard.count() * 2 < living.len()
 }
 
 /// The secret of the configuration.
@@ -184,12 +226,43 @@ fn node_name(config: &Config) -> Result<NodeName, StartError> {
 
 #[cfg(test)]
 mod tests {
+    use playhouse_schema::register::{NodeEntry, Standing};
+
     use super::*;
 
     fn config(folder: &Path) -> Config {
         let mut config = Config::default();
         config.server.data_dir = folder.to_string_lossy().into_owned();
         config
+    }
+
+    #[test]
+    fn the_smaller_part_gives_way() {
+        let node = |name: &str, left_ms| NodeEntry {
+            name: NodeName::parse(name).unwrap(),
+            incarnation: Incarnation::nil(),
+            address: String::new(),
+            roles: Vec::new(),
+            standing: Standing::Serving,
+            facts: String::new(),
+            joined_ms: 0,
+            left_ms,
+        };
+        let hears_few = |living: &[&str], heard: &[&str]| {
+            let mut nodes: Vec<_> = living.iter().map(|name| node(name, 1)).collect();
+            nodes.push(node("dead", 0));
+            let view = RegisterView {
+                nodes,
+                shards: Vec::new(),
+            };
+            let heard = heard.iter().map(|name| node(name, 1).name);
+            super::hears_few(&view, &node("a", 1).name, &heard.collect::<Vec<_>>())
+        };
+        assert!(!hears_few(&["a", "b"], &[]));
+        assert!(hears_few(&["a", "b", "c"], &[]));
+        assert!(!hears_few(&["a", "b", "c"], &["b"]));
+        assert!(!hears_few(&["a", "b", "c", "d"], &["b"]));
+        assert!(hears_few(&["a", "b", "c", "d", "e"], &["b"]));
     }
 
     #[test]

@@ -12,8 +12,10 @@ pub(crate) async fn handle(app: Arc<App>, _visitor: Visitor) -> Result<Prepared,
     if let Some(ward) = app.house.ward() {
         let why = match ward.standing() {
             Standing::Draining => Some("this node gives its work away"),
-            Standing::Serving if !ward.is_valid() => Some("this node has lost its lease"),
-            Standing::Serving => None,
+            Standing::Serving => {
+                let has_lease = app.house.map().is_some_and(|map| map.is_valid());
+                (!has_lease).then_some("this node has lost its lease")
+            }
         };
         if let Some(why) = why {
             return Err(Failure::new(ErrorCode::Unknown, why).with_status(503));

@@ -19,7 +19,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use uuid::Uuid;
 
 use super::{
-    frames::{Answer, Kind, pair},
+    frames::{Answer, Kind, Relay, pair, read_pair},
     gate::GateMessage,
     hello::Party,
     shelf::{PART_BYTES_MAX, Shelf, WHOLE_BYTES_MAX},
@@ -47,6 +47,9 @@ const BEAT: Duration = Duration::from_millis(250);
 
 /// Nobody waits longer for an answer.
 const ASK_MAX: Duration = Duration::from_secs(600);
+
+/// Where large frames lie, and who may fetch them.
+pub(super) type Stores<'a> = (&'a Shelf, &'a Semaphore);
 
 /// See the module's documentation.
 pub(super) struct Connection {
@@ -200,7 +203,7 @@ impl Connection {
     /// Asks, and waits for the answer no longer than told.
     pub(super) async fn ask(
         &self,
-        (shelf, fetches): (&Shelf, &Semaphore),
+        stores: Stores<'_>,
         call: Bytes,
         within: Duration,
     ) -> Result<Bytes, LinkError> {
@@ -208,27 +211,50 @@ impl Connection {
         if !self.is_ready() {
             return Err(LinkError::Unreached);
         }
-        if call.len() > WHOLE_BYTES_MAX {
-            let bytes = call.len();
+        let bytes = call.len();
+        if bytes > WHOLE_BYTES_MAX {
             return Err(LinkError::Malformed(format!("a call of {bytes} bytes")));
         }
         // Nothing has left yet: who asks may ask again.
-        let mut passage = self.admit(call.len()).ok_or(LinkError::Unreached)?;
-        let ticket = if call.len() > PART_BYTES_MAX {
-            Some(Laid::on(shelf, self.id, call.clone()).ok_or(LinkError::Unreached)?)
-        } else {
-            None
-        };
-        let frame = match &ticket {
-            Some(laid) => Kind::Fetch.frame(self.id, &pair(laid.ticket, call.len() as u64)),
-            None => Kind::Ask.frame(self.id, &call),
-        };
+        let passage = self.admit(bytes).ok_or(LinkError::Unreached)?;
+        if bytes <= PART_BYTES_MAX {
+            let frame = Kind::Ask.frame(self.id, &call);
+            return self.finish(stores, (frame, passage), deadline).await;
+        }
+        let laid = Laid::on(stores.0, self.id, call).ok_or(LinkError::Unreached)?;
+        let frame = Kind::Fetch.frame(self.id, &pair(laid.ticket, bytes as u64));
+        self.finish(stores, (frame, passage), deadline).await
+    }
+
+    /// Asks a third node through the one at the other end.
+    pub(super) async fn relay(
+        &self,
+        stores: Stores<'_>,
+        relay: &Relay,
+    ) -> Result<Bytes, LinkError> {
+        let within = Duration::from_millis(relay.within_ms).min(ASK_MAX);
+        let bytes = relay.call.len();
+        if !self.is_ready() || bytes > PART_BYTES_MAX {
+            return Err(LinkError::Unreached);
+        }
+        let passage = self.admit(bytes).ok_or(LinkError::Unreached)?;
+        let frame = Kind::Relay.frame(self.id, &relay.write());
+        let deadline = Instant::now() + within;
+        self.finish(stores, (frame, passage), deadline).await
+    }
+
+    async fn finish(
+        &self,
+        (_, fetches): Stores<'_>,
+        (frame, mut passage): (Vec<u8>, Passage),
+        deadline: Instant,
+    ) -> Result<Bytes, LinkError> {
         let answer = self.exchange(frame, deadline).await?;
         passage.0.take();
         match answer {
             (Answer::Here, content) => Ok(content),
             (Answer::Fetch, body) => {
-                let (ticket, bytes) = super::frames::read_pair(&body)
+                let (ticket, bytes) = read_pair(&body)
                     .ok_or_else(|| LinkError::Malformed("an answer to be fetched".to_owned()))?;
                 // What has been asked for has been done: it is in doubt as long as the answer is not here.
                 let turn = tokio::time::timeout_at(deadline.into(), fetches.acquire()).await;
@@ -237,6 +263,8 @@ impl Connection {
             }
             (Answer::Refused, _) => Err(LinkError::Unreached),
             (Answer::Mute, _) => Err(LinkError::Malformed("no answer can be sent".to_owned())),
+            (Answer::Broken, _) => Err(LinkError::Broken),
+            (Answer::Late, _) => Err(LinkError::TimedOut),
         }
     }
 

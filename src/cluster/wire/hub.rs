@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
-use playhouse_actors::cluster::Gate;
+use playhouse_actors::{cluster::Gate, kernel::LinkError};
 use playhouse_schema::register::{Incarnation, NodeEntry, NodeName};
 use ractor::RpcReplyPort;
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -22,8 +22,8 @@ use uuid::Uuid;
 use super::{
     WireSettings,
     certificates::Credentials,
-    connection::Connection,
-    frames::{self, Answer, Kind, pair, read_pair},
+    connection::{Connection, Stores},
+    frames::{self, Answer, Kind, Relay, pair, read_pair},
     hello::{Hello, Party},
     lines::{self, Carrier},
     shelf::{PART_BYTES_MAX, Shelf, WHOLE_BYTES_MAX},
@@ -34,6 +34,12 @@ const SERVED_MAX: usize = 16_384;
 
 /// So many calls and answers that are too large for one frame are being fetched at a time.
 const FETCHES_MAX: usize = 8;
+
+/// A node that was not reached for so long is asked through others. Before, they may not know yet that it is dead, and what is asked would be in doubt.
+const RELAY_AFTER: Duration = Duration::from_millis(500);
+
+/// So many others are tried.
+const RELAYS_MAX: usize = 2;
 
 /// A call that is too large for one frame is fetched within this time, or not carried out.
 const FETCHED_WITHIN: Duration = Duration::from_secs(10);
@@ -61,6 +67,8 @@ struct Known {
     peers: BTreeMap<NodeName, Arc<Connection>>,
     /// The nodes with which there shall be one.
     wanted: BTreeMap<NodeName, Wanted>,
+    /// Since when there is none with nodes with which there shall be one.
+    lost: BTreeMap<NodeName, Instant>,
     /// For whom a task sees to it; ringing makes it try at once.
     bells: BTreeMap<NodeName, Arc<Notify>>,
 }
@@ -154,6 +162,7 @@ impl Hub {
             if before.is_some_and(|before| before.peer.life > life) {
                 return Err("a later process of that node is connected");
             }
+            known.lost.remove(&name);
             known.connections.insert(id, connection.clone());
             known.peers.insert(name, connection.clone())
         };
@@ -182,6 +191,8 @@ impl Hub {
             let peer = known.peers.get(&connection.peer.name);
             if peer.is_some_and(|peer| peer.id == connection.id) {
                 known.peers.remove(&connection.peer.name);
+                let name = connection.peer.name.clone();
+                known.lost.insert(name, Instant::now());
                 known.wanted.get(&connection.peer.name).cloned()
             } else {
                 None
@@ -230,6 +241,16 @@ impl Hub {
         }
         let mut known = self.known.lock();
         known.wanted = wanted.collect();
+        let Known {
+            wanted,
+            lost,
+            peers,
+            ..
+        } = &mut *known;
+        lost.retain(|name, _| wanted.contains_key(name));
+        for name in wanted.keys().filter(|name| !peers.contains_key(*name)) {
+            lost.entry(name.clone()).or_insert_with(Instant::now);
+        }
         let idle: Vec<_> = known
             .wanted
             .keys()
@@ -321,6 +342,13 @@ impl Hub {
                 return part
                     .map_or_else(|| Answer::Mute.frame(&[]), |part| Answer::Here.frame(&part));
             }
+            Kind::Relay => {
+                let relayed = self.pass_on(&body).await;
+                return relayed.map_or_else(
+                    |refusal| refusal.frame(&[]),
+                    |answer| self.framed(connection, Some(answer)),
+                );
+            }
             Kind::Ping | Kind::Tell => return Answer::Mute.frame(&[]),
         };
         let Some(gate) = self.gate.get() else {
@@ -328,7 +356,12 @@ impl Hub {
         };
         // One that panics must not be waited for.
         let answer = AssertUnwindSafe(gate.asked(&connection.peer.name, &call)).catch_unwind();
-        let Some(answer) = answer.await.ok().flatten() else {
+        self.framed(connection, answer.await.ok().flatten())
+    }
+
+    /// An answer as it goes out.
+    fn framed(&self, connection: &Connection, answer: Option<Bytes>) -> Vec<u8> {
+        let Some(answer) = answer else {
             return Answer::Mute.frame(&[]);
         };
         if answer.len() <= PART_BYTES_MAX {
@@ -342,6 +375,48 @@ impl Hub {
                 Answer::Mute.frame(&[])
             }
         }
+    }
+
+    /// Asks another node in the place of one that does not reach it.
+    async fn pass_on(&self, body: &Bytes) -> Result<Bytes, Answer> {
+        let relay = Relay::read(body).ok_or(Answer::Mute)?;
+        let peer = self.peer(&relay.node).ok_or(Answer::Refused)?;
+        let within = Duration::from_millis(relay.within_ms);
+        let answer = peer.ask(self.stores(), relay.call, within).await;
+        answer.map_err(|error| match error {
+            LinkError::Unreached => Answer::Refused,
+            LinkError::Broken => Answer::Broken,
+            LinkError::TimedOut => Answer::Late,
+            LinkError::Malformed(_) => Answer::Mute,
+        })
+    }
+
+    /// Asks a node to which there has been no connection for a while, through one that may have one.
+    pub(super) async fn ask_around(&self, relay: Relay) -> Result<Bytes, LinkError> {
+        for peer in self.others_than(&relay.node) {
+            match peer.relay(self.stores(), &relay).await {
+                Err(LinkError::Unreached) => {}
+                answer => return answer,
+            }
+        }
+        Err(LinkError::Unreached)
+    }
+
+    /// Who may reach a node that lives and is not reached from here.
+    fn others_than(&self, name: &NodeName) -> Vec<Arc<Connection>> {
+        let known = self.known.lock();
+        let lost = known.lost.get(name);
+        if !known.wanted.contains_key(name)
+            || lost.is_none_or(|since| since.elapsed() < RELAY_AFTER)
+        {
+            return Vec::new();
+        }
+        let ready = known.peers.values().filter(|peer| peer.is_ready());
+        ready.take(RELAYS_MAX).cloned().collect()
+    }
+
+    pub(super) fn stores(&self) -> Stores<'_> {
+        (&self.shelf, self.fetches.as_ref())
     }
 
     /// Fetches a call that is too large for one frame.

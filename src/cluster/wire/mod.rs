@@ -8,6 +8,7 @@
 //! * bounds: ractor queues what it is given, so calls, bytes and what is told are counted before (`connection`);
 //! * answers: every call is answered, be it by a refusal, since ractor lets those wait who are not answered (`hub`);
 //! * silence: a node that does not answer a ping is not reached until it does (`connection`);
+//! * cut lines: a node that lives and is not reached is asked through another (`hub`);
 //! * large frames: they go in parts, so that none holds up the others for long (`shelf`).
 //!
 //! ractor's registries of actors and groups belong to the process, and every actor that can be reached from afar is mirrored on every node: the gates are the
@@ -43,6 +44,7 @@ use uuid::Uuid;
 
 use self::{
     certificates::Credentials,
+    frames::Relay,
     gate::GateActor,
     hello::Party,
     hub::Hub,
@@ -126,7 +128,6 @@ impl ClusterWire {
     }
 
     /// The nodes that are connected.
-    #[cfg(test)]
     pub(crate) fn connected(&self) -> Vec<NodeName> {
         let peers = self.hub.peers().into_iter();
         let ready = peers.filter(|peer| peer.is_ready());
@@ -202,10 +203,18 @@ impl Wire for ClusterWire {
         frame: Bytes,
         within: Duration,
     ) -> BoxFuture<'static, Result<Bytes, LinkError>> {
-        let (hub, peer) = (self.hub.clone(), self.hub.peer(node));
+        let (hub, node) = (self.hub.clone(), node.clone());
         Box::pin(async move {
-            let peer = peer.ok_or(LinkError::Unreached)?;
-            peer.ask((&hub.shelf, &*hub.fetches), frame, within).await
+            if let Some(peer) = hub.peer(&node) {
+                return peer.ask(hub.stores(), frame, within).await;
+            }
+            let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+            let relay = Relay {
+                node,
+                within_ms,
+                call: frame,
+            };
+            hub.ask_around(relay).await
         })
     }
 

@@ -244,6 +244,41 @@ async fn a_later_process_takes_the_place_of_an_earlier_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_not_reached_is_asked_through_another() {
+    let (one, two) = (Node::start("one").await, Node::start("two").await);
+    let three = Node::start("three").await;
+    // One takes three for somewhere else, and three does not know of one.
+    let elsewhere = NodeEntry {
+        address: "127.0.0.1:9".to_owned(),
+        ..three.entry()
+    };
+    one.wire.living(&[one.entry(), two.entry(), elsewhere]);
+    two.wire.living(&[one.entry(), two.entry(), three.entry()]);
+    three.wire.living(&[two.entry(), three.entry()]);
+    until("the nodes do not connect", || {
+        two.wire.connected().len() == 2
+    })
+    .await;
+    let deadline = Instant::now() + LONG;
+    while one
+        .ask(&three, Bytes::from_static(b"x"), LONG)
+        .await
+        .is_err()
+    {
+        assert!(Instant::now() < deadline, "nobody helps");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(one.wire.connected(), [two.name.clone()]);
+    assert_eq!(three.echo.heard.load(Ordering::SeqCst), 1);
+    let much_said = one.ask(&three, Bytes::from_static(b"say much"), LONG).await;
+    assert!(much_said == Ok(much()), "something else comes back");
+    let mute = one
+        .ask(&three, Bytes::from_static(b"say nothing"), LONG)
+        .await;
+    assert!(matches!(mute, Err(LinkError::Malformed(_))), "{mute:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_has_another_secret_is_not_connected() {
     let one = Node::start("one").await;
     let two = Node::start_with("two", "another secret, as long").await;
