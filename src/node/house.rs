@@ -20,7 +20,11 @@ use playhouse_schema::{
 use ruma::{OwnedMxcUri, OwnedServerName, RoomAliasId, RoomId, RoomVersionId, ServerName, UserId};
 
 use super::{
-    StartError, cluster::Joining, identity, key_files::open_signer, shared_key::refuse_beside_nodes,
+    StartError,
+    cluster::Joining,
+    identity,
+    key_files::open_signer,
+    shared_key::{refuse_beside_nodes, share_idle},
 };
 use crate::{config::Config, federation::Federation, outbound::Trust};
 
@@ -44,7 +48,10 @@ pub(super) async fn open_house_trusting(
     let key = config.signing_key_path();
     match joining {
         Some(joining) => joining.share_key(&*store, &key).await?,
-        None => refuse_beside_nodes(&*store).await?,
+        None => {
+            refuse_beside_nodes(&*store).await?;
+            share_idle(config, &*store).await?;
+        }
     }
     let env = Env::system(Identity {
         server_name: server_name(config),

@@ -130,6 +130,22 @@ pub(super) async fn share(
     Ok(())
 }
 
+/// The same where no node runs, if there is a cluster.
+pub(super) async fn share_idle(config: &Config, store: &dyn LogStore) -> Result<(), StartError> {
+    if config.cluster.listen.is_none() {
+        return Ok(());
+    }
+    let Some(register) = store.register() else {
+        return Ok(());
+    };
+    share(
+        &*register,
+        &read_secret(config)?,
+        &config.signing_key_path(),
+    )
+    .await
+}
+
 /// The key of a cluster of which no node runs.
 pub(crate) struct SharedKey {
     register: Arc<dyn Register>,

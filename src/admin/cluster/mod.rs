@@ -52,7 +52,9 @@ fn refusal(error: OrderError) -> Failure {
     }
 }
 
-fn shard(app: &App, family: &str, number: u16) -> Result<Shard, Failure> {
-    let shard = shard_of(app.house.store().layout(), family, number);
+fn shard(app: &App, family: &str, number: &str) -> Result<Shard, Failure> {
+    let layout = app.house.store().layout();
+    let shard = number.parse().ok();
+    let shard = shard.and_then(|number| shard_of(layout, family, number));
     shard.ok_or_else(|| Failure::not_found("there is no such shard"))
 }

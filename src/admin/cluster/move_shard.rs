@@ -29,7 +29,7 @@ pub(crate) struct Request {
     pub(crate) family: String,
     /// Which of them.
     #[ruma_api(path)]
-    pub(crate) number: u16,
+    pub(crate) number: String,
     /// To this node.
     pub(crate) node: String,
 }
@@ -45,7 +45,7 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Response, Failure> {
     only_administrators(&caller)?;
-    let shard = shard(&app, &request.family, request.number)?;
+    let shard = shard(&app, &request.family, &request.number)?;
     give(&app, Order::Move(shard, request.node)).await?;
     Ok(Response {})
 }

@@ -29,7 +29,7 @@ pub(crate) struct Request {
     pub(crate) family: String,
     /// Which of them.
     #[ruma_api(path)]
-    pub(crate) number: u16,
+    pub(crate) number: String,
     /// On this node, as long as it lives.
     pub(crate) node: String,
 }
@@ -45,7 +45,7 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Response, Failure> {
     only_administrators(&caller)?;
-    let shard = shard(&app, &request.family, request.number)?;
+    let shard = shard(&app, &request.family, &request.number)?;
     give(&app, Order::Pin(shard, request.node)).await?;
     Ok(Response {})
 }
@@ -72,7 +72,7 @@ pub(crate) mod undo {
         pub(crate) family: String,
         /// Which of them.
         #[ruma_api(path)]
-        pub(crate) number: u16,
+        pub(crate) number: String,
     }
 
     /// It is so.
@@ -86,7 +86,7 @@ pub(crate) mod undo {
         request: Request,
     ) -> Result<Response, Failure> {
         only_administrators(&caller)?;
-        let shard = shard(&app, &request.family, request.number)?;
+        let shard = shard(&app, &request.family, &request.number)?;
         give(&app, Order::Unpin(shard)).await?;
         Ok(Response {})
     }
