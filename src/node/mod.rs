@@ -24,7 +24,7 @@ use self::{
 };
 pub(crate) use self::{
     house::{open_house, open_store},
-    shared_key::SharedKey,
+    shared_key::{SharedKey, refuse_beside_nodes},
 };
 pub use self::{
     identity::{SigningKey, random_secret},

@@ -185,7 +185,7 @@ impl SharedKey {
 }
 
 /// A database that nodes share is not for somebody who takes no part.
-pub(super) async fn refuse_beside_nodes(store: &dyn LogStore) -> Result<(), StoreError> {
+pub(crate) async fn refuse_beside_nodes(store: &dyn LogStore) -> Result<(), StoreError> {
     let Some(register) = store.register() else {
         return Ok(());
     };
