@@ -6,6 +6,7 @@
 
 use std::{fmt, sync::Arc};
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -232,8 +233,21 @@ pub trait Register: Send + Sync + 'static {
     /// Says where an operator wants a shard, whatever the load.
     fn pin(&self, shard: Shard, node: Option<NodeName>) -> StoreFuture<'_, ()>;
 
+    /// Lets a node rest, whatever it says of itself, or no more: one that rests gives its shards away and gets none. Holds over restarts.
+    fn rest<'a>(&'a self, name: &'a NodeName, rests: bool) -> StoreFuture<'a, ()>;
+
     /// How things stand.
     fn view(&self) -> StoreFuture<'_, RegisterView>;
+
+    /// Something that the nodes share; they have locked it up. What is proposed is kept if there is nothing yet. Answers what there is then.
+    fn secret<'a>(
+        &'a self,
+        name: &'a str,
+        proposed: Option<&'a [u8]>,
+    ) -> StoreFuture<'a, Option<Bytes>>;
+
+    /// Puts something in the place of what the nodes share.
+    fn replace_secret<'a>(&'a self, name: &'a str, payload: &'a [u8]) -> StoreFuture<'a, ()>;
 }
 
 /// A value of the register that makes no sense.

@@ -112,6 +112,18 @@ struct Life {
     moving: BTreeSet<Shard>,
     /// Says nothing about places before.
     silent_until: Option<Instant>,
+    /// It does not hear most of the others: who holds a shard must be heard.
+    is_cut_off: bool,
+}
+
+impl Life {
+    fn standing(&self) -> Standing {
+        if self.is_cut_off {
+            Standing::Draining
+        } else {
+            self.standing
+        }
+    }
 }
 
 impl Ward {
@@ -133,6 +145,7 @@ impl Ward {
                 standing: Standing::Serving,
                 moving: BTreeSet::new(),
                 silent_until: None,
+                is_cut_off: false,
             }),
             view: watch::Sender::new(Arc::default()),
             leaving: Arc::new(Semaphore::new(LEAVING_MAX)),
@@ -152,6 +165,42 @@ impl Ward {
     /// This life's name.
     pub fn incarnation(&self) -> Incarnation {
         self.life.lock().incarnation
+    }
+
+    /// What the operator calls this node.
+    pub fn name(&self) -> &NodeName {
+        &self.settings.name
+    }
+
+    /// The register of the cluster.
+    pub fn register(&self) -> &Arc<dyn Register> {
+        &self.register
+    }
+
+    /// Whether this node takes work, by its own word and that of the register.
+    pub fn standing(&self) -> Standing {
+        let own = {
+            let life = self.life.lock();
+            (life.standing(), life.incarnation)
+        };
+        let view = self.view.borrow().clone();
+        let told = view.nodes.iter().find(|node| node.incarnation == own.1);
+        match told {
+            Some(told) if told.standing == Standing::Draining => Standing::Draining,
+            _ => own.0,
+        }
+    }
+
+    /// Whether this node hears most of the others. Who does not gives its shards to those who do, and takes none.
+    pub fn cut_off(&self, is_cut_off: bool) {
+        let was = std::mem::replace(&mut self.life.lock().is_cut_off, is_cut_off);
+        if was != is_cut_off {
+            tracing::warn!(
+                is_cut_off,
+                "most of the other nodes are out of reach, or within it again"
+            );
+            self.ring();
+        }
     }
 
     /// Something has happened: the next beat is now.
@@ -176,6 +225,20 @@ impl Ward {
             }
             self.beat().await;
         }
+    }
+
+    /// Gives all shards away, and answers still. Whether there is none left.
+    pub async fn drain(&self, within: Duration) -> bool {
+        self.life.lock().standing = Standing::Draining;
+        let deadline = Instant::now() + within;
+        while !self.map.served().is_empty() {
+            if self.is_last() || Instant::now() >= deadline {
+                return false;
+            }
+            self.ring();
+            tokio::time::sleep(self.settings.beat.min(Duration::from_millis(100))).await;
+        }
+        true
     }
 
     /// Gives all shards away and leaves the cluster. What is not given away when the time is up is left to who claims it.
@@ -231,7 +294,7 @@ impl Ward {
             incarnation: life.incarnation,
             address: self.settings.address.clone(),
             roles: self.settings.roles.clone(),
-            standing: life.standing,
+            standing: life.standing(),
             facts: serde_json::to_string(&facts).unwrap_or_default(),
             lease_ms: u64::try_from(self.settings.lease.as_millis()).unwrap_or(u64::MAX),
         }

@@ -7,7 +7,7 @@
 use crate::{address::Family, port::StoreError};
 
 /// The step that this program's tables have reached.
-pub const VERSION: i64 = 5;
+pub const VERSION: i64 = 6;
 
 /// The oldest program, by its [`VERSION`], that may run on a database that this program has opened.
 pub const OLDEST: i64 = 1;
@@ -57,7 +57,7 @@ pub(crate) struct Step {
 }
 
 /// All steps, in order.
-pub(crate) const STEPS: [Step; 5] = [
+pub(crate) const STEPS: [Step; 6] = [
     Step {
         number: 1,
         scope: Scope::Log,
@@ -86,6 +86,12 @@ pub(crate) const STEPS: [Step; 5] = [
         number: 5,
         scope: Scope::Register,
         shared: include_str!("0005_register.sql"),
+        postgres: None,
+    },
+    Step {
+        number: 6,
+        scope: Scope::Register,
+        shared: include_str!("0006_secret.sql"),
         postgres: None,
     },
 ];

@@ -1,7 +1,8 @@
 //! The admin HTTP API in the form that tools for Synapse speak: `/_synapse/admin`. One folder per area, one file per endpoint.
 //!
-//! An endpoint asks for the access token of an administrator of this server and turns the request into a message for an actor; it decides nothing.
+//! What Synapse has nothing like is under `/_playhouse/admin`. An endpoint asks for the access token of an administrator of this server and turns the request into a message for an actor; it decides nothing.
 
+mod cluster;
 mod devices;
 mod fields;
 mod media;
@@ -16,6 +17,7 @@ use crate::edge::{Failure, Routes, Session};
 
 /// Mounts all of it.
 pub(crate) fn mount(routes: &mut Routes) {
+    cluster::mount(routes);
     devices::mount(routes);
     media::mount(routes);
     purge_history::mount(routes);

@@ -1,20 +1,80 @@
-//! `playhouse cluster`: several nodes of one server.
+//! `playhouse cluster`: several nodes of one server. What is asked and said here goes to the register in the database, so that it works whoever is down.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Subcommand;
-use tokio::signal::unix::{SignalKind, signal};
+use playhouse_schema::{
+    address::{Entity, Layout, Shard},
+    register::Register,
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{Instant, sleep},
+};
 
 use super::output::{Problem, say};
 use crate::{
-    cluster::balance::{Balancer, Settings},
-    config::Log,
-    node::LogHandle,
+    cluster::{
+        balance::{Balancer, Settings},
+        orders::Order,
+        status::{NodeStatus, Status, shard_of},
+    },
+    config::{Config, Log},
+    node::{self, LogHandle},
 };
+
+/// A node has so long to give its shards away.
+const DRAINED_WITHIN: Duration = Duration::from_secs(60);
+
+/// How often is looked whether it has.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// What can be done.
 #[derive(Subcommand)]
 pub(super) enum Command {
+    /// Show the nodes, and which of them holds which shard
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Move a shard to a node; it may move on as loads change
+    Move {
+        /// For example rooms/3
+        shard: String,
+        /// The node's name
+        node: String,
+    },
+    /// Let a node give its shards away, and wait for that; it gets none until it joins again
+    Drain {
+        /// The node's name
+        node: String,
+    },
+    /// Let a node take shards again
+    Join {
+        /// The node's name
+        node: String,
+    },
+    /// Drain a node that runs, so that it can be stopped for good, or forget one that has ended
+    Leave {
+        /// The node's name
+        node: String,
+        /// It is dead although its lease still runs
+        #[arg(long)]
+        dead: bool,
+    },
+    /// Keep a shard on a node, whatever the load
+    Pin {
+        /// A shard, for example rooms/3, or a room or user: the shard that it lies in
+        what: String,
+        /// The node's name
+        node: String,
+    },
+    /// Let a shard be anywhere again
+    Unpin {
+        /// A shard, a room or a user
+        what: String,
+    },
     /// Spread requests over nodes: for trials on one machine
     #[command(hide = true)]
     Balance {
@@ -30,22 +90,203 @@ pub(super) enum Command {
     },
 }
 
+impl Command {
+    /// Whether the server's configuration is needed.
+    pub(super) fn needs_config(&self) -> bool {
+        !matches!(self, Command::Balance { .. })
+    }
+}
+
 /// Does it.
-pub(super) async fn execute(command: Command) -> Result<(), Problem> {
-    match command {
-        Command::Balance {
+pub(super) async fn execute(command: Command, config: Config) -> Result<(), Problem> {
+    if let Command::Balance {
+        nodes,
+        listen,
+        random,
+    } = command
+    {
+        return balance(Settings {
             nodes,
             listen,
             random,
-        } => {
-            let settings = Settings {
-                nodes,
-                listen,
-                random,
-            };
-            balance(settings).await
+        })
+        .await;
+    }
+    let desk = Desk::open(&config).await?;
+    match command {
+        Command::Status { json } => desk.show(json).await,
+        Command::Move { shard, node } => {
+            let shard = desk.shard(&shard)?;
+            desk.give(Order::Move(shard, node.clone())).await?;
+            say(format_args!("{shard} goes to {node}."));
+            Ok(())
+        }
+        Command::Pin { what, node } => {
+            let shard = desk.shard(&what)?;
+            desk.give(Order::Pin(shard, node.clone())).await?;
+            say(format_args!("{shard} is pinned to {node}."));
+            Ok(())
+        }
+        Command::Unpin { what } => {
+            let shard = desk.shard(&what)?;
+            desk.give(Order::Unpin(shard)).await?;
+            say(format_args!("{shard} may be anywhere."));
+            Ok(())
+        }
+        Command::Drain { node } => desk.drain(&node).await,
+        Command::Join { node } => {
+            desk.give(Order::Join(node.clone())).await?;
+            say(format_args!("{node} takes shards."));
+            Ok(())
+        }
+        Command::Leave { node, dead } => desk.let_leave(&node, dead).await,
+        Command::Balance { .. } => Ok(()),
+    }
+}
+
+/// Where orders are given.
+struct Desk {
+    register: Arc<dyn Register>,
+    layout: Layout,
+}
+
+impl Desk {
+    async fn open(config: &Config) -> Result<Self, Problem> {
+        if config.database.url.is_none() {
+            let why = "this server keeps its data in SQLite and is one node: run `playhouse migrate` to bring it to PostgreSQL";
+            return Err(Problem::new(why));
+        }
+        let store = node::open_store(config).await?;
+        let register = store.register();
+        let register = register.ok_or_else(|| Problem::new("this database is for one node"))?;
+        Ok(Self {
+            register,
+            layout: store.layout(),
+        })
+    }
+
+    async fn status(&self) -> Result<Status, Problem> {
+        Ok(Status::of(&self.register.view().await?))
+    }
+
+    async fn give(&self, order: Order) -> Result<(), Problem> {
+        Ok(order.give(&*self.register).await?)
+    }
+
+    fn shard(&self, text: &str) -> Result<Shard, Problem> {
+        read_shard(self.layout, text).ok_or_else(|| {
+            Problem::new(format!(
+                "`{text}` is no shard, room or user of this server: a shard is rooms/3"
+            ))
+        })
+    }
+
+    async fn show(&self, json: bool) -> Result<(), Problem> {
+        let status = self.status().await?;
+        if json {
+            say(format_args!("{}", serde_json::to_string(&status)?));
+            return Ok(());
+        }
+        for line in described(&status) {
+            say(format_args!("{line}"));
+        }
+        Ok(())
+    }
+
+    async fn drain(&self, name: &str) -> Result<(), Problem> {
+        self.give(Order::Drain(name.to_owned())).await?;
+        let deadline = Instant::now() + DRAINED_WITHIN;
+        loop {
+            let status = self.status().await?;
+            let node = status.nodes.iter().find(|node| node.name == name);
+            let left = node.map_or(0, |node| node.shards);
+            if left == 0 {
+                say(format_args!("{name} holds no shards."));
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(Problem::new(format!(
+                    "{name} still holds {left} shards: is there another node with its roles?"
+                )));
+            }
+            sleep(LOOK_EVERY).await;
         }
     }
+
+    async fn let_leave(&self, name: &str, dead: bool) -> Result<(), Problem> {
+        let status = self.status().await?;
+        let node = status.nodes.iter().find(|node| node.name == name);
+        if node.is_some_and(NodeStatus::is_alive) && !dead {
+            self.drain(name).await?;
+            say(format_args!(
+                "It can be stopped. Forget it then: playhouse cluster leave {name}"
+            ));
+            return Ok(());
+        }
+        self.give(Order::Forget(name.to_owned(), dead)).await?;
+        say(format_args!("{name} is forgotten."));
+        Ok(())
+    }
+}
+
+/// A shard by its name, or the one that a room or user lies in.
+fn read_shard(layout: Layout, text: &str) -> Option<Shard> {
+    match text.as_bytes().first()? {
+        b'!' => Some(layout.shard_of(&Entity::room(text))),
+        b'@' => Some(layout.shard_of(&Entity::user(text))),
+        _ => {
+            let (family, number) = text.split_once('/')?;
+            shard_of(layout, family, number.parse().ok()?)
+        }
+    }
+}
+
+/// For people.
+fn described(status: &Status) -> Vec<String> {
+    let mut lines = vec![row([
+        "node", "standing", "shards", "load", "lease", "address", "roles",
+    ])];
+    for node in &status.nodes {
+        lines.push(row([
+            &node.name,
+            &node.standing,
+            &node.shards.to_string(),
+            &format!("{:.1}", node.load),
+            &format!("{} ms", node.lease_left_ms),
+            &node.address,
+            &node.roles.join(","),
+        ]));
+    }
+    lines.push(String::new());
+    lines.push(row([
+        "shard",
+        "holder",
+        "term",
+        "load",
+        "goes to",
+        "pinned to",
+        "",
+    ]));
+    for shard in &status.shards {
+        let goes = shard.wanted.as_deref().filter(|_| !shard.is_settled());
+        let load = shard.load.map(|load| format!("{load:.1}"));
+        lines.push(row([
+            &format!("{}/{}", shard.family, shard.number),
+            shard.holder.as_deref().unwrap_or("-"),
+            &shard.term.to_string(),
+            load.as_deref().unwrap_or("-"),
+            goes.unwrap_or(""),
+            shard.pinned.as_deref().unwrap_or(""),
+            "",
+        ]));
+    }
+    lines
+}
+
+fn row(cells: [&str; 7]) -> String {
+    let [one, two, three, four, five, six, seven] = cells;
+    let line = format!("{one:<15} {two:<15} {three:<7} {four:<8} {five:<15} {six:<23} {seven}");
+    line.trim_end().to_owned()
 }
 
 async fn balance(settings: Settings) -> Result<(), Problem> {
@@ -64,4 +305,45 @@ async fn balance(settings: Settings) -> Result<(), Problem> {
         _ = interrupt.recv() => {}
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use playhouse_schema::address::Family;
+
+    use super::*;
+    use crate::cluster::status::ShardStatus;
+
+    #[test]
+    fn shards_are_read() {
+        let layout = Layout { shards: 16 };
+        let shard = read_shard(layout, "rooms/3").unwrap();
+        assert_eq!((shard.family, shard.number), (Family::Rooms, 3));
+        let room = read_shard(layout, "!a:b").unwrap();
+        assert_eq!(room, layout.shard_of(&Entity::room("!a:b")));
+        let user = read_shard(layout, "@a:b").unwrap();
+        assert_eq!(user.family, Family::Users);
+        for nonsense in ["", "rooms", "rooms/16", "rooms/x", "cooks/1"] {
+            assert_eq!(read_shard(layout, nonsense), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_shown() {
+        let status = Status {
+            nodes: Vec::new(),
+            shards: vec![ShardStatus {
+                family: "rooms".to_owned(),
+                number: 3,
+                holder: Some("a".to_owned()),
+                term: 7,
+                wanted: Some("b".to_owned()),
+                pinned: None,
+                load: None,
+            }],
+        };
+        let lines = described(&status);
+        let words: Vec<_> = lines[3].split_whitespace().collect();
+        assert_eq!(words, ["rooms/3", "a", "7", "-", "b"]);
+    }
 }

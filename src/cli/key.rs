@@ -26,12 +26,17 @@ pub(super) async fn execute(command: Command, config: Config) -> Result<(), Prob
             let running = "the server is running and signs with the present key: stop it first";
             return Err(Problem::new(running));
         }
+        let shared = node::SharedKey::open(&config).await?;
         let env = Env::system(Identity {
             server_name: ServerName::parse(&config.server.name)
                 .map_err(|error| Problem::new(error.to_string()))?,
             signer: node::open_signer(&path)?,
         });
         node::rotate(&path, env.now_ms())?;
+        // Other nodes have it in their files still, and say so when they start.
+        if let Some(shared) = shared {
+            shared.replace().await?;
+        }
     }
     let signer = node::open_signer(&path)?;
     say(format_args!("{} signs", signer.key_id()));

@@ -36,7 +36,11 @@ pub(super) async fn execute(command: Command, config: Config) -> Result<(), Prob
     };
     match command {
         Command::Verify => verify(&*store).await,
-        Command::Rebuild => rebuild(&*store).await,
+        Command::Rebuild => {
+            // What nodes fold must not be dropped under them.
+            node::refuse_beside_nodes(&*store).await?;
+            rebuild(&*store).await
+        }
         Command::Parked => parked(&*store).await,
     }
 }

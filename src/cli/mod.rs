@@ -58,8 +58,8 @@ enum Command {
     Log(log::Command),
     /// Bring everything from SQLite to PostgreSQL or back, while no server runs. It may be interrupted and run again: it goes on where it was
     Migrate(migrate::Arguments),
-    /// Several nodes of one server
-    #[command(subcommand, hide = true)]
+    /// Look at the nodes of a server, and tell them what to do
+    #[command(subcommand)]
     Cluster(cluster::Command),
 }
 
@@ -95,7 +95,14 @@ fn execute(arguments: Arguments) -> Result<(), Problem> {
             };
             on_runtime(migrate::execute(arguments, with_warnings(config)))
         }
-        Command::Cluster(command) => on_runtime(cluster::execute(command)),
+        Command::Cluster(command) => {
+            let config = if command.needs_config() {
+                with_warnings(load()?)
+            } else {
+                Config::default()
+            };
+            on_runtime(cluster::execute(command, config))
+        }
     }
 }
 

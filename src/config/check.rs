@@ -24,6 +24,7 @@ impl Config {
         self.check_listen()?;
         self.check_acme()?;
         self.check_database()?;
+        self.check_cluster()?;
         self.check_outbound()?;
         self.check_federation()?;
         self.check_media()?;

@@ -9,7 +9,9 @@ pub mod blocking;
 pub mod captcha;
 pub(crate) mod check;
 mod check_accounts;
+mod check_cluster;
 mod check_passwords;
+pub mod cluster;
 pub mod consent;
 pub mod database;
 pub mod delayed_events;
@@ -56,6 +58,7 @@ pub use self::{
     application_services::ApplicationServices,
     blocking::Blocking,
     captcha::Captcha,
+    cluster::Cluster,
     consent::{Consent, Policy, PolicyText},
     database::Database,
     delayed_events::DelayedEvents,
@@ -101,6 +104,8 @@ pub struct Config {
     pub acme: Acme,
     /// Where the log is kept.
     pub database: Database,
+    /// Several nodes of one server.
+    pub cluster: Cluster,
     /// Who may make an account.
     pub registration: Registration,
     /// Policies that people accept when they register.
@@ -171,6 +176,7 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Listen::INFO,
     Acme::INFO,
     Database::INFO,
+    Cluster::INFO,
     Registration::INFO,
     Consent::INFO,
     Captcha::INFO,

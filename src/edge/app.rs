@@ -87,7 +87,11 @@ impl App {
     ) -> Result<Self, StartError> {
         let media = &config.media;
         let folder = config.in_data_dir(&media.dir);
-        let blobs = Blobs::open(media, folder).map_err(StartError::Media)?;
+        let blobs = match house.ward() {
+            Some(ward) => Blobs::open_among(media, folder, ward.name()),
+            None => Blobs::open(media, folder),
+        };
+        let blobs = blobs.map_err(StartError::Media)?;
         blobs.share_locks(house.desks());
         Ok(Self {
             previews: Previews::start(&config, &house, &blobs, trust),

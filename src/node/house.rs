@@ -19,12 +19,18 @@ use playhouse_schema::{
 };
 use ruma::{OwnedMxcUri, OwnedServerName, RoomAliasId, RoomId, RoomVersionId, ServerName, UserId};
 
-use super::{StartError, identity, key_files::open_signer};
+use super::{
+    StartError,
+    cluster::Joining,
+    identity,
+    key_files::open_signer,
+    shared_key::{refuse_beside_nodes, share_idle},
+};
 use crate::{config::Config, federation::Federation, outbound::Trust};
 
 /// Opens the store and all actors over it. The command line does this too while no server runs.
 pub(crate) async fn open_house(config: &Config) -> Result<Arc<House>, StartError> {
-    open_house_trusting(config, &open_trust(config)?).await
+    open_house_trusting(config, &open_trust(config)?, None).await
 }
 
 /// Whose certificates this server believes.
@@ -32,26 +38,40 @@ pub(super) fn open_trust(config: &Config) -> Result<Arc<Trust>, StartError> {
     Trust::open(config.federation.extra_ca.as_deref()).map_err(StartError::Outside)
 }
 
-/// The same, believing certificates as the rest of the node does.
+/// The same, believing certificates as the rest of the node does, and among other nodes if there shall be any.
 pub(super) async fn open_house_trusting(
     config: &Config,
     trust: &Arc<Trust>,
+    joining: Option<&Joining>,
 ) -> Result<Arc<House>, StartError> {
+    let store = open_store(config).await?;
+    let key = config.signing_key_path();
+    match joining {
+        Some(joining) => joining.share_key(&*store, &key).await?,
+        None => {
+            refuse_beside_nodes(&*store).await?;
+            share_idle(config, &*store).await?;
+        }
+    }
     let env = Env::system(Identity {
         server_name: server_name(config),
-        signer: open_signer(&config.signing_key_path())?,
+        signer: open_signer(&key)?,
     });
     if !config.federation.enabled {
-        return open_house_in(config, env).await;
+        return open_house_in(config, env, (store, joining)).await;
     }
     let federation = Arc::new(Federation::new(config, &env, trust));
-    let house = open_house_in(config, env.with_network(federation.clone())).await?;
+    let env = env.with_network(federation.clone());
+    let house = open_house_in(config, env, (store, joining)).await?;
     federation.remember_in(&house);
     Ok(house)
 }
 
-async fn open_house_in(config: &Config, env: Env) -> Result<Arc<House>, StartError> {
-    let store = open_store(config).await?;
+async fn open_house_in(
+    config: &Config,
+    env: Env,
+    (store, joining): (Arc<dyn LogStore>, Option<&Joining>),
+) -> Result<Arc<House>, StartError> {
     let limits = DirectoryLimits {
         residents_max: config.limits.actors_max as usize,
         weight_bytes_max: config.limits.actor_bytes_max as usize,
@@ -117,6 +137,7 @@ async fn open_house_in(config: &Config, env: Env) -> Result<Arc<House>, StartErr
     house.forgotten_rooms_ms = Some(period_ms).filter(|period_ms| *period_ms > 0);
     house.notices = notices(config);
     house.search = config.search.enabled;
+    house.cluster = joining.map(Joining::settings);
     Ok(House::open(store, house).await?)
 }
 

@@ -57,7 +57,7 @@ fn read_in_use(path: &Path) -> Result<(Signer, Vec<Signer>), StartError> {
 }
 
 /// Beside the file of the keys in use.
-fn retired_path(path: &Path) -> PathBuf {
+pub(super) fn retired_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".old");
     name.into()

@@ -42,10 +42,13 @@ impl LogHandle {
 const QUIET: &str =
     "actix_server=warn,ruma_state_res=warn,ractor=warn,actix_http::h1::dispatcher=off";
 
+/// At `debug` it tells all that nodes say to each other, secrets among it: that must not be asked for.
+const MUTE: &str = "ractor_cluster=error";
+
 fn filter(level: &str) -> EnvFilter {
     // The configuration was checked; a reload may bring nonsense, which then means the default. What the operator says about a library comes later and wins.
-    EnvFilter::try_new(format!("{QUIET},{level}"))
-        .unwrap_or_else(|_| EnvFilter::new(format!("{QUIET},info")))
+    EnvFilter::try_new(format!("{QUIET},{level},{MUTE}"))
+        .unwrap_or_else(|_| EnvFilter::new(format!("{QUIET},info,{MUTE}")))
 }
 
 #[cfg(test)]
@@ -82,6 +85,7 @@ mod tests {
         tracing::subscriber::with_default(subscriber, || {
             tracing::error!(target: "actix_http::h1::dispatcher", "stream error");
             tracing::error!("something of ours");
+            tracing::debug!(target: "ractor_cluster::net::session", "a secret");
         });
         let bytes = paper.0.lock().clone();
         String::from_utf8(bytes).unwrap()
@@ -94,5 +98,13 @@ mod tests {
         assert!(!by_default.contains("stream error"), "{by_default}");
         let asked = told("info,actix_http::h1::dispatcher=error");
         assert!(asked.contains("stream error"), "{asked}");
+    }
+
+    #[test]
+    fn what_nodes_say_to_each_other_is_never_told() {
+        for level in ["trace", "ractor_cluster=debug"] {
+            let told = told(level);
+            assert!(!told.contains("a secret"), "{told}");
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! Wiring only: opens the store, starts the actors, opens the listeners, and ends all of it in order.
 
 mod acme;
+mod cluster;
 mod house;
 mod identity;
 mod key_files;
 mod listeners;
 mod logging;
 mod metrics;
+mod shared_key;
 mod tls;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
@@ -14,8 +16,16 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use playhouse_actors::house::{House, HouseError};
 use playhouse_schema::port::StoreError;
 
-pub(crate) use self::house::{open_house, open_store};
-use self::{acme::Acme, listeners::Listeners, tls::Certificates};
+use self::{
+    acme::Acme,
+    cluster::{Joined, Joining},
+    listeners::Listeners,
+    tls::Certificates,
+};
+pub(crate) use self::{
+    house::{open_house, open_store},
+    shared_key::{SharedKey, refuse_beside_nodes},
+};
 pub use self::{
     identity::{SigningKey, random_secret},
     key_files::{open_signer, rotate},
@@ -27,6 +37,9 @@ use crate::{
     edge::{App, Routes, route::MountError},
     federation_api, operator,
 };
+
+/// A node that is one of several has so long to give its work to the others, before it stops to take requests.
+const DRAINED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Requests and long polls have so long to end when the node stops.
 const REQUESTS_END_WITHIN: Duration = Duration::from_secs(10);
@@ -57,6 +70,9 @@ pub enum StartError {
     /// Media cannot be kept or fetched as configured.
     #[error("{0}")]
     Media(String),
+    /// The node cannot be one of several.
+    #[error("{0}")]
+    Cluster(String),
     /// Nothing outside can be asked.
     #[error("cannot speak to the outside: {0}")]
     Outside(String),
@@ -70,6 +86,7 @@ pub struct RunningNode {
     config: Arc<Config>,
     addresses: BTreeMap<Resource, SocketAddr>,
     house: Arc<House>,
+    cluster: Option<Joined>,
     listeners: Listeners,
     certificates: Vec<Arc<Certificates>>,
     log: Option<LogHandle>,
@@ -85,7 +102,9 @@ pub async fn start(config: Config, log: Option<LogHandle>) -> Result<RunningNode
     metrics::install();
     let config = Arc::new(config);
     let trust = house::open_trust(&config)?;
-    let house = house::open_house_trusting(&config, &trust).await?;
+    let joining = Joining::open(&config).await?;
+    let house = house::open_house_trusting(&config, &trust, joining.as_ref()).await?;
+    let cluster = joining.map(|joining| joining.begin(&house));
     let app = App::new(config.clone(), house.clone(), (&trust, metrics::render))?;
     let app = Arc::new(app);
     let mut routes = Routes::default();
@@ -100,6 +119,7 @@ pub async fn start(config: Config, log: Option<LogHandle>) -> Result<RunningNode
         config,
         addresses: bound.addresses,
         house,
+        cluster,
         listeners: bound.listeners,
         certificates: bound.certificates,
         log,
@@ -148,15 +168,21 @@ impl RunningNode {
         }
     }
 
-    /// Stops in order: no new connections, long polls end, requests end, actors sleep, writers commit what they have.
+    /// Stops in order: other nodes take over, no new connections, long polls end, requests end, actors sleep, writers commit what they have.
     pub async fn stop(self) {
         tracing::info!("stopping");
         for sweep in &self.sweeps {
             sweep.abort();
         }
+        if let Some(cluster) = &self.cluster {
+            cluster.drain(DRAINED_WITHIN).await;
+        }
         self.house.end_waiting();
         self.listeners.stop(REQUESTS_END_WITHIN).await;
         self.house.close(ACTORS_END_WITHIN).await;
+        if let Some(cluster) = self.cluster {
+            cluster.close();
+        }
         self.upkeep.abort();
         tracing::info!("stopped");
     }

@@ -2,10 +2,25 @@
 
 use std::sync::Arc;
 
+use playhouse_schema::register::Standing;
+use ruma::api::error::ErrorCode;
+
 use crate::edge::{App, Failure, Prepared, Visitor};
 
-/// Answers `OK` as long as requests are served, and says how many records wait for an admin.
+/// Answers `OK` as long as requests are served, and says how many records wait for an admin. 503 says that another node should be asked.
 pub(crate) async fn handle(app: Arc<App>, _visitor: Visitor) -> Result<Prepared, Failure> {
+    if let Some(ward) = app.house.ward() {
+        let why = match ward.standing() {
+            Standing::Draining => Some("this node gives its work away"),
+            Standing::Serving => {
+                let has_lease = app.house.map().is_some_and(|map| map.is_valid());
+                (!has_lease).then_some("this node has lost its lease")
+            }
+        };
+        if let Some(why) = why {
+            return Err(Failure::new(ErrorCode::Unknown, why).with_status(503));
+        }
+    }
     // That the count cannot be had does not make this node sick: others may share its trouble.
     let text = match app.house.models().parked_count().await.unwrap_or(0) {
         0 => "OK\n".to_owned(),

@@ -4,5 +4,6 @@ mod balancer;
 mod checker;
 mod load;
 mod netns;
+mod nodes;
 mod script;
 mod steady;

@@ -1,16 +1,18 @@
 //! A register of a cluster in memory.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use playhouse_schema::{
     address::{Family, Layout, Shard},
     port::{StoreError, StoreFuture},
     register::{
         Beat, Claim, Incarnation, NodeEntry, NodeName, Pulse, Register, RegisterView, ShardEntry,
+        Standing,
     },
 };
 
@@ -25,6 +27,8 @@ pub(crate) struct MemoryRegister {
 struct Pages {
     nodes: BTreeMap<NodeName, (NodeEntry, Instant)>,
     shards: BTreeMap<Shard, ShardEntry>,
+    resting: BTreeSet<NodeName>,
+    secrets: BTreeMap<String, Bytes>,
     is_away: bool,
 }
 
@@ -68,6 +72,8 @@ impl MemoryRegister {
             pages: Mutex::new(Pages {
                 nodes: BTreeMap::new(),
                 shards: shards.collect(),
+                resting: BTreeSet::new(),
+                secrets: BTreeMap::new(),
                 is_away: false,
             }),
         }
@@ -91,13 +97,17 @@ impl MemoryRegister {
         Box::pin(std::future::ready(done))
     }
 
-    fn entry(&self, beat: &Beat, joined_ms: u64) -> (NodeEntry, Instant) {
+    fn entry(pages: &Pages, beat: &Beat, joined_ms: u64) -> (NodeEntry, Instant) {
         let entry = NodeEntry {
             name: beat.name.clone(),
             incarnation: beat.incarnation,
             address: beat.address.clone(),
             roles: beat.roles.clone(),
-            standing: beat.standing,
+            standing: if pages.resting.contains(&beat.name) {
+                Standing::Draining
+            } else {
+                beat.standing
+            },
             facts: beat.facts.clone(),
             joined_ms,
             left_ms: 0,
@@ -116,7 +126,7 @@ impl Register for MemoryRegister {
                 return Err(StoreError::Locked("the name is taken".into()));
             }
             let joined_ms = self.started.elapsed().as_millis() as u64;
-            let entry = self.entry(beat, joined_ms);
+            let entry = Self::entry(pages, beat, joined_ms);
             pages.nodes.insert(beat.name.clone(), entry);
             Ok(pages.view())
         })
@@ -131,7 +141,7 @@ impl Register for MemoryRegister {
                 .nodes
                 .get(&beat.name)
                 .map_or(0, |(node, _)| node.joined_ms);
-            let entry = self.entry(beat, joined_ms);
+            let entry = Self::entry(pages, beat, joined_ms);
             pages.nodes.insert(beat.name.clone(), entry);
             Ok(Pulse::Alive(pages.view()))
         })
@@ -154,7 +164,10 @@ impl Register for MemoryRegister {
     }
 
     fn forget<'a>(&'a self, name: &'a NodeName) -> StoreFuture<'a, bool> {
-        self.write(|pages| Ok(pages.nodes.remove(name).is_some()))
+        self.write(|pages| {
+            pages.resting.remove(name);
+            Ok(pages.nodes.remove(name).is_some())
+        })
     }
 
     fn claim<'a>(
@@ -215,7 +228,40 @@ impl Register for MemoryRegister {
         })
     }
 
+    fn rest<'a>(&'a self, name: &'a NodeName, rests: bool) -> StoreFuture<'a, ()> {
+        self.write(|pages| {
+            if rests {
+                pages.resting.insert(name.clone());
+            } else {
+                pages.resting.remove(name);
+            }
+            Ok(())
+        })
+    }
+
     fn view(&self) -> StoreFuture<'_, RegisterView> {
         ready(self.pages.lock().view())
+    }
+
+    fn secret<'a>(
+        &'a self,
+        name: &'a str,
+        proposed: Option<&'a [u8]>,
+    ) -> StoreFuture<'a, Option<Bytes>> {
+        self.write(|pages| {
+            if let Some(proposed) = proposed {
+                let secret = pages.secrets.entry(name.to_owned());
+                secret.or_insert_with(|| Bytes::copy_from_slice(proposed));
+            }
+            Ok(pages.secrets.get(name).cloned())
+        })
+    }
+
+    fn replace_secret<'a>(&'a self, name: &'a str, payload: &'a [u8]) -> StoreFuture<'a, ()> {
+        self.write(|pages| {
+            let payload = Bytes::copy_from_slice(payload);
+            pages.secrets.insert(name.to_owned(), payload);
+            Ok(())
+        })
     }
 }

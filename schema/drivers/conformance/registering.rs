@@ -161,6 +161,54 @@ fn wishes_and_pins_are_kept() {
     });
 }
 
+#[test]
+fn who_is_told_to_rest_rests() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let (_store, register) = opened(&ground).await;
+        register.join(&beat("a", 1, LONG_MS)).await.unwrap();
+        register.rest(&name("a"), true).await.unwrap();
+        register.rest(&name("a"), true).await.unwrap();
+        let Pulse::Alive(view) = register.beat(&beat("a", 1, LONG_MS)).await.unwrap() else {
+            panic!("it has lapsed");
+        };
+        assert_eq!(view.nodes[0].standing, Standing::Draining);
+        // The next life rests too.
+        register.leave(Uuid::from_u128(1)).await.unwrap();
+        let view = register.join(&beat("a", 2, LONG_MS)).await.unwrap();
+        assert_eq!(view.nodes[0].standing, Standing::Draining);
+        register.rest(&name("a"), false).await.unwrap();
+        register.beat(&beat("a", 2, LONG_MS)).await.unwrap();
+        let view = register.view().await.unwrap();
+        assert_eq!(view.nodes[0].standing, Standing::Serving);
+        // Who is forgotten does not rest when it comes back.
+        register.rest(&name("a"), true).await.unwrap();
+        register.leave(Uuid::from_u128(2)).await.unwrap();
+        assert!(register.forget(&name("a")).await.unwrap());
+        let view = register.join(&beat("a", 3, LONG_MS)).await.unwrap();
+        assert_eq!(view.nodes[0].standing, Standing::Serving);
+    });
+}
+
+#[test]
+fn what_is_shared_is_what_was_proposed_first() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let (_store, register) = opened(&ground).await;
+        assert_eq!(register.secret("a", None).await.unwrap(), None);
+        let (one, two) = tokio::join!(
+            register.secret("a", Some(b"one")),
+            register.secret("a", Some(b"two"))
+        );
+        let (one, two) = (one.unwrap().unwrap(), two.unwrap().unwrap());
+        assert_eq!(one, two);
+        assert_eq!(register.secret("b", None).await.unwrap(), None);
+        register.replace_secret("a", b"three").await.unwrap();
+        let now = register.secret("a", Some(b"four")).await.unwrap();
+        assert_eq!(now.unwrap(), "three");
+    });
+}
+
 /// An appender that has taken nothing.
 async fn idle(store: &Arc<dyn LogStore>) -> Box<dyn LogAppender> {
     store.open_appender(Family::Rooms, 0).await.unwrap()

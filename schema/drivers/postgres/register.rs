@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use tokio_postgres::Row;
+use bytes::Bytes;
+use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
 use super::{connection::Pool, read};
@@ -22,9 +23,18 @@ macro_rules! now {
     };
 }
 
+/// What a node says of itself, unless it is told to rest.
+macro_rules! standing {
+    () => {
+        "CASE WHEN EXISTS (SELECT 1 FROM resting AS r WHERE r.name = $1) THEN 'draining' ELSE $5::text END"
+    };
+}
+
 const JOIN: &str = concat!(
     "INSERT INTO node (name, incarnation, address, roles, standing, facts, joined_ms, lease_ms) \
-     VALUES ($1, $2, $3, $4, $5, $6, ",
+     VALUES ($1, $2, $3, $4, ",
+    standing!(),
+    ", $6, ",
     now!(),
     ", ",
     now!(),
@@ -37,7 +47,9 @@ const JOIN: &str = concat!(
 );
 
 const BEAT: &str = concat!(
-    "UPDATE node SET address = $3, roles = $4, standing = $5, facts = $6, lease_ms = ",
+    "UPDATE node SET address = $3, roles = $4, standing = ",
+    standing!(),
+    ", facts = $6, lease_ms = ",
     now!(),
     " + $7::bigint WHERE name = $1 AND incarnation = $2 AND lease_ms >= ",
     now!(),
@@ -49,9 +61,9 @@ const LEAVE: &str = "WITH gone AS (UPDATE node SET lease_ms = 0 WHERE incarnatio
      UPDATE placement SET holder = NULL WHERE holder = $1 RETURNING 1";
 
 const FORGET: &str = concat!(
-    "DELETE FROM node WHERE name = $1 AND lease_ms < ",
+    "WITH gone AS (DELETE FROM node WHERE name = $1 AND lease_ms < ",
     now!(),
-    " RETURNING 1"
+    " RETURNING name), rested AS (DELETE FROM resting WHERE name IN (SELECT name FROM gone)) SELECT 1 FROM gone"
 );
 
 /// Who claims at the same time waits for the row, and finds it held.
@@ -73,6 +85,18 @@ const WANT: &str = "UPDATE placement AS p SET wanted = w.node FROM unnest($1::te
      WHERE p.family = w.family AND p.shard = w.shard RETURNING 1";
 
 const PIN: &str = "UPDATE placement SET pinned = $3 WHERE family = $1 AND shard = $2 RETURNING 1";
+
+const REST: &str = "INSERT INTO resting (name) VALUES ($1) ON CONFLICT DO NOTHING RETURNING 1";
+
+const REST_NO_MORE: &str = "DELETE FROM resting WHERE name = $1 RETURNING 1";
+
+const SECRET_PROPOSE: &str =
+    "INSERT INTO secret (name, payload) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING RETURNING 1";
+
+const SECRET_REPLACE: &str = "INSERT INTO secret (name, payload) VALUES ($1, $2) \
+     ON CONFLICT (name) DO UPDATE SET payload = excluded.payload RETURNING 1";
+
+const SECRET: &str = "SELECT payload FROM secret WHERE name = $1";
 
 const NODES: &str = concat!(
     "SELECT name, incarnation, address, roles, standing, facts, joined_ms, GREATEST(lease_ms - ",
@@ -218,8 +242,43 @@ impl Register for PostgresRegister {
         })
     }
 
+    fn rest<'a>(&'a self, name: &'a NodeName, rests: bool) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let sql = if rests { REST } else { REST_NO_MORE };
+            self.pool.query(sql, &[&name.as_str()]).await?;
+            Ok(())
+        })
+    }
+
     fn view(&self) -> StoreFuture<'_, RegisterView> {
         Box::pin(self.view_now())
+    }
+
+    fn secret<'a>(
+        &'a self,
+        name: &'a str,
+        proposed: Option<&'a [u8]>,
+    ) -> StoreFuture<'a, Option<Bytes>> {
+        Box::pin(async move {
+            if let Some(proposed) = proposed {
+                let values: [&(dyn ToSql + Sync); 2] = [&name, &proposed];
+                self.pool.query(SECRET_PROPOSE, &values).await?;
+            }
+            let rows = self.pool.query(SECRET, &[&name]).await?;
+            let payload = |row: &Row| {
+                let payload = row.try_get::<_, &[u8]>(0).map(Bytes::copy_from_slice);
+                payload.map_err(|error| damaged(&error.to_string()))
+            };
+            rows.first().map(payload).transpose()
+        })
+    }
+
+    fn replace_secret<'a>(&'a self, name: &'a str, payload: &'a [u8]) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let values: [&(dyn ToSql + Sync); 2] = [&name, &payload];
+            self.pool.query(SECRET_REPLACE, &values).await?;
+            Ok(())
+        })
     }
 }
 

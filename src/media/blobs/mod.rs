@@ -21,6 +21,7 @@ use object_store::{
 };
 use parking_lot::Mutex;
 use playhouse_actors::house::{Desks, HouseError};
+use playhouse_schema::register::NodeName;
 
 use super::{
     address::{self, Shelf},
@@ -106,6 +107,15 @@ impl Blobs {
     /// Opens what the configuration names. Uploads that a crash cut short are removed.
     pub(crate) fn open(media: &Media, folder: PathBuf) -> Result<Self, String> {
         Self::open_with(media, folder, "incoming")
+    }
+
+    /// Opens what the nodes of a cluster share. Uploads that a crash of this one cut short are removed, and no others.
+    pub(crate) fn open_among(
+        media: &Media,
+        folder: PathBuf,
+        node: &NodeName,
+    ) -> Result<Self, String> {
+        Self::open_with(media, folder, &format!("incoming-node-{node}"))
     }
 
     /// Opens the same beside a server that may be running, for blobs that were taken already: of any size.

@@ -50,6 +50,20 @@ async fn comes_back_as_it_went_in() {
     assert_eq!(left.unwrap().count(), 0);
 }
 
+#[test]
+fn a_node_removes_its_own_broken_uploads_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = |name| playhouse_schema::register::NodeName::parse(name).unwrap();
+    for name in ["a", "b"] {
+        let incoming = folder.path().join(format!("incoming-node-{name}"));
+        fs::create_dir_all(&incoming).unwrap();
+        fs::write(incoming.join("1"), b"half").unwrap();
+    }
+    Blobs::open_among(&Media::default(), folder.path().to_owned(), &node("a")).unwrap();
+    assert!(!folder.path().join("incoming-node-a/1").exists());
+    assert!(folder.path().join("incoming-node-b/1").exists());
+}
+
 #[tokio::test]
 async fn what_was_stored_under_older_names_is_found() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,0 +1,93 @@
+//! `PUT` and `DELETE /_playhouse/admin/v1/cluster/shards/{family}/{number}/pin`
+
+use std::sync::Arc;
+
+use ruma::{
+    api::{auth_scheme::AccessToken, request, response},
+    metadata,
+};
+
+use super::{give, shard};
+use crate::{
+    admin::only_administrators,
+    cluster::orders::Order,
+    edge::{App, Failure, Session},
+};
+
+metadata! {
+    method: PUT,
+    rate_limited: false,
+    authentication: AccessToken,
+    path: "/_playhouse/admin/v1/cluster/shards/{family}/{number}/pin",
+}
+
+/// Says where a shard shall be.
+#[request]
+pub(crate) struct Request {
+    /// `rooms`, `users` or `servers`.
+    #[ruma_api(path)]
+    pub(crate) family: String,
+    /// Which of them.
+    #[ruma_api(path)]
+    pub(crate) number: String,
+    /// On this node, as long as it lives.
+    pub(crate) node: String,
+}
+
+/// The nodes do it with their next beat.
+#[response]
+pub(crate) struct Response {}
+
+/// Pins a shard to a node, whatever the load.
+pub(crate) async fn handle(
+    app: Arc<App>,
+    caller: Session,
+    request: Request,
+) -> Result<Response, Failure> {
+    only_administrators(&caller)?;
+    let shard = shard(&app, &request.family, &request.number)?;
+    give(&app, Order::Pin(shard, request.node)).await?;
+    Ok(Response {})
+}
+
+/// No more.
+pub(crate) mod undo {
+    use super::{
+        AccessToken, App, Arc, Failure, Order, Session, give, metadata, only_administrators,
+        request, response, shard,
+    };
+
+    metadata! {
+        method: DELETE,
+        rate_limited: false,
+        authentication: AccessToken,
+        path: "/_playhouse/admin/v1/cluster/shards/{family}/{number}/pin",
+    }
+
+    /// Names a shard.
+    #[request]
+    pub(crate) struct Request {
+        /// `rooms`, `users` or `servers`.
+        #[ruma_api(path)]
+        pub(crate) family: String,
+        /// Which of them.
+        #[ruma_api(path)]
+        pub(crate) number: String,
+    }
+
+    /// It is so.
+    #[response]
+    pub(crate) struct Response {}
+
+    /// Lets a shard be anywhere again.
+    pub(crate) async fn handle(
+        app: Arc<App>,
+        caller: Session,
+        request: Request,
+    ) -> Result<Response, Failure> {
+        only_administrators(&caller)?;
+        let shard = shard(&app, &request.family, &request.number)?;
+        give(&app, Order::Unpin(shard)).await?;
+        Ok(Response {})
+    }
+}

@@ -1,0 +1,243 @@
+//! Real nodes over one database: they are one server, and stay one when some of them go.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    admin::administrator,
+    harness::{Database, Options, TestServer, server::SERVER_NAME},
+};
+
+const CLUSTER: &str = "/_playhouse/admin/v1/cluster";
+
+/// Longer than a lease, and than anything that waits for one.
+const LONG: Duration = Duration::from_secs(60);
+
+/// What nodes share.
+struct Shared {
+    database: String,
+    folder: TempDir,
+}
+
+impl Shared {
+    fn new() -> Self {
+        let shared = Self {
+            database: Database::create(),
+            folder: tempfile::tempdir().expect("a temporary folder"),
+        };
+        shared.write("secret", "the secret of a cluster in tests");
+        shared.write("other", "the secret of another cluster");
+        shared
+    }
+
+    fn write(&self, name: &str, secret: &str) {
+        fs::write(self.folder.path().join(name), secret).expect("it can be written");
+    }
+
+    fn environment(&self, name: &str, secret: &str) -> Vec<(String, String)> {
+        let path = |name: &str| self.folder.path().join(name).display().to_string();
+        let variables = [
+            ("PLAYHOUSE_CLUSTER_LISTEN", "127.0.0.1:0".to_owned()),
+            ("PLAYHOUSE_CLUSTER_SECRET_FILE", path(secret)),
+            ("PLAYHOUSE_CLUSTER_NAME", name.to_owned()),
+            ("PLAYHOUSE_MEDIA_DIR", path("media")),
+            ("PLAYHOUSE_LISTEN_WORKERS", "1".to_owned()),
+        ];
+        let variables = variables.into_iter();
+        variables
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
+    }
+
+    fn start(&self, name: &str) -> TestServer {
+        TestServer::start_exactly(Options {
+            database: Some(self.database.clone()),
+            environment: self.environment(name, "secret"),
+        })
+    }
+
+    /// What a node says that does not start.
+    fn refused(&self, data: &Path, environment: &[(String, String)]) -> String {
+        let output = Command::new("timeout")
+            .args(["30", env!("CARGO_BIN_EXE_playhouse"), "run"])
+            .env("PLAYHOUSE_SERVER_NAME", SERVER_NAME)
+            .env("PLAYHOUSE_DATA_DIR", data)
+            .env("PLAYHOUSE_LISTEN", "127.0.0.1:0")
+            .env("PLAYHOUSE_FEDERATION_NOTARIES", "")
+            .env("PLAYHOUSE_DATABASE", &self.database)
+            .envs(environment.iter().cloned())
+            .stdin(Stdio::null())
+            .output()
+            .expect("the program runs");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        text
+    }
+}
+
+fn status(server: &TestServer) -> Value {
+    let (is_fine, text) = server.command_line(&["cluster", "status", "--json"]);
+    assert!(is_fine, "{text}");
+    let line = text.lines().find(|line| line.starts_with('{'));
+    serde_json::from_str(line.expect("a line of JSON")).expect("JSON")
+}
+
+fn held_by(status: &Value, node: Option<&str>) -> usize {
+    let shards = status["shards"].as_array().expect("shards");
+    let held = shards.iter();
+    held.filter(|shard| shard["holder"].as_str() == node)
+        .count()
+}
+
+/// Waits until the register says so.
+async fn until(server: &TestServer, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    let deadline = Instant::now() + LONG;
+    loop {
+        let status = status(server);
+        if is_so(&status) {
+            return status;
+        }
+        assert!(Instant::now() < deadline, "{what}: {status}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Each of the nodes holds something, and nobody else anything.
+async fn settled(server: &TestServer, nodes: &[&str]) -> Value {
+    until(server, "the shards find no place", |status| {
+        let all = status["shards"].as_array().map_or(0, Vec::len);
+        let held: Vec<_> = nodes
+            .iter()
+            .map(|node| held_by(status, Some(node)))
+            .collect();
+        held.iter().all(|held| *held > 0) && held.iter().sum::<usize>() == all
+    })
+    .await
+}
+
+async fn healthy(server: &TestServer, expected: u16) {
+    let deadline = Instant::now() + LONG;
+    loop {
+        let (code, text) = server.client().text("/health").await;
+        if code == expected {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{code} {text}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn nodes_are_one_server() {
+    let shared = Shared::new();
+    let (one, mut two) = (shared.start("n1"), shared.start("n2"));
+    settled(&one, &["n1", "n2"]).await;
+    let key = |server: &TestServer| fs::read(server.data().join("signing.key")).ok();
+    assert!(key(&one).is_some() && key(&one) == key(&two));
+    let boss = administrator(&one.client(), "boss").await;
+    let there = boss.at(two.base());
+    let room_id = there.create_room(json!({})).await;
+    for (number, client) in [&boss, &there, &boss, &there].into_iter().enumerate() {
+        client.say(&room_id, &format!("{number}")).await;
+    }
+    let texts = |history: &[Value]| -> Vec<String> {
+        let bodies = history.iter();
+        bodies
+            .filter_map(|event| event["content"]["body"].as_str().map(ToOwned::to_owned))
+            .collect()
+    };
+    let (here, away) = (boss.history(&room_id).await, there.history(&room_id).await);
+    assert_eq!(texts(&here).len(), 4);
+    assert_eq!(texts(&here), texts(&away));
+    let seen = there.get(CLUSTER).await.ok();
+    assert_eq!(
+        (&seen["node"], seen["nodes"].as_array().map(Vec::len)),
+        (&json!("n2"), Some(2))
+    );
+    let stranger = one.register("stranger").await;
+    stranger.get(CLUSTER).await.refused(403, "M_FORBIDDEN");
+    // One rests, and works again.
+    let (is_fine, text) = one.command_line(&["cluster", "drain", "n2"]);
+    assert!(is_fine, "{text}");
+    settled(&one, &["n1"]).await;
+    healthy(&two, 503).await;
+    there.say(&room_id, "4").await;
+    let joined = boss
+        .post(&format!("{CLUSTER}/nodes/n2/join"), json!({}))
+        .await;
+    joined.ok();
+    settled(&one, &["n1", "n2"]).await;
+    healthy(&two, 200).await;
+    // A shard goes where it is told.
+    let pin = format!("{CLUSTER}/shards/rooms/3/pin");
+    for node in ["n1", "n2"] {
+        boss.put(&pin, json!({"node": node})).await.ok();
+        until(&one, "the shard does not come", |status| {
+            let shards = status["shards"].as_array().expect("shards");
+            shards.iter().any(|shard| {
+                shard["family"] == "rooms" && shard["number"] == 3 && shard["holder"] == node
+            })
+        })
+        .await;
+    }
+    boss.put(&pin, json!({"node": "n3"}))
+        .await
+        .refused(404, "M_NOT_FOUND");
+    boss.delete(&pin).await.ok();
+    two.stop();
+    settled(&one, &["n1"]).await;
+    boss.say(&room_id, "5").await;
+    let (is_fine, text) = one.command_line(&["cluster", "leave", "n2"]);
+    assert!(is_fine, "{text}");
+    assert_eq!(status(&one)["nodes"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn who_is_killed_is_replaced() {
+    let shared = Shared::new();
+    let (one, mut two) = (shared.start("n1"), shared.start("n2"));
+    let boss = administrator(&one.client(), "boss").await;
+    let mut rooms = Vec::new();
+    for _ in 0..6 {
+        rooms.push(boss.create_room(json!({})).await);
+    }
+    settled(&one, &["n1", "n2"]).await;
+    two.kill();
+    settled(&one, &["n1"]).await;
+    for room_id in &rooms {
+        boss.say(room_id, "still here").await;
+    }
+    two.start_again();
+    settled(&one, &["n1", "n2"]).await;
+    let there = boss.at(two.base());
+    for room_id in &rooms {
+        there.say(room_id, "here again").await;
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_belong_is_refused() {
+    let shared = Shared::new();
+    let one = shared.start("n1");
+    settled(&one, &["n1"]).await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let other = shared.refused(folder.path(), &shared.environment("n2", "other"));
+    assert!(other.contains("[cluster] secret"), "{other}");
+    let alone = shared.refused(folder.path(), &[]);
+    assert!(alone.contains("node n1"), "{alone}");
+    // Another key than that of the others, whose name is told too.
+    let key = format!("ed25519 strange {}\n", "A".repeat(43));
+    fs::write(folder.path().join("signing.key"), key).expect("it can be written");
+    let strange = shared.refused(folder.path(), &shared.environment("n2", "secret"));
+    assert!(strange.contains("ed25519:strange"), "{strange}");
+    let known = fs::read_to_string(one.data().join("signing.key")).expect("a key");
+    let version = known.split_whitespace().nth(1).expect("a version");
+    assert!(strange.contains(version), "{strange}");
+}
