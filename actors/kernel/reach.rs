@@ -19,7 +19,7 @@ use super::{
     keeper::Mail,
     parcel,
     vitals::Ticket,
-    ways::{Call, Errand, Link, LinkError, MAP_PATIENCE, Place, Routes, Served, Ways},
+    ways::{Call, Errand, LinkError, MAP_PATIENCE, Place, Routes, Served, Ways},
 };
 
 /// A command or a query.
