@@ -182,7 +182,7 @@ fn actors_import_only_from_the_left() {
 
 #[test]
 fn libraries_stay_where_they_belong() {
-    let rules: [(&str, &[&str]); 6] = [
+    let rules: [(&str, &[&str]); 7] = [
         ("actix_web", &["src/"]),
         ("actix", &["src/", "actors/writers/"]),
         ("rusqlite", &["schema/drivers/"]),

@@ -9,7 +9,7 @@ use playhouse_schema::{
 use serde::{Deserialize, Serialize};
 
 /// See the module's documentation.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Status {
     /// By name.
     pub(crate) nodes: Vec<NodeStatus>,
@@ -18,7 +18,7 @@ pub(crate) struct Status {
 }
 
 /// A node.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct NodeStatus {
     /// What the operator calls it.
     pub(crate) name: String,
@@ -41,7 +41,7 @@ pub(crate) struct NodeStatus {
 }
 
 /// A shard.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ShardStatus {
     /// `rooms`, `users` or `servers`.
     pub(crate) family: String,

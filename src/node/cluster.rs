@@ -256,7 +256,7 @@ mod tests {
                 shards: Vec::new(),
             };
             let heard = heard.iter().map(|name| node(name, 1).name);
-            super::hears_few(&view, &node("a", 1).name, &heard.collect::<Vec<_>>())
+            hears_few(&view, &node("a", 1).name, &heard.collect::<Vec<_>>())
         };
         assert!(!hears_few(&["a", "b"], &[]));
         assert!(hears_few(&["a", "b", "c"], &[]));

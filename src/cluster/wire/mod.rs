@@ -37,7 +37,9 @@ use playhouse_actors::{
 };
 use playhouse_schema::register::{Incarnation, NodeEntry, NodeName};
 use ractor::{Actor, ActorCell};
-use ractor_cluster::{IncomingEncryptionMode, NodeConnectionMode, NodeServer, NodeServerMessage};
+use ractor_cluster::{
+    IncomingEncryptionMode, NodeServer, NodeServerMessage, node::NodeConnectionMode,
+};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_rustls::TlsAcceptor;
 use uuid::Uuid;

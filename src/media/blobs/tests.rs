@@ -53,7 +53,7 @@ async fn comes_back_as_it_went_in() {
 #[test]
 fn a_node_removes_its_own_broken_uploads_and_no_others() {
     let folder = tempfile::tempdir().unwrap();
-    let node = |name| playhouse_schema::register::NodeName::parse(name).unwrap();
+    let node = |name| NodeName::parse(name).unwrap();
     for name in ["a", "b"] {
         let incoming = folder.path().join(format!("incoming-node-{name}"));
         fs::create_dir_all(&incoming).unwrap();
