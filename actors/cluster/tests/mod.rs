@@ -175,6 +175,16 @@ impl World {
         }
     }
 
+    /// Waits until each of these nodes serves so many shards at least.
+    async fn shared(&self, nodes: &[&Node], least: usize) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while nodes.iter().any(|node| node.map.served().len() < least) {
+            assert!(Instant::now() < deadline, "shards are not shared");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.settled(nodes).await;
+    }
+
     /// The numbers that were added to a counter, in order.
     async fn added(&self, room: usize) -> Vec<u64> {
         let range = EntityRange {
@@ -302,7 +312,7 @@ impl Writers {
 async fn calls_find_their_actor_from_any_node() {
     let world = World::new();
     let (one, two) = (world.node("one").await, world.node("two").await);
-    world.settled(&[&one, &two]).await;
+    world.shared(&[&one, &two], 6).await;
     for room in 0..ROOMS {
         let sum = one.counters.command(entity(room), Order::Add(5)).await;
         assert_eq!(sum.unwrap(), 5);
@@ -327,8 +337,7 @@ async fn nodes_come_and_go_and_no_call_fails() {
         let three = world.node(&format!("three{round}")).await;
         writers.doors.lock().push(three.counters.clone());
         world.settled(&[&one, &two, &three]).await;
-        let served = [&one, &two, &three].map(|node| node.map.served().len());
-        assert!(served.iter().all(|served| *served >= 6), "{served:?}");
+        world.shared(&[&one, &two, &three], 6).await;
         // Who leaves is asked no more, as a proxy sees to it.
         writers.doors.lock().truncate(1);
         two.leave().await;
@@ -354,7 +363,7 @@ async fn a_waiting_query_moves_with_its_actor() {
         })
         .collect();
     let two = world.node("two").await;
-    world.settled(&[&one, &two]).await;
+    world.shared(&[&one, &two], 6).await;
     for room in rooms {
         let added = two.counters.command(entity(room), Order::Add(7)).await;
         assert_eq!(added.unwrap(), 7);
@@ -372,7 +381,7 @@ async fn who_is_killed_is_replaced_when_its_lease_ends() {
         world.node("two").await,
         world.node("three").await,
     );
-    world.settled(&[&one, &two, &three]).await;
+    world.shared(&[&one, &two, &three], 6).await;
     let writers = Writers::begin(8, vec![one.counters.clone(), two.counters.clone()]);
     tokio::time::sleep(Duration::from_millis(200)).await;
     three.kill();
@@ -385,7 +394,7 @@ async fn who_is_killed_is_replaced_when_its_lease_ends() {
 async fn who_loses_its_lease_serves_nothing_and_begins_anew() {
     let world = World::new();
     let (one, two) = (world.node("one").await, world.node("two").await);
-    world.settled(&[&one, &two]).await;
+    world.shared(&[&one, &two], 6).await;
     let before = (one.ward.incarnation(), two.ward.incarnation());
     let writers = Writers::begin(4, vec![one.counters.clone(), two.counters.clone()]);
     world.register.set_away(true);
@@ -408,7 +417,7 @@ async fn who_loses_its_lease_serves_nothing_and_begins_anew() {
 async fn a_cut_line_fails_calls_and_loses_nothing() {
     let world = World::new();
     let (one, two) = (world.node("one").await, world.node("two").await);
-    world.settled(&[&one, &two]).await;
+    world.shared(&[&one, &two], 6).await;
     let writers = Writers::begin(6, vec![one.counters.clone(), two.counters.clone()]);
     for _ in 0..5 {
         world.net.cut(one.map.name(), two.map.name());
