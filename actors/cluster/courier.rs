@@ -12,7 +12,7 @@ use playhouse_schema::{
 
 use super::{
     gate::{Gate, Telling},
-    ward::Herald,
+    tenants::Herald,
 };
 use crate::{
     kernel::{Call, Link, LinkError, parcel},

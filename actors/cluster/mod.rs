@@ -7,9 +7,11 @@ pub mod balance;
 pub mod config;
 pub mod courier;
 pub mod duty;
+mod facts;
 pub mod gate;
 pub mod map;
 pub mod scales;
+mod tenants;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod ward;
@@ -21,4 +23,5 @@ pub use duty::{Duty, Underway};
 pub use gate::{Gate, Hears, Telling};
 pub use map::Map;
 pub use scales::Scales;
-pub use ward::{Herald, Tenants, Ward, WardSettings};
+pub use tenants::{Herald, Tenants};
+pub use ward::{Ward, WardSettings};

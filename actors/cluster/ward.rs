@@ -10,23 +10,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use playhouse_schema::{
-    address::{Family, Shard},
+    address::Shard,
     port::StoreError,
     register::{
         Beat, Claim, Incarnation, NodeEntry, NodeName, Pulse, Register, RegisterView, ShardEntry,
         Standing,
     },
 };
-use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, Semaphore, watch};
 use uuid::Uuid;
 
 use super::{
-    balance::{self, Loads},
+    balance,
+    facts::{self, Facts},
     map::Map,
+    tenants::{Herald, Tenants},
 };
 
 /// So many shards leave a node at a time: each of them is served nowhere meanwhile.
@@ -51,44 +51,6 @@ pub struct WardSettings {
     pub lease: Duration,
     /// How often it is renewed.
     pub beat: Duration,
-}
-
-/// What lives in shards on this node.
-pub trait Tenants: Send + Sync + 'static {
-    /// Takes the log of claimed shards, and begins what lives in them. Tells those that could not be taken.
-    fn begin<'a>(&'a self, claims: &'a [Claim]) -> BoxFuture<'a, Vec<Shard>>;
-
-    /// Lets end what lives in a shard, each after what it was given, and lets go of its log.
-    fn end(&self, shard: Shard) -> BoxFuture<'_, ()>;
-
-    /// Ends what lives in a shard at once: another node may hold it.
-    fn abandon(&self, shard: Shard) -> BoxFuture<'_, ()>;
-
-    /// The shards of which the log has refused this node.
-    fn lost(&self) -> Vec<Shard>;
-
-    /// How busy the shards of this node are.
-    fn loads(&self) -> Loads;
-}
-
-/// Tells other nodes what they would find in the register a little later.
-pub trait Herald: Send + Sync + 'static {
-    /// This node serves shards, under these terms.
-    fn serving(&self, shards: &[(Shard, u64)]);
-
-    /// A shard that another node waits for is free.
-    fn freed(&self, shard: Shard, to: &NodeName);
-
-    /// The nodes that live.
-    fn living(&self, nodes: &[NodeEntry]);
-}
-
-/// What a node says of itself with each beat.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Facts {
-    /// By shard, in the form of its display.
-    #[serde(default)]
-    loads: BTreeMap<String, f64>,
 }
 
 /// See the module's documentation.
@@ -462,7 +424,7 @@ impl Ward {
     }
 
     fn place(self: &Arc<Self>, view: Arc<RegisterView>) {
-        let wishes = balance::wishes(&view, &loads_of(&view));
+        let wishes = balance::wishes(&view, &facts::loads_of(&view));
         if wishes.is_empty() {
             return;
         }
@@ -484,35 +446,4 @@ impl Ward {
         self.life.lock().moving.remove(&shard);
         self.ring();
     }
-}
-
-/// What the living nodes say of their shards. One of which nothing is said yet counts as much as others of its family: who has just taken it must not seem idle
-/// and be given more.
-fn loads_of(view: &RegisterView) -> Loads {
-    let mut loads = Loads::new();
-    for node in view.nodes.iter().filter(|node| node.is_alive()) {
-        let Ok(facts) = serde_json::from_str::<Facts>(&node.facts) else {
-            continue;
-        };
-        for entry in &view.shards {
-            if entry.holder == Some(node.incarnation)
-                && let Some(load) = facts.loads.get(&entry.shard.to_string())
-            {
-                loads.insert(entry.shard, *load);
-            }
-        }
-    }
-    for family in Family::ALL {
-        let known = loads.iter().filter(|(shard, _)| shard.family == family);
-        let known: Vec<f64> = known.map(|(_, load)| *load).collect();
-        if known.is_empty() {
-            continue;
-        }
-        let average = known.iter().sum::<f64>() / known.len() as f64;
-        let shards = view.shards.iter();
-        for entry in shards.filter(|entry| entry.shard.family == family) {
-            loads.entry(entry.shard).or_insert(average);
-        }
-    }
-    loads
 }

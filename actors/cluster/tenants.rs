@@ -1,0 +1,39 @@
+//! What a ward asks of the node that it belongs to: to begin and to end what lives in shards, and to tell the others.
+
+use futures_util::future::BoxFuture;
+use playhouse_schema::{
+    address::Shard,
+    register::{Claim, NodeEntry, NodeName},
+};
+
+use super::balance::Loads;
+
+/// What lives in shards on this node.
+pub trait Tenants: Send + Sync + 'static {
+    /// Takes the log of claimed shards, and begins what lives in them. Tells those that could not be taken.
+    fn begin<'a>(&'a self, claims: &'a [Claim]) -> BoxFuture<'a, Vec<Shard>>;
+
+    /// Lets end what lives in a shard, each after what it was given, and lets go of its log.
+    fn end(&self, shard: Shard) -> BoxFuture<'_, ()>;
+
+    /// Ends what lives in a shard at once: another node may hold it.
+    fn abandon(&self, shard: Shard) -> BoxFuture<'_, ()>;
+
+    /// The shards of which the log has refused this node.
+    fn lost(&self) -> Vec<Shard>;
+
+    /// How busy the shards of this node are.
+    fn loads(&self) -> Loads;
+}
+
+/// Tells other nodes what they would find in the register a little later.
+pub trait Herald: Send + Sync + 'static {
+    /// This node serves shards, under these terms.
+    fn serving(&self, shards: &[(Shard, u64)]);
+
+    /// A shard that another node waits for is free.
+    fn freed(&self, shard: Shard, to: &NodeName);
+
+    /// The nodes that live.
+    fn living(&self, nodes: &[NodeEntry]);
+}
