@@ -5,7 +5,7 @@
 //! A node whose lease has run out ends everything at once and begins a new life.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,10 +14,7 @@ use parking_lot::Mutex;
 use playhouse_schema::{
     address::Shard,
     port::StoreError,
-    register::{
-        Beat, Claim, Incarnation, NodeEntry, NodeName, Pulse, Register, RegisterView, ShardEntry,
-        Standing,
-    },
+    register::{Beat, Incarnation, NodeName, Pulse, Register, RegisterView, ShardEntry, Standing},
 };
 use tokio::sync::{Notify, Semaphore, watch};
 use uuid::Uuid;
