@@ -169,6 +169,7 @@ pub trait LogAppender: Send {
     fn append<'a>(&'a mut self, batch: &'a Batch) -> StoreFuture<'a, Vec<Landed>>;
 
     /// After [`StoreError::InDoubt`]: reconnects, re-reads the heads, and tells where the batch landed, or `None` when it never was committed.
+    /// [`StoreError::Fenced`] when others have taken all its shards meanwhile: what became of it is not known then, but nothing of it comes any more.
     fn settle<'a>(&'a mut self, batch: &'a Batch) -> StoreFuture<'a, Option<Vec<Landed>>>;
 }
 

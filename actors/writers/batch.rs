@@ -19,6 +19,8 @@ pub(super) struct Taken {
     sliced: Option<(Queued, usize)>,
     appends: Vec<(Queued, usize)>,
     pub(super) batch: Batch,
+    /// Its first answer was lost. If it is fenced then, it may have landed before.
+    pub(super) was_in_doubt: bool,
 }
 
 impl Taken {
@@ -33,6 +35,7 @@ impl Taken {
                 records: Vec::new(),
                 erasures: Vec::new(),
             },
+            was_in_doubt: false,
         }
     }
 
@@ -54,12 +57,6 @@ impl Taken {
         self.batch.records.extend(body.records);
         self.batch.erasures.extend(body.erasures);
         is_last
-    }
-
-    /// Whether an append is of the life of which only some records are in this batch.
-    pub(super) fn is_behind(&self, queued: &Queued) -> bool {
-        let sliced = self.sliced.as_ref();
-        sliced.is_some_and(|(sliced, _)| sliced.lineage.is(&queued.lineage))
     }
 
     pub(super) fn records(&self) -> usize {
@@ -103,8 +100,12 @@ impl Taken {
         }
     }
 
-    /// Fails the appends of a shard that is fenced, and gives back the others as they were.
+    /// Fails the appends of a shard that is fenced, and gives back the others as they were: nothing of the batch was written. Where that is not known all fail.
     pub(super) fn without(self, fenced: ShardNumber) -> Vec<Queued> {
+        if self.was_in_doubt {
+            self.fail(&AppendError::Fenced);
+            return Vec::new();
+        }
         let mut records = self.batch.records.into_iter();
         let mut erasures = Some(self.batch.erasures);
         let (mut others, mut lost) = (Vec::new(), Vec::new());

@@ -149,7 +149,7 @@ impl Queued {
         // An empty append takes a place in the queue too, so it must count.
         let records = (append.records.len() + append.erasures.len()).max(1);
         // One that lets others pass keeps nobody out.
-        let is_passed = append.divisible > SLICE_RECORDS;
+        let is_passed = is_passed(append.divisible);
         let records = if is_passed { SLICE_RECORDS } else { records };
         let bytes = if is_passed { 0 } else { bytes };
         desk.queued_records.fetch_add(records, Ordering::Relaxed);
@@ -177,9 +177,14 @@ impl Queued {
         mem::take(&mut self.body)
     }
 
+    /// Whether so many of its records are left that it is written in slices, and others in between.
+    pub(super) fn is_passed(&self) -> bool {
+        is_passed(self.divisible)
+    }
+
     /// Takes out some records that may land without the others, if there are so many.
     pub(super) fn cut(&mut self) -> Option<Vec<NewRecord>> {
-        if self.divisible <= SLICE_RECORDS {
+        if !self.is_passed() {
             return None;
         }
         self.in_statement = true;
@@ -244,6 +249,10 @@ impl Drop for Queued {
             done(Err(died()));
         }
     }
+}
+
+fn is_passed(divisible: usize) -> bool {
+    divisible > SLICE_RECORDS
 }
 
 fn died() -> AppendError {

@@ -38,7 +38,7 @@ pub struct PoolLimits {
     pub queue_records_max: usize,
     /// So many payload bytes may wait for one writer.
     pub queue_bytes_max: usize,
-    /// So many records go into one transaction. An append is never split: a larger one is a batch of its own.
+    /// So many records go into one transaction. An append that must land as a whole is never split: a larger one is a batch of its own.
     pub batch_records_max: usize,
     /// The first wait before a dead writer's shards are opened again; it doubles up to hundredfold.
     pub reopen_after_ms: u64,

@@ -1,7 +1,7 @@
 //! One writer: takes in what waits in its mailbox and commits it in one statement at a time.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -14,7 +14,7 @@ use actix::{
 };
 use playhouse_schema::{
     address::ShardNumber,
-    port::{Batch, Landed, LogAppender, StoreError},
+    port::{Landed, LogAppender, StoreError},
     register::Claim,
 };
 use tokio::sync::oneshot;
@@ -25,7 +25,10 @@ use super::{
     pool::PoolLimits,
     tail::Tail,
 };
-use crate::{env::Env, kernel::append::AppendError};
+use crate::{
+    env::Env,
+    kernel::append::{AppendError, Lineage},
+};
 
 /// A batch that holds so many payload bytes takes no more, so that no statement grows without bound.
 const BATCH_BYTES_MAX: usize = 8 << 20;
@@ -141,7 +144,7 @@ impl Writer {
         self.meters
             .queue_records
             .set(self.desk.queued_records() as f64);
-        let taken = self.take();
+        let mut taken = self.take();
         if taken.batch.records.is_empty() && taken.batch.erasures.is_empty() {
             // What comes before an empty append has landed already, or its lineage would be broken.
             self.appender = Some(appender);
@@ -150,7 +153,7 @@ impl Writer {
         }
         let run = async move {
             let started = Instant::now();
-            let outcome = commit(appender.as_mut(), &taken.batch).await;
+            let outcome = commit(appender.as_mut(), &mut taken).await;
             (appender, taken, outcome, started.elapsed())
         };
         ctx.spawn(run.into_actor(self).map(
@@ -163,13 +166,17 @@ impl Writer {
         ));
     }
 
-    /// The next shard that comes or goes. One that goes waits for what was handed in for it.
+    /// The next shard that comes or goes. One that goes waits for what was handed in for it, and what was asked later of the same shard waits behind that: taken
+    /// before it is let go it would be gone again.
     fn next_turn(&mut self) -> Option<Turning> {
         let is_due = |turning: &Turning| match turning.turn {
             Turn::LetGo(number) => !self.queue.iter().any(|queued| queued.shard == number),
             Turn::Seize(_) | Turn::Take(_) => true,
         };
-        let index = self.turns.iter().position(is_due)?;
+        let mut asked = BTreeSet::new();
+        let mut turns = self.turns.iter();
+        let index =
+            turns.position(|turning| asked.insert(turning.turn.shard()) && is_due(turning))?;
         self.turns.remove(index)
     }
 
@@ -198,10 +205,10 @@ impl Writer {
                     writer
                         .tail
                         .publish(family, Arc::default(), &appender.heads());
+                    let number = turning.turn.shard();
                     match turning.turn {
-                        Turn::Seize(number) => writer.desk.unfence(number),
-                        Turn::Take(claim) => writer.desk.unfence(claim.shard.number),
-                        Turn::LetGo(number) => writer.desk.fence(number),
+                        Turn::Seize(_) | Turn::Take(_) => writer.desk.unfence(number),
+                        Turn::LetGo(_) => writer.desk.fence(number),
                     }
                 }
                 let _ = turning.told.send(outcome);
@@ -216,8 +223,8 @@ impl Writer {
         self.at_ms = self.at_ms.max(self.env.now_ms());
         let mut taken = Taken::new(&self.env, self.at_ms);
         let mut bytes = 0;
-        // What comes behind an append of the same life that is not written as a whole waits for the rest of it.
-        let mut behind = VecDeque::new();
+        // What comes behind an append of the same life that is not written as a whole waits for the rest of it. Only one of these is written at a time.
+        let (mut behind, mut passed) = (VecDeque::new(), Vec::<Lineage>::new());
         while let Some(mut queued) = self.queue.pop_front() {
             if queued.lineage.is_broken() {
                 queued.finish(Err(AppendError::Failed(
@@ -230,14 +237,19 @@ impl Writer {
                 queued.finish(Err(AppendError::Fenced));
                 continue;
             }
-            if taken.is_behind(&queued) {
+            if passed.iter().any(|life| life.is(&queued.lineage)) {
                 behind.push_back(queued);
                 continue;
             }
-            if taken.is_empty()
-                && let Some(slice) = queued.cut()
-            {
-                taken.begin_with(queued, slice);
+            if queued.is_passed() {
+                passed.push(queued.lineage.clone());
+                if taken.is_empty()
+                    && let Some(slice) = queued.cut()
+                {
+                    taken.begin_with(queued, slice);
+                } else {
+                    behind.push_back(queued);
+                }
                 continue;
             }
             let records = taken.records() + queued.records();
@@ -288,7 +300,7 @@ impl Writer {
             Err(StoreError::Fenced(shard)) => {
                 tracing::error!(%shard, "shard is fenced, nothing more is written to it");
                 self.desk.fence(shard.number);
-                // Nothing of the batch was written: the others have their turn again.
+                // The others have their turn again.
                 self.queue_again(taken.without(shard.number));
             }
             Err(error) => {
@@ -300,12 +312,17 @@ impl Writer {
 }
 
 /// Commits a batch; one in doubt is asked for until its fate is known.
-async fn commit(appender: &mut dyn LogAppender, batch: &Batch) -> Result<Vec<Landed>, StoreError> {
+async fn commit(
+    appender: &mut dyn LogAppender,
+    taken: &mut Taken,
+) -> Result<Vec<Landed>, StoreError> {
+    let batch = &taken.batch;
     let doubt = match appender.append(batch).await {
         Err(StoreError::InDoubt(doubt)) => doubt,
         known => return known,
     };
     tracing::warn!(batch = %batch.id, doubt, "append in doubt");
+    taken.was_in_doubt = true;
     let (mut wait, longest) = SETTLE_BACKOFF;
     loop {
         match appender.settle(batch).await {
@@ -335,6 +352,15 @@ pub(super) enum Turn {
     Take(Claim),
     /// It is written no more.
     LetGo(ShardNumber),
+}
+
+impl Turn {
+    fn shard(self) -> ShardNumber {
+        match self {
+            Turn::Seize(number) | Turn::LetGo(number) => number,
+            Turn::Take(claim) => claim.shard.number,
+        }
+    }
 }
 
 /// See [`Turn`].

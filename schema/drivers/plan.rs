@@ -147,38 +147,45 @@ impl Heads {
         }
     }
 
-    /// Compares a plan whose fate is unknown with what the database says. True: it was committed. The heads held are those of the database afterwards.
+    /// Compares a plan whose fate is unknown with what the database says of the shards that are still ours: whether it was committed, `None` when none of its
+    /// shards is among them. The heads held are those of the database afterwards. What another owner has taken meanwhile stays held as it was, so that the next
+    /// append to it is refused.
     pub(crate) fn settle(
         &mut self,
         moved: &[Moved],
         id: Uuid,
         stored: &[StoredHead],
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<bool>, StoreError> {
         let find = |shard: Shard| stored.iter().find(|stored| stored.head.shard == shard);
-        let mut committed = 0;
+        let mut fate = None;
         for moved in moved {
             let shard = moved.before.shard;
-            let now = find(shard).ok_or(StoreError::Fenced(shard))?;
+            let Some(now) = find(shard) else {
+                continue;
+            };
             let is =
                 |head: &Head| (now.head.position, now.head.chain) == (head.position, head.chain);
-            if is(&moved.after) && now.batch == id {
-                committed += 1;
-            } else if !is(&moved.before) {
+            let is_committed = is(&moved.after) && now.batch == id;
+            if !is_committed && !is(&moved.before) {
                 return Err(StoreError::Fenced(shard));
             }
+            if fate.is_some_and(|fate| fate != is_committed) {
+                return Err(StoreError::Damaged(format!(
+                    "batch {id} is in some of its shards of {} only",
+                    self.family
+                )));
+            }
+            fate = Some(is_committed);
         }
-        if committed != 0 && committed != moved.len() {
-            return Err(StoreError::Damaged(format!(
-                "batch {id} is in some of its shards of {} only",
-                self.family
-            )));
+        if fate == Some(true) {
+            self.advance(moved);
         }
         for stored in stored {
             if let Some(held) = self.by_shard.get_mut(&stored.head.shard.number) {
                 *held = stored.head;
             }
         }
-        Ok(committed != 0)
+        Ok(fate)
     }
 }
 
@@ -328,5 +335,57 @@ impl Replacement<'_> {
             "{} has no record {} whose payload could be replaced",
             self.entity, self.target
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::port::NewRecord;
+
+    #[test]
+    fn what_was_committed_before_a_shard_was_lost_is_known() {
+        let layout = Layout::default();
+        let entities: Vec<_> = ["!a:a", "!b:a", "!c:a", "!d:a"].map(Entity::room).into();
+        let mut heads = Heads::new(Family::Rooms, layout);
+        heads.take((0..layout.shards).map(|number| Head {
+            shard: Shard {
+                family: Family::Rooms,
+                number,
+            },
+            position: 0,
+            chain: chain::GENESIS,
+            epoch: 1,
+        }));
+        let records = entities.iter().map(|entity| NewRecord {
+            entity: entity.clone(),
+            sequence: 1,
+            kind: 100,
+            key: None,
+            payload: "a".into(),
+        });
+        let batch = Batch {
+            id: Uuid::from_u128(7),
+            at_ms: 1,
+            records: records.collect(),
+            erasures: Vec::new(),
+        };
+        let plan = heads.plan(&batch).unwrap();
+        assert!(plan.moved.len() > 1, "the rooms lie apart");
+        let left = StoredHead {
+            head: Head {
+                epoch: 2,
+                ..plan.moved[0].after
+            },
+            batch: batch.id,
+        };
+        let fate = heads.settle(&plan.moved, batch.id, &[left]).unwrap();
+        assert_eq!(fate, Some(true));
+        for (index, moved) in plan.moved.iter().enumerate() {
+            let held = heads.by_shard[&moved.after.shard.number];
+            let epoch = if index == 0 { 2 } else { 1 };
+            assert_eq!((held.position, held.epoch), (moved.after.position, epoch));
+        }
+        assert_eq!(heads.settle(&plan.moved, batch.id, &[]).unwrap(), None);
     }
 }

@@ -31,6 +31,7 @@ pub(super) struct Books {
     pub(super) settle_failures: usize,
     pub(super) batches: Vec<usize>,
     pub(super) fenced: BTreeSet<Shard>,
+    pub(super) lost_at_settling: BTreeSet<Shard>,
     pub(super) opened: usize,
 }
 

@@ -4,6 +4,7 @@ mod books;
 mod register;
 
 use std::{
+    mem,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -129,6 +130,11 @@ impl MemoryStore {
     /// Another owner holds the shard from now on.
     pub(crate) fn fence(&self, shard: Shard) {
         self.books.lock().fenced.insert(shard);
+    }
+
+    /// Another owner will have taken these shards when an append in doubt is settled.
+    pub(crate) fn lose_at_settling(&self, shards: impl IntoIterator<Item = Shard>) {
+        self.books.lock().lost_at_settling.extend(shards);
     }
 
     /// So many attempts to open an appender fail from now on.
@@ -288,9 +294,14 @@ impl LogAppender for MemoryAppender {
 
     fn settle<'a>(&'a mut self, batch: &'a Batch) -> StoreFuture<'a, Option<Vec<Landed>>> {
         let mut books = self.books.lock();
+        let lost = mem::take(&mut books.lost_at_settling);
+        let first = lost.first().copied();
+        books.fenced.extend(lost);
         let settled = if books.settle_failures > 0 {
             books.settle_failures -= 1;
             Err(StoreError::Database("told to fail settling".into()))
+        } else if let Some(shard) = first {
+            Err(StoreError::Fenced(shard))
         } else {
             Ok(books.settled.get(&batch.id).cloned())
         };

@@ -57,6 +57,32 @@ async fn others_are_written_in_between() {
 }
 
 #[tokio::test]
+async fn two_large_ones_hold_nobody_up_either() {
+    let house = house(1, 1).await;
+    let (mut one, mut other) = (Author::new("!a:a"), Author::new("!b:a"));
+    let mut small = Author::new("!c:a");
+    house.store.hold();
+    let first = one.append_in_slices(&house, 4 * SLICE_RECORDS);
+    let second = other.append_in_slices(&house, 4 * SLICE_RECORDS);
+    let after = other.append(&house, 1);
+    house.store.wait_begun(1).await;
+    let between = small.append(&house, 1);
+    for _ in 0..2 {
+        house.store.let_one_through();
+    }
+    let between = outcome(between).await.unwrap();
+    assert!(between.landed[0].position <= 2 * SLICE_RECORDS as u64 + 1);
+    house.store.release();
+    let first = outcome(first).await.unwrap();
+    let second = outcome(second).await.unwrap();
+    let after = outcome(after).await.unwrap();
+    let last = |landing: &Landing| landing.landed.last().unwrap().position;
+    assert!(last(&first) < last(&second) && last(&second) < last(&after));
+    let written = house.store.records_of(&other.entity);
+    assert_eq!(written.len(), 4 * SLICE_RECORDS + 1);
+}
+
+#[tokio::test]
 async fn what_has_landed_stays_when_the_rest_fails() {
     let house = house(1, 1).await;
     let mut large = Author::new("!a:a");

@@ -174,6 +174,15 @@ fn rooms(count: usize) -> Vec<Entity> {
         .collect()
 }
 
+/// Two rooms of different shards.
+fn rooms_apart(store: &Arc<dyn LogStore>) -> [Entity; 2] {
+    let shard = |room: &Entity| store.layout().shard_of(room);
+    let first = rooms(1).remove(0);
+    let mut others = rooms(50).into_iter();
+    let other = others.find(|other| shard(other) != shard(&first));
+    [first, other.unwrap()]
+}
+
 /// An appender that has taken all shards that belong to it.
 async fn appender(store: &Arc<dyn LogStore>, family: Family, index: usize) -> Box<dyn LogAppender> {
     let mut appender = store.open_appender(family, index).await.unwrap();

@@ -2,7 +2,9 @@
 
 use postgres::{Client, NoTls};
 
-use super::{Ground, append, appender, appenders, batch, erasure, erasures, record, rooms, run};
+use super::{
+    Ground, append, appender, appenders, batch, erasure, erasures, record, rooms, rooms_apart, run,
+};
 use crate::{
     address::Family,
     drivers::{DatabaseConfig, open},
@@ -78,6 +80,36 @@ fn nothing_erased_can_be_read_by_sql() {
     });
 }
 
+/// Someone holds the heads, so that the next append waits; then its connection is ended from outside.
+fn cut_off(ground: &Ground) -> std::thread::JoinHandle<bool> {
+    let (held, wait_held) = std::sync::mpsc::channel();
+    let killer = beside(ground, move |client| {
+        let mut transaction = client.transaction().unwrap();
+        transaction
+            .execute("SELECT 1 FROM shard_rooms FOR UPDATE", &[])
+            .unwrap();
+        held.send(()).unwrap();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while std::time::Instant::now() < deadline {
+            let ended = transaction
+                .execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+                    &[],
+                )
+                .unwrap();
+            if ended > 0 {
+                return true;
+            }
+            transaction
+                .execute("SELECT pg_stat_clear_snapshot()", &[])
+                .unwrap();
+        }
+        false
+    });
+    wait_held.recv().unwrap();
+    killer
+}
+
 #[test]
 fn an_append_that_is_cut_off_is_settled() {
     let ground = Ground::postgres(1);
@@ -87,32 +119,7 @@ fn an_append_that_is_cut_off_is_settled() {
         let mut writer = appender(&store, Family::Rooms, 0).await;
         let first = batch(1, vec![record(room, 1, "a")]);
         writer.append(&first).await.unwrap();
-        // Someone holds the heads, so that the statement waits; then its connection is ended from outside.
-        let (held, wait_held) = std::sync::mpsc::channel();
-        let killer = beside(&ground, move |client| {
-            let mut transaction = client.transaction().unwrap();
-            transaction
-                .execute("SELECT 1 FROM shard_rooms FOR UPDATE", &[])
-                .unwrap();
-            held.send(()).unwrap();
-            let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-            while std::time::Instant::now() < deadline {
-                let ended = transaction
-                    .execute(
-                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
-                        &[],
-                    )
-                    .unwrap();
-                if ended > 0 {
-                    return true;
-                }
-                transaction
-                    .execute("SELECT pg_stat_clear_snapshot()", &[])
-                    .unwrap();
-            }
-            false
-        });
-        wait_held.recv().unwrap();
+        let killer = cut_off(&ground);
         let second = batch(2, vec![record(room, 2, "b")]);
         let doubt = writer.append(&second).await;
         assert!(matches!(doubt, Err(StoreError::InDoubt(_))), "{doubt:?}");
@@ -123,6 +130,71 @@ fn an_append_that_is_cut_off_is_settled() {
         assert_eq!(writer.append(&second).await.unwrap()[0].position, 2);
         let shard = store.layout().shard_of(room);
         assert_eq!(verify_shard(&*store, shard).await.unwrap().position, 2);
+    });
+}
+
+#[test]
+fn an_append_in_doubt_is_settled_although_a_shard_was_lost() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let store = ground.open().await;
+        let rooms = rooms_apart(&store);
+        let shards = rooms.each_ref().map(|room| store.layout().shard_of(room));
+        let mut writer = appender(&store, Family::Rooms, 0).await;
+        let mut other = store.open_appender(Family::Rooms, 0).await.unwrap();
+        let killer = cut_off(&ground);
+        let both = rooms.iter().map(|room| record(room, 1, "a"));
+        let both = batch(1, both.collect());
+        let doubt = writer.append(&both).await;
+        assert!(matches!(doubt, Err(StoreError::InDoubt(_))), "{doubt:?}");
+        assert!(killer.join().unwrap());
+        other.take(&[shards[1].number]).await.unwrap();
+        // The shard that is left tells.
+        assert_eq!(writer.settle(&both).await.unwrap(), None);
+        let kept = batch(2, vec![record(&rooms[0], 1, "b")]);
+        assert_eq!(writer.append(&kept).await.unwrap()[0].position, 1);
+        let lost = batch(3, vec![record(&rooms[1], 1, "b")]);
+        let lost = writer.append(&lost).await;
+        assert!(
+            matches!(lost, Err(StoreError::Fenced(lost)) if lost == shards[1]),
+            "{lost:?}"
+        );
+        // None is left.
+        let killer = cut_off(&ground);
+        let last = batch(4, vec![record(&rooms[0], 2, "c")]);
+        let doubt = writer.append(&last).await;
+        assert!(matches!(doubt, Err(StoreError::InDoubt(_))), "{doubt:?}");
+        assert!(killer.join().unwrap());
+        other.take(&[shards[0].number]).await.unwrap();
+        let lost = writer.settle(&last).await;
+        assert!(
+            matches!(lost, Err(StoreError::Fenced(lost)) if lost == shards[0]),
+            "{lost:?}"
+        );
+        // The doubt has ended: what comes back is written.
+        let back = shards.map(|shard| shard.number);
+        writer.take(&back).await.unwrap();
+        let back = vec![record(&rooms[0], 2, "d"), record(&rooms[1], 1, "d")];
+        assert_eq!(writer.append(&batch(5, back)).await.unwrap().len(), 2);
+    });
+}
+
+#[test]
+fn of_several_lost_shards_that_of_the_batch_is_told() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let store = ground.open().await;
+        let rooms = rooms_apart(&store);
+        let mut old = appender(&store, Family::Rooms, 0).await;
+        let _new = appender(&store, Family::Rooms, 0).await;
+        for (number, room) in (1..).zip(&rooms) {
+            let shard = store.layout().shard_of(room);
+            let lost = old.append(&batch(number, vec![record(room, 1, "a")])).await;
+            assert!(
+                matches!(lost, Err(StoreError::Fenced(lost)) if lost == shard),
+                "{lost:?}"
+            );
+        }
     });
 }
 

@@ -6,7 +6,7 @@ use tokio_postgres::{Config, Error, error::SqlState, types::ToSql};
 use uuid::Uuid;
 
 use super::{
-    super::plan::{Heads, Plan, StoredHead, bound, check_shards},
+    super::plan::{Heads, Moved, Plan, StoredHead, bound, check_shards},
     connection::{Connection, explain, failure, is_disconnect},
     read,
 };
@@ -204,8 +204,8 @@ impl PostgresAppender {
         self.in_doubt = false;
         let code = error.code();
         if code == Some(&SqlState::DIVISION_BY_ZERO) {
-            let first = plan.moved[0].before.shard;
-            return Err(StoreError::Fenced(self.lost_shard(first).await));
+            let lost = self.lost_shard(&plan.moved).await;
+            return Err(lost.map_or_else(|| failure(&error), StoreError::Fenced));
         }
         if code == Some(&SqlState::INVALID_ARGUMENT_FOR_POWER_FUNCTION)
             && let Some(replacement) = plan.replacements.first()
@@ -215,23 +215,24 @@ impl PostgresAppender {
         Err(failure(&error))
     }
 
-    /// The shard that another owner has taken; the one given when that cannot be found out.
-    async fn lost_shard(&mut self, otherwise: Shard) -> Shard {
+    /// Which of these shards another owner has taken; `None` when that cannot be found out. Others that are lost as well do not matter: who is told of one that
+    /// was not to be written would try the same again, for ever.
+    async fn lost_shard(&mut self, moved: &[Moved]) -> Option<Shard> {
         let sql = &super::texts(self.part.family).heads;
-        let Ok(rows) = self.connection.query(sql, &[]).await else {
-            return otherwise;
-        };
-        let held = self.heads.all();
-        let is_lost = |stored: &StoredHead| {
-            held.iter().any(|held| {
+        let rows = self.connection.query(sql, &[]).await.ok()?;
+        let stored: Vec<_> = rows
+            .iter()
+            .filter_map(|row| read::head(row, self.part.family).ok())
+            .collect();
+        let is_lost = |moved: &&Moved| {
+            let held = &moved.before;
+            stored.iter().any(|stored| {
                 held.shard == stored.head.shard
                     && (held.epoch, held.position) != (stored.head.epoch, stored.head.position)
             })
         };
-        rows.iter()
-            .filter_map(|row| read::head(row, self.part.family).ok())
-            .find(is_lost)
-            .map_or(otherwise, |stored| stored.head.shard)
+        let lost = moved.iter().find(is_lost).or(moved.first());
+        lost.map(|lost| lost.before.shard)
     }
 
     /// Takes the shards again under yet another epoch. That waits for a statement that is still under way, and fences one that has not begun.
@@ -260,14 +261,14 @@ impl PostgresAppender {
         for row in &rows {
             stored.push(read::head(row, self.part.family)?);
         }
-        let is_stored = |shard: Shard| stored.iter().any(|stored| stored.head.shard == shard);
-        if let Some(lost) = held.iter().find(|head| !is_stored(head.shard)) {
-            return Err(StoreError::Fenced(lost.shard));
-        }
-        let committed = self.heads.settle(&plan.moved, batch.id, &stored)?;
+        // The batch was one statement: what became of it in a shard that is still ours became of it in those that another owner has taken meanwhile.
+        let fate = self.heads.settle(&plan.moved, batch.id, &stored)?;
         self.retakes_in_doubt = 0;
         self.in_doubt = false;
-        Ok(committed.then_some(plan.landed))
+        match (fate, plan.moved.first()) {
+            (None, Some(lost)) => Err(StoreError::Fenced(lost.before.shard)),
+            (fate, _) => Ok((fate == Some(true)).then_some(plan.landed)),
+        }
     }
 }
 

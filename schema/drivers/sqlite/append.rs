@@ -148,7 +148,8 @@ impl SqliteAppender {
         let stored = read::heads(&self.connection, self.family)?;
         self.check_epochs(&stored)?;
         let plan = self.heads.plan(batch)?;
-        let committed = self.heads.settle(&plan.moved, batch.id, &stored)?;
+        // The file holds the heads of all its shards.
+        let committed = self.heads.settle(&plan.moved, batch.id, &stored)? == Some(true);
         self.truncate_due |= committed && !plan.replacements.is_empty();
         Ok(committed.then_some(plan.landed))
     }
