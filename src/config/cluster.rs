@@ -16,8 +16,8 @@ section! {
         secret_file: Option<String> = None, sample "/etc/playhouse/cluster.secret";
         /// What this node is called: letters, digits, `.`, `_` and `-`. Without it one is made at the first start and kept in the data folder, in `node.name`.
         name: Option<String> = None, sample "node-1";
-        /// What this node does: `edge` answers requests; `rooms`, `users` and `servers` hold shards; `media`, `push`, `appservice`, `directory` and
-        /// `background` do what one node at a time does.
+        /// What this node does: `rooms`, `users` and `servers` hold shards, and with a shard goes what one node at a time does. Every node answers requests:
+        /// the other names are told by `playhouse cluster status` and change nothing.
         roles: Vec<String> = ROLES.iter().map(|role| (*role).to_owned()).collect();
         /// A node of which nothing was heard for so long, milliseconds, has lost its shards.
         lease_ms: u64 = 3_000;
@@ -28,7 +28,7 @@ section! {
     }
 }
 
-/// Everything that a node may do.
+/// What a node may be called after.
 pub(crate) const ROLES: &[&str] = &[
     "edge",
     "rooms",
