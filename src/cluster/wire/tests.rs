@@ -39,6 +39,7 @@ impl Served for Echo {
     }
 
     fn serve(self: Arc<Self>, call: Call) -> BoxFuture<'static, Option<Bytes>> {
+        assert!(call.body != "panic at once", "as it was told");
         Box::pin(async move {
             self.heard.fetch_add(1, Ordering::SeqCst);
             match &call.body[..] {
@@ -201,6 +202,17 @@ async fn what_cannot_be_answered_is_said_so_at_once() {
     let large = Bytes::from(vec![0; WHOLE_BYTES_MAX]);
     let refused = one.ask(&two, large, LONG).await;
     assert!(matches!(refused, Err(LinkError::Malformed(_))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_panics_over_what_is_told_hears_what_follows() {
+    let (one, two) = (Node::start("one").await, Node::start("two").await);
+    connect(&[&one, &two]).await;
+    let told = call(Bytes::from_static(b"panic at once"), LONG);
+    Link::tell(&one.courier, &two.name, told);
+    let body = Bytes::from_static(b"small");
+    let answer = one.ask(&two, body.clone(), LONG).await;
+    assert_eq!(answer, Ok(body));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
