@@ -11,13 +11,7 @@ use super::{
     verdict,
     weigh::Weighing,
 };
-use crate::room::{
-    RoomError,
-    event::RoomEvent,
-    gaps::with_members,
-    pdu::Pdu,
-    state::{Extremity, StateMap},
-};
+use crate::room::{RoomError, event::RoomEvent, gaps::with_members, pdu::Pdu, state::StateMap};
 
 /// So many events are looked at to find what lies before an event.
 const STEPS_MAX: usize = 100;
@@ -81,15 +75,13 @@ impl Weighing {
             if seen.len() >= STEPS_MAX || !seen.insert(event_id.clone()) {
                 continue;
             }
-            let mut extremities = self.room.extremities.iter();
-            if extremities.any(|end| end.event_id == event_id) {
+            if self.room.end(&event_id).is_some() {
                 has_passed = true;
                 ends.insert(event_id.to_string());
                 continue;
             }
             // What was an end before this came is part of the graph.
-            let mut before = self.history.room.extremities.iter();
-            if before.any(|end| end.event_id == event_id) {
+            if self.history.room.end(&event_id).is_some() {
                 continue;
             }
             match self.find(&event_id).await? {
@@ -134,18 +126,12 @@ impl Weighing {
         Ok(verdict::by_state(&self.rules, pdu, &state))
     }
 
-    /// An end of the graph, by its event.
-    pub(super) fn end(&self, event_id: &EventId) -> Option<&Extremity> {
-        let mut ends = self.room.extremities.iter().map(AsRef::as_ref);
-        ends.find(|end| end.event_id == *event_id)
-    }
-
     /// The state after the end that an event follows on, if it follows on one only, the state is not the one in force, and it is at hand.
     pub(super) fn state_of_branch(&self, pdu: &Pdu) -> Option<&StateMap> {
         let [before] = &pdu.prev_events[..] else {
             return None;
         };
-        let after = self.end(before)?.after;
+        let after = self.room.end(before)?.after;
         let states = self.states.get(&after);
         states.or_else(|| self.remembered.state(after))
     }

@@ -328,7 +328,7 @@ impl Weighing {
         let mut missing = Vec::new();
         for event_id in &pdu.prev_events {
             // What happened on the other branches since may have driven the event out of memory.
-            if let Some(end) = self.end(event_id) {
+            if let Some(end) = self.room.end(event_id) {
                 ids.insert(end.after);
                 continue;
             }
