@@ -132,6 +132,9 @@ impl Weighing {
             return None;
         };
         let after = self.room.end(before)?.after;
+        if after == self.room.current_id {
+            return None;
+        }
         let states = self.states.get(&after);
         states.or_else(|| self.remembered.state(after))
     }
