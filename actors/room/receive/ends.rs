@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use playhouse_schema::record::room::{EndsForgotten, Placement, RoomRecord, StateId};
-use ruma::EventId;
+use ruma::{EventId, OwnedEventId};
 
 use super::{
     merge,
@@ -11,7 +11,9 @@ use super::{
     verdict,
     weigh::Weighing,
 };
-use crate::room::{RoomError, event::RoomEvent, gaps::with_members, pdu::Pdu, state::StateMap};
+use crate::room::{
+    RoomError, auth, event::RoomEvent, gaps::with_members, pdu::Pdu, state::StateMap,
+};
 
 /// So many events are looked at to find what lies before an event.
 const STEPS_MAX: usize = 100;
@@ -127,7 +129,7 @@ impl Weighing {
     }
 
     /// The state after the end that an event follows on, if it follows on one only, the state is not the one in force, and it is at hand.
-    pub(super) fn state_of_branch(&self, pdu: &Pdu) -> Option<&StateMap> {
+    fn state_of_branch(&self, pdu: &Pdu) -> Option<&StateMap> {
         let [before] = &pdu.prev_events[..] else {
             return None;
         };
@@ -137,6 +139,20 @@ impl Weighing {
         }
         let states = self.states.get(&after);
         states.or_else(|| self.remembered.state(after))
+    }
+
+    /// What may authorise an event: what the state of its branch holds, and where that does not have all that is wanted, also what is in force.
+    pub(super) fn at_hand(&self, pdu: &Pdu, wanted: &[OwnedEventId]) -> Vec<Arc<RoomEvent>> {
+        let in_force = || auth::candidate_events(&self.room.current, pdu).cloned();
+        let Some(branch) = self.state_of_branch(pdu) else {
+            return in_force().collect();
+        };
+        let mut held: Vec<_> = auth::candidate_events(branch, pdu).cloned().collect();
+        let is_held = |id: &OwnedEventId| held.iter().any(|event| event.pdu.event_id == *id);
+        if !wanted.iter().all(is_held) {
+            held.extend(in_force());
+        }
+        held
     }
 
     pub(super) fn afters(&self) -> BTreeSet<StateId> {
