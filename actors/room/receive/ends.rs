@@ -122,7 +122,7 @@ impl Weighing {
         members: &[Arc<RoomEvent>],
     ) -> Result<Result<(), String>, RoomError> {
         self.depends_on_ends = true;
-        let mut all = self.afters();
+        let mut all = BTreeSet::clone(&self.afters());
         all.insert(before);
         let state = with_members(&self.resolution(&all).await?, members);
         Ok(verdict::by_state(&self.rules, pdu, &state))
@@ -155,8 +155,11 @@ impl Weighing {
         held
     }
 
-    pub(super) fn afters(&self) -> BTreeSet<StateId> {
-        self.room.extremities.iter().map(|end| end.after).collect()
+    /// The states after the ends of the graph.
+    pub(super) fn afters(&mut self) -> Arc<BTreeSet<StateId>> {
+        let ends = self.room.extremities.iter();
+        let made = || Arc::new(ends.map(|end| end.after).collect());
+        self.afters.get_or_insert_with(made).clone()
     }
 
     /// The ends of the graph have changed: the state in force is the resolution of the states after all of them.
@@ -168,7 +171,7 @@ impl Weighing {
         }
         self.depends_on_ends = true;
         let only = afters.first().copied().filter(|_| afters.len() == 1);
-        let known = self.merged.get(&afters).copied().or(only);
+        let known = self.merged.get(&*afters).copied().or(only);
         if known == Some(self.room.current_id) && !is_state_aside {
             return Ok(());
         }

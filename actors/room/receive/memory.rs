@@ -99,10 +99,10 @@ impl Weighing {
     }
 
     /// What is to be remembered once all of this is recorded.
-    pub(super) fn learned(&self) -> Learned {
+    pub(super) fn learned(&mut self) -> Learned {
+        let afters = self.afters();
         let weighed = &self.history.room;
         let mut states = self.remembered.clone();
-        let afters = self.afters();
         // What was weighed just now has no number of its own yet, and so its states cannot be named.
         let is_new = |id: &&StateId| {
             **id < PROVISIONAL && **id != weighed.current_id && states.state(**id).is_none()

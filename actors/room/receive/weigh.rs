@@ -40,7 +40,9 @@ pub(super) struct Weighing {
     /// The room with what has been weighed so far.
     pub(super) room: Room,
     /// States that were merged, and what into.
-    pub(super) merged: BTreeMap<BTreeSet<StateId>, StateId>,
+    pub(super) merged: BTreeMap<Arc<BTreeSet<StateId>>, StateId>,
+    /// The states after the ends, once somebody has asked for them.
+    pub(super) afters: Option<Arc<BTreeSet<StateId>>>,
     pub(super) history: History,
     pub(super) rules: Arc<RoomVersionRules>,
     /// Events that were looked up or weighed.
@@ -87,6 +89,7 @@ impl Weighing {
             history,
             rules,
             merged: BTreeMap::new(),
+            afters: None,
             found: BTreeMap::new(),
             states: BTreeMap::new(),
             remembered: Arc::default(),
@@ -273,6 +276,10 @@ impl Weighing {
     pub(super) fn push(&mut self, record: RoomRecord) -> Sequence {
         let sequence = PROVISIONAL + self.records.len() as u64;
         self.room.take_in(sequence, sequence, &record);
+        // A state leaves the ends as they are.
+        if !matches!(record, RoomRecord::StateSet(_)) {
+            self.afters = None;
+        }
         self.records.push(record);
         sequence
     }
