@@ -28,7 +28,7 @@ section! {
     }
 }
 
-/// What a node may be called after.
+/// All names of roles.
 pub(crate) const ROLES: &[&str] = &[
     "edge",
     "rooms",
