@@ -291,7 +291,7 @@ pub enum Changed {
     Gone,
     /// Something else lies there than was seen.
     Overtaken,
-    /// There is no room.
+    /// It is too large.
     Full,
 }
 

@@ -83,26 +83,32 @@ impl Things {
         Put::Done
     }
 
-    /// Puts something else there, if nobody has since.
+    /// Puts something else there, if nobody has since. What grows lets others go that end first: else who fills the desk keeps everybody from going on.
     pub(super) fn change(
         &mut self,
         (key, if_token): (Key, &str),
         (value, token): (Opaque, String),
         bounds: DeskBounds,
     ) -> Changed {
-        let Some(lying) = self.known.get_mut(&key) else {
+        let Some(lying) = self.known.get(&key) else {
             return Changed::Gone;
         };
         if lying.thing.token != if_token {
             return Changed::Overtaken;
         }
-        let bytes = self.bytes - weight(&lying.thing.value) + weight(&value);
-        if value.0.len() > THING_BYTES_MAX || bytes > bounds.bytes_max {
+        let weight = weight(&value);
+        if value.0.len() > THING_BYTES_MAX || weight > bounds.bytes_max {
             return Changed::Full;
         }
-        self.bytes = bytes;
-        lying.thing.value = value;
-        lying.thing.token = token;
+        let (until_ms, serial) = (lying.thing.until_ms, lying.serial);
+        self.remove(key);
+        while self.bytes + weight > bounds.bytes_max && self.remove_oldest() {}
+        let thing = Thing {
+            value,
+            token,
+            until_ms,
+        };
+        self.insert(key, Lying { thing, serial });
         Changed::Done
     }
 

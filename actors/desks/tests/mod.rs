@@ -170,6 +170,31 @@ fn bytes_are_bounded() {
 }
 
 #[test]
+fn what_grows_on_a_full_desk_finds_room() {
+    let bounds = DeskKind::Repeats.bounds();
+    let mut things = Things::default();
+    let large = |bytes| Opaque(Bytes::from(vec![0; bytes]));
+    for number in 0..100_u64 {
+        let name = number.to_string();
+        let put = PutWish {
+            value: large(60_000),
+            ..wish(&name, number, &name)
+        };
+        assert_eq!(things.put(put, bounds), Put::Done);
+    }
+    let lies = |things: &Things, number: u64| things.get(Key::of(&number.to_string())).is_some();
+    let before: Vec<u64> = (0..100).filter(|number| lies(&things, *number)).collect();
+    for number in 90..100 {
+        let name = number.to_string();
+        let place = (Key::of(&name), name.as_str());
+        let changed = things.change(place, (large(65_000), "x".to_owned()), bounds);
+        assert_eq!(changed, Changed::Done);
+    }
+    assert!((90..100).all(|number| lies(&things, number)));
+    assert!(!lies(&things, before[0]), "the oldest goes");
+}
+
+#[test]
 fn what_was_seen_must_lie_there() {
     let mut desk = OnDesk::default();
     assert_eq!(change(&mut desk, "1", ("x", "0")), Changed::Gone);

@@ -27,7 +27,11 @@ mod shelf;
 #[cfg(test)]
 mod tests;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -40,7 +44,7 @@ use ractor::{Actor, ActorCell};
 use ractor_cluster::{
     IncomingEncryptionMode, NodeServer, NodeServerMessage, node::NodeConnectionMode,
 };
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 use tokio_rustls::TlsAcceptor;
 use uuid::Uuid;
 
@@ -79,7 +83,7 @@ pub(crate) struct ClusterWire {
     address: SocketAddr,
     gate: ActorCell,
     carrier: Carrier,
-    listening: tokio::task::JoinHandle<()>,
+    listening: JoinHandle<()>,
 }
 
 /// A wire, and the lives that it finds dead.
@@ -159,7 +163,7 @@ async fn start(
 ) -> Result<(ActorCell, Carrier), String> {
     let gate = GateActor(Arc::downgrade(hub));
     // Nothing here has a name in ractor's registries.
-    let (gate, _) = Actor::spawn(None, gate, ())
+    let (gate, gate_ends) = Actor::spawn(None, gate, ())
         .await
         .map_err(|error| format!("the gate for other nodes does not start: {error}"))?;
     let own = Party {
@@ -182,7 +186,7 @@ async fn start(
     let server = server
         .with_listen_addr(std::net::Ipv4Addr::LOCALHOST.into())
         .with_max_inbound_frame_size(RACTOR_FRAME_BYTES_MAX);
-    let (carrier, _) = Actor::spawn(None, server, ())
+    let (carrier, carrier_ends) = Actor::spawn(None, server, ())
         .await
         .map_err(|error| format!("the carrier of connections does not start: {error}"))?;
     let subscribed = carrier.cast(NodeServerMessage::SubscribeToEvents {
@@ -191,7 +195,19 @@ async fn start(
     });
     subscribed.map_err(|error| format!("the carrier of connections does not start: {error}"))?;
     let _ = hub.carrier.set((own, carrier.clone()));
+    tokio::spawn(notice(Arc::downgrade(hub), [gate_ends, carrier_ends]));
     Ok((gate.get_cell(), carrier))
+}
+
+/// Says so when what carries calls ends by itself: nothing begins it again.
+async fn notice(hub: Weak<Hub>, [gate, carrier]: [JoinHandle<()>; 2]) {
+    tokio::select! {
+        _ = gate => {}
+        _ = carrier => {}
+    }
+    if hub.upgrade().is_some_and(|hub| !hub.is_closed()) {
+        tracing::error!("other nodes and this one do not hear each other any more: start it again");
+    }
 }
 
 impl Wire for ClusterWire {
