@@ -300,13 +300,10 @@ impl House {
                 list: Box::new(list),
                 round: known.round,
             };
-            if self
-                .tell_peer_user(user_id, keep)
+            // What has changed meanwhile leaves it as it was: that is looked at again.
+            self.tell_peer_user(user_id, keep)
                 .await
-                .map_err(unavailable)?
-            {
-                return Ok(());
-            }
+                .map_err(unavailable)?;
         }
         Ok(())
     }

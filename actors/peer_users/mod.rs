@@ -35,7 +35,7 @@ const SEEN_MAX: usize = 64;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PeerUser {
     list: Option<Arc<DeviceList>>,
-    /// How often the list was outdated: what was fetched before the last time is not kept.
+    /// How often what is known has changed: what was asked for before the last time is not kept, for it may be older than that.
     round: u64,
 }
 
@@ -192,6 +192,7 @@ impl PeerUser {
     }
 
     fn take_in(&mut self, record: &PeerUserRecord) {
+        self.round += 1;
         let list = self.list.as_mut().map(Arc::make_mut);
         match (record, list) {
             (PeerUserRecord::DevicesFetched(fetched), _) => {
@@ -202,10 +203,7 @@ impl PeerUser {
                 list.keys.clone_from(keys);
             }
             (PeerUserRecord::DeviceChanged(_) | PeerUserRecord::SigningKeysChanged(_), None) => {}
-            (PeerUserRecord::Outdated(_), _) => {
-                self.list = None;
-                self.round += 1;
-            }
+            (PeerUserRecord::Outdated(_), _) => self.list = None,
         }
     }
 }

@@ -84,9 +84,25 @@ fn a_gap_makes_the_list_unknown() {
         // Everybody is told of each further one.
         assert_eq!(obey(&mut user, gap), (1, false));
         // What was asked for before that is worth nothing.
-        assert_eq!(obey(&mut user, keep(1)), (0, false));
-        assert_eq!(obey(&mut user, keep(2)), (1, true));
+        assert_eq!(obey(&mut user, keep(2)), (0, false));
+        assert_eq!(obey(&mut user, keep(3)), (1, true));
     }
+}
+
+#[test]
+fn what_was_asked_for_before_a_change_undoes_nothing() {
+    let mut user = PeerUser::default();
+    let keep = |round| PeerUserCommand::Keep {
+        list: list(5),
+        round,
+    };
+    obey(&mut user, keep(0));
+    let asked = user.tell().round;
+    assert_eq!(obey(&mut user, change(8, "B", Some("b"), &[5])), (1, true));
+    assert_eq!(obey(&mut user, keep(asked)), (0, true));
+    assert_eq!(names(&user), ["A", "B"]);
+    let asked = user.tell().round;
+    assert_eq!(obey(&mut user, keep(asked)), (1, true));
 }
 
 #[test]

@@ -151,7 +151,9 @@ fn find_target(
     }
     if let Some(brought) = brought {
         let event = RoomEvent::from_record(brought.sequence, 0, &brought.record)?;
-        return (event.pdu.event_id == event_id).then_some(event);
+        // An event that was rejected is waited for as if it had not come.
+        let is_valid = !matches!(event.verdict, Verdict::Rejected(_));
+        return (event.pdu.event_id == event_id && is_valid).then_some(event);
     }
     let event = room.event_at_hand(event_id)?;
     RoomEvent::from_record(

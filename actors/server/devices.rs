@@ -3,19 +3,27 @@
 //! The stream ID of a change is made of the number of its record among the user's; the one before it is named with it. So the sequence is gap free without
 //! anything kept for each destination: who was not told of a change finds that the next one names an ID it does not know, and asks for the whole list.
 //!
+//! Changes of cross-signing keys have no place in that sequence: nothing may name as the one before it what has no ID.
+//!
 //! A record may concern many devices, each of which has an EDU and an ID of its own. The last of them always has the last ID that the record can give, so that
 //! what comes next can name it whatever has become of the devices meanwhile.
+
+use std::collections::BTreeMap;
 
 use playhouse_schema::{
     address::{Entity, Sequence},
     port::{EntityRange, LogStore, StoreError, StoredRecord},
-    record::{codec::Record as _, user::UserRecord},
+    record::{
+        codec::Record as _,
+        user::{SignedKey, UserRecord},
+    },
 };
 use ruma::{OwnedUserId, UserId};
+use serde::de::IgnoredAny;
 use serde_json::{Value as JsonValue, json};
 
 use super::{ServerContext, body::edu};
-use crate::user::{UserAnswer, UserQuery, message::IdentityKeys};
+use crate::user::{UserAnswer, UserQuery, cross_signing::is_public_key, message::IdentityKeys};
 
 /// So many records are searched for the change before a change; further away it counts as unknown, and who hears of it asks for the whole list.
 const SEARCHED_MAX: usize = 256;
@@ -71,12 +79,24 @@ enum Change {
     Device(String),
     /// This device was removed.
     Removed(String),
-    /// These devices, or cross-signing keys, got signatures.
-    Signed(Vec<String>),
-    /// The cross-signing keys changed.
+    /// These devices got signatures, and perhaps the master key.
+    Signed {
+        /// Which.
+        devices: Vec<String>,
+        /// The master key, too.
+        keys: bool,
+    },
+    /// The cross-signing keys changed, or the master key got signatures.
     Keys,
     /// Nothing that others hear of.
     Nothing,
+}
+
+impl Change {
+    /// Whether it has stream IDs.
+    fn is_in_sequence(&self) -> bool {
+        !matches!(self, Change::Keys | Change::Nothing)
+    }
 }
 
 fn change(record: &StoredRecord) -> Result<Change, StoreError> {
@@ -88,16 +108,31 @@ fn change(record: &StoredRecord) -> Result<Change, StoreError> {
         Some(UserRecord::CrossSigningKeysSet(_)) => Change::Keys,
         Some(UserRecord::SignaturesAdded(signed)) => {
             let own = record.entity.name();
-            let signed = signed.into_iter().filter(|key| key.user_id == own);
-            let names: Vec<_> = signed.map(|key| key.key_id).collect();
             // Signatures on the keys of others are no change of one's own.
-            if names.is_empty() {
-                Change::Nothing
-            } else {
-                Change::Signed(names)
+            let signed = signed.into_iter().filter(|key| key.user_id == own);
+            let (devices, keys): (Vec<_>, Vec<_>) = signed.partition(is_of_device);
+            match (devices.is_empty(), keys.is_empty()) {
+                (true, true) => Change::Nothing,
+                (true, false) => Change::Keys,
+                (false, has_none) => Change::Signed {
+                    devices: devices.into_iter().map(|key| key.key_id).collect(),
+                    keys: !has_none,
+                },
             }
         }
         _ => Change::Nothing,
+    })
+}
+
+/// Whether what a user signed of the own is a device: that is signed by a key, which is called by its public part, and the master key by devices. The names
+/// of what is signed do not tell: that of a dehydrated device is a public key, too.
+fn is_of_device(key: &SignedKey) -> bool {
+    let signatures: BTreeMap<String, BTreeMap<String, IgnoredAny>> =
+        serde_json::from_slice(&key.signatures).unwrap_or_default();
+    let mut signers = signatures.values().flat_map(|by| by.keys());
+    signers.any(|signer| {
+        let name = signer.strip_prefix("ed25519:");
+        name.is_some_and(|name| name != key.key_id && is_public_key(name))
     })
 }
 
@@ -122,28 +157,66 @@ pub(super) async fn edus(
         return Ok(signing_keys(&user_id, &keys));
     }
     let before = before(&*context.store, &entity, sequence).await?;
-    let told = |device_id: &str| device(&user_id, device_id, &keys);
-    let contents = match change {
-        Change::Device(device_id) => vec![told(&device_id)],
-        Change::Removed(device_id) => {
-            let mut content = told(&device_id);
-            content["deleted"] = json!(true);
-            vec![content]
-        }
-        Change::Signed(names) => {
-            let known =
-                |name: &String| keys.devices.iter().any(|(known, _)| known == name.as_str());
-            let devices = names.iter().filter(|name| known(name));
-            devices.map(|device_id| told(device_id)).collect()
-        }
-        Change::Keys | Change::Nothing => Vec::new(),
-    };
+    let has_keys = matches!(change, Change::Signed { keys: true, .. });
+    let contents = contents(&user_id, change, &keys);
     let chain = Chain {
         sequence,
         before,
         first: 0,
     };
-    Ok(chain.link(contents))
+    let mut edus = chain.link(contents);
+    if has_keys {
+        edus.extend(signing_keys(&user_id, &keys));
+    }
+    Ok(edus)
+}
+
+/// What is told of the devices that a change concerns. Never nothing where the change has IDs: what comes next names the last of them.
+fn contents(user_id: &OwnedUserId, change: Change, keys: &IdentityKeys) -> Vec<JsonValue> {
+    let told = |device_id: &str| device(user_id, device_id, keys);
+    let gone = |device_id: &str| {
+        let mut content = told(device_id);
+        content["deleted"] = json!(true);
+        content
+    };
+    match change {
+        Change::Device(device_id) => vec![told(&device_id)],
+        Change::Removed(device_id) => vec![gone(&device_id)],
+        Change::Signed { devices, .. } => {
+            let is_known = |name: &str| keys.devices.iter().any(|(known, _)| known == name);
+            let devices = devices.iter();
+            devices
+                .map(|name| {
+                    if is_known(name) {
+                        told(name)
+                    } else {
+                        gone(name)
+                    }
+                })
+                .collect()
+        }
+        Change::Keys | Change::Nothing => Vec::new(),
+    }
+}
+
+/// The EDUs of the newest change, for a server that may have missed others. Where it has no ID, those of the newest one that has come before: by the ID is
+/// found what was missed.
+pub(super) async fn newest_edus(
+    context: &ServerContext,
+    user_id: &UserId,
+    sequence: Sequence,
+) -> Result<Vec<JsonValue>, StoreError> {
+    let entity = Entity::user(user_id.as_str());
+    let found = context.store.read_some(&entity, &[sequence]).await?;
+    let mut told = Vec::new();
+    if let Some(record) = found.first()
+        && !change(record)?.is_in_sequence()
+        && let Some(earlier) = before(&*context.store, &entity, sequence).await?
+    {
+        told = edus(context, user_id, earlier).await?;
+    }
+    told.extend(edus(context, user_id, sequence).await?);
+    Ok(told)
 }
 
 /// The EDUs that tell of all devices of a user as they are now, under the ID of the newest change: who knows that one already learns nothing new.
@@ -219,8 +292,7 @@ async fn before(
         return Ok(None);
     }
     for record in store.read_entity(entity, range).await? {
-        let is_told = !matches!(change(&record)?, Change::Keys | Change::Nothing);
-        if is_told {
+        if change(&record)?.is_in_sequence() {
             return Ok(Some(record.sequence));
         }
     }
@@ -276,6 +348,47 @@ mod tests {
             )
         });
         links.collect()
+    }
+
+    fn signed(key_id: &str, signer: &str) -> SignedKey {
+        let signatures = json!({"@a:x": {format!("ed25519:{signer}"): "s"}});
+        SignedKey {
+            user_id: "@a:x".to_owned(),
+            key_id: key_id.to_owned(),
+            signatures: signatures.to_string().into_bytes().into(),
+        }
+    }
+
+    #[test]
+    fn what_is_signed_by_a_key_is_a_device() {
+        let (key, other) = ("A".repeat(43), format!("{}E", "B".repeat(42)));
+        assert!(is_of_device(&signed("DEVICE", &key)));
+        // A dehydrated one.
+        assert!(is_of_device(&signed(&other, &key)));
+        assert!(!is_of_device(&signed(&key, "DEVICE")));
+        // Some clients have the master key sign itself.
+        assert!(!is_of_device(&signed(&key, &key)));
+        let mut broken = signed("DEVICE", &key);
+        broken.signatures = b"[]".to_vec().into();
+        assert!(!is_of_device(&broken));
+    }
+
+    #[test]
+    fn a_change_with_ids_is_never_told_by_nothing() {
+        let (user_id, keys) = (UserId::parse("@a:x").unwrap(), IdentityKeys::default());
+        let devices = vec!["GONE".to_owned()];
+        let change = Change::Signed {
+            devices,
+            keys: false,
+        };
+        assert!(change.is_in_sequence());
+        let told = contents(&user_id, change, &keys);
+        assert_eq!(told.len(), 1);
+        assert_eq!(
+            (&told[0]["device_id"], &told[0]["deleted"]),
+            (&json!("GONE"), &json!(true))
+        );
+        assert!(!Change::Keys.is_in_sequence() && !Change::Nothing.is_in_sequence());
     }
 
     #[test]

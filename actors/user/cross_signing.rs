@@ -106,10 +106,13 @@ fn only_key(object: &JsonObject) -> Option<String> {
     let keys = object.get("keys")?.as_object()?;
     let (key_id, key) = keys.iter().next().filter(|_| keys.len() == 1)?;
     let (key, named) = (key.as_str()?, key_id.strip_prefix("ed25519:")?);
-    let is_key = BASE64
-        .decode(key)
-        .is_ok_and(|bytes| bytes.len() == PUBLIC_KEY_BYTES);
-    (is_key && key == named).then(|| key.to_owned())
+    (is_public_key(key) && key == named).then(|| key.to_owned())
+}
+
+/// Whether a text is the public part of an Ed25519 key.
+pub(crate) fn is_public_key(text: &str) -> bool {
+    let bytes = BASE64.decode(text);
+    bytes.is_ok_and(|bytes| bytes.len() == PUBLIC_KEY_BYTES)
 }
 
 /// What of an object is signed, in canonical form.

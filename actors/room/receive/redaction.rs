@@ -43,7 +43,10 @@ impl Weighing {
             true => Verdict::Accepted,
             false => verdict,
         };
-        let Some(target) = self.find(target).await? else {
+        // An event that was rejected is no partner: it is waited for as if it had not come.
+        let target = self.find(target).await?;
+        let target = target.filter(|target| !matches!(target.verdict, Verdict::Rejected(_)));
+        let Some(target) = target else {
             return Ok(unless_state(Verdict::Held));
         };
         if !self.may_redact(pdu, before, &target.pdu).await? {

@@ -184,3 +184,21 @@ fn what_was_redacted_as_part_of_a_state_stays_so() {
     take(&mut peer, events.into());
     assert_eq!(peer.content(&oracle, 6), "{}");
 }
+
+#[test]
+fn what_was_rejected_is_waited_for_as_if_it_had_not_come() {
+    let mut oracle = entered();
+    let key = ("m.room.name", Some(""));
+    oracle.add(&[5], CAROL, key, json!({"name": "secret"}));
+    let redacts = json!({"redacts": oracle.nodes[6].pdu.event_id});
+    oracle.add(&[5], CAROL, ("m.room.redaction", None), redacts);
+    for order in [[7, 6], [6, 7]] {
+        let mut peer = peer_of(&oracle, 6);
+        for at in order {
+            peer.receive(vec![oracle.event(at, Role::Next)]);
+        }
+        assert!(matches!(peer.verdict(&oracle, 6), Verdict::Rejected(_)));
+        assert_eq!(peer.verdict(&oracle, 7), Verdict::Held);
+        assert_ne!(peer.world.room.early, Early::default());
+    }
+}
