@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
-use super::{Ground, batch, record, rooms, run};
+use super::{Ground, batch, migrating::migrate, record, rooms, run};
 use crate::{
     address::{Family, Layout, Shard},
     port::{LogAppender, LogStore, StoreError},
@@ -268,5 +268,32 @@ fn claims_follow_a_log_that_one_node_has_written() {
             .unwrap();
         let fenced = alone.append(&batch(3, vec![record(room, 2, "c")])).await;
         assert!(matches!(fenced, Err(StoreError::Fenced(_))), "{fenced:?}");
+    });
+}
+
+#[test]
+fn claims_follow_a_log_that_another_cluster_has_written() {
+    let (from, to) = (Ground::postgres(1), Ground::postgres(1));
+    run(async {
+        let room = &rooms(1)[0];
+        let shard = {
+            let (store, _) = opened(&from).await;
+            let shard = store.layout().shard_of(room);
+            let mut one = idle(&store).await;
+            one.take_under(&[Claim::new(shard, 30)]).await.unwrap();
+            one.append(&batch(1, vec![record(room, 1, "a")]))
+                .await
+                .unwrap();
+            shard
+        };
+        migrate(&from, &to).await;
+        let (store, register) = opened(&to).await;
+        register.join(&beat("a", 1, LONG_MS)).await.unwrap();
+        let claims = register.claim(Uuid::from_u128(1), &[shard]).await.unwrap();
+        let mut two = idle(&store).await;
+        two.take_under(&claims).await.unwrap();
+        two.append(&batch(2, vec![record(room, 2, "b")]))
+            .await
+            .unwrap();
     });
 }
