@@ -217,6 +217,11 @@ impl<D: Domain> Directory<D> {
         matches!(self.ways, Ways::Alone)
     }
 
+    /// Whether new calls are refused.
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::SeqCst)
+    }
+
     /// How many are awake.
     pub fn residents(&self) -> usize {
         self.slots.len()
@@ -288,9 +293,9 @@ impl<D: Domain> Directory<D> {
         let shard = self.layout.shard_of(entity);
         match self.slots.entry(entity.clone()) {
             // Asked under the entry's lock: who closes afterwards sees the new slot.
-            _ if self.is_closed.load(Ordering::SeqCst) || !self.ways.is_here(shard) => None,
+            _ if self.is_closed() || !self.ways.is_here(shard) => None,
             Entry::Vacant(entry) => {
-                let slot = self.spawn(entity, None, now_ms);
+                let slot = self.spawn((entity, shard), None, now_ms);
                 let found = (slot.actor.clone(), slot.vitals.clone());
                 entry.insert(slot);
                 if self.awake.fetch_add(1, Ordering::Relaxed) >= self.limits.residents_max {
@@ -302,7 +307,7 @@ impl<D: Domain> Directory<D> {
                 let slot = entry.get();
                 if !slot.is_open() {
                     let previous = (slot.actor.get_cell(), slot.vitals.clone());
-                    let next = self.spawn(entity, Some(previous), now_ms);
+                    let next = self.spawn((entity, shard), Some(previous), now_ms);
                     entry.insert(next);
                 }
                 let slot = entry.get();
@@ -327,7 +332,7 @@ impl<D: Domain> Directory<D> {
 
     fn spawn(
         &self,
-        entity: &Entity,
+        (entity, shard): (&Entity, Shard),
         after: Option<(ractor::ActorCell, Arc<Vitals>)>,
         now_ms: u64,
     ) -> Slot<D> {
@@ -335,7 +340,6 @@ impl<D: Domain> Directory<D> {
         let _runtime = self.runtime.enter();
         let vitals = Arc::new(Vitals::default());
         vitals.touched_ms.store(now_ms, Ordering::Relaxed);
-        let shard = self.layout.shard_of(entity);
         let birth = Birth {
             entity: entity.clone(),
             shard,

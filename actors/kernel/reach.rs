@@ -143,6 +143,10 @@ impl<D: Domain> Directory<D> {
                 return Err(Unavailable::Timeout.into());
             }
             match routes.place(shard) {
+                // This node ends: nothing comes here any more.
+                Place::Here | Place::Nowhere if self.is_closed() => {
+                    return Err(Unavailable::Stopped.into());
+                }
                 Place::Nowhere => {}
                 Place::Here => {
                     let again = asked.again();
