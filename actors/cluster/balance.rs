@@ -269,7 +269,7 @@ mod tests {
     #[test]
     fn who_has_not_the_role_holds_nothing_of_the_family() {
         let mut view = house(3);
-        view.nodes[0].roles = vec!["edge".into(), "users".into()];
+        view.nodes[0].roles = vec!["users".into()];
         settle(&mut view, &Loads::new());
         let mut rooms = view
             .shards

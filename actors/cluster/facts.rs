@@ -9,15 +9,15 @@ use super::balance::Loads;
 
 /// What a node says of itself with each beat.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Facts {
+pub(super) struct Facts {
     /// By shard, in the form of its display.
     #[serde(default)]
-    pub loads: BTreeMap<String, f64>,
+    pub(super) loads: BTreeMap<String, f64>,
 }
 
 /// What the living nodes say of their shards. One of which nothing is said yet counts as much as others of its family: who has just taken it must not seem idle
 /// and be given more.
-pub fn loads_of(view: &RegisterView) -> Loads {
+pub(super) fn loads_of(view: &RegisterView) -> Loads {
     let mut loads = Loads::new();
     for node in view.nodes.iter().filter(|node| node.is_alive()) {
         let Ok(facts) = serde_json::from_str::<Facts>(&node.facts) else {

@@ -5,19 +5,17 @@
 //! A node whose lease has run out ends everything at once and begins a new life.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use futures_util::{StreamExt as _, stream};
 use parking_lot::Mutex;
 use playhouse_schema::{
     address::Shard,
     port::StoreError,
-    register::{
-        Beat, Claim, Incarnation, NodeEntry, NodeName, Pulse, Register, RegisterView, ShardEntry,
-        Standing,
-    },
+    register::{Beat, Incarnation, NodeName, Pulse, Register, RegisterView, ShardEntry, Standing},
 };
 use tokio::sync::{Notify, Semaphore, watch};
 use uuid::Uuid;
@@ -31,6 +29,9 @@ use super::{
 
 /// So many shards leave a node at a time: each of them is served nowhere meanwhile.
 const LEAVING_MAX: usize = 4;
+
+/// So many shards are abandoned at a time when the lease has run out: one that does not end must not hold up the others.
+const ABANDONED_MAX: usize = 16;
 
 /// This much of the lease is not used: the answer to a beat may be under way while it runs out.
 const MARGIN: Duration = Duration::from_millis(250);
@@ -70,7 +71,7 @@ pub struct Ward {
 struct Life {
     incarnation: Incarnation,
     standing: Standing,
-    /// Shards on their way in or out.
+    /// Shards on their way in or out, those of an earlier life among them: what still ends must not begin again meanwhile.
     moving: BTreeSet<Shard>,
     /// Says nothing about places before.
     silent_until: Option<Instant>,
@@ -282,15 +283,15 @@ impl Ward {
     async fn begin_anew(self: &Arc<Self>) {
         tracing::error!(node = %self.settings.name, "this node's lease has run out, it begins anew");
         metrics::counter!("playhouse_cluster_lapses_total").increment(1);
-        for shard in self.map.lapse() {
-            self.tenants.abandon(shard).await;
-        }
         {
+            // First of all: what is just being taken is not served in the old life any more.
             let mut life = self.life.lock();
             life.incarnation = Uuid::now_v7();
-            life.moving.clear();
             life.silent_until = Some(Instant::now() + self.settings.lease * SILENT_LEASES);
         }
+        stream::iter(self.map.lapse())
+            .for_each_concurrent(ABANDONED_MAX, |shard| self.tenants.abandon(shard))
+            .await;
         let sent = Instant::now();
         match self.register.join(&self.heartbeat()).await {
             Ok(view) => self.renewed(sent, view),
@@ -300,6 +301,7 @@ impl Ward {
 
     /// What the log has refused is not served any more.
     fn lose(self: &Arc<Self>, view: &RegisterView) {
+        let own = self.incarnation();
         for shard in self.tenants.lost() {
             if !self.map.serves(shard) || !self.set_out(shard) {
                 continue;
@@ -309,21 +311,23 @@ impl Ward {
             let is_ours = view
                 .shards
                 .iter()
-                .any(|entry| entry.shard == shard && entry.holder == Some(self.incarnation()));
+                .any(|entry| entry.shard == shard && entry.holder == Some(own));
             let ward = self.clone();
             ractor::concurrency::spawn(async move {
                 ward.tenants.abandon(shard).await;
                 // A writer that died has let go of it: then it is claimed again.
                 if is_ours {
-                    ward.give_back(shard).await;
+                    ward.give_back(own, shard).await;
                 }
                 ward.arrived(shard);
+                ward.ring();
             });
         }
     }
 
     /// What shall go elsewhere goes, if somebody lives there.
     fn let_go(self: &Arc<Self>, view: &Arc<RegisterView>) {
+        let own = self.incarnation();
         for entry in &view.shards {
             let Some(wanted) = &entry.wanted else {
                 continue;
@@ -343,17 +347,19 @@ impl Ward {
                 let began = Instant::now();
                 ward.map.part_with(shard);
                 ward.tenants.end(shard).await;
-                ward.give_back(shard).await;
+                ward.give_back(own, shard).await;
                 ward.herald.freed(shard, &to);
                 ward.arrived(shard);
+                ward.ring();
                 let took_ms = began.elapsed().as_millis();
                 tracing::info!(%shard, %to, took_ms, "shard given away");
             });
         }
     }
 
-    async fn give_back(&self, shard: Shard) {
-        if let Err(error) = self.register.release(self.incarnation(), &[shard]).await {
+    /// A life gives back what it held itself: the next one may hold the shard anew.
+    async fn give_back(&self, life: Incarnation, shard: Shard) {
+        if let Err(error) = self.register.release(life, &[shard]).await {
             // Its lease says the rest.
             tracing::warn!(%shard, %error, "cannot give a shard back");
         }
@@ -381,35 +387,50 @@ impl Ward {
         }
         let ward = self.clone();
         ractor::concurrency::spawn(async move {
-            ward.take(own, &wanted).await;
+            let has_all = ward.take(own, &wanted).await;
             wanted.iter().for_each(|shard| ward.arrived(*shard));
+            // What could not be taken is tried again with the next beat, and not before.
+            if has_all {
+                ward.ring();
+            }
         });
     }
 
-    async fn take(&self, own: Incarnation, wanted: &[Shard]) {
+    /// Takes what is wanted; whether nothing of it was refused.
+    async fn take(&self, own: Incarnation, wanted: &[Shard]) -> bool {
         let mut claims = match self.register.claim(own, wanted).await {
             Ok(claims) => claims,
             Err(error) => {
                 tracing::warn!(%error, "cannot claim shards");
-                return;
+                return false;
             }
         };
         let failed = self.tenants.begin(&claims).await;
         claims.retain(|claim| !failed.contains(&claim.shard));
-        // Meanwhile this life may have ended.
-        if self.incarnation() != own {
-            for claim in &claims {
-                self.tenants.abandon(claim.shard).await;
-            }
-            return;
-        }
         let shards: Vec<_> = claims.iter().map(|claim| claim.shard).collect();
-        self.map.serve(&shards);
+        // Meanwhile this life may have ended.
+        if !self.serve_in(own, &shards) {
+            for shard in shards {
+                self.tenants.abandon(shard).await;
+            }
+            return false;
+        }
         let terms = claims.iter().map(|claim| (claim.shard, claim.term()));
         self.herald.serving(&terms.collect::<Vec<_>>());
         for shard in failed {
-            self.give_back(shard).await;
+            self.give_back(own, shard).await;
         }
+        claims.len() == wanted.len()
+    }
+
+    /// Serves shards that were claimed in a life, if that has not ended; whether it has not.
+    fn serve_in(&self, own: Incarnation, shards: &[Shard]) -> bool {
+        let life = self.life.lock();
+        let goes_on = life.incarnation == own;
+        if goes_on {
+            self.map.serve(shards);
+        }
+        goes_on
     }
 
     /// Whether this node says where shards shall go: the one that has lived longest does.
@@ -444,6 +465,5 @@ impl Ward {
 
     fn arrived(&self, shard: Shard) {
         self.life.lock().moving.remove(&shard);
-        self.ring();
     }
 }

@@ -218,7 +218,7 @@ pub fn numbered(name: &str, number: ShardNumber) -> &'static str {
     let name = format!("{name}/{number:02}");
     let mut names = NAMES.lock();
     if let Some(known) = names.get(name.as_str()) {
-        return *known;
+        return known;
     }
     let name: &'static str = Box::leak(name.into_boxed_str());
     names.insert(name);

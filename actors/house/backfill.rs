@@ -124,13 +124,20 @@ impl House {
 
     /// Fetches a stretch of a room's past; whether there is more of it now than before.
     pub(super) async fn fetch_past(&self, room_id: &RoomId) -> Result<bool, HouseError> {
-        let before = self.old_ends(room_id).await?;
         let turn = self.backfills.turns.of(room_id);
-        let _turn = turn.lock().await;
+        let at_once = turn.try_lock().ok().filter(|_| self.desks.is_alone());
+        // Whoever has to wait may find that others have fetched meanwhile.
+        let (_turn, before) = match at_once {
+            Some(turn) => (turn, None),
+            None => {
+                let before = self.old_ends(room_id).await?;
+                (turn.lock().await, Some(before))
+            }
+        };
         let name = format!("backfill {room_id}");
         let _everywhere = self.desks.lock(&name, Places::ONE).await?;
         let ends = self.old_ends(room_id).await?;
-        if ends != before {
+        if before.is_some_and(|before| before != ends) {
             return Ok(true);
         }
         if ends.is_empty() || self.is_futile(room_id, &ends) {

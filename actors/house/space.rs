@@ -181,13 +181,7 @@ impl House {
         wish: &HierarchyWish,
         asks_others: bool,
     ) -> Result<Option<Sight>, HouseError> {
-        let footing = self.footing(&step.room_id, &wish.user_id).await?;
-        let sight = if footing.is_here {
-            self.seen_here(&step.room_id, wish).await?
-        } else {
-            let there = (step, &footing, asks_others);
-            self.seen_elsewhere(there, wish).await?
-        };
+        let sight = self.sight(step, wish, asks_others).await?;
         if sight.is_none() && wish.room_id == step.room_id {
             // Whether there is such a room is not told to those who may not see it.
             return Err(HouseError::Forbidden(
@@ -197,16 +191,40 @@ impl House {
         Ok(sight)
     }
 
+    /// The same, whether it is the root or not.
+    async fn sight(
+        &self,
+        step: &Step,
+        wish: &HierarchyWish,
+        asks_others: bool,
+    ) -> Result<Option<Sight>, HouseError> {
+        let access = match self.room_access(&step.room_id, &wish.user_id).await {
+            Ok(access) => Some(access),
+            Err(HouseError::Room(RoomError::UnknownRoom)) => None,
+            Err(error) => return Err(error),
+        };
+        let mut servers = access.iter().flat_map(|access| &access.servers);
+        let is_inhabited = servers.any(|server| self.is_local(server));
+        // In most rooms of a tree somebody of this server is: nothing more is asked of those.
+        if !is_inhabited {
+            let footing = self.footing(&step.room_id, &wish.user_id).await?;
+            if !footing.is_here {
+                let there = (step, &footing, asks_others);
+                return self.seen_elsewhere(there, wish).await;
+            }
+        }
+        match access {
+            Some(access) => self.seen_here(&step.room_id, access, wish).await,
+            None => Ok(None),
+        }
+    }
+
     async fn seen_here(
         &self,
         room_id: &RoomId,
+        access: RoomAccess,
         wish: &HierarchyWish,
     ) -> Result<Option<Sight>, HouseError> {
-        let access = match self.room_access(room_id, &wish.user_id).await {
-            Ok(access) => access,
-            Err(HouseError::Room(RoomError::UnknownRoom)) => return Ok(None),
-            Err(error) => return Err(error),
-        };
         if !self.may_see(&access, Some(&wish.user_id)).await? {
             return Ok(None);
         }

@@ -355,10 +355,6 @@ fn has_moved(routes: &dyn Routes, shard: Shard) -> bool {
 }
 
 /// Reads a frame; `None` when the actor is not served where it was looked for.
-#[expect(
-    clippy::type_complexity,
-    reason = "an answer that may be missing, or unreadable"
-)]
 fn opened<T, E>(frame: &[u8]) -> Result<Option<Result<T, E>>, Unavailable>
 where
     T: serde::de::DeserializeOwned,

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use playhouse_schema::record::room::EndsForgotten;
 use ruma::{EventId, OwnedEventId};
 
-use super::Room;
+use super::{Room, state::Extremity};
 
 /// So many events are remembered; the oldest are forgotten first.
 const OVERTAKEN_MAX: usize = 256;
@@ -44,6 +44,12 @@ impl Overtaken {
 }
 
 impl Room {
+    /// An end of the graph, by its event.
+    pub(super) fn end(&self, event_id: &EventId) -> Option<&Extremity> {
+        let mut ends = self.extremities.iter().map(AsRef::as_ref);
+        ends.find(|end| end.event_id == *event_id)
+    }
+
     /// Some events are no ends: neither those that are known, nor the others when they come.
     pub(super) fn forget_ends(&mut self, forgotten: &EndsForgotten) {
         for event_id in &forgotten.ends {

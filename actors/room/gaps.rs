@@ -10,7 +10,10 @@ use playhouse_schema::{
     address::{Position, Sequence},
     record::room::{StateChange, StateCompleted, StateId, StatePartial},
 };
-use ruma::{EventId, OwnedEventId, OwnedServerName, ServerName, events::TimelineEventType};
+use ruma::{
+    EventId, OwnedEventId, OwnedServerName, ServerName,
+    events::{StateEventType, TimelineEventType},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -191,7 +194,7 @@ impl Room {
 impl RoomQuery {
     /// Whether the answer may depend on members that a room does not know yet.
     pub(super) fn depends_on_members(&self, room: &Room) -> bool {
-        if room.partial().is_none() {
+        if room.partial().is_none() || !self.may_depend_on_members() {
             return false;
         }
         match self {
@@ -200,21 +203,18 @@ impl RoomQuery {
                 state_key,
                 ..
             } => {
-                let key = (event_type.to_string().into(), state_key.clone());
-                key.0 == TimelineEventType::RoomMember && !room.current.contains_key(&key)
+                let key: StateKey = (event_type.to_string().into(), state_key.clone());
+                !room.current.contains_key(&key)
             }
-            query => query.may_depend_on_members(),
+            _ => true,
         }
     }
 
     /// Whether an answer may depend on all members of a room.
     pub(crate) fn may_depend_on_members(&self) -> bool {
         match self {
-            Self::State { .. }
-            | Self::StateEvent { .. }
-            | Self::Members { .. }
-            | Self::Draft(_)
-            | Self::Peer(_) => true,
+            Self::StateEvent { event_type, .. } => *event_type == StateEventType::RoomMember,
+            Self::State { .. } | Self::Members { .. } | Self::Draft(_) | Self::Peer(_) => true,
             // The server itself asks for its own users.
             Self::JoinedMembers { reader } => reader.is_some(),
             _ => false,

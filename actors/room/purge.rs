@@ -36,10 +36,7 @@ pub(super) fn decide(
     let newest = newest(room);
     let erasures = targets.into_iter().filter_map(|target| {
         let event = RoomEvent::from_record(target.sequence, 0, &target.record)?;
-        let is_end = room
-            .extremities
-            .iter()
-            .any(|end| end.event_id == event.pdu.event_id);
+        let is_end = room.end(&event.pdu.event_id).is_some();
         if is_end || newest == Some(event.sequence) || !goes(&event, purge, own) {
             return None;
         }

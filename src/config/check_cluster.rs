@@ -89,18 +89,18 @@ mod tests {
     #[test]
     fn three_lines_make_a_cluster() {
         let config = parse(&format!("{POSTGRES}{FIT}"), &[]).unwrap();
-        assert_eq!(config.cluster.roles.len(), 9);
+        assert_eq!(config.cluster.roles.len(), 3);
         assert_eq!(config.cluster.lease_ms, 3_000);
         let variables = [
             ("PLAYHOUSE_DATABASE", "postgres://localhost/p"),
             ("PLAYHOUSE_CLUSTER_LISTEN", "127.0.0.1:8449"),
             ("PLAYHOUSE_CLUSTER_SECRET_FILE", "/secret"),
             ("PLAYHOUSE_CLUSTER_NAME", "n1"),
-            ("PLAYHOUSE_CLUSTER_ROLES", "edge, rooms"),
+            ("PLAYHOUSE_CLUSTER_ROLES", "users, rooms"),
             ("PLAYHOUSE_CLUSTER_ADVERTISE", "n1.example:8449"),
         ];
         let config = parse("", &variables).unwrap();
-        assert_eq!(config.cluster.roles, ["edge", "rooms"]);
+        assert_eq!(config.cluster.roles, ["users", "rooms"]);
     }
 
     #[test]

@@ -16,8 +16,8 @@ section! {
         secret_file: Option<String> = None, sample "/etc/playhouse/cluster.secret";
         /// What this node is called: letters, digits, `.`, `_` and `-`. Without it one is made at the first start and kept in the data folder, in `node.name`.
         name: Option<String> = None, sample "node-1";
-        /// What this node does: `edge` answers requests; `rooms`, `users` and `servers` hold shards; `media`, `push`, `appservice`, `directory` and
-        /// `background` do what one node at a time does.
+        /// Which shards this node may hold. What one node at a time does, such as sweeping media or folding the user directory, falls to the holder of some
+        /// shard; requests are answered by all nodes.
         roles: Vec<String> = ROLES.iter().map(|role| (*role).to_owned()).collect();
         /// A node of which nothing was heard for so long, milliseconds, has lost its shards.
         lease_ms: u64 = 3_000;
@@ -29,14 +29,4 @@ section! {
 }
 
 /// Everything that a node may do.
-pub(crate) const ROLES: &[&str] = &[
-    "edge",
-    "rooms",
-    "users",
-    "servers",
-    "media",
-    "push",
-    "appservice",
-    "directory",
-    "background",
-];
+pub(crate) const ROLES: &[&str] = &["rooms", "users", "servers"];

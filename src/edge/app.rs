@@ -165,10 +165,9 @@ impl App {
     /// The user ID of a user name, if a person may take it: as [`House::available_user_id`], and what is kept for an application service counts as taken.
     pub(crate) async fn free_user_id(&self, username: &str) -> Result<OwnedUserId, HouseError> {
         let user_id = self.house.available_user_id(username).await?;
-        match self.bridges.keep_user(&user_id, None) {
-            true => Err(UserError::UserInUse.into()),
-            false => Ok(user_id),
-        }
+        let checked = self.bridges.check_user(&user_id);
+        checked.map_err(|_| UserError::UserInUse)?;
+        Ok(user_id)
     }
 }
 

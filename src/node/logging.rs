@@ -2,8 +2,10 @@
 
 use std::io::IsTerminal as _;
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::{
-    EnvFilter, Registry, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
+    EnvFilter, Registry, filter::FilterFn, layer::SubscriberExt as _, reload,
+    util::SubscriberInitExt as _,
 };
 
 use crate::config::Log;
@@ -15,7 +17,7 @@ impl LogHandle {
     /// Starts logging for the whole process. None when something else logs already.
     pub fn install(config: &Log) -> Option<Self> {
         let (filter, handle) = reload::Layer::new(filter(&config.level));
-        let registry = tracing_subscriber::registry().with(filter);
+        let registry = tracing_subscriber::registry().with(filter).with(mute());
         let output = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
             .with_ansi(std::io::stderr().is_terminal());
@@ -42,13 +44,19 @@ impl LogHandle {
 const QUIET: &str =
     "actix_server=warn,ruma_state_res=warn,ractor=warn,actix_http::h1::dispatcher=off";
 
-/// At `debug` it tells all that nodes say to each other, secrets among it: that must not be asked for.
-const MUTE: &str = "ractor_cluster=error";
-
 fn filter(level: &str) -> EnvFilter {
     // The configuration was checked; a reload may bring nonsense, which then means the default. What the operator says about a library comes later and wins.
-    EnvFilter::try_new(format!("{QUIET},{level},{MUTE}"))
-        .unwrap_or_else(|_| EnvFilter::new(format!("{QUIET},info,{MUTE}")))
+    EnvFilter::try_new(format!("{QUIET},{level}"))
+        .unwrap_or_else(|_| EnvFilter::new(format!("{QUIET},info")))
+}
+
+/// At `debug` it tells all that nodes say to each other, secrets among it. A filter's word could be overruled by a narrower one, so this stands beside it.
+fn mute() -> FilterFn {
+    FilterFn::new(is_for_logs)
+}
+
+fn is_for_logs(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() == Level::ERROR || !metadata.target().starts_with("ractor_cluster")
 }
 
 #[cfg(test)]
@@ -81,10 +89,12 @@ mod tests {
             .with_writer(move || writer.clone());
         let subscriber = tracing_subscriber::registry()
             .with(filter(level))
+            .with(mute())
             .with(output);
         tracing::subscriber::with_default(subscriber, || {
             tracing::error!(target: "actix_http::h1::dispatcher", "stream error");
             tracing::error!("something of ours");
+            let _span = tracing::info_span!("a_span").entered();
             tracing::debug!(target: "ractor_cluster::net::session", "a secret");
         });
         let bytes = paper.0.lock().clone();
@@ -102,7 +112,12 @@ mod tests {
 
     #[test]
     fn what_nodes_say_to_each_other_is_never_told() {
-        for level in ["trace", "ractor_cluster=debug"] {
+        for level in [
+            "trace",
+            "ractor_cluster=debug",
+            "ractor_cluster::net=trace",
+            "[a_span]=trace",
+        ] {
             let told = told(level);
             assert!(!told.contains("a secret"), "{told}");
         }

@@ -1,29 +1,9 @@
 //! Locking and suspending accounts, and where they were used from.
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::json;
-use sha1::Sha1;
 
 use super::stage::on_own_servers;
-use crate::harness::{Client, client::encode};
-
-const SECRET: &str = "a secret for scripts";
-
-/// A client of a new administrator.
-async fn admin(nobody: &Client, name: &str) -> Client {
-    let path = "/_synapse/admin/v1/register";
-    let nonce = nobody.get(path).await.ok()["nonce"].clone();
-    let text = nonce.as_str().expect("a nonce");
-    let mut mac = Hmac::<Sha1>::new_from_slice(SECRET.as_bytes()).expect("any length is right");
-    mac.update(format!("{text}\0{name}\0correct horse\0admin").as_bytes());
-    let bytes = mac.finalize().into_bytes();
-    let digits: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let body = json!({
-        "nonce": text, "username": name, "password": "correct horse", "admin": true, "mac": digits.concat()
-    });
-    let answer = nobody.post(path, body).await.ok();
-    nobody.clone().with_session(&answer)
-}
+use crate::harness::{administrator, client::encode};
 
 fn path(what: &str, user: &str) -> String {
     format!("/_matrix/client/v1/admin/{what}/{}", encode(user))
@@ -31,10 +11,9 @@ fn path(what: &str, user: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn administrators_lock_and_suspend() {
-    let settings = [("PLAYHOUSE_REGISTRATION_SHARED_SECRET", SECRET)];
-    on_own_servers(&settings, async |server| {
-        let boss = admin(&server.client(), "boss").await;
-        let other = admin(&server.client(), "other").await;
+    on_own_servers(&[], async |server| {
+        let boss = administrator(&server.client(), "boss").await;
+        let other = administrator(&server.client(), "other").await;
         let anna = server.register("anna").await;
         let room_id = anna.create_room(json!({})).await;
         for (what, field) in [("lock", "locked"), ("suspend", "suspended")] {

@@ -1,5 +1,6 @@
 //! Several nodes over one log: shards move while they are written, and nothing is lost or done twice.
 
+mod lives;
 pub(crate) mod net;
 
 use std::{

@@ -319,7 +319,7 @@ impl Follower {
             .iter()
             .filter(|(name, lag)| self.saved.1.get(*name) != Some(*lag));
         let cursors: Vec<_> = changed
-            .flat_map(|(name, lag)| positions::cursors(*name, lag))
+            .flat_map(|(name, lag)| positions::cursors(name, lag))
             .collect();
         if parked.is_empty() && cursors.is_empty() {
             return;

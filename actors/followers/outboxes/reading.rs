@@ -320,7 +320,7 @@ impl Follower {
             let name = server_rooms::ServerRooms::NAME;
             let mut looks = 0_u32;
             while self.parts.models.folded(name, shard) < position {
-                if looks % 10 == 0 {
+                if looks.is_multiple_of(10) {
                     self.parts.models.urge(name, shard.family);
                 }
                 looks += 1;

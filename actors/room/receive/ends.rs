@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use playhouse_schema::record::room::{EndsForgotten, Placement, RoomRecord, StateId};
-use ruma::EventId;
+use ruma::{EventId, OwnedEventId};
 
 use super::{
     merge,
@@ -12,11 +12,7 @@ use super::{
     weigh::Weighing,
 };
 use crate::room::{
-    RoomError,
-    event::RoomEvent,
-    gaps::with_members,
-    pdu::Pdu,
-    state::{Extremity, StateMap},
+    RoomError, auth, event::RoomEvent, gaps::with_members, pdu::Pdu, state::StateMap,
 };
 
 /// So many events are looked at to find what lies before an event.
@@ -81,15 +77,13 @@ impl Weighing {
             if seen.len() >= STEPS_MAX || !seen.insert(event_id.clone()) {
                 continue;
             }
-            let mut extremities = self.room.extremities.iter();
-            if extremities.any(|end| end.event_id == event_id) {
+            if self.room.end(&event_id).is_some() {
                 has_passed = true;
                 ends.insert(event_id.to_string());
                 continue;
             }
             // What was an end before this came is part of the graph.
-            let mut before = self.history.room.extremities.iter();
-            if before.any(|end| end.event_id == event_id) {
+            if self.history.room.end(&event_id).is_some() {
                 continue;
             }
             match self.find(&event_id).await? {
@@ -128,30 +122,44 @@ impl Weighing {
         members: &[Arc<RoomEvent>],
     ) -> Result<Result<(), String>, RoomError> {
         self.depends_on_ends = true;
-        let mut all = self.afters();
+        let mut all = BTreeSet::clone(&self.afters());
         all.insert(before);
         let state = with_members(&self.resolution(&all).await?, members);
         Ok(verdict::by_state(&self.rules, pdu, &state))
     }
 
-    /// An end of the graph, by its event.
-    pub(super) fn end(&self, event_id: &EventId) -> Option<&Extremity> {
-        let mut ends = self.room.extremities.iter().map(AsRef::as_ref);
-        ends.find(|end| end.event_id == *event_id)
-    }
-
     /// The state after the end that an event follows on, if it follows on one only, the state is not the one in force, and it is at hand.
-    pub(super) fn state_of_branch(&self, pdu: &Pdu) -> Option<&StateMap> {
+    fn state_of_branch(&self, pdu: &Pdu) -> Option<&StateMap> {
         let [before] = &pdu.prev_events[..] else {
             return None;
         };
-        let after = self.end(before)?.after;
+        let after = self.room.end(before)?.after;
+        if after == self.room.current_id {
+            return None;
+        }
         let states = self.states.get(&after);
         states.or_else(|| self.remembered.state(after))
     }
 
-    pub(super) fn afters(&self) -> BTreeSet<StateId> {
-        self.room.extremities.iter().map(|end| end.after).collect()
+    /// What may authorise an event: what the state of its branch holds, and where that does not have all that is wanted, also what is in force.
+    pub(super) fn at_hand(&self, pdu: &Pdu, wanted: &[OwnedEventId]) -> Vec<Arc<RoomEvent>> {
+        let in_force = || auth::candidate_events(&self.room.current, pdu).cloned();
+        let Some(branch) = self.state_of_branch(pdu) else {
+            return in_force().collect();
+        };
+        let mut held: Vec<_> = auth::candidate_events(branch, pdu).cloned().collect();
+        let is_held = |id: &OwnedEventId| held.iter().any(|event| event.pdu.event_id == *id);
+        if !wanted.iter().all(is_held) {
+            held.extend(in_force());
+        }
+        held
+    }
+
+    /// The states after the ends of the graph.
+    pub(super) fn afters(&mut self) -> Arc<BTreeSet<StateId>> {
+        let ends = self.room.extremities.iter();
+        let made = || Arc::new(ends.map(|end| end.after).collect());
+        self.afters.get_or_insert_with(made).clone()
     }
 
     /// The ends of the graph have changed: the state in force is the resolution of the states after all of them.
@@ -163,7 +171,7 @@ impl Weighing {
         }
         self.depends_on_ends = true;
         let only = afters.first().copied().filter(|_| afters.len() == 1);
-        let known = self.merged.get(&afters).copied().or(only);
+        let known = self.merged.get(&*afters).copied().or(only);
         if known == Some(self.room.current_id) && !is_state_aside {
             return Ok(());
         }

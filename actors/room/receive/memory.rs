@@ -8,7 +8,7 @@ use std::{
 use imbl::ordmap::DiffItem;
 use playhouse_schema::record::room::StateId;
 
-use super::{PROVISIONAL, weigh::Weighing};
+use super::{PROVISIONAL, are_same_ends, weigh::Weighing};
 use crate::room::{
     Room,
     state::{Extremity, StateMap},
@@ -89,13 +89,7 @@ impl Remembered {
 impl Weighing {
     /// Uses what was learned before.
     pub(super) fn recall(&mut self, memory: &Memory) {
-        let (ends, settled) = (&self.room.extremities, &memory.settled);
-        let mut pairs = ends.iter().zip(settled);
-        // The states after them had provisional numbers when they were settled.
-        if ends.len() == settled.len()
-            && pairs
-                .all(|(end, settled)| Arc::ptr_eq(end, settled) || end.event_id == settled.event_id)
-        {
+        if are_same_ends(&self.room.extremities, &memory.settled) {
             let afters = self.afters();
             self.merged.insert(afters, self.room.current_id);
         }
@@ -105,10 +99,10 @@ impl Weighing {
     }
 
     /// What is to be remembered once all of this is recorded.
-    pub(super) fn learned(&self) -> Learned {
+    pub(super) fn learned(&mut self) -> Learned {
+        let afters = self.afters();
         let weighed = &self.history.room;
         let mut states = self.remembered.clone();
-        let afters = self.afters();
         // What was weighed just now has no number of its own yet, and so its states cannot be named.
         let is_new = |id: &&StateId| {
             **id < PROVISIONAL && **id != weighed.current_id && states.state(**id).is_none()

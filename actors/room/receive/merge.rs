@@ -57,7 +57,7 @@ impl Weighing {
         }
         let resolved = self.resolution(ids).await?;
         let id = self.state_as_set(resolved, false)?;
-        self.merged.insert(ids.clone(), id);
+        self.merged.insert(Arc::new(ids.clone()), id);
         Ok(id)
     }
 

@@ -172,10 +172,13 @@ pub(super) fn take_in(room: &Room, take: TakeIn) -> Result<Decision<Room>, RoomE
     Ok(decision)
 }
 
-/// Whether these are the same ends of the graph, with the same states after them. Most of them are shared by both.
+/// Whether these are the same ends of the graph. Then the states after them are the same too, whose numbers may be provisional: an event finds its place once.
+/// Most of the ends are shared by both.
 fn are_same_ends(ends: &[Arc<Extremity>], others: &[Arc<Extremity>]) -> bool {
-    let mut pairs = ends.iter().zip(others);
-    ends.len() == others.len() && pairs.all(|(end, other)| Arc::ptr_eq(end, other) || end == other)
+    let is_same = |(end, other): (&Arc<Extremity>, &Arc<Extremity>)| {
+        Arc::ptr_eq(end, other) || end.event_id == other.event_id
+    };
+    ends.len() == others.len() && ends.iter().zip(others).all(is_same)
 }
 
 /// So many events stand at the front of a list that are no part of the history by themselves: what a join brings along. Without what follows they are only known.

@@ -24,7 +24,7 @@ use super::{
     resets::StateReset, verdict,
 };
 use crate::room::{
-    Room, RoomError, auth,
+    Room, RoomError,
     event::RoomEvent,
     gaps::with_members,
     pdu::Pdu,
@@ -40,7 +40,9 @@ pub(super) struct Weighing {
     /// The room with what has been weighed so far.
     pub(super) room: Room,
     /// States that were merged, and what into.
-    pub(super) merged: BTreeMap<BTreeSet<StateId>, StateId>,
+    pub(super) merged: BTreeMap<Arc<BTreeSet<StateId>>, StateId>,
+    /// The states after the ends, once somebody has asked for them.
+    pub(super) afters: Option<Arc<BTreeSet<StateId>>>,
     pub(super) history: History,
     pub(super) rules: Arc<RoomVersionRules>,
     /// Events that were looked up or weighed.
@@ -87,6 +89,7 @@ impl Weighing {
             history,
             rules,
             merged: BTreeMap::new(),
+            afters: None,
             found: BTreeMap::new(),
             states: BTreeMap::new(),
             remembered: Arc::default(),
@@ -273,6 +276,10 @@ impl Weighing {
     pub(super) fn push(&mut self, record: RoomRecord) -> Sequence {
         let sequence = PROVISIONAL + self.records.len() as u64;
         self.room.take_in(sequence, sequence, &record);
+        // A state leaves the ends as they are.
+        if !matches!(record, RoomRecord::StateSet(_)) {
+            self.afters = None;
+        }
         self.records.push(record);
         sequence
     }
@@ -282,37 +289,27 @@ impl Weighing {
         &mut self,
         pdu: &Pdu,
     ) -> Result<Result<Vec<Arc<RoomEvent>>, Vec<OwnedEventId>>, RoomError> {
-        let states = self.state_of_branch(pdu).into_iter();
-        let states = states.chain([&self.room.current]);
-        let at_hand = states.flat_map(|state| auth::candidate_events(state, pdu));
-        let at_hand: Vec<_> = at_hand.cloned().collect();
-        let mut events = Vec::with_capacity(pdu.auth_events.len() + 1);
-        let mut missing = Vec::new();
-        for event_id in &pdu.auth_events {
-            let held = at_hand.iter().find(|event| event.pdu.event_id == *event_id);
-            let event = match held {
-                Some(event) => Some(event.clone()),
-                None => self.find(event_id).await?,
-            };
-            match event {
-                Some(event) => events.push(event),
-                None => missing.push(event_id.clone()),
-            }
-        }
+        let mut wanted = pdu.auth_events.clone();
         let is_create = pdu.event_type == TimelineEventType::RoomCreate;
         if self.rules.authorization.room_create_event_id_as_room_id && !is_create {
             // From version 12 on the room's ID names the create event, and no event does.
             let create = format!("${}", &self.room.room_id.as_str()[1..]);
             let create = EventId::parse(create)
                 .map_err(|error| RoomError::InvalidRoomState(error.to_string()))?;
-            let held = at_hand.iter().find(|event| event.pdu.event_id == create);
+            wanted.push(create);
+        }
+        let at_hand = self.at_hand(pdu, &wanted);
+        let mut events = Vec::with_capacity(wanted.len());
+        let mut missing = Vec::new();
+        for event_id in wanted {
+            let held = at_hand.iter().find(|event| event.pdu.event_id == event_id);
             let event = match held {
                 Some(event) => Some(event.clone()),
-                None => self.find(&create).await?,
+                None => self.find(&event_id).await?,
             };
             match event {
                 Some(event) => events.push(event),
-                None => missing.push(create),
+                None => missing.push(event_id),
             }
         }
         Ok(if missing.is_empty() {
@@ -328,7 +325,7 @@ impl Weighing {
         let mut missing = Vec::new();
         for event_id in &pdu.prev_events {
             // What happened on the other branches since may have driven the event out of memory.
-            if let Some(end) = self.end(event_id) {
+            if let Some(end) = self.room.end(event_id) {
                 ids.insert(end.after);
                 continue;
             }

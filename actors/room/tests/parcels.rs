@@ -380,7 +380,7 @@ fn signals_and_refusals_arrive() {
 #[test]
 fn what_a_room_tells_itself_stays_on_its_node() {
     let stage = Stage::of(RoomVersionId::V11, Preset::PublicChat);
-    let view = RoomAnswer::View(Arc::new(stage.room.clone()), 1);
+    let view = RoomAnswer::View(Arc::new(stage.room), 1);
     for refused in [pack(&view), pack(&RoomQuery::View)] {
         assert!(matches!(refused, Err(ParcelError::Unsendable(_))));
     }

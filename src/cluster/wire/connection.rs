@@ -150,8 +150,9 @@ impl Connection {
 
     /// ractor carries it now.
     pub(super) fn carried_by(&self, session: ActorRef<NodeSessionMessage>) {
-        let ended = *self.ended.borrow();
-        if self.session.set(session.clone()).is_err() || ended {
+        let is_other = self.session.set(session.clone()).is_err();
+        // Looked at only now: who ends it meanwhile finds the session, or is found here.
+        if is_other || *self.ended.borrow() {
             session.stop(None);
         }
     }

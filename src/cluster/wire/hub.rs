@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    panic::AssertUnwindSafe,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -236,10 +236,10 @@ impl Hub {
             };
             (node.name.clone(), wanted)
         });
+        let mut known = self.known.lock();
         if self.is_closed() {
             return;
         }
-        let mut known = self.known.lock();
         known.wanted = wanted.collect();
         let Known {
             wanted,
@@ -436,7 +436,12 @@ impl Hub {
             && let Some(connection) = self.connection(id)
             && let Some(gate) = self.gate.get()
         {
-            gate.told(&connection.peer.name, &body);
+            let node = &connection.peer.name;
+            // With the actor that hears it everything would end that comes in, for good.
+            let told = AssertUnwindSafe(|| gate.told(node, &body));
+            if catch_unwind(told).is_err() {
+                tracing::error!(%node, "what another node told was not understood");
+            }
         }
     }
 }

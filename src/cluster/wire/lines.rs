@@ -2,10 +2,13 @@
 
 use std::{
     io::{Error, ErrorKind},
+    pin::Pin,
     sync::{Arc, Weak},
+    task::{Context, Poll},
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use playhouse_schema::register::NodeName;
 use ractor::ActorRef;
 use ractor_cluster::{
@@ -13,7 +16,7 @@ use ractor_cluster::{
     node::NodeServerSessionInformation,
 };
 use tokio::{
-    io::AsyncWriteExt as _,
+    io::{AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream, lookup_host},
     sync::{Notify, Semaphore},
     time::{sleep, timeout},
@@ -46,23 +49,92 @@ const PROBES_MAX: usize = 5;
 /// A port that says nothing for so long is not closed.
 const PROBE_WITHIN: Duration = Duration::from_millis(300);
 
+/// What was said before a connection ended may go out so long.
+const LAST_WORDS_WITHIN: Duration = Duration::from_secs(3);
+
 /// Who gives connections to ractor.
 pub(super) type Carrier = ActorRef<NodeServerMessage>;
 
 /// A socket that is encrypted and greeted.
 struct Line {
     stream: TlsStream<TcpStream>,
-    connection: Uuid,
+    connection: Arc<Connection>,
 }
 
 impl ClusterBidiStream for Line {
     fn split(self: Box<Self>) -> (BoxRead, BoxWrite) {
-        let (reader, writer) = tokio::io::split(self.stream);
-        (Box::new(reader), Box::new(writer))
+        let Line { stream, connection } = *self;
+        let (reader, writer) = tokio::io::split(stream);
+        (
+            Box::new(reader),
+            Box::new(Writing::over(writer, connection)),
+        )
     }
 
     fn peer_label(&self) -> Option<String> {
-        Some(self.connection.to_string())
+        Some(self.connection.id.to_string())
+    }
+}
+
+/// Writes to another node, and no more soon after the connection has ended. ractor's writer outlives its session: without this it would wait with all that is
+/// unsent for a node that takes nothing, until the operating system gives that one up.
+struct Writing<W> {
+    writer: W,
+    end: BoxFuture<'static, ()>,
+    is_over: bool,
+}
+
+impl<W> Writing<W> {
+    fn over(writer: W, connection: Arc<Connection>) -> Self {
+        let end = Box::pin(async move {
+            connection.ended().await;
+            sleep(LAST_WORDS_WITHIN).await;
+        });
+        Self {
+            writer,
+            end,
+            is_over: false,
+        }
+    }
+
+    /// What is being tried, unless it is over.
+    fn unless_over<T>(
+        &mut self,
+        tried: Poll<Result<T, Error>>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<T, Error>> {
+        if tried.is_ready() {
+            return tried;
+        }
+        self.is_over = self.is_over || self.end.as_mut().poll(context).is_ready();
+        if self.is_over {
+            return Poll::Ready(Err(ErrorKind::ConnectionAborted.into()));
+        }
+        Poll::Pending
+    }
+}
+
+impl<W: AsyncWrite + Unpin> AsyncWrite for Writing<W> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<Result<usize, Error>> {
+        let tried = Pin::new(&mut self.writer).poll_write(context, bytes);
+        self.unless_over(tried, context)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let tried = Pin::new(&mut self.writer).poll_flush(context);
+        self.unless_over(tried, context)
+    }
+
+    fn poll_shutdown(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        let tried = Pin::new(&mut self.writer).poll_shutdown(context);
+        self.unless_over(tried, context)
     }
 }
 
@@ -213,7 +285,7 @@ fn hand_over(
     let given = before.and_then(|()| {
         let line = Line {
             stream,
-            connection: connection.id,
+            connection: connection.clone(),
         };
         let opened = NodeServerMessage::ConnectionOpenedExternal {
             stream: Box::new(line),
@@ -294,4 +366,26 @@ async fn refuses(address: &str) -> bool {
         }
     }
     refused
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_takes_nothing_is_not_written_to_for_ever() {
+        let peer = Party {
+            name: NodeName::parse("n2").unwrap(),
+            life: Uuid::from_u128(1),
+            gate: 3,
+        };
+        let connection = Arc::new(Connection::new(peer, Uuid::from_u128(2)));
+        let (near, _far) = tokio::io::duplex(1);
+        let mut writing = Writing::over(near, connection.clone());
+        let written = tokio::spawn(async move { writing.write_all(b"two").await });
+        assert!(connection.end());
+        let written = timeout(LAST_WORDS_WITHIN * 5, written).await;
+        let error = written.unwrap().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionAborted);
+    }
 }

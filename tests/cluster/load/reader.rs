@@ -73,6 +73,11 @@ impl Reader {
                 self.read(&progress, Some(earlier), 0).await;
             }
         }
+        // Of a room that it was never told of the history says nothing.
+        for room in &self.rooms {
+            let is_told = progress.latest.contains_key(room);
+            assert!(is_told, "{} never saw {room}", self.client.user_id);
+        }
     }
 
     /// Whether all is read, or has been waited for long enough.

@@ -73,22 +73,7 @@ async fn devices_receipts_and_typing_reach_each_other() {
     join(houses[0], &bob.user_id, &room_id).await;
     let event_id = say(houses[1], &bob.user_id, &room_id, "hello").await;
     let event_id = event_id.unwrap();
-    let session = houses[2].authenticate(&alice.access_token).await.unwrap();
-    for number in 0..6_usize {
-        let wish = ToDeviceWish {
-            event_type: "m.test".to_owned(),
-            transaction_id: number.to_string(),
-            messages: BTreeMap::from([(
-                bob.user_id.clone(),
-                vec![("D".to_owned(), json!({ "number": number }).to_string())],
-            )]),
-        };
-        // The second time, at another house, is a repeat.
-        for turn in [number, number + 1] {
-            let house = houses[turn % 3];
-            house.send_to_device(&session, wish.clone()).await.unwrap();
-        }
-    }
+    send_each_twice(&houses, &alice, &bob.user_id).await;
     bob.sync_until("messages come", &houses, |bob| bob.to_device.len() >= 6)
         .await;
     let numbers = bob.to_device.iter();
@@ -143,6 +128,25 @@ async fn devices_receipts_and_typing_reach_each_other() {
     let houses: Vec<&House> = nodes.iter().map(|node| &*node.house).collect();
     bob.sync_until("typing ends", &houses, |bob| typists(bob) == json!([]))
         .await;
+}
+
+/// Six messages to a device, each sent again at another house: that is a repeat.
+async fn send_each_twice(houses: &[&House], sender: &Client, to: &OwnedUserId) {
+    let session = houses[2].authenticate(&sender.access_token).await.unwrap();
+    for number in 0..6_usize {
+        let wish = ToDeviceWish {
+            event_type: "m.test".to_owned(),
+            transaction_id: number.to_string(),
+            messages: BTreeMap::from([(
+                to.clone(),
+                vec![("D".to_owned(), json!({ "number": number }).to_string())],
+            )]),
+        };
+        for turn in [number, number + 1] {
+            let house = houses[turn % 3];
+            house.send_to_device(&session, wish.clone()).await.unwrap();
+        }
+    }
 }
 
 fn house_layout(house: &House) -> playhouse_schema::address::Layout {

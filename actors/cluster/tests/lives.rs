@@ -1,0 +1,198 @@
+//! A node whose lease ends while shards are on their way, and one that cannot take what is wanted of it.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use playhouse_schema::{
+    address::{Family, Layout, Shard},
+    register::{Beat, Claim, NodeEntry, NodeName, Register, Standing},
+};
+use tokio::sync::{Notify, watch};
+use uuid::Uuid;
+
+use crate::{
+    cluster::{Herald, Loads, Map, Tenants, Ward, WardSettings},
+    kernel::memory::MemoryRegister,
+};
+
+const LAYOUT: Layout = Layout { shards: 8 };
+
+/// So many shards there are.
+const ALL: usize = 8 * Family::ALL.len();
+
+/// Tenants that end when they may.
+struct Lodgers {
+    ending: Mutex<BTreeSet<Shard>>,
+    may_end: watch::Sender<bool>,
+    refuses: bool,
+    begun: AtomicUsize,
+    begun_too_early: AtomicUsize,
+}
+
+impl Tenants for Lodgers {
+    fn begin<'a>(&'a self, claims: &'a [Claim]) -> BoxFuture<'a, Vec<Shard>> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        let shards: Vec<_> = claims.iter().map(|claim| claim.shard).collect();
+        let ending = self.ending.lock();
+        let too_early = shards.iter().filter(|shard| ending.contains(*shard));
+        self.begun_too_early
+            .fetch_add(too_early.count(), Ordering::SeqCst);
+        let refused = if self.refuses { shards } else { Vec::new() };
+        Box::pin(std::future::ready(refused))
+    }
+
+    fn end(&self, shard: Shard) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.ending.lock().insert(shard);
+            let mut may_end = self.may_end.subscribe();
+            let _ = may_end.wait_for(|may| *may).await;
+            self.ending.lock().remove(&shard);
+        })
+    }
+
+    fn abandon(&self, _shard: Shard) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn lost(&self) -> Vec<Shard> {
+        Vec::new()
+    }
+
+    fn loads(&self) -> Loads {
+        Loads::new()
+    }
+}
+
+/// Tells nobody.
+struct Silent;
+
+impl Herald for Silent {
+    fn serving(&self, _shards: &[(Shard, u64)]) {}
+
+    fn freed(&self, _shard: Shard, _to: &NodeName) {}
+
+    fn living(&self, _nodes: &[NodeEntry]) {}
+}
+
+struct Node {
+    register: Arc<MemoryRegister>,
+    map: Arc<Map>,
+    lodgers: Arc<Lodgers>,
+    ward: Arc<Ward>,
+    _stop: watch::Sender<bool>,
+}
+
+fn roles() -> Vec<String> {
+    Family::ALL.map(|family| family.name().to_owned()).into()
+}
+
+fn name(text: &str) -> NodeName {
+    NodeName::parse(text).unwrap()
+}
+
+async fn node(refuses: bool, (lease, beat): (Duration, Duration)) -> Node {
+    let register = Arc::new(MemoryRegister::new(LAYOUT));
+    let map = Arc::new(Map::new(name("one")));
+    let lodgers = Arc::new(Lodgers {
+        ending: Mutex::default(),
+        may_end: watch::Sender::new(false),
+        refuses,
+        begun: AtomicUsize::new(0),
+        begun_too_early: AtomicUsize::new(0),
+    });
+    let settings = WardSettings {
+        name: name("one"),
+        address: "one:1".to_owned(),
+        roles: roles(),
+        lease,
+        beat,
+    };
+    let place = (
+        lodgers.clone() as Arc<dyn Tenants>,
+        Arc::new(Silent) as Arc<dyn Herald>,
+        Arc::new(Notify::new()),
+    );
+    let ward = Ward::join(register.clone(), map.clone(), place, settings);
+    let ward = ward.await.unwrap();
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(ward.clone().run(stopped));
+    Node {
+        register,
+        map,
+        lodgers,
+        ward,
+        _stop: stop,
+    }
+}
+
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_still_ends_begins_in_no_later_life() {
+    let times = (Duration::from_secs(1), Duration::from_millis(20));
+    let one = node(false, times).await;
+    until("all is served", || one.map.served().len() == ALL).await;
+    let before = one.ward.incarnation();
+    let two = Beat {
+        name: name("two"),
+        incarnation: Uuid::from_u128(2),
+        address: "two:1".to_owned(),
+        roles: roles(),
+        standing: Standing::Serving,
+        facts: "{}".to_owned(),
+        lease_ms: 60_000,
+    };
+    one.register.join(&two).await.unwrap();
+    until("shards go", || !one.lodgers.ending.lock().is_empty()).await;
+    one.register.leave(two.incarnation).await.unwrap();
+    one.register.leave(before).await.unwrap();
+    until("there is a new life", || one.ward.incarnation() != before).await;
+    // After a lease, or two, everything is wanted here again.
+    let is_wanted = || {
+        let view = one.ward.view().borrow().clone();
+        let mut shards = view.shards.iter();
+        shards.all(|entry| entry.wanted == Some(name("one")))
+    };
+    until("all is wanted here", is_wanted).await;
+    let mut view = one.ward.view();
+    for _ in 0..3 {
+        view.borrow_and_update();
+        view.changed().await.unwrap();
+    }
+    until("what did not move is served", || {
+        one.map.served().len() == ALL / 2
+    })
+    .await;
+    one.lodgers.may_end.send_replace(true);
+    until("all is served again", || one.map.served().len() == ALL).await;
+    assert_eq!(one.lodgers.begun_too_early.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn what_is_refused_is_tried_again_with_the_next_beat() {
+    let times = (Duration::from_secs(120), Duration::from_secs(60));
+    let one = node(true, times).await;
+    let begun = || one.lodgers.begun.load(Ordering::SeqCst);
+    until("it is tried", || begun() >= 1).await;
+    one.ward.ring();
+    until("it is tried again", || begun() >= 2).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(begun(), 2);
+    assert!(one.map.served().is_empty());
+}
