@@ -143,10 +143,8 @@ impl<D: Domain> Directory<D> {
                 return Err(Unavailable::Timeout.into());
             }
             match routes.place(shard) {
-                // This node ends: nothing comes here any more.
-                Place::Here | Place::Nowhere if self.is_closed() => {
-                    return Err(Unavailable::Stopped.into());
-                }
+                // This node ends, and has not been able to give the shard away.
+                Place::Here if self.is_closed() => return Err(Unavailable::Stopped.into()),
                 Place::Nowhere => {}
                 Place::Here => {
                     let again = asked.again();
