@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use uuid::Uuid;
 
 use super::{Ground, batch, migrating::migrate, record, rooms, run};
 use crate::{
     address::{Family, Layout, Shard},
-    port::{LogAppender, LogStore, StoreError},
+    port::{LogAppender, LogStore, Statement, StoreError},
     register::{Beat, Claim, NodeName, Pulse, Register, RegisterView, Standing},
 };
 
@@ -187,6 +188,30 @@ fn who_is_told_to_rest_rests() {
         assert!(register.forget(&name("a")).await.unwrap());
         let view = register.join(&beat("a", 3, LONG_MS)).await.unwrap();
         assert_eq!(view.nodes[0].standing, Standing::Serving);
+    });
+}
+
+#[test]
+fn a_beat_waits_for_no_other_question() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let (store, register) = opened(&ground).await;
+        register.join(&beat("a", 1, LONG_MS)).await.unwrap();
+        let models = store.models();
+        let slow = Statement {
+            sql: "SELECT 1::bigint FROM pg_sleep(20)",
+            values: Vec::new(),
+        };
+        // More of them than there are connections.
+        let slow = (0..50).map(|_| models.query(slow.clone()));
+        let sent = beat("a", 1, LONG_MS);
+        tokio::select! {
+            biased;
+            told = join_all(slow) => panic!("the beat has waited: {told:?}"),
+            pulse = register.beat(&sent) => {
+                assert!(matches!(pulse, Ok(Pulse::Alive(_))), "{pulse:?}");
+            }
+        }
     });
 }
 
