@@ -14,7 +14,7 @@ use playhouse_schema::{
     port::LogStore,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, ActorStatus, SupervisionEvent};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::{
     append::Log,
@@ -94,6 +94,8 @@ pub struct Directory<D: Domain> {
     pub(super) ways: Ways,
     limits: DirectoryLimits,
     calls: Arc<AtomicUsize>,
+    /// Calls that are under way where there are other nodes, wherever they are. As many as may wait for all actors here.
+    pub(super) travelling: Semaphore,
     /// Slots in use, roughly: exact after each sweep.
     awake: AtomicUsize,
     crowded: Arc<Notify>,
@@ -131,6 +133,7 @@ impl<D: Domain> Directory<D> {
             log,
             limits,
             calls: Arc::default(),
+            travelling: Semaphore::new(limits.calls_max.min(Semaphore::MAX_PERMITS)),
             awake: AtomicUsize::new(0),
             crowded: Arc::default(),
             is_closed: AtomicBool::new(false),

@@ -126,5 +126,6 @@ pub trait Served: Send + Sync + 'static {
     fn abandon(&self, shard: Shard);
 }
 
-/// The longest a directory waits for news of the map before it asks once more.
-pub(super) const MAP_PATIENCE: Duration = Duration::from_millis(20);
+/// So long a directory waits for news of the map before it asks once more: at first, and at most.
+pub(super) const MAP_PATIENCE: (Duration, Duration) =
+    (Duration::from_millis(20), Duration::from_millis(250));

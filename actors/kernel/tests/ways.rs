@@ -80,6 +80,10 @@ struct Node {
 
 impl Node {
     async fn new(place: Place) -> Self {
+        Self::within(place, DirectoryLimits::default()).await
+    }
+
+    async fn within(place: Place, limits: DirectoryLimits) -> Self {
         let (store, link) = (MemoryStore::new(), Arc::new(Script::default()));
         let pools = Pools::open(store.clone(), env(), PoolLimits::default());
         let pools = pools.await.unwrap();
@@ -89,7 +93,7 @@ impl Node {
         };
         let log: (Arc<dyn LogStore>, Arc<dyn Log>) = (store, pools.clone());
         let signals = Arc::new(Signals::default());
-        let counters = Directory::among(ways, signals, log, DirectoryLimits::default());
+        let counters = Directory::among(ways, signals, log, limits);
         Self {
             counters: counters.await.unwrap(),
             link,
@@ -197,6 +201,36 @@ async fn what_another_node_asks_is_answered_or_refused() {
     let told = other.counters.clone().serve(call(Errand::Command, order));
     assert_eq!(told.await, Some(Bytes::from_static(&[2])));
     assert_eq!(other.counters.residents(), 0);
+}
+
+#[tokio::test]
+async fn who_is_not_reached_is_asked_ever_more_seldom() {
+    let node = Node::with_another().await;
+    let within = Duration::from_millis(600);
+    let sum = node.counters.query_within(entity(), Question::Sum, within);
+    let late = Err(CounterError::Unavailable(Unavailable::Timeout));
+    assert_eq!(sum.await, late);
+    assert!((2..10).contains(&node.asked()), "{}", node.asked());
+}
+
+#[tokio::test]
+async fn no_more_than_the_limit_wait_for_a_place() {
+    let limits = DirectoryLimits {
+        calls_max: 1,
+        ..DirectoryLimits::default()
+    };
+    let node = Node::within(Place::Nowhere, limits).await;
+    let full = Err(CounterError::Unavailable(Unavailable::Overloaded));
+    tokio::select! {
+        biased;
+        sum = node.sum() => panic!("it is nowhere: {sum:?}"),
+        second = node.sum() => assert_eq!(second, full),
+    }
+    // Who gave up waits no more.
+    let within = Duration::from_millis(1);
+    let late = node.counters.query_within(entity(), Question::Sum, within);
+    let timeout = Err(CounterError::Unavailable(Unavailable::Timeout));
+    assert_eq!(late.await, timeout);
 }
 
 #[tokio::test]
