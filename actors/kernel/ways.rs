@@ -64,7 +64,7 @@ pub enum Errand {
 /// Why there is no answer from another node.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
-    /// The call has not left this node.
+    /// Nobody has read the call: it has not left this node, or the other one has refused it unread.
     #[error("not reached")]
     Unreached,
     /// The connection broke after the call had left: it may have been carried out.
