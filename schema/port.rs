@@ -154,9 +154,8 @@ pub trait LogAppender: Send {
     /// taken again. Shards that do not belong to this appender are refused, all of them then. Who may take what is for placement to say.
     fn take<'a>(&'a mut self, shards: &'a [ShardNumber]) -> StoreFuture<'a, ()>;
 
-    /// Takes shards under epochs that a claim gives ([`crate::register::Claim`]): [`StoreError::Fenced`] for one of which the log has seen that epoch or a
-    /// later one. The others are held then.
-    /// To be repeated when it is not known what became of it.
+    /// Takes shards under epochs that a claim gives ([`crate::register::Claim`]): [`StoreError::Fenced`] for one of which the log has seen a later epoch, or that
+    /// one from another appender. The others are held then. To be repeated when it is not known what became of it.
     fn take_under<'a>(&'a mut self, claims: &'a [Claim]) -> StoreFuture<'a, ()> {
         let one_owner = || StoreError::Incompatible("this database is for one node".into());
         Box::pin(async move { claims.first().map_or(Ok(()), |_| Err(one_owner())) })

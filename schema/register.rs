@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The low bits of an epoch that an owner raises by itself, when an append is in doubt; the others are the term of its claim.
-const TERM_SHIFT: u32 = 20;
+pub(crate) const TERM_SHIFT: u32 = 20;
 
 /// The longest name of a node, bytes.
 const NAME_BYTES_MAX: usize = 64;

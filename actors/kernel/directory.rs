@@ -14,7 +14,7 @@ use playhouse_schema::{
     port::LogStore,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, ActorStatus, SupervisionEvent};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::{
     append::Log,
@@ -94,6 +94,8 @@ pub struct Directory<D: Domain> {
     pub(super) ways: Ways,
     limits: DirectoryLimits,
     calls: Arc<AtomicUsize>,
+    /// Calls that are under way where there are other nodes, wherever they are. As many as may wait for all actors here.
+    pub(super) travelling: Semaphore,
     /// Slots in use, roughly: exact after each sweep.
     awake: AtomicUsize,
     crowded: Arc<Notify>,
@@ -131,6 +133,7 @@ impl<D: Domain> Directory<D> {
             log,
             limits,
             calls: Arc::default(),
+            travelling: Semaphore::new(limits.calls_max.min(Semaphore::MAX_PERMITS)),
             awake: AtomicUsize::new(0),
             crowded: Arc::default(),
             is_closed: AtomicBool::new(false),
@@ -217,6 +220,11 @@ impl<D: Domain> Directory<D> {
         matches!(self.ways, Ways::Alone)
     }
 
+    /// Whether new calls are refused.
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::SeqCst)
+    }
+
     /// How many are awake.
     pub fn residents(&self) -> usize {
         self.slots.len()
@@ -288,9 +296,9 @@ impl<D: Domain> Directory<D> {
         let shard = self.layout.shard_of(entity);
         match self.slots.entry(entity.clone()) {
             // Asked under the entry's lock: who closes afterwards sees the new slot.
-            _ if self.is_closed.load(Ordering::SeqCst) || !self.ways.is_here(shard) => None,
+            _ if self.is_closed() || !self.ways.is_here(shard) => None,
             Entry::Vacant(entry) => {
-                let slot = self.spawn(entity, None, now_ms);
+                let slot = self.spawn((entity, shard), None, now_ms);
                 let found = (slot.actor.clone(), slot.vitals.clone());
                 entry.insert(slot);
                 if self.awake.fetch_add(1, Ordering::Relaxed) >= self.limits.residents_max {
@@ -302,7 +310,7 @@ impl<D: Domain> Directory<D> {
                 let slot = entry.get();
                 if !slot.is_open() {
                     let previous = (slot.actor.get_cell(), slot.vitals.clone());
-                    let next = self.spawn(entity, Some(previous), now_ms);
+                    let next = self.spawn((entity, shard), Some(previous), now_ms);
                     entry.insert(next);
                 }
                 let slot = entry.get();
@@ -327,7 +335,7 @@ impl<D: Domain> Directory<D> {
 
     fn spawn(
         &self,
-        entity: &Entity,
+        (entity, shard): (&Entity, Shard),
         after: Option<(ractor::ActorCell, Arc<Vitals>)>,
         now_ms: u64,
     ) -> Slot<D> {
@@ -335,7 +343,6 @@ impl<D: Domain> Directory<D> {
         let _runtime = self.runtime.enter();
         let vitals = Arc::new(Vitals::default());
         vitals.touched_ms.store(now_ms, Ordering::Relaxed);
-        let shard = self.layout.shard_of(entity);
         let birth = Birth {
             entity: entity.clone(),
             shard,

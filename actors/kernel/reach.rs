@@ -10,7 +10,10 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use playhouse_schema::address::{Entity, Shard};
+use playhouse_schema::{
+    address::{Entity, Shard},
+    register::NodeName,
+};
 use ractor::RpcReplyPort;
 
 use super::{
@@ -136,6 +139,10 @@ impl<D: Domain> Directory<D> {
         let shard = self.layout.shard_of(&entity);
         let deadline = Instant::now() + timeout;
         let mut changes = routes.changes();
+        let (mut packed, mut patience) = (None::<Bytes>, MAP_PATIENCE.0);
+        // Who waits for a shard that is nowhere waits for no actor yet, and holds no ticket.
+        let permit = self.travelling.try_acquire();
+        let _permit = permit.map_err(|_| Unavailable::Overloaded)?;
         loop {
             changes.borrow_and_update();
             let left = deadline.saturating_duration_since(Instant::now());
@@ -143,6 +150,8 @@ impl<D: Domain> Directory<D> {
                 return Err(Unavailable::Timeout.into());
             }
             match routes.place(shard) {
+                // This node ends, and has not been able to give the shard away.
+                Place::Here if self.is_closed() => return Err(Unavailable::Stopped.into()),
                 Place::Nowhere => {}
                 Place::Here => {
                     let again = asked.again();
@@ -156,31 +165,48 @@ impl<D: Domain> Directory<D> {
                     }
                 }
                 Place::There(node) => {
+                    let body = match packed.take() {
+                        Some(body) => body,
+                        None => asked.pack().map_err(|_| Unavailable::Stopped)?,
+                    };
                     let call = Call {
                         kind: D::NAME.to_owned(),
                         entity: entity.clone(),
                         errand: A::ERRAND,
-                        body: asked.pack().map_err(|_| Unavailable::Stopped)?,
+                        body: body.clone(),
                         within_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
                     };
-                    match link.ask(&node, call).await {
-                        Ok(frame) => {
-                            if let Some(answer) = opened(&frame)? {
-                                return answer;
-                            }
-                        }
-                        Err(LinkError::Unreached) => {}
-                        Err(LinkError::Broken) if asked.again().is_some() => {}
-                        Err(LinkError::TimedOut) => return Err(Unavailable::Timeout.into()),
-                        Err(error @ (LinkError::Broken | LinkError::Malformed(_))) => {
-                            tracing::warn!(%node, kind = D::NAME, %error, "a call to another node failed");
-                            return Err(Unavailable::Stopped.into());
-                        }
+                    packed = Some(body);
+                    let told = link.ask(&node, call).await;
+                    if let Some(answer) = Self::heard(&node, A::ERRAND, told)? {
+                        return answer;
                     }
                 }
             }
-            // The map changes soon, or has changed already.
-            let _ = tokio::time::timeout(MAP_PATIENCE.min(left), changes.changed()).await;
+            // The map changes soon, or has changed already. Of a line that is mended it says nothing.
+            let change = tokio::time::timeout(patience.min(left), changes.changed()).await;
+            patience = match change {
+                Ok(_) => MAP_PATIENCE.0,
+                Err(_) => (patience * 2).min(MAP_PATIENCE.1),
+            };
+        }
+    }
+
+    /// What came back from another node; `None` when the call goes on to the next place.
+    fn heard<T: serde::de::DeserializeOwned>(
+        node: &NodeName,
+        errand: Errand,
+        told: Result<Bytes, LinkError>,
+    ) -> Result<Option<Result<T, D::Error>>, Unavailable> {
+        match told {
+            Ok(frame) => opened(&frame),
+            Err(LinkError::Unreached) => Ok(None),
+            Err(LinkError::Broken) if errand == Errand::Query => Ok(None),
+            Err(LinkError::TimedOut) => Err(Unavailable::Timeout),
+            Err(error @ (LinkError::Broken | LinkError::Malformed(_))) => {
+                tracing::warn!(%node, kind = D::NAME, %error, "a call to another node failed");
+                Err(Unavailable::Stopped)
+            }
         }
     }
 

@@ -64,7 +64,7 @@ pub enum Errand {
 /// Why there is no answer from another node.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
-    /// The call has not left this node.
+    /// Nobody has read the call: it has not left this node, or the other one has refused it unread.
     #[error("not reached")]
     Unreached,
     /// The connection broke after the call had left: it may have been carried out.
@@ -126,5 +126,6 @@ pub trait Served: Send + Sync + 'static {
     fn abandon(&self, shard: Shard);
 }
 
-/// The longest a directory waits for news of the map before it asks once more.
-pub(super) const MAP_PATIENCE: Duration = Duration::from_millis(20);
+/// So long a directory waits for news of the map before it asks once more: at first, and at most.
+pub(super) const MAP_PATIENCE: (Duration, Duration) =
+    (Duration::from_millis(20), Duration::from_millis(250));

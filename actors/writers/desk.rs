@@ -1,7 +1,7 @@
 //! What outlives a writer: its counters, and the appends that it held when it died.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     mem,
     sync::{
         Arc,
@@ -137,7 +137,8 @@ pub(super) struct Queued {
 /// What an append writes.
 #[derive(Default)]
 pub(super) struct Body {
-    pub(super) records: Vec<NewRecord>,
+    /// Slices are cut off in front: the others stay where they are.
+    pub(super) records: VecDeque<NewRecord>,
     pub(super) erasures: Vec<Erasure>,
 }
 
@@ -162,7 +163,7 @@ impl Queued {
             shard: append.shard,
             lineage: append.lineage,
             body: Body {
-                records: append.records,
+                records: append.records.into(),
                 erasures: append.erasures,
             },
             divisible: append.divisible,
@@ -189,8 +190,7 @@ impl Queued {
         }
         self.in_statement = true;
         self.divisible -= SLICE_RECORDS;
-        let rest = self.body.records.split_off(SLICE_RECORDS);
-        Some(mem::replace(&mut self.body.records, rest))
+        Some(self.body.records.drain(..SLICE_RECORDS).collect())
     }
 
     /// Some records that were cut off have landed.
@@ -200,11 +200,12 @@ impl Queued {
     }
 
     /// Some records that were cut off were not written.
-    pub(super) fn mend(&mut self, mut cut: Vec<NewRecord>) {
+    pub(super) fn mend(&mut self, cut: Vec<NewRecord>) {
         self.in_statement = false;
         self.divisible += cut.len();
-        cut.append(&mut self.body.records);
-        self.body.records = cut;
+        for record in cut.into_iter().rev() {
+            self.body.records.push_front(record);
+        }
     }
 
     /// Puts back what was not written.

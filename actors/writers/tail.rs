@@ -179,7 +179,8 @@ impl FamilyTail {
             let known = self.head(head.shard.number)?.load(Ordering::Acquire);
             Some(head.position.saturating_sub(known))
         });
-        behind.sum()
+        // The heads may be what another node says.
+        behind.fold(0, u64::saturating_add)
     }
 
     fn advance(&self, heads: &[Head]) {

@@ -2,43 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use playhouse_schema::{address::Shard, port::LogStore, register::NodeName};
-use tokio::sync::watch;
+use playhouse_schema::port::LogStore;
 
 use crate::{
     desks::{Changed, DeskKind, Put, Terms, rates::Rate},
     house::{Desks, HouseError, Places},
     kernel::{
-        Call, Directory, DirectoryLimits, Link, LinkError, Log, Place, Routes, Ways,
+        Directory, DirectoryLimits, Log, Place, Ways,
         memory::{MemoryStore, env},
+        tests::ways::{OnePlace, Script},
     },
     writers::{PoolLimits, Pools},
 };
-
-/// All shards are served here, and yet there are other nodes.
-struct Here(watch::Sender<u64>);
-
-impl Routes for Here {
-    fn place(&self, _shard: Shard) -> Place {
-        Place::Here
-    }
-
-    fn changes(&self) -> watch::Receiver<u64> {
-        self.0.subscribe()
-    }
-}
-
-struct Nobody;
-
-impl Link for Nobody {
-    fn ask(&self, _node: &NodeName, _call: Call) -> BoxFuture<'static, Result<Bytes, LinkError>> {
-        Box::pin(async { Err(LinkError::Unreached) })
-    }
-
-    fn tell(&self, _node: &NodeName, _call: Call) {}
-}
 
 struct Trial {
     desks: Desks,
@@ -59,10 +34,11 @@ impl Trial {
         }
     }
 
+    /// All shards are served here, and yet there are other nodes.
     async fn among_others() -> Self {
         let ways = Ways::Cluster {
-            routes: Arc::new(Here(watch::Sender::new(0))),
-            link: Arc::new(Nobody),
+            routes: Arc::new(OnePlace::new(Place::Here)),
+            link: Arc::new(Script::default()),
         };
         Self::new(ways).await
     }

@@ -165,8 +165,13 @@ impl Register for MemoryRegister {
 
     fn forget<'a>(&'a self, name: &'a NodeName) -> StoreFuture<'a, bool> {
         self.write(|pages| {
-            pages.resting.remove(name);
-            Ok(pages.nodes.remove(name).is_some())
+            let known = pages.nodes.get(name);
+            let is_dead = known.is_some_and(|(_, until)| *until <= Instant::now());
+            if is_dead {
+                pages.nodes.remove(name);
+                pages.resting.remove(name);
+            }
+            Ok(is_dead)
         })
     }
 

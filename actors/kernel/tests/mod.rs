@@ -1,4 +1,5 @@
 pub(crate) mod counter;
+pub(crate) mod ways;
 
 use std::{
     sync::{Arc, atomic::Ordering},

@@ -1,6 +1,6 @@
 //! Shards that come and go while appends are under way.
 
-use playhouse_schema::register::Claim;
+use playhouse_schema::{port::Head, register::Claim};
 
 use super::*;
 
@@ -63,4 +63,21 @@ async fn what_may_have_landed_is_not_written_again() {
     }
     assert_eq!(house.store.appends_begun(), 2);
     assert_eq!(house.store.records_of(&second.entity).len(), 1);
+}
+
+#[tokio::test]
+async fn heads_that_are_a_lie_break_nothing() {
+    let house = house(2, 1).await;
+    let heads = [0, 1].map(|number| Head {
+        shard: Shard {
+            family: Family::Rooms,
+            number,
+        },
+        position: Position::MAX,
+        chain: [0; 32],
+        epoch: 1,
+    });
+    let tail = house.pools.tail();
+    tail.publish(Family::Rooms, Arc::default(), &heads);
+    assert_eq!(tail.head(heads[1].shard), Position::MAX);
 }

@@ -54,7 +54,7 @@ async fn bring(migration: &Migration) -> Result<Verified, MigrateError> {
     Ok(verified)
 }
 
-async fn migrate(from: &Ground, to: &Ground) -> Verified {
+pub(super) async fn migrate(from: &Ground, to: &Ground) -> Verified {
     let (source, target) = held(from, to).await;
     let (migration, beginning) = Migration::begin(source, target).await.unwrap();
     assert_eq!(beginning, Beginning::Empty);

@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use uuid::Uuid;
 
-use super::{Ground, batch, record, rooms, run};
+use super::{Ground, batch, migrating::migrate, record, rooms, run};
 use crate::{
     address::{Family, Layout, Shard},
-    port::{LogAppender, LogStore, StoreError},
+    port::{LogAppender, LogStore, Statement, StoreError},
     register::{Beat, Claim, NodeName, Pulse, Register, RegisterView, Standing},
 };
 
@@ -191,6 +192,30 @@ fn who_is_told_to_rest_rests() {
 }
 
 #[test]
+fn a_beat_waits_for_no_other_question() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let (store, register) = opened(&ground).await;
+        register.join(&beat("a", 1, LONG_MS)).await.unwrap();
+        let models = store.models();
+        let slow = Statement {
+            sql: "SELECT 1::bigint FROM pg_sleep(20)",
+            values: Vec::new(),
+        };
+        // More of them than there are connections.
+        let slow = (0..50).map(|_| models.query(slow.clone()));
+        let sent = beat("a", 1, LONG_MS);
+        tokio::select! {
+            biased;
+            told = join_all(slow) => panic!("the beat has waited: {told:?}"),
+            pulse = register.beat(&sent) => {
+                assert!(matches!(pulse, Ok(Pulse::Alive(_))), "{pulse:?}");
+            }
+        }
+    });
+}
+
+#[test]
 fn what_is_shared_is_what_was_proposed_first() {
     let ground = Ground::postgres(1);
     run(async {
@@ -268,5 +293,32 @@ fn claims_follow_a_log_that_one_node_has_written() {
             .unwrap();
         let fenced = alone.append(&batch(3, vec![record(room, 2, "c")])).await;
         assert!(matches!(fenced, Err(StoreError::Fenced(_))), "{fenced:?}");
+    });
+}
+
+#[test]
+fn claims_follow_a_log_that_another_cluster_has_written() {
+    let (from, to) = (Ground::postgres(1), Ground::postgres(1));
+    run(async {
+        let room = &rooms(1)[0];
+        let shard = {
+            let (store, _) = opened(&from).await;
+            let shard = store.layout().shard_of(room);
+            let mut one = idle(&store).await;
+            one.take_under(&[Claim::new(shard, 30)]).await.unwrap();
+            one.append(&batch(1, vec![record(room, 1, "a")]))
+                .await
+                .unwrap();
+            shard
+        };
+        migrate(&from, &to).await;
+        let (store, register) = opened(&to).await;
+        register.join(&beat("a", 1, LONG_MS)).await.unwrap();
+        let claims = register.claim(Uuid::from_u128(1), &[shard]).await.unwrap();
+        let mut two = idle(&store).await;
+        two.take_under(&claims).await.unwrap();
+        two.append(&batch(2, vec![record(room, 2, "b")]))
+            .await
+            .unwrap();
     });
 }

@@ -29,6 +29,7 @@ use crate::{
     migrate::port::{HeldStore, Put, Side},
     port::{ChainedRecord, Head, LogStore, Snapshot, StoreError, StoreFuture, StoredRecord},
     record::Kind,
+    register::TERM_SHIFT,
 };
 
 /// What the connections of a migration call themselves.
@@ -50,6 +51,7 @@ struct Texts {
     name: String,
     named: String,
     insert: String,
+    follow: String,
 }
 
 static TEXTS: LazyLock<[Texts; 3]> = LazyLock::new(|| Family::ALL.map(Texts::new));
@@ -76,6 +78,10 @@ impl Texts {
                 "INSERT INTO log_{family} (place, entity, sequence, kind, epoch, at_ms, chain, erased, key, payload) \
                  SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], \
                  $7::bytea[], $8::bytea[], $9::text[], $10::bytea[])"
+            ),
+            follow: format!(
+                "UPDATE placement AS p SET term = GREATEST(p.term, s.epoch >> {TERM_SHIFT}) FROM shard_{family} AS s \
+                 WHERE p.family = '{family}' AND p.shard = s.shard"
             ),
         }
     }
@@ -300,11 +306,16 @@ impl HeldStore for PostgresHold {
         Box::pin(self.say_unfinished(true))
     }
 
-    /// What was committed is on disk; without statistics the first questions would be answered by long searches.
+    /// What was committed is on disk; without statistics the first questions would be answered by long searches. The log has come with its epochs: without
+    /// terms that follow them it would refuse one claim after the other.
     fn complete(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             {
                 let connection = self.connection.lock().await;
+                for family in Family::ALL {
+                    let followed = connection.client.execute(&put_texts(family).follow, &[]);
+                    followed.await.map_err(|error| failure(&error))?;
+                }
                 let told = connection.client.batch_execute("ANALYZE").await;
                 told.map_err(|error| failure(&error))?;
             }

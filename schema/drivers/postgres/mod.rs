@@ -88,7 +88,7 @@ impl PostgresStore {
         let pool = Arc::new(Pool::new(config.clone()));
         Self {
             models: Arc::new(PostgresModels::new(Arc::clone(&pool))),
-            register: Arc::new(PostgresRegister::new(Arc::clone(&pool))),
+            register: Arc::new(PostgresRegister::new(Pool::new(config.clone()))),
             config,
             pool,
             layout,

@@ -1,7 +1,5 @@
 //! The register of a cluster: every operation is one statement, and reading it two.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
@@ -109,11 +107,12 @@ const SHARDS: &str =
 
 /// The register in the database of the log.
 pub(super) struct PostgresRegister {
-    pool: Arc<Pool>,
+    /// Its own: a beat that waits for the questions of others costs the node its lease.
+    pool: Pool,
 }
 
 impl PostgresRegister {
-    pub(super) fn new(pool: Arc<Pool>) -> Self {
+    pub(super) fn new(pool: Pool) -> Self {
         Self { pool }
     }
 
