@@ -135,7 +135,7 @@ mod tests {
 
     use futures_util::future::BoxFuture;
     use parking_lot::Mutex;
-    use playhouse_schema::address::{Entity, Shard};
+    use playhouse_schema::address::Entity;
 
     use super::*;
     use crate::kernel::{Errand, memory::MemoryStore};

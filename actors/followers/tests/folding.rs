@@ -1,16 +1,25 @@
 //! How far a model has come is known at once.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use playhouse_schema::{
     address::Family,
     models::{AnyModel, Model},
     port::{CursorAdvance, LogStore, Statement, StoreError, StoredRecord, Value},
+    register::NodeName,
 };
 
 use super::Ground;
 use crate::{
-    followers::{fold_on::fold_on, models::Models, rebuild::rebuild},
+    cluster::{Courier, Map, tests::net::Net},
+    followers::{
+        fold_on::fold_on,
+        models::{Abroad, Models},
+        rebuild::rebuild,
+    },
     room::context::Folded as _,
 };
 
@@ -165,4 +174,33 @@ async fn what_another_node_has_folded_meanwhile_is_not_folded_again() {
     };
     let rows = ground.store.models().query(folded).await.unwrap();
     assert!(rows.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_hears_nothing_of_a_fold_looks_into_the_database() {
+    let ground = Ground::new().await;
+    let last = ground.rename("one").await.landed[0];
+    let own = NodeName::parse("one").unwrap();
+    let wire = Arc::<Net>::default().attach(&own);
+    let abroad = Abroad {
+        routes: Arc::new(Map::new(own)),
+        courier: Arc::new(Courier(wire)),
+    };
+    let models = Models::start_among(ground.source(), vec![Box::new(Deaf)], Some(abroad));
+    let models = models.await.unwrap();
+    let by_another = CursorAdvance {
+        name: Deaf::TABLE,
+        shard: last.shard,
+        from: None,
+        position: last.position,
+    };
+    let database = ground.store.models();
+    database.apply(Vec::new(), vec![by_another]).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while models.folded("deaf", last.shard) < last.position {
+        assert!(Instant::now() < deadline, "nobody looks");
+        models.urge("deaf", Family::Users);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    models.stop(Duration::from_secs(5)).await;
 }
