@@ -113,6 +113,7 @@ impl Weighing {
             current_id: weighed.current_id,
             extremities,
             companions: self.companions.into_values().collect(),
+            early: weighed.early.clone(),
         })
     }
 
