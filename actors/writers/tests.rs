@@ -1,4 +1,5 @@
 mod slices;
+mod turns;
 
 use std::{
     sync::{

@@ -163,13 +163,21 @@ impl Writer {
         ));
     }
 
-    /// The next shard that comes or goes. One that goes waits for what was handed in for it.
+    /// The next shard that comes or goes. One that goes waits for what was handed in for it, and one that comes again waits until it has gone: what was decided
+    /// before must not be written as if it had been decided since.
     fn next_turn(&mut self) -> Option<Turning> {
-        let is_due = |turning: &Turning| match turning.turn {
-            Turn::LetGo(number) => !self.queue.iter().any(|queued| queued.shard == number),
-            Turn::Seize(_) | Turn::Take(_) => true,
+        let is_due = |(index, turning): (usize, &Turning)| {
+            let number = turning.turn.shard();
+            let mut earlier = self.turns.iter().take(index);
+            if earlier.any(|earlier| earlier.turn.shard() == number) {
+                return false;
+            }
+            match turning.turn {
+                Turn::LetGo(_) => !self.queue.iter().any(|queued| queued.shard == number),
+                Turn::Seize(_) | Turn::Take(_) => true,
+            }
         };
-        let index = self.turns.iter().position(is_due)?;
+        let index = self.turns.iter().enumerate().position(is_due)?;
         self.turns.remove(index)
     }
 
@@ -335,6 +343,15 @@ pub(super) enum Turn {
     Take(Claim),
     /// It is written no more.
     LetGo(ShardNumber),
+}
+
+impl Turn {
+    fn shard(self) -> ShardNumber {
+        match self {
+            Turn::Seize(number) | Turn::LetGo(number) => number,
+            Turn::Take(claim) => claim.shard.number,
+        }
+    }
 }
 
 /// See [`Turn`].
