@@ -5,6 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use playhouse_schema::{
     address::{Family, Shard},
     port::{Head, StoredRecord},
@@ -106,9 +107,9 @@ impl Gate {
     pub fn told(&self, from: &NodeName, frame: &[u8]) {
         match parcel::unpack::<Telling>(frame) {
             Ok(Telling::Signal(call)) => {
+                // It is in the mailbox at once, so that signals keep their order; whoever sends a question this way gets no answer.
                 if let Some(served) = self.served.get(call.kind.as_str()) {
-                    let heard = served.clone().serve(call);
-                    ractor::concurrency::spawn(async move { drop(heard.await) });
+                    drop(served.clone().serve(call).now_or_never());
                 }
             }
             Ok(Telling::Serving(shards)) => self.map.hear(from, &shards),
@@ -125,5 +126,65 @@ impl Gate {
             }) => self.tail.publish(family, records, &heads),
             Err(error) => tracing::error!(%from, %error, "what another node tells cannot be read"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::future::BoxFuture;
+    use parking_lot::Mutex;
+    use playhouse_schema::address::Entity;
+
+    use super::*;
+    use crate::kernel::{Errand, memory::MemoryStore};
+
+    /// Notes what it hears.
+    struct Ear(Mutex<Vec<Bytes>>);
+
+    impl Served for Ear {
+        fn kind(&self) -> &'static str {
+            "ear"
+        }
+
+        fn serve(self: Arc<Self>, call: Call) -> BoxFuture<'static, Option<Bytes>> {
+            Box::pin(async move {
+                self.0.lock().push(call.body);
+                None
+            })
+        }
+
+        fn release(&self, _shard: Shard, _within: Duration) -> BoxFuture<'_, bool> {
+            Box::pin(std::future::ready(true))
+        }
+
+        fn abandon(&self, _shard: Shard) {}
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn signals_are_heard_in_the_order_in_which_they_come() {
+        let from = NodeName::parse("two").unwrap();
+        let ear = Arc::new(Ear(Mutex::default()));
+        let gate = Gate::new(
+            [ear.clone() as Arc<dyn Served>],
+            Arc::new(Map::new(NodeName::parse("one").unwrap())),
+            Arc::new(Tail::new(MemoryStore::with(2, 1))),
+            Arc::default(),
+        );
+        let said: Vec<_> = (0..200_u8)
+            .map(|number| Bytes::from(vec![number]))
+            .collect();
+        for body in &said {
+            let call = Call {
+                kind: "ear".to_owned(),
+                entity: Entity::room("!a:example.org"),
+                errand: Errand::Signal,
+                body: body.clone(),
+                within_ms: 0,
+            };
+            gate.told(&from, &parcel::pack(&Telling::Signal(call)).unwrap());
+        }
+        assert_eq!(*ear.0.lock(), said);
     }
 }

@@ -30,8 +30,8 @@ use super::{
 /// So many shards leave a node at a time: each of them is served nowhere meanwhile.
 const LEAVING_MAX: usize = 4;
 
-/// So many shards are abandoned at a time when the lease has run out: one that does not end must not hold up the others.
-const ABANDONED_MAX: usize = 16;
+/// So many shards end at a time where all of them do: one that takes long must not hold up the others.
+const ENDING_MAX: usize = 16;
 
 /// This much of the lease is not used: the answer to a beat may be under way while it runs out.
 const MARGIN: Duration = Duration::from_millis(250);
@@ -213,10 +213,12 @@ impl Ward {
             self.beat().await;
             tokio::time::sleep(self.settings.beat.min(Duration::from_millis(100))).await;
         }
-        for shard in self.map.served() {
+        let end = |shard| async move {
             self.map.part_with(shard);
             self.tenants.end(shard).await;
-        }
+        };
+        let served = stream::iter(self.map.served());
+        served.for_each_concurrent(ENDING_MAX, end).await;
         self.register.leave(self.incarnation()).await
     }
 
@@ -290,7 +292,7 @@ impl Ward {
             life.silent_until = Some(Instant::now() + self.settings.lease * SILENT_LEASES);
         }
         stream::iter(self.map.lapse())
-            .for_each_concurrent(ABANDONED_MAX, |shard| self.tenants.abandon(shard))
+            .for_each_concurrent(ENDING_MAX, |shard| self.tenants.abandon(shard))
             .await;
         let sent = Instant::now();
         match self.register.join(&self.heartbeat()).await {

@@ -95,17 +95,15 @@ async fn refold_page(
     let cursor = CursorAdvance {
         name: model.table(),
         shard: done.shard,
-        from: None,
+        // Another node may fold it by now: then this one must not.
+        from: Some(done.position),
         position: last.position,
     };
     done.position = last.position;
-    if store
-        .models()
-        .apply(statements, vec![cursor.clone()])
-        .await
-        .is_ok()
-    {
-        return Ok(());
+    match store.models().apply(statements, vec![cursor.clone()]).await {
+        Ok(()) => return Ok(()),
+        Err(StoreError::Overtaken(by)) => return Err(StoreError::Overtaken(by)),
+        Err(_) => {}
     }
     for record in &page {
         let folded = model.changes(record);

@@ -110,11 +110,16 @@ pub(super) fn watch(house: Weak<House>) -> Running {
         Box::pin(async move {
             let mut pause = LOOK_FIRST;
             while stop.pause(pause).await {
-                pause = LOOK_EVERY;
                 let house = house.upgrade();
                 let Some(house) = house.filter(|house| house.config.active_users.counted) else {
                     return;
                 };
+                // Among several nodes the one with the number does it, soon after it has come there.
+                if !house.is_here(&list()) {
+                    pause = LOOK_FIRST;
+                    continue;
+                }
+                pause = LOOK_EVERY;
                 if let Err(error) = house.look_at_active_users().await {
                     tracing::warn!(%error, "cannot look at the active users, will try again");
                 }

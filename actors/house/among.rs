@@ -151,7 +151,8 @@ impl Among {
             bell.clone(),
         );
         let gate = gate.heard_by(house.models.ears()).heard_by(ears(board));
-        board.tell_abroad(voices(&self.courier));
+        let (voices, speaking) = voices(&self.courier);
+        board.tell_abroad(voices);
         self.settings.wire.open(Arc::new(gate));
         let tenants = HouseTenants {
             pools: house.pools.clone(),
@@ -175,6 +176,7 @@ impl Among {
         let living = ward.view();
         let board = board.clone();
         *self.going_on.lock() = vec![
+            speaking,
             catching_up(tail),
             Running::start(|mut stop| {
                 Box::pin(async move {

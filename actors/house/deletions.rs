@@ -164,7 +164,8 @@ impl House {
     /// Refuses a room that is kept out.
     pub(super) async fn refuse_blocked(&self, room_id: &RoomId) -> Result<(), HouseError> {
         let known = self.blocks.is_blocked(room_id.as_str());
-        let is_blocked = match known.filter(|_| self.is_here(&purges())) {
+        let is_current = || self.among.is_none() || self.is_here(&purges());
+        let is_blocked = match known.filter(|_| is_current()) {
             Some(is_blocked) => is_blocked,
             // The actor has not woken since the house opened, or lives on another node.
             None => self.room_block(room_id).await?.is_some(),

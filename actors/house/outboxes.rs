@@ -98,13 +98,13 @@ impl House {
         let Some(outboxes) = &self.outboxes else {
             return;
         };
-        let entity = Entity::server(server_name.as_str());
-        if !self.is_here(&entity) {
+        let entity = || Entity::server(server_name.as_str());
+        if self.among.is_some() && !self.is_here(&entity()) {
             outboxes
                 .servers
-                .signal_if_awake(&entity, ServerSignal::Alive);
+                .signal_if_awake(&entity(), ServerSignal::Alive);
         } else if outboxes.board.waits(server_name) {
-            outboxes.servers.signal(&entity, ServerSignal::Alive);
+            outboxes.servers.signal(&entity(), ServerSignal::Alive);
         }
     }
 

@@ -28,6 +28,9 @@ const RELEASE_WITHIN: Duration = Duration::from_secs(2);
 /// A writer that the database does not answer is not waited for longer.
 const LET_GO_WITHIN: Duration = Duration::from_secs(5);
 
+/// One writer that the database does not answer must not keep the shards of the others from being served.
+const TAKE_WITHIN: Duration = Duration::from_secs(5);
+
 /// Who was cut off has gone after so long.
 const ABANDON_WITHIN: Duration = Duration::from_secs(1);
 
@@ -54,6 +57,21 @@ pub(super) struct HouseTenants {
 }
 
 impl HouseTenants {
+    /// Takes the log of a claimed shard; `Some` when that is refused.
+    async fn refuses(&self, claim: &Claim) -> Option<Shard> {
+        let shard = claim.shard;
+        let taken = self.pools.take(std::slice::from_ref(claim));
+        match tokio::time::timeout(TAKE_WITHIN, taken).await {
+            Ok(refused) => {
+                let (shard, error) = refused.into_iter().next()?;
+                tracing::warn!(%shard, %error, "cannot take the log of a shard");
+            }
+            // If it comes to it later, the next claim is above it.
+            Err(_) => tracing::warn!(%shard, "cannot take the log of a shard in time"),
+        }
+        Some(shard)
+    }
+
     async fn cut_off(&self, shard: Shard) {
         for kind in &self.served {
             kind.abandon(shard);
@@ -93,11 +111,8 @@ impl HouseTenants {
 impl Tenants for HouseTenants {
     fn begin<'a>(&'a self, claims: &'a [Claim]) -> BoxFuture<'a, Vec<Shard>> {
         Box::pin(async move {
-            let refused = self.pools.take(claims).await;
-            for (shard, error) in &refused {
-                tracing::warn!(%shard, %error, "cannot take the log of a shard");
-            }
-            let refused: Vec<_> = refused.into_iter().map(|(shard, _)| shard).collect();
+            let takes = claims.iter().map(|claim| self.refuses(claim));
+            let refused: Vec<_> = join_all(takes).await.into_iter().flatten().collect();
             let taken = claims.iter().map(|claim| claim.shard);
             let taken: Vec<_> = taken.filter(|shard| !refused.contains(shard)).collect();
             if let Some(house) = self.house.upgrade() {

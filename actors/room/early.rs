@@ -54,6 +54,18 @@ impl Early {
         waiting.map(|waiting| waiting.redaction.clone()).collect()
     }
 
+    /// Whether redactions wait for an event that did not wait for it before.
+    pub(crate) fn has_changed_for(&self, event_id: &str, before: &Self) -> bool {
+        if self.count == 0 {
+            return false;
+        }
+        let Ok(event_id) = <&EventId>::try_from(event_id) else {
+            return false;
+        };
+        let waiting = self.by_target.get(event_id);
+        waiting.is_some() && waiting != before.by_target.get(event_id)
+    }
+
     /// The bytes it takes, about.
     pub(crate) fn weight_bytes(&self) -> usize {
         self.count * EARLY_BYTES
@@ -185,6 +197,10 @@ mod tests {
         note(&mut early, 5, "$a", "y");
         assert_eq!(early.of(&id("$a")), [id("$r3"), id("$r5")]);
         assert_eq!(early.of(&id("$c")), [] as [OwnedEventId; 0]);
+        let mut later = early.clone();
+        assert!(!later.has_changed_for("$a", &early));
+        note(&mut later, 6, "$a", "z");
+        assert!(later.has_changed_for("$a", &early) && !later.has_changed_for("$b", &early));
         assert_eq!(Early::from_stored(&early.stored()), early);
         early.forget(&id("$a"));
         early.forget(&id("$c"));

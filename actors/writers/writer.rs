@@ -167,7 +167,7 @@ impl Writer {
     }
 
     /// The next shard that comes or goes. One that goes waits for what was handed in for it, and what was asked later of the same shard waits behind that: taken
-    /// before it is let go it would be gone again.
+    /// before it is let go it would be gone again, and what was decided before must not be written as if it had been decided since.
     fn next_turn(&mut self) -> Option<Turning> {
         let is_due = |turning: &Turning| match turning.turn {
             Turn::LetGo(number) => !self.queue.iter().any(|queued| queued.shard == number),

@@ -12,10 +12,12 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 use playhouse_schema::register::NodeName;
 use ruma::{OwnedRoomId, OwnedUserId, UserId};
+use tokio::sync::Notify;
 
 use super::board::{FeedBoard, Hearsay};
 use crate::{
     cluster::{Courier, Hears},
+    followers::task::Running,
     kernel::parcel,
     room::context::TypingListener,
     user::message::Presence,
@@ -27,6 +29,15 @@ const TYPING: &str = "typing";
 /// Whose presence has changed.
 const PRESENCE: &str = "presence";
 
+/// Presences that change gather for so long: of each user only the newest is told.
+const TELL_EVERY: Duration = Duration::from_millis(100);
+
+/// So many presences wait to be told; those of others are lost.
+const WAITING_MAX: usize = 20_000;
+
+/// So many presences are told by one word.
+const PRESENCES_EACH: usize = 100;
+
 /// What another node has said of typing ends after so long, whatever became of it.
 const TYPING_MAX: Duration = Duration::from_secs(10 * 60);
 
@@ -34,16 +45,55 @@ const TYPING_MAX: Duration = Duration::from_secs(10 * 60);
 const OVERHEARD_MAX: usize = 50_000;
 
 /// What is said to other nodes.
-struct Voices(Arc<Courier>);
+struct Voices {
+    courier: Arc<Courier>,
+    presences: Mutex<BTreeMap<OwnedUserId, (Arc<Presence>, Vec<OwnedRoomId>)>>,
+    bell: Notify,
+}
 
-/// What says to other nodes what is volatile here.
-pub fn voices(courier: &Arc<Courier>) -> Arc<dyn Hearsay> {
-    Arc::new(Voices(courier.clone()))
+/// What says to other nodes what is volatile here, as long as the task runs.
+pub fn voices(courier: &Arc<Courier>) -> (Arc<dyn Hearsay>, Running) {
+    let voices = Arc::new(Voices::new(courier.clone()));
+    let speaking = voices.clone();
+    let speaking = Running::start(|mut stop| {
+        Box::pin(async move {
+            loop {
+                tokio::select! {
+                    biased;
+                    () = stop.told() => return,
+                    () = speaking.bell.notified() => {}
+                }
+                speaking.tell_presences();
+                stop.pause(TELL_EVERY).await;
+            }
+        })
+    });
+    (voices, speaking)
+}
+
+impl Voices {
+    fn new(courier: Arc<Courier>) -> Self {
+        Self {
+            courier,
+            presences: Mutex::default(),
+            bell: Notify::new(),
+        }
+    }
+
+    fn tell_presences(&self) {
+        let changed = std::mem::take(&mut *self.presences.lock());
+        let changed: Vec<_> = changed.iter().collect();
+        for some in changed.chunks(PRESENCES_EACH) {
+            let some = some.iter();
+            let some = some.map(|(user_id, (presence, rooms))| (user_id, &**presence, rooms));
+            self.courier.say(PRESENCE, &some.collect::<Vec<_>>());
+        }
+    }
 }
 
 impl TypingListener for Voices {
     fn typing_changed(&self, room_id: &OwnedRoomId, users: Vec<OwnedUserId>) {
-        self.0.say(TYPING, &(room_id, users));
+        self.courier.say(TYPING, &(room_id, users));
     }
 }
 
@@ -55,7 +105,12 @@ impl Hearsay for Voices {
         rooms: &[OwnedRoomId],
         _observers: &BTreeSet<OwnedUserId>,
     ) {
-        self.0.say(PRESENCE, &(user_id, &**presence, rooms));
+        let mut waiting = self.presences.lock();
+        if waiting.len() < WAITING_MAX || waiting.contains_key(user_id) {
+            waiting.insert(user_id.to_owned(), (presence.clone(), rooms.to_vec()));
+        }
+        drop(waiting);
+        self.bell.notify_one();
     }
 }
 
@@ -64,6 +119,9 @@ pub fn ears(board: &Arc<FeedBoard>) -> [(&'static str, Arc<dyn Hears>); 2] {
     let ear = Arc::new(BoardEar(board.clone()));
     [(TYPING, ear.clone()), (PRESENCE, ear)]
 }
+
+/// Whose presence has changed, to what, and who hears of it.
+type Told = (OwnedUserId, Presence, Vec<OwnedRoomId>);
 
 struct BoardEar(Arc<FeedBoard>);
 
@@ -78,9 +136,9 @@ impl BoardEar {
             let (room_id, users): (OwnedRoomId, Vec<OwnedUserId>) = parcel::unpack(body)?;
             self.0.typing_heard(from, &room_id, users);
         } else {
-            let heard = parcel::unpack::<(OwnedUserId, Presence, Vec<OwnedRoomId>)>(body)?;
-            let (user_id, presence, rooms) = heard;
-            self.0.presence_heard(&user_id, Arc::new(presence), &rooms);
+            for (user_id, presence, rooms) in parcel::unpack::<Vec<Told>>(body)? {
+                self.0.presence_heard(&user_id, Arc::new(presence), &rooms);
+            }
         }
         Ok(())
     }
@@ -156,7 +214,66 @@ impl Origins {
 
 #[cfg(test)]
 mod tests {
+    use ruma::presence::PresenceState;
+
     use super::*;
+    use crate::{
+        cluster::{Gate, Map, Wire as _, tests::net::Net},
+        kernel::memory::MemoryStore,
+        writers::Tail,
+    };
+
+    /// Notes the words of which presences are told.
+    #[derive(Default)]
+    struct Words(Mutex<Vec<Vec<Told>>>);
+
+    impl Hears for Words {
+        fn hear(&self, _from: &NodeName, _topic: &str, body: &[u8]) {
+            let word = parcel::unpack(body).expect("a word");
+            self.0.lock().push(word);
+        }
+    }
+
+    #[test]
+    fn of_each_user_the_newest_presence_is_told() {
+        let (one, two) = (NodeName::parse("one"), NodeName::parse("two"));
+        let (one, two) = (one.expect("a name"), two.expect("a name"));
+        let net = Arc::<Net>::default();
+        let (near, far) = (net.attach(&one), net.attach(&two));
+        let tail = Arc::new(Tail::new(MemoryStore::with(2, 1)));
+        let gate = Gate::new([], Arc::new(Map::new(two)), tail, Arc::default());
+        let words = Arc::<Words>::default();
+        far.open(Arc::new(
+            gate.heard_by([(PRESENCE, words.clone() as Arc<dyn Hears>)]),
+        ));
+        let voices = Voices::new(Arc::new(Courier(near)));
+        let user = |number: usize| {
+            let name = format!("@u{number:03}:example.org");
+            OwnedUserId::try_from(name).expect("a user")
+        };
+        let rooms = [OwnedRoomId::try_from("!a:example.org").expect("a room")];
+        for active_ms in 0..5 {
+            for number in 0..=PRESENCES_EACH {
+                let presence = Presence {
+                    presence: PresenceState::Online,
+                    status_msg: None,
+                    active_ms,
+                    currently_active: false,
+                };
+                let presence = Arc::new(presence);
+                voices.presence_changed(&user(number), &presence, &rooms, &BTreeSet::new());
+            }
+        }
+        voices.tell_presences();
+        voices.tell_presences();
+        let words = words.0.lock();
+        let sizes: Vec<_> = words.iter().map(Vec::len).collect();
+        assert_eq!(sizes, [PRESENCES_EACH, 1]);
+        for (number, (user_id, presence, told)) in words.iter().flatten().enumerate() {
+            assert_eq!((user_id, presence.active_ms), (&user(number), 4));
+            assert_eq!(*told, rooms);
+        }
+    }
 
     #[test]
     fn a_room_falls_silent_by_who_has_spoken_of_it() {

@@ -11,6 +11,7 @@ use std::{
 use parking_lot::Mutex;
 use playhouse_schema::{
     address::{Family, Position},
+    port::LogStore,
     register::NodeName,
 };
 use tokio::sync::Notify;
@@ -107,21 +108,33 @@ impl Models {
         reached: &Reached,
     ) {
         let (mut pause, longest) = LOOKS;
-        let table = self.tables.get(model).copied().unwrap_or(model);
+        let table = self.table_of(model);
         loop {
             abroad.urge((model, family));
             for _ in 0..3 {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(longest);
-                let Ok(_looking) = reached.looking.try_lock() else {
-                    continue;
-                };
-                match self.store.cursors(table, family).await {
-                    Ok(found) => reached.come_to(&by_number(&*self.log, &found)),
-                    Err(error) => tracing::warn!(model, %error, "cannot read positions"),
-                }
+                look(&*self.log, (table, family), reached).await;
             }
         }
+    }
+
+    /// Reads from the database now and then how far a fold is that somebody urges: of the node that folds it nothing may be heard for long.
+    pub(super) fn look_now_and_then(
+        &self,
+        (model, family): (&'static str, Family),
+        reached: &Arc<Reached>,
+    ) {
+        let every_ms = u64::try_from(LOOKS.1.as_millis()).unwrap_or(u64::MAX);
+        if reached.urge.is_here.load(Ordering::Acquire) || !reached.is_look_due(every_ms) {
+            return;
+        }
+        let (table, log, reached) = (self.table_of(model), self.log.clone(), reached.clone());
+        ractor::concurrency::spawn(async move { look(&*log, (table, family), &reached).await });
+    }
+
+    fn table_of(&self, model: &'static str) -> &'static str {
+        self.tables.get(model).copied().unwrap_or(model)
     }
 
     fn named(
@@ -131,6 +144,17 @@ impl Models {
     ) -> Option<(&(&'static str, Family), &Arc<Reached>)> {
         let mut folds = self.folds.iter();
         folds.find(|((name, of), _)| *name == model && *of == family)
+    }
+}
+
+/// Reads from the database how far a fold is, unless somebody does so already.
+async fn look(log: &dyn LogStore, (table, family): (&'static str, Family), reached: &Reached) {
+    let Ok(_looking) = reached.looking.try_lock() else {
+        return;
+    };
+    match log.models().cursors(table, family).await {
+        Ok(found) => reached.come_to(&by_number(log, &found)),
+        Err(error) => tracing::warn!(table, %error, "cannot read positions"),
     }
 }
 

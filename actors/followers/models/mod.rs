@@ -57,6 +57,8 @@ struct Reached {
     urge: Urge,
     /// One looks into the database for all who wait.
     looking: Mutex<()>,
+    /// When somebody who does not wait last had it looked at, by the clock of `urge`.
+    looked_ms: AtomicU64,
 }
 
 impl Reached {
@@ -65,7 +67,18 @@ impl Reached {
             told: watch::Sender::new(positions),
             urge: Urge::default(),
             looking: Mutex::default(),
+            looked_ms: AtomicU64::new(0),
         })
+    }
+
+    /// Whether it has not been looked at for so long; then it is now.
+    fn is_look_due(&self, every_ms: u64) -> bool {
+        let now_ms = self.urge.now_ms();
+        let due = |last_ms: u64| (now_ms >= last_ms.saturating_add(every_ms)).then_some(now_ms);
+        let looked = &self.looked_ms;
+        looked
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, due)
+            .is_ok()
     }
 
     /// It has come at least so far.
@@ -332,6 +345,7 @@ impl Folded for Models {
         reached.urge.feel_for(URGED_MS);
         if let Some(abroad) = &self.abroad {
             abroad.urge((model, family));
+            self.look_now_and_then((model, family), reached);
         }
     }
 }

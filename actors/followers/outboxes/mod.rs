@@ -12,13 +12,13 @@ mod volatile;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use playhouse_schema::{
-    address::{Entity, Family, ShardNumber},
+    address::{Entity, Family, Position, ShardNumber},
     models::{
         Model as _,
         destinations::{self, Destinations},
         parked::Parked,
     },
-    port::{LogStore, StoreError, StoredRecord},
+    port::{LogStore, Statement, StoreError, StoredRecord},
     record::server::Lag,
 };
 use ruma::{OwnedRoomId, OwnedServerName, OwnedUserId, ServerName};
@@ -32,7 +32,10 @@ use crate::{
     env::Env,
     kernel::Directory,
     room::{Room, context::Folded},
-    server::{OutboxBoard, Server, ServerSignal, board::Receivers},
+    server::{
+        OutboxBoard, Server, ServerSignal,
+        board::{Receivers, combined},
+    },
     writers::{Tail, TailReader},
 };
 
@@ -92,8 +95,7 @@ pub async fn leave(store: &dyn LogStore, board: &OutboxBoard, number: ShardNumbe
     let Some(settled) = board.leave(number) else {
         return;
     };
-    let cursors = positions::cursors(part(number), &settled).collect();
-    if let Err(error) = store.models().apply(Vec::new(), cursors).await {
+    if let Err(error) = positions::advance(store, part(number), &settled).await {
         // It was stored a moment ago, too.
         tracing::warn!(follower = NAME, number, %error, "cannot store position");
     }
@@ -131,7 +133,7 @@ struct Follower {
     audience: Audience,
     /// Local users that were told to type.
     typing: BTreeMap<OwnedRoomId, Vec<OwnedUserId>>,
-    /// When the positions were stored, and which.
+    /// When the positions were stored, and what the database has by all that is known here.
     saved: (Instant, BTreeMap<&'static str, Lag>),
 }
 
@@ -210,7 +212,9 @@ impl Follower {
     async fn begin(&mut self, numbers: &[ShardNumber], stop: &mut Stop) -> Result<(), Stopped> {
         let mut taken = Vec::new();
         for number in numbers {
-            taken.push((*number, self.position_of(*number, stop).await?));
+            let stored = self.position_of(*number, stop).await?;
+            self.saved.1.insert(part(*number), stored.own);
+            taken.push((*number, stored.at));
         }
         let from = self.parts.board.begin(taken);
         self.rooms = self.tail.follow(Family::Rooms, &from.rooms);
@@ -220,7 +224,11 @@ impl Follower {
         self.restore(stop, Some(numbers)).await
     }
 
-    async fn position_of(&self, number: ShardNumber, stop: &mut Stop) -> Result<Lag, Stopped> {
+    async fn position_of(
+        &self,
+        number: ShardNumber,
+        stop: &mut Stop,
+    ) -> Result<positions::Stored, Stopped> {
         loop {
             match positions::of_part(&*self.store, part(number)).await {
                 Ok(position) => return Ok(position),
@@ -307,29 +315,61 @@ impl Follower {
     }
 
     async fn save(&mut self, parked: Vec<Parked>) {
-        let board = &self.parts.board;
-        let settled: BTreeMap<_, _> = if board.is_in_parts() {
-            let parts = board.settled_parts().into_iter();
-            parts.map(|(number, lag)| (part(number), lag)).collect()
-        } else {
-            BTreeMap::from([(NAME, board.settled())])
-        };
+        let parked: Vec<_> = parked.iter().map(Parked::park).collect();
         self.saved.0 = Instant::now();
-        let changed = settled
-            .iter()
-            .filter(|(name, lag)| self.saved.1.get(*name) != Some(*lag));
-        let cursors: Vec<_> = changed
-            .flat_map(|(name, lag)| positions::cursors(name, lag))
-            .collect();
-        if parked.is_empty() && cursors.is_empty() {
-            return;
+        let saved = if self.parts.board.is_in_parts() {
+            self.save_parts(parked).await
+        } else {
+            self.save_all(parked).await
+        };
+        if let Err(error) = saved {
+            tracing::warn!(follower = NAME, %error, "cannot store position");
         }
-        let parked = parked.iter().map(Parked::park).collect();
-        match self.store.models().apply(parked, cursors).await {
-            Ok(()) => self.saved.1 = settled,
-            Err(error) => {
-                tracing::warn!(follower = NAME, %error, "cannot store position");
+    }
+
+    async fn save_all(&mut self, parked: Vec<Statement>) -> Result<(), StoreError> {
+        let settled = self.parts.board.settled();
+        let has_moved = self.saved.1.get(NAME) != Some(&settled);
+        if parked.is_empty() && !has_moved {
+            return Ok(());
+        }
+        let cursors = positions::cursors(NAME, &settled).filter(|_| has_moved);
+        let models = self.store.models();
+        models.apply(parked, cursors.collect()).await?;
+        self.saved.1.insert(NAME, settled);
+        Ok(())
+    }
+
+    /// Stores the positions of the shards that are here, each from where it was: for a moment another node may take one for its own, too.
+    async fn save_parts(&mut self, parked: Vec<Statement>) -> Result<(), StoreError> {
+        let settled = self.parts.board.settled_parts().into_iter();
+        let settled: Vec<_> = settled.map(|(number, lag)| (part(number), lag)).collect();
+        let nowhere = Lag::default();
+        let steps = settled.iter().flat_map(|(name, lag)| {
+            let from = self.saved.1.get(name).unwrap_or(&nowhere);
+            positions::steps(name, from, lag)
+        });
+        let steps: Vec<_> = steps.collect();
+        if parked.is_empty() && steps.is_empty() {
+            return Ok(());
+        }
+        let models = self.store.models();
+        match models.apply(parked.clone(), steps).await {
+            Ok(()) => {
+                for (name, lag) in settled {
+                    let known = self.saved.1.entry(name).or_default();
+                    *known = combined(known, &lag, Position::max);
+                }
+                Ok(())
             }
+            Err(StoreError::Overtaken(_)) => {
+                for (name, _) in settled {
+                    let stored = positions::stored(&*self.store, name).await?;
+                    self.saved.1.insert(name, stored);
+                }
+                models.apply(parked, Vec::new()).await
+            }
+            Err(error) => Err(error),
         }
     }
 

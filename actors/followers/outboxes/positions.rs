@@ -3,8 +3,6 @@
 //! A house that becomes one of several goes on where it was alone, and the other way round: of two positions the later one counts, since neither moves while
 //! the other does.
 
-use std::collections::BTreeMap;
-
 use playhouse_schema::{
     address::{Family, Position, Shard, ShardNumber},
     port::{CursorAdvance, LogStore, StoreError},
@@ -12,7 +10,7 @@ use playhouse_schema::{
 };
 
 use super::{NAME, part};
-use crate::server::board::Positions;
+use crate::server::board::{Positions, combined, position_in};
 
 /// Where all destinations are. The first time these are the ends of the log.
 pub(super) async fn of_all(store: &dyn LogStore, family: Family) -> Result<Positions, StoreError> {
@@ -71,8 +69,24 @@ async fn begin(store: &dyn LogStore, family: Family) -> Result<Positions, StoreE
     }
 }
 
+/// Where the destinations of a shard are.
+pub(super) struct Stored {
+    /// Under the shard's own name.
+    pub(super) own: Lag,
+    /// By that and by what was stored for all.
+    pub(super) at: Lag,
+}
+
 /// Where the destinations of a shard are, by its name.
-pub(super) async fn of_part(store: &dyn LogStore, name: &str) -> Result<Lag, StoreError> {
+pub(super) async fn of_part(store: &dyn LogStore, name: &str) -> Result<Stored, StoreError> {
+    let own = stored(store, name).await?;
+    let all = stored(store, NAME).await?;
+    let at = combined(&own, &all, Position::max);
+    Ok(Stored { own, at })
+}
+
+/// What is stored under a name, of all shards.
+pub(super) async fn stored(store: &dyn LogStore, name: &str) -> Result<Lag, StoreError> {
     Ok(Lag {
         rooms: of_family(store, name, Family::Rooms).await?,
         users: of_family(store, name, Family::Users).await?,
@@ -84,13 +98,46 @@ async fn of_family(
     name: &str,
     family: Family,
 ) -> Result<Vec<(ShardNumber, Position)>, StoreError> {
-    let models = store.models();
-    let own: BTreeMap<_, _> = models.cursors(name, family).await?.into_iter().collect();
-    let all: BTreeMap<_, _> = models.cursors(NAME, family).await?.into_iter().collect();
-    let at = |of: &Positions, number: ShardNumber| of.get(&number).copied().unwrap_or(0);
+    let stored: Positions = store
+        .models()
+        .cursors(name, family)
+        .await?
+        .into_iter()
+        .collect();
     let numbers = 0..store.layout().shards;
-    let later = numbers.map(|number| (number, at(&own, number).max(at(&all, number))));
-    Ok(later.collect())
+    let all = numbers.map(|number| (number, stored.get(&number).copied().unwrap_or(0)));
+    Ok(all.collect())
+}
+
+/// What moves positions under a name forward from where they are stored. Nothing moves back: what somebody has stored is settled for good.
+pub(super) fn steps(name: &'static str, from: &Lag, to: &Lag) -> Vec<CursorAdvance> {
+    let forward = cursors(name, to).filter_map(|cursor| {
+        let stored = position_in(from, cursor.shard);
+        (stored < cursor.position).then_some(CursorAdvance {
+            from: Some(stored),
+            ..cursor
+        })
+    });
+    forward.collect()
+}
+
+/// Moves the positions under a name forward, wherever they are stored.
+pub(super) async fn advance(
+    store: &dyn LogStore,
+    name: &'static str,
+    to: &Lag,
+) -> Result<(), StoreError> {
+    loop {
+        let steps = steps(name, &stored(store, name).await?, to);
+        if steps.is_empty() {
+            return Ok(());
+        }
+        match store.models().apply(Vec::new(), steps).await {
+            // Somebody has moved them since they were read: they only move forward, so this ends.
+            Err(StoreError::Overtaken(_)) => {}
+            applied => return applied,
+        }
+    }
 }
 
 /// What stores positions under a name.
@@ -114,5 +161,34 @@ fn cursor(
         shard: Shard { family, number },
         from: None,
         position,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_moves_back() {
+        let lag = |rooms: [Position; 3], user| Lag {
+            rooms: (0..).zip(rooms).collect(),
+            users: vec![(0, user)],
+        };
+        let forward = steps("n", &lag([0, 5, 7], 3), &lag([2, 4, 9], 3));
+        let forward: Vec<_> = forward
+            .iter()
+            .map(|step| {
+                (
+                    step.shard.family,
+                    step.shard.number,
+                    step.from,
+                    step.position,
+                )
+            })
+            .collect();
+        let rooms = Family::Rooms;
+        assert_eq!(forward, [(rooms, 0, Some(0), 2), (rooms, 2, Some(7), 9)]);
+        assert!(steps("n", &lag([1; 3], 1), &Lag::default()).is_empty());
+        assert_eq!(steps("n", &Lag::default(), &lag([0; 3], 4)).len(), 1);
     }
 }

@@ -31,7 +31,10 @@ use playhouse_schema::{
 use ruma::{OwnedEventId, OwnedServerName};
 use serde::{Deserialize, Serialize};
 
-use super::{Room, RoomError, RoomReply, event::RoomEvent, policy::PolicyServer, state::Extremity};
+use super::{
+    Room, RoomError, RoomReply, early::Early, event::RoomEvent, policy::PolicyServer,
+    state::Extremity,
+};
 use crate::kernel::Decision;
 
 pub use check::Flaw;
@@ -148,6 +151,8 @@ pub struct TakeIn {
     extremities: Option<Vec<Arc<Extremity>>>,
     /// Events that the records name and the room may not hold.
     companions: Vec<Arc<RoomEvent>>,
+    /// The redactions that waited when this was weighed.
+    early: Early,
 }
 
 /// Judges [`TakeIn`]: refused with [`RoomError::Moved`] when the room is no longer what it was when this was weighed.
@@ -155,7 +160,10 @@ pub(super) fn take_in(room: &Room, take: TakeIn) -> Result<Decision<Room>, RoomE
     let has_other_ends = take
         .extremities
         .is_some_and(|weighed| !are_same_ends(&weighed, &room.extremities));
-    if room.current_id != take.current_id || has_other_ends {
+    // A user of this server has redacted meanwhile what only comes now.
+    let is_redacted = |record: &RoomRecord| matches!(record, RoomRecord::Event(event) if room.early.has_changed_for(&event.event_id, &take.early));
+    if room.current_id != take.current_id || has_other_ends || take.records.iter().any(is_redacted)
+    {
         return Err(RoomError::Moved);
     }
     let mut records = take.records;

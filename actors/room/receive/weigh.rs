@@ -116,6 +116,7 @@ impl Weighing {
             current_id: weighed.current_id,
             extremities,
             companions: self.companions.into_values().collect(),
+            early: weighed.early.clone(),
         })
     }
 

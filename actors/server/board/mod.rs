@@ -22,6 +22,7 @@ use playhouse_schema::{
 use ruma::{OwnedRoomId, OwnedServerName, OwnedUserId, ServerName};
 use tokio::sync::Notify;
 
+pub(crate) use self::parts::{combined, position_in};
 use super::slot::{Behind, Slot, Waiting};
 use crate::user::message::Presence;
 
@@ -129,6 +130,10 @@ impl OutboxBoard {
 
     /// A destination has unfinished business from an earlier life: it is behind (and that is noted), or has a transaction on its way.
     pub fn restore(&self, name: &ServerName, lags: bool, next_ms: u64) {
+        // It may have left again while this was read.
+        let Some(_taking) = self.takes(name, None) else {
+            return;
+        };
         let slot = self.slot(name);
         let mut inner = slot.inner.lock();
         inner.is_unfinished = true;
@@ -148,9 +153,9 @@ impl OutboxBoard {
         place: &Place,
         put: impl FnOnce(&mut Waiting) -> bool,
     ) -> bool {
-        if !self.takes(name, Some(place)) {
+        let Some(_taking) = self.takes(name, Some(place)) else {
             return false;
-        }
+        };
         let slot = self.slot(name);
         let mut inner = slot.inner.lock();
         let is_live = inner.behind.is_none();
@@ -210,9 +215,9 @@ impl OutboxBoard {
 
     /// Something volatile is for a destination, unless it is behind.
     fn post_volatile(&self, name: &ServerName, put: impl FnOnce(&mut Waiting)) -> bool {
-        if !self.takes(name, None) {
+        let Some(_taking) = self.takes(name, None) else {
             return false;
-        }
+        };
         let slot = self.slot(name);
         let mut inner = slot.inner.lock();
         if inner.behind.is_some() || inner.next_ms > 0 {

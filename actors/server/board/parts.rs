@@ -3,25 +3,32 @@
 //! Each shard has a position of its own in the database. When one comes, the log is read again from there for all that are here; what the others were given
 //! before is not for them.
 
+use parking_lot::RwLockReadGuard;
 use playhouse_schema::{
-    address::{Entity, Position, Shard, ShardNumber},
+    address::{Entity, Family, Position, Shard, ShardNumber},
     record::server::Lag,
 };
 use ruma::ServerName;
 
-use super::{OutboxBoard, Place};
+use super::{OutboxBoard, Parts, Place};
+
+/// A destination takes something. As long as this is held its shard does not leave the board.
+pub(super) struct Taking<'a> {
+    _stays: Option<RwLockReadGuard<'a, Parts>>,
+}
 
 impl OutboxBoard {
-    /// Whether a destination is here, and what lies at a place is news to it.
-    pub(super) fn takes(&self, name: &ServerName, place: Option<&Place>) -> bool {
+    /// `Some` when a destination is here, and what lies at a place is news to it.
+    pub(super) fn takes(&self, name: &ServerName, place: Option<&Place>) -> Option<Taking<'_>> {
         let Some(parts) = &self.parts else {
-            return true;
+            return Some(Taking { _stays: None });
         };
         let parts = parts.read();
-        let Some(begun) = parts.begun.get(&self.part_of(name)) else {
-            return false;
-        };
-        place.is_none_or(|place| place.position > position_in(begun, place.shard))
+        let begun = parts.begun.get(&self.part_of(name))?;
+        let is_news = place.is_none_or(|place| place.position > position_in(begun, place.shard));
+        is_news.then_some(Taking {
+            _stays: Some(parts),
+        })
     }
 
     /// The shard of a destination.
@@ -96,6 +103,7 @@ impl OutboxBoard {
     pub fn leave(&self, number: ShardNumber) -> Option<Lag> {
         let settled = self.settled_in(number);
         if let Some(parts) = &self.parts {
+            // Nobody is posting any more when this is had, and nobody will.
             let mut parts = parts.write();
             parts.begun.remove(&number);
             parts.wanted.remove(&number);
@@ -117,8 +125,10 @@ impl OutboxBoard {
     }
 
     fn settled_in(&self, number: ShardNumber) -> Option<Lag> {
-        let begun = self.parts.as_ref()?.read().begun.get(&number)?.clone();
-        let distributed = combined(&begun, &self.positions(), Position::max);
+        // Held to the end: were the shard to leave meanwhile, what waits for it would not be seen any more.
+        let parts = self.parts.as_ref()?.read();
+        let begun = parts.begun.get(&number)?;
+        let distributed = combined(begun, &self.positions(), Position::max);
         Some(self.settled_for(distributed, |name| self.part_of(name) == number))
     }
 
@@ -135,7 +145,11 @@ impl OutboxBoard {
 }
 
 /// Of two positions of each shard one; the second has all shards.
-fn combined(one: &Lag, other: &Lag, choose: impl Fn(Position, Position) -> Position) -> Lag {
+pub(crate) fn combined(
+    one: &Lag,
+    other: &Lag,
+    choose: impl Fn(Position, Position) -> Position,
+) -> Lag {
     let of = |one: &[(ShardNumber, Position)], other: &[(ShardNumber, Position)]| {
         let chosen = other.iter().map(|(number, position)| {
             let found = one.iter().find(|(known, _)| known == number);
@@ -149,9 +163,10 @@ fn combined(one: &Lag, other: &Lag, choose: impl Fn(Position, Position) -> Posit
     }
 }
 
-fn position_in(lag: &Lag, shard: Shard) -> Position {
+/// Where a shard stands; at 0 when it is absent.
+pub(crate) fn position_in(lag: &Lag, shard: Shard) -> Position {
     let of_family = match shard.family {
-        playhouse_schema::address::Family::Rooms => &lag.rooms,
+        Family::Rooms => &lag.rooms,
         _ => &lag.users,
     };
     let found = of_family.iter().find(|(number, _)| *number == shard.number);
@@ -160,7 +175,7 @@ fn position_in(lag: &Lag, shard: Shard) -> Position {
 
 #[cfg(test)]
 mod tests {
-    use playhouse_schema::address::{Family, Layout};
+    use playhouse_schema::address::Layout;
     use ruma::{OwnedRoomId, OwnedServerName};
 
     use super::*;
@@ -210,5 +225,24 @@ mod tests {
         assert_eq!(board.leave(1), Some(lag(4)));
         assert!(!board.post_event(one, &room_id, &place(9)));
         assert_eq!(board.settled_parts(), [(0, lag(2))]);
+        // What was read of it before it left is not restored.
+        let destinations = board.counts().destinations;
+        board.restore(one, true, 7);
+        assert_eq!(board.counts().destinations, destinations);
+        assert!(!board.waits(one));
+    }
+
+    #[test]
+    fn a_shard_does_not_leave_while_something_is_posted() {
+        let layout = Layout { shards: 1 };
+        let board = OutboxBoard::in_parts(layout, &Positions::new(), &Positions::new());
+        let name = OwnedServerName::try_from("a.example").expect("a name");
+        board.want(0);
+        board.begin(vec![(0, Lag::default())]);
+        let parts = board.parts.as_ref().expect("it is in parts");
+        let taking = board.takes(&name, None);
+        assert!(taking.is_some() && parts.try_write().is_none());
+        drop(taking);
+        assert!(parts.try_write().is_some());
     }
 }

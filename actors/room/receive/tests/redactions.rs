@@ -7,8 +7,8 @@ use playhouse_schema::record::room::Verdict;
 use ruma::RoomVersionId;
 use serde_json::json;
 
-use super::{ALICE, BOB, Fate, Oracle, Peer, ReceivedEvent, Role};
-use crate::room::{early::Early, event::RoomEvent};
+use super::{ALICE, BOB, Fate, Oracle, Peer, ReceivedEvent, Role, take_in};
+use crate::room::{RoomError, early::Early, event::RoomEvent};
 
 const CAROL: &str = "@carol:c";
 
@@ -143,6 +143,22 @@ fn both_may_come_at_once() {
     assert_eq!(peer.content(&oracle, 6), "{}");
     assert_eq!(peer.verdict(&oracle, 7), Verdict::Accepted);
     assert_eq!(peer.world.room.early, Early::default());
+}
+
+#[test]
+fn what_is_redacted_while_it_is_weighed_is_weighed_again() {
+    let oracle = unheard(BOB);
+    let mut peer = peer_of(&oracle, 6);
+    let mut weighing = peer.weighing();
+    let fate = weighing.weigh(oracle.event(6, Role::Next)).now_or_never();
+    assert_eq!(fate.unwrap().unwrap(), Fate::Accepted);
+    // Whether the ends have changed is another question.
+    weighing.depends_on_ends = false;
+    let weighed = weighing.finish().unwrap();
+    assert!(take_in(&peer.world.room, weighed.clone()).is_ok());
+    take(&mut peer, vec![oracle.event(7, Role::Next)]);
+    let refused = take_in(&peer.world.room, weighed).map(drop);
+    assert_eq!(refused.unwrap_err(), RoomError::Moved);
 }
 
 #[test]
