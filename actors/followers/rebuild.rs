@@ -39,7 +39,7 @@ pub async fn rebuild(
     Ok(())
 }
 
-/// Drops one model and folds it again.
+/// Drops one model and folds it again. [`StoreError::Overtaken`] when another node has taken it up meanwhile: then that one goes on.
 pub(super) async fn refold(
     store: &dyn LogStore,
     model: &dyn AnyModel,

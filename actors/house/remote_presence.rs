@@ -35,8 +35,14 @@ const GONE_AFTER_MS: u64 = 30 * 60 * 1000;
 /// Between two looks for those who have gone.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
+/// Of whom another node was told has gone so much later.
+const LONGER_MS: u64 = 2 * 60 * 1000;
+
 /// So many users are there at once; of further ones nothing is believed.
 const HEARD_MAX: usize = 10_000;
+
+/// The places from here on are for those of whom this node is told.
+const OVERHEARD_MAX: usize = HEARD_MAX / 2;
 
 /// When each of other servers' users who are there was last told of, in ms since the epoch.
 #[derive(Debug, Default)]
@@ -57,11 +63,13 @@ impl Heard {
         has_room
     }
 
-    /// Another node was told of somebody at a time: unless this one was told later, that one notices the end.
-    fn leave(&self, user_id: &UserId, at_ms: u64) {
+    /// Another node was told of somebody at a time: it notices the end. This one does a little later, in case that one has ended before.
+    fn overhear(&self, user_id: &UserId, at_ms: u64) {
         let mut heard = self.0.lock();
-        if heard.get(user_id).is_some_and(|known| *known <= at_ms) {
-            heard.remove(user_id);
+        let known = heard.get(user_id);
+        let is_news = known.is_none_or(|known| *known <= at_ms);
+        if is_news && (known.is_some() || heard.len() < OVERHEARD_MAX) {
+            heard.insert(user_id.to_owned(), at_ms.saturating_add(LONGER_MS));
         }
     }
 
@@ -174,7 +182,13 @@ impl House {
         for (user_id, since) in self.elsewhere.board.take_overheard() {
             let since_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
             let at_ms = now_ms.saturating_sub(since_ms);
-            self.elsewhere.heard.leave(&user_id, at_ms);
+            let presence = self.remote_presence(&user_id).presence;
+            let heard = &self.elsewhere.heard;
+            if presence == PresenceState::Offline {
+                heard.note(&user_id, &presence, at_ms);
+            } else if !self.is_local(user_id.server_name()) {
+                heard.overhear(&user_id, at_ms);
+            }
         }
         for user_id in self.elsewhere.heard.gone(now_ms) {
             let known = self.remote_presence(&user_id);
@@ -224,13 +238,21 @@ mod tests {
         assert!(heard.note(anna, &PresenceState::Online, 0));
         assert!(heard.note(bert, &PresenceState::Unavailable, 0));
         assert!(heard.note(bert, &PresenceState::Online, 1));
-        heard.leave(anna, GONE_AFTER_MS);
-        assert!(heard.gone(u64::MAX - 1).contains(&bert.to_owned()));
-        assert!(heard.note(anna, &PresenceState::Online, 0));
-        assert!(heard.note(bert, &PresenceState::Online, 1));
-        heard.leave(bert, 0);
         assert!(heard.gone(GONE_AFTER_MS - 1).is_empty());
         assert_eq!(heard.gone(GONE_AFTER_MS), [anna]);
+        // Of her the other node is told, which ends before it notices anything.
+        heard.overhear(anna, 2);
+        heard.overhear(anna, 3);
+        assert!(!heard.gone(GONE_AFTER_MS + 3).contains(&anna.to_owned()));
+        assert!(
+            heard
+                .gone(GONE_AFTER_MS + LONGER_MS + 2)
+                .contains(&anna.to_owned())
+        );
+        // Of him this one was told later than the other.
+        assert!(heard.note(bert, &PresenceState::Online, 9));
+        heard.overhear(bert, 8);
+        assert_eq!(heard.gone(GONE_AFTER_MS + 9), [bert]);
         assert!(heard.note(bert, &PresenceState::Offline, 2));
         assert!(heard.gone(u64::MAX).is_empty());
     }
