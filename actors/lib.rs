@@ -1,9 +1,10 @@
 //! The domain: rooms, users and remote servers as actors over the log.
 //!
-//! Inside this package a module imports only from the left: network, env, kernel, writers, cluster, room, alias, user, active_users, backup, media, purges, registration, reports, threepid, delays, passes,
+//! Inside this package a module imports only from the left: network, env, kernel, writers, cluster, room, alias, user, active_users, backup, media, purges, registration, reports, admins, threepid, delays, passes,
 //! oauth, externals, peer_keys, peer_users, server, followers, desks, house. No HTTP, no SQL, no `ruma::api`.
 
 pub mod active_users;
+pub mod admins;
 pub mod alias;
 pub mod backup;
 pub mod cluster;

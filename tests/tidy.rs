@@ -25,6 +25,7 @@ const ACTOR_MODULES: &[&str] = &[
     "purges",
     "registration",
     "reports",
+    "admins",
     "threepid",
     "delays",
     "passes",

@@ -145,13 +145,13 @@ impl House {
     pub async fn set_room_block(
         &self,
         room_id: &RoomId,
-        by: &UserId,
+        by: impl AsRef<str>,
         blocked: bool,
     ) -> Result<(), HouseError> {
         let set = RoomBlockSet {
             room_id: room_id.to_string(),
             blocked,
-            by: by.to_string(),
+            by: by.as_ref().to_owned(),
             at_ms: self.env.now_ms(),
         };
         let command = PurgeCommand::SetBlock(set);

@@ -3,6 +3,7 @@
 use ruma::OwnedServerName;
 
 use crate::{
+    admins::AdminError,
     alias::AliasError,
     backup::BackupError,
     delays::DelayError,
@@ -53,6 +54,9 @@ pub enum HouseError {
     /// A purge is refused.
     #[error(transparent)]
     Purge(#[from] PurgeError),
+    /// Something among administrators is refused.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
     /// An OAuth client is refused.
     #[error(transparent)]
     Oauth(#[from] OauthError),

@@ -158,22 +158,27 @@ impl House {
         name: &MediaName,
         by: &UserId,
     ) -> Result<bool, HouseError> {
-        let changed = self.put_away(name, by).await?;
+        let changed = self.put_away(name, by.as_str()).await?;
         if let Some(uploaded) = self.media_facts(name).await?.uploaded
             && changed
         {
-            self.put_away_twins(&uploaded.sha256, by).await?;
+            self.put_away_twins(&uploaded.sha256, by.as_str()).await?;
         }
         Ok(changed)
     }
 
     /// Gives a piece of media out again. Tells whether it was put away.
-    pub async fn release_media(&self, name: &MediaName, by: &UserId) -> Result<bool, HouseError> {
+    pub async fn release_media(
+        &self,
+        name: &MediaName,
+        by: impl AsRef<str>,
+    ) -> Result<bool, HouseError> {
         if self.media_facts(name).await?.quarantined_by.is_none() {
             return Ok(false);
         }
         self.note_quarantine(name, false).await?;
-        let command = MediaCommand::Release { by: by.to_string() };
+        let by = by.as_ref().to_owned();
+        let command = MediaCommand::Release { by };
         Ok(self
             .media_command(&self.media_key(name), command)
             .await?
@@ -196,7 +201,7 @@ impl House {
             };
             for key in page {
                 if let Some(name) = self.media_name(&key) {
-                    count += u64::from(self.put_away(&name, by).await?);
+                    count += u64::from(self.put_away(&name, by.as_str()).await?);
                 }
             }
             after = last;
@@ -211,7 +216,7 @@ impl House {
     ) -> Result<u64, HouseError> {
         let mut count = 0;
         for name in self.media_in_room(room_id).await? {
-            match self.put_away(&name, by).await {
+            match self.put_away(&name, by.as_str()).await {
                 Ok(changed) => count += u64::from(changed),
                 // Events may point to what never was.
                 Err(HouseError::Media(MediaError::Unknown)) => {}
@@ -288,7 +293,7 @@ impl House {
     }
 
     /// One piece alone. The list says it first, so that it never lacks a change.
-    async fn put_away(&self, name: &MediaName, by: &UserId) -> Result<bool, HouseError> {
+    pub(super) async fn put_away(&self, name: &MediaName, by: &str) -> Result<bool, HouseError> {
         let is_local = self.is_local(&name.server_name);
         match self.media_facts(name).await {
             Ok(facts) if facts.quarantined_by.is_some() || facts.protected => return Ok(false),
@@ -296,14 +301,14 @@ impl House {
             known => drop(known?),
         }
         self.note_quarantine(name, true).await?;
-        let command = MediaCommand::Quarantine { by: by.to_string() };
+        let command = MediaCommand::Quarantine { by: by.to_owned() };
         Ok(self
             .media_command(&self.media_key(name), command)
             .await?
             .changed)
     }
 
-    async fn put_away_twins(&self, blob: &str, by: &UserId) -> Result<(), HouseError> {
+    async fn put_away_twins(&self, blob: &str, by: &str) -> Result<(), HouseError> {
         self.models.caught_up(kept::Media::NAME).await?;
         let mut after = String::new();
         loop {

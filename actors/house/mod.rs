@@ -13,6 +13,7 @@
 //! | `register` | `register(NewAccount) -> MadeAccount`, `available_user_id(&str) -> OwnedUserId`, `is_registration_token_valid`, `hold_registration_token(token, session)`, `release_registration_token(session)` |
 //! | `login` | `login_by_password(user, password, Login) -> (OwnedUserId, LoggedIn)`, `login(&UserId, Login) -> LoggedIn`, `refresh(&str) -> LoggedIn`, `logout(&Session)`, `logout_all(&UserId)`, `is_password(&UserId, String) -> bool`, `set_password`, `hash_password`, `account(&UserId) -> Account`, `acting(&UserId, Option<&DeviceId>) -> (Account, bool)` |
 //! | `administer` | `set_account(&UserId, AccountWish) -> bool`, `administer(&UserId, AdminDecision)`, `find_accounts(&Wanted, &Page)` |
+//! | `admins` | `make_admin_token(TokenWish) -> (String, String)`, `revoke_admin_token(id, by)`, `admin_tokens()`, `admin_of_token(&str)`, `begin_change(ChangeBegun)`, `end_change(ChangeEnded)`, `changes(&WantedChanges, limit)`, `change(id)`; `standing`: `standing_of(&ChangeTarget)`; `undo`: `undo(&Change, by)` |
 //! | `pretend` | `pretended_event_id()`, `pretended_room_id()`: for those whose events reach nobody |
 //! | `create_room` | `create_room(RoomWish) -> MadeRoom` |
 //! | `handshakes` | `template_for_peer(server, Handshake, TemplateAsked) -> Template`, `take_handed(server, Handshake, HandedPdu) -> Handed` |
@@ -68,6 +69,7 @@
 
 mod active_users;
 mod administer;
+mod admins;
 mod aliases;
 mod among;
 mod auto_accept;
@@ -137,6 +139,7 @@ mod session;
 mod single_event;
 mod space;
 mod stale_devices;
+mod standing;
 mod sync;
 mod tenants;
 #[cfg(test)]
@@ -146,6 +149,7 @@ mod threads;
 mod threepids;
 mod to_device;
 mod typing;
+mod undo;
 mod upgrade;
 mod uploads;
 mod user_directory;
@@ -165,6 +169,8 @@ use ruma::{OwnedDeviceId, OwnedUserId, RoomAliasId, RoomId, ServerName, UserId};
 use active_users::ActiveDesk;
 pub use active_users::ActiveSettings;
 pub use administer::AccountWish;
+use admins::Admins;
+pub use admins::{Change, TokenWish};
 pub use aliases::ResolvedAlias;
 use among::Among;
 pub use auto_accept::{AutoAccept, AutoAcceptKind};
@@ -208,6 +214,7 @@ pub use third_party_invites::{BoundInvite, SignedInvite};
 pub use threads::ThreadsWish;
 pub use threepids::ValidationWish;
 pub use to_device::ToDeviceWish;
+pub use undo::Undo;
 pub use upgrade::UpgradeWish;
 pub use validity::Renewal;
 
@@ -253,6 +260,7 @@ pub struct House {
     quarantine: Arc<Directory<QuarantineLedger>>,
     registration: Arc<Directory<Registration>>,
     active: ActiveDesk,
+    admins: Admins,
     reports: Arc<Directory<Reports>>,
     delays: Arc<Directory<Delays>>,
     purges: Arc<Directory<Purges>>,

@@ -68,6 +68,7 @@ impl House {
             quarantine: desks.quarantine,
             registration: desks.registration,
             active: desks.active,
+            admins: desks.admins,
             reports: desks.reports,
             passes: desks.passes,
             oauth: desks.oauth,
@@ -145,6 +146,7 @@ impl House {
         self.quarantine.close(left()).await;
         self.registration.close(left()).await;
         self.active.actor.close(left()).await;
+        self.admins.close(left()).await;
         self.reports.close(left()).await;
         self.passes.close(left()).await;
         self.oauth.close(left()).await;

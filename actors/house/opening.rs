@@ -13,6 +13,7 @@ use playhouse_schema::{
 use super::{
     HouseConfig,
     active_users::ActiveDesk,
+    admins::Admins,
     among::Among,
     delays::HouseOutlet,
     outboxes::{self, Outboxes},
@@ -157,6 +158,7 @@ pub(super) struct Desks {
     pub(super) quarantine: Arc<Directory<QuarantineLedger>>,
     pub(super) registration: Arc<Directory<Registration>>,
     pub(super) active: ActiveDesk,
+    pub(super) admins: Admins,
     pub(super) reports: Arc<Directory<Reports>>,
     pub(super) passes: Arc<Directory<Passes>>,
     pub(super) oauth: Arc<Directory<Oauth>>,
@@ -217,6 +219,10 @@ impl Opening {
             quarantine: self.directory(env.clone(), limits).await?,
             registration: self.directory(env.clone(), limits).await?,
             active: ActiveDesk::new(self.directory(active, limits).await?),
+            admins: Admins {
+                tokens: self.directory(env.clone(), limits).await?,
+                audit: self.directory(env.clone(), limits).await?,
+            },
             reports: self.directory(env.clone(), limits).await?,
             passes: self.directory(env.clone(), limits).await?,
             oauth: self.directory(env.clone(), limits).await?,

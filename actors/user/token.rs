@@ -120,6 +120,29 @@ pub fn owner_of(kinds: &[TokenKind], token: &str, server_name: &ServerName) -> O
     UserId::parse(format!("@{localpart}:{server_name}")).ok()
 }
 
+/// What the token of a tool for administrators begins with.
+const ADMIN_PREFIX: &str = "pha_";
+
+/// Makes a token for a tool of administrators. It names nobody.
+pub(crate) fn make_for_admins(env: &Env) -> String {
+    let mut token = format!("{ADMIN_PREFIX}{}", env.random_string(SECRET_CHARACTERS));
+    let sum = checksum(token.as_bytes());
+    token.push('_');
+    token.push_str(&sum);
+    token
+}
+
+/// Whether a token looks like one of a tool for administrators. Proves nothing.
+pub fn is_for_admins(token: &str) -> bool {
+    let parts = token.strip_prefix(ADMIN_PREFIX);
+    let parts = parts.filter(|_| token.len() <= TOKEN_BYTES_MAX);
+    let Some((secret, sum)) = parts.and_then(|parts| parts.split_once('_')) else {
+        return false;
+    };
+    let signed = &token[..ADMIN_PREFIX.len() + secret.len()];
+    secret.len() == SECRET_CHARACTERS && checksum(signed.as_bytes()) == sum
+}
+
 /// CRC-32 (IEEE) in base 62, six characters.
 fn checksum(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -177,6 +200,19 @@ mod tests {
             &long,
         ] {
             assert_eq!(owner(bad, server_name!("example.org")), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn tokens_of_tools_are_told_from_others() {
+        let env = trial::env();
+        let token = make_for_admins(&env);
+        assert!(is_for_admins(&token), "{token}");
+        assert_eq!(owner(&token, server_name!("example.org")), None);
+        let user = make(TokenKind::Access, user_id!("@alice:example.org"), &env);
+        let shorter = &token[..token.len() - 1];
+        for other in ["", "pha_", "pha__", &user, shorter] {
+            assert!(!is_for_admins(other), "{other}");
         }
     }
 

@@ -9,6 +9,7 @@
 //! - statements of a fold may be repeated after a crash only from a cursor, in one transaction with it: they need not be idempotent.
 
 pub mod aliases;
+pub mod audit;
 pub mod destinations;
 pub mod device_lists;
 pub mod device_sightings;
@@ -123,6 +124,7 @@ pub fn all() -> Vec<Box<dyn AnyModel>> {
         Box::new(room_facts::RoomFacts),
         Box::new(user_names::UserNames),
         Box::new(reports::Reports),
+        Box::new(audit::Audit),
         Box::new(message_search::MessageSearch),
         Box::new(uploads::Uploads),
         Box::new(media::Media),

@@ -97,6 +97,12 @@ const STATEMENTS: &[&str] = &[
     user_names::FIND,
     reports::ADD,
     reports::LIST,
+    audit::BEGIN,
+    audit::END,
+    audit::AIM,
+    audit::UNDO,
+    audit::LIST,
+    audit::GET,
     message_search::ADD,
     message_search::ADD_WORDS,
     message_search::REMOVE_WORDS,
@@ -209,6 +215,7 @@ fn tables_carry_the_version() {
     check(&room_facts::RoomFacts);
     check(&user_names::UserNames);
     check(&reports::Reports);
+    check(&audit::Audit);
     check(&message_search::MessageSearch);
     check(&uploads::Uploads);
     check(&media::Media);

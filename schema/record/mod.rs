@@ -4,6 +4,7 @@
 //! field stands last and has `#[serde(default)]`. Old bytes stay readable for ever (`tests/replay/`).
 
 pub mod active;
+pub mod admin;
 pub mod alias;
 pub mod backup;
 pub mod codec;

@@ -1,7 +1,9 @@
 //! The admin HTTP API in the form that tools for Synapse speak: `/_synapse/admin`. One folder per area, one file per endpoint.
 //!
-//! What Synapse has nothing like is under `/_playhouse/admin`. An endpoint asks for the access token of an administrator of this server and turns the request into a message for an actor; it decides nothing.
+//! What Synapse has nothing like is under `/_playhouse/admin`, where tools may have tokens of their own, and administrators roles. An endpoint asks for the access token of an administrator of this server and turns
+//! the request into a message for an actor; it decides nothing.
 
+mod audit;
 mod cluster;
 mod devices;
 mod fields;
@@ -11,12 +13,14 @@ mod registration_tokens;
 mod rooms;
 mod server;
 mod server_notices;
+mod tokens;
 mod users;
 
 use crate::edge::{Failure, Routes, Session};
 
 /// Mounts all of it.
 pub(crate) fn mount(routes: &mut Routes) {
+    audit::mount(routes);
     cluster::mount(routes);
     devices::mount(routes);
     media::mount(routes);
@@ -25,6 +29,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     rooms::mount(routes);
     server::mount(routes);
     server_notices::mount(routes);
+    tokens::mount(routes);
     users::mount(routes);
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Owns what is printed for people. What it does it does through the configuration, the node and the house.
 
+mod admin;
 mod cluster;
 mod config;
 mod export;
@@ -44,6 +45,9 @@ enum Command {
     /// Manage users
     #[command(subcommand)]
     User(user::Command),
+    /// Manage the tokens by which tools use the admin API
+    #[command(subcommand)]
+    Admin(admin::Command),
     /// Manage registration tokens
     #[command(subcommand)]
     Token(token::Command),
@@ -83,6 +87,7 @@ fn execute(arguments: Arguments) -> Result<(), Problem> {
         Command::Run => serve::run(path.as_deref(), &load()?),
         Command::Config(command) => config::execute(command, path.as_deref()),
         Command::User(command) => on_runtime(user::execute(command, with_warnings(load()?))),
+        Command::Admin(command) => on_runtime(admin::execute(command, with_warnings(load()?))),
         Command::Token(command) => on_runtime(token::execute(command, with_warnings(load()?))),
         Command::Key(command) => on_runtime(key::execute(command, load()?)),
         Command::Media(command) => on_runtime(media::execute(command, with_warnings(load()?))),

@@ -3,7 +3,7 @@
 use std::{future::Future, net::IpAddr, ops::Deref, sync::Arc};
 
 use actix_web::http::header;
-use playhouse_actors::{house::Sighting, user::message};
+use playhouse_actors::{admins::AdminRole, house::Sighting, user::message};
 use ruma::{
     DeviceId,
     api::{
@@ -78,6 +78,17 @@ pub(crate) trait Caller<A: AuthScheme>: Sized + 'static {
 
     /// The session, if there is one: guests and rates depend on it.
     fn session(&self) -> Option<&Session>;
+
+    /// As whom changes are noted that are made through endpoints for administrators; `None` who is no administrator.
+    fn administrator(&self) -> Option<&str> {
+        let session = self.session().filter(|session| session.admin);
+        session.map(|session| session.user_id.as_str())
+    }
+
+    /// Refuses who may call, and may not do what takes this role.
+    fn must_have(&self, _role: AdminRole) -> Result<(), Failure> {
+        Ok(())
+    }
 }
 
 impl Caller<AccessToken> for Session {
@@ -218,7 +229,7 @@ impl Caller<NoAccessToken> for Visitor {
 }
 
 /// The token from the header or, from old clients, the query.
-fn token(incoming: &Incoming) -> Option<String> {
+pub(super) fn token(incoming: &Incoming) -> Option<String> {
     if let Some(value) = incoming.header(header::AUTHORIZATION) {
         let (scheme, token) = value.split_once(' ')?;
         return scheme
@@ -232,7 +243,7 @@ fn token(incoming: &Incoming) -> Option<String> {
     super::route::percent_decoded(pair)
 }
 
-async fn session(incoming: &Incoming, token: &str) -> Result<Session, Failure> {
+pub(super) async fn session(incoming: &Incoming, token: &str) -> Result<Session, Failure> {
     if let Some(bridge) = incoming.app.bridge(token) {
         return masked::session(incoming, bridge).await;
     }

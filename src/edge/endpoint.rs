@@ -3,6 +3,7 @@
 use std::{future::Future, pin::Pin, sync::OnceLock};
 
 use actix_web::{HttpResponse, http::Method};
+use playhouse_actors::admins::AdminRole;
 
 use super::{failure::Failure, incoming::Incoming, limits::Class, trace::Gauges};
 use crate::config::Resource;
@@ -23,6 +24,7 @@ pub(crate) struct Endpoint {
     pub(super) body_bytes_max: Option<u64>,
     pub(super) body_timeout_ms: Option<u64>,
     pub(super) fields: &'static [&'static str],
+    pub(super) role: AdminRole,
     pub(super) run: Run,
     pub(super) gauges: OnceLock<Gauges>,
 }
@@ -71,6 +73,23 @@ impl Endpoint {
     pub(crate) fn fields(&mut self, fields: &'static [&'static str]) -> &mut Self {
         self.fields = fields;
         self
+    }
+
+    /// What it takes of an administrator that has roles, where reading takes `read` and everything else `operate` if nothing is said.
+    pub(crate) fn role(&mut self, role: AdminRole) -> &mut Self {
+        self.role = role;
+        self
+    }
+
+    /// Changes made through it are noted: it is for administrators, and does not only look.
+    pub(super) fn is_audited(&self) -> bool {
+        let areas = [
+            "/_playhouse/admin/",
+            "/_synapse/admin/",
+            "/_matrix/client/v1/admin/",
+        ];
+        let is_for_admins = |path: &String| areas.iter().any(|area| path.starts_with(area));
+        self.method != Method::GET && self.paths.iter().any(is_for_admins)
     }
 
     /// One more path, with the same variables in the same order. One that is there already changes nothing.

@@ -2,8 +2,10 @@
 //!
 //! Decides nothing about Matrix rooms or users and never touches the database: it parses, authenticates, limits, and hands typed requests to handlers.
 
+pub(crate) mod administrator;
 pub(crate) mod answer;
 pub(crate) mod app;
+mod audit;
 pub(crate) mod bridges;
 mod browse;
 pub(crate) mod caller;
@@ -30,6 +32,7 @@ pub(crate) mod trace;
 pub(crate) mod uiaa;
 
 pub(crate) use self::{
+    administrator::Admin,
     answer::{Prepared, RawJson},
     app::App,
     bridges::Bridge,

@@ -5,7 +5,8 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use actix_web::http::Method;
+use actix_web::{HttpResponse, http::Method};
+use playhouse_actors::admins::AdminRole;
 use ruma::api::{
     IncomingRequest, IncomingRequestExt as _, Metadata, OutgoingResponse,
     path_builder::PathBuilder as _,
@@ -14,6 +15,7 @@ use ruma::api::{
 use super::{
     answer::{self, Prepared},
     app::App,
+    audit::{self, Change},
     caller::Caller,
     endpoint::{Endpoint, Run},
     failure::Failure,
@@ -43,9 +45,12 @@ impl Routes {
         self.push::<R>(Box::new(move |mut incoming| {
             Box::pin(async move {
                 let caller = admitted::<R, C>(&incoming).await?;
-                let request = typed::<R>(&mut incoming).await?;
-                let response = handle(incoming.app.clone(), caller, request).await?;
-                answer::typed(response)
+                let body = incoming.json_body().await?;
+                let request = typed::<R>(&incoming, &body)?;
+                let said = (&*incoming.path, &*body);
+                let change = begun::<R, C>(&incoming, &caller, said).await?;
+                let answer = handle(incoming.app.clone(), caller, request).await;
+                audit::end(change, answer.and_then(answer::typed)).await
             })
         }))
     }
@@ -62,9 +67,12 @@ impl Routes {
         self.push::<R>(Box::new(move |mut incoming| {
             Box::pin(async move {
                 let caller = admitted::<R, C>(&incoming).await?;
-                let request = typed::<R>(&mut incoming).await?;
-                let prepared = handle(incoming.app.clone(), caller, request).await?;
-                Ok(prepared.into().into_response())
+                let body = incoming.json_body().await?;
+                let request = typed::<R>(&incoming, &body)?;
+                let said = (&*incoming.path, &*body);
+                let change = begun::<R, C>(&incoming, &caller, said).await?;
+                let answer = handle(incoming.app.clone(), caller, request).await;
+                audit::end(change, answer.map(finished)).await
             })
         }))
     }
@@ -83,8 +91,10 @@ impl Routes {
                 let caller = admitted::<R, C>(&incoming).await?;
                 let arguments = incoming.arguments().await?;
                 let request = arguments.typed::<R>()?;
-                let response = handle(incoming.app.clone(), caller, request, arguments).await?;
-                answer::typed(response)
+                let said = (&*arguments.path, &*arguments.body);
+                let change = begun::<R, C>(&incoming, &caller, said).await?;
+                let answer = handle(incoming.app.clone(), caller, request, arguments).await;
+                audit::end(change, answer.and_then(answer::typed)).await
             })
         }))
     }
@@ -102,8 +112,10 @@ impl Routes {
             Box::pin(async move {
                 let caller = admitted::<R, C>(&incoming).await?;
                 let arguments = incoming.arguments().await?;
-                let prepared = handle(incoming.app.clone(), caller, arguments).await?;
-                Ok(prepared.into().into_response())
+                let said = (&*arguments.path, &*arguments.body);
+                let change = begun::<R, C>(&incoming, &caller, said).await?;
+                let answer = handle(incoming.app.clone(), caller, arguments).await;
+                audit::end(change, answer.map(finished)).await
             })
         }))
     }
@@ -162,6 +174,10 @@ impl Routes {
         paths: Vec<String>,
         run: Run,
     ) -> &mut Endpoint {
+        let role = match method {
+            Method::GET => AdminRole::Read,
+            _ => AdminRole::Operate,
+        };
         self.endpoints.push(Endpoint {
             method,
             paths,
@@ -172,6 +188,7 @@ impl Routes {
             body_bytes_max: None,
             body_timeout_ms: None,
             fields: &[],
+            role,
             run,
             gauges: OnceLock::new(),
         });
@@ -207,10 +224,27 @@ where
     Ok(caller)
 }
 
-async fn typed<R: IncomingRequest>(incoming: &mut Incoming) -> Result<R, Failure> {
-    let body = incoming.json_body().await?;
+fn typed<R: IncomingRequest>(incoming: &Incoming, body: &[u8]) -> Result<R, Failure> {
     // Clients send no body where all of it is optional.
-    parsed(incoming, if body.is_empty() { b"{}" } else { &body })
+    parsed(incoming, if body.is_empty() { b"{}" } else { body })
+}
+
+fn finished(answer: impl Into<Prepared>) -> HttpResponse {
+    answer.into().into_response()
+}
+
+/// Refuses administrators without the role, and notes a change that one is about to make. What was said: path variables and body.
+async fn begun<R, C>(
+    incoming: &Incoming,
+    caller: &C,
+    said: (&[String], &[u8]),
+) -> Result<Option<Change>, Failure>
+where
+    R: Metadata,
+    C: Caller<R::Authentication>,
+{
+    caller.must_have(incoming.endpoint.role)?;
+    Change::begin(incoming, caller.administrator(), said).await
 }
 
 /// The typed request out of path, query and body.

@@ -1,10 +1,10 @@
 //! The part of the table of [`super::failure`] for what actors and flows refuse.
 
 use playhouse_actors::{
-    alias::AliasError, backup::BackupError, delays::DelayError, externals::ExternalError,
-    house::HouseError, kernel::Unavailable, media::MediaError, oauth::OauthError,
-    passes::PassError, purges::PurgeError, registration::RegistrationError, reports::ReportError,
-    room::RoomError, threepid::ThreepidError, user::UserError,
+    admins::AdminError, alias::AliasError, backup::BackupError, delays::DelayError,
+    externals::ExternalError, house::HouseError, kernel::Unavailable, media::MediaError,
+    oauth::OauthError, passes::PassError, purges::PurgeError, registration::RegistrationError,
+    reports::ReportError, room::RoomError, threepid::ThreepidError, user::UserError,
 };
 use ruma::api::error::ErrorCode;
 
@@ -219,6 +219,23 @@ impl From<PurgeError> for Failure {
             .with_status(400),
             PurgeError::TooManyBlocks => Self::new(ErrorCode::Unknown, error.to_string()),
             PurgeError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
+impl From<AdminError> for Failure {
+    fn from(error: AdminError) -> Self {
+        match error {
+            AdminError::UnknownToken => Self::unknown_token(false),
+            AdminError::Unknown(message) => Self::not_found(message),
+            AdminError::Invalid(message) | AdminError::Lasting(message) => {
+                Self::invalid_param(message)
+            }
+            AdminError::TooMany => Self::new(ErrorCode::LimitExceeded, error.to_string()),
+            AdminError::ChangedSince => {
+                Self::new(ErrorCode::Unknown, error.to_string()).with_status(409)
+            }
+            AdminError::Unavailable(error) => error.into(),
         }
     }
 }

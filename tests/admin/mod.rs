@@ -1,5 +1,6 @@
 //! The admin API over HTTP, mirroring `src/admin/`: one file for each area.
 
+mod audit;
 mod media;
 mod purge_history;
 mod quarantine;
@@ -7,6 +8,7 @@ mod registration_tokens;
 mod rooms;
 mod server_notices;
 mod standing;
+mod tokens;
 mod users;
 
 pub(crate) use crate::harness::administrator;

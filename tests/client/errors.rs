@@ -100,6 +100,7 @@ const BODILESS: &[&str] = &[
     "POST /_synapse/admin/v1/quarantine_media/{room_id}",
     "POST /_synapse/admin/v1/room/{room_id}/media/quarantine",
     "POST /_synapse/admin/v1/user/{user_id}/media/quarantine",
+    "POST /_playhouse/admin/v1/audit/{id}/undo",
     "POST /_playhouse/admin/v1/cluster/nodes/{node}/drain",
     "POST /_playhouse/admin/v1/cluster/nodes/{node}/join",
     "POST /_playhouse/admin/v1/cluster/nodes/{node}/leave",

@@ -16,6 +16,7 @@ use std::{
 
 use playhouse_actors::{
     active_users::ActiveUsers,
+    admins::AdminTokens,
     alias::Alias,
     backup::Backup,
     delays::Delays,
@@ -308,6 +309,13 @@ fn records_of_active_users() {
     use samples::active::{VARIANTS, all, name};
     let entity = Entity::house("active-users");
     check::<ActiveUsers>("active", &entity, &all(), VARIANTS, name);
+}
+
+#[test]
+fn records_of_administrators() {
+    use samples::admin::{VARIANTS, all, name};
+    let entity = Entity::house("admin_tokens");
+    check::<AdminTokens>("admin", &entity, &all(), VARIANTS, name);
 }
 
 #[test]

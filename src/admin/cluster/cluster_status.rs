@@ -9,9 +9,8 @@ use ruma::{
 
 use super::ward;
 use crate::{
-    admin::only_administrators,
     cluster::status::{NodeStatus, ShardStatus, Status},
-    edge::{App, Failure, Session},
+    edge::{Admin, App, Failure},
 };
 
 metadata! {
@@ -39,10 +38,9 @@ pub(crate) struct Response {
 /// Tells an administrator which nodes live and which of them holds which shard.
 pub(crate) async fn handle(
     app: Arc<App>,
-    caller: Session,
+    _caller: Admin,
     _request: Request,
 ) -> Result<Response, Failure> {
-    only_administrators(&caller)?;
     let ward = ward(&app)?;
     let view = ward.register().view().await.map_err(Failure::internal)?;
     let Status { nodes, shards } = Status::of(&view);

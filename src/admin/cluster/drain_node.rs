@@ -9,9 +9,8 @@ use ruma::{
 
 use super::give;
 use crate::{
-    admin::only_administrators,
     cluster::orders::Order,
-    edge::{App, Failure, Session},
+    edge::{Admin, App, Failure},
 };
 
 metadata! {
@@ -36,10 +35,9 @@ pub(crate) struct Response {}
 /// Lets a node give all its shards away, and keeps new ones from it.
 pub(crate) async fn handle(
     app: Arc<App>,
-    caller: Session,
+    _caller: Admin,
     request: Request,
 ) -> Result<Response, Failure> {
-    only_administrators(&caller)?;
     give(&app, Order::Drain(request.node)).await?;
     Ok(Response {})
 }

@@ -9,9 +9,8 @@ use ruma::{
 
 use super::give;
 use crate::{
-    admin::only_administrators,
     cluster::orders::Order,
-    edge::{App, Failure, Session},
+    edge::{Admin, App, Failure},
 };
 
 metadata! {
@@ -39,10 +38,9 @@ pub(crate) struct Response {}
 /// Forgets a node that has ended. One that ends by itself leaves by itself.
 pub(crate) async fn handle(
     app: Arc<App>,
-    caller: Session,
+    _caller: Admin,
     request: Request,
 ) -> Result<Response, Failure> {
-    only_administrators(&caller)?;
     give(&app, Order::Forget(request.node, request.dead)).await?;
     Ok(Response {})
 }

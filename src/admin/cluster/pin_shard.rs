@@ -9,9 +9,8 @@ use ruma::{
 
 use super::{give, shard};
 use crate::{
-    admin::only_administrators,
     cluster::orders::Order,
-    edge::{App, Failure, Session},
+    edge::{Admin, App, Failure},
 };
 
 metadata! {
@@ -41,10 +40,9 @@ pub(crate) struct Response {}
 /// Pins a shard to a node, whatever the load.
 pub(crate) async fn handle(
     app: Arc<App>,
-    caller: Session,
+    _caller: Admin,
     request: Request,
 ) -> Result<Response, Failure> {
-    only_administrators(&caller)?;
     let shard = shard(&app, &request.family, &request.number)?;
     give(&app, Order::Pin(shard, request.node)).await?;
     Ok(Response {})
@@ -53,8 +51,7 @@ pub(crate) async fn handle(
 /// No more.
 pub(crate) mod undo {
     use super::{
-        AccessToken, App, Arc, Failure, Order, Session, give, metadata, only_administrators,
-        request, response, shard,
+        AccessToken, Admin, App, Arc, Failure, Order, give, metadata, request, response, shard,
     };
 
     metadata! {
@@ -82,10 +79,9 @@ pub(crate) mod undo {
     /// Lets a shard be anywhere again.
     pub(crate) async fn handle(
         app: Arc<App>,
-        caller: Session,
+        _caller: Admin,
         request: Request,
     ) -> Result<Response, Failure> {
-        only_administrators(&caller)?;
         let shard = shard(&app, &request.family, &request.number)?;
         give(&app, Order::Unpin(shard)).await?;
         Ok(Response {})

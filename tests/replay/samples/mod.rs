@@ -1,6 +1,7 @@
 //! A record of every kind, with every field filled in.
 
 pub(super) mod active;
+pub(super) mod admin;
 pub(super) mod alias;
 pub(super) mod backup;
 pub(super) mod delay;

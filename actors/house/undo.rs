@@ -1,0 +1,332 @@
+//! Taking back what an administrator has changed, where how it was is known and nothing else hangs on it.
+
+use playhouse_schema::record::{admin::ChangeTarget, standing::RateOverride};
+use ruma::{RoomId, UserId};
+use serde_json::{Map, Value};
+
+use super::{Change, House, HouseError, standing::media_named};
+use crate::{
+    admins::{AdminError, AdminRole},
+    registration::message::{RegistrationCommand, RegistrationToken, TokenChange},
+    user::{UserCommand, message::AdminDecision},
+};
+
+type Fields = Map<String, Value>;
+
+/// How a change can be taken back.
+#[derive(Debug)]
+struct Way {
+    /// The fields that it may have changed, and that are put back.
+    fields: &'static [&'static str],
+    /// What that takes.
+    role: AdminRole,
+}
+
+/// Taking back a change.
+#[derive(Debug)]
+pub struct Undo {
+    target: ChangeTarget,
+    way: Way,
+    before: Option<Fields>,
+    after: Option<Fields>,
+}
+
+impl Undo {
+    /// How a change is taken back; the reason where it cannot be.
+    pub fn of(change: &Change) -> Result<Self, AdminError> {
+        let lasting = |reason: &str| AdminError::Lasting(reason.to_owned());
+        if change.undone_by.is_some() {
+            return Err(lasting("it was taken back already"));
+        }
+        let Some(ended) = &change.ended else {
+            return Err(lasting("it is not known what became of it"));
+        };
+        if !(200..300).contains(&ended.status) {
+            return Err(lasting("it was refused, so there is nothing to take back"));
+        }
+        let target = ended.target.as_ref().or(change.begun.target.as_ref());
+        let target =
+            target.ok_or_else(|| lasting("it is about nothing of which is known how it was"))?;
+        let way = way(&change.begun.action, &change.begun.request)
+            .map_err(|reason| AdminError::Lasting(reason.to_owned()))?;
+        let (before, after) = (fields(&change.begun.before), fields(&ended.after));
+        let is_token = target.kind == "registration_token";
+        if !is_token && (before.is_none() || after.is_none()) {
+            return Err(lasting("it is not known how it was"));
+        }
+        let undo = Self {
+            target: target.clone(),
+            way,
+            before,
+            after,
+        };
+        if undo.same(&undo.before, &undo.after) {
+            return Err(lasting("it changed nothing"));
+        }
+        Ok(undo)
+    }
+
+    /// What it takes.
+    pub fn role(&self) -> AdminRole {
+        self.way.role
+    }
+
+    /// Whether two standings are the same, as far as it matters here.
+    fn same(&self, one: &Option<Fields>, other: &Option<Fields>) -> bool {
+        match (one, other) {
+            (Some(one), Some(other)) => {
+                let mut fields = self.way.fields.iter();
+                fields.all(|field| one.get(*field) == other.get(*field))
+            }
+            (one, other) => one.is_none() && other.is_none(),
+        }
+    }
+
+    /// The fields to put back, with what they were.
+    fn differing(&self) -> impl Iterator<Item = (&'static str, &Value)> {
+        let before = self.before.iter().flatten();
+        before.filter_map(|(name, value)| {
+            let field = self
+                .way
+                .fields
+                .iter()
+                .find(|field| **field == name.as_str())?;
+            let now = self.after.as_ref().and_then(|after| after.get(name));
+            (now != Some(value)).then_some((*field, value))
+        })
+    }
+}
+
+fn fields(text: &Option<String>) -> Option<Fields> {
+    serde_json::from_str(text.as_ref()?).ok()
+}
+
+/// How what an endpoint changes is taken back, or why that cannot be.
+fn way(action: &str, request: &str) -> Result<Way, &'static str> {
+    use AdminRole::{Moderate, Operate};
+    let (fields, role): (&'static [&'static str], _) = match action {
+        "PUT /_synapse/admin/v1/rooms/{room_id}/block" => (&["blocked"], Moderate),
+        "POST /_synapse/admin/v1/users/{user_id}/shadow_ban"
+        | "DELETE /_synapse/admin/v1/users/{user_id}/shadow_ban" => (&["shadow_banned"], Moderate),
+        "POST /_synapse/admin/v1/users/{user_id}/override_ratelimit"
+        | "DELETE /_synapse/admin/v1/users/{user_id}/override_ratelimit" => (&["rate"], Moderate),
+        "PUT /_synapse/admin/v1/suspend/{user_id}"
+        | "PUT /_matrix/client/v1/admin/suspend/{user_id}" => (&["suspended"], Moderate),
+        "PUT /_matrix/client/v1/admin/lock/{user_id}" => (&["locked"], Moderate),
+        "POST /_synapse/admin/v1/media/quarantine/{server_name}/{media_id}"
+        | "POST /_synapse/admin/v1/media/unquarantine/{server_name}/{media_id}" => {
+            (&["quarantined"], Moderate)
+        }
+        "POST /_synapse/admin/v1/registration_tokens/new"
+        | "PUT /_synapse/admin/v1/registration_tokens/{token}"
+        | "DELETE /_synapse/admin/v1/registration_tokens/{token}" => {
+            (&["uses_allowed", "expiry_time"], Operate)
+        }
+        "PUT /_synapse/admin/v1/users/{user_id}/admin" => (&["admin"], Operate),
+        "PUT /_synapse/admin/v2/users/{user_id}" => {
+            if !asks_only_for(request, &["admin", "locked"]) {
+                return Err("more than the flags admin and locked was asked for");
+            }
+            (&["admin", "locked"], Operate)
+        }
+        _ => return Err(lasting(action)),
+    };
+    Ok(Way { fields, role })
+}
+
+/// Whether the body of a request had these fields and no others.
+fn asks_only_for(request: &str, known: &[&str]) -> bool {
+    let request: Value = serde_json::from_str(request).unwrap_or_default();
+    let body = request.get("body").and_then(Value::as_object);
+    body.is_some_and(|body| body.keys().all(|key| known.contains(&key.as_str())))
+}
+
+/// Why what an endpoint does cannot be taken back.
+fn lasting(action: &str) -> &'static str {
+    let says = |words: &[&str]| words.iter().any(|word| action.contains(word));
+    if says(&["/deactivate"]) {
+        "an account that was closed is not opened again"
+    } else if says(&["password"]) {
+        "the password that was there before is not kept"
+    } else if says(&["/undo"]) {
+        "it took something back: make that change again instead"
+    } else if says(&["/tokens"]) {
+        "a token is told once: make another one, or revoke it"
+    } else if says(&["/quarantine", "/media/quarantine"]) {
+        "it is not noted which of many pieces were put away by it: give them out again one by one"
+    } else if action.starts_with("DELETE ") || says(&["/delete", "purge"]) {
+        "what was deleted is not kept"
+    } else {
+        "how it was before is not noted"
+    }
+}
+
+impl House {
+    /// Takes a change back. Refused with `ChangedSince` when it does not stand as the change left it.
+    pub async fn undo(&self, undo: &Undo, by: &str) -> Result<(), HouseError> {
+        let current = self.standing_of(&undo.target).await?;
+        if !undo.same(&current, &undo.after) {
+            return Err(AdminError::ChangedSince.into());
+        }
+        let target = undo.target.name.as_str();
+        match undo.target.kind.as_str() {
+            "registration_token" => self.undo_token(target, undo).await,
+            "room" => {
+                let room_id = <&RoomId>::try_from(target).map_err(|_| unfit())?;
+                for (_, value) in undo.differing() {
+                    self.set_room_block(room_id, by, truth(value)?).await?;
+                }
+                Ok(())
+            }
+            "media" => {
+                let name = media_named(target).ok_or_else(unfit)?;
+                for (_, value) in undo.differing() {
+                    match truth(value)? {
+                        true => self.put_away(&name, by).await?,
+                        false => self.release_media(&name, by).await?,
+                    };
+                }
+                Ok(())
+            }
+            _ => {
+                let user_id = <&UserId>::try_from(target).map_err(|_| unfit())?;
+                for (field, value) in undo.differing() {
+                    self.put_back(user_id, (field, value), by).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn put_back(
+        &self,
+        user_id: &UserId,
+        (field, value): (&str, &Value),
+        by: &str,
+    ) -> Result<(), HouseError> {
+        let command = match field {
+            "admin" if !truth(value)? && user_id.as_str() == by => {
+                let reason = "you may not demote yourself".to_owned();
+                return Err(AdminError::Invalid(reason).into());
+            }
+            "admin" => UserCommand::SetAdmin(truth(value)?),
+            "locked" => UserCommand::SetLocked(truth(value)?),
+            "suspended" => UserCommand::SetSuspended(truth(value)?),
+            "shadow_banned" => {
+                UserCommand::Administer(AdminDecision::SetShadowBanned(truth(value)?))
+            }
+            "rate" => UserCommand::Administer(AdminDecision::SetRateOverride(rate(value)?)),
+            _ => return Err(unfit().into()),
+        };
+        self.user_command(user_id, command).await?;
+        Ok(())
+    }
+
+    async fn undo_token(&self, token: &str, undo: &Undo) -> Result<(), HouseError> {
+        let bound = |fields: &Fields, name: &str| fields.get(name).and_then(Value::as_u64);
+        let command = match (&undo.before, &undo.after) {
+            (None, _) => RegistrationCommand::DeleteToken(token.to_owned()),
+            (Some(before), Some(_)) => RegistrationCommand::ChangeToken(TokenChange {
+                token: token.to_owned(),
+                uses_max: Some(bound(before, "uses_allowed")),
+                expires_ms: Some(bound(before, "expiry_time")),
+            }),
+            (Some(before), None) => {
+                // How often it was used went with it: what was left is what it permits.
+                let used = bound(before, "completed").unwrap_or(0);
+                let left = bound(before, "uses_allowed").map(|most| most.saturating_sub(used));
+                let token = RegistrationToken {
+                    token: token.to_owned(),
+                    uses_max: left,
+                    expires_ms: bound(before, "expiry_time"),
+                };
+                RegistrationCommand::SetToken { token, new: true }
+            }
+        };
+        self.registration_command(command).await?;
+        Ok(())
+    }
+}
+
+fn unfit() -> AdminError {
+    AdminError::Lasting("what is noted of it does not say how it was".to_owned())
+}
+
+fn truth(value: &Value) -> Result<bool, AdminError> {
+    value.as_bool().ok_or_else(unfit)
+}
+
+fn rate(value: &Value) -> Result<Option<RateOverride>, AdminError> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    let number = |name: &str| {
+        let number = value.get(name).and_then(Value::as_u64);
+        number
+            .and_then(|number| u32::try_from(number).ok())
+            .ok_or_else(unfit)
+    };
+    Ok(Some(RateOverride {
+        per_second: number("messages_per_second")?,
+        burst: number("burst_count")?,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use playhouse_schema::record::admin::{ChangeBegun, ChangeEnded};
+
+    use super::*;
+
+    fn change(action: &str, request: &str, standings: (&str, &str)) -> Change {
+        let target = ChangeTarget {
+            kind: "user".to_owned(),
+            name: "@a:b".to_owned(),
+        };
+        Change {
+            id: 1,
+            begun: ChangeBegun {
+                by: "@boss:b".to_owned(),
+                at_ms: 1,
+                action: action.to_owned(),
+                target: Some(target),
+                request: request.to_owned(),
+                before: Some(standings.0.to_owned()),
+                undoes: None,
+            },
+            ended: Some(ChangeEnded {
+                begun: 1,
+                at_ms: 2,
+                status: 200,
+                target: None,
+                after: Some(standings.1.to_owned()),
+                undoes: None,
+            }),
+            undone_by: None,
+        }
+    }
+
+    #[test]
+    fn only_what_differs_is_put_back() {
+        let (plain, admin) = (
+            r#"{"admin":false,"locked":false}"#,
+            r#"{"admin":true,"locked":false}"#,
+        );
+        let set = "PUT /_synapse/admin/v2/users/{user_id}";
+        let asked = r#"{"body":{"admin":true}}"#;
+        let undo = Undo::of(&change(set, asked, (plain, admin))).expect("a way");
+        let back: Vec<_> = undo.differing().collect();
+        assert_eq!(back, [("admin", &Value::Bool(false))]);
+        assert_eq!(undo.role(), AdminRole::Operate);
+        let more = r#"{"body":{"admin":true,"password":"…"}}"#;
+        assert!(Undo::of(&change(set, more, (plain, admin))).is_err());
+        assert!(Undo::of(&change(set, asked, (plain, plain))).is_err());
+        let mut refused = change(set, asked, (plain, admin));
+        if let Some(ended) = &mut refused.ended {
+            ended.status = 403;
+        }
+        assert!(Undo::of(&refused).is_err());
+        let closing = "POST /_synapse/admin/v1/deactivate/{user_id}";
+        assert!(Undo::of(&change(closing, "{}", (plain, admin))).is_err());
+    }
+}
