@@ -27,6 +27,7 @@
 //! | `keys` | `query_keys`, `claim_keys`, `upload_keys`, `key_changes` |
 //! | `cross_signing` | `upload_signing_keys(&UserId, UploadSigningKeys)`, `add_signatures(&UserId, signed)` |
 //! | `backfill` | `messages(&RoomId, MessagesQuery) -> MessagesPage` |
+//! | `event_journey` | `event_journey(&JourneyWish) -> EventJourney`, `inspect_room(&RoomId, Inspection) -> Inspected` |
 //! | `event_at` | `event_at(&RoomId, EventAtQuery) -> FoundEvent` |
 //! | `backups` | `backup_command(&UserId, BackupCommand)`, `backup_version(&UserId, Option<String>)`, `backup_sessions(&UserId, Selection) -> StoredSessions` |
 //! | `dehydrated` | `set_dehydrated_device`, `remove_dehydrated_device`, `dehydrated_device`, `dehydrated_events` |
@@ -37,7 +38,7 @@
 //! | `delays` | `delay_event(NewDelay) -> String`, `delayed_events(&UserId)`, `delayed_event(&UserId, name)`, `restart_delayed_event`, `cancel_delayed_event`, `send_delayed_event(name) -> Outcome` |
 //! | `desks` | `desks() -> &Desks`: `put`, `get`, `change`, `take`, `count`, `attend`, `lock` of what the edges of all nodes must see and nobody writes down |
 //! | `deactivate` | `deactivate(&UserId, erase)` |
-//! | `outboxes` | `peer_alive(&ServerName)`, `destinations(after, limit) -> Vec<Destination>`, `destination(&ServerName)` |
+//! | `outboxes` | `peer_alive(&ServerName)`, `destinations(after, limit) -> Vec<Destination>`, `destination(&ServerName)`, `outlook(&ServerName, Option<SentEvent>) -> Option<Outlook>` |
 //! | `public_rooms` | `public_rooms(ListWish) -> ListPage` |
 //! | `remote_rooms` | `public_rooms_of(&ServerName, RemoteListWish) -> RemoteListPage` |
 //! | `space` | `room_summary(&OwnedRoomOrAliasId, via, Option<&UserId>) -> (RoomSummary, membership)`, `hierarchy(HierarchyWish) -> HierarchyPage` |
@@ -90,6 +91,7 @@ mod elsewhere;
 mod eraser;
 mod error;
 mod event_at;
+mod event_journey;
 mod event_keys;
 mod externals;
 mod forgotten_rooms;
@@ -183,6 +185,7 @@ pub use deletions::DeletionWish;
 pub use desks::{Desks, Found, Held, Places};
 use elsewhere::Elsewhere;
 pub use error::HouseError;
+pub use event_journey::{EventJourney, JOURNEY_PAGE_MAX, JourneyWish};
 pub use externals::{LoggedOut, Origin};
 pub use handshakes::{HandedPdu, HandshakeError, Template, TemplateAsked};
 pub use join::JoinWish;

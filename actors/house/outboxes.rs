@@ -15,7 +15,7 @@ use playhouse_schema::{
 use ruma::ServerName;
 use tokio::time::Instant;
 
-use super::{House, HouseError};
+use super::{House, HouseError, surprise};
 use crate::{
     env::Env,
     followers::{
@@ -26,7 +26,10 @@ use crate::{
     },
     kernel::Directory,
     room::Room,
-    server::{OutboxBoard, Server, ServerQuery, ServerSignal, board::BoardCounts},
+    server::{
+        OutboxBoard, Outlook, SentEvent, Server, ServerAnswer, ServerError, ServerQuery,
+        ServerSignal, board::BoardCounts,
+    },
 };
 
 /// The models that only sending needs.
@@ -128,7 +131,29 @@ impl House {
         };
         let entity = Entity::server(server_name.as_str());
         let state = outboxes.servers.query(entity, ServerQuery::State).await;
-        state.map_err(|error| HouseError::InvalidParam(error.to_string()))
+        match state.map_err(|error| HouseError::InvalidParam(error.to_string()))? {
+            ServerAnswer::State(state) => Ok(state),
+            ServerAnswer::Outlook(_) => Err(surprise("State")),
+        }
+    }
+
+    /// How things stand with a destination, and with an event that is meant for it. `None` where there are no other servers.
+    pub async fn outlook(
+        &self,
+        server_name: &ServerName,
+        event: Option<SentEvent>,
+    ) -> Result<Option<Outlook>, HouseError> {
+        let Some(outboxes) = &self.outboxes else {
+            return Ok(None);
+        };
+        let entity = Entity::server(server_name.as_str());
+        let query = ServerQuery::Outlook(event);
+        match outboxes.servers.query(entity, query).await {
+            Ok(ServerAnswer::Outlook(outlook)) => Ok(Some(*outlook)),
+            Ok(ServerAnswer::State(_)) => Err(surprise("Outlook")),
+            Err(ServerError::Unavailable(error)) => Err(error.into()),
+            Err(error) => Err(HouseError::Store(error.to_string())),
+        }
     }
 
     /// How many destinations there are with something to do, and what waits for them.

@@ -400,6 +400,8 @@ pub enum RoomQuery {
     Told(OwnedUserId),
     /// The state resets that were noticed of late. Answers `StateResets`.
     StateResets,
+    /// What is asked by those who look after the server. Answers `Inspected`.
+    Inspect(super::inspect::Inspection),
     /// Whether a user may let others into a restricted room. Answers `MayVouch`.
     MayVouch {
         /// Who would vouch.

@@ -20,6 +20,7 @@ pub mod error;
 pub mod event;
 pub(crate) mod gaps;
 pub mod hits;
+pub mod inspect;
 mod membership;
 pub mod message;
 pub(crate) mod numbers;

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use playhouse_schema::record::server::{Departed, Lag, ServerRecord};
 use serde::{Deserialize, Serialize};
 
-use super::state::Server;
+use super::{
+    outlook::{Outlook, SentEvent},
+    state::Server,
+};
 use crate::kernel::Unavailable;
 
 /// What it can be told to do: what its own delivery reports. Answers the records that came of it.
@@ -37,14 +40,22 @@ pub enum ServerCommand {
 pub type ServerReply = Vec<ServerRecord>;
 
 /// What it can be asked.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ServerQuery {
-    /// All that is kept of it.
+    /// All that is kept of it. Answers `State`.
     State,
+    /// How things stand with it, and with an event that is meant for it. Answers `Outlook`.
+    Outlook(Option<SentEvent>),
 }
 
 /// What a query answers.
-pub type ServerAnswer = Arc<Server>;
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ServerAnswer {
+    /// All that is kept of it.
+    State(Arc<Server>),
+    /// How things stand with it.
+    Outlook(Box<Outlook>),
+}
 
 /// What it hears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

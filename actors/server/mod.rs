@@ -29,6 +29,7 @@ mod delivery;
 mod devices;
 mod lanes;
 pub mod message;
+mod outlook;
 mod slot;
 mod space;
 mod state;
@@ -51,6 +52,7 @@ pub use lanes::Lanes;
 pub use message::{
     ServerAnswer, ServerCommand, ServerError, ServerQuery, ServerReply, ServerSignal,
 };
+pub use outlook::{Arrival, Outlook, SentEvent};
 pub use state::Server;
 
 use crate::{
@@ -150,7 +152,17 @@ impl Domain for Server {
         port: Port<ServerAnswer, ServerError>,
     ) {
         match query {
-            ServerQuery::State => drop(port.send(Ok(resident.state.clone()))),
+            ServerQuery::State => {
+                let _ = port.send(Ok(ServerAnswer::State(resident.state.clone())));
+            }
+            ServerQuery::Outlook(event) => {
+                let Ok(name) = OwnedServerName::try_from(resident.entity.name()) else {
+                    return;
+                };
+                let place = (&*resident.context.board, &*name);
+                let outlook = Outlook::of(&resident.state, place, event.as_ref());
+                let _ = port.send(Ok(ServerAnswer::Outlook(Box::new(outlook))));
+            }
         }
     }
 

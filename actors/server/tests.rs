@@ -71,6 +71,7 @@ fn what_is_said_and_asked_arrives() {
     });
     crossed(&ServerCommand::CatchUp(None));
     crossed(&ServerQuery::State);
+    crossed(&ServerQuery::Outlook(None));
     for signal in [
         ServerSignal::Nudge,
         ServerSignal::Alive,

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use playhouse_schema::{
-    address::Sequence,
+    address::{Position, Sequence},
     record::user::{RateOverride, TermsAccepted},
 };
 use ruma::{
@@ -72,6 +72,8 @@ pub enum UserAnswer {
     Users(Vec<OwnedUserId>),
     /// See [`UserQuery::Presence`].
     Presence(Presence),
+    /// See [`UserQuery::FeedPlace`](super::UserQuery::FeedPlace); `None` while nobody syncs.
+    FeedPlace(Option<FeedPlace>),
     /// The complete body of a sync answer.
     Synced(Bytes),
     /// Users whose keys changed, and users no longer shared.
@@ -81,6 +83,15 @@ pub enum UserAnswer {
         /// No longer shared.
         left: Vec<OwnedUserId>,
     },
+}
+
+/// How far a user has heard of a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedPlace {
+    /// Everything of the room's shard that concerns the user was heard of up to this position.
+    pub known: Position,
+    /// The newest position of the room that concerns the user; 0 where it is no room of the user.
+    pub newest: Position,
 }
 
 /// Identity keys of a user.

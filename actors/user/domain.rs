@@ -79,6 +79,7 @@ impl Domain for User {
             UserQuery::Sync(_)
             | UserQuery::SlidingSync(_)
             | UserQuery::Rooms
+            | UserQuery::FeedPlace(_)
             | UserQuery::KeyChanges { .. }
             | UserQuery::Presence => return feed::answer(resident, query, port),
             UserQuery::Authenticate { access_token } => user
@@ -367,6 +368,7 @@ impl User {
             UserQuery::ThreadChanges(page) => subscribe_thread::tell_changes(self, page),
             UserQuery::Authenticate { .. }
             | UserQuery::Rooms
+            | UserQuery::FeedPlace(_)
             | UserQuery::Presence
             | UserQuery::Sync(_)
             | UserQuery::SlidingSync(_)

@@ -292,6 +292,8 @@ pub enum UserQuery {
     Pushers,
     /// What judges whether the user is notified of an event: push rules and ignored users. Answers `Judging`.
     Judging,
+    /// How far the user has heard of a room. Answers `FeedPlace`.
+    FeedPlace(OwnedRoomId),
     /// Presence. Answers `Presence`.
     Presence,
     /// A sync; waits up to its timeout. Answers `Synced`.

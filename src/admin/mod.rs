@@ -1,11 +1,12 @@
 //! The admin HTTP API in the form that tools for Synapse speak: `/_synapse/admin`. One folder per area, one file per endpoint.
 //!
-//! What Synapse has nothing like is under `/_playhouse/admin`, where tools may have tokens of their own, and administrators roles. An endpoint asks for the access token of an administrator of this server and turns
-//! the request into a message for an actor; it decides nothing.
+//! What Synapse has nothing like is under `/_playhouse/admin`, where tools may have tokens of their own, and administrators roles. An endpoint asks for the
+//! access token of an administrator of this server and turns the request into a message for an actor; it decides nothing.
 
 mod audit;
 mod cluster;
 mod devices;
+mod events;
 mod fields;
 mod media;
 mod purge_history;
@@ -23,6 +24,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     audit::mount(routes);
     cluster::mount(routes);
     devices::mount(routes);
+    events::mount(routes);
     media::mount(routes);
     purge_history::mount(routes);
     registration_tokens::mount(routes);

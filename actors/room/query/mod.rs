@@ -52,7 +52,7 @@ use ruma::{EventId, OwnedUserId, UserId, events::room::member::MembershipState};
 
 use super::{
     error::RoomError,
-    membership,
+    inspect, membership,
     message::{EventFormat, Reader, RoomAnswer, RoomQuery, RoomSignal},
     receive,
     state::Room,
@@ -301,6 +301,7 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
             }
             Answer::EventIds(unknown)
         }
+        Query::Inspect(asked) => Answer::Inspected(Box::new(inspect::inspect(view.room(), asked))),
         Query::MayVouch { user_id } => Answer::MayVouch(view.room().may_vouch(&user_id)?),
         Query::Introduction => {
             Answer::Introduction(Box::new(introduction::introduction(view.room())?))

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use playhouse_schema::record::user::SlidingSyncKept;
-use ruma::OwnedDeviceId;
+use ruma::{OwnedDeviceId, RoomId};
 
 use super::{
-    Early,
+    Early, Feed, Phase,
     account::Account,
     home::{Home, Owner},
     surroundings::Ear,
@@ -15,7 +15,8 @@ use super::{
 use crate::{
     kernel::{Committed, Myself, Port, Resident},
     user::{
-        User, UserAnswer, UserCommand, UserError, UserQuery, UserSignal, message::ToDeviceIndex,
+        User, UserAnswer, UserCommand, UserError, UserQuery, UserSignal, answer::FeedPlace,
+        message::ToDeviceIndex,
     },
 };
 
@@ -78,6 +79,24 @@ pub(in crate::user) fn signal(resident: &mut Resident<User>, signal: UserSignal)
     resident.live.hear(&account, signal);
 }
 
+/// How far somebody who syncs has heard of a room.
+fn place(feed: &Feed, room_id: &RoomId) -> Option<FeedPlace> {
+    if !matches!(feed.phase, Phase::Live { .. }) {
+        return None;
+    }
+    let Some(entry) = feed.rooms.get(room_id) else {
+        return Some(FeedPlace {
+            known: 0,
+            newest: 0,
+        });
+    };
+    let known = feed.rooms.known().get(&entry.shard);
+    Some(FeedPlace {
+        known: known.copied().unwrap_or(0),
+        newest: entry.newest,
+    })
+}
+
 /// A query about rooms, presence or news.
 pub(in crate::user) fn answer(
     resident: &mut Resident<User>,
@@ -96,6 +115,9 @@ pub(in crate::user) fn answer(
         UserQuery::Rooms => feed.ask(&account, Early::Rooms(port)),
         UserQuery::KeyChanges { from, to } => {
             feed.ask(&account, Early::KeyChanges(from, to, port));
+        }
+        UserQuery::FeedPlace(room_id) => {
+            let _ = port.send(Ok(UserAnswer::FeedPlace(place(feed, &room_id))));
         }
         UserQuery::Presence => {
             let answer = feed.own_presence().map(UserAnswer::Presence);

@@ -1,0 +1,275 @@
+//! `GET /_playhouse/admin/v1/events/{event_id}/journey`
+
+use std::sync::Arc;
+
+use playhouse_actors::{
+    house::{EventJourney, JourneyWish},
+    server::{Arrival, Outlook},
+    user::answer::FeedPlace,
+};
+use playhouse_schema::record::room::{Placement, Verdict};
+use ruma::{
+    OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId,
+    api::{auth_scheme::AccessToken, request, response},
+    metadata,
+};
+use serde::Serialize;
+
+use crate::edge::{Admin, App, Failure};
+
+/// So many users and destinations are told at once …
+const LIMIT: u64 = 20;
+
+/// … and never more than these.
+const LIMIT_MAX: u64 = 100;
+
+metadata! {
+    method: GET,
+    rate_limited: false,
+    authentication: AccessToken,
+    path: "/_playhouse/admin/v1/events/{event_id}/journey",
+}
+
+/// Names an event.
+#[request]
+pub(crate) struct Request {
+    /// Its ID.
+    #[ruma_api(path)]
+    pub(crate) event_id: OwnedEventId,
+    /// `users_next` of the page before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[ruma_api(query)]
+    pub(crate) users_from: Option<String>,
+    /// `destinations_next` of the page before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[ruma_api(query)]
+    pub(crate) destinations_from: Option<String>,
+    /// So many users and so many destinations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[ruma_api(query)]
+    pub(crate) limit: Option<u64>,
+}
+
+/// The way of the event.
+#[response]
+pub(crate) struct Response {
+    /// All of it.
+    #[ruma_api(body)]
+    pub(crate) journey: Shown,
+}
+
+/// The way of an event through this server.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Shown {
+    event_id: OwnedEventId,
+    room_id: OwnedRoomId,
+    #[serde(rename = "type")]
+    event_type: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state_key: Option<String>,
+    sender: OwnedUserId,
+    /// The server whose event it is.
+    origin: OwnedServerName,
+    /// It was made here, and did not come from elsewhere.
+    made_here: bool,
+    /// When it was made, as its server says.
+    origin_server_ts: u64,
+    /// When it was recorded here, milliseconds since the Unix epoch.
+    received_ts: u64,
+    stored: Stored,
+    /// `accepted`, `soft_failed`, `rejected`, `held` or `powerless`.
+    verdict: &'static str,
+    /// Why it was not accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// `live`, `backfilled` or `outlier`.
+    placement: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redacted_by: Option<OwnedEventId>,
+    state: State,
+    /// It is an end of the event graph.
+    forward_extremity: bool,
+    users: Vec<Heard>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    users_next: Option<String>,
+    destinations: Vec<Sent>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destinations_next: Option<String>,
+}
+
+/// Where it stands in the log.
+#[derive(Clone, Debug, Serialize)]
+struct Stored {
+    shard: u16,
+    position: u64,
+    sequence: u64,
+}
+
+/// What it has to do with the room's state.
+#[derive(Clone, Debug, Serialize)]
+struct State {
+    /// The record that made the state before it.
+    before: u64,
+    /// That state was resolved, or came from another server.
+    before_was_set: bool,
+    /// Records by which the state was resolved when it came.
+    resolved: Vec<Resolution>,
+    /// For a state event: it is in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    in_force: Option<bool>,
+}
+
+/// The state was resolved.
+#[derive(Clone, Debug, Serialize)]
+struct Resolution {
+    sequence: u64,
+    changed_keys: usize,
+}
+
+/// A user of this server in the room.
+#[derive(Clone, Debug, Serialize)]
+struct Heard {
+    user_id: OwnedUserId,
+    /// `heard`, `behind`, or `asleep` when nobody syncs: then it is read from the log with the next sync.
+    feed: &'static str,
+    /// Everything of the shard up to here was heard of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<u64>,
+    /// So far is that from the event's position; negative when it is behind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ahead: Option<i64>,
+}
+
+/// A destination in the room.
+#[derive(Clone, Debug, Serialize)]
+struct Sent {
+    server_name: OwnedServerName,
+    /// `delivered`, `in_flight`, `waiting`, `behind` or `not_read`.
+    state: &'static str,
+    failures: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failing_since_ts: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_attempt_ts: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_success_ts: Option<u64>,
+}
+
+impl Heard {
+    fn of((user_id, place): (OwnedUserId, Option<FeedPlace>), position: u64) -> Self {
+        let known = place.map(|place| place.known);
+        Self {
+            user_id,
+            feed: match known {
+                None => "asleep",
+                Some(known) if known >= position => "heard",
+                Some(_) => "behind",
+            },
+            position: known,
+            ahead: known.map(|known| (known as i64).saturating_sub(position as i64)),
+        }
+    }
+}
+
+impl Sent {
+    fn of((server_name, outlook): (OwnedServerName, Outlook)) -> Self {
+        // There is no such time.
+        let known = |at_ms: u64| (at_ms > 0).then_some(at_ms);
+        Self {
+            server_name,
+            state: match outlook.arrival {
+                Some(Arrival::Delivered) => "delivered",
+                Some(Arrival::InFlight) => "in_flight",
+                Some(Arrival::Waiting) => "waiting",
+                Some(Arrival::Behind) => "behind",
+                Some(Arrival::Undistributed) | None => "not_read",
+            },
+            failures: outlook.failures,
+            failing_since_ts: known(outlook.failing_since_ms),
+            next_attempt_ts: known(outlook.next_ms),
+            last_success_ts: known(outlook.acknowledged_ms),
+        }
+    }
+}
+
+fn verdict(verdict: &Verdict) -> (&'static str, Option<String>) {
+    match verdict {
+        Verdict::Accepted => ("accepted", None),
+        Verdict::SoftFailed(reason) => ("soft_failed", Some(reason.clone())),
+        Verdict::Rejected(reason) => ("rejected", Some(reason.clone())),
+        Verdict::Held => ("held", Some("what it redacts is not known yet".to_owned())),
+        Verdict::Powerless => (
+            "powerless",
+            Some("its sender may not redact that event".to_owned()),
+        ),
+    }
+}
+
+impl Shown {
+    fn of(journey: EventJourney, made_here: bool) -> Self {
+        let event = &journey.event;
+        let pdu = &event.pdu;
+        let (verdict, reason) = verdict(&event.verdict);
+        let resolved = journey.resolutions.iter();
+        let resolved = resolved.map(|(sequence, changed)| Resolution {
+            sequence: *sequence,
+            changed_keys: *changed,
+        });
+        let position = journey.position;
+        let users = journey.users.into_iter();
+        Self {
+            event_id: pdu.event_id.clone(),
+            event_type: pdu.event_type.to_string(),
+            state_key: pdu.state_key.clone(),
+            sender: pdu.sender.clone(),
+            origin: pdu.sender.server_name().to_owned(),
+            made_here,
+            origin_server_ts: pdu.origin_server_ts.0.into(),
+            received_ts: journey.recorded_ms,
+            stored: Stored {
+                shard: journey.shard.number,
+                position,
+                sequence: event.sequence,
+            },
+            verdict,
+            reason,
+            placement: match event.placement {
+                Placement::Live => "live",
+                Placement::Backfilled => "backfilled",
+                Placement::Outlier => "outlier",
+            },
+            state: State {
+                before: journey.state_before.0,
+                before_was_set: journey.state_before.1,
+                resolved: resolved.collect(),
+                in_force: journey.in_force,
+            },
+            room_id: journey.room_id,
+            redacted_by: journey.redacted_by,
+            forward_extremity: journey.is_end,
+            users: users.map(|user| Heard::of(user, position)).collect(),
+            users_next: journey.users_next,
+            destinations: journey.servers.into_iter().map(Sent::of).collect(),
+            destinations_next: journey.servers_next,
+        }
+    }
+}
+
+/// Tells the way of an event: when it came, what was said of it, and whom it has reached.
+pub(crate) async fn handle(
+    app: Arc<App>,
+    _caller: Admin,
+    request: Request,
+) -> Result<Response, Failure> {
+    let wish = JourneyWish {
+        event_id: request.event_id,
+        users_after: request.users_from.unwrap_or_default(),
+        servers_after: request.destinations_from.unwrap_or_default(),
+        limit: request.limit.unwrap_or(LIMIT).clamp(1, LIMIT_MAX) as usize,
+    };
+    let journey = app.house.event_journey(&wish).await?;
+    let made_here = app.house.is_local(journey.event.pdu.sender.server_name());
+    Ok(Response {
+        journey: Shown::of(journey, made_here),
+    })
+}
