@@ -2,7 +2,7 @@
 //!
 //! Two drivers implement them, SQLite and PostgreSQL; one conformance suite (`drivers/conformance.rs`) holds both to the same promises.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -196,6 +196,17 @@ pub struct EntityHead {
     pub sequence: Sequence,
 }
 
+/// What the records of an entity that are of one kind take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KindSize {
+    /// The kind.
+    pub kind: Kind,
+    /// So many records.
+    pub records: u64,
+    /// The bytes of their payloads.
+    pub bytes: u64,
+}
+
 /// An actor's state, written now and then so that waking up does not read the whole log. Never authoritative.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -234,6 +245,34 @@ pub trait LogStore: Send + Sync + 'static {
         entity: &'a Entity,
         sequences: &'a [Sequence],
     ) -> StoreFuture<'a, Vec<StoredRecord>>;
+
+    /// What the records of an entity take, by kind: of those from one number to another, both inclusive.
+    fn sizes<'a>(
+        &'a self,
+        entity: &'a Entity,
+        (from, to): (Sequence, Sequence),
+    ) -> StoreFuture<'a, Vec<KindSize>> {
+        Box::pin(async move {
+            let range = EntityRange {
+                from,
+                to,
+                backwards: false,
+                limit: usize::MAX,
+            };
+            let mut sizes = BTreeMap::<Kind, KindSize>::new();
+            for record in self.read_entity(entity, range).await? {
+                let kind = record.kind;
+                let size = sizes.entry(kind).or_insert(KindSize {
+                    kind,
+                    records: 0,
+                    bytes: 0,
+                });
+                size.records += 1;
+                size.bytes += record.payload.len() as u64;
+            }
+            Ok(sizes.into_values().collect())
+        })
+    }
 
     /// The newest record of each entity, `None` for one that has none; in the order asked.
     fn entity_heads<'a>(

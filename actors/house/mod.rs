@@ -28,6 +28,7 @@
 //! | `cross_signing` | `upload_signing_keys(&UserId, UploadSigningKeys)`, `add_signatures(&UserId, signed)` |
 //! | `backfill` | `messages(&RoomId, MessagesQuery) -> MessagesPage` |
 //! | `event_journey` | `event_journey(&JourneyWish) -> EventJourney`, `inspect_room(&RoomId, Inspection) -> Inspected` |
+//! | `care` | `room_storage(&RoomId) -> RoomStorage`, `room_graph(&RoomId) -> RoomGraph`, `state_reason(&RoomId, key) -> StateReason`, `compare_state(&RoomId, servers) -> Comparison`, `refold_room(&RoomId)` |
 //! | `event_at` | `event_at(&RoomId, EventAtQuery) -> FoundEvent` |
 //! | `backups` | `backup_command(&UserId, BackupCommand)`, `backup_version(&UserId, Option<String>)`, `backup_sessions(&UserId, Selection) -> StoredSessions` |
 //! | `dehydrated` | `set_dehydrated_device`, `remove_dehydrated_device`, `dehydrated_device`, `dehydrated_events` |
@@ -77,6 +78,7 @@ mod auto_accept;
 mod auto_join;
 mod backfill;
 mod backups;
+mod care;
 mod chores;
 mod config;
 mod create_room;
@@ -179,6 +181,7 @@ pub use auto_accept::{AutoAccept, AutoAcceptKind};
 pub use auto_join::AutoJoin;
 use backfill::Backfills;
 pub use backups::StoredSessions;
+pub use care::{COMPARED_MAX, Comparison, Difference, RoomStorage, StateReason};
 pub use config::HouseConfig;
 pub use create_room::{MadeRoom, RoomWish};
 pub use deletions::DeletionWish;

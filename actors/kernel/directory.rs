@@ -1,6 +1,7 @@
 //! Where the awake actors of one kind are found; wakes them on the first message and puts idle ones to sleep.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -9,6 +10,7 @@ use std::{
 };
 
 use dashmap::{DashMap, Entry};
+use parking_lot::Mutex;
 use playhouse_schema::{
     address::{Entity, Layout, Shard},
     port::LogStore,
@@ -59,11 +61,11 @@ impl Default for DirectoryLimits {
     }
 }
 
-struct Slot<D: Domain> {
-    actor: ActorRef<Mail<D>>,
+pub(super) struct Slot<D: Domain> {
+    pub(super) actor: ActorRef<Mail<D>>,
     vitals: Arc<Vitals>,
     shard: Shard,
-    leaving: bool,
+    pub(super) leaving: bool,
 }
 
 type Found<D> = (ActorRef<Mail<D>>, Arc<Vitals>);
@@ -86,7 +88,9 @@ impl<D: Domain> Slot<D> {
 
 /// The awake actors of one kind on this node.
 pub struct Directory<D: Domain> {
-    slots: DashMap<Entity, Slot<D>>,
+    pub(super) slots: DashMap<Entity, Slot<D>>,
+    /// Those whose next life shall not believe their snapshot.
+    pub(super) anew: Mutex<BTreeSet<Entity>>,
     context: Arc<D::Context>,
     store: Arc<dyn LogStore>,
     log: Arc<dyn Log>,
@@ -126,6 +130,7 @@ impl<D: Domain> Directory<D> {
         let (supervisor, _) = Actor::spawn(None, Supervisor(D::NAME), ()).await?;
         let directory = Arc::new(Self {
             slots: DashMap::new(),
+            anew: Mutex::default(),
             context,
             layout: store.layout(),
             ways,
@@ -351,6 +356,7 @@ impl<D: Domain> Directory<D> {
             log: self.log.clone(),
             vitals: vitals.clone(),
             after,
+            anew: self.anew.lock().remove(entity),
         };
         let (actor, _) = ractor::ActorRuntime::spawn_linked_instant(
             None,

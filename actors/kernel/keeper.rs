@@ -60,6 +60,8 @@ pub(super) struct Birth<D: Domain> {
     pub(super) vitals: Arc<Vitals>,
     /// The previous life of the same entity: it must have ended, and its appends must have landed or failed, before the log is read.
     pub(super) after: Option<(ractor::ActorCell, Arc<Vitals>)>,
+    /// Its snapshot is not to be believed.
+    pub(super) anew: bool,
 }
 
 /// The ractor actor behind a domain.
@@ -105,7 +107,7 @@ impl<D: Domain> Actor for Keeper<D> {
             let _ = previous.wait(None).await;
             vitals.settled().await;
         }
-        let woken = wake::wake::<D>(&*birth.store, &birth.entity)
+        let woken = wake::wake::<D>(&*birth.store, &birth.entity, birth.anew)
             .await
             .inspect_err(|error| {
                 // Who waits hears whether it is worth while to ask again: damage stays, a database that is away comes back.

@@ -10,6 +10,7 @@ mod keeper;
 pub(crate) mod memory;
 pub mod parcel;
 mod reach;
+mod renew;
 #[cfg(test)]
 pub(crate) mod tests;
 mod vitals;

@@ -19,12 +19,17 @@ pub(super) struct Woken<D> {
     pub(super) records_since_snapshot: u64,
 }
 
-/// Folds an entity's log into its state.
+/// Folds an entity's log into its state: from its snapshot on, or from the beginning.
 pub(super) async fn wake<D: Domain>(
     store: &dyn LogStore,
     entity: &Entity,
+    anew: bool,
 ) -> Result<Woken<D>, StoreError> {
-    let (mut state, start, mut position) = match from_snapshot::<D>(store, entity).await? {
+    let snapshot = match anew {
+        true => None,
+        false => from_snapshot::<D>(store, entity).await?,
+    };
+    let (mut state, start, mut position) = match snapshot {
         Some(found) => found,
         None => (D::empty(entity), 0, 0),
     };

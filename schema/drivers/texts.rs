@@ -28,6 +28,7 @@ pub(crate) struct Texts {
     pub(crate) entity_backwards: String,
     pub(crate) entity_one: String,
     pub(crate) entity_head: String,
+    pub(crate) entity_sizes: String,
     pub(crate) find: String,
     pub(crate) shard: String,
     pub(crate) chain: String,
@@ -65,6 +66,10 @@ impl Texts {
             entity_one: format!("SELECT {RECORD} FROM {log} WHERE e.name = $1 AND l.sequence = $2"),
             entity_head: format!(
                 "SELECT l.place, l.sequence FROM {log} WHERE e.name = $1 ORDER BY l.sequence DESC LIMIT 1"
+            ),
+            entity_sizes: format!(
+                "SELECT l.kind, count(*), CAST(sum(length(l.payload)) AS BIGINT) FROM {log} WHERE e.name = $1 AND l.sequence >= $2 AND l.sequence <= $3 \
+                 GROUP BY l.kind ORDER BY l.kind"
             ),
             // SQLite would put the value of `l.key = $2` into the expression before it, and then not know the index. Nor is there an ORDER BY place, for which
             // PostgreSQL might walk the primary key.

@@ -11,6 +11,7 @@ mod fields;
 mod media;
 mod purge_history;
 mod registration_tokens;
+mod room_care;
 mod rooms;
 mod server;
 mod server_notices;
@@ -28,6 +29,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     media::mount(routes);
     purge_history::mount(routes);
     registration_tokens::mount(routes);
+    room_care::mount(routes);
     rooms::mount(routes);
     server::mount(routes);
     server_notices::mount(routes);

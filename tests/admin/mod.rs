@@ -6,6 +6,7 @@ mod media;
 mod purge_history;
 mod quarantine;
 mod registration_tokens;
+mod room_care;
 mod rooms;
 mod server_notices;
 mod standing;

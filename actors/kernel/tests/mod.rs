@@ -345,7 +345,7 @@ async fn a_snapshot_and_its_tail_equal_the_whole_log() {
             whole.apply(record.sequence, record.position, &added);
         }
     }
-    let woken = super::wake::wake::<Counter>(&*house.store, &entity)
+    let woken = super::wake::wake::<Counter>(&*house.store, &entity, false)
         .await
         .unwrap();
     assert!(woken.records_since_snapshot < 10);
@@ -353,7 +353,7 @@ async fn a_snapshot_and_its_tail_equal_the_whole_log() {
     assert_eq!(woken.state.applied, whole.applied);
     assert_eq!(woken.state.sum + 1, whole.sum);
     house.store.drop_snapshots().await.unwrap();
-    let folded = super::wake::wake::<Counter>(&*house.store, &entity)
+    let folded = super::wake::wake::<Counter>(&*house.store, &entity, false)
         .await
         .unwrap();
     assert_eq!(folded.state, whole);
@@ -375,10 +375,34 @@ async fn a_snapshot_ahead_of_the_log_is_ignored() {
         payload: ahead.to_snapshot(),
     };
     house.store.save_snapshot(&entity, snapshot).await.unwrap();
-    let woken = super::wake::wake::<Counter>(&*house.store, &entity)
+    let woken = super::wake::wake::<Counter>(&*house.store, &entity, false)
         .await
         .unwrap();
     assert_eq!((woken.sequence, woken.state.sum), (1, 1));
+}
+
+#[tokio::test]
+async fn who_is_renewed_believes_the_log_alone() {
+    let house = house(drowsy()).await;
+    let entity = Entity::room("!a:a");
+    for _ in 0..3 {
+        house.add("!a:a", 1).await.unwrap();
+    }
+    until("it sleeps", || house.counters.residents() == 0).await;
+    let wrong = Counter {
+        sum: 100,
+        trace: 0,
+        applied: 3,
+    };
+    let snapshot = Snapshot {
+        sequence: 3,
+        version: Counter::SNAPSHOT_VERSION,
+        payload: wrong.to_snapshot(),
+    };
+    house.store.save_snapshot(&entity, snapshot).await.unwrap();
+    assert_eq!(house.ask("!a:a", Question::Sum).await, Ok(100));
+    assert!(house.counters.renew(&entity).await);
+    assert_eq!(house.ask("!a:a", Question::Sum).await, Ok(3));
 }
 
 #[tokio::test]

@@ -103,6 +103,7 @@ macro_rules! suites {
             appending::settling_tells_whether_a_batch_landed,
             appending::a_foreign_shard_is_refused,
             reading::ranges_run_both_ways,
+            reading::sizes_are_told_by_kind,
             reading::records_are_found_by_key_and_by_number,
             reading::heads_of_entities_come_in_the_order_asked,
             reading::an_older_snapshot_never_replaces_a_newer_one,

@@ -46,6 +46,32 @@ pub(super) async fn ranges_run_both_ways(ground: Ground) {
     );
 }
 
+pub(super) async fn sizes_are_told_by_kind(ground: Ground) {
+    let store = ground.open().await;
+    let rooms = rooms(2);
+    let mut writers = appenders(&store, Family::Rooms).await;
+    let mut records = Vec::new();
+    for (sequence, kind, text) in [(1, 100, "abc"), (2, 101, "de"), (3, 100, "f"), (4, 100, "")] {
+        let mut record = record(&rooms[0], sequence, text);
+        record.kind = kind;
+        records.push(record);
+    }
+    records.push(record(&rooms[1], 1, "of another room"));
+    append(&store, &mut writers, &batch(1, records))
+        .await
+        .unwrap();
+    let told = async |range| {
+        let sizes = store.sizes(&rooms[0], range).await.unwrap();
+        let sizes = sizes
+            .iter()
+            .map(|size| (size.kind, size.records, size.bytes));
+        sizes.collect::<Vec<_>>()
+    };
+    assert_eq!(told((0, u64::MAX)).await, [(100, 3, 4), (101, 1, 2)]);
+    assert_eq!(told((2, 3)).await, [(100, 1, 1), (101, 1, 2)]);
+    assert_eq!(told((9, 10)).await, []);
+}
+
 pub(super) async fn records_are_found_by_key_and_by_number(ground: Ground) {
     let store = ground.open().await;
     let rooms = rooms(8);

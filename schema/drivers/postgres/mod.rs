@@ -34,8 +34,8 @@ use super::{
 use crate::{
     address::{Entity, Family, Layout, Position, Sequence, Shard},
     port::{
-        ChainedRecord, EntityHead, EntityRange, Head, LogAppender, LogStore, ModelStore, Snapshot,
-        StoreError, StoreFuture, StoredRecord,
+        ChainedRecord, EntityHead, EntityRange, Head, KindSize, LogAppender, LogStore, ModelStore,
+        Snapshot, StoreError, StoreFuture, StoredRecord,
     },
     register::Register,
 };
@@ -190,6 +190,22 @@ impl LogStore for PostgresStore {
                 .query(sql, &[&entity.as_str(), &sequences])
                 .await?;
             read::records(&rows, entity.family())
+        })
+    }
+
+    fn sizes<'a>(
+        &'a self,
+        entity: &'a Entity,
+        (from, to): (Sequence, Sequence),
+    ) -> StoreFuture<'a, Vec<KindSize>> {
+        Box::pin(async move {
+            let sql = &texts(entity.family()).entity_sizes;
+            let (from, to) = (bound(from), bound(to));
+            let rows = self
+                .pool
+                .query(sql, &[&entity.as_str(), &from, &to])
+                .await?;
+            rows.iter().map(read::kind_size).collect()
         })
     }
 

@@ -10,7 +10,7 @@ use super::super::{plan::StoredHead, texts::RECORD};
 use crate::{
     address::{Entity, Family, Place, Shard, ShardNumber},
     chain::Digest,
-    port::{ChainedRecord, EntityHead, Head, Snapshot, StoreError, StoredRecord},
+    port::{ChainedRecord, EntityHead, Head, KindSize, Snapshot, StoreError, StoredRecord},
     record::Kind,
 };
 
@@ -192,6 +192,16 @@ fn snapshot_from(row: &Row, first: usize) -> Result<Snapshot, StoreError> {
         version: u32::try_from(number(row, first + 1)?)
             .map_err(|_| StoreError::Damaged("a snapshot's version is too large".into()))?,
         payload: blob(row, first + 2)?,
+    })
+}
+
+/// A row as what the records of a kind take.
+pub(super) fn kind_size(row: &Row) -> Result<KindSize, StoreError> {
+    let (kind, records) = kind_count(row)?;
+    Ok(KindSize {
+        kind,
+        records,
+        bytes: number(row, 2)?,
     })
 }
 

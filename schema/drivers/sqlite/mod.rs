@@ -29,8 +29,8 @@ use crate::{
     address::{Entity, Family, Layout, Position, Sequence, Shard},
     ground::{self, Scope},
     port::{
-        ChainedRecord, EntityHead, EntityRange, Head, LogAppender, LogStore, ModelStore, Snapshot,
-        StoreError, StoreFuture, StoredRecord,
+        ChainedRecord, EntityHead, EntityRange, Head, KindSize, LogAppender, LogStore, ModelStore,
+        Snapshot, StoreError, StoreFuture, StoredRecord,
     },
 };
 
@@ -247,6 +247,19 @@ impl LogStore for SqliteStore {
                 .file_of_entity(entity)
                 .with(|connection| read::some(connection, entity, sequences))
         })
+    }
+
+    fn sizes<'a>(
+        &'a self,
+        entity: &'a Entity,
+        range: (Sequence, Sequence),
+    ) -> StoreFuture<'a, Vec<KindSize>> {
+        let entity = entity.clone();
+        Box::pin(run(Arc::clone(&self.inner), true, move |inner| {
+            inner
+                .file_of_entity(&entity)
+                .with(|connection| read::sizes(connection, &entity, range))
+        }))
     }
 
     fn entity_heads<'a>(

@@ -14,7 +14,9 @@ use super::{
 use crate::{
     address::{Entity, Family, Place, Position, Sequence, Shard, ShardNumber},
     chain::Digest,
-    port::{ChainedRecord, EntityHead, EntityRange, Head, Snapshot, StoreError, StoredRecord},
+    port::{
+        ChainedRecord, EntityHead, EntityRange, Head, KindSize, Snapshot, StoreError, StoredRecord,
+    },
     record::Kind,
 };
 
@@ -143,6 +145,23 @@ pub(super) fn entity(
         bound(range.limit as u64),
     );
     collect_records(connection, entity.family(), sql, values)
+}
+
+/// What a range of an entity's records takes, by kind.
+pub(super) fn sizes(
+    connection: &Connection,
+    entity: &Entity,
+    (from, to): (Sequence, Sequence),
+) -> Result<Vec<KindSize>, StoreError> {
+    let sql = &texts(entity.family()).entity_sizes;
+    let values = (entity.as_str(), bound(from), bound(to));
+    collect(connection, sql, values, |row| {
+        Ok(KindSize {
+            kind: row.get(0).map_err(failure)?,
+            records: number(row, 1)?,
+            bytes: number(row, 2)?,
+        })
+    })
 }
 
 /// Records of an entity by number.
