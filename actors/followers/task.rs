@@ -24,6 +24,9 @@ const IDLE_SAVE_INTERVAL: Duration = Duration::from_secs(5);
 /// A follower that has handled a batch lets the next one gather so long: nobody waits for it, and under load it wakes for many commits at once.
 const GATHER: Duration = Duration::from_millis(10);
 
+/// How often a follower looks whether somebody wants it to try again what it has parked.
+const RETRY_EVERY: Duration = Duration::from_secs(5);
+
 /// Waits before a failed write is tried again: the first and the longest.
 const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
@@ -156,6 +159,7 @@ pub async fn follow(
         bookmark: Bookmark::open(source, name, family).await?,
         name,
         saved: Instant::now(),
+        looked: Instant::now(),
     };
     Ok(Running::start(|stop| Box::pin(follower.run(handler, stop))))
 }
@@ -242,6 +246,7 @@ struct Follower {
     bookmark: Bookmark,
     name: &'static str,
     saved: Instant,
+    looked: Instant,
 }
 
 impl Follower {
@@ -254,6 +259,12 @@ impl Follower {
             let records = tokio::select! {
                 biased;
                 () = signal.told() => break,
+                () = tokio::time::sleep_until(self.looked + RETRY_EVERY) => {
+                    if self.retry(&mut handler, &mut stop).await.is_err() {
+                        return;
+                    }
+                    continue;
+                }
                 records = self.bookmark.reader.next() => records,
             };
             let Ok(handled) = handler.handle(&records, &mut stop).await else {
@@ -275,8 +286,9 @@ impl Follower {
         }
     }
 
-    /// Handles again what another program has parked.
+    /// Handles again what another program has parked, or what somebody wants it to.
     async fn retry(&mut self, handler: &mut impl Handler, stop: &mut Stop) -> Result<(), Stopped> {
+        self.looked = Instant::now();
         let store = self.bookmark.store().clone();
         let parked = match parked_before(&*store, self.name).await {
             Ok(parked) => parked,

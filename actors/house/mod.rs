@@ -29,6 +29,7 @@
 //! | `backfill` | `messages(&RoomId, MessagesQuery) -> MessagesPage` |
 //! | `event_journey` | `event_journey(&JourneyWish) -> EventJourney`, `inspect_room(&RoomId, Inspection) -> Inspected` |
 //! | `care` | `room_storage(&RoomId) -> RoomStorage`, `room_graph(&RoomId) -> RoomGraph`, `state_reason(&RoomId, key) -> StateReason`, `compare_state(&RoomId, servers) -> Comparison`, `refold_room(&RoomId)` |
+//! | `backlog` | `backlogs((after, limit), only_unfinished) -> Vec<Backlog>`, `pushers(after, limit)`, `parked(after, limit)`, `retry_parked(&ParkedPlace)`, `discard_parked(&ParkedPlace)` |
 //! | `event_at` | `event_at(&RoomId, EventAtQuery) -> FoundEvent` |
 //! | `backups` | `backup_command(&UserId, BackupCommand)`, `backup_version(&UserId, Option<String>)`, `backup_sessions(&UserId, Selection) -> StoredSessions` |
 //! | `dehydrated` | `set_dehydrated_device`, `remove_dehydrated_device`, `dehydrated_device`, `dehydrated_events` |
@@ -77,6 +78,7 @@ mod among;
 mod auto_accept;
 mod auto_join;
 mod backfill;
+mod backlog;
 mod backups;
 mod care;
 mod chores;
@@ -180,6 +182,7 @@ use among::Among;
 pub use auto_accept::{AutoAccept, AutoAcceptKind};
 pub use auto_join::AutoJoin;
 use backfill::Backfills;
+pub use backlog::{Backlog, OldestEvent, ParkedPlace};
 pub use backups::StoredSessions;
 pub use care::{COMPARED_MAX, Comparison, Difference, RoomStorage, StateReason};
 pub use config::HouseConfig;

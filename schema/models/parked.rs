@@ -12,6 +12,12 @@ pub(super) const PARK: &str = "INSERT INTO parked (name, family, shard, position
 pub(super) const RELEASE: &str =
     "DELETE FROM parked WHERE name = $1 AND family = $2 AND shard = $3 AND position = $4";
 
+/// No program is called so: whichever comes first tries again.
+pub(super) const AGAIN: &str = "UPDATE parked SET program = '' WHERE name = $1 AND family = $2 AND shard = $3 AND position = $4";
+
+pub(super) const ONE: &str = "SELECT name, family, shard, position, entity, reason, program FROM parked \
+     WHERE name = $1 AND family = $2 AND shard = $3 AND position = $4";
+
 pub(super) const ALL: &str = "SELECT name, family, shard, position, entity, reason, program FROM parked \
      ORDER BY name, family, shard, position LIMIT $1";
 
@@ -92,6 +98,26 @@ impl Parked {
         }
     }
 
+    /// Something parked, by its place alone.
+    pub fn at(name: &str, shard: Shard, position: Position) -> Self {
+        Self {
+            name: name.to_owned(),
+            shard,
+            position,
+            entity: String::new(),
+            reason: String::new(),
+            program: String::new(),
+        }
+    }
+
+    /// The statement by which it is tried again: by a follower soon, by a read model when it is opened the next time, since the order of records matters
+    /// to it.
+    pub fn again(&self) -> Statement {
+        let mut statement = self.release();
+        statement.sql = AGAIN;
+        statement
+    }
+
     /// The record itself, as the log has it now.
     pub async fn record(&self, store: &dyn LogStore) -> Result<Option<StoredRecord>, StoreError> {
         let after = self.position.saturating_sub(1);
@@ -141,6 +167,13 @@ pub async fn after(
     statement.sql = AFTER;
     statement.values.push(number(limit as u64));
     ask(store, statement).await
+}
+
+/// Something parked, by its place; `None` when nothing is parked there.
+pub async fn one(store: &dyn ModelStore, place: &Parked) -> Result<Option<Parked>, StoreError> {
+    let mut statement = place.release();
+    statement.sql = ONE;
+    Ok(ask(store, statement).await?.pop())
 }
 
 /// What a reader has parked, at most `limit`.

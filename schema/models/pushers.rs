@@ -1,6 +1,6 @@
 //! Who is pushed to under which key: of several users with the same key only one may stay.
 
-use super::{Model, rows, text};
+use super::{Model, number, rows, text};
 use crate::{
     address::Family,
     port::{ModelStore, Statement, StoreError, StoredRecord},
@@ -32,8 +32,24 @@ pub(super) const REMOVE_OF_USER: &str = "DELETE FROM pushers_1 WHERE user_id = $
 pub(super) const OWNERS: &str =
     "SELECT user_id FROM pushers_1 WHERE app_id = $1 AND pushkey = $2 ORDER BY user_id LIMIT 100";
 
+pub(super) const LIST: &str = "SELECT user_id, app_id, pushkey, device_id FROM pushers_1 \
+     WHERE (user_id, app_id, pushkey) > ($1, $2, $3) ORDER BY user_id, app_id, pushkey LIMIT $4";
+
 /// The model.
 pub struct Pushers;
+
+/// A pusher, by what tells it from others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListedPusher {
+    /// Whose.
+    pub user_id: String,
+    /// The application.
+    pub app_id: String,
+    /// The key under which the application is reached.
+    pub pushkey: String,
+    /// The device that set it, if that is known.
+    pub device_id: Option<String>,
+}
 
 impl Model for Pushers {
     const NAME: &'static str = "pushers";
@@ -76,6 +92,30 @@ impl Model for Pushers {
         };
         Ok(vec![Statement { sql, values }])
     }
+}
+
+/// All pushers, by user, application and key: at most `limit` after another.
+pub async fn list(
+    store: &dyn ModelStore,
+    after: &ListedPusher,
+    limit: usize,
+) -> Result<Vec<ListedPusher>, StoreError> {
+    let values = vec![
+        text(&*after.user_id),
+        text(&*after.app_id),
+        text(&*after.pushkey),
+        number(limit as u64),
+    ];
+    rows(store, (LIST, values), |columns| {
+        let (user_id, app_id) = (columns.text()?, columns.text()?);
+        Ok(ListedPusher {
+            user_id,
+            app_id,
+            pushkey: columns.text()?,
+            device_id: Some(columns.text()?).filter(|device_id| !device_id.is_empty()),
+        })
+    })
+    .await
 }
 
 /// The users that have a pusher with this key.

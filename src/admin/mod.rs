@@ -4,6 +4,7 @@
 //! access token of an administrator of this server and turns the request into a message for an actor; it decides nothing.
 
 mod audit;
+mod backlog;
 mod cluster;
 mod devices;
 mod events;
@@ -23,6 +24,7 @@ use crate::edge::{Failure, Routes, Session};
 /// Mounts all of it.
 pub(crate) fn mount(routes: &mut Routes) {
     audit::mount(routes);
+    backlog::mount(routes);
     cluster::mount(routes);
     devices::mount(routes);
     events::mount(routes);

@@ -1,6 +1,7 @@
 //! The admin API over HTTP, mirroring `src/admin/`: one file for each area.
 
 mod audit;
+mod backlog;
 mod journey;
 mod media;
 mod purge_history;

@@ -1,6 +1,12 @@
 //! What cannot be taken in is put aside.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -229,4 +235,57 @@ async fn followers_park_and_another_program_tries_again() {
     follower.stop(Duration::from_secs(5)).await;
     assert_eq!(seen.lock()[1..], positions);
     assert_eq!(parked().await, 0);
+}
+
+/// Fails until somebody mends what is in its way.
+struct Hindered(Arc<AtomicBool>);
+
+impl Handler for Hindered {
+    fn handle<'a>(
+        &'a mut self,
+        records: &'a [StoredRecord],
+        _stop: &'a mut Stop,
+    ) -> BoxFuture<'a, Result<Handled, Stopped>> {
+        let mut handled = Handled::default();
+        if !self.0.load(Ordering::SeqCst) {
+            let parked = records
+                .iter()
+                .map(|record| park("hindered", record, &"cannot"));
+            handled.parked.extend(parked);
+        }
+        Box::pin(async { Ok(handled) })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_tries_again_when_somebody_wants_it() {
+    let ground = Ground::new().await;
+    let works = Arc::new(AtomicBool::new(false));
+    let handler = Hindered(works.clone());
+    let follower = follow(ground.source(), "hindered", Family::Users, handler)
+        .await
+        .unwrap();
+    ground.rename("one").await;
+    let database = ground.store.models();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    let mut is_asked = false;
+    loop {
+        let parked = parked::all(&*database, 10).await.unwrap();
+        match parked.first() {
+            Some(one) if !is_asked => {
+                works.store(true, Ordering::SeqCst);
+                assert_eq!(
+                    parked::one(&*database, one).await.unwrap().as_ref(),
+                    Some(one)
+                );
+                database.apply(vec![one.again()], Vec::new()).await.unwrap();
+                is_asked = true;
+            }
+            None if is_asked => break,
+            _ => {}
+        }
+        assert!(tokio::time::Instant::now() < deadline, "it is tried again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    follower.stop(Duration::from_secs(5)).await;
 }

@@ -1,5 +1,6 @@
 //! Flows on the real SQLite driver.
 
+mod backlog;
 mod cluster;
 mod desks;
 mod event_keys;

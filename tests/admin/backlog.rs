@@ -1,0 +1,121 @@
+//! What is left undone.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::administrator;
+use crate::{
+    client::stage::on_own_servers,
+    harness::{Client, Town, client::encode},
+};
+
+const ADMIN: &str = "/_playhouse/admin/v1";
+
+async fn destination(boss: &Client, wanted: impl Fn(&Value) -> bool) -> Value {
+    let path = format!("{ADMIN}/destinations");
+    for _ in 0..600 {
+        let told = boss.get(&path).await.ok();
+        if wanted(&told["destinations"][0]) {
+            return told["destinations"][0].clone();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it never comes to be so: {}", boss.get(&path).await.ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn destinations_say_what_they_lack() {
+    let town = Town::new(&["one.town", "two.town"]);
+    let one = town.open("one.town", &[]).await;
+    let mut two = town.open("two.town", &[]).await;
+    let boss = administrator(&one.client(), "boss").await;
+    let [anna, bert] = [one.register("anna").await, two.register("bert").await];
+    let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
+    let join = format!(
+        "/_matrix/client/v3/join/{}?server_name=one.town",
+        encode(&room_id)
+    );
+    bert.post(&join, json!({})).await.ok();
+    anna.say(&room_id, "hello").await;
+    let told = destination(&boss, |told| told["state"] == "up_to_date").await;
+    assert_eq!(told["server_name"], "two.town");
+    assert!(told["last_success_ts"].is_u64(), "{told}");
+    two.kill();
+    anna.say(&room_id, "are you there").await;
+    let told = destination(&boss, |told| told["state"] == "unreachable").await;
+    assert!(
+        told["failing_since_ts"].is_u64() && told["next_attempt_ts"].is_u64(),
+        "{told}"
+    );
+    let unfinished = format!("{ADMIN}/destinations?unfinished=true");
+    let told = boss.get(&unfinished).await.ok();
+    assert_eq!(told["destinations"].as_array().map(Vec::len), Some(1));
+    two.restart();
+    destination(&boss, |told| told["state"] == "up_to_date").await;
+    let rest = boss
+        .get(&format!("{ADMIN}/destinations?from=two.town"))
+        .await
+        .ok();
+    assert_eq!(rest["destinations"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pushers_are_listed() {
+    on_own_servers(&[], async |server| {
+        let boss = administrator(&server.client(), "boss").await;
+        let [anna, bert] = [server.register("anna").await, server.register("bert").await];
+        let path = format!("{ADMIN}/pushers");
+        assert_eq!(boss.get(&path).await.ok()["pushers"], json!([]));
+        for (user, key) in [(&anna, "one"), (&anna, "two"), (&bert, "three")] {
+            let pusher = json!({
+                "kind": "http", "app_id": "org.example", "pushkey": key, "app_display_name": "App", "device_display_name": "Phone",
+                "lang": "en", "append": true, "data": {"url": "https://push.example.org/_matrix/push/v1/notify"}
+            });
+            user.post("/_matrix/client/v3/pushers/set", pusher).await.ok();
+        }
+        let first = boss.get(&format!("{path}?limit=2")).await.ok();
+        assert_eq!(first["limited"], true);
+        let last = &first["pushers"][1];
+        assert_eq!((&last["user_id"], &last["pushkey"]), (&json!(anna.user_id), &json!("two")));
+        assert_eq!(last["device_id"], json!(anna.device_id));
+        let next = format!("{path}?from_user={}&from_app=org.example&from_key=two", encode(&anna.user_id));
+        let rest = boss.get(&next).await.ok();
+        assert_eq!((&rest["pushers"][0]["pushkey"], &rest["limited"]), (&json!("three"), &json!(false)));
+        anna.get(&path).await.refused(403, "M_FORBIDDEN");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_parked() {
+    on_own_servers(&[], async |server| {
+        let boss = administrator(&server.client(), "boss").await;
+        let anna = server.register("anna").await;
+        let path = format!("{ADMIN}/parked");
+        let told = boss.get(&path).await.ok();
+        assert_eq!(told, json!({"parked": [], "limited": false, "total": 0}));
+        let place = json!({"reader": "outboxes", "family": "rooms", "shard": 0, "position": 1});
+        for deed in ["retry", "discard"] {
+            let path = format!("{path}/{deed}");
+            boss.post(&path, place.clone())
+                .await
+                .refused(404, "M_NOT_FOUND");
+            anna.post(&path, place.clone())
+                .await
+                .refused(403, "M_FORBIDDEN");
+            let mut wrong = place.clone();
+            wrong["family"] = json!("towns");
+            boss.post(&path, wrong)
+                .await
+                .refused(400, "M_INVALID_PARAM");
+            boss.post(&path, json!({}))
+                .await
+                .refused(400, "M_MISSING_PARAM");
+        }
+        boss.get(&format!("{path}?reader=outboxes"))
+            .await
+            .refused(400, "M_MISSING_PARAM");
+    })
+    .await;
+}
