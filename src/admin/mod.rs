@@ -10,6 +10,7 @@ mod devices;
 mod events;
 mod fields;
 mod media;
+pub(crate) mod openapi;
 mod purge_history;
 mod registration_tokens;
 mod room_care;
@@ -29,6 +30,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     devices::mount(routes);
     events::mount(routes);
     media::mount(routes);
+    openapi::mount(routes);
     purge_history::mount(routes);
     registration_tokens::mount(routes);
     room_care::mount(routes);

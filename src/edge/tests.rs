@@ -167,6 +167,32 @@ fn the_list_of_routes_is_up_to_date() {
 }
 
 #[test]
+fn the_own_admin_api_is_described() {
+    use admin::openapi::described::{ALL, BASE};
+    let mut routes = Routes::default();
+    admin::mount(&mut routes);
+    let mounted = routes.endpoints.iter();
+    let mounted = mounted.filter(|endpoint| endpoint.name().starts_with(BASE));
+    let mut mounted: Vec<_> = mounted
+        .map(|endpoint| {
+            format!(
+                "{} {} {:?}",
+                endpoint.method,
+                endpoint.name(),
+                endpoint.role
+            )
+        })
+        .collect();
+    let described = ALL.iter();
+    let mut described: Vec<_> = described
+        .map(|one| format!("{} {BASE}{} {:?}", one.method, one.path, one.role))
+        .collect();
+    mounted.sort();
+    described.sort();
+    assert_eq!(mounted, described);
+}
+
+#[test]
 fn the_list_of_routes_for_servers_is_up_to_date() {
     let mut routes = Routes::default();
     federation_api::mount(&mut routes);

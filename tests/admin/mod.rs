@@ -4,6 +4,7 @@ mod audit;
 mod backlog;
 mod journey;
 mod media;
+mod openapi;
 mod purge_history;
 mod quarantine;
 mod registration_tokens;
