@@ -231,7 +231,7 @@ impl From<AdminError> for Failure {
             AdminError::Invalid(message) | AdminError::Lasting(message) => {
                 Self::invalid_param(message)
             }
-            AdminError::TooMany => Self::new(ErrorCode::LimitExceeded, error.to_string()),
+            AdminError::TooMany => Self::new(ErrorCode::Unknown, error.to_string()),
             AdminError::ChangedSince => {
                 Self::new(ErrorCode::Unknown, error.to_string()).with_status(409)
             }
@@ -311,6 +311,7 @@ impl From<HouseError> for Failure {
             HouseError::Report(error) => error.into(),
             HouseError::Pass(error) => error.into(),
             HouseError::Purge(error) => error.into(),
+            HouseError::Admin(error) => error.into(),
             HouseError::Oauth(error) => error.into(),
             HouseError::Threepid(error) => error.into(),
             HouseError::External(error) => error.into(),

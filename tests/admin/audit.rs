@@ -103,7 +103,7 @@ async fn changes_are_noted_and_taken_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_kind_that_can_be_taken_back_is() {
+async fn standings_and_blocks_come_back() {
     on_own_servers(&[], async |server| {
         let boss = administrator(&server.client(), "boss").await;
         let anna = server.register("anna").await;
@@ -112,7 +112,6 @@ async fn every_kind_that_can_be_taken_back_is() {
         let rate = of_user(&anna, "/override_ratelimit");
         let suspend = format!("/_synapse/admin/v1/suspend/{}", encode(&anna.user_id));
         let account = format!("/_synapse/admin/v2/users/{}", encode(&anna.user_id));
-        let tokens = "/_synapse/admin/v1/registration_tokens";
 
         boss.put(&block, json!({"block": true})).await.ok();
         undo(&boss, &newest(&boss).await).await.ok();
@@ -137,7 +136,15 @@ async fn every_kind_that_can_be_taken_back_is() {
         boss.put(&account, json!({"locked": true})).await.ok();
         undo(&boss, &newest(&boss).await).await.ok();
         assert_eq!(boss.get(&account).await.ok()["locked"], false);
+    })
+    .await;
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn registration_tokens_come_back() {
+    on_own_servers(&[], async |server| {
+        let boss = administrator(&server.client(), "boss").await;
+        let tokens = "/_synapse/admin/v1/registration_tokens";
         boss.post(
             &format!("{tokens}/new"),
             json!({"token": "welcome", "uses_allowed": 3}),
@@ -167,7 +174,16 @@ async fn every_kind_that_can_be_taken_back_is() {
         boss.get(&format!("{tokens}/welcome"))
             .await
             .refused(404, "M_NOT_FOUND");
+    })
+    .await;
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lasts_says_why() {
+    on_own_servers(&[], async |server| {
+        let boss = administrator(&server.client(), "boss").await;
+        let anna = server.register("anna").await;
+        let account = format!("/_synapse/admin/v2/users/{}", encode(&anna.user_id));
         // What cannot be taken back says why, and nobody's password is noted.
         boss.post(
             &format!(

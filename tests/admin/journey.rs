@@ -76,6 +76,17 @@ async fn an_event_is_followed_to_its_readers() {
         let rest = format!("?limit=1&users_from={}", encode(text(&first["users_next"])));
         let rest = boss.get(&path(&event_id, &rest)).await.ok();
         assert_ne!(rest["users"][0]["user_id"], first["users"][0]["user_id"]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_became_of_an_event_is_told() {
+    on_own_servers(&[], async |server| {
+        let boss = administrator(&server.client(), "boss").await;
+        let anna = server.register("anna").await;
+        let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
+        let event_id = anna.say(&room_id, "hello").await;
         // State that was replaced is in force no more.
         let name = |name: &str| json!({"name": name});
         let old = anna

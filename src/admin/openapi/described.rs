@@ -203,7 +203,10 @@ pub(crate) const ALL: &[Described] = &[
         ("POST", "/cluster/nodes/{node}/leave"),
         Operate,
         "Forget a node that has ended",
-        (None, &[]),
+        (
+            Some((&[], &[("dead", Truth, "also while its lease still runs")])),
+            &[],
+        ),
     ),
     change(
         ("POST", "/cluster/shards/{family}/{number}/move"),
