@@ -1,7 +1,7 @@
 //! Changes by administrators: noted before they are made, and again when it is known what became of them. Done here once for all endpoints that are for
 //! administrators, so that none can forget it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use actix_web::{
     HttpResponse,
@@ -25,6 +25,12 @@ const BY_SECRET: &str = "/_synapse/admin/v1/register";
 
 /// As whom that is noted.
 const SECRET_HOLDER: &str = "registration shared secret";
+
+/// Nodes must be told what to do also while nobody holds the shard with the list of changes.
+const CLUSTER: &str = "/_playhouse/admin/v1/cluster/";
+
+/// So long is waited there.
+const NOTED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Endpoints of which only the answer tells what the change was about: the kind of it, and the field.
 const TOLD_LATER: [(&str, &str, &str); 3] = [
@@ -114,10 +120,24 @@ impl Change {
             path: path.to_owned(),
             id: None,
         };
-        if holder.is_none() {
-            change.note_begun().await?;
+        if holder.is_some() {
+            return Ok(Some(change));
         }
-        Ok(Some(change))
+        if !path.starts_with(CLUSTER) {
+            change.note_begun().await?;
+            return Ok(Some(change));
+        }
+        let noted = tokio::time::timeout(NOTED_WITHIN, change.note_begun()).await;
+        let is_noted = matches!(noted, Ok(Ok(_)));
+        if !is_noted {
+            let action = &change.begun.action;
+            tracing::error!(
+                by,
+                action,
+                "cannot note a change of the cluster, which is made all the same"
+            );
+        }
+        Ok(Some(change).filter(|_| is_noted))
     }
 
     async fn note_begun(&mut self) -> Result<Sequence, HouseError> {

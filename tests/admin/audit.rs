@@ -1,5 +1,6 @@
 //! What administrators have changed, and taking it back.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::administrator;
@@ -174,6 +175,34 @@ async fn registration_tokens_come_back() {
         boss.get(&format!("{tokens}/welcome"))
             .await
             .refused(404, "M_NOT_FOUND");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn media_that_was_put_away_comes_back() {
+    on_own_servers(&[], async |server| {
+        let boss = administrator(&server.client(), "boss").await;
+        let anna = server.register("anna").await;
+        let headers = [("content-type", "text/plain")];
+        let upload = "/_matrix/media/v3/upload";
+        let made = anna
+            .with_headers(Method::POST, upload, &headers, b"words".to_vec())
+            .await
+            .ok();
+        let id = text(&made["content_uri"]).trim_start_matches("mxc://");
+        let download = format!("/_matrix/client/v1/media/download/{id}");
+        let is_given = async || anna.opened(&download).await.status().as_u16();
+        let quarantine = format!("/_synapse/admin/v1/media/quarantine/{id}");
+        boss.post(&quarantine, json!({})).await.ok();
+        let change = newest(&boss).await;
+        assert_eq!(
+            (&change["kind"], &change["target"]),
+            (&json!("media"), &json!(id))
+        );
+        assert_eq!(is_given().await, 404);
+        undo(&boss, &change).await.ok();
+        assert_eq!(is_given().await, 200);
     })
     .await;
 }
