@@ -138,6 +138,7 @@ mod tests {
             verdict,
             placement,
             transaction: None,
+            from: None,
         })
     }
 

@@ -351,8 +351,9 @@ impl House {
         scene: Scene<'_>,
         pdus: &[Box<RawValue>],
     ) -> Result<(Vec<CheckedPdu>, BTreeMap<OwnedEventId, PduOutcome>), HouseError> {
-        self.checked_of(scene.room_id, &scene.gate.version, pdus)
-            .await
+        let checked = self.checked_of(scene.room_id, &scene.gate.version, pdus);
+        let (good, flaws) = checked.await?;
+        Ok((brought(good, scene.origin), flaws))
     }
 
     /// Reads and checks events: the good ones, and what is wrong with the others.
@@ -373,7 +374,7 @@ impl House {
     ) -> Result<Vec<CheckedPdu>, HouseError> {
         let room = (scene.room_id, &scene.gate.version);
         let checked = self.checked_as(room, pdus, RawPdu::of_past);
-        Ok(checked.await?.0)
+        Ok(brought(checked.await?.0, scene.origin))
     }
 
     async fn checked_as(
@@ -412,6 +413,12 @@ impl House {
         }
         Ok((good, flaws))
     }
+}
+
+/// Events that a server has brought.
+fn brought(checked: Vec<CheckedPdu>, by: &ServerName) -> Vec<CheckedPdu> {
+    let checked = checked.into_iter();
+    checked.map(|pdu| pdu.brought_by(by)).collect()
 }
 
 /// What became of a room's events where the room answers only with an error: refused, if the error is the room's own and lasts. The error of everything else,

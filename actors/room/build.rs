@@ -92,6 +92,7 @@ impl Built {
             verdict: Verdict::Accepted,
             placement: Placement::Live,
             transaction,
+            from: None,
         }
     }
 }

@@ -45,6 +45,8 @@ pub struct RoomEvent {
     pub placement: Placement,
     /// The client's transaction behind it.
     pub transaction: Option<Transaction>,
+    /// The server that brought it, where that is not the sender's.
+    pub from: Option<Box<str>>,
     /// What every answer tells of it, once somebody asked.
     client_parts: OnceLock<ClientParts>,
     /// What it replaced, once somebody asked.
@@ -100,6 +102,7 @@ impl RoomEvent {
             verdict: record.verdict.clone(),
             placement: record.placement,
             transaction: record.transaction.clone(),
+            from: record.from.as_deref().map(Into::into),
             client_parts: OnceLock::new(),
             replaced: OnceLock::new(),
         })
@@ -133,6 +136,7 @@ impl RoomEvent {
             verdict: self.verdict.clone(),
             placement: self.placement,
             transaction: self.transaction.clone(),
+            from: self.from.as_deref().map(Into::into),
         }
     }
 

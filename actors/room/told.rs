@@ -109,6 +109,7 @@ pub(crate) fn event_of(
         verdict: Verdict::Accepted,
         placement: Placement::Live,
         transaction: None,
+        from: None,
     };
     RoomEvent::from_record(sequence, position, &record)
 }

@@ -176,6 +176,7 @@ fn event(pdu: &str, verdict: Verdict, placement: Placement) -> StoredRecord {
         verdict,
         placement,
         transaction: None,
+        from: None,
     });
     stored(Entity::room("!r:example.org"), &record)
 }

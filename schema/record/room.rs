@@ -137,6 +137,9 @@ pub struct EventRecord {
     pub placement: Placement,
     /// The client's transaction that made it.
     pub transaction: Option<Transaction>,
+    /// The server that brought it, where that is not the sender's.
+    #[serde(default)]
+    pub from: Option<String>,
 }
 
 /// What the checks on receipt of a PDU said (server-server API, "Checks performed on receipt of a PDU").

@@ -162,6 +162,7 @@ async fn an_event_is_followed_to_other_servers() {
         (&told["made_here"], &told["origin"]),
         (&json!(false), &json!("one.town"))
     );
+    assert_eq!(told["received_from"], "one.town");
     assert_eq!(told["destinations"], json!([]));
     two.kill();
     let event_id = anna.say(&room_id, "are you there").await;

@@ -87,7 +87,9 @@ impl House {
         let occasion = answer.occasion(server);
         let is_partial = matches!(occasion, Occasion::PartialArrival(_));
         let sound = self.sound(&journey.room_id, finished, answer).await?;
-        let chunks = self.receive_chunks(&journey.room_id, &version, sound.events);
+        let events = sound.events.into_iter();
+        let events = events.map(|pdu| pdu.brought_by(server)).collect();
+        let chunks = self.receive_chunks(&journey.room_id, &version, events);
         let mut events = chunks.await?;
         let event_id = sound.join.event_id.clone();
         events.push(ReceivedEvent {

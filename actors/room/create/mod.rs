@@ -223,6 +223,7 @@ fn first_record(
         verdict: Verdict::Accepted,
         placement: Placement::Live,
         transaction: None,
+        from: None,
     })
 }
 

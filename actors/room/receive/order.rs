@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 
 use bytes::Bytes;
-use ruma::OwnedEventId;
+use ruma::{OwnedEventId, OwnedServerName, ServerName};
 use serde::{Deserialize, Serialize};
 
 use crate::room::pdu::{MalformedPdu, Pdu};
@@ -11,25 +11,46 @@ use crate::room::pdu::{MalformedPdu, Pdu};
 /// An event whose format, signatures and hashes were checked: canonical JSON, without `unsigned`; redacted when its content hash does not fit.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
-pub struct CheckedPdu(Arc<Pdu>);
+pub struct CheckedPdu {
+    pdu: Arc<Pdu>,
+    /// The server that brought it, where that is not the sender's.
+    from: Option<OwnedServerName>,
+}
 
 /// How it goes from node to node.
 #[derive(Serialize, Deserialize)]
 struct Written {
     event_id: OwnedEventId,
     json: Bytes,
+    #[serde(default)]
+    from: Option<OwnedServerName>,
 }
 
 impl CheckedPdu {
     /// The event, to be kept.
     pub fn into_pdu(self) -> Pdu {
-        Arc::unwrap_or_clone(self.0)
+        Arc::unwrap_or_clone(self.pdu)
+    }
+
+    /// The same, brought by a server.
+    pub fn brought_by(mut self, server: &ServerName) -> Self {
+        let is_other = self.pdu.sender.server_name() != server;
+        self.from = is_other.then(|| server.to_owned());
+        self
+    }
+
+    /// The server that brought it, where that is not the sender's.
+    pub fn carrier(&self) -> Option<&ServerName> {
+        self.from.as_deref()
     }
 }
 
 impl From<Pdu> for CheckedPdu {
     fn from(pdu: Pdu) -> Self {
-        Self(Arc::new(pdu))
+        Self {
+            pdu: Arc::new(pdu),
+            from: None,
+        }
     }
 }
 
@@ -37,7 +58,11 @@ impl TryFrom<Written> for CheckedPdu {
     type Error = MalformedPdu;
 
     fn try_from(written: Written) -> Result<Self, MalformedPdu> {
-        Pdu::parse(written.event_id, written.json).map(Self::from)
+        let pdu = Pdu::parse(written.event_id, written.json)?;
+        Ok(Self {
+            pdu: Arc::new(pdu),
+            from: written.from,
+        })
     }
 }
 
@@ -46,6 +71,7 @@ impl From<CheckedPdu> for Written {
         Self {
             event_id: checked.event_id.clone(),
             json: checked.json().clone(),
+            from: checked.from,
         }
     }
 }
@@ -54,7 +80,7 @@ impl Deref for CheckedPdu {
     type Target = Pdu;
 
     fn deref(&self) -> &Pdu {
-        &self.0
+        &self.pdu
     }
 }
 

@@ -190,6 +190,7 @@ mod tests {
             verdict: Verdict::Accepted,
             placement: Placement::Live,
             transaction: None,
+            from: None,
         };
         Arc::new(RoomEvent::from_record(sequence, sequence, &record).unwrap())
     }

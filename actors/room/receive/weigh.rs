@@ -158,6 +158,7 @@ impl Weighing {
         if let Some(earlier) = self.repeated(&word) {
             return Ok(Fate::Repeats(earlier));
         }
+        let from = pdu.carrier().map(ToString::to_string);
         let pdu = pdu.into_pdu();
         let authorising = match self.authorising(&pdu).await? {
             Ok(events) => events,
@@ -199,8 +200,8 @@ impl Weighing {
             Ok(verdict) => verdict,
             Err(fate) => return Ok(fate),
         };
-        let transaction = word.transaction();
-        self.record(pdu, (placement, before), (verdict, transaction))
+        let source = (word.transaction(), from);
+        self.record(pdu, (placement, before), (verdict, source))
             .await
     }
 
@@ -424,7 +425,7 @@ impl Weighing {
         &mut self,
         pdu: Pdu,
         (placement, before): (Placement, StateId),
-        (verdict, transaction): (Verdict, Option<Transaction>),
+        (verdict, (transaction, from)): (Verdict, (Option<Transaction>, Option<String>)),
     ) -> Result<Fate, RoomError> {
         let place = (placement, before);
         let (pdu, verdict) = self.mind_redactions(pdu, place, verdict).await?;
@@ -451,6 +452,7 @@ impl Weighing {
             verdict,
             placement,
             transaction,
+            from,
         };
         let sequence = PROVISIONAL + self.records.len() as u64;
         let Some(event) = RoomEvent::from_record(sequence, sequence, &record) else {

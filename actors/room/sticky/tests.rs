@@ -22,6 +22,7 @@ fn recorded(
         verdict,
         placement: Placement::Live,
         transaction: None,
+        from: None,
     };
     Arc::new(RoomEvent::from_record(sequence, sequence, &record).unwrap())
 }

@@ -66,6 +66,7 @@ fn member_event() -> Arc<RoomEvent> {
         verdict: Verdict::SoftFailed("no".to_owned()),
         placement: Placement::Live,
         transaction: None,
+        from: None,
     };
     Arc::new(RoomEvent::from_record(7, 70, &record).unwrap())
 }

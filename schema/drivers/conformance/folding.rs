@@ -75,6 +75,7 @@ pub(super) async fn memberships_are_found_both_ways(place: Ground) {
             verdict: Verdict::Accepted,
             placement: Placement::Live,
             transaction: None,
+from: None,
         })
     };
     for (room, user, membership) in [
@@ -119,6 +120,7 @@ pub(super) async fn members_that_a_state_brings_are_found(place: Ground) {
             verdict: Verdict::Accepted,
             placement: Placement::Outlier,
             transaction: None,
+from: None,
         })
     };
     let set = |changes: &[(&str, Option<u64>)]| {
@@ -369,6 +371,7 @@ fn relating(room: &str, sequence: u64, (parent, rel_type): (&str, &str)) -> Stor
         verdict: Verdict::Accepted,
         placement: Placement::Live,
         transaction: None,
+from: None,
     });
     StoredRecord {
         shard: Layout::default().shard_of(&entity),

@@ -66,6 +66,7 @@ impl World {
             verdict: Verdict::Accepted,
             placement: Placement::Live,
             transaction: None,
+            from: None,
         });
         self.fold(Entity::room(room), record).await
     }

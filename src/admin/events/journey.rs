@@ -72,6 +72,9 @@ pub(crate) struct Shown {
     origin: OwnedServerName,
     /// It was made here, and did not come from elsewhere.
     made_here: bool,
+    /// The server that brought it. What was recorded by an older version than this is told to be from its own server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    received_from: Option<String>,
     /// When it was made, as its server says.
     origin_server_ts: u64,
     /// When it was recorded here, milliseconds since the Unix epoch.
@@ -224,6 +227,10 @@ impl Shown {
             sender: pdu.sender.clone(),
             origin: pdu.sender.server_name().to_owned(),
             made_here,
+            received_from: (!made_here).then(|| match &event.from {
+                Some(other) => other.to_string(),
+                None => pdu.sender.server_name().to_string(),
+            }),
             origin_server_ts: pdu.origin_server_ts.0.into(),
             received_ts: journey.recorded_ms,
             stored: Stored {

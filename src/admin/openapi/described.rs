@@ -266,6 +266,7 @@ pub(crate) const ALL: &[Described] = &[
                 ("sender", Text, "who sent it"),
                 ("origin", Text, "the server whose event it is"),
                 ("made_here", Truth, "it did not come from elsewhere"),
+                ("received_from", Text, "the server that brought it"),
                 (
                     "origin_server_ts",
                     Number,

@@ -45,6 +45,7 @@ fn event(event_id: &str, pdu: &str) -> EventRecord {
         verdict: Verdict::Accepted,
         placement: Placement::Live,
         transaction: None,
+        from: None,
     }
 }
 
@@ -117,6 +118,10 @@ pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
         room_version: "11".into(),
         stripped: vec![NAME.as_bytes().to_vec().into()],
     };
+    let relayed = EventRecord {
+        from: Some("relay.example".into()),
+        ..event("$relayed", MESSAGE)
+    };
     let forgotten = EndsForgotten {
         ends: vec!["$left".into()],
     };
@@ -159,5 +164,6 @@ pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
         sample("StateCompleted", RoomRecord::StateCompleted(completed)),
         sample("Event/held", RoomRecord::Event(held)),
         sample("Event/powerless", RoomRecord::Event(powerless)),
+        sample("Event/2", RoomRecord::Event(relayed)),
     ]
 }

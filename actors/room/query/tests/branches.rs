@@ -58,6 +58,7 @@ fn branch(world: &mut World, before: StateId) -> Sequence {
         verdict: Verdict::Accepted,
         placement: Placement::Live,
         transaction: None,
+        from: None,
     }))
 }
 

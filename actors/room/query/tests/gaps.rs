@@ -24,6 +24,7 @@ fn outlier(world: &mut World, name: &str, (event_type, key): (&str, &str), conte
         verdict: Verdict::Accepted,
         placement: Placement::Outlier,
         transaction: None,
+        from: None,
     }));
 }
 

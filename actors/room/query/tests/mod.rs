@@ -349,6 +349,7 @@ impl World {
                 device_id: "DEVICE".to_owned(),
                 transaction_id: format!("send/t{sequence}"),
             }),
+            from: None,
         }))
     }
 

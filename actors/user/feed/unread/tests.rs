@@ -43,6 +43,7 @@ fn said(sequence: Sequence, sender: &str, content: &Value) -> Arc<RoomEvent> {
         verdict: Verdict::Accepted,
         placement: Placement::Live,
         transaction: None,
+        from: None,
     };
     Arc::new(RoomEvent::from_record(sequence, sequence, &record).unwrap())
 }
