@@ -65,8 +65,8 @@ fn redactions() -> [EventRecord; 2] {
     [held, powerless]
 }
 
-/// A message of ours, one that came late and failed softly, and one that was rejected.
-fn other_events() -> [EventRecord; 3] {
+/// A message of ours, one that came late and failed softly, one that was rejected, and one that another server than its own has brought.
+fn other_events() -> [EventRecord; 4] {
     let sent = EventRecord {
         before: 1,
         transaction: Some(Transaction {
@@ -88,11 +88,15 @@ fn other_events() -> [EventRecord; 3] {
         placement: Placement::Outlier,
         ..event("$bad", MESSAGE)
     };
-    [sent, soft_failed, rejected]
+    let relayed = EventRecord {
+        from: Some("relay.example".into()),
+        ..event("$relayed", MESSAGE)
+    };
+    [sent, soft_failed, rejected, relayed]
 }
 
 pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
-    let [sent, soft_failed, rejected] = other_events();
+    let [sent, soft_failed, rejected, relayed] = other_events();
     let [held, powerless] = redactions();
     let change = |state_key: &str, event| StateChange {
         event_type: "m.room.member".into(),
@@ -117,10 +121,6 @@ pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
         pdu: INVITE.as_bytes().to_vec().into(),
         room_version: "11".into(),
         stripped: vec![NAME.as_bytes().to_vec().into()],
-    };
-    let relayed = EventRecord {
-        from: Some("relay.example".into()),
-        ..event("$relayed", MESSAGE)
     };
     let forgotten = EndsForgotten {
         ends: vec!["$left".into()],
