@@ -127,20 +127,20 @@ impl House {
     ) -> Result<Vec<Change>, HouseError> {
         self.models.caught_up(Audit::NAME).await?;
         let noted = audit::list(&**self.models.store(), wanted, limit).await?;
-        self.told(noted).await
+        self.changes_of(noted).await
     }
 
     /// One change. Refuses with `AdminError::Unknown`.
-    pub async fn change(&self, id: Sequence) -> Result<Change, HouseError> {
+    pub async fn noted_change(&self, id: Sequence) -> Result<Change, HouseError> {
         self.models.caught_up(Audit::NAME).await?;
         let noted = audit::get(&**self.models.store(), id).await?;
-        let mut told = self.told(noted.into_iter().collect()).await?;
+        let mut told = self.changes_of(noted.into_iter().collect()).await?;
         told.pop()
             .ok_or_else(|| AdminError::Unknown("there is no such change".to_owned()).into())
     }
 
     /// What the log says of changes, in the order given.
-    async fn told(&self, noted: Vec<NotedChange>) -> Result<Vec<Change>, HouseError> {
+    async fn changes_of(&self, noted: Vec<NotedChange>) -> Result<Vec<Change>, HouseError> {
         let begun = noted.iter().map(|change| change.begun);
         let ended = noted.iter().filter_map(|change| change.ended);
         let mut sequences: Vec<Sequence> = begun.chain(ended).collect();

@@ -13,7 +13,7 @@
 //! | `register` | `register(NewAccount) -> MadeAccount`, `available_user_id(&str) -> OwnedUserId`, `is_registration_token_valid`, `hold_registration_token(token, session)`, `release_registration_token(session)` |
 //! | `login` | `login_by_password(user, password, Login) -> (OwnedUserId, LoggedIn)`, `login(&UserId, Login) -> LoggedIn`, `refresh(&str) -> LoggedIn`, `logout(&Session)`, `logout_all(&UserId)`, `is_password(&UserId, String) -> bool`, `set_password`, `hash_password`, `account(&UserId) -> Account`, `acting(&UserId, Option<&DeviceId>) -> (Account, bool)` |
 //! | `administer` | `set_account(&UserId, AccountWish) -> bool`, `administer(&UserId, AdminDecision)`, `find_accounts(&Wanted, &Page)` |
-//! | `admins` | `make_admin_token(TokenWish) -> (String, String)`, `revoke_admin_token(id, by)`, `admin_tokens()`, `admin_of_token(&str)`, `begin_change(ChangeBegun)`, `end_change(ChangeEnded)`, `changes(&WantedChanges, limit)`, `change(id)`; `standing`: `standing_of(&ChangeTarget)`; `undo`: `undo(&Change, by)` |
+//! | `admins` | `make_admin_token(TokenWish) -> (String, String)`, `revoke_admin_token(id, by)`, `admin_tokens()`, `admin_of_token(&str)`, `begin_change(ChangeBegun)`, `end_change(ChangeEnded)`, `changes(&WantedChanges, limit)`, `noted_change(id)`; `standing`: `standing_of(&ChangeTarget)`; `undo`: `undo(&Change, by)` |
 //! | `pretend` | `pretended_event_id()`, `pretended_room_id()`: for those whose events reach nobody |
 //! | `create_room` | `create_room(RoomWish) -> MadeRoom` |
 //! | `handshakes` | `template_for_peer(server, Handshake, TemplateAsked) -> Template`, `take_handed(server, Handshake, HandedPdu) -> Handed` |

@@ -239,7 +239,7 @@ fn undone(path: &str, named: &[(String, String)]) -> Option<Sequence> {
 }
 
 async fn target_of_change(app: &App, id: Sequence) -> Result<Option<ChangeTarget>, Failure> {
-    match app.house.change(id).await {
+    match app.house.noted_change(id).await {
         Ok(change) => {
             let later = change.ended.and_then(|ended| ended.target);
             Ok(later.or(change.begun.target))

@@ -39,7 +39,7 @@ pub(crate) async fn handle(
     _caller: Admin,
     request: Request,
 ) -> Result<Response, Failure> {
-    let change = app.house.change(number(&request.id)?).await?;
+    let change = app.house.noted_change(number(&request.id)?).await?;
     Ok(Response {
         change: Shown::from(change),
     })

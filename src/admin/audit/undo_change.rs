@@ -36,7 +36,7 @@ pub(crate) async fn handle(
     caller: Admin,
     request: Request,
 ) -> Result<Response, Failure> {
-    let change = app.house.change(number(&request.id)?).await?;
+    let change = app.house.noted_change(number(&request.id)?).await?;
     let undo = Undo::of(&change).map_err(HouseError::from)?;
     caller.may(undo.role())?;
     app.house.undo(&undo, &caller.name).await?;
