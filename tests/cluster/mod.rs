@@ -2,8 +2,11 @@
 
 mod balancer;
 mod checker;
+mod fleet;
 mod load;
 mod netns;
 mod nodes;
+mod reshard;
 mod script;
+mod shared;
 mod steady;

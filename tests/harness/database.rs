@@ -99,7 +99,7 @@ fn start() -> Cluster {
             "-k",
             "",
             "-c",
-            "max_connections=300",
+            "max_connections=600",
             "-c",
             "shared_buffers=64MB",
         ])
