@@ -24,12 +24,12 @@ pub(super) struct Node {
 
 /// See the module's documentation.
 pub(super) struct Fleet {
-    pub(super) shared: Shared,
-    /// Those that run, the eldest first.
+    /// Those that run, the eldest first. They end before what they share.
     pub(super) nodes: Vec<Node>,
     pub(super) front: Front,
     /// An administrator who asks by the balancer.
     pub(super) boss: Client,
+    pub(super) shared: Shared,
     /// So many were ever started.
     started: usize,
     to_files: bool,

@@ -1,6 +1,7 @@
 //! Several nodes, and what clients see of them.
 
 mod balancer;
+mod chaos;
 mod checker;
 mod fleet;
 mod load;

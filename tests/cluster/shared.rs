@@ -88,6 +88,19 @@ impl Shared {
     }
 }
 
+impl Drop for Shared {
+    #[expect(
+        clippy::print_stdout,
+        reason = "whoever looks for the reason of a failure should know where"
+    )]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.folder.disable_cleanup(true);
+            println!("what nodes shared is in {}", self.folder.path().display());
+        }
+    }
+}
+
 /// How many shards a node holds; with no name those that nobody holds.
 pub(super) fn held_by(status: &Value, node: Option<&str>) -> usize {
     let shards = status["shards"].as_array().expect("shards");

@@ -24,7 +24,7 @@ mod wishes;
 
 pub(crate) use chromium::Chromium;
 pub(crate) use client::Client;
-pub(crate) use database::Database;
+pub(crate) use database::{Database, Postgres};
 pub(crate) use double::Double;
 pub(crate) use front::Front;
 pub(crate) use mail::MailSink;
