@@ -27,7 +27,8 @@ use crate::{kernel::memory::Mistake, user::message::SyncQuery};
 /// Each mistake is found with one of so many seeds.
 const SEEDS: u64 = 6;
 
-const HOUSES: usize = 3;
+/// One more than there are shards of rooms.
+const HOUSES: usize = 4;
 const WRITERS: usize = 6;
 const READERS: usize = 3;
 
@@ -224,13 +225,21 @@ fn said(town: &Town, room_id: &RoomId) -> Vec<Seen> {
     said
 }
 
-/// A node that lives is taken for dead, and what it has goes to another.
+/// A node that lives is taken for dead, and what it has goes to another: one that writes nothing in rooms yet, and need not wait for itself.
 async fn bury(nodes: &[Node], shard: Shard, dice: &mut Dice) {
     let holds = |node: &Node| node.house.map().unwrap().serves(shard);
     let Some(owner) = nodes.iter().position(holds) else {
         return;
     };
-    let heir = &nodes[(owner + 1 + dice.below(nodes.len() - 1)) % nodes.len()];
+    let is_idle = |node: &&Node| {
+        let served = node.house.map().unwrap().served();
+        served.iter().all(|shard| shard.family != Family::Rooms)
+    };
+    let idle: Vec<&Node> = nodes.iter().filter(is_idle).collect();
+    if idle.is_empty() {
+        return;
+    }
+    let heir = idle[dice.below(idle.len())];
     let ward = nodes[owner].house.ward().unwrap();
     let register: &dyn Register = &**ward.register();
     let heir = Some(heir.name.clone());
