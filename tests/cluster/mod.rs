@@ -1,9 +1,13 @@
 //! Several nodes, and what clients see of them.
 
 mod balancer;
+mod chaos;
 mod checker;
+mod fleet;
 mod load;
 mod netns;
 mod nodes;
+mod reshard;
 mod script;
+mod shared;
 mod steady;
