@@ -1,6 +1,6 @@
 //! Mistakes that are made on purpose: the checker that reads what clients of real nodes are told finds each of them, and nothing where none is made.
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 use playhouse_schema::{
     address::{Entity, Family, Position, Shard},
