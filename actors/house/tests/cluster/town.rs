@@ -118,7 +118,9 @@ impl Town {
             (0..self.store.layout().shards).map(move |number| Shard { family, number })
         });
         let shards: Vec<_> = shards.collect();
-        let least = shards.len() / nodes.len() / 2;
+        // Of few shards a node may well get none.
+        let each = usize::from(self.store.layout().shards) / nodes.len();
+        let least = each * Family::ALL.len() / 2;
         until("shards find their places", || {
             let maps = nodes.iter().map(|node| node.house.map().unwrap());
             let maps: Vec<_> = maps.collect();
