@@ -63,10 +63,11 @@ fn run(path: Option<&Path>, config: Config) -> Result<(), Problem> {
 }
 
 fn write(yaml: &Path, to: Option<&Path>) -> Result<(), Problem> {
-    let text = std::fs::read_to_string(yaml)
-        .map_err(|error| Problem::from(Unusable(format!("{}: {error}", yaml.display()))))?;
-    let imported = import(&text)
-        .map_err(|error| Problem::from(Unusable(format!("{}: {error}", yaml.display()))))?;
+    let at = |path: &Path, error: &dyn std::fmt::Display| {
+        Problem::new(format!("{}: {error}", path.display()))
+    };
+    let text = std::fs::read_to_string(yaml).map_err(|error| at(yaml, &error))?;
+    let imported = import(&text).map_err(|error| at(yaml, &error))?;
     for note in &imported.notes {
         warn(format_args!("playhouse: {note}"));
     }
@@ -80,15 +81,9 @@ fn write(yaml: &Path, to: Option<&Path>) -> Result<(), Problem> {
         .create_new(true)
         .mode(0o600)
         .open(to);
-    let mut file =
-        file.map_err(|error| Problem::from(Unusable(format!("{}: {error}", to.display()))))?;
+    let mut file = file.map_err(|error| at(to, &error))?;
     file.write_all(imported.text.as_bytes())?;
     file.sync_all()?;
     say(format_args!("Wrote {}.", to.display()));
     Ok(())
 }
-
-/// A file that cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Unusable(String);

@@ -114,6 +114,9 @@ fn greet(config: &Config, node: &RunningNode) {
             say(format_args!("  {label} {address}"));
         }
     }
+    if let Some(address) = node.gateway_address() {
+        say(format_args!("  Push:       {address}"));
+    }
     let database = config
         .database
         .url
