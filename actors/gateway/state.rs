@@ -258,10 +258,7 @@ impl Outbox {
     }
 
     pub(super) fn encode(&self) -> Bytes {
-        let pairs = |map: &OrdMap<String, u64>| {
-            let pairs = map.iter().map(|(key, value)| (key.clone(), *value));
-            pairs.collect()
-        };
+        let rejected = self.rejected.iter();
         let finished = self.finished.iter();
         let spent = self.spent.iter();
         let written = Written {
@@ -269,7 +266,9 @@ impl Outbox {
             finished: finished
                 .map(|(name, finished)| (name.clone(), finished.clone()))
                 .collect(),
-            rejected: pairs(&self.rejected),
+            rejected: rejected
+                .map(|(device, at_ms)| (device.clone(), *at_ms))
+                .collect(),
             spent: spent
                 .map(|(sequence, spent)| (*sequence, spent.clone()))
                 .collect(),

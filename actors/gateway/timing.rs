@@ -52,8 +52,9 @@ impl Default for Attempts {
 impl Attempts {
     /// Ends when there are none.
     pub async fn ended(&self) {
+        let mut number = self.0.subscribe();
         // The sender lives as long as this call: there is always an answer.
-        let _ = self.0.subscribe().wait_for(|number| *number == 0).await;
+        let _ = number.wait_for(|number| *number == 0).await;
     }
 
     fn begin(self: &Arc<Self>) -> Attempt {

@@ -204,7 +204,6 @@ fn known(reason: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::PushKind;
 
     fn webpush(id: &str, key: &str) -> PushApp {
         PushApp {
@@ -254,6 +253,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_named() {
+        crate::node::install_crypto();
         let mut config = Config::default();
         config.push_gateway.apps = vec![webpush("a", "/nowhere.pem")];
         let error = Apps::open(&config, &Arc::default()).err().unwrap();

@@ -152,7 +152,7 @@ impl Apns {
             .post(format!("{}/3/device/{device}", self.base))
             .header("apns-id", &accepted.push_id)
             .header("apns-expiration", accepted.expires_ms / 1_000)
-            .header("apns-priority", if is_low { 5 } else { 10 })
+            .header("apns-priority", if is_low { "5" } else { "10" })
             .header("apns-push-type", push_type);
         if let Some(topic) = &self.topic {
             request = request.header("apns-topic", topic);
