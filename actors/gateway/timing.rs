@@ -14,10 +14,16 @@ use super::{
     message::{GatewayAnswer, GatewayCommand, GatewayError, GatewaySignal, Verdict},
     state::{Outbox, Push},
 };
-use crate::kernel::{Myself, Port, Resident};
+use crate::kernel::{Myself, Port, Resident, Unavailable};
 
 /// Timers are set for at most so long: a clock that was set meanwhile is noticed then.
 const TIMER_MAX_MS: u64 = 60_000;
+
+/// And at least for so long: what could not be done at once is not tried at once again.
+const TIMER_MIN_MS: u64 = 50;
+
+/// While the log has no room it is asked so often.
+const INSIST_EVERY: Duration = Duration::from_millis(200);
 
 /// So many are on their way at once; what is due beyond it waits a little longer.
 const UNDER_WAY_MAX: usize = 256;
@@ -197,7 +203,8 @@ fn send_due(resident: &mut Resident<Outbox>, state: &Outbox, now_ms: u64) {
         ractor::concurrency::spawn(attempt.run(push.clone()));
     }
     if !expired.is_empty() {
-        resident.myself.command(GatewayCommand::Expire(expired));
+        let myself = resident.myself.clone();
+        ractor::concurrency::spawn(insist(myself, GatewayCommand::Expire(expired)));
     }
 }
 
@@ -214,7 +221,9 @@ fn set_timer(resident: &mut Resident<Outbox>, state: &Outbox, now_ms: u64) {
     }
     resident.live.timer = next.map(|at_ms| {
         let myself = resident.myself.clone();
-        let wait_ms = at_ms.saturating_sub(now_ms).min(TIMER_MAX_MS);
+        let wait_ms = at_ms
+            .saturating_sub(now_ms)
+            .clamp(TIMER_MIN_MS, TIMER_MAX_MS);
         let timer = ractor::concurrency::spawn(async move {
             tokio::time::sleep(Duration::from_millis(wait_ms)).await;
             myself.signal(GatewaySignal::Tick);
@@ -251,8 +260,18 @@ impl Sending {
             verdict,
             told,
         };
-        // When it is not recorded, the outbox has ended: its next life tries again.
-        let _ = self.myself.carry_out(settle).await;
+        insist(self.myself, settle).await;
         drop(self.counted);
+    }
+}
+
+/// Tells an outbox to do something until there is room for it in the log. When it is not done then, the outbox has ended: its next life tries again.
+async fn insist(myself: Myself<Outbox>, command: GatewayCommand) {
+    loop {
+        let done = myself.carry_out(command.clone()).await;
+        if done != Err(Unavailable::Overloaded.into()) {
+            return;
+        }
+        tokio::time::sleep(INSIST_EVERY).await;
     }
 }

@@ -7,4 +7,5 @@ mod fcm;
 mod gateway;
 mod import;
 mod provider;
+mod proxy;
 mod webpush;
