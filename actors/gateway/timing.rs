@@ -269,7 +269,7 @@ impl Sending {
 async fn insist(myself: Myself<Outbox>, command: GatewayCommand) {
     loop {
         let done = myself.carry_out(command.clone()).await;
-        if done != Err(Unavailable::Overloaded.into()) {
+        if done != Err(GatewayError::Unavailable(Unavailable::Overloaded)) {
             return;
         }
         tokio::time::sleep(INSIST_EVERY).await;
