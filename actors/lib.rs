@@ -1,6 +1,6 @@
 //! The domain: rooms, users and remote servers as actors over the log.
 //!
-//! Inside this package a module imports only from the left: network, env, kernel, writers, cluster, room, alias, user, active_users, backup, media, purges, registration, reports, threepid, delays, passes,
+//! Inside this package a module imports only from the left: network, env, kernel, writers, cluster, room, alias, user, active_users, backup, media, purges, registration, reports, threepid, delays, gateway, passes,
 //! oauth, externals, peer_keys, peer_users, server, followers, desks, house. No HTTP, no SQL, no `ruma::api`.
 
 pub mod active_users;
@@ -12,6 +12,7 @@ pub mod desks;
 pub mod env;
 pub mod externals;
 pub mod followers;
+pub mod gateway;
 pub mod house;
 pub mod kernel;
 pub mod media;

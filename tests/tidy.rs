@@ -27,6 +27,7 @@ const ACTOR_MODULES: &[&str] = &[
     "reports",
     "threepid",
     "delays",
+    "gateway",
     "passes",
     "oauth",
     "externals",

@@ -117,6 +117,7 @@ pub(super) async fn start(
     let mut running = chores.begin(parts.among).await?;
     let delays = (parts.later.delays.clone(), parts.later.board.clone());
     running.push(keep_awake(delays, parts.among));
+    running.push(parts.later.gateway.keep_awake(parts.among));
     running.extend(
         parts
             .sent

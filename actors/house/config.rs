@@ -11,6 +11,7 @@ use crate::{
     cluster::ClusterConfig,
     delays::DelaySettings,
     env::Env,
+    gateway::GatewaySettings,
     kernel::DirectoryLimits,
     room::retention::RetentionSettings,
     server::OutboxSettings,
@@ -39,6 +40,8 @@ pub struct HouseConfig {
     pub sessions_max: usize,
     /// What may be sent later.
     pub delays: DelaySettings,
+    /// How much the push gateway keeps, where there is one.
+    pub gateway: GatewaySettings,
     /// Messages are indexed for searching.
     pub search: bool,
     /// How long events are kept.
@@ -80,6 +83,7 @@ impl HouseConfig {
             passwords: PasswordSettings::default(),
             sessions_max: 100_000,
             delays: DelaySettings::default(),
+            gateway: GatewaySettings::default(),
             search: true,
             retention: RetentionSettings::default(),
             stale_devices: StaleDeviceSettings::default(),

@@ -34,6 +34,7 @@
 //! | `profile` | `profile(&UserId)`, `profile_field(&UserId, name)`, `set_profile_field(&UserId, name, Option<JsonText>)` |
 //! | `pushers` | `set_pusher(&UserId, Option<&DeviceId>, PusherWish)` |
 //! | `delays` | `delay_event(NewDelay) -> String`, `delayed_events(&UserId)`, `delayed_event(&UserId, name)`, `restart_delayed_event`, `cancel_delayed_event`, `send_delayed_event(name) -> Outcome` |
+//! | `gateway` | `gateway() -> &GatewayOffice`: `begin(carrier)`, `accept(NewPush) -> GatewayReply`, `is_rejected(device, push_id, within)` |
 //! | `desks` | `desks() -> &Desks`: `put`, `get`, `change`, `take`, `count`, `attend`, `lock` of what the edges of all nodes must see and nobody writes down |
 //! | `deactivate` | `deactivate(&UserId, erase)` |
 //! | `outboxes` | `peer_alive(&ServerName)`, `destinations(after, limit) -> Vec<Destination>`, `destination(&ServerName)` |
@@ -91,6 +92,7 @@ mod event_at;
 mod event_keys;
 mod externals;
 mod forgotten_rooms;
+mod gateway;
 mod handshakes;
 mod join;
 mod journey;
@@ -178,6 +180,7 @@ pub use desks::{Desks, Found, Held, Places};
 use elsewhere::Elsewhere;
 pub use error::HouseError;
 pub use externals::{LoggedOut, Origin};
+pub use gateway::{GatewayOffice, LoneGateway};
 pub use handshakes::{HandedPdu, HandshakeError, Template, TemplateAsked};
 pub use join::JoinWish;
 use journey::Journeys;
@@ -255,6 +258,7 @@ pub struct House {
     active: ActiveDesk,
     reports: Arc<Directory<Reports>>,
     delays: Arc<Directory<Delays>>,
+    gateway: Arc<GatewayOffice>,
     purges: Arc<Directory<Purges>>,
     blocks: Arc<BlockBoard>,
     purge_bells: Arc<PurgeBells>,

@@ -72,6 +72,7 @@ impl House {
             passes: desks.passes,
             oauth: desks.oauth,
             delays: later.delays,
+            gateway: later.gateway.clone(),
             purges: later.purges,
             blocks: later.blocks.clone(),
             purge_bells: later.purge_bells,
@@ -95,6 +96,7 @@ impl House {
         if let Some(among) = &house.among {
             let boards = Boards {
                 delays: later.board,
+                gateway: later.gateway.board().clone(),
                 blocks: later.blocks,
             };
             among.join(&house, opening.served(), boards).await?;
@@ -136,6 +138,7 @@ impl House {
             outboxes.close(left()).await;
         }
         self.delays.close(left()).await;
+        self.gateway.close(left()).await;
         self.purges.close(left()).await;
         self.users.close(left()).await;
         self.rooms.close(left()).await;

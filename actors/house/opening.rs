@@ -15,6 +15,7 @@ use super::{
     active_users::ActiveDesk,
     among::Among,
     delays::HouseOutlet,
+    gateway::GatewayOffice,
     outboxes::{self, Outboxes},
     purges::PurgeBells,
 };
@@ -166,9 +167,10 @@ pub(super) struct Desks {
     pub(super) volatile: super::Desks,
 }
 
-/// The schedules of delayed events and the list of purges, and what they share with the rest of the house.
+/// The schedules of delayed events, the outboxes of the push gateway and the list of purges, and what they share with the rest of the house.
 pub(super) struct Later {
     pub(super) delays: Arc<Directory<Delays>>,
+    pub(super) gateway: Arc<GatewayOffice>,
     pub(super) purges: Arc<Directory<Purges>>,
     pub(super) blocks: Arc<BlockBoard>,
     pub(super) purge_bells: Arc<PurgeBells>,
@@ -236,7 +238,9 @@ impl Opening {
             board: board.clone(),
             outlet: outlet.clone(),
         };
+        let gateway = (&config.env, config.gateway);
         Ok(Later {
+            gateway: GatewayOffice::open(self, gateway, config.users).await?,
             delays: self.directory(context, config.users).await?,
             purges: self.directory(blocks.clone(), config.users).await?,
             blocks,

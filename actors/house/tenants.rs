@@ -16,6 +16,7 @@ use super::{House, among::lies_in, purges::purges};
 use crate::{
     cluster::{Loads, Map, Scales, Tenants},
     delays::{DelayBoard, SCHEDULES, schedule},
+    gateway::{GatewayBoard, OUTBOXES, outbox},
     kernel::Served,
     purges::BlockBoard,
     user::message::Presence,
@@ -41,6 +42,8 @@ const PRESENCE_AFTER: Duration = Duration::from_secs(60);
 pub(super) struct Boards {
     /// Of schedules.
     pub(super) delays: Arc<DelayBoard>,
+    /// Of outboxes of the push gateway.
+    pub(super) gateway: Arc<GatewayBoard>,
     /// Of rooms that are kept out.
     pub(super) blocks: Arc<BlockBoard>,
 }
@@ -89,6 +92,9 @@ impl HouseTenants {
             let schedules = 0..SCHEDULES;
             let of_shard = schedules.filter(|one| lies_in(layout, &schedule(*one), shard));
             of_shard.for_each(|number| self.boards.delays.forget(number));
+            let outboxes = 0..OUTBOXES;
+            let of_shard = outboxes.filter(|one| lies_in(layout, &outbox(*one), shard));
+            of_shard.for_each(|number| self.boards.gateway.forget(number));
             if lies_in(layout, &purges(), shard) {
                 self.boards.blocks.forget();
             }

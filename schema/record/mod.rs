@@ -9,6 +9,7 @@ pub mod backup;
 pub mod codec;
 pub mod delay;
 pub mod external;
+pub mod gateway;
 pub mod house;
 pub mod media;
 pub mod oauth;

@@ -11,6 +11,7 @@ mod media;
 mod migrate;
 mod output;
 mod progress;
+mod push_gateway;
 mod secret;
 mod serve;
 mod token;
@@ -61,6 +62,8 @@ enum Command {
     /// Look at the nodes of a server, and tell them what to do
     #[command(subcommand)]
     Cluster(cluster::Command),
+    /// Run a push gateway and nothing else, or make its configuration of Sygnal's
+    PushGateway(push_gateway::Arguments),
 }
 
 /// Runs the program with the process's arguments.
@@ -103,6 +106,7 @@ fn execute(arguments: Arguments) -> Result<(), Problem> {
             };
             on_runtime(cluster::execute(command, config))
         }
+        Command::PushGateway(arguments) => push_gateway::execute(&arguments, path.as_deref()),
     }
 }
 

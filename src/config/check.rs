@@ -29,6 +29,7 @@ impl Config {
         self.check_federation()?;
         self.check_media()?;
         self.check_accounts()?;
+        self.check_push_gateway()?;
         self.check_rest()
     }
 
@@ -377,12 +378,20 @@ fn require_pair(
     cert: &Option<String>,
     secret: &Option<String>,
 ) -> Result<(), ConfigError> {
+    require_pair_of(&format!("[listen] {key}"), cert, secret)
+}
+
+pub(super) fn require_pair_of(
+    key: &str,
+    cert: &Option<String>,
+    secret: &Option<String>,
+) -> Result<(), ConfigError> {
     require(cert.is_some() == secret.is_some(), || {
-        format!("[listen] {key}: TLS needs both the certificate and the key")
+        format!("{key}: TLS needs both the certificate and the key")
     })?;
     for path in cert.iter().chain(secret) {
         require(Path::new(path).is_file(), || {
-            format!("[listen] {key}: there is no file {path}")
+            format!("{key}: there is no file {path}")
         })?;
     }
     Ok(())

@@ -11,6 +11,7 @@ pub(crate) mod check;
 mod check_accounts;
 mod check_cluster;
 mod check_passwords;
+mod check_push;
 pub mod cluster;
 pub mod consent;
 pub mod database;
@@ -32,6 +33,7 @@ pub mod outbound;
 pub mod passwords;
 pub mod presence;
 pub mod previews;
+pub mod push_gateway;
 pub mod registration;
 pub mod rendezvous;
 pub mod retention;
@@ -78,6 +80,7 @@ pub use self::{
     passwords::{Ldap, Passwords},
     presence::Presence,
     previews::Previews,
+    push_gateway::{PushApp, PushGateway, PushKind},
     registration::Registration,
     rendezvous::Rendezvous,
     retention::Retention,
@@ -162,6 +165,8 @@ pub struct Config {
     pub rtc: Rtc,
     /// Events that are sent later.
     pub delayed_events: DelayedEvents,
+    /// Passing on notifications to Apple, Google and browsers.
+    pub push_gateway: PushGateway,
     /// Other servers.
     pub federation: Federation,
     /// Sizes, times and rates.
@@ -205,6 +210,7 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Voip::INFO,
     Rtc::INFO,
     DelayedEvents::INFO,
+    PushGateway::INFO,
     Federation::INFO,
     Limits::INFO,
     Log::INFO,

@@ -99,6 +99,7 @@ async fn open_house_in(
         delay_max_ms: config.delayed_events.delay_max_ms,
         per_user_max: config.delayed_events.per_user_max as usize,
     };
+    house.gateway = super::gateway::settings(config);
     let validity = &config.account_validity;
     house.user_limits.account_period_ms = validity.enabled.then_some(validity.period_ms);
     house.outbox.device_names = config.federation.tell_device_names;
@@ -175,7 +176,7 @@ pub(crate) async fn open_store(config: &Config) -> Result<Arc<dyn LogStore>, Sta
     Ok(drivers::open_with_layout(database, layout).await?)
 }
 
-fn server_name(config: &Config) -> OwnedServerName {
+pub(super) fn server_name(config: &Config) -> OwnedServerName {
     ServerName::parse(&config.server.name).expect("the configuration was checked")
 }
 

@@ -236,7 +236,7 @@ fn serve(
     })
 }
 
-fn workers(config: &Config) -> usize {
+pub(super) fn workers(config: &Config) -> usize {
     match config.listen.workers {
         0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)),
         workers => workers as usize,

@@ -21,7 +21,7 @@ use url::Url;
 
 pub(crate) use self::{
     addresses::AddressRules,
-    client::{Client, Trust},
+    client::{Client, Trust, guarded},
     resolver::{Looking, Lookup, SystemLookup},
     rules::{Ports, Rules, UrlPattern, glob},
 };

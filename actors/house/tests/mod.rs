@@ -4,6 +4,7 @@ mod cluster;
 mod desks;
 mod event_keys;
 mod forgetting;
+mod gateway;
 mod handshakes;
 mod journeys;
 mod outboxes;

@@ -22,6 +22,7 @@ use crate::{
     },
     delays::{DelayAnswer, DelayError, DelayQuery, DelaySignal, Outcome},
     externals::{ExternalAnswer, ExternalCommand, ExternalQuery},
+    gateway::{GatewayAnswer, GatewayError, GatewayQuery, GatewaySignal},
     kernel::{Unavailable, parcel::crossed},
     media::{MediaAnswer, MediaCommand, MediaError, MediaFacts, ledger::NoteChange},
     oauth::{DeviceCodes, OauthAnswer, OauthError, OauthQuery, Progress},
@@ -280,6 +281,18 @@ fn what_lets_users_in_arrives() {
             subject: "s".to_owned(),
         }],
     });
+}
+
+#[test]
+fn notifications_arrive() {
+    crossed(&GatewayQuery::Await("p".to_owned()));
+    crossed(&GatewayQuery::Length);
+    crossed(&GatewayAnswer::Ended {
+        rejected: true,
+        kept: false,
+    });
+    crossed(&GatewaySignal::Tick);
+    crossed(&GatewayError::Full);
 }
 
 #[test]
