@@ -1,6 +1,6 @@
 //! Who is pushed to under which key: of several users with the same key only one may stay.
 
-use super::{Model, rows, text};
+use super::{Model, number, rows, text};
 use crate::{
     address::Family,
     port::{ModelStore, Statement, StoreError, StoredRecord},
@@ -31,6 +31,9 @@ pub(super) const REMOVE_OF_USER: &str = "DELETE FROM pushers_1 WHERE user_id = $
 
 pub(super) const OWNERS: &str =
     "SELECT user_id FROM pushers_1 WHERE app_id = $1 AND pushkey = $2 ORDER BY user_id LIMIT 100";
+
+pub(super) const ALL_OWNERS: &str =
+    "SELECT DISTINCT user_id FROM pushers_1 WHERE user_id > $1 ORDER BY user_id LIMIT $2";
 
 /// The model.
 pub struct Pushers;
@@ -68,6 +71,10 @@ impl Model for Pushers {
                 REMOVE,
                 vec![user_id, text(pusher.app_id), text(pusher.pushkey)],
             ),
+            Some(UserRecord::PusherRejected(pusher)) => (
+                REMOVE,
+                vec![user_id, text(pusher.app_id), text(pusher.pushkey)],
+            ),
             Some(UserRecord::DeviceRemoved(device_id)) => {
                 (REMOVE_OF_DEVICE, vec![user_id, text(device_id)])
             }
@@ -86,4 +93,14 @@ pub async fn owners(
 ) -> Result<Vec<String>, StoreError> {
     let values = vec![text(app_id), text(pushkey)];
     rows(store, (OWNERS, values), |columns| columns.text()).await
+}
+
+/// The users that have any pusher: at most `limit` after `after`.
+pub async fn all_owners(
+    store: &dyn ModelStore,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<String>, StoreError> {
+    let values = vec![text(after), number(limit as u64)];
+    rows(store, (ALL_OWNERS, values), |columns| columns.text()).await
 }

@@ -84,6 +84,7 @@ const STATEMENTS: &[&str] = &[
     pushers::REMOVE,
     pushers::REMOVE_OF_DEVICE,
     pushers::REMOVE_OF_USER,
+    pushers::ALL_OWNERS,
     pushers::OWNERS,
     public_rooms::AFTER,
     public_rooms::BEFORE,

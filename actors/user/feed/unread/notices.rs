@@ -5,7 +5,7 @@ use std::sync::Arc;
 use playhouse_schema::address::Sequence;
 use ruma::{OwnedRoomId, push::Action};
 
-use super::{Judge, ReadMarks, matching, push_context, related::Related, thread_of};
+use super::{Judge, ReadMarks, Tally, matching, push_context, related::Related, thread_of};
 use crate::{
     room::{event::RoomEvent, message::PushFacts},
     user::news::flatten,
@@ -51,5 +51,25 @@ impl Notices {
         let name = thread.as_ref().map_or("main", |root| root.as_str());
         let read = self.marks.threads.get(name).copied().unwrap_or(0);
         self.marks.all.max(read)
+    }
+}
+
+impl Tally {
+    /// What the notifications of the room depend on, as they were counted.
+    pub(crate) fn notices(&self, room_id: &OwnedRoomId) -> Notices {
+        Notices {
+            room_id: room_id.clone(),
+            facts: self.facts.clone(),
+            marks: self.marks.clone(),
+        }
+    }
+
+    /// The newest unread events that notify, as far as they are held one by one: those from a number on, oldest first, at most so many.
+    pub(crate) fn newest_unread(&self, from: Sequence, limit: usize) -> Vec<Sequence> {
+        let newest = self.counted.iter().rev().take(limit);
+        let newest = newest.map(|counted| counted.sequence);
+        let mut found: Vec<_> = newest.take_while(|sequence| *sequence >= from).collect();
+        found.reverse();
+        found
     }
 }
