@@ -12,6 +12,7 @@ use crate::{
     delays::DelaySettings,
     env::Env,
     kernel::DirectoryLimits,
+    pushers::PushSettings,
     room::retention::RetentionSettings,
     server::OutboxSettings,
     user::{UserLimits, password::PasswordSettings},
@@ -63,6 +64,8 @@ pub struct HouseConfig {
     pub forgotten_rooms_ms: Option<u64>,
     /// How the server tells its users something; `None`: it does not.
     pub notices: Option<NoticeSettings>,
+    /// How users are pushed to; `None`: they are not.
+    pub pushes: Option<PushSettings>,
     /// What makes it one of several nodes; `None`: it is alone.
     pub cluster: Option<ClusterConfig>,
 }
@@ -92,6 +95,7 @@ impl HouseConfig {
             presence_observers: BTreeSet::new(),
             forgotten_rooms_ms: None,
             notices: None,
+            pushes: None,
             cluster: None,
         }
     }

@@ -35,12 +35,13 @@ use crate::{
     passes::Passes,
     peer_keys::PeerKeys,
     purges::{BlockBoard, Purges},
+    pushers::{self, PushBoard},
     registration::Registration,
     reports::Reports,
     room::{Room, context::RoomContext},
     server::{Lanes, ServerContext},
     threepid::Threepid,
-    user::{SessionCache, User, UserContext},
+    user::{NoPushers, PusherEar, SessionCache, User, UserContext},
     writers::{Pools, Tail},
 };
 
@@ -98,7 +99,12 @@ pub(super) fn user_context(
     config: &HouseConfig,
     store: &Arc<dyn LogStore>,
     (sessions, board, sources): (&Arc<SessionCache>, &Arc<FeedBoard>, &Arc<HouseSources>),
+    pushes: Option<&Arc<PushBoard>>,
 ) -> UserContext {
+    let pushers: Arc<dyn PusherEar> = match pushes {
+        Some(board) => board.clone(),
+        None => Arc::new(NoPushers),
+    };
     UserContext {
         env: config.env.clone(),
         store: store.clone(),
@@ -106,6 +112,7 @@ pub(super) fn user_context(
         sessions: sessions.clone(),
         board: board.clone(),
         sources: sources.clone(),
+        pushers,
     }
 }
 
@@ -276,6 +283,19 @@ impl Opening {
             models: models.clone(),
             board,
         }))
+    }
+
+    /// Nothing of it is there when the operator does not want pushes.
+    pub(super) async fn push_board(
+        &self,
+        config: &HouseConfig,
+    ) -> Result<Option<Arc<PushBoard>>, StoreError> {
+        if config.pushes.is_none() {
+            pushers::forget_positions(&*self.store).await?;
+            return Ok(None);
+        }
+        let board = pushers::open_board(&*self.store, self.is_alone()).await?;
+        Ok(Some(board))
     }
 
     pub(super) async fn directory<D: Domain>(

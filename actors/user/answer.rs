@@ -14,8 +14,8 @@ use ruma::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    grants::TokenGrant, invite_filter::InviteVerdict, message::ToDeviceIndex,
-    pushers::PusherBook, sliding::threads::ThreadChanges,
+    grants::TokenGrant, invite_filter::InviteVerdict, message::ToDeviceIndex, pushers::PusherBook,
+    sliding::threads::ThreadChanges,
 };
 use crate::{env::JsonObject, kernel::parcel::json_text, room::message::JsonText};
 

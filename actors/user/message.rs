@@ -20,11 +20,11 @@ pub use super::key_messages::{
     AddSignatures, SetDehydratedDevice, SignatureFailure, UploadKeys, UploadSigningKeys,
 };
 pub use super::news::{NewsKind, ReceiptNews, RoomNews};
-use super::{push_rule_change::PushRuleChange, push_standing::PushNote};
 pub use super::sliding::{
     request::{SlidingQuery, SlidingRequest},
     subscribe_thread::{SetThreadSubscription, ThreadsPage},
 };
+use super::{push_rule_change::PushRuleChange, push_standing::PushNote};
 use crate::{kernel::parcel::nested_option, room::message::JsonText};
 
 /// What a user can be told to do.

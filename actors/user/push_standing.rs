@@ -5,9 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use playhouse_schema::{
     address::{Position, Sequence, ShardNumber},
-    record::user::{
-        PushFailed, Pushed, PusherRejected, PushesSettled, PushesWait, UserRecord,
-    },
+    record::user::{PushFailed, Pushed, PusherRejected, PushesSettled, PushesWait, UserRecord},
 };
 use serde::{Deserialize, Serialize};
 

@@ -85,6 +85,8 @@ const STATEMENTS: &[&str] = &[
     pushers::REMOVE_OF_DEVICE,
     pushers::REMOVE_OF_USER,
     pushers::ALL_OWNERS,
+    pushers::WAITS,
+    pushers::WAITING,
     pushers::OWNERS,
     public_rooms::AFTER,
     public_rooms::BEFORE,

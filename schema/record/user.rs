@@ -3,9 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-pub use super::push::{
-    PushFailed, Pushed, PusherRejected, PushesSettled, PushesWait, RoomMailed,
-};
+pub use super::push::{PushFailed, Pushed, PusherRejected, PushesSettled, PushesWait, RoomMailed};
 pub use super::sliding::{
     SlidingRoomKept, SlidingSyncKept, SlidingTold, SlidingWish, ThreadSubscriptionSet,
 };

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use playhouse_schema::address::Sequence;
-use ruma::{OwnedRoomId, push::Action};
+use ruma::{
+    OwnedRoomId,
+    push::{Action, FlattenedJson},
+};
 
 use super::{Judge, ReadMarks, Tally, matching, push_context, related::Related, thread_of};
 use crate::{
@@ -30,14 +33,24 @@ pub(crate) struct Notice {
 impl Notices {
     /// How a user was notified about an event, if at all; with the answer to [`super::related::question`].
     pub(crate) fn of(&self, judge: &Judge, event: &RoomEvent, related: &Related) -> Option<Notice> {
+        let flat = flatten(event);
+        self.of_flat(judge, (event, &flat), related)
+    }
+
+    /// The same, for an event in the form in which push rules read it.
+    pub(crate) fn of_flat(
+        &self,
+        judge: &Judge,
+        (event, flat): (&RoomEvent, &FlattenedJson),
+        related: &Related,
+    ) -> Option<Notice> {
         let sender = &event.pdu.sender;
         if *sender == judge.user_id || judge.ignored.contains(sender) {
             return None;
         }
         let context = push_context(judge, &self.facts, &self.room_id);
-        let flat = flatten(event);
         let kin = related.of(event);
-        let rule = matching(&judge.rules, (&flat, &kin), &context)?;
+        let rule = matching(&judge.rules, (flat, &kin), &context)?;
         rule.triggers_notification().then(|| Notice {
             actions: rule.actions().to_vec(),
             is_highlight: rule.triggers_highlight(),
