@@ -64,7 +64,7 @@ pub struct HouseConfig {
     pub forgotten_rooms_ms: Option<u64>,
     /// How the server tells its users something; `None`: it does not.
     pub notices: Option<NoticeSettings>,
-    /// How users are pushed to; `None`: they are not.
+    /// How users are pushed to; `None`: nobody is now, and who is later goes on where the last one was.
     pub pushes: Option<PushSettings>,
     /// What makes it one of several nodes; `None`: it is alone.
     pub cluster: Option<ClusterConfig>,

@@ -290,9 +290,13 @@ impl Opening {
         &self,
         config: &HouseConfig,
     ) -> Result<Option<Arc<PushBoard>>, StoreError> {
-        if config.pushes.is_none() {
-            pushers::forget_positions(&*self.store).await?;
-            return Ok(None);
+        match &config.pushes {
+            None => return Ok(None),
+            Some(settings) if !settings.enabled => {
+                pushers::forget_positions(&*self.store).await?;
+                return Ok(None);
+            }
+            Some(_) => {}
         }
         let board = pushers::open_board(&*self.store, self.is_alone()).await?;
         Ok(Some(board))

@@ -65,6 +65,8 @@ const ENDING: Duration = Duration::from_secs(2);
 /// What the operator wants.
 #[derive(Clone)]
 pub struct PushSettings {
+    /// Pushes are sent. Where they are not, what happens is left alone for good.
+    pub enabled: bool,
     /// Who brings pushes over.
     pub postman: Arc<dyn Postman>,
     /// Gateways are told what messages say.
@@ -116,6 +118,7 @@ impl PushSettings {
     /// The defaults, with this postman.
     pub fn new(postman: Arc<dyn Postman>) -> Self {
         Self {
+            enabled: true,
             postman,
             include_content: true,
             group_unread_count_by_room: true,

@@ -11,6 +11,7 @@ pub(crate) mod check;
 mod check_accounts;
 mod check_cluster;
 mod check_passwords;
+mod check_push;
 pub mod cluster;
 pub mod consent;
 pub mod database;
@@ -32,6 +33,7 @@ pub mod outbound;
 pub mod passwords;
 pub mod presence;
 pub mod previews;
+pub mod push;
 pub mod registration;
 pub mod rendezvous;
 pub mod retention;
@@ -78,6 +80,7 @@ pub use self::{
     passwords::{Ldap, Passwords},
     presence::Presence,
     previews::Previews,
+    push::Push,
     registration::Registration,
     rendezvous::Rendezvous,
     retention::Retention,
@@ -152,6 +155,8 @@ pub struct Config {
     pub media: Media,
     /// Previews of links.
     pub previews: Previews,
+    /// Notifications that leave the server.
+    pub push: Push,
     /// Requests to places that strangers name.
     pub outbound: Outbound,
     /// Searching messages.
@@ -200,6 +205,7 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Retention::INFO,
     Media::INFO,
     Previews::INFO,
+    Push::INFO,
     Outbound::INFO,
     Search::INFO,
     Voip::INFO,
