@@ -1,0 +1,4 @@
+//! Push notifications over HTTP and by mail.
+
+mod mails;
+mod pushers;
