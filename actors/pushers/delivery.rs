@@ -162,8 +162,10 @@ impl Delivery {
     async fn round(&self, batch: Batch, from: &Positions) -> Result<u64, Halt> {
         let mut targets = self.targets().await?;
         let ledger = self.slot.take_ledger();
-        if targets.is_empty() {
-            return Ok(0);
+        // Nothing is counted for those who rest: all of it is, once their time comes.
+        let rests: Option<Vec<u64>> = targets.iter().map(|target| self.rests(target)).collect();
+        if let Some(rests) = rests {
+            return Ok(rests.into_iter().fold(0, sooner));
         }
         let permit = self.pushing.judging.acquire().await?;
         let reading = self.reading().await?;
@@ -191,6 +193,23 @@ impl Delivery {
         }
         self.slot.keep_ledger(ledger, self.now_ms());
         Ok(next_ms)
+    }
+
+    /// Until when a pusher rests, whatever happens meanwhile.
+    fn rests(&self, target: &Target) -> Option<u64> {
+        target.standing.lag.as_ref()?;
+        let now_ms = self.now_ms();
+        let next_ms = target.standing.next_ms;
+        let until_ms = match target.way {
+            Way::Http(_) => next_ms,
+            Way::Mail(_) => {
+                let delay_ms = self.pushing.parts.settings.mails.delay_ms;
+                let due_ms = self.slot.mail_due(target.number)?;
+                // What is news now may be due sooner.
+                (due_ms <= now_ms + delay_ms).then_some(due_ms.max(next_ms))?
+            }
+        };
+        (until_ms > now_ms).then_some(until_ms)
     }
 
     /// The user's pushers that are switched on.
