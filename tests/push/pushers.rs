@@ -122,7 +122,16 @@ async fn gateways_are_told_everything_or_the_event_alone() {
         let short = fresh("short");
         let data = json!({"format": "event_id_only"});
         pair.anna.post(SET, pusher(gateway, &short, data)).await.ok();
+        let quiet = fresh("quiet");
+        let data =
+            json!({"format": "event_id_only", "org.matrix.msc4076.disable_badge_count": true});
+        pair.anna
+            .post(SET, pusher(gateway, &quiet, data))
+            .await
+            .ok();
         let event_id = pair.bert.say(&pair.room_id, "hello").await;
+        let uncounted = gateway.pushed(&quiet, &event_id).await;
+        assert!(uncounted["counts"].is_null(), "{uncounted}");
 
         let mut full = gateway.pushed(&pair.key, &event_id).await;
         let since = full["devices"][0]["pushkey_ts"].take();
