@@ -20,6 +20,9 @@ use crate::{
     user::{UserAnswer, UserCommand, UserError, UserQuery, pushers::PusherBook},
 };
 
+/// The application of pushers that mail.
+const MAIL_APP: &str = "m.email";
+
 /// Pushing on this node.
 pub(super) struct Pushes(Arc<Pushing>);
 
@@ -111,5 +114,32 @@ impl House {
             UserAnswer::PusherBook(book) => Ok(*book),
             _ => Err(surprise("PusherBook")),
         }
+    }
+
+    /// A mail address is not a user's any more: nothing is mailed there.
+    pub(super) async fn end_mails_to(
+        &self,
+        user_id: &UserId,
+        address: &str,
+    ) -> Result<(), HouseError> {
+        let book = match self.user_query(user_id, UserQuery::PusherBook).await {
+            Ok(UserAnswer::PusherBook(book)) => *book,
+            Ok(_) => return Err(surprise("PusherBook")),
+            Err(UserError::Deactivated | UserError::UnknownUser) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let address = address.to_lowercase();
+        let mails = book
+            .pushers
+            .into_iter()
+            .filter(|named| named.app_id == MAIL_APP && named.pushkey.to_lowercase() == address);
+        for named in mails {
+            let remove = UserCommand::RemovePusher {
+                app_id: named.app_id,
+                pushkey: named.pushkey,
+            };
+            self.user_command(user_id, remove).await?;
+        }
+        Ok(())
     }
 }

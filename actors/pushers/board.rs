@@ -30,7 +30,7 @@ const LEDGER_KEPT_MS: u64 = 10 * 60 * 1000;
 const LEDGERS_MAX: usize = 1_000;
 
 /// Positions of the rooms' shards.
-pub type Positions = BTreeMap<ShardNumber, Position>;
+pub(super) type Positions = BTreeMap<ShardNumber, Position>;
 
 /// How the house closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -40,7 +40,7 @@ use playhouse_schema::port::LogStore;
 use ruma::OwnedUserId;
 use tokio::{sync::Semaphore, time::Instant};
 
-pub use board::PushBoard;
+pub use board::{PushBoard, PushCounts};
 pub use follower::start;
 pub use port::{
     Digest, DigestMessage, DigestRoom, NoPostman, Postman, Push, PushTaken, PushTrouble,
