@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use playhouse_schema::record::room::{EventRecord, Placement, Verdict};
-use ruma::{owned_room_id, owned_user_id, push::Action};
+use playhouse_schema::{
+    address::{Family, Layout, Position, Shard},
+    record::room::{EventRecord, Placement, Verdict},
+};
+use ruma::{OwnedRoomId, OwnedUserId, owned_room_id, owned_user_id, push::Action};
 use serde_json::{Map, Value, json};
 
 use super::{
-    MailSettings,
+    MailSettings, PushBoard,
+    board::Positions,
     body::{self, Badge, Told},
     catch_up::thinned,
     delivery::Candidate,
@@ -16,8 +20,11 @@ use super::{
 };
 use crate::{
     room::{event::RoomEvent, message::PushNames},
+    server::board::Place,
     user::{
+        PusherEar as _,
         feed::unread::notices::Notice,
+        message::{NewsKind, RoomNews},
         push_standing::Mailed,
         pushers::{NamedPusher, Pusher, PusherBook},
     },
@@ -189,4 +196,105 @@ fn mails_grow_rarer_until_a_room_is_quiet() {
         throttle_ms(&settings, Some(&mailed(24 * hour)), 13 * hour),
         first
     );
+}
+
+fn anna() -> OwnedUserId {
+    owned_user_id!("@anna:example.org")
+}
+
+/// A board of two shards with one user on it; everything up to positions of 5 is distributed.
+fn board(is_alone: bool) -> Arc<PushBoard> {
+    let layout = Layout { shards: 2 };
+    let board = PushBoard::new(layout, &Positions::from([(0, 5), (1, 5)]), is_alone);
+    board.pusher_set(&anna());
+    board
+}
+
+/// Something happens in a room, and is distributed.
+fn happen(board: &PushBoard, room_id: &OwnedRoomId, position: Position) -> bool {
+    let family = Family::Rooms;
+    let shard = Shard { family, number: 0 };
+    let place = Place {
+        shard,
+        position,
+        sequence: position,
+    };
+    let kind = NewsKind::StateSet;
+    let news = RoomNews::new(room_id.clone(), (shard, position), position, kind);
+    let wakes = board.post(&anna(), (room_id, &place), (&Arc::new(news), false));
+    board.distributed(shard, position);
+    wakes
+}
+
+fn at(position: Position) -> Positions {
+    Positions::from([(0, position), (1, 5)])
+}
+
+#[test]
+fn the_position_stays_before_what_is_not_dealt_with() {
+    let board = board(true);
+    let room_id = owned_room_id!("!r:example.org");
+    assert!(happen(&board, &room_id, 7));
+    assert!(happen(&board, &room_id, 9));
+    assert_eq!(board.settled(), at(6));
+    let slot = board.slot(&anna());
+    let engaged = slot.engage().expect("nobody delivers");
+    assert!(slot.engage().is_none());
+    let (batch, from) = slot.take(|| board.positions());
+    assert_eq!((batch.rooms.len(), &from), (1, &at(6)));
+    assert_eq!(batch.rooms[&room_id].news.len(), 2);
+    // Until it is dealt with it counts; what comes meanwhile does not wake anybody.
+    assert!(!happen(&board, &room_id, 11));
+    assert_eq!(board.settled(), at(6));
+    slot.done(0);
+    assert_eq!(board.settled(), at(10));
+    drop(engaged);
+    assert_eq!(board.due(0), [anna()]);
+}
+
+#[test]
+fn what_could_not_be_dealt_with_comes_again_later() {
+    let board = board(true);
+    let room_id = owned_room_id!("!r:example.org");
+    happen(&board, &room_id, 7);
+    let slot = board.slot(&anna());
+    let (_, from) = slot.take(|| board.positions());
+    slot.put_back(100);
+    assert_eq!(board.settled(), at(6));
+    assert!(board.due(99).is_empty());
+    assert_eq!(board.due(100), [anna()]);
+    let (batch, _) = slot.take(|| board.positions());
+    assert_eq!(batch.flood, Some(from));
+}
+
+#[test]
+fn too_much_becomes_a_flood() {
+    let board = board(true);
+    for number in 0..3_000 {
+        let room_id = OwnedRoomId::try_from(format!("!r{number}:example.org")).unwrap();
+        happen(&board, &room_id, 6 + number);
+    }
+    assert_eq!(board.settled(), at(5));
+    let (batch, from) = board.slot(&anna()).take(|| board.positions());
+    assert!(batch.rooms.len() < 2_000);
+    assert_eq!((batch.flood, from), (Some(at(5)), at(5)));
+}
+
+#[test]
+fn users_come_and_go_with_their_shard() {
+    let board = board(false);
+    let room_id = owned_room_id!("!r:example.org");
+    let number = board.part_of(&anna());
+    assert!(!happen(&board, &room_id, 6));
+    board.want(number);
+    assert_eq!(board.begin(vec![(number, at(6))]), at(6));
+    // It had that before.
+    assert!(!happen(&board, &room_id, 6));
+    assert!(happen(&board, &room_id, 7));
+    assert_eq!(board.settled_parts(), [(number, at(6))]);
+    let slot = board.slot(&anna());
+    assert_eq!(board.leave(number), Some(at(6)));
+    assert!(slot.is_gone() && slot.engage().is_none());
+    assert!(!happen(&board, &room_id, 8));
+    assert!(board.settled_parts().is_empty());
 }
