@@ -284,9 +284,11 @@ impl Follower {
                 // What somebody says is no news to them; but that somebody takes a call is to the other devices.
                 let is_news =
                     event.pdu.is_state() || event.pdu.event_type.to_string().starts_with("m.call.");
-                let concerned = self.audience.of(room_id);
-                let users = concerned.filter(|user_id| is_news || *user_id != sender);
-                let users: BTreeSet<_> = users.cloned().collect();
+                let board = self.pushing.board();
+                let concerned = self.audience.of(room_id).filter(|user_id| {
+                    board.is_enrolled(user_id) && (is_news || *user_id != sender)
+                });
+                let users: BTreeSet<_> = concerned.cloned().collect();
                 let (users, moved) = match membership {
                     Some((target, to)) => self.moved((room_id, target, to), users),
                     None => (users, None),
