@@ -1,4 +1,5 @@
 //! Push notifications over HTTP and by mail.
 
+mod attempts;
 mod mails;
 mod pushers;

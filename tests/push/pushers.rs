@@ -26,14 +26,14 @@ fn pusher(gateway: &PushGateway, pushkey: &str, data: Value) -> Value {
 }
 
 /// Anna has a pusher, and is in a room with Bert.
-struct Pair {
-    anna: Client,
-    bert: Client,
-    room_id: String,
-    key: String,
+pub(super) struct Pair {
+    pub(super) anna: Client,
+    pub(super) bert: Client,
+    pub(super) room_id: String,
+    pub(super) key: String,
 }
 
-async fn pair(server: &TestServer, gateway: &PushGateway, data: Value) -> Pair {
+pub(super) async fn pair(server: &TestServer, gateway: &PushGateway, data: Value) -> Pair {
     let anna = server.register(&fresh("anna")).await;
     let bert = server.register(&fresh("bert")).await;
     let name = format!(
@@ -56,7 +56,7 @@ async fn pair(server: &TestServer, gateway: &PushGateway, data: Value) -> Pair {
 }
 
 impl Pair {
-    fn at(self, server: &TestServer) -> Self {
+    pub(super) fn at(self, server: &TestServer) -> Self {
         Self {
             anna: self.anna.at(server.base()),
             bert: self.bert.at(server.base()),
@@ -93,7 +93,7 @@ impl Pair {
     }
 }
 
-async fn on_servers(play: impl AsyncFn(&mut TestServer, &PushGateway)) {
+pub(super) async fn on_servers(play: impl AsyncFn(&mut TestServer, &PushGateway)) {
     on_own_servers(&PushGateway::ENVIRONMENT, async |server| {
         let gateway = PushGateway::start().await;
         play(server, &gateway).await;
@@ -342,40 +342,6 @@ async fn a_crash_repeats_nothing_that_was_taken() {
         for event_id in [&first, &second, &last] {
             assert_eq!(times(&arrived, event_id), 1, "{arrived:#?}");
         }
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_led_elsewhere() {
-    on_servers(async |server, gateway| {
-        let elsewhere = PushGateway::start().await;
-        let pair = pair(server, gateway, json!({})).await;
-        gateway.set(Manner::Redirects(elsewhere.url()));
-        let event_id = pair.bert.say(&pair.room_id, "hello").await;
-        gateway.until(&pair.key, |all| all.len() >= 2).await;
-        assert!(elsewhere.attempts(&pair.key).is_empty());
-        gateway.set(Manner::Refuses(500));
-        let tried = gateway.attempts(&pair.key).len();
-        gateway.until(&pair.key, |all| all.len() > tried).await;
-        gateway.set(Manner::Takes);
-        gateway.pushed(&pair.key, &event_id).await;
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_busy_gateway_is_left_alone() {
-    on_servers(async |server, gateway| {
-        let pair = pair(server, gateway, json!({})).await;
-        gateway.set(Manner::Busy(2));
-        let event_id = pair.bert.say(&pair.room_id, "hello").await;
-        gateway.until(&pair.key, |all| !all.is_empty()).await;
-        gateway.set(Manner::Takes);
-        gateway.pushed(&pair.key, &event_id).await;
-        let arrived = gateway.attempts(&pair.key);
-        let wait = arrived[1].at.duration_since(arrived[0].at);
-        assert!(wait >= Duration::from_millis(1_900), "{wait:?}");
     })
     .await;
 }
