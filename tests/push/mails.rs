@@ -17,7 +17,7 @@ use crate::{
 const SET: &str = "/_matrix/client/v3/pushers/set";
 
 const SOON: [(&str, &str); 2] = [
-    ("PLAYHOUSE_PUSH_MAIL_DELAY_MS", "300"),
+    ("PLAYHOUSE_PUSH_MAIL_DELAY_MS", "1000"),
     ("PLAYHOUSE_PUSH_MAIL_THROTTLE_MS", "3000"),
 ];
 
