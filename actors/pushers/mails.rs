@@ -97,7 +97,6 @@ impl Delivery {
             self.slot.set_mail_due(target.number, Some(ready_ms));
             return Ok(ready_ms);
         }
-        self.go_on()?;
         if !self.owns(&target.pushkey).await? {
             self.note(PushNote::Rejected {
                 pusher: target.number,
@@ -108,6 +107,8 @@ impl Delivery {
         }
         let digest = self.digest(target, unread, names).await?;
         let board = self.pushing.board();
+        let _permit = self.pushing.mailing.acquire().await?;
+        self.go_on()?;
         let sent = tokio::select! {
             sent = settings.postman.mail(digest) => sent,
             () = board.reaches(Phase::CutOff) => return Err(Halt::Closing),

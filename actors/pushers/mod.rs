@@ -59,6 +59,9 @@ use crate::{
 /// So many users' notifications are judged at once.
 const JUDGING_MAX: usize = 16;
 
+/// So many mails are on their way at once.
+const MAILING_MAX: usize = 8;
+
 /// A delivery that can end does so in less.
 const ENDING: Duration = Duration::from_secs(2);
 
@@ -157,6 +160,7 @@ pub struct Pushing {
     parts: Parts,
     lanes: Lanes,
     judging: Semaphore,
+    mailing: Semaphore,
 }
 
 impl Pushing {
@@ -165,6 +169,7 @@ impl Pushing {
         Arc::new(Self {
             lanes: Lanes::new(parts.settings.requests_max),
             judging: Semaphore::new(JUDGING_MAX),
+            mailing: Semaphore::new(MAILING_MAX),
             parts,
         })
     }
