@@ -35,6 +35,7 @@ const ACTOR_MODULES: &[&str] = &[
     "peer_users",
     "server",
     "followers",
+    "pushers",
     "desks",
     "house",
 ];

@@ -116,7 +116,7 @@ pub(super) const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 pub(super) const PARKED_MAX: usize = 10_000;
 
 /// Parks a record: says so, counts it, and gives what must be stored with the position.
-pub(super) fn park(
+pub(crate) fn park(
     name: &'static str,
     record: &StoredRecord,
     why: &dyn std::fmt::Display,

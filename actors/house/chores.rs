@@ -21,6 +21,7 @@ use super::{
     opening::Later,
     outboxes::Outboxes,
     purges::{Purger, purges},
+    pushers::Pushes,
     retention::Sweeper,
     stale_devices::StaleDevices,
 };
@@ -96,6 +97,7 @@ pub(super) struct Parts<'a> {
     pub(super) config: &'a HouseConfig,
     pub(super) later: &'a Later,
     pub(super) sent: Option<(&'a Outboxes, &'a FeedBoard)>,
+    pub(super) pushes: Option<&'a Pushes>,
     pub(super) among: Option<&'a Among>,
 }
 
@@ -118,6 +120,7 @@ pub(super) async fn start(
     let delays = (parts.later.delays.clone(), parts.later.board.clone());
     running.push(keep_awake(delays, parts.among));
     running.push(parts.later.gateway.keep_awake(parts.among));
+    running.extend(parts.pushes.map(|pushes| pushes.start(source.clone())));
     running.extend(
         parts
             .sent

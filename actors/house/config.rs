@@ -13,6 +13,7 @@ use crate::{
     env::Env,
     gateway::GatewaySettings,
     kernel::DirectoryLimits,
+    pushers::PushSettings,
     room::retention::RetentionSettings,
     server::OutboxSettings,
     user::{UserLimits, password::PasswordSettings},
@@ -66,6 +67,8 @@ pub struct HouseConfig {
     pub forgotten_rooms_ms: Option<u64>,
     /// How the server tells its users something; `None`: it does not.
     pub notices: Option<NoticeSettings>,
+    /// How users are pushed to; `None`: nobody is now, and who is later goes on where the last one was.
+    pub pushes: Option<PushSettings>,
     /// What makes it one of several nodes; `None`: it is alone.
     pub cluster: Option<ClusterConfig>,
 }
@@ -96,6 +99,7 @@ impl HouseConfig {
             presence_observers: BTreeSet::new(),
             forgotten_rooms_ms: None,
             notices: None,
+            pushes: None,
             cluster: None,
         }
     }

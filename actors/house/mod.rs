@@ -61,6 +61,7 @@
 //! | `third_party_invites` | `accept_third_party_invite(&RoomId, &UserId, SignedInvite)`, `exchange_third_party_invite(server, BoundInvite)`, `address_bound(&UserId, Vec<BoundInvite>)` |
 //! | `threads` | `subscribe_thread(Reader, thread, cause) -> bool`, `unsubscribe_thread(Reader, thread)`, `thread_changes(&UserId, ThreadsWish)` |
 //! | `typing` | `set_typing(&RoomId, &UserId, timeout_ms)` |
+//! | `pushers` | `set_pusher(&UserId, Option<&DeviceId>, PusherWish)`, `pusher_book(&UserId) -> PusherBook` |
 //! | `peer_reads` | `room_for_peer(server, &RoomId, PeerQuestion) -> PeerAnswer`, `event_for_peer`, `room_seen_by_peer`, `hierarchy_for_peer`, `devices_for_peer`, `keys_for_peer` |
 //! | `elsewhere`, `remote_*` | what is asked of, and kept of, other servers and their users |
 //! | `presence` | `presence(asker, &UserId)`, `set_presence(&UserId, PresenceState, status_msg)`, `shares_a_room` |
@@ -197,6 +198,7 @@ pub use public_rooms::{ListPage, ListToken, ListWish};
 use purges::PurgeBells;
 pub use purges::{PurgeEnd, PurgeWish};
 pub use pushers::PusherWish;
+use pushers::Pushes;
 pub use receipts::ReadMarkers;
 pub use receive::PduOutcome;
 pub use receive_edus::ReceivedEdu;
@@ -268,6 +270,7 @@ pub struct House {
     externals: Arc<Directory<External>>,
     peer_keys: Arc<Directory<PeerKeys>>,
     outboxes: Option<Outboxes>,
+    pushes: Option<Pushes>,
     elsewhere: Elsewhere,
     models: Arc<Models>,
     followers: Vec<Running>,

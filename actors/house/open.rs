@@ -17,12 +17,14 @@ use super::{
     notices::Noticeboard,
     opening::{Desks, Ground, Later, feeds_followed, room_context, sources, user_context},
     outboxes::Outboxes,
+    pushers::Pushes,
     remote_presence,
     tenants::Boards,
 };
 use crate::{
-    followers::task::Running,
+    followers::{feeds::sources::HouseSources, task::Running},
     kernel::Directory,
+    pushers::{self, PushBoard},
     room::Room,
     user::{SessionCache, User, UserSignal, password::Passwords},
 };
@@ -41,6 +43,7 @@ impl House {
             later,
             elsewhere,
             outboxes,
+            pushes,
             followers,
             sessions,
         } = Actors::open(&ground, &config).await?;
@@ -80,6 +83,7 @@ impl House {
             externals: desks.externals,
             peer_keys: desks.peer_keys,
             outboxes,
+            pushes,
             elsewhere,
             models,
             sessions,
@@ -137,6 +141,9 @@ impl House {
         if let Some(outboxes) = &self.outboxes {
             outboxes.close(left()).await;
         }
+        if let Some(pushes) = &self.pushes {
+            pushes.close(left()).await;
+        }
         self.delays.close(left()).await;
         self.gateway.close(left()).await;
         self.purges.close(left()).await;
@@ -169,6 +176,7 @@ struct Actors {
     later: Later,
     elsewhere: Elsewhere,
     outboxes: Option<Outboxes>,
+    pushes: Option<Pushes>,
     followers: Vec<Running>,
     sessions: Arc<SessionCache>,
 }
@@ -181,7 +189,9 @@ impl Actors {
         let rooms = room_context(config, store, (board, models));
         let rooms = opening.directory(rooms, config.rooms).await?;
         let sources = sources(&rooms, store, models);
-        let users = user_context(config, store, (&sessions, board, &sources));
+        let push_board = opening.push_board(config).await?;
+        let heard = (&sessions, board, &sources);
+        let users = user_context(config, store, heard, push_board.as_ref());
         let users = opening.directory(users, config.users).await?;
         let desks = opening.desks(config).await?;
         let later = opening.later(config).await?;
@@ -195,6 +205,8 @@ impl Actors {
             models: models.clone(),
             server_name: config.env.server_name().to_owned(),
         };
+        let pushed = (rooms.clone(), users.clone(), sources.clone());
+        let pushes = pushes(ground, config, (push_board, pushed));
         let tail = ground.pools.tail();
         let mut followers = feeds_followed(board, &tail, sources);
         let parts = chores::Parts {
@@ -202,6 +214,7 @@ impl Actors {
             config,
             later: &later,
             sent: outboxes.as_ref().map(|outboxes| (outboxes, &**board)),
+            pushes: pushes.as_ref(),
             among: ground.among.as_ref(),
         };
         followers.extend(chores::start(members, parts).await?);
@@ -212,10 +225,36 @@ impl Actors {
             later,
             elsewhere,
             outboxes,
+            pushes,
             followers,
             sessions,
         })
     }
+}
+
+/// Rooms, users, and what is read of them.
+type Pushed = (
+    Arc<Directory<Room>>,
+    Arc<Directory<User>>,
+    Arc<HouseSources>,
+);
+
+fn pushes(
+    ground: &Ground,
+    config: &HouseConfig,
+    (board, pushed): (Option<Arc<PushBoard>>, Pushed),
+) -> Option<Pushes> {
+    let (rooms, users, sources) = pushed;
+    Some(Pushes::new(pushers::Parts {
+        env: config.env.clone(),
+        store: ground.store.clone(),
+        models: ground.models.clone(),
+        rooms,
+        users,
+        sources,
+        board: board?,
+        settings: config.pushes.clone()?,
+    }))
 }
 
 fn passwords(config: &HouseConfig) -> Result<Passwords, StoreError> {

@@ -36,12 +36,13 @@ use crate::{
     passes::Passes,
     peer_keys::PeerKeys,
     purges::{BlockBoard, Purges},
+    pushers::{self, PushBoard},
     registration::Registration,
     reports::Reports,
     room::{Room, context::RoomContext},
     server::{Lanes, ServerContext},
     threepid::Threepid,
-    user::{SessionCache, User, UserContext},
+    user::{NoPushers, PusherEar, SessionCache, User, UserContext},
     writers::{Pools, Tail},
 };
 
@@ -99,7 +100,12 @@ pub(super) fn user_context(
     config: &HouseConfig,
     store: &Arc<dyn LogStore>,
     (sessions, board, sources): (&Arc<SessionCache>, &Arc<FeedBoard>, &Arc<HouseSources>),
+    pushes: Option<&Arc<PushBoard>>,
 ) -> UserContext {
+    let pushers: Arc<dyn PusherEar> = match pushes {
+        Some(board) => board.clone(),
+        None => Arc::new(NoPushers),
+    };
     UserContext {
         env: config.env.clone(),
         store: store.clone(),
@@ -107,6 +113,7 @@ pub(super) fn user_context(
         sessions: sessions.clone(),
         board: board.clone(),
         sources: sources.clone(),
+        pushers,
     }
 }
 
@@ -280,6 +287,23 @@ impl Opening {
             models: models.clone(),
             board,
         }))
+    }
+
+    /// Nothing of it is there when the operator does not want pushes.
+    pub(super) async fn push_board(
+        &self,
+        config: &HouseConfig,
+    ) -> Result<Option<Arc<PushBoard>>, StoreError> {
+        match &config.pushes {
+            None => return Ok(None),
+            Some(settings) if !settings.enabled => {
+                pushers::forget_positions(&*self.store).await?;
+                return Ok(None);
+            }
+            Some(_) => {}
+        }
+        let board = pushers::open_board(&*self.store, self.is_alone()).await?;
+        Ok(Some(board))
     }
 
     pub(super) async fn directory<D: Domain>(

@@ -28,7 +28,7 @@ pub use super::window::{
 };
 
 pub use super::answer::{
-    ContextPage, EventAt, FoundEvent, Introduction, MessagesPage, OwnReceipt, PushFacts,
+    ContextPage, EventAt, FoundEvent, Introduction, MessagesPage, OwnReceipt, PushFacts, PushNames,
     RoomAccess, RoomAnswer, RoomSlice, RoomSummary, SpaceChild,
 };
 
@@ -347,6 +347,13 @@ pub enum RoomQuery {
     PushFacts {
         /// Whose rules.
         user_id: OwnedUserId,
+    },
+    /// What a push says of the room, whoever asks. Answers `PushNames`.
+    PushNames {
+        /// Whose push.
+        user_id: OwnedUserId,
+        /// Members whose names are wanted.
+        members: Vec<OwnedUserId>,
     },
     /// Those of some events that the reader may see, for push rules on related events. Answers `Live`.
     Related {

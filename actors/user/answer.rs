@@ -14,7 +14,7 @@ use ruma::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    grants::TokenGrant, invite_filter::InviteVerdict, message::ToDeviceIndex,
+    grants::TokenGrant, invite_filter::InviteVerdict, message::ToDeviceIndex, pushers::PusherBook,
     sliding::threads::ThreadChanges,
 };
 use crate::{env::JsonObject, kernel::parcel::json_text, room::message::JsonText};
@@ -61,6 +61,8 @@ pub enum UserAnswer {
     ),
     /// Pushers, as JSON objects.
     Pushers(Vec<JsonText>),
+    /// See [`UserQuery::PusherBook`](super::UserQuery::PusherBook).
+    PusherBook(Box<PusherBook>),
     /// See [`UserQuery::ThreadSubscription`].
     ThreadSubscription {
         /// A client has subscribed by itself.

@@ -17,6 +17,7 @@ pub mod pass;
 pub mod peer_keys;
 pub mod peer_user;
 pub mod purge;
+pub mod push;
 pub mod quarantine;
 pub mod room;
 pub mod server;

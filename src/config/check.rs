@@ -26,6 +26,7 @@ impl Config {
         self.check_database()?;
         self.check_cluster()?;
         self.check_outbound()?;
+        self.check_push()?;
         self.check_federation()?;
         self.check_media()?;
         self.check_accounts()?;

@@ -12,6 +12,7 @@ mod check_accounts;
 mod check_cluster;
 mod check_passwords;
 mod check_push;
+mod check_push_gateway;
 pub mod cluster;
 pub mod consent;
 pub mod database;
@@ -33,6 +34,7 @@ pub mod outbound;
 pub mod passwords;
 pub mod presence;
 pub mod previews;
+pub mod push;
 pub mod push_gateway;
 pub mod registration;
 pub mod rendezvous;
@@ -80,6 +82,7 @@ pub use self::{
     passwords::{Ldap, Passwords},
     presence::Presence,
     previews::Previews,
+    push::Push,
     push_gateway::{PushApp, PushGateway, PushKind},
     registration::Registration,
     rendezvous::Rendezvous,
@@ -155,6 +158,8 @@ pub struct Config {
     pub media: Media,
     /// Previews of links.
     pub previews: Previews,
+    /// Notifications that leave the server.
+    pub push: Push,
     /// Requests to places that strangers name.
     pub outbound: Outbound,
     /// Searching messages.
@@ -205,6 +210,7 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Retention::INFO,
     Media::INFO,
     Previews::INFO,
+    Push::INFO,
     Outbound::INFO,
     Search::INFO,
     Voip::INFO,

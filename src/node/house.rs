@@ -10,6 +10,7 @@ use playhouse_actors::{
         StaleDeviceSettings,
     },
     kernel::DirectoryLimits,
+    pushers::PushSettings,
     room::retention::RetentionSettings,
 };
 use playhouse_schema::{
@@ -30,7 +31,7 @@ use crate::{config::Config, federation::Federation, outbound::Trust};
 
 /// Opens the store and all actors over it. The command line does this too while no server runs.
 pub(crate) async fn open_house(config: &Config) -> Result<Arc<House>, StartError> {
-    open_house_trusting(config, &open_trust(config)?, None).await
+    open_house_trusting(config, &open_trust(config)?, (None, None)).await
 }
 
 /// Whose certificates this server believes.
@@ -38,11 +39,11 @@ pub(super) fn open_trust(config: &Config) -> Result<Arc<Trust>, StartError> {
     Trust::open(config.federation.extra_ca.as_deref()).map_err(StartError::Outside)
 }
 
-/// The same, believing certificates as the rest of the node does, and among other nodes if there shall be any.
+/// The same, believing certificates as the rest of the node does, among other nodes if there shall be any, and pushing if that is wanted.
 pub(super) async fn open_house_trusting(
     config: &Config,
     trust: &Arc<Trust>,
-    joining: Option<&Joining>,
+    (joining, pushes): (Option<&Joining>, Option<PushSettings>),
 ) -> Result<Arc<House>, StartError> {
     let store = open_store(config).await?;
     let key = config.signing_key_path();
@@ -58,11 +59,11 @@ pub(super) async fn open_house_trusting(
         signer: open_signer(&key)?,
     });
     if !config.federation.enabled {
-        return open_house_in(config, env, (store, joining)).await;
+        return open_house_in(config, env, (store, joining), pushes).await;
     }
     let federation = Arc::new(Federation::new(config, &env, trust));
     let env = env.with_network(federation.clone());
-    let house = open_house_in(config, env, (store, joining)).await?;
+    let house = open_house_in(config, env, (store, joining), pushes).await?;
     federation.remember_in(&house);
     Ok(house)
 }
@@ -71,6 +72,7 @@ async fn open_house_in(
     config: &Config,
     env: Env,
     (store, joining): (Arc<dyn LogStore>, Option<&Joining>),
+    pushes: Option<PushSettings>,
 ) -> Result<Arc<House>, StartError> {
     let limits = DirectoryLimits {
         residents_max: config.limits.actors_max as usize,
@@ -138,6 +140,8 @@ async fn open_house_in(
     house.forgotten_rooms_ms = Some(period_ms).filter(|period_ms| *period_ms > 0);
     house.notices = notices(config);
     house.search = config.search.enabled;
+    house.pushes = pushes;
+    house.user_limits.pushers_max = config.push.pushers_max as usize;
     house.cluster = joining.map(Joining::settings);
     Ok(House::open(store, house).await?)
 }

@@ -39,6 +39,7 @@ use crate::{
     config::{Config, Resource},
     edge::{App, Routes, route::MountError},
     federation_api, operator,
+    outbound::HousePostman,
     push::Gateway,
 };
 
@@ -111,10 +112,13 @@ pub async fn start(config: Config, log: Option<LogHandle>) -> Result<RunningNode
     let config = Arc::new(config);
     let trust = house::open_trust(&config)?;
     let joining = Joining::open(&config).await?;
-    let house = house::open_house_trusting(&config, &trust, joining.as_ref()).await?;
+    let postman = HousePostman::new(&config, &trust);
+    let wanted = (joining.as_ref(), Some(postman.settings(&config)));
+    let house = house::open_house_trusting(&config, &trust, wanted).await?;
     let cluster = joining.map(|joining| joining.begin(&house));
     let app = App::new(config.clone(), house.clone(), (&trust, metrics::render))?;
     let app = Arc::new(app);
+    postman.serve(&app);
     let mut routes = Routes::default();
     client::mount(&mut routes);
     admin::mount(&mut routes);

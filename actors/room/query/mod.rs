@@ -21,6 +21,7 @@ mod messages;
 pub(crate) mod outgoing;
 pub(in crate::room) mod past;
 mod peer;
+mod push_names;
 mod receipts;
 mod related;
 mod relations;
@@ -208,6 +209,12 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
                 return Ok(Answer::Events(told.stripped()));
             }
         }
+        Query::PushNames { user_id, members } => {
+            if let Some(told) = view.room().told.get(user_id) {
+                let names = push_names::push_names_told(told, members);
+                return Ok(Answer::PushNames(Box::new(names)));
+            }
+        }
         _ => {}
     }
     if !view.room().exists() {
@@ -274,6 +281,9 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
             view.room(),
             &user_id,
         ))),
+        Query::PushNames { user_id, members } => Answer::PushNames(Box::new(
+            push_names::push_names(view.room(), &user_id, &members),
+        )),
         Query::Related { reader, event_ids } => {
             Answer::Live(related::related(view, &reader, &event_ids).await?)
         }

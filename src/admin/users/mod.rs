@@ -5,6 +5,7 @@ mod delete_rate;
 mod end_shadow_ban;
 mod get_admin;
 mod get_joined_rooms;
+mod get_pushers;
 mod get_rate;
 mod get_user;
 mod list_users;
@@ -37,6 +38,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     routes.mount(set_admin::handle);
     routes.mount(suspend_user::handle);
     routes.mount(get_joined_rooms::handle);
+    routes.mount(get_pushers::handle);
     routes.mount(whois::handle);
     routes.mount(shadow_ban_user::handle);
     routes.mount(end_shadow_ban::handle);

@@ -17,6 +17,7 @@ const VERSIONS: &[&str] = &[
 const FEATURES: &[&str] = &[
     "org.matrix.msc3391",
     "org.matrix.msc3814",
+    "org.matrix.msc3881",
     "org.matrix.msc3983",
     "org.matrix.msc3882",
     "org.matrix.msc4155",

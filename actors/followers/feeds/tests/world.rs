@@ -95,15 +95,15 @@ impl World {
             follow_rooms(board.clone(), &pools.tail()),
             follow_devices(board.clone(), &pools.tail(), sources.clone()),
         ];
-        let context = UserContext {
+        let context = Arc::new(UserContext {
             env: env.clone(),
             store: store.clone(),
             limits: UserLimits::default(),
             sessions: Arc::new(SessionCache::new(100)),
             board: board.clone(),
             sources,
-        };
-        let context = Arc::new(context);
+            pushers: Arc::new(crate::user::NoPushers),
+        });
         let users = Directory::new(context.clone(), store.clone(), pools.clone(), limits)
             .await
             .unwrap();
