@@ -12,7 +12,7 @@
 //! | `session` | `authenticate(&str) -> Session`, `note_sighting(&Session, Sighting)`, `has_open_account(&UserId) -> bool` |
 //! | `register` | `register(NewAccount) -> MadeAccount`, `available_user_id(&str) -> OwnedUserId`, `is_registration_token_valid`, `hold_registration_token(token, session)`, `release_registration_token(session)` |
 //! | `login` | `login_by_password(user, password, Login) -> (OwnedUserId, LoggedIn)`, `login(&UserId, Login) -> LoggedIn`, `refresh(&str) -> LoggedIn`, `logout(&Session)`, `logout_all(&UserId)`, `is_password(&UserId, String) -> bool`, `set_password`, `hash_password`, `account(&UserId) -> Account`, `acting(&UserId, Option<&DeviceId>) -> (Account, bool)` |
-//! | `administer` | `set_account(&UserId, AccountWish) -> bool`, `administer(&UserId, AdminDecision)`, `find_accounts(&Wanted, &Page)` |
+//! | `administer` | `set_account(&UserId, AccountWish) -> bool`, `administer(&UserId, AdminDecision)`, `log_in_as(&UserId, until_ms) -> LoggedIn`, `memberships_of(&UserId)`, `find_accounts(&Wanted, &Page)` |
 //! | `pretend` | `pretended_event_id()`, `pretended_room_id()`: for those whose events reach nobody |
 //! | `create_room` | `create_room(RoomWish) -> MadeRoom` |
 //! | `handshakes` | `template_for_peer(server, Handshake, TemplateAsked) -> Template`, `take_handed(server, Handshake, HandedPdu) -> Handed` |
@@ -36,7 +36,7 @@
 //! | `delays` | `delay_event(NewDelay) -> String`, `delayed_events(&UserId)`, `delayed_event(&UserId, name)`, `restart_delayed_event`, `cancel_delayed_event`, `send_delayed_event(name) -> Outcome` |
 //! | `desks` | `desks() -> &Desks`: `put`, `get`, `change`, `take`, `count`, `attend`, `lock` of what the edges of all nodes must see and nobody writes down |
 //! | `deactivate` | `deactivate(&UserId, erase)` |
-//! | `outboxes` | `peer_alive(&ServerName)`, `destinations(after, limit) -> Vec<Destination>`, `destination(&ServerName)` |
+//! | `outboxes` | `peer_alive(&ServerName)`, `destinations(after, limit) -> Vec<Destination>`, `destination(&ServerName)`, `find_destinations(&Wanted)`, `known_destination(name)`, `rooms_of_destination(name, page, backwards)`, `retry_destination(&ServerName)` |
 //! | `public_rooms` | `public_rooms(ListWish) -> ListPage` |
 //! | `remote_rooms` | `public_rooms_of(&ServerName, RemoteListWish) -> RemoteListPage` |
 //! | `space` | `room_summary(&OwnedRoomOrAliasId, via, Option<&UserId>) -> (RoomSummary, membership)`, `hierarchy(HierarchyWish) -> HierarchyPage` |
@@ -52,7 +52,7 @@
 //! | `peer_keys` | `peer_keys(&ServerName) -> KnownKeys`, `learn_peer_keys(&ServerName, HeardKeys) -> KnownKeys` |
 //! | `openid` | `openid_token(&UserId) -> (String, u64)`, `openid_user(&str) -> Option<OwnedUserId>` |
 //! | `search` | `search(SearchWish) -> SearchPage` |
-//! | `single_event` | `event_anywhere(Reader, &EventId) -> Bytes` |
+//! | `single_event` | `event_anywhere(Reader, &EventId) -> Bytes`, `event_as_sent(&EventId) -> Bytes` |
 //! | `uploads` | `uploaded_bytes(user_id, since_ms)`, `awaited_uploads(user_id)` |
 //! | `among` | its part in a cluster: `ward()`, `map()`, `does(duty)` |
 //! | `active_users` | `note_active(&Session)`, `must_have_room_for_newcomer(Option<&Address>)` |

@@ -146,7 +146,7 @@ pub(super) fn purges() -> Entity {
 }
 
 /// A record as an event.
-fn event(stored: &StoredRecord) -> Option<RoomEvent> {
+pub(super) fn event(stored: &StoredRecord) -> Option<RoomEvent> {
     if stored.kind != kind::EVENT {
         return None;
     }

@@ -362,6 +362,7 @@ fn reader(user_id: &UserId) -> Reader {
         device_id: None,
         ignored: Vec::new(),
         forgotten: None,
+        sees_all: false,
     }
 }
 

@@ -4,8 +4,11 @@
 
 mod cluster;
 mod devices;
+mod events;
+mod federation;
 mod fields;
 mod media;
+mod paging;
 mod purge_history;
 mod registration_tokens;
 mod rooms;
@@ -19,6 +22,8 @@ use crate::edge::{Failure, Routes, Session};
 pub(crate) fn mount(routes: &mut Routes) {
     cluster::mount(routes);
     devices::mount(routes);
+    events::mount(routes);
+    federation::mount(routes);
     media::mount(routes);
     purge_history::mount(routes);
     registration_tokens::mount(routes);

@@ -1,8 +1,14 @@
-//! Rooms as a whole: keeping them out, deleting them.
+//! Rooms as administrators see, enter, keep out and delete them.
 
 mod block_room;
 mod delete_room;
 mod delete_status;
+mod get_context;
+mod get_event_by_timestamp;
+mod get_hierarchy;
+mod get_members;
+mod get_messages;
+mod get_state;
 
 use playhouse_actors::purges::{DeletionStanding, DeletionState};
 use serde::Serialize;
@@ -17,6 +23,12 @@ pub(crate) fn mount(routes: &mut Routes) {
     routes.mount(delete_room::at_once::handle);
     routes.mount(delete_status::handle);
     routes.mount(delete_status::of_room::handle);
+    routes.mount(get_members::handle);
+    routes.mount_raw(get_state::handle);
+    routes.mount_raw(get_messages::handle);
+    routes.mount_raw(get_context::handle);
+    routes.mount(get_event_by_timestamp::handle);
+    routes.mount(get_hierarchy::handle);
 }
 
 /// What became of a room's members and names.
