@@ -43,7 +43,7 @@
 //! | `user_directory` | `find_users(finder, term, limit)`, `mutual_rooms(one, other)` |
 //! | `media` | `quarantine_media(&MediaName, by) -> bool`, `release_media`, `quarantine_media_of_user`, `quarantine_media_in_room`, `quarantine_changes(from) -> QuarantineChanges`, `media_in_room`; `media_lists`: `media_of_user`, `unused_media`, `is_content_shared` |
 //! | `purges` | `begin_purge(PurgeWish, by) -> String`, `purge_standing(id) -> PurgeAnswer` |
-//! | `report` | `report_room`, `report_user`, `report_event`, `reports(before, limit) -> Vec<FiledReport>` |
+//! | `report` | `report_room`, `report_user`, `report_event`, `reports(before, limit) -> Vec<FiledReport>`, `find_reports(&Wanted)`, `report(id)`, `delete_report(&FiledReport)` |
 //! | `passes` | `make_pass(&UserId, PassKind, lifetime_ms, detail) -> String`, `look_at_pass(PassKind, token)`, `use_pass(PassKind, token)`, `end_pass`, `login_by_token(token, Login)`, `allow_cross_signing_reset`, `use_cross_signing_reset` |
 //! | `oauth` | `register_client(metadata) -> String`, `client(id)`, `login_of_client(&UserId, ClientLogin)`, `grant_of_token`, `client_of_device`, `ask_for_device`, `device_wish`, `settle_device`, `poll_device` |
 //! | `externals` | `user_of_external(provider, subject)`, `link_external(provider, subject, &UserId)`, `unlink_external(provider, subject)`, `externals_of(&UserId)`; sessions that began by them: `note_origin(&UserId, &DeviceId, Origin)`, `log_out_external(&LoggedOut)` |

@@ -22,8 +22,8 @@ pub(super) const DEPARTED: &str = "INSERT INTO destinations_2 (server_name, lags
      VALUES ($1, 0, 1, 0, 0, 0, 0, 0) ON CONFLICT (server_name) DO UPDATE SET in_flight = 1, failures = 0, failing_since_ms = 0, \
      failed_ms = 0, next_ms = 0";
 
-pub(super) const ACKNOWLEDGED: &str = "UPDATE destinations_2 SET in_flight = 0, failures = 0, failing_since_ms = 0, failed_ms = 0, next_ms = 0, acknowledged_ms = $1 \
-     WHERE server_name = $2";
+pub(super) const ACKNOWLEDGED: &str = "UPDATE destinations_2 SET in_flight = 0, failures = 0, failing_since_ms = 0, failed_ms = 0, next_ms = 0, \
+     acknowledged_ms = $1 WHERE server_name = $2";
 
 pub(super) const FAILED: &str = "INSERT INTO destinations_2 (server_name, lags, in_flight, failures, failing_since_ms, failed_ms, next_ms, acknowledged_ms) \
      VALUES ($1, 0, 0, 1, $2, $2, $3, 0) ON CONFLICT (server_name) DO UPDATE SET failures = destinations_2.failures + 1, \

@@ -11,6 +11,7 @@ mod media;
 mod paging;
 mod purge_history;
 mod registration_tokens;
+mod reports;
 mod rooms;
 mod server;
 mod server_notices;
@@ -27,6 +28,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     media::mount(routes);
     purge_history::mount(routes);
     registration_tokens::mount(routes);
+    reports::mount(routes);
     rooms::mount(routes);
     server::mount(routes);
     server_notices::mount(routes);
