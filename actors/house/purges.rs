@@ -261,9 +261,13 @@ impl Purger {
         if let Err(Trouble::Stopped) = purged {
             return Err(Trouble::Stopped);
         }
+        let redacted = self.redact_all(stop).await;
+        if let Err(Trouble::Stopped) = redacted {
+            return Err(Trouble::Stopped);
+        }
         // Deletions do not wait for a purge that fails.
         let left = self.delete_all(stop).await?;
-        purged.map(|()| left)
+        purged.and(redacted).map(|()| left)
     }
 
     async fn purge_all(&self, stop: &mut Stop) -> Result<(), Trouble> {

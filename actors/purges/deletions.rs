@@ -100,6 +100,11 @@ impl Deletions {
         self.waiting.values().cloned().collect()
     }
 
+    /// All that are remembered, those at their end first.
+    pub(super) fn all(&self) -> impl Iterator<Item = &DeletionStanding> {
+        self.ends.iter().chain(self.waiting.values())
+    }
+
     pub(super) fn begun(&mut self, deletion: &Deletion) {
         let standing = DeletionStanding {
             deletion: deletion.clone(),

@@ -15,6 +15,8 @@ mod get_user;
 mod is_username_available;
 mod list_users;
 mod login_as_user;
+mod redact_status;
+mod redact_user;
 mod reset_password;
 mod search_users;
 mod set_admin;
@@ -61,6 +63,8 @@ pub(crate) fn mount(routes: &mut Routes) {
     routes.mount(is_username_available::handle);
     routes.mount(search_users::handle);
     routes.mount(set_validity::handle);
+    routes.mount(redact_user::handle);
+    routes.mount(redact_status::handle);
 }
 
 /// Refuses users of other servers.
