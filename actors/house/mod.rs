@@ -49,6 +49,7 @@
 //! | `externals` | `user_of_external(provider, subject)`, `link_external(provider, subject, &UserId)`, `unlink_external(provider, subject)`, `externals_of(&UserId)`; sessions that began by them: `note_origin(&UserId, &DeviceId, Origin)`, `log_out_external(&LoggedOut)` |
 //! | `notices` | `send_notice(Notice) -> OwnedEventId`, `tell_limit(&UserId, Option<&LimitNotice>)`, `tell_limit_soon` |
 //! | `notifications` | `notifications(&UserId, NotificationsWish) -> NotificationsPage` |
+//! | `room_power` | `bring_in(JoinWish, by) -> OwnedRoomId`, `make_room_admin(&RoomId, &UserId, by)`, `room_ends(&RoomId)`, `join_ends(&RoomId) -> usize` |
 //! | `peer_keys` | `peer_keys(&ServerName) -> KnownKeys`, `learn_peer_keys(&ServerName, HeardKeys) -> KnownKeys` |
 //! | `openid` | `openid_token(&UserId) -> (String, u64)`, `openid_user(&str) -> Option<OwnedUserId>` |
 //! | `search` | `search(SearchWish) -> SearchPage` |
@@ -132,6 +133,7 @@ mod remote_rooms;
 mod remote_spaces;
 mod report;
 mod retention;
+mod room_power;
 mod search;
 mod send;
 mod session;

@@ -416,6 +416,10 @@ pub enum RoomQuery {
     },
     /// The events that precede all that is known of the room and are not known themselves: none when it is known from its beginning. Answers `EventIds`.
     OldEnds,
+    /// The ends of the event graph, the oldest first. Answers `Ends`.
+    Ends,
+    /// Users of a server who have joined, have power by name and may change the power levels: the most powerful first. Answers `Users`.
+    Rulers(OwnedServerName),
     /// A member event that another server is to finish. Answers `Event`.
     Template(Box<TemplateWish>),
     /// The event that a change of membership would make, judged and signed but not recorded: another server is to sign it first. Answers `Draft`.

@@ -3,12 +3,15 @@
 mod block_room;
 mod delete_room;
 mod delete_status;
+mod forward_extremities;
 mod get_context;
 mod get_event_by_timestamp;
 mod get_hierarchy;
 mod get_members;
 mod get_messages;
 mod get_state;
+mod join_room;
+mod make_room_admin;
 
 use playhouse_actors::purges::{DeletionStanding, DeletionState};
 use serde::Serialize;
@@ -29,6 +32,10 @@ pub(crate) fn mount(routes: &mut Routes) {
     routes.mount_raw(get_context::handle);
     routes.mount(get_event_by_timestamp::handle);
     routes.mount(get_hierarchy::handle);
+    routes.mount(join_room::handle);
+    routes.mount(make_room_admin::handle);
+    routes.mount(forward_extremities::handle);
+    routes.mount(forward_extremities::join::handle);
 }
 
 /// What became of a room's members and names.
