@@ -222,7 +222,7 @@ impl House {
     }
 
     /// Users of this server whose membership of a room is this one.
-    pub(super) async fn own_members(
+    pub async fn own_members(
         &self,
         room_id: &RoomId,
         membership: &str,
@@ -244,7 +244,7 @@ impl House {
     }
 
     /// Whether nobody of this server is in a room or on the way into it, and all who were have forgotten it.
-    pub(super) async fn is_forgotten(&self, room_id: &RoomId) -> Result<bool, HouseError> {
+    pub async fn is_forgotten(&self, room_id: &RoomId) -> Result<bool, HouseError> {
         for membership in ["join", "invite", "knock"] {
             if !self.own_members(room_id, membership).await?.is_empty() {
                 return Ok(false);

@@ -15,6 +15,7 @@ mod reports;
 mod rooms;
 mod server;
 mod server_notices;
+mod statistics;
 mod users;
 
 use crate::edge::{Failure, Routes, Session};
@@ -32,6 +33,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     rooms::mount(routes);
     server::mount(routes);
     server_notices::mount(routes);
+    statistics::mount(routes);
     users::mount(routes);
 }
 

@@ -1,6 +1,8 @@
 //! Accounts, as administrators find, make, change and close them.
 
 mod allow_cross_signing_reset;
+mod count_joined_rooms;
+mod count_sent_invites;
 mod deactivate_user;
 mod delete_rate;
 mod end_shadow_ban;
@@ -55,6 +57,8 @@ pub(crate) fn mount(routes: &mut Routes) {
     routes.mount(set_rate::handle);
     routes.mount(delete_rate::handle);
     routes.mount(get_memberships::handle);
+    routes.mount(count_sent_invites::handle);
+    routes.mount(count_joined_rooms::handle);
     routes.mount(get_account_data::handle);
     routes.mount(login_as_user::handle);
     routes.mount(allow_cross_signing_reset::handle);
