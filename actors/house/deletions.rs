@@ -222,7 +222,7 @@ impl House {
     }
 
     /// Users of this server whose membership of a room is this one.
-    pub async fn own_members(
+    pub(super) async fn own_members(
         &self,
         room_id: &RoomId,
         membership: &str,

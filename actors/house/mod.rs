@@ -63,7 +63,7 @@
 //! | `typing` | `set_typing(&RoomId, &UserId, timeout_ms)` |
 //! | `peer_reads` | `room_for_peer(server, &RoomId, PeerQuestion) -> PeerAnswer`, `event_for_peer`, `room_seen_by_peer`, `hierarchy_for_peer`, `devices_for_peer`, `keys_for_peer` |
 //! | `elsewhere`, `remote_*` | what is asked of, and kept of, other servers and their users |
-//! | `statistics` | `find_rooms(&Wanted)`, `listed_room(&RoomId)`, `largest_rooms()`, `sent_invites(&UserId, since_ms)`, `rooms_joined_since(&UserId, since_ms)`, `uploads_by_user(&Wanted)` |
+//! | `statistics` | `find_rooms(&Wanted)`, `listed_room(&RoomId)`, `devices_in_room(&RoomId)`, `largest_rooms()`, `sent_invites(&UserId, since_ms)`, `rooms_joined_since(&UserId, since_ms)`, `uploads_by_user(&Wanted)` |
 //! | `presence` | `presence(asker, &UserId)`, `set_presence(&UserId, PresenceState, status_msg)`, `shares_a_room` |
 //!
 //! Flows answer [`HouseError`]; the edge's table maps it. `HouseError::Unreachable` is a remote server while there is no federation.

@@ -4,6 +4,7 @@ use playhouse_schema::{
     address::Entity,
     models::{
         Model as _,
+        device_sightings::{self, DeviceSightings},
         media::Media,
         media_statistics::{self, Uploads},
         membership_acts::{self, MembershipActs},
@@ -45,6 +46,14 @@ impl House {
         let store = &**self.models.store();
         let own = self.env.server_name().as_str();
         Ok(rooms::get(store, own, room_id.as_str()).await?)
+    }
+
+    /// How many devices of users of this server are in a room.
+    pub async fn devices_in_room(&self, room_id: &RoomId) -> Result<u64, HouseError> {
+        self.models.caught_up(DeviceSightings::NAME).await?;
+        self.models.caught_up(Memberships::NAME).await?;
+        let store = &**self.models.store();
+        Ok(device_sightings::in_room(store, room_id.as_str()).await?)
     }
 
     /// How many invites a user has sent since then.

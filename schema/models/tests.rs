@@ -39,6 +39,7 @@ const STATEMENTS: &[&str] = &[
     device_sightings::REMOVE,
     device_sightings::REMOVE_ALL,
     device_sightings::UNSEEN,
+    device_sightings::IN_ROOM,
     memberships::SET,
     memberships::KEEP,
     memberships::ENFORCE,

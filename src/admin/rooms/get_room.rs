@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use playhouse_actors::{
-    room::{RoomAnswer, RoomError, RoomQuery, message::Reader},
-    user::{UserAnswer, UserError, UserQuery},
-};
+use playhouse_actors::room::{RoomAnswer, RoomError, RoomQuery, message::Reader};
 use ruma::{
     OwnedRoomId, RoomId,
     api::{auth_scheme::AccessToken, request, response},
@@ -50,7 +47,7 @@ pub(crate) struct Detailed {
     described: Described,
     avatar: Option<String>,
     topic: Option<String>,
-    joined_local_devices: usize,
+    joined_local_devices: u64,
     /// All users of this server who were there have forgotten it.
     forgotten: bool,
     tombstoned: bool,
@@ -78,7 +75,7 @@ pub(crate) async fn handle(
         described: Described::from(listed),
         avatar: access.avatar_url.map(|avatar| avatar.to_string()),
         topic: access.topic,
-        joined_local_devices: local_devices(&app, room_id).await?,
+        joined_local_devices: app.house.devices_in_room(room_id).await?,
         forgotten: app.house.is_forgotten(room_id).await?,
         tombstoned: tombstone.is_some(),
         replacement_room: tombstone.and_then(|tombstone| tombstone.replacement_room),
@@ -106,20 +103,4 @@ async fn tombstone(
         Err(RoomError::NotFound) => Ok(None),
         Err(error) => Err(error.into()),
     }
-}
-
-/// How many devices the members of this server have.
-async fn local_devices(app: &App, room_id: &RoomId) -> Result<usize, Failure> {
-    let mut count = 0;
-    for user_id in app.house.own_members(room_id, "join").await? {
-        let query = UserQuery::Devices { device_id: None };
-        match app.house.user_query(&user_id, query).await {
-            Ok(UserAnswer::Devices(devices)) => count += devices.len(),
-            Ok(_) => return Err(Failure::internal("unexpected answer to Devices")),
-            // The server's own users need no account.
-            Err(UserError::UnknownUser) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(count)
 }
