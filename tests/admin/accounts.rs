@@ -179,9 +179,9 @@ async fn what_takes_space_is_told() {
             let upload = anna.raw(Method::POST, "/_matrix/media/v3/upload", vec![7; size]);
             upload.await.expect("an answer").ok();
         }
-        let name = anna.user_id.trim_start_matches('@').split(':').next();
-        let name = name.expect("a local part");
-        let path = format!("{ADMIN}/statistics/users/media?search_term={name}");
+        let (name, _) = anna.user_id.split_once(':').expect("a user ID");
+        let term = encode(&format!("{name}:"));
+        let path = format!("{ADMIN}/statistics/users/media?search_term={term}");
         for order in [
             "",
             "&order_by=media_length&dir=b",

@@ -34,11 +34,8 @@ async fn power_is_given_and_users_are_brought_in() {
                 assert_eq!(boss.post(&power, json!({})).await.ok(), json!({}));
             }
             boss.join(&room_id).await;
-            let levels = boss.get(&format!(
-                "/_matrix/client/v3/rooms/{}/state/m.room.power_levels",
-                encode(&room_id)
-            ));
-            assert_eq!(levels.await.ok()["users"][&boss.user_id], 100, "{version}");
+            let levels = boss.look(&room_id, "state/m.room.power_levels").await.ok();
+            assert_eq!(levels["users"][&boss.user_id], 100, "{version}");
             let name = boss.set_state(&room_id, "m.room.name", "", json!({"name": "Ours"}));
             name.await.ok();
             // Now there is somebody who can invite.
