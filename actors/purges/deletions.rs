@@ -100,9 +100,9 @@ impl Deletions {
         self.waiting.values().cloned().collect()
     }
 
-    /// All that are remembered, those at their end first.
+    /// All that are remembered: those that wait, then those at their end, the newest first.
     pub(super) fn all(&self) -> impl Iterator<Item = &DeletionStanding> {
-        self.ends.iter().chain(self.waiting.values())
+        self.waiting.values().chain(self.ends.iter().rev())
     }
 
     pub(super) fn begun(&mut self, deletion: &Deletion) {

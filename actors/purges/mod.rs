@@ -208,11 +208,11 @@ impl Purges {
     }
 
     fn tasks(&self) -> Tasks {
-        let ends = self.ends.iter();
+        let ends = self.ends.iter().rev();
         let ends = ends.filter_map(|(purge, end)| Some((purge.clone()?, Some(end.clone()))));
         let waiting = self.waiting.values().map(|purge| (purge.clone(), None));
         Tasks {
-            purges: ends.chain(waiting).take(TOLD_MAX).collect(),
+            purges: waiting.chain(ends).take(TOLD_MAX).collect(),
             deletions: self.deletions.all().take(TOLD_MAX).cloned().collect(),
             redactions: self.redactions.all().take(TOLD_MAX).cloned().collect(),
         }

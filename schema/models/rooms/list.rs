@@ -85,7 +85,7 @@ macro_rules! by_count {
              AND m.user_id LIKE $1 ESCAPE '!') \
              ELSE r.state_events + (SELECT count(*) FROM memberships_1 m WHERE m.room_id = r.room_id) END ",
             $direction,
-            ", r.public "
+            ", r.room_id "
         )
     };
 }
