@@ -39,6 +39,31 @@ async fn left(reader: &Client, room_id: &str, user_id: &str) -> Vec<String> {
         .collect()
 }
 
+/// Three redactions of a user have come to their end; the last one is this.
+async fn tasks_are_told(boss: &Client, user_id: &str, id: &str) {
+    let path = format!("{ADMIN}/scheduled_tasks?resource_id={}", encode(user_id));
+    let told = boss.get(&path).await.ok();
+    let tasks = list(&told["scheduled_tasks"]);
+    assert_eq!(tasks.len(), 3);
+    let task = tasks.iter().find(|task| task["id"] == id);
+    let task = task.expect("the last one");
+    assert_eq!(
+        (&task["action"], &task["status"]),
+        (&json!("redact_all_events"), &json!("complete"))
+    );
+    for (query, count) in [
+        ("&status=active", 0),
+        ("&action_name=purge_history", 0),
+        ("&max_timestamp=1", 0),
+        ("&job_status=complete", 3),
+    ] {
+        let told = boss.get(&format!("{path}{query}")).await.ok();
+        assert_eq!(list(&told["scheduled_tasks"]).len(), count, "{query}");
+    }
+    let odd = format!("{path}&status=odd");
+    boss.get(&odd).await.refused(400, "M_INVALID_PARAM");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_that_a_user_sent_goes() {
     on_each_engine(async |stage| {
@@ -75,32 +100,7 @@ async fn everything_that_a_user_sent_goes() {
             let members = anna.get(&room_path(room_id, "joined_members")).await.ok();
             assert!(members["joined"][&troll.user_id].is_object(), "{members}");
         }
-        let tasks = format!(
-            "{ADMIN}/scheduled_tasks?resource_id={}",
-            encode(&troll.user_id)
-        );
-        let told = boss.get(&tasks).await.ok();
-        assert_eq!(list(&told["scheduled_tasks"]).len(), 3);
-        let task = list(&told["scheduled_tasks"])
-            .iter()
-            .find(|task| task["id"] == json!(id));
-        let task = task.expect("the last one");
-        assert_eq!(
-            (&task["action"], &task["status"]),
-            (&json!("redact_all_events"), &json!("complete"))
-        );
-        for (query, count) in [
-            ("&status=active", 0),
-            ("&action_name=purge_history", 0),
-            ("&max_timestamp=1", 0),
-            ("&job_status=complete", 3),
-        ] {
-            let told = boss.get(&format!("{tasks}{query}")).await.ok();
-            assert_eq!(list(&told["scheduled_tasks"]).len(), count, "{query}");
-        }
-        boss.get(&format!("{tasks}&status=odd"))
-            .await
-            .refused(400, "M_INVALID_PARAM");
+        tasks_are_told(&boss, &troll.user_id, &id).await;
         let path = format!("{ADMIN}/user/{}/redact", encode(&troll.user_id));
         boss.post(&path, json!({}))
             .await
@@ -112,6 +112,7 @@ async fn everything_that_a_user_sent_goes() {
         anna.post(&path, json!({"rooms": []}))
             .await
             .refused(403, "M_FORBIDDEN");
+        let tasks = format!("{ADMIN}/scheduled_tasks");
         anna.get(&tasks).await.refused(403, "M_FORBIDDEN");
     })
     .await;
