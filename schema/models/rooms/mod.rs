@@ -42,6 +42,7 @@ const TABLES: [&str; 3] = [
     "CREATE TABLE IF NOT EXISTS rooms_1_events (
         room_id {{text}} NOT NULL,
         sequence BIGINT NOT NULL,
+        event_type {{text}} NOT NULL,
         event_id {{text}} NOT NULL,
         value {{text}},
         folded {{text}},
@@ -64,7 +65,8 @@ pub(super) const MADE: &str = "INSERT INTO rooms_1 (room_id, version, creator, f
 
 pub(super) const SET_PUBLIC: &str = "UPDATE rooms_1 SET public = $1 WHERE room_id = $2";
 
-pub(super) const KEEP: &str = "INSERT INTO rooms_1_events (room_id, sequence, event_id, value, folded) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
+pub(super) const KEEP: &str = "INSERT INTO rooms_1_events (room_id, sequence, event_type, event_id, value, folded) VALUES ($1, $2, $3, $4, $5, $6) \
+     ON CONFLICT DO NOTHING";
 
 pub(super) const SET: &str = "INSERT INTO rooms_1_state (room_id, event_type, state_key, event_id, value, folded) VALUES ($1, $2, $3, $4, $5, $6) \
      ON CONFLICT (room_id, event_type, state_key) DO UPDATE SET event_id = excluded.event_id, value = excluded.value, folded = excluded.folded";
@@ -82,9 +84,9 @@ pub(super) const REMOVE: &str =
 pub(super) const EMPTY: &str = "UPDATE rooms_1_state SET value = NULL, folded = NULL WHERE room_id = $1 AND state_key = '' AND event_id = $2 \
      AND event_type IN ('m.room.name', 'm.room.canonical_alias', 'm.room.guest_access', 'm.room.encryption')";
 
+/// What is not in force any more, too.
 pub(super) const EMPTY_KEPT: &str = "UPDATE rooms_1_events SET value = NULL, folded = NULL WHERE room_id = $1 AND event_id = $2 \
-     AND EXISTS (SELECT 1 FROM rooms_1_state s WHERE s.room_id = $1 AND s.state_key = '' AND s.event_id = $2 \
-     AND s.event_type IN ('m.room.name', 'm.room.canonical_alias', 'm.room.guest_access', 'm.room.encryption'))";
+     AND event_type IN ('m.room.name', 'm.room.canonical_alias', 'm.room.guest_access', 'm.room.encryption')";
 
 /// What a piece of state says.
 macro_rules! said {
@@ -242,6 +244,7 @@ fn fold_event(record: &StoredRecord, event: &EventRecord) -> Option<Vec<Statemen
         let mut values = vec![
             text(record.entity.name()),
             number(record.sequence),
+            text(&*pdu.event_type),
             text(&*event.event_id),
         ];
         values.extend(said_values.clone());
