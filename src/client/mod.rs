@@ -15,7 +15,7 @@ mod dehydrated_device;
 mod delayed_events;
 mod device;
 pub(crate) mod directory;
-mod discovery;
+pub(crate) mod discovery;
 mod filter;
 pub(crate) mod keys;
 mod knock;

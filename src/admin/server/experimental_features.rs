@@ -12,11 +12,16 @@ use ruma::{
 
 use crate::{
     admin::{only_administrators, users::local_account},
+    client::discovery::get_supported_versions::FEATURES,
     edge::{App, Failure, Session},
 };
 
-/// Features that tools ask for, and whether they are served.
-const FEATURES: [(&str, bool); 3] = [("msc3575", true), ("msc3881", false), ("msc4222", true)];
+/// Features that tools ask for, and what they are called where clients find out what is served.
+const KNOWN: [(&str, &str); 3] = [
+    ("msc3575", "org.matrix.simplified_msc3575"),
+    ("msc3881", "org.matrix.msc3881"),
+    ("msc4222", "org.matrix.msc4222"),
+];
 
 metadata! {
     method: GET,
@@ -48,8 +53,8 @@ pub(crate) async fn handle(
 ) -> Result<Response, Failure> {
     only_administrators(&caller)?;
     local_account(&app, &request.user_id).await?;
-    let features = FEATURES.into_iter();
-    let features = features.map(|(name, is_served)| (name.to_owned(), is_served));
+    let features = KNOWN.into_iter();
+    let features = features.map(|(name, feature)| (name.to_owned(), FEATURES.contains(&feature)));
     Ok(Response {
         features: features.collect(),
     })
@@ -58,8 +63,8 @@ pub(crate) async fn handle(
 /// Changing it.
 pub(crate) mod change {
     use super::{
-        AccessToken, App, Arc, BTreeMap, FEATURES, Failure, OwnedUserId, Session, local_account,
-        metadata, only_administrators, request, response,
+        AccessToken, App, Arc, BTreeMap, FEATURES, Failure, KNOWN, OwnedUserId, Session,
+        local_account, metadata, only_administrators, request, response,
     };
 
     metadata! {
@@ -95,13 +100,13 @@ pub(crate) mod change {
             return Err(Failure::invalid_param("no feature is named"));
         }
         for (wanted, is_wanted) in &request.features {
-            let known = FEATURES.into_iter().find(|(name, _)| name == wanted);
-            let Some((_, is_served)) = known else {
+            let known = KNOWN.into_iter().find(|(name, _)| name == wanted);
+            let Some((_, feature)) = known else {
                 return Err(Failure::invalid_param(format!(
                     "{wanted} is no feature that is known here"
                 )));
             };
-            if is_served != *is_wanted {
+            if FEATURES.contains(&feature) != *is_wanted {
                 return Err(Failure::invalid_param(format!(
                     "{wanted} is the same for all users of this server"
                 )));
