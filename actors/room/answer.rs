@@ -57,6 +57,10 @@ pub enum RoomAnswer {
     Gate(Box<RoomGate>),
     /// Some events.
     EventIds(Vec<OwnedEventId>),
+    /// See [`RoomQuery::Ends`].
+    Ends(Vec<super::state::Extremity>),
+    /// Some users.
+    Users(Vec<OwnedUserId>),
     /// See [`RoomQuery::Receive`].
     Received(super::receive::Fates),
     /// See [`RoomQuery::Draft`]: its ID and the event; `None` when there is nothing to do.

@@ -36,6 +36,8 @@ pub enum UserAnswer {
     Profile(Vec<(String, JsonText)>),
     /// A JSON object.
     Json(JsonText),
+    /// Account data: the room (or global), the type, the content.
+    AllData(Vec<(Option<OwnedRoomId>, String, JsonText)>),
     /// A name that tells the transaction from all others of this user; `None` once it is done.
     Transaction(Option<String>),
     /// Yes or no.

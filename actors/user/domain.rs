@@ -186,7 +186,7 @@ impl User {
             UserCommand::SetLocked(locked) => set_standing::decide_locked(self, locked),
             UserCommand::SetSuspended(suspended) => set_standing::decide_suspended(self, suspended),
             UserCommand::SetAdmin(admin) => set_standing::decide_admin(self, admin),
-            UserCommand::Administer(decision) => administer::decide(self, decision),
+            UserCommand::Administer(decision) => administer::decide(self, decision, (env, limits)),
             UserCommand::SetPresence {
                 presence,
                 status_msg,
@@ -334,6 +334,7 @@ impl User {
                 self.account_data_json(room_id.as_deref(), &event_type)
                     .ok_or(UserError::NotFound)?,
             ),
+            UserQuery::AllAccountData => UserAnswer::AllData(self.all_account_data()),
             UserQuery::Filter(filter_id) => {
                 let filter = self.filter(&filter_id).ok_or(UserError::NotFound)?;
                 UserAnswer::Json(filter.to_string())

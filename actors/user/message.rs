@@ -260,6 +260,8 @@ pub enum UserQuery {
         /// Type.
         event_type: String,
     },
+    /// All account data in force. Answers `AllData`.
+    AllAccountData,
     /// A stored filter. Answers `Json`.
     Filter(String),
     /// Whether a transaction of a device is done, and its name. Answers `Transaction`.

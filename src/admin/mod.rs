@@ -4,13 +4,18 @@
 
 mod cluster;
 mod devices;
+mod events;
+mod federation;
 mod fields;
 mod media;
+mod paging;
 mod purge_history;
 mod registration_tokens;
+mod reports;
 mod rooms;
 mod server;
 mod server_notices;
+mod statistics;
 mod users;
 
 use crate::edge::{Failure, Routes, Session};
@@ -19,12 +24,16 @@ use crate::edge::{Failure, Routes, Session};
 pub(crate) fn mount(routes: &mut Routes) {
     cluster::mount(routes);
     devices::mount(routes);
+    events::mount(routes);
+    federation::mount(routes);
     media::mount(routes);
     purge_history::mount(routes);
     registration_tokens::mount(routes);
+    reports::mount(routes);
     rooms::mount(routes);
     server::mount(routes);
     server_notices::mount(routes);
+    statistics::mount(routes);
     users::mount(routes);
 }
 

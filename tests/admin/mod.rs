@@ -1,9 +1,15 @@
 //! The admin API over HTTP, mirroring `src/admin/`: one file for each area.
 
+mod accounts;
+mod federation;
+mod looking;
 mod media;
+mod power;
 mod purge_history;
 mod quarantine;
+mod redaction;
 mod registration_tokens;
+mod reports;
 mod rooms;
 mod server_notices;
 mod standing;

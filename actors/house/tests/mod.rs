@@ -156,6 +156,7 @@ impl Trial {
             device_id: None,
             ignored: Vec::new(),
             forgotten: None,
+            sees_all: false,
         };
         let answer = self.house.room_query(room_id, RoomQuery::State { reader });
         let RoomAnswer::Events(events) = answer.await.unwrap() else {

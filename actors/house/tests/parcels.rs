@@ -33,7 +33,7 @@ use crate::{
         RegistrationSignal, TokenUse,
         message::{RegistrationToken, TokenChange},
     },
-    reports::{MakeReport, ReportError, ReportMade},
+    reports::{ReportCommand, ReportError, ReportMade},
     threepid::{
         Address, ThreepidAnswer, ThreepidCommand, ThreepidError, ThreepidReply, message::Validation,
     },
@@ -184,14 +184,15 @@ fn purges_arrive() {
 
 #[test]
 fn reports_and_activity_arrive() {
-    crossed(&MakeReport(Report {
+    crossed(&ReportCommand::Make(Box::new(Report {
         reporter: "@a:x".to_owned(),
         room_id: Some("!r:x".to_owned()),
         event_id: None,
         user_id: None,
         reason: Some("spam".to_owned()),
         at_ms: 7,
-    }));
+        sender: None,
+    })));
     crossed(&ReportMade);
     crossed(&ReportError::TooMany { retry_after_ms: 7 });
     crossed(&ActiveCommand::Reserve(BTreeSet::from(["@a:x".to_owned()])));

@@ -25,6 +25,7 @@ mod push_names;
 mod receipts;
 mod related;
 mod relations;
+mod rulers;
 mod scroll;
 mod slice;
 mod slice_state;
@@ -316,6 +317,11 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
             Answer::Introduction(Box::new(introduction::introduction(view.room())?))
         }
         Query::OldEnds => Answer::EventIds(messages::old_ends(view).await?),
+        Query::Ends => {
+            let ends = view.room().extremities.iter();
+            Answer::Ends(ends.map(|end| (**end).clone()).collect())
+        }
+        Query::Rulers(server) => Answer::Users(rulers::rulers(view.room(), &server)?),
         // Answered before this, by the room itself.
         Query::Receive { .. }
         | Query::Template(_)

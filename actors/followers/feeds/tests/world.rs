@@ -271,12 +271,7 @@ impl World {
         room_id: &OwnedRoomId,
         user_id: &UserId,
     ) -> BTreeMap<String, String> {
-        let reader = Reader {
-            user_id: user_id.to_owned(),
-            device_id: None,
-            ignored: Vec::new(),
-            forgotten: None,
-        };
+        let reader = Reader::of(user_id.to_owned());
         let query = RoomQuery::State { reader };
         let entity = Entity::room(room_id.as_str());
         let RoomAnswer::Events(events) = self.rooms.query(entity, query).await.unwrap() else {
