@@ -6,4 +6,5 @@ mod load;
 mod netns;
 mod nodes;
 mod script;
+mod several;
 mod steady;

@@ -25,6 +25,12 @@ static CLUSTER: OnceLock<Cluster> = OnceLock::new();
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 impl Database {
+    /// Makes fresh databases for one house and gives their URLs with commas between.
+    pub(crate) fn create_several(count: usize) -> String {
+        let urls: Vec<_> = (0..count).map(|_| Self::create()).collect();
+        urls.join(",")
+    }
+
     /// Makes a fresh database and gives its URL.
     pub(crate) fn create() -> String {
         let port = CLUSTER.get_or_init(start).port;
