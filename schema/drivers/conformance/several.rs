@@ -94,28 +94,23 @@ fn addresses_that_are_not_those_of_the_house_are_refused() {
         let [first, second] = ground.dsns() else {
             panic!("two databases");
         };
-        let (first, second) = (first.clone(), second.clone());
-        let stranger = other.dsns()[1].clone();
-        for (dsns, word) in [
+        let (stranger, whole) = (&other.dsns()[1], &alone.dsns()[0]);
+        let wrong: [(&[&String], &str); 9] = [
             (
-                vec![second.clone(), first.clone()],
+                &[second, first],
                 "address 1 leads to database 2, address 2 leads to database 1",
             ),
-            (vec![first.clone()], "database 1 of the 2"),
-            (vec![second.clone()], "database 2 of the 2"),
-            (
-                vec![first.clone(), second.clone(), empty.clone()],
-                "the addresses are 3",
-            ),
-            (vec![first.clone(), empty.clone()], "empty database"),
-            (vec![empty.clone(), second.clone()], "empty database"),
-            (vec![first.clone(), first.clone()], "the same database"),
-            (vec![first.clone(), stranger], "another house"),
-            (
-                vec![alone.dsns()[0].clone(), empty.clone()],
-                "playhouse migrate",
-            ),
-        ] {
+            (&[first], "database 1 of the 2"),
+            (&[second], "database 2 of the 2"),
+            (&[first, second, &empty], "the addresses are 3"),
+            (&[first, &empty], "empty database"),
+            (&[&empty, second], "empty database"),
+            (&[first, first], "the same database"),
+            (&[first, stranger], "another house"),
+            (&[whole, &empty], "playhouse migrate"),
+        ];
+        for (dsns, word) in wrong {
+            let dsns = dsns.iter().map(|dsn| String::clone(dsn)).collect();
             let why = refused(ground.at(dsns)).await;
             assert!(why.contains(word), "{word}: {why}");
         }

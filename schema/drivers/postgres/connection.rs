@@ -106,7 +106,9 @@ impl Connection {
                     return Ok(connection);
                 }
                 Ok(Err(error)) => {
-                    let is_refused = error.as_db_error().is_some() && !is_disconnect(&error);
+                    let is_full = error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS);
+                    let is_refused =
+                        error.as_db_error().is_some() && !is_full && !is_disconnect(&error);
                     (failure(&error), is_refused)
                 }
                 Err(_) => (silent(), false),
