@@ -58,11 +58,15 @@ async fn settle(app: &App, aside: &Aside) -> Result<(), Failure> {
 /// Settles what was put aside by those who have not come to the end.
 pub(super) async fn settle_all(app: &App) -> Result<(), Failure> {
     let before_ms = app.env().now_ms().saturating_sub(ASIDE_MS);
+    let mut outcome = Ok(());
     for aside in app.blobs.aside_before(before_ms).await? {
-        settle(app, &aside).await?;
-        tracing::warn!("content that a removal had left aside is settled");
+        // One that cannot be settled is not in the way of the others.
+        match settle(app, &aside).await {
+            Ok(()) => tracing::warn!("content that a removal had left aside is settled"),
+            failed => outcome = failed,
+        }
     }
-    Ok(())
+    outcome
 }
 
 /// Deletes some pieces of media. Tells which were there.
