@@ -172,7 +172,7 @@ async fn an_upload_keeps_its_content_while_the_same_is_removed() {
 #[tokio::test]
 async fn an_upload_keeps_its_content_although_a_removal_dies() {
     // What dies has come so far: before its record, or after it.
-    for (died_after, stride) in [(2, 3), (3, 7)] {
+    for (died_after, stride) in [(2, 7), (3, 17)] {
         for order in orders(&[UPLOAD, died_after, SETTLING])
             .into_iter()
             .step_by(stride)
@@ -194,7 +194,7 @@ async fn an_upload_keeps_its_content_although_a_removal_dies() {
 
 #[tokio::test]
 async fn the_last_of_two_removals_takes_the_content_with_it() {
-    for order in orders(&[REMOVAL, REMOVAL]).into_iter().step_by(23) {
+    for order in orders(&[REMOVAL, REMOVAL]).into_iter().step_by(41) {
         let (folder, content, mut names) = begin(&["one", "two"]).await;
         let [a, b] = ["a", "b"].map(|name| node(folder.path(), name));
         let mut workers = [
