@@ -152,7 +152,7 @@ struct Desk {
 
 impl Desk {
     async fn open(config: &Config) -> Result<Self, Problem> {
-        if config.database.url.is_none() {
+        if !config.database.is_postgres() {
             let why = "this server keeps its data in SQLite and is one node: run `playhouse migrate` to bring it to PostgreSQL";
             return Err(Problem::new(why));
         }

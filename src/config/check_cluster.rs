@@ -50,7 +50,7 @@ impl Config {
                 "[cluster] listen is missing: without it this node belongs to no cluster".to_owned()
             });
         };
-        require(self.database.url.is_some(), || {
+        require(self.database.is_postgres(), || {
             "[cluster] listen: a cluster needs PostgreSQL ([database] url), and this server keeps its data in SQLite: run `playhouse migrate` first"
                 .to_owned()
         })?;

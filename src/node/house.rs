@@ -15,7 +15,7 @@ use playhouse_actors::{
 };
 use playhouse_schema::{
     address::Layout,
-    drivers::{self, DatabaseConfig},
+    drivers::{self, DatabaseConfig, PostgresConfig},
     port::LogStore,
 };
 use ruma::{OwnedMxcUri, OwnedServerName, RoomAliasId, RoomId, RoomVersionId, ServerName, UserId};
@@ -166,16 +166,17 @@ pub(crate) async fn open_store(config: &Config) -> Result<Arc<dyn LogStore>, Sta
     let layout = Layout {
         shards: config.database.shards as u16,
     };
-    let database = match &config.database.url {
-        Some(url) => DatabaseConfig::Postgres {
-            dsn: url.clone(),
-            writers,
-            owner: identity::owner_name(),
-        },
-        None => DatabaseConfig::Sqlite {
+    let database = match config.database.addresses() {
+        [] => DatabaseConfig::Sqlite {
             folder: config.server.data_dir.clone().into(),
             writers,
         },
+        addresses => DatabaseConfig::Postgres(PostgresConfig {
+            dsns: addresses.to_vec(),
+            writers,
+            owner: identity::owner_name(),
+            bounds: config.database.bounds(),
+        }),
     };
     Ok(drivers::open_with_layout(database, layout).await?)
 }

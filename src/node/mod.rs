@@ -144,6 +144,7 @@ pub async fn start(config: Config, log: Option<LogHandle>) -> Result<RunningNode
         sweeps: [
             client::account_validity::start(&app),
             client::media::start(&app),
+            Some(client::media::start_settling(&app)),
             acme.map(Acme::start),
         ]
         .into_iter()

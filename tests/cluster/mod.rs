@@ -9,5 +9,6 @@ mod netns;
 mod nodes;
 mod reshard;
 mod script;
+mod several;
 mod shared;
 mod steady;

@@ -31,6 +31,12 @@ done"#;
 pub(crate) struct Database;
 
 impl Database {
+    /// Makes fresh databases for one house and gives their URLs with commas between.
+    pub(crate) fn create_several(count: usize) -> String {
+        let urls: Vec<_> = (0..count).map(|_| Self::create()).collect();
+        urls.join(",")
+    }
+
     /// Makes a fresh database and gives its URL.
     pub(crate) fn create() -> String {
         let postgres = SHARED.get_or_init(|| Postgres::start(&[], "127.0.0.1"));

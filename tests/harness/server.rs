@@ -17,7 +17,7 @@ use super::{
 /// How a server is started.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
-    /// A PostgreSQL database; SQLite in the data folder when absent.
+    /// A PostgreSQL database, or several with commas between; SQLite in the data folder when absent.
     pub(crate) database: Option<String>,
     /// Further environment variables.
     pub(crate) environment: Vec<(String, String)>,
@@ -137,7 +137,7 @@ impl TestServer {
             .env("PLAYHOUSE_FEDERATION_NOTARIES", "")
             .env("PLAYHOUSE_LOG", "warn");
         if let Some(database) = &self.options.database {
-            command.env("PLAYHOUSE_DATABASE", database);
+            name_database(&mut command, database);
         }
         let Some(node) = node else {
             command.envs(self.options.environment.iter().cloned());
@@ -327,7 +327,7 @@ impl TestServer {
             .env("PLAYHOUSE_SERVER_NAME", SERVER_NAME)
             .env("PLAYHOUSE_DATA_DIR", self.data());
         if let Some(database) = &self.options.database {
-            command.env("PLAYHOUSE_DATABASE", database);
+            name_database(&mut command, database);
         }
         command.args(arguments).stdin(Stdio::null());
         command
@@ -354,4 +354,15 @@ fn path_variable() -> String {
 )]
 fn wants_postgres() -> bool {
     std::env::var("PLAYHOUSE_TEST_ENGINE").is_ok_and(|engine| engine == "postgres")
+}
+
+/// Tells the program where its data is.
+fn name_database(command: &mut Command, database: &str) {
+    let several = database.contains(',');
+    let variable = if several {
+        "PLAYHOUSE_DATABASE_URLS"
+    } else {
+        "PLAYHOUSE_DATABASE"
+    };
+    command.env(variable, database);
 }

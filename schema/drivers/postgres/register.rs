@@ -1,13 +1,17 @@
 //! The register of a cluster: every operation is one statement, and reading it two.
 
 use bytes::Bytes;
-use tokio_postgres::{Row, types::ToSql};
+use tokio_postgres::{Client, Row, types::ToSql};
 use uuid::Uuid;
 
-use super::{connection::Pool, read};
+use super::{
+    super::plan::bound,
+    connection::{Pool, failure},
+    read,
+};
 use crate::{
     address::{Family, Shard, ShardNumber},
-    port::{StoreError, StoreFuture},
+    port::{Head, StoreError, StoreFuture},
     register::{
         Beat, Claim, Incarnation, NodeEntry, NodeName, Pulse, Register, RegisterView, ShardEntry,
         Standing, damaged,
@@ -96,6 +100,9 @@ const SECRET_REPLACE: &str = "INSERT INTO secret (name, payload) VALUES ($1, $2)
 
 const SECRET: &str = "SELECT payload FROM secret WHERE name = $1";
 
+const CONTINUE: &str = "UPDATE placement AS p SET term = w.term FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS w(family, shard, term) \
+     WHERE p.family = w.family AND p.shard = w.shard AND p.term < w.term";
+
 const NODES: &str = concat!(
     "SELECT name, incarnation, address, roles, standing, facts, joined_ms, GREATEST(lease_ms - ",
     now!(),
@@ -108,11 +115,11 @@ const SHARDS: &str =
 /// The register in the database of the log.
 pub(super) struct PostgresRegister {
     /// Its own: a beat that waits for the questions of others costs the node its lease.
-    pool: Pool,
+    pool: Arc<Pool>,
 }
 
 impl PostgresRegister {
-    pub(super) fn new(pool: Pool) -> Self {
+    pub(super) fn new(pool: Arc<Pool>) -> Self {
         Self { pool }
     }
 
@@ -279,6 +286,21 @@ impl Register for PostgresRegister {
             Ok(())
         })
     }
+}
+
+/// The next claims are later than all that the log has seen.
+pub(super) async fn continue_after(client: &Client, heads: &[Head]) -> Result<(), StoreError> {
+    let (families, numbers) = columns(heads.iter().map(|head| head.shard));
+    let term = |head: &Head| {
+        let (shard, epoch) = (head.shard, head.epoch);
+        bound(Claim { shard, epoch }.term())
+    };
+    let terms: Vec<i64> = heads.iter().map(term).collect();
+    client
+        .execute(CONTINUE, &[&families, &numbers, &terms])
+        .await
+        .map_err(|error| failure(&error))?;
+    Ok(())
 }
 
 fn columns(shards: impl Iterator<Item = Shard>) -> (Vec<&'static str>, Vec<i64>) {

@@ -1,4 +1,4 @@
-//! Looks now and then for media that nobody has used for long, and drops it.
+//! Looks now and then for media that nobody has used for long, and drops it; and for content that a removal has left aside.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,6 +16,10 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Its name among what one node at a time does.
 const DUTY: &str = "unused media";
+
+/// How often it is looked for what removals have left aside, and its name among the duties.
+const ASIDE_EVERY: Duration = Duration::from_secs(120);
+const ASIDE_DUTY: &str = "content aside";
 
 /// Starts it; `None` when everything is kept for ever. It may be cut off anywhere.
 pub(crate) fn start(app: &Arc<App>) -> Option<JoinHandle<()>> {
@@ -35,6 +39,25 @@ pub(crate) fn start(app: &Arc<App>) -> Option<JoinHandle<()>> {
                 }
             }
         })
+    })
+}
+
+/// Settles what removals have left aside, at the start and now and then. It may be cut off anywhere.
+pub(crate) fn start_settling(app: &Arc<App>) -> JoinHandle<()> {
+    let app = app.clone();
+    tokio::spawn(async move {
+        loop {
+            if app.house.does(ASIDE_DUTY)
+                && let Err(failure) = removal::settle_all(&app).await
+            {
+                let reason = failure.inside().unwrap_or_else(|| failure.message());
+                tracing::warn!(
+                    reason,
+                    "cannot settle what removals left aside, will try again"
+                );
+            }
+            tokio::time::sleep(ASIDE_EVERY).await;
+        }
     })
 }
 
