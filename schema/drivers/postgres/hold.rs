@@ -31,7 +31,6 @@ use crate::{
     migrate::port::{HeldStore, Put, Side},
     port::{ChainedRecord, Head, LogStore, Snapshot, StoreError, StoreFuture, StoredRecord},
     record::Kind,
-    register::TERM_SHIFT,
 };
 
 /// What the connections of a migration call themselves.

@@ -1,5 +1,7 @@
 //! The register of a cluster: every operation is one statement, and reading it two.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio_postgres::{Client, Row, types::ToSql};
 use uuid::Uuid;
