@@ -348,7 +348,7 @@ impl Delivery {
     ) -> Result<u64, Halt> {
         match job {
             Job::Later(next_ms) => Ok(next_ms),
-            Job::Mail { target, unread } => self.mail(&target, unread, names).await,
+            Job::Mail { target, unread } => self.mail(&target, &unread, names).await,
             Job::Push {
                 target,
                 pushes,

@@ -156,6 +156,7 @@ fn node(name: &str, (database, folder): (&str, &TempDir)) -> TestServer {
     TestServer::start_exactly(Options {
         database: Some(database.to_owned()),
         environment: environment.to_vec(),
+        ..Options::default()
     })
 }
 

@@ -89,7 +89,7 @@ fn cut_off(ground: &Ground) -> std::thread::JoinHandle<bool> {
             .execute("SELECT 1 FROM shard_rooms FOR UPDATE", &[])
             .unwrap();
         held.send(()).unwrap();
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
         while std::time::Instant::now() < deadline {
             let ended = transaction
                 .execute(

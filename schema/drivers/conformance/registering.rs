@@ -329,7 +329,7 @@ fn claims_follow_a_log_that_another_cluster_has_written() {
         let shard = {
             let (store, _) = opened(&from).await;
             let shard = store.layout().shard_of(room);
-            let mut one = idle(&store).await;
+            let mut one = idle(&store, shard).await;
             one.take_under(&[Claim::new(shard, 30)]).await.unwrap();
             one.append(&batch(1, vec![record(room, 1, "a")]))
                 .await
@@ -340,7 +340,7 @@ fn claims_follow_a_log_that_another_cluster_has_written() {
         let (store, register) = opened(&to).await;
         register.join(&beat("a", 1, LONG_MS)).await.unwrap();
         let claims = register.claim(Uuid::from_u128(1), &[shard]).await.unwrap();
-        let mut two = idle(&store).await;
+        let mut two = idle(&store, shard).await;
         two.take_under(&claims).await.unwrap();
         two.append(&batch(2, vec![record(room, 2, "b")]))
             .await

@@ -106,7 +106,7 @@ pub(super) async fn make(
             wanted.layout.shards
         )));
     }
-    let mut all = Vec::with_capacity(count);
+    let mut all: Vec<Facts> = Vec::with_capacity(count);
     for (index, config) in configs.iter().enumerate() {
         let wanted = match all.first() {
             None => wanted,
