@@ -18,7 +18,7 @@ pub mod ward;
 
 pub use balance::Loads;
 pub use config::ClusterConfig;
-pub use courier::{Courier, Wire};
+pub use courier::{Courier, Patience, Wire};
 pub use duty::{Duty, Underway};
 pub use gate::{Gate, Hears, Telling};
 pub use map::Map;

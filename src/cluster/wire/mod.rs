@@ -30,13 +30,12 @@ mod tests;
 use std::{
     net::SocketAddr,
     sync::{Arc, Weak},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use playhouse_actors::{
-    cluster::{Gate, Wire},
+    cluster::{Gate, Patience, Wire},
     kernel::LinkError,
 };
 use playhouse_schema::register::{Incarnation, NodeEntry, NodeName};
@@ -219,20 +218,20 @@ impl Wire for ClusterWire {
         &self,
         node: &NodeName,
         frame: Bytes,
-        within: Duration,
+        patience: Patience,
     ) -> BoxFuture<'static, Result<Bytes, LinkError>> {
         let (hub, node) = (self.hub.clone(), node.clone());
         Box::pin(async move {
             if let Some(peer) = hub.peer(&node) {
-                return peer.ask(hub.stores(), frame, within).await;
+                return peer.ask(hub.stores(), frame, patience).await;
             }
-            let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+            let within_ms = u64::try_from(patience.within.as_millis()).unwrap_or(u64::MAX);
             let relay = Relay {
                 node,
                 within_ms,
                 call: frame,
             };
-            hub.ask_around(relay).await
+            hub.ask_around(relay, patience.waits).await
         })
     }
 
