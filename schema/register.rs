@@ -204,7 +204,7 @@ pub enum Pulse {
 
 /// The register. Every statement of it is whole by itself and may be repeated.
 pub trait Register: Send + Sync + 'static {
-    /// Begins a life. Refused with [`StoreError::Locked`] while another life of the same name has a lease.
+    /// Begins a life. Refused with [`StoreError::Locked`] while another life of the same name has a lease, or a node of no cluster writes the database.
     fn join<'a>(&'a self, beat: &'a Beat) -> StoreFuture<'a, RegisterView>;
 
     /// Goes on with a life, and says what has changed about the node. A lease that has run out is never extended.
@@ -230,6 +230,16 @@ pub trait Register: Send + Sync + 'static {
     /// Says where shards shall go.
     fn want<'a>(&'a self, wishes: &'a [(Shard, Option<NodeName>)]) -> StoreFuture<'a, ()>;
 
+    /// A node that belongs to no cluster writes this database, and says so again before this time is over. Tells which nodes of a cluster live: there should be
+    /// none. As long as it says so nobody joins.
+    fn stand_alone<'a>(&'a self, who: &'a str, for_ms: u64) -> StoreFuture<'a, Vec<NodeName>>;
+
+    /// Refuses with [`StoreError::Locked`] while a node of no cluster writes the database.
+    fn be_among_nodes(&self) -> StoreFuture<'_, ()>;
+
+    /// Something was not answered in time: what is said next goes over another connection.
+    fn reconnect(&self) {}
+
     /// Says where an operator wants a shard, whatever the load.
     fn pin(&self, shard: Shard, node: Option<NodeName>) -> StoreFuture<'_, ()>;
 
@@ -248,6 +258,14 @@ pub trait Register: Send + Sync + 'static {
 
     /// Puts something in the place of what the nodes share.
     fn replace_secret<'a>(&'a self, name: &'a str, payload: &'a [u8]) -> StoreFuture<'a, ()>;
+}
+
+/// Why nobody joins as long as a node of no cluster writes the database.
+pub fn not_beside_alone(who: &str) -> StoreError {
+    StoreError::Locked(format!(
+        "a server without [cluster] runs on this database ({who}): stop it, or give it the same [cluster] secret and a [cluster] listen, and start it again; \
+         if it died just now, wait a few seconds"
+    ))
 }
 
 /// A value of the register that makes no sense.

@@ -25,7 +25,7 @@ use super::{
     stale_devices::StaleDevices,
 };
 use crate::{
-    cluster::{Duty, duty::shard_of_name},
+    cluster::{Duty, duty::shard_of_name, roles},
     delays::{SCHEDULES, schedule},
     followers::{
         acceptances, departures, erasures,
@@ -47,17 +47,22 @@ struct Chores {
 }
 
 impl Chores {
-    /// Something that falls to the node with a shard of a family.
+    /// Something that falls to a node for the background, if it can be to that with a shard of a family.
     fn add(
         &mut self,
         (name, family): (&'static str, Family),
         begin: impl Fn() -> Begun + Send + Sync + 'static,
     ) {
         let shard = shard_of_name(self.layout, family, name);
-        self.add_at((name, shard), begin);
+        self.duties.push(Duty {
+            name,
+            shard,
+            role: Some(roles::BACKGROUND),
+            begin: Arc::new(begin),
+        });
     }
 
-    /// Something that falls to the node with this shard.
+    /// Something that can only be done by the node with this shard.
     fn add_at(
         &mut self,
         (name, shard): (&'static str, Shard),
@@ -66,6 +71,7 @@ impl Chores {
         self.duties.push(Duty {
             name,
             shard,
+            role: None,
             begin: Arc::new(begin),
         });
     }

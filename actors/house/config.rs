@@ -63,6 +63,8 @@ pub struct HouseConfig {
     pub forgotten_rooms_ms: Option<u64>,
     /// How the server tells its users something; `None`: it does not.
     pub notices: Option<NoticeSettings>,
+    /// What operators recognise this process by.
+    pub called: String,
     /// What makes it one of several nodes; `None`: it is alone.
     pub cluster: Option<ClusterConfig>,
 }
@@ -92,6 +94,7 @@ impl HouseConfig {
             presence_observers: BTreeSet::new(),
             forgotten_rooms_ms: None,
             notices: None,
+            called: format!("process {}", std::process::id()),
             cluster: None,
         }
     }

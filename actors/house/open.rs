@@ -49,6 +49,7 @@ impl House {
             store,
             pools,
             among,
+            mark,
             models,
             opening,
             ..
@@ -60,6 +61,7 @@ impl House {
             store,
             pools,
             among,
+            mark,
             rooms,
             users,
             aliases: desks.aliases,
@@ -155,6 +157,9 @@ impl House {
         self.desks.close(left()).await;
         self.models.stop(left()).await;
         self.pools.close(left()).await;
+        if let Some(mark) = &self.mark {
+            mark.wipe(left()).await;
+        }
     }
 }
 

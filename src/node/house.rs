@@ -137,6 +137,7 @@ async fn open_house_in(
     house.forgotten_rooms_ms = Some(period_ms).filter(|period_ms| *period_ms > 0);
     house.notices = notices(config);
     house.search = config.search.enabled;
+    house.called = identity::process_name();
     house.cluster = joining.map(Joining::settings);
     Ok(House::open(store, house).await?)
 }

@@ -223,6 +223,25 @@ async fn who_is_killed_is_replaced() {
 }
 
 #[tokio::test]
+async fn nobody_joins_beside_a_server_that_is_alone() {
+    let shared = Shared::new();
+    let mut alone = TestServer::start_exactly(Options {
+        database: Some(shared.database.clone()),
+        environment: Vec::new(),
+    });
+    let user = alone.register("alice").await;
+    let room_id = user.create_room(json!({})).await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let refused = shared.refused(folder.path(), &shared.environment("n1", "secret"));
+    assert!(refused.contains("without [cluster]"), "{refused}");
+    assert!(!folder.path().join("signing.key").exists());
+    user.say(&room_id, "it writes still").await;
+    alone.stop();
+    let one = shared.start("n1");
+    settled(&one, &["n1"]).await;
+}
+
+#[tokio::test]
 async fn who_does_not_belong_is_refused() {
     let shared = Shared::new();
     let one = shared.start("n1");

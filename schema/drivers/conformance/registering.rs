@@ -322,3 +322,40 @@ fn claims_follow_a_log_that_another_cluster_has_written() {
             .unwrap();
     });
 }
+
+#[test]
+fn nobody_joins_beside_one_that_is_alone() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let (_store, register) = opened(&ground).await;
+        let living = register.stand_alone("host, 7", LONG_MS).await.unwrap();
+        assert_eq!(living, []);
+        // It is none of the nodes.
+        assert!(register.view().await.unwrap().nodes.is_empty());
+        let refused = register.join(&beat("a", 1, LONG_MS)).await;
+        let Err(StoreError::Locked(why)) = refused else {
+            panic!("{refused:?}");
+        };
+        assert!(why.contains("host, 7"), "{why}");
+        assert!(register.view().await.unwrap().nodes.is_empty());
+        register.stand_alone("host, 7", 0).await.unwrap();
+        register.join(&beat("a", 1, LONG_MS)).await.unwrap();
+        let living = register.stand_alone("host, 7", LONG_MS).await.unwrap();
+        assert_eq!(living, [name("a")]);
+        // Who is there stays there.
+        let pulse = register.beat(&beat("a", 1, LONG_MS)).await.unwrap();
+        assert!(matches!(pulse, Pulse::Alive(_)));
+    });
+}
+
+#[test]
+fn connections_that_are_closed_are_made_again() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let (_store, register) = opened(&ground).await;
+        register.join(&beat("a", 1, LONG_MS)).await.unwrap();
+        register.reconnect();
+        let pulse = register.beat(&beat("a", 1, LONG_MS)).await.unwrap();
+        assert!(matches!(pulse, Pulse::Alive(_)));
+    });
+}

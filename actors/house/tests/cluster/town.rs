@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::{
     cluster::{
-        ClusterConfig,
+        ClusterConfig, roles,
         tests::net::{Net, SimWire},
     },
     env::Env,
@@ -88,7 +88,7 @@ impl Town {
         config.cluster = Some(ClusterConfig {
             name: name.clone(),
             address: format!("{name}:1"),
-            roles: Family::ALL.map(|family| family.name().to_owned()).into(),
+            roles: roles::all(),
             lease: LEASE,
             beat: BEAT,
             wire: wire.clone(),
