@@ -150,6 +150,8 @@ pub struct ShardEntry {
     pub wanted: Option<NodeName>,
     /// Where an operator wants it.
     pub pinned: Option<NodeName>,
+    /// The node where it is pinned is to hold nothing but what is pinned there.
+    pub alone: bool,
 }
 
 /// All of the register.
@@ -240,8 +242,8 @@ pub trait Register: Send + Sync + 'static {
     /// Something was not answered in time: what is said next goes over another connection.
     fn reconnect(&self) {}
 
-    /// Says where an operator wants a shard, whatever the load.
-    fn pin(&self, shard: Shard, node: Option<NodeName>) -> StoreFuture<'_, ()>;
+    /// Says where an operator wants a shard, whatever the load, and whether it shall be alone there: with others that are pinned to the node, and no more.
+    fn pin(&self, shard: Shard, node: Option<NodeName>, alone: bool) -> StoreFuture<'_, ()>;
 
     /// Lets a node rest, whatever it says of itself, or no more: one that rests gives its shards away and gets none. Holds over restarts.
     fn rest<'a>(&'a self, name: &'a NodeName, rests: bool) -> StoreFuture<'a, ()>;

@@ -306,6 +306,7 @@ mod tests {
                 term,
                 wanted: None,
                 pinned: None,
+                alone: false,
             }],
         }
     }

@@ -30,3 +30,10 @@ section! {
         fast_burial: bool = true;
     }
 }
+
+impl Cluster {
+    /// Whether this node answers clients, other servers and administrators.
+    pub(crate) fn is_edge(&self) -> bool {
+        self.listen.is_none() || roles::has(&self.roles, roles::EDGE)
+    }
+}

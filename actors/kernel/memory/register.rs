@@ -74,6 +74,7 @@ impl MemoryRegister {
                     term: 0,
                     wanted: None,
                     pinned: None,
+                    alone: false,
                 };
                 (shard, entry)
             })
@@ -270,9 +271,10 @@ impl Register for MemoryRegister {
         self.write(|pages| pages.be_among_nodes())
     }
 
-    fn pin(&self, shard: Shard, node: Option<NodeName>) -> StoreFuture<'_, ()> {
+    fn pin(&self, shard: Shard, node: Option<NodeName>, alone: bool) -> StoreFuture<'_, ()> {
         self.write(|pages| {
             if let Some(entry) = pages.shards.get_mut(&shard) {
+                entry.alone = alone && node.is_some();
                 entry.pinned = node;
             }
             Ok(())

@@ -149,7 +149,8 @@ fn wishes_and_pins_are_kept() {
         let wishes = [(all[0], Some(name("a"))), (all[1], Some(name("b")))];
         register.want(&wishes).await.unwrap();
         register.want(&[(all[1], None)]).await.unwrap();
-        register.pin(all[2], Some(name("c"))).await.unwrap();
+        register.pin(all[2], Some(name("c")), false).await.unwrap();
+        register.pin(all[3], Some(name("d")), true).await.unwrap();
         let view = register.view().await.unwrap();
         let entry = |shard| {
             let mut entries = view.shards.iter();
@@ -158,6 +159,12 @@ fn wishes_and_pins_are_kept() {
         assert_eq!(entry(all[0]).wanted, Some(name("a")));
         assert_eq!(entry(all[1]).wanted, None);
         assert_eq!(entry(all[2]).pinned, Some(name("c")));
+        assert!(!entry(all[2]).alone && entry(all[3]).alone);
+        assert_eq!(entry(all[3]).pinned, Some(name("d")));
+        register.pin(all[3], None, false).await.unwrap();
+        let view = register.view().await.unwrap();
+        let unpinned = view.shards.iter().find(|entry| entry.shard == all[3]);
+        assert!(unpinned.is_some_and(|entry| entry.pinned.is_none() && !entry.alone));
         assert_eq!(view.shards.len(), all.len() * Family::ALL.len());
     });
 }

@@ -116,6 +116,9 @@ const WANT: &str = "UPDATE placement AS p SET wanted = w.node FROM unnest($1::te
 
 const PIN: &str = "UPDATE placement SET pinned = $3 WHERE family = $1 AND shard = $2 RETURNING 1";
 
+/// Follows the name of a node to which a shard is pinned that is alone there. No name has a blank.
+const APART: &str = " alone";
+
 const REST: &str = "INSERT INTO resting (name) VALUES ($1) ON CONFLICT DO NOTHING RETURNING 1";
 
 const REST_NO_MORE: &str = "DELETE FROM resting WHERE name = $1 RETURNING 1";
@@ -293,9 +296,12 @@ impl Register for PostgresRegister {
         self.pool.close_idle();
     }
 
-    fn pin(&self, shard: Shard, node: Option<NodeName>) -> StoreFuture<'_, ()> {
+    fn pin(&self, shard: Shard, node: Option<NodeName>, alone: bool) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            let node = node.as_ref().map(NodeName::as_str);
+            let node = node.map(|node| {
+                let apart = if alone { APART } else { "" };
+                format!("{node}{apart}")
+            });
             self.pool
                 .query(
                     PIN,
@@ -398,11 +404,14 @@ fn node(row: &Row) -> Result<NodeEntry, StoreError> {
 }
 
 fn shard(row: &Row) -> Result<ShardEntry, StoreError> {
+    let pinned = optional(row, 5)?;
+    let apart = pinned.and_then(|pinned| pinned.strip_suffix(APART));
     Ok(ShardEntry {
         shard: place(row, 0)?,
         holder: optional(row, 2)?.map(incarnation).transpose()?,
         term: read::number(row, 3)?,
         wanted: optional(row, 4)?.map(name).transpose()?,
-        pinned: optional(row, 5)?.map(name).transpose()?,
+        pinned: apart.or(pinned).map(name).transpose()?,
+        alone: apart.is_some(),
     })
 }
