@@ -5,5 +5,6 @@ mod checker;
 mod load;
 mod netns;
 mod nodes;
+mod operators;
 mod script;
 mod steady;

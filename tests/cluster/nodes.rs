@@ -21,13 +21,13 @@ const CLUSTER: &str = "/_playhouse/admin/v1/cluster";
 const LONG: Duration = Duration::from_secs(60);
 
 /// What nodes share.
-struct Shared {
+pub(super) struct Shared {
     database: String,
     folder: TempDir,
 }
 
 impl Shared {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let shared = Self {
             database: Database::create(),
             folder: tempfile::tempdir().expect("a temporary folder"),
@@ -56,10 +56,17 @@ impl Shared {
             .collect()
     }
 
-    fn start(&self, name: &str) -> TestServer {
+    pub(super) fn start(&self, name: &str) -> TestServer {
+        self.start_for(name, "")
+    }
+
+    /// A node for these roles; of all when none is named.
+    pub(super) fn start_for(&self, name: &str, roles: &str) -> TestServer {
+        let mut environment = self.environment(name, "secret");
+        environment.push(("PLAYHOUSE_CLUSTER_ROLES".to_owned(), roles.to_owned()));
         TestServer::start_exactly(Options {
             database: Some(self.database.clone()),
-            environment: self.environment(name, "secret"),
+            environment,
         })
     }
 
@@ -82,14 +89,14 @@ impl Shared {
     }
 }
 
-fn status(server: &TestServer) -> Value {
+pub(super) fn status(server: &TestServer) -> Value {
     let (is_fine, text) = server.command_line(&["cluster", "status", "--json"]);
     assert!(is_fine, "{text}");
     let line = text.lines().find(|line| line.starts_with('{'));
     serde_json::from_str(line.expect("a line of JSON")).expect("JSON")
 }
 
-fn held_by(status: &Value, node: Option<&str>) -> usize {
+pub(super) fn held_by(status: &Value, node: Option<&str>) -> usize {
     let shards = status["shards"].as_array().expect("shards");
     let held = shards.iter();
     held.filter(|shard| shard["holder"].as_str() == node)
@@ -97,7 +104,11 @@ fn held_by(status: &Value, node: Option<&str>) -> usize {
 }
 
 /// Waits until the register says so.
-async fn until(server: &TestServer, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+pub(super) async fn until(
+    server: &TestServer,
+    what: &str,
+    is_so: impl Fn(&Value) -> bool,
+) -> Value {
     let deadline = Instant::now() + LONG;
     loop {
         let status = status(server);
@@ -110,7 +121,7 @@ async fn until(server: &TestServer, what: &str, is_so: impl Fn(&Value) -> bool) 
 }
 
 /// Each of the nodes holds something, and nobody else anything.
-async fn settled(server: &TestServer, nodes: &[&str]) -> Value {
+pub(super) async fn settled(server: &TestServer, nodes: &[&str]) -> Value {
     until(server, "the shards find no place", |status| {
         let all = status["shards"].as_array().map_or(0, Vec::len);
         let held: Vec<_> = nodes
@@ -122,7 +133,7 @@ async fn settled(server: &TestServer, nodes: &[&str]) -> Value {
     .await
 }
 
-async fn healthy(server: &TestServer, expected: u16) {
+pub(super) async fn healthy(server: &TestServer, expected: u16) {
     let deadline = Instant::now() + LONG;
     loop {
         let (code, text) = server.client().text("/health").await;
