@@ -8,68 +8,17 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
+use super::shared::{CLUSTER, Shared, is_settled};
 use crate::{
     admin::administrator,
-    harness::{Database, Options, TestServer, server::SERVER_NAME},
+    harness::{Options, TestServer, server::SERVER_NAME},
 };
-
-const CLUSTER: &str = "/_playhouse/admin/v1/cluster";
 
 /// Longer than a lease, and than anything that waits for one.
 const LONG: Duration = Duration::from_secs(60);
 
-/// What nodes share.
-pub(super) struct Shared {
-    database: String,
-    folder: TempDir,
-}
-
 impl Shared {
-    pub(super) fn new() -> Self {
-        let shared = Self {
-            database: Database::create(),
-            folder: tempfile::tempdir().expect("a temporary folder"),
-        };
-        shared.write("secret", "the secret of a cluster in tests");
-        shared.write("other", "the secret of another cluster");
-        shared
-    }
-
-    fn write(&self, name: &str, secret: &str) {
-        fs::write(self.folder.path().join(name), secret).expect("it can be written");
-    }
-
-    fn environment(&self, name: &str, secret: &str) -> Vec<(String, String)> {
-        let path = |name: &str| self.folder.path().join(name).display().to_string();
-        let variables = [
-            ("PLAYHOUSE_CLUSTER_LISTEN", "127.0.0.1:0".to_owned()),
-            ("PLAYHOUSE_CLUSTER_SECRET_FILE", path(secret)),
-            ("PLAYHOUSE_CLUSTER_NAME", name.to_owned()),
-            ("PLAYHOUSE_MEDIA_DIR", path("media")),
-            ("PLAYHOUSE_LISTEN_WORKERS", "1".to_owned()),
-        ];
-        let variables = variables.into_iter();
-        variables
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect()
-    }
-
-    pub(super) fn start(&self, name: &str) -> TestServer {
-        self.start_for(name, "")
-    }
-
-    /// A node for these roles; of all when none is named.
-    pub(super) fn start_for(&self, name: &str, roles: &str) -> TestServer {
-        let mut environment = self.environment(name, "secret");
-        environment.push(("PLAYHOUSE_CLUSTER_ROLES".to_owned(), roles.to_owned()));
-        TestServer::start_exactly(Options {
-            database: Some(self.database.clone()),
-            environment,
-        })
-    }
-
     /// What a node says that does not start.
     fn refused(&self, data: &Path, environment: &[(String, String)]) -> String {
         let output = Command::new("timeout")
@@ -89,18 +38,11 @@ impl Shared {
     }
 }
 
-pub(super) fn status(server: &TestServer) -> Value {
+fn status(server: &TestServer) -> Value {
     let (is_fine, text) = server.command_line(&["cluster", "status", "--json"]);
     assert!(is_fine, "{text}");
     let line = text.lines().find(|line| line.starts_with('{'));
     serde_json::from_str(line.expect("a line of JSON")).expect("JSON")
-}
-
-pub(super) fn held_by(status: &Value, node: Option<&str>) -> usize {
-    let shards = status["shards"].as_array().expect("shards");
-    let held = shards.iter();
-    held.filter(|shard| shard["holder"].as_str() == node)
-        .count()
 }
 
 /// Waits until the register says so.
@@ -123,12 +65,7 @@ pub(super) async fn until(
 /// Each of the nodes holds something, and nobody else anything.
 pub(super) async fn settled(server: &TestServer, nodes: &[&str]) -> Value {
     until(server, "the shards find no place", |status| {
-        let all = status["shards"].as_array().map_or(0, Vec::len);
-        let held: Vec<_> = nodes
-            .iter()
-            .map(|node| held_by(status, Some(node)))
-            .collect();
-        held.iter().all(|held| *held > 0) && held.iter().sum::<usize>() == all
+        is_settled(status, nodes)
     })
     .await
 }
@@ -148,7 +85,7 @@ pub(super) async fn healthy(server: &TestServer, expected: u16) {
 #[tokio::test]
 async fn nodes_are_one_server() {
     let shared = Shared::new();
-    let (one, mut two) = (shared.start("n1"), shared.start("n2"));
+    let (one, mut two) = (shared.start("n1", false), shared.start("n2", false));
     settled(&one, &["n1", "n2"]).await;
     let key = |server: &TestServer| fs::read(server.data().join("signing.key")).ok();
     assert!(key(&one).is_some() && key(&one) == key(&two));
@@ -213,7 +150,7 @@ async fn nodes_are_one_server() {
 #[tokio::test]
 async fn who_is_killed_is_replaced() {
     let shared = Shared::new();
-    let (one, mut two) = (shared.start("n1"), shared.start("n2"));
+    let (one, mut two) = (shared.start("n1", false), shared.start("n2", false));
     let boss = administrator(&one.client(), "boss").await;
     let mut rooms = Vec::new();
     for _ in 0..6 {
@@ -238,7 +175,7 @@ async fn nobody_joins_beside_a_server_that_is_alone() {
     let shared = Shared::new();
     let mut alone = TestServer::start_exactly(Options {
         database: Some(shared.database.clone()),
-        environment: Vec::new(),
+        ..Options::default()
     });
     let user = alone.register("alice").await;
     let room_id = user.create_room(json!({})).await;
@@ -248,14 +185,14 @@ async fn nobody_joins_beside_a_server_that_is_alone() {
     assert!(!folder.path().join("signing.key").exists());
     user.say(&room_id, "it writes still").await;
     alone.stop();
-    let one = shared.start("n1");
+    let one = shared.start("n1", false);
     settled(&one, &["n1"]).await;
 }
 
 #[tokio::test]
 async fn who_does_not_belong_is_refused() {
     let shared = Shared::new();
-    let one = shared.start("n1");
+    let one = shared.start("n1", false);
     settled(&one, &["n1"]).await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let other = shared.refused(folder.path(), &shared.environment("n2", "other"));

@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::nodes::{Shared, healthy, held_by, settled, until};
+use super::{
+    nodes::{healthy, settled, until},
+    shared::{CLUSTER, Shared, held_by},
+};
 use crate::{
     admin::administrator,
     harness::{Client, TestServer, client::encode},
 };
-
-const CLUSTER: &str = "/_playhouse/admin/v1/cluster";
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -73,7 +74,7 @@ async fn run(server: &TestServer, arguments: &[&str]) {
 #[tokio::test]
 async fn what_nodes_do_is_shown() {
     let shared = Shared::new();
-    let (one, two) = (shared.start("n1"), shared.start("n2"));
+    let (one, two) = (shared.start("n1", false), shared.start("n2", false));
     let boss = administrator(&one.client(), "boss").await;
     let room_id = boss.create_room(json!({})).await;
     settled(&one, &["n1", "n2"]).await;
@@ -119,7 +120,7 @@ async fn what_nodes_do_is_shown() {
 #[tokio::test]
 async fn a_hot_room_gets_a_node_to_itself() {
     let shared = Shared::new();
-    let (one, mut two) = (shared.start("n1"), shared.start("n2"));
+    let (one, mut two) = (shared.start("n1", false), shared.start("n2", false));
     let boss = administrator(&one.client(), "boss").await;
     let room_id = boss.create_room(json!({})).await;
     settled(&one, &["n1", "n2"]).await;
@@ -158,8 +159,8 @@ async fn a_hot_room_gets_a_node_to_itself() {
 #[tokio::test]
 async fn nodes_do_what_they_are_for() {
     let shared = Shared::new();
-    let one = shared.start_for("n1", HOLDS);
-    let mut two = shared.start_for("n2", DOES);
+    let one = shared.start_for(("n1", HOLDS), false);
+    let mut two = shared.start_for(("n2", DOES), false);
     settled(&one, &["n1"]).await;
     // Whoever asks the one that has no edge is told to ask another.
     healthy(&one, 200).await;
@@ -195,7 +196,7 @@ async fn nodes_do_what_they_are_for() {
         missing.contains(&json!("edge")) && missing.contains(&json!("directory"))
     })
     .await;
-    let three = shared.start_for("n3", DOES);
+    let three = shared.start_for(("n3", DOES), false);
     let bob = three.register("bob").await;
     bob.join(&room_id).await;
     finds(&bob, &boss.user_id).await;

@@ -60,9 +60,14 @@ pub(super) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 impl Town {
     pub(super) async fn new() -> Self {
+        Self::of_shards(8).await
+    }
+
+    /// A town whose log has so many shards in each family.
+    pub(super) async fn of_shards(shards: u16) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let models = store(folder.path()).await;
-        let log = MemoryStore::with(8, 1);
+        let log = MemoryStore::with(shards, 1);
         log.share(models.models());
         Self {
             store: log,
@@ -113,7 +118,9 @@ impl Town {
             (0..self.store.layout().shards).map(move |number| Shard { family, number })
         });
         let shards: Vec<_> = shards.collect();
-        let least = shards.len() / nodes.len() / 2;
+        // Of few shards a node may well get none.
+        let each = usize::from(self.store.layout().shards) / nodes.len();
+        let least = each * Family::ALL.len() / 2;
         until("shards find their places", || {
             let maps = nodes.iter().map(|node| node.house.map().unwrap());
             let maps: Vec<_> = maps.collect();
