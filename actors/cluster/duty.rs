@@ -1,7 +1,7 @@
 //! What one node at a time does.
 //!
-//! It falls to a shard, and is done by the node that serves the shard, or, if that node is not for such things, by one that is: begun when the map says so, ended
-//! when it does not any more or the lease has run out. For a moment two nodes may do it: whoever does it must bear that.
+//! It falls to a shard, and is done by the node that serves the shard, or, if that node is not for such things, by one that is: begun when the map says so,
+//! ended when it does not any more or the lease has run out. For a moment two nodes may do it: whoever does it must bear that.
 
 use std::{future::Future, sync::Arc, time::Duration};
 

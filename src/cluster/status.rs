@@ -168,7 +168,7 @@ fn moves(shards: &[ShardStatus], living: &Living<'_>) -> Vec<MoveStatus> {
 
 fn readers(living: &Living<'_>) -> Vec<ReaderStatus> {
     let readers = living.iter().flat_map(|(node, facts)| {
-        facts.lags.iter().map(|(name, behind)| ReaderStatus {
+        facts.lags.iter().map(move |(name, behind)| ReaderStatus {
             name: name.clone(),
             node: (*node).to_owned(),
             behind: *behind,
@@ -181,7 +181,7 @@ fn readers(living: &Living<'_>) -> Vec<ReaderStatus> {
 
 fn hot_rooms(living: &Living<'_>) -> Vec<HotStatus> {
     let rooms = living.iter().flat_map(|(node, facts)| {
-        facts.hot.iter().map(|room| HotStatus {
+        facts.hot.iter().map(move |room| HotStatus {
             room_id: room.room_id.clone(),
             shard: room.shard.clone(),
             node: (*node).to_owned(),

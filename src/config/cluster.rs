@@ -18,9 +18,9 @@ section! {
         secret_file: Option<String> = None, sample "/etc/playhouse/cluster.secret";
         /// What this node is called: letters, digits, `.`, `_` and `-`. Without it one is made at the first start and kept in the data folder, in `node.name`.
         name: Option<String> = None, sample "node-1";
-        /// What this node is for. `rooms`, `users` and `servers`: it may hold their shards. `edge`: it answers clients, other servers and administrators. `media`:
-        /// it drops old media. `directory`: it folds the directories of users and rooms. `push` and `appservice`: it notifies devices and bridges. `background`: all
-        /// else that one node at a time does. Each must be on some node.
+        /// What this node is for. `rooms`, `users` and `servers`: it may hold their shards. `edge`: it answers clients, other servers and administrators.
+        /// `media`: it drops old media. `directory`: it folds the directories of users and rooms. `push` and `appservice`: it notifies devices and application
+        /// services. `background`: all else that one node at a time does. Each must be on some node.
         roles: Vec<String> = roles::all();
         /// A node of which nothing was heard for so long, milliseconds, has lost its shards.
         lease_ms: u64 = 3_000;

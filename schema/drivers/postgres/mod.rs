@@ -43,6 +43,9 @@ use crate::{
 /// A statement that takes longer is ended by the server.
 const STATEMENT_TIMEOUT_MS: u32 = 30_000;
 
+/// One of the register: nobody waits for it as long as that.
+const REGISTER_TIMEOUT_MS: u32 = 5_000;
+
 /// A connection is not waited for any longer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -88,7 +91,7 @@ impl PostgresStore {
         let pool = Arc::new(Pool::new(config.clone()));
         Self {
             models: Arc::new(PostgresModels::new(Arc::clone(&pool))),
-            register: Arc::new(PostgresRegister::new(Pool::new(config.clone()))),
+            register: Arc::new(PostgresRegister::new(Pool::new(hasty(&config)))),
             config,
             pool,
             layout,
@@ -97,6 +100,17 @@ impl PostgresStore {
             opened: AtomicU64::new(0),
         }
     }
+}
+
+/// Connections whose statements are soon given up: a node that asks again must not leave ever more of them behind.
+fn hasty(config: &Config) -> Config {
+    let mut hasty = config.clone();
+    let options = config.get_options().unwrap_or_default();
+    // The last one counts.
+    hasty.options(format!(
+        "{options} -c statement_timeout={REGISTER_TIMEOUT_MS}"
+    ));
+    hasty
 }
 
 fn configure(dsn: &str) -> Result<Config, StoreError> {
