@@ -340,7 +340,7 @@ fn nobody_joins_beside_one_that_is_alone() {
         // It is none of the nodes.
         assert!(register.view().await.unwrap().nodes.is_empty());
         let refused = register.join(&beat("a", 1, LONG_MS)).await;
-        let Err(StoreError::Locked(why)) = refused else {
+        let Err(StoreError::Locked(why)) = &refused else {
             panic!("{refused:?}");
         };
         assert!(why.contains("host, 7"), "{why}");
