@@ -64,6 +64,7 @@ impl Ward {
     /// Says so when there is a role that no living node has, and when somebody has it again.
     pub(super) fn miss_roles(&self, view: &RegisterView) {
         let missing = roles::missing(view);
+        metrics::gauge!("playhouse_cluster_missing_roles").set(missing.len() as f64);
         let before = std::mem::replace(&mut self.life.lock().missing, missing.clone());
         if before == missing {
             return;

@@ -85,7 +85,7 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::parse;
+    use super::{super::tests::parse, ROLES};
 
     const POSTGRES: &str = "[database]\nurl = 'postgres://localhost/p'\n[cluster]\n";
     const FIT: &str = "listen = '127.0.0.1:0'\nsecret = 'sixteen bytes or more'\n";
