@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn what_is_said_is_bounded() {
         let named = |count: u64| (0..count).map(|number| (format!("name/{number}"), number));
-        let room = |number| HotRoom {
+        let room = |number: u32| HotRoom {
             room_id: format!("!{number}:example.org"),
             shard: "rooms/1".to_owned(),
             rate: 1.234_567,

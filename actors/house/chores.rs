@@ -50,6 +50,16 @@ impl Chores {
     /// Something that falls to a node for the background, if it can be to that with a shard of a family.
     fn add(
         &mut self,
+        named: (&'static str, Family),
+        begin: impl Fn() -> Begun + Send + Sync + 'static,
+    ) {
+        self.add_for(roles::BACKGROUND, named, begin);
+    }
+
+    /// The same for nodes of another role.
+    fn add_for(
+        &mut self,
+        role: &'static str,
         (name, family): (&'static str, Family),
         begin: impl Fn() -> Begun + Send + Sync + 'static,
     ) {
@@ -57,7 +67,7 @@ impl Chores {
         self.duties.push(Duty {
             name,
             shard,
-            role: Some(roles::BACKGROUND),
+            role: Some(role),
             begin: Arc::new(begin),
         });
     }

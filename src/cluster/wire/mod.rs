@@ -5,7 +5,8 @@
 //!
 //! * sockets: dialled, taken, encrypted and greeted by ourselves, each with a limit of its own, before ractor gets them (`lines`, `hello`, `certificates`).
 //!   ractor insists on a listener too; that one is on the loopback interface, and nobody is told of it;
-//! * bounds: ractor queues what it is given, so calls, bytes and what is told are counted before (`connection`);
+//! * bounds: ractor queues what it is given, so calls, bytes and what is told are counted before (`connection`). What waits for something to happen, a long poll
+//!   for example, is counted apart: however many of them wait, others get their answers;
 //! * answers: every call is answered, be it by a refusal, since ractor lets those wait who are not answered (`hub`);
 //! * silence: a node that does not answer a ping is not reached until it does (`connection`);
 //! * cut lines: a node that lives and is not reached is asked through another (`hub`);
