@@ -115,7 +115,7 @@ pub(crate) struct HotStatus {
 impl Status {
     /// Of what the register says.
     pub(crate) fn of(view: &RegisterView) -> Self {
-        let told: Told = view
+        let told: Told<'_> = view
             .nodes
             .iter()
             .map(|node| (node.name.as_str(), Facts::read(&node.facts)))
