@@ -259,6 +259,7 @@ impl Follower {
             let Ok(handled) = handler.handle(&records, &mut stop).await else {
                 return;
             };
+            self.bookmark.note_done();
             let is_due = handled.acted || self.saved.elapsed() >= IDLE_SAVE_INTERVAL;
             if is_due || !handled.parked.is_empty() {
                 let parked = handled.parked.iter().map(Parked::park).collect();

@@ -26,7 +26,7 @@ use super::{
     stale_devices::StaleDevices,
 };
 use crate::{
-    cluster::{Duty, duty::shard_of_name},
+    cluster::{Duty, duty::shard_of_name, roles},
     delays::{SCHEDULES, schedule},
     followers::{
         acceptances, departures, erasures,
@@ -48,17 +48,32 @@ struct Chores {
 }
 
 impl Chores {
-    /// Something that falls to the node with a shard of a family.
+    /// Something that falls to a node for the background, if it can be to that with a shard of a family.
     fn add(
         &mut self,
+        named: (&'static str, Family),
+        begin: impl Fn() -> Begun + Send + Sync + 'static,
+    ) {
+        self.add_for(roles::BACKGROUND, named, begin);
+    }
+
+    /// The same for nodes of another role.
+    fn add_for(
+        &mut self,
+        role: &'static str,
         (name, family): (&'static str, Family),
         begin: impl Fn() -> Begun + Send + Sync + 'static,
     ) {
         let shard = shard_of_name(self.layout, family, name);
-        self.add_at((name, shard), begin);
+        self.duties.push(Duty {
+            name,
+            shard,
+            role: Some(role),
+            begin: Arc::new(begin),
+        });
     }
 
-    /// Something that falls to the node with this shard.
+    /// Something that can only be done by the node with this shard.
     fn add_at(
         &mut self,
         (name, shard): (&'static str, Shard),
@@ -67,6 +82,7 @@ impl Chores {
         self.duties.push(Duty {
             name,
             shard,
+            role: None,
             begin: Arc::new(begin),
         });
     }

@@ -69,6 +69,8 @@ pub struct HouseConfig {
     pub notices: Option<NoticeSettings>,
     /// How users are pushed to; `None`: nobody is now, and who is later goes on where the last one was.
     pub pushes: Option<PushSettings>,
+    /// What operators recognise this process by.
+    pub called: String,
     /// What makes it one of several nodes; `None`: it is alone.
     pub cluster: Option<ClusterConfig>,
 }
@@ -100,6 +102,7 @@ impl HouseConfig {
             forgotten_rooms_ms: None,
             notices: None,
             pushes: None,
+            called: format!("process {}", std::process::id()),
             cluster: None,
         }
     }

@@ -73,6 +73,7 @@
 mod active_users;
 mod administer;
 mod aliases;
+mod alone;
 mod among;
 mod auto_accept;
 mod auto_join;
@@ -174,6 +175,7 @@ use active_users::ActiveDesk;
 pub use active_users::ActiveSettings;
 pub use administer::AccountWish;
 pub use aliases::ResolvedAlias;
+use alone::Mark;
 use among::Among;
 pub use auto_accept::{AutoAccept, AutoAcceptKind};
 pub use auto_join::AutoJoin;
@@ -256,6 +258,7 @@ pub struct House {
     store: Arc<dyn LogStore>,
     pools: Arc<Pools>,
     among: Option<Among>,
+    mark: Option<Mark>,
     rooms: Arc<Directory<Room>>,
     users: Arc<Directory<User>>,
     aliases: Arc<Directory<Alias>>,

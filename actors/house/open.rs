@@ -52,6 +52,7 @@ impl House {
             store,
             pools,
             among,
+            mark,
             models,
             opening,
             ..
@@ -63,6 +64,7 @@ impl House {
             store,
             pools,
             among,
+            mark,
             rooms,
             users,
             aliases: desks.aliases,
@@ -165,6 +167,9 @@ impl House {
         self.desks.close(left()).await;
         self.models.stop(left()).await;
         self.pools.close(left()).await;
+        if let Some(mark) = &self.mark {
+            mark.wipe(left()).await;
+        }
     }
 }
 

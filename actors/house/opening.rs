@@ -13,6 +13,7 @@ use playhouse_schema::{
 use super::{
     HouseConfig,
     active_users::ActiveDesk,
+    alone::Mark,
     among::Among,
     delays::HouseOutlet,
     gateway::GatewayOffice,
@@ -122,6 +123,7 @@ pub(super) struct Ground {
     pub(super) store: Arc<dyn LogStore>,
     pub(super) pools: Arc<Pools>,
     pub(super) among: Option<Among>,
+    pub(super) mark: Option<Mark>,
     pub(super) board: Arc<FeedBoard>,
     pub(super) models: Arc<Models>,
     pub(super) opening: Opening,
@@ -134,6 +136,8 @@ impl Ground {
         config: &HouseConfig,
     ) -> Result<Self, StoreError> {
         let among = Among::of(&store, config)?;
+        // Before anything is taken.
+        let mark = Mark::leave(&*store, config).await?;
         let limits = (config.writers, among.is_none());
         let pools = Pools::open_among(store.clone(), config.env.clone(), limits).await?;
         let tail = pools.tail();
@@ -150,6 +154,7 @@ impl Ground {
             store,
             pools,
             among,
+            mark,
             board,
             models,
             opening,

@@ -14,7 +14,7 @@ use ruma::{UserId, presence::PresenceState};
 
 use super::{House, among::lies_in, purges::purges};
 use crate::{
-    cluster::{Loads, Map, Scales, Tenants},
+    cluster::{Facts, Map, Scales, Tenants},
     delays::{DelayBoard, SCHEDULES, schedule},
     gateway::{GatewayBoard, OUTBOXES, outbox},
     kernel::Served,
@@ -150,8 +150,20 @@ impl Tenants for HouseTenants {
         self.pools.fenced_shards()
     }
 
-    fn loads(&self) -> Loads {
-        self.scales.loads(&self.map.served())
+    fn facts(&self) -> Facts {
+        let loads = self.scales.loads(&self.map.served()).into_iter();
+        let queues = self.pools.queued_records().into_iter();
+        Facts {
+            loads: loads
+                .map(|(shard, load)| (shard.to_string(), load))
+                .collect(),
+            queues: queues
+                .map(|(family, writers)| (family.name().to_owned(), writers))
+                .collect(),
+            lags: self.pools.tail().lags(),
+            hot: self.scales.hottest(),
+            ..Facts::default()
+        }
     }
 }
 

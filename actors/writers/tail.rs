@@ -17,6 +17,8 @@ use playhouse_schema::{
 };
 use tokio::sync::mpsc;
 
+use super::whereabouts::{Readers, Whereabouts};
+
 /// So many batches may wait for one follower; what does not fit it reads from the log.
 const FOLLOWER_BATCHES_MAX: usize = 1_024;
 
@@ -34,6 +36,7 @@ pub struct Tail {
     store: Arc<dyn LogStore>,
     families: BTreeMap<Family, FamilyTail>,
     relay: OnceLock<Arc<dyn Relay>>,
+    readers: Readers,
     /// Its readers pass over what does not come to them, so that a test can show that it would be found.
     #[cfg(test)]
     skips_gaps: AtomicBool,
@@ -82,6 +85,7 @@ impl Tail {
             families: Family::ALL.map(family).into(),
             store,
             relay: OnceLock::new(),
+            readers: Readers::default(),
             #[cfg(test)]
             skips_gaps: AtomicBool::new(false),
         }
@@ -141,6 +145,20 @@ impl Tail {
         let tail = self.families.get(&shard.family);
         let head = tail.and_then(|tail| tail.head(shard.number));
         head.map_or(0, |head| head.load(Ordering::Acquire))
+    }
+
+    /// Somebody reads the log by this name, and has come to these positions, by shard number.
+    pub fn note_reader(
+        &self,
+        reader: (&'static str, Family),
+        positions: &[Position],
+    ) -> Arc<Whereabouts> {
+        self.readers.begin(reader, positions)
+    }
+
+    /// By how many positions those who read by a name are behind what is known to be written.
+    pub fn lags(&self) -> BTreeMap<String, u64> {
+        self.readers.lags(|shard| self.head(shard))
     }
 
     /// Reads all shards of a family, each from the record after the given position; a shard that is not named is read from its beginning.

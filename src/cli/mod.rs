@@ -3,6 +3,7 @@
 //! Owns what is printed for people. What it does it does through the configuration, the node and the house.
 
 mod cluster;
+mod cluster_status;
 mod config;
 mod export;
 mod key;

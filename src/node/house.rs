@@ -142,6 +142,7 @@ async fn open_house_in(
     house.search = config.search.enabled;
     house.pushes = pushes;
     house.user_limits.pushers_max = config.push.pushers_max as usize;
+    house.called = identity::process_name();
     house.cluster = joining.map(Joining::settings);
     Ok(House::open(store, house).await?)
 }

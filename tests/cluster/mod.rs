@@ -7,6 +7,7 @@ mod fleet;
 mod load;
 mod netns;
 mod nodes;
+mod operators;
 mod reshard;
 mod script;
 mod several;

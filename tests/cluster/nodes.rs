@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::shared::{CLUSTER, Shared, is_settled};
 use crate::{
     admin::administrator,
-    harness::{TestServer, server::SERVER_NAME},
+    harness::{Options, TestServer, server::SERVER_NAME},
 };
 
 /// Longer than a lease, and than anything that waits for one.
@@ -46,7 +46,11 @@ fn status(server: &TestServer) -> Value {
 }
 
 /// Waits until the register says so.
-async fn until(server: &TestServer, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+pub(super) async fn until(
+    server: &TestServer,
+    what: &str,
+    is_so: impl Fn(&Value) -> bool,
+) -> Value {
     let deadline = Instant::now() + LONG;
     loop {
         let status = status(server);
@@ -59,14 +63,14 @@ async fn until(server: &TestServer, what: &str, is_so: impl Fn(&Value) -> bool) 
 }
 
 /// Each of the nodes holds something, and nobody else anything.
-async fn settled(server: &TestServer, nodes: &[&str]) -> Value {
+pub(super) async fn settled(server: &TestServer, nodes: &[&str]) -> Value {
     until(server, "the shards find no place", |status| {
         is_settled(status, nodes)
     })
     .await
 }
 
-async fn healthy(server: &TestServer, expected: u16) {
+pub(super) async fn healthy(server: &TestServer, expected: u16) {
     let deadline = Instant::now() + LONG;
     loop {
         let (code, text) = server.client().text("/health").await;
@@ -164,6 +168,25 @@ async fn who_is_killed_is_replaced() {
     for room_id in &rooms {
         there.say(room_id, "here again").await;
     }
+}
+
+#[tokio::test]
+async fn nobody_joins_beside_a_server_that_is_alone() {
+    let shared = Shared::new();
+    let mut alone = TestServer::start_exactly(Options {
+        database: Some(shared.database.clone()),
+        ..Options::default()
+    });
+    let user = alone.register("alice").await;
+    let room_id = user.create_room(json!({})).await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let refused = shared.refused(folder.path(), &shared.environment("n1", "secret"));
+    assert!(refused.contains("without [cluster]"), "{refused}");
+    assert!(!folder.path().join("signing.key").exists());
+    user.say(&room_id, "it writes still").await;
+    alone.stop();
+    let one = shared.start("n1", false);
+    settled(&one, &["n1"]).await;
 }
 
 #[tokio::test]

@@ -78,10 +78,17 @@ impl Shared {
 
     /// Starts a node. What it complains about comes with the test's output, or into its file.
     pub(super) fn start(&self, name: &str, to_file: bool) -> TestServer {
+        self.start_for((name, ""), to_file)
+    }
+
+    /// A node for these roles; for all when none is named.
+    pub(super) fn start_for(&self, (name, roles): (&str, &str), to_file: bool) -> TestServer {
         let runner = self.wires.as_ref().map(|wires| wires.runner(name));
+        let mut environment = self.environment(name, "secret");
+        environment.push(("PLAYHOUSE_CLUSTER_ROLES".to_owned(), roles.to_owned()));
         TestServer::start_exactly(Options {
             database: Some(self.database.clone()),
-            environment: self.environment(name, "secret"),
+            environment,
             prefix: runner.unwrap_or_default(),
             log: to_file.then(|| self.log(name)),
         })

@@ -149,7 +149,8 @@ fn wishes_and_pins_are_kept() {
         let wishes = [(all[0], Some(name("a"))), (all[1], Some(name("b")))];
         register.want(&wishes).await.unwrap();
         register.want(&[(all[1], None)]).await.unwrap();
-        register.pin(all[2], Some(name("c"))).await.unwrap();
+        register.pin(all[2], Some(name("c")), false).await.unwrap();
+        register.pin(all[3], Some(name("d")), true).await.unwrap();
         let view = register.view().await.unwrap();
         let entry = |shard| {
             let mut entries = view.shards.iter();
@@ -158,6 +159,12 @@ fn wishes_and_pins_are_kept() {
         assert_eq!(entry(all[0]).wanted, Some(name("a")));
         assert_eq!(entry(all[1]).wanted, None);
         assert_eq!(entry(all[2]).pinned, Some(name("c")));
+        assert!(!entry(all[2]).alone && entry(all[3]).alone);
+        assert_eq!(entry(all[3]).pinned, Some(name("d")));
+        register.pin(all[3], None, false).await.unwrap();
+        let view = register.view().await.unwrap();
+        let unpinned = view.shards.iter().find(|entry| entry.shard == all[3]);
+        assert!(unpinned.is_some_and(|entry| entry.pinned.is_none() && !entry.alone));
         assert_eq!(view.shards.len(), all.len() * Family::ALL.len());
     });
 }
@@ -345,5 +352,42 @@ fn claims_follow_a_log_that_another_cluster_has_written() {
         two.append(&batch(2, vec![record(room, 2, "b")]))
             .await
             .unwrap();
+    });
+}
+
+#[test]
+fn nobody_joins_beside_one_that_is_alone() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let (_store, register) = opened(&ground).await;
+        let living = register.stand_alone("host, 7", LONG_MS).await.unwrap();
+        assert_eq!(living, []);
+        // It is none of the nodes.
+        assert!(register.view().await.unwrap().nodes.is_empty());
+        let refused = register.join(&beat("a", 1, LONG_MS)).await;
+        let Err(StoreError::Locked(why)) = &refused else {
+            panic!("{refused:?}");
+        };
+        assert!(why.contains("host, 7"), "{why}");
+        assert!(register.view().await.unwrap().nodes.is_empty());
+        register.stand_alone("host, 7", 0).await.unwrap();
+        register.join(&beat("a", 1, LONG_MS)).await.unwrap();
+        let living = register.stand_alone("host, 7", LONG_MS).await.unwrap();
+        assert_eq!(living, [name("a")]);
+        // Who is there stays there.
+        let pulse = register.beat(&beat("a", 1, LONG_MS)).await.unwrap();
+        assert!(matches!(pulse, Pulse::Alive(_)));
+    });
+}
+
+#[test]
+fn connections_that_are_closed_are_made_again() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let (_store, register) = opened(&ground).await;
+        register.join(&beat("a", 1, LONG_MS)).await.unwrap();
+        register.reconnect();
+        let pulse = register.beat(&beat("a", 1, LONG_MS)).await.unwrap();
+        assert!(matches!(pulse, Pulse::Alive(_)));
     });
 }

@@ -295,6 +295,11 @@ impl Pool {
         idle.pop()
     }
 
+    /// Closes what nobody uses: one of them has not answered, and others may be no better.
+    pub(super) fn close_idle(&self) {
+        self.idle.lock().clear();
+    }
+
     fn give_back(&self, connection: Connection) {
         if !connection.client.is_closed() {
             self.idle.lock().push(connection);

@@ -49,6 +49,9 @@ use crate::{
     register::Register,
 };
 
+/// A statement of the register that takes longer is ended by the server: nobody waits for it as long as for others.
+const REGISTER_TIMEOUT_MS: u32 = 5_000;
+
 /// A connection is not waited for any longer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -145,7 +148,7 @@ impl PostgresStore {
             connections: REGISTER_CONNECTIONS,
             ..share.bounds
         };
-        let register = Arc::new(Pool::new(config.clone(), bounds));
+        let register = Arc::new(Pool::new(hasty(&config), bounds));
         Self {
             models: Arc::new(PostgresModels::new(Arc::clone(&pool))),
             register: Arc::new(PostgresRegister::new(register)),
@@ -165,6 +168,17 @@ fn configure_all(config: &PostgresConfig) -> Result<Vec<Config>, StoreError> {
     }
     let address = |dsn: &String| configure(dsn, config.bounds);
     config.dsns.iter().map(address).collect()
+}
+
+/// Connections whose statements are soon given up: a node that asks again must not leave ever more of them behind.
+fn hasty(config: &Config) -> Config {
+    let mut hasty = config.clone();
+    let options = config.get_options().unwrap_or_default();
+    // The last one counts.
+    hasty.options(format!(
+        "{options} -c statement_timeout={REGISTER_TIMEOUT_MS}"
+    ));
+    hasty
 }
 
 fn configure(dsn: &str, bounds: PostgresBounds) -> Result<Config, StoreError> {

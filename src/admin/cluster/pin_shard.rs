@@ -32,6 +32,9 @@ pub(crate) struct Request {
     pub(crate) number: String,
     /// On this node, as long as it lives.
     pub(crate) node: String,
+    /// The node gives away whatever is not pinned to it.
+    #[serde(default)]
+    pub(crate) alone: bool,
 }
 
 /// The nodes do it with their next beat.
@@ -46,7 +49,7 @@ pub(crate) async fn handle(
 ) -> Result<Response, Failure> {
     only_administrators(&caller)?;
     let shard = shard(&app, &request.family, &request.number)?;
-    give(&app, Order::Pin(shard, request.node)).await?;
+    give(&app, Order::Pin(shard, request.node, request.alone)).await?;
     Ok(Response {})
 }
 

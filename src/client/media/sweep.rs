@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use playhouse_actors::cluster::roles;
 use playhouse_schema::models::media_lists::UnusedMedia;
 use tokio::task::JoinHandle;
 
@@ -31,7 +32,7 @@ pub(crate) fn start(app: &Arc<App>) -> Option<JoinHandle<()>> {
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(every).await;
-                if app.house.does(DUTY)
+                if app.house.does(DUTY, roles::MEDIA)
                     && let Err(failure) = sweep(&app).await
                 {
                     let reason = failure.inside().unwrap_or_else(|| failure.message());

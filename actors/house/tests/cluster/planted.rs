@@ -243,7 +243,7 @@ async fn bury(nodes: &[Node], shard: Shard, dice: &mut Dice) {
     let ward = nodes[owner].house.ward().unwrap();
     let register: &dyn Register = &**ward.register();
     let heir = Some(heir.name.clone());
-    register.pin(shard, heir.clone()).await.unwrap();
+    register.pin(shard, heir.clone(), false).await.unwrap();
     register.want(&[(shard, heir)]).await.unwrap();
     register.leave(ward.incarnation()).await.unwrap();
 }

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::{
     cluster::{
-        ClusterConfig,
+        ClusterConfig, roles,
         tests::net::{Net, SimWire},
     },
     env::Env,
@@ -85,6 +85,11 @@ impl Town {
     }
 
     pub(super) async fn node(&self, name: &str) -> Node {
+        self.node_for(name, &roles::ROLES).await
+    }
+
+    /// A node for some roles.
+    pub(super) async fn node_for(&self, name: &str, roles: &[&str]) -> Node {
         let name = NodeName::parse(name).unwrap();
         let wire = self.net.attach(&name);
         let mut config = config(self.env.clone());
@@ -93,7 +98,7 @@ impl Town {
         config.cluster = Some(ClusterConfig {
             name: name.clone(),
             address: format!("{name}:1"),
-            roles: Family::ALL.map(|family| family.name().to_owned()).into(),
+            roles: roles.iter().map(|role| (*role).to_owned()).collect(),
             lease: LEASE,
             beat: BEAT,
             wire: wire.clone(),
