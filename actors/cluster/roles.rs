@@ -37,7 +37,7 @@ pub fn has(roles: &[String], role: &str) -> bool {
 
 /// The roles that no living node has.
 pub fn missing(view: &RegisterView) -> Vec<&'static str> {
-    let has_it = |node: &NodeEntry, role| node.is_alive() && has(&node.roles, role);
+    let has_it = |node: &NodeEntry, role: &str| node.is_alive() && has(&node.roles, role);
     let is_missing = |role: &&str| !view.nodes.iter().any(|node| has_it(node, role));
     ROLES.into_iter().filter(is_missing).collect()
 }

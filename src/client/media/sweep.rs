@@ -48,7 +48,7 @@ pub(crate) fn start_settling(app: &Arc<App>) -> JoinHandle<()> {
     let app = app.clone();
     tokio::spawn(async move {
         loop {
-            if app.house.does(ASIDE_DUTY)
+            if app.house.does(ASIDE_DUTY, roles::MEDIA)
                 && let Err(failure) = removal::settle_all(&app).await
             {
                 let reason = failure.inside().unwrap_or_else(|| failure.message());

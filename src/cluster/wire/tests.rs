@@ -225,7 +225,7 @@ async fn who_waits_holds_up_nobody() {
     let body = Bytes::from_static(b"small");
     let answer = one.ask(&two, body.clone(), LONG).await;
     assert_eq!(answer, Ok(body));
-    waiting.iter().for_each(tokio::task::JoinHandle::abort);
+    waiting.iter().for_each(JoinHandle::abort);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
