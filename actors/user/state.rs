@@ -368,6 +368,7 @@ impl User {
             + self.pushers.len() * 1_000
             + self.connections.weight_bytes()
             + self.threads.len() * 250
+            + self.received.len() * 16
             + self
                 .dehydrated
                 .as_ref()
