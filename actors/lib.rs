@@ -1,7 +1,7 @@
 //! The domain: rooms, users and remote servers as actors over the log.
 //!
-//! Inside this package a module imports only from the left: network, env, kernel, writers, cluster, room, alias, user, active_users, backup, media, purges, registration, reports, admins, threepid, delays, passes,
-//! oauth, externals, peer_keys, peer_users, server, followers, desks, house. No HTTP, no SQL, no `ruma::api`.
+//! Inside this package a module imports only from the left: network, env, kernel, writers, cluster, room, alias, user, active_users, backup, media, purges, registration, reports, admins, threepid, delays, gateway,
+//! passes, oauth, externals, peer_keys, peer_users, server, followers, pushers, desks, house. No HTTP, no SQL, no `ruma::api`.
 
 pub mod active_users;
 pub mod admins;
@@ -13,6 +13,7 @@ pub mod desks;
 pub mod env;
 pub mod externals;
 pub mod followers;
+pub mod gateway;
 pub mod house;
 pub mod kernel;
 pub mod media;
@@ -22,6 +23,7 @@ pub mod passes;
 pub mod peer_keys;
 pub mod peer_users;
 pub mod purges;
+pub mod pushers;
 pub mod registration;
 pub mod reports;
 pub mod room;

@@ -150,6 +150,8 @@ pub struct ShardEntry {
     pub wanted: Option<NodeName>,
     /// Where an operator wants it.
     pub pinned: Option<NodeName>,
+    /// The node where it is pinned is to hold nothing but what is pinned there.
+    pub alone: bool,
 }
 
 /// All of the register.
@@ -204,7 +206,7 @@ pub enum Pulse {
 
 /// The register. Every statement of it is whole by itself and may be repeated.
 pub trait Register: Send + Sync + 'static {
-    /// Begins a life. Refused with [`StoreError::Locked`] while another life of the same name has a lease.
+    /// Begins a life. Refused with [`StoreError::Locked`] while another life of the same name has a lease, or a node of no cluster writes the database.
     fn join<'a>(&'a self, beat: &'a Beat) -> StoreFuture<'a, RegisterView>;
 
     /// Goes on with a life, and says what has changed about the node. A lease that has run out is never extended.
@@ -230,8 +232,18 @@ pub trait Register: Send + Sync + 'static {
     /// Says where shards shall go.
     fn want<'a>(&'a self, wishes: &'a [(Shard, Option<NodeName>)]) -> StoreFuture<'a, ()>;
 
-    /// Says where an operator wants a shard, whatever the load.
-    fn pin(&self, shard: Shard, node: Option<NodeName>) -> StoreFuture<'_, ()>;
+    /// A node that belongs to no cluster writes this database, and says so again before this time is over. Tells which nodes of a cluster live: there should be
+    /// none. As long as it says so nobody joins.
+    fn stand_alone<'a>(&'a self, who: &'a str, for_ms: u64) -> StoreFuture<'a, Vec<NodeName>>;
+
+    /// Refuses with [`StoreError::Locked`] while a node of no cluster writes the database.
+    fn be_among_nodes(&self) -> StoreFuture<'_, ()>;
+
+    /// Something was not answered in time: what is said next goes over another connection.
+    fn reconnect(&self) {}
+
+    /// Says where an operator wants a shard, whatever the load, and whether it shall be alone there: with others that are pinned to the node, and no more.
+    fn pin(&self, shard: Shard, node: Option<NodeName>, alone: bool) -> StoreFuture<'_, ()>;
 
     /// Lets a node rest, whatever it says of itself, or no more: one that rests gives its shards away and gets none. Holds over restarts.
     fn rest<'a>(&'a self, name: &'a NodeName, rests: bool) -> StoreFuture<'a, ()>;
@@ -248,6 +260,14 @@ pub trait Register: Send + Sync + 'static {
 
     /// Puts something in the place of what the nodes share.
     fn replace_secret<'a>(&'a self, name: &'a str, payload: &'a [u8]) -> StoreFuture<'a, ()>;
+}
+
+/// Why nobody joins as long as a node of no cluster writes the database.
+pub fn not_beside_alone(who: &str) -> StoreError {
+    StoreError::Locked(format!(
+        "a server without [cluster] runs on this database ({who}): stop it, or give it the same [cluster] secret and a [cluster] listen, and start it again; \
+         if it died just now, wait a few seconds"
+    ))
 }
 
 /// A value of the register that makes no sense.

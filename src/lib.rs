@@ -13,6 +13,7 @@ pub mod node;
 mod operator;
 mod outbound;
 mod pages;
+mod push;
 mod third_party;
 
-pub use node::{RunningNode, StartError, start};
+pub use node::{RunningGateway, RunningNode, StartError, start, start_gateway};

@@ -8,5 +8,6 @@ mod fault;
 mod federation;
 mod harness;
 mod journey;
+mod push;
 mod replay;
 mod tidy;

@@ -28,6 +28,7 @@ const ACTOR_MODULES: &[&str] = &[
     "admins",
     "threepid",
     "delays",
+    "gateway",
     "passes",
     "oauth",
     "externals",
@@ -35,6 +36,7 @@ const ACTOR_MODULES: &[&str] = &[
     "peer_users",
     "server",
     "followers",
+    "pushers",
     "desks",
     "house",
 ];

@@ -3,7 +3,7 @@
 //! Moves as little as it can: a shard stays where it is unless its node must not hold it or holds clearly more than another. Whoever computes it from the same
 //! register comes to the same, so it does not matter which node does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use playhouse_schema::{
     address::{Family, Shard},
@@ -52,17 +52,44 @@ fn may_hold(node: &NodeEntry, family: Family) -> bool {
         && node.roles.iter().any(|role| role == role_of(family))
 }
 
+/// The nodes that shall hold only what is pinned to them: those to which a shard is pinned that is to be alone.
+fn set_apart(view: &RegisterView) -> BTreeSet<&NodeName> {
+    // One that cannot hold what is pinned to it serves others.
+    let holds = |name: &NodeName, entry: &ShardEntry| {
+        let mut nodes = view.nodes.iter();
+        nodes.any(|node| node.name == *name && may_hold(node, entry.shard.family))
+    };
+    let alone = view.shards.iter().filter(|entry| entry.alone);
+    let apart = alone.filter_map(|entry| {
+        let pinned = entry.pinned.as_ref();
+        pinned.filter(|name| holds(name, entry))
+    });
+    apart.collect()
+}
+
 /// The nodes of one family and what they hold.
 struct Desk {
+    /// Of those that hold what nobody has pinned.
     weights: BTreeMap<NodeName, f64>,
+    /// The others, which hold only what is pinned to them.
+    apart: BTreeSet<NodeName>,
     places: BTreeMap<Shard, NodeName>,
 }
 
 impl Desk {
     fn new(view: &RegisterView, family: Family) -> Self {
         let nodes = view.nodes.iter().filter(|node| may_hold(node, family));
+        let apart = set_apart(view);
+        let (mut apart, mut free): (BTreeSet<_>, BTreeSet<_>) = nodes
+            .map(|node| node.name.clone())
+            .partition(|name| apart.contains(name));
+        // Somebody must hold the others.
+        if free.is_empty() {
+            free = std::mem::take(&mut apart);
+        }
         Self {
-            weights: nodes.map(|node| (node.name.clone(), 0.0)).collect(),
+            weights: free.into_iter().map(|name| (name, 0.0)).collect(),
+            apart,
             places: BTreeMap::new(),
         }
     }
@@ -72,6 +99,14 @@ impl Desk {
         let mut homeless = Vec::new();
         for entry in shards {
             let weight = weight(entry.shard, loads);
+            if let Some(pinned) = entry
+                .pinned
+                .as_ref()
+                .filter(|node| self.apart.contains(*node))
+            {
+                self.places.insert(entry.shard, pinned.clone());
+                continue;
+            }
             // What is on its way already is not called back.
             let at = entry.holder.and_then(|holder| view.node_of(holder));
             let at = at.map(|node| node.name.clone());
@@ -92,6 +127,12 @@ impl Desk {
 
     /// Takes from who holds most what makes the difference to who holds least smaller.
     fn level(&mut self, shards: &[&ShardEntry], loads: &Loads) {
+        let is_free = |entry: &&ShardEntry| {
+            let place = self.places.get(&entry.shard);
+            place.is_some_and(|node| self.weights.contains_key(node))
+        };
+        let shards: Vec<_> = shards.iter().copied().filter(is_free).collect();
+        let shards = &shards[..];
         let total: f64 = shards.iter().map(|entry| weight(entry.shard, loads)).sum();
         let average = total / shards.len().max(1) as f64;
         for _ in 0..shards.len() {
@@ -190,6 +231,7 @@ mod tests {
                 term: 0,
                 wanted: None,
                 pinned: None,
+                alone: false,
             })
         });
         RegisterView {
@@ -287,6 +329,43 @@ mod tests {
         }
         settle(&mut view, &Loads::new());
         assert!(view.shards.iter().all(|entry| entry.wanted.is_none()));
+    }
+
+    #[test]
+    fn a_shard_that_is_pinned_alone_has_a_node_to_itself() {
+        let mut view = house(3);
+        settle(&mut view, &Loads::new());
+        let pinned = view.shards[5].shard;
+        view.shards[5].pinned = Some(name(1));
+        view.shards[5].alone = true;
+        let held = |view: &RegisterView| -> Vec<Shard> {
+            let held = view.shards.iter();
+            let held = held.filter(|entry| entry.wanted == Some(name(1)));
+            held.map(|entry| entry.shard).collect()
+        };
+        settle(&mut view, &Loads::new());
+        assert_eq!(held(&view), [pinned]);
+        assert!(view.shards.iter().all(|entry| entry.wanted.is_some()));
+        assert_eq!(wishes(&view, &Loads::new()), vec![]);
+        // When there is nobody else the others come, too.
+        view.nodes[0].left_ms = 0;
+        view.nodes[2].left_ms = 0;
+        settle(&mut view, &Loads::new());
+        assert_eq!(held(&view).len(), view.shards.len());
+        for node in &mut view.nodes {
+            node.left_ms = 1_000;
+        }
+        settle(&mut view, &Loads::new());
+        assert_eq!(held(&view), [pinned]);
+        // The node that it is pinned to is dead: it is like any other.
+        view.nodes[1].left_ms = 0;
+        settle(&mut view, &Loads::new());
+        assert_eq!(held(&view), []);
+        view.nodes[1].left_ms = 1_000;
+        view.shards[5].pinned = None;
+        view.shards[5].alone = false;
+        settle(&mut view, &Loads::new());
+        assert!(spread(&view) <= 1);
     }
 
     #[test]

@@ -22,6 +22,15 @@ use crate::{
 /// So many bytes of records are told at a time. Of more only the heads are: who wants them reads the log.
 const RECORDS_BYTES_MAX: usize = 2 << 20;
 
+/// How an answer is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// No longer than this.
+    pub within: Duration,
+    /// What is asked waits for something to happen: it holds no place that others need who only want an answer.
+    pub waits: bool,
+}
+
 /// Carries frames between nodes.
 pub trait Wire: Send + Sync + 'static {
     /// Hands what comes in to a gate from now on.
@@ -32,7 +41,7 @@ pub trait Wire: Send + Sync + 'static {
         &self,
         node: &NodeName,
         frame: Bytes,
-        within: Duration,
+        patience: Patience,
     ) -> BoxFuture<'static, Result<Bytes, LinkError>>;
 
     /// Tells a node something. In order for each node; may be lost.
@@ -77,9 +86,12 @@ impl Courier {
 
 impl Link for Courier {
     fn ask(&self, node: &NodeName, call: Call) -> BoxFuture<'static, Result<Bytes, LinkError>> {
-        let within = Duration::from_millis(call.within_ms);
+        let patience = Patience {
+            within: Duration::from_millis(call.within_ms),
+            waits: call.waits,
+        };
         match parcel::pack(&call) {
-            Ok(frame) => self.0.ask(node, frame, within),
+            Ok(frame) => self.0.ask(node, frame, patience),
             Err(error) => {
                 let error = LinkError::Malformed(error.to_string());
                 Box::pin(async move { Err(error) })

@@ -1,7 +1,7 @@
 //! What one node at a time does.
 //!
-//! It falls to a shard, and is done by the node that serves the shard: begun when the map says so, ended when it does not any more or the lease has run
-//! out. For a moment two nodes may do it: whoever does it must bear that.
+//! It falls to a shard, and is done by the node that serves the shard, or, if that node is not for such things, by one that is: begun when the map says so,
+//! ended when it does not any more or the lease has run out. For a moment two nodes may do it: whoever does it must bear that.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -35,8 +35,10 @@ pub type Begin<T> = Arc<dyn Fn() -> BoxFuture<'static, Result<Vec<T>, StoreError
 pub struct Duty<T> {
     /// What it is called.
     pub name: &'static str,
-    /// Who serves this does it.
+    /// Who serves this does it, if it has the role.
     pub shard: Shard,
+    /// What a node must be for to do it; otherwise it falls to another that is. `None`: it can only be done where the shard is.
+    pub role: Option<&'static str>,
     /// How it begins.
     pub begin: Begin<T>,
 }
@@ -55,7 +57,7 @@ impl<T: Underway> Duty<T> {
         let mut begun: Option<Vec<T>> = None;
         loop {
             changes.borrow_and_update();
-            let is_here = routes.place(self.shard) == Place::Here;
+            let is_here = self.falls_here(&*routes);
             let mut pause = LOOK_EVERY;
             match begun.take() {
                 Some(underway) if !is_here => {
@@ -87,6 +89,13 @@ impl<T: Underway> Duty<T> {
         }
         end(begun.unwrap_or_default()).await;
     }
+
+    fn falls_here(&self, routes: &dyn Routes) -> bool {
+        match self.role {
+            Some(role) => routes.does(self.shard, (self.name, role)),
+            None => routes.place(self.shard) == Place::Here,
+        }
+    }
 }
 
 async fn end<T: Underway>(underway: Vec<T>) {
@@ -104,7 +113,7 @@ mod tests {
     use playhouse_schema::register::NodeName;
 
     use super::*;
-    use crate::cluster::Map;
+    use crate::cluster::{Map, roles};
 
     const SHARD: Shard = Shard {
         family: Family::Rooms,
@@ -137,6 +146,7 @@ mod tests {
         let duty = Duty {
             name: "work",
             shard: SHARD,
+            role: Some(roles::BACKGROUND),
             begin: Arc::new(
                 move || -> BoxFuture<'static, Result<Vec<Work>, StoreError>> {
                     let fails = failures.fetch_add(1, Ordering::SeqCst) == 0;

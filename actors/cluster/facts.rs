@@ -7,12 +7,80 @@ use serde::{Deserialize, Serialize};
 
 use super::balance::Loads;
 
+/// So many rooms are told.
+pub(super) const HOT_MAX: usize = 20;
+
+/// So many readers are told, those that are furthest behind.
+const LAGS_MAX: usize = 64;
+
+/// All of it has so many bytes at most: it is written and read several times a second.
+const BYTES_MAX: usize = 16 << 10;
+
 /// What a node says of itself with each beat.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Facts {
-    /// By shard, in the form of its display.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// How busy its shards are, records a second; by shard, in the form of its display.
     #[serde(default)]
-    pub(super) loads: BTreeMap<String, f64>,
+    pub loads: BTreeMap<String, f64>,
+    /// Shards that are coming or going, and for how long, milliseconds.
+    #[serde(default)]
+    pub moves: BTreeMap<String, u64>,
+    /// Records that wait for its writers: for each of them, by family.
+    #[serde(default)]
+    pub queues: BTreeMap<String, Vec<u64>>,
+    /// How many positions its folds and followers are behind the log, by name.
+    #[serde(default)]
+    pub lags: BTreeMap<String, u64>,
+    /// The rooms with most records a second.
+    #[serde(default)]
+    pub hot: Vec<HotRoom>,
+}
+
+/// A room that is written much.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HotRoom {
+    /// The room.
+    pub room_id: String,
+    /// Where it lies.
+    pub shard: String,
+    /// Records a second, over the last half minute.
+    pub rate: f64,
+}
+
+impl Facts {
+    /// What a node has said.
+    pub fn read(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
+
+    /// As it is said. What is too much is left out, the least important first.
+    pub(super) fn write(mut self) -> String {
+        self.loads.values_mut().for_each(round);
+        self.hot.truncate(HOT_MAX);
+        self.hot.iter_mut().for_each(|room| round(&mut room.rate));
+        while self.lags.len() > LAGS_MAX {
+            let least = self.lags.iter().min_by_key(|(_, behind)| **behind);
+            let Some(least) = least.map(|(name, _)| name.clone()) else {
+                break;
+            };
+            self.lags.remove(&least);
+        }
+        let text = serde_json::to_string(&self).unwrap_or_default();
+        if text.len() <= BYTES_MAX {
+            return text;
+        }
+        let less = Self {
+            loads: self.loads,
+            moves: self.moves,
+            ..Self::default()
+        };
+        serde_json::to_string(&less).unwrap_or_default()
+    }
+}
+
+/// Nobody needs more, and it is shorter.
+fn round(rate: &mut f64) {
+    *rate = (*rate * 100.0).round() / 100.0;
 }
 
 /// What the living nodes say of their shards. One of which nothing is said yet counts as much as others of its family: who has just taken it must not seem idle
@@ -20,9 +88,7 @@ pub(super) struct Facts {
 pub(super) fn loads_of(view: &RegisterView) -> Loads {
     let mut loads = Loads::new();
     for node in view.nodes.iter().filter(|node| node.is_alive()) {
-        let Ok(facts) = serde_json::from_str::<Facts>(&node.facts) else {
-            continue;
-        };
+        let facts = Facts::read(&node.facts);
         for entry in &view.shards {
             if entry.holder == Some(node.incarnation)
                 && let Some(load) = facts.loads.get(&entry.shard.to_string())
@@ -44,4 +110,41 @@ pub(super) fn loads_of(view: &RegisterView) -> Loads {
         }
     }
     loads
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_is_bounded() {
+        let named = |count: u64| (0..count).map(|number| (format!("name/{number}"), number));
+        let room = |number: u32| HotRoom {
+            room_id: format!("!{number}:example.org"),
+            shard: "rooms/1".to_owned(),
+            rate: 1.234_567,
+        };
+        let facts = Facts {
+            loads: BTreeMap::from([("rooms/1".to_owned(), 0.123_456)]),
+            lags: named(100).collect(),
+            hot: (0..100).map(room).collect(),
+            ..Facts::default()
+        };
+        let read = Facts::read(&facts.write());
+        assert_eq!(read.loads["rooms/1"], 0.12);
+        assert_eq!((read.hot.len(), read.hot[0].rate), (HOT_MAX, 1.23));
+        assert_eq!(read.lags.len(), LAGS_MAX);
+        assert!(read.lags.values().all(|behind| *behind >= 36));
+        let facts = Facts {
+            hot: vec![HotRoom {
+                room_id: "!".repeat(BYTES_MAX),
+                ..room(1)
+            }],
+            moves: named(3).collect(),
+            ..Facts::default()
+        };
+        let read = Facts::read(&facts.write());
+        assert_eq!((read.hot.len(), read.moves.len()), (0, 3));
+        assert_eq!(Facts::read("nonsense"), Facts::default());
+    }
 }

@@ -182,6 +182,7 @@ mod tests {
                 errand: Errand::Signal,
                 body: body.clone(),
                 within_ms: 0,
+                waits: false,
             };
             gate.told(&from, &parcel::pack(&Telling::Signal(call)).unwrap());
         }

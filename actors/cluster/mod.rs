@@ -9,7 +9,10 @@ pub mod courier;
 pub mod duty;
 mod facts;
 pub mod gate;
+mod hot;
 pub mod map;
+mod pulse;
+pub mod roles;
 pub mod scales;
 mod tenants;
 #[cfg(test)]
@@ -18,8 +21,9 @@ pub mod ward;
 
 pub use balance::Loads;
 pub use config::ClusterConfig;
-pub use courier::{Courier, Wire};
+pub use courier::{Courier, Patience, Wire};
 pub use duty::{Duty, Underway};
+pub use facts::{Facts, HotRoom};
 pub use gate::{Gate, Hears, Telling};
 pub use map::Map;
 pub use scales::Scales;

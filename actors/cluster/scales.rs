@@ -12,7 +12,11 @@ use playhouse_schema::{
     port::{Head, StoredRecord},
 };
 
-use super::balance::Loads;
+use super::{
+    balance::Loads,
+    facts::{HOT_MAX, HotRoom},
+    hot::Hot,
+};
 use crate::writers::Relay;
 
 /// What was written so long ago counts a third of what is written now: a shard moves because it is busy, not because it was for a moment.
@@ -25,6 +29,7 @@ const WATCHED_MIN: Duration = Duration::from_secs(10);
 pub struct Scales {
     next: Arc<dyn Relay>,
     weights: Mutex<Weights>,
+    hot: Mutex<Hot>,
 }
 
 struct Weights {
@@ -51,6 +56,7 @@ impl Scales {
                 loads: BTreeMap::new(),
                 weighed: Instant::now(),
             }),
+            hot: Mutex::new(Hot::new()),
         }
     }
 
@@ -58,6 +64,11 @@ impl Scales {
     /// remembered.
     pub fn loads(&self, of: &[Shard]) -> Loads {
         self.loads_at(Instant::now(), of)
+    }
+
+    /// The rooms that this node has written most in the last half minute.
+    pub fn hottest(&self) -> Vec<HotRoom> {
+        self.hot.lock().hottest(Instant::now(), HOT_MAX)
     }
 
     fn loads_at(&self, now: Instant, of: &[Shard]) -> Loads {
@@ -104,6 +115,9 @@ impl Relay for Scales {
             for record in records.iter() {
                 *weights.counted.entry(record.shard).or_default() += 1;
             }
+        }
+        if family == Family::Rooms {
+            self.hot.lock().count(Instant::now(), records);
         }
         self.next.committed(family, records, heads);
     }

@@ -6,7 +6,7 @@ use playhouse_schema::{
     register::{Claim, NodeEntry, NodeName},
 };
 
-use super::balance::Loads;
+use super::facts::Facts;
 
 /// What lives in shards on this node.
 pub trait Tenants: Send + Sync + 'static {
@@ -22,8 +22,8 @@ pub trait Tenants: Send + Sync + 'static {
     /// The shards of which the log has refused this node.
     fn lost(&self) -> Vec<Shard>;
 
-    /// How busy the shards of this node are.
-    fn loads(&self) -> Loads;
+    /// How busy this node is.
+    fn facts(&self) -> Facts;
 }
 
 /// Tells other nodes what they would find in the register a little later.

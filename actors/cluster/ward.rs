@@ -5,7 +5,7 @@
 //! A node whose lease has run out ends everything at once and begins a new life.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, btree_map::Entry},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -15,14 +15,13 @@ use parking_lot::Mutex;
 use playhouse_schema::{
     address::Shard,
     port::StoreError,
-    register::{Beat, Incarnation, NodeName, Pulse, Register, RegisterView, ShardEntry, Standing},
+    register::{Incarnation, NodeName, Pulse, Register, RegisterView, ShardEntry, Standing},
 };
 use tokio::sync::{Notify, Semaphore, watch};
 use uuid::Uuid;
 
 use super::{
-    balance,
-    facts::{self, Facts},
+    balance, facts,
     map::Map,
     tenants::{Herald, Tenants},
 };
@@ -56,31 +55,33 @@ pub struct WardSettings {
 
 /// See the module's documentation.
 pub struct Ward {
-    register: Arc<dyn Register>,
+    pub(super) register: Arc<dyn Register>,
     map: Arc<Map>,
-    tenants: Arc<dyn Tenants>,
+    pub(super) tenants: Arc<dyn Tenants>,
     herald: Arc<dyn Herald>,
-    settings: WardSettings,
-    life: Mutex<Life>,
+    pub(super) settings: WardSettings,
+    pub(super) life: Mutex<Life>,
     view: watch::Sender<Arc<RegisterView>>,
     leaving: Arc<Semaphore>,
     bell: Arc<Notify>,
 }
 
 /// One life of the node.
-struct Life {
-    incarnation: Incarnation,
+pub(super) struct Life {
+    pub(super) incarnation: Incarnation,
     standing: Standing,
-    /// Shards on their way in or out, those of an earlier life among them: what still ends must not begin again meanwhile.
-    moving: BTreeSet<Shard>,
+    /// Shards on their way in or out, and since when, those of an earlier life among them: what still ends must not begin again meanwhile.
+    pub(super) moving: BTreeMap<Shard, Instant>,
     /// Says nothing about places before.
     silent_until: Option<Instant>,
     /// It does not hear most of the others: who holds a shard must be heard.
     is_cut_off: bool,
+    /// The roles that no living node has.
+    pub(super) missing: Vec<&'static str>,
 }
 
 impl Life {
-    fn standing(&self) -> Standing {
+    pub(super) fn standing(&self) -> Standing {
         if self.is_cut_off {
             Standing::Draining
         } else {
@@ -106,9 +107,10 @@ impl Ward {
             life: Mutex::new(Life {
                 incarnation: Uuid::now_v7(),
                 standing: Standing::Serving,
-                moving: BTreeSet::new(),
+                moving: BTreeMap::new(),
                 silent_until: None,
                 is_cut_off: false,
+                missing: Vec::new(),
             }),
             view: watch::Sender::new(Arc::default()),
             leaving: Arc::new(Semaphore::new(LEAVING_MAX)),
@@ -219,7 +221,8 @@ impl Ward {
         };
         let served = stream::iter(self.map.served());
         served.for_each_concurrent(ENDING_MAX, end).await;
-        self.register.leave(self.incarnation()).await
+        let left = self.register.leave(self.incarnation());
+        self.answered(left).await
     }
 
     /// Whether a shard has been taken off the map and not yet been given back: what lives in it is still ending.
@@ -237,31 +240,12 @@ impl Ward {
     }
 
     async fn beat(self: &Arc<Self>) {
-        let sent = Instant::now();
-        match self.register.beat(&self.heartbeat()).await {
+        let (sent, pulse) = self.pulse().await;
+        match pulse {
             Ok(Pulse::Alive(view)) => self.renewed(sent, view),
             Ok(Pulse::Lapsed) => self.begin_anew().await,
             // The lease runs out by itself.
             Err(error) => tracing::warn!(%error, "cannot renew this node's lease"),
-        }
-    }
-
-    fn heartbeat(&self) -> Beat {
-        let life = self.life.lock();
-        let loads = self.tenants.loads().into_iter();
-        let facts = Facts {
-            loads: loads
-                .map(|(shard, load)| (shard.to_string(), load))
-                .collect(),
-        };
-        Beat {
-            name: self.settings.name.clone(),
-            incarnation: life.incarnation,
-            address: self.settings.address.clone(),
-            roles: self.settings.roles.clone(),
-            standing: life.standing(),
-            facts: serde_json::to_string(&facts).unwrap_or_default(),
-            lease_ms: u64::try_from(self.settings.lease.as_millis()).unwrap_or(u64::MAX),
         }
     }
 
@@ -271,6 +255,7 @@ impl Ward {
         self.map.extend(sent, lease);
         self.map.learn(&view, self.incarnation());
         self.herald.living(&view.nodes);
+        self.miss_roles(&view);
         let view = Arc::new(view);
         self.view.send_replace(view.clone());
         self.lose(&view);
@@ -295,7 +280,8 @@ impl Ward {
             .for_each_concurrent(ENDING_MAX, |shard| self.tenants.abandon(shard))
             .await;
         let sent = Instant::now();
-        match self.register.join(&self.heartbeat()).await {
+        let beat = self.heartbeat();
+        match self.answered(self.register.join(&beat)).await {
             Ok(view) => self.renewed(sent, view),
             Err(error) => tracing::error!(%error, "cannot join the cluster again"),
         }
@@ -361,7 +347,8 @@ impl Ward {
 
     /// A life gives back what it held itself: the next one may hold the shard anew.
     async fn give_back(&self, life: Incarnation, shard: Shard) {
-        if let Err(error) = self.register.release(life, &[shard]).await {
+        let shards = [shard];
+        if let Err(error) = self.answered(self.register.release(life, &shards)).await {
             // Its lease says the rest.
             tracing::warn!(%shard, %error, "cannot give a shard back");
         }
@@ -400,7 +387,8 @@ impl Ward {
 
     /// Takes what is wanted; whether nothing of it was refused.
     async fn take(&self, own: Incarnation, wanted: &[Shard]) -> bool {
-        let mut claims = match self.register.claim(own, wanted).await {
+        let claims = self.answered(self.register.claim(own, wanted)).await;
+        let mut claims = match claims {
             Ok(claims) => claims,
             Err(error) => {
                 tracing::warn!(%error, "cannot claim shards");
@@ -453,7 +441,7 @@ impl Ward {
         }
         let ward = self.clone();
         ractor::concurrency::spawn(async move {
-            match ward.register.want(&wishes).await {
+            match ward.answered(ward.register.want(&wishes)).await {
                 Ok(()) => ward.ring(),
                 Err(error) => tracing::warn!(%error, "cannot say where shards shall go"),
             }
@@ -462,7 +450,13 @@ impl Ward {
 
     /// Notes that a shard is on its way; `false` when it is already.
     fn set_out(&self, shard: Shard) -> bool {
-        self.life.lock().moving.insert(shard)
+        match self.life.lock().moving.entry(shard) {
+            Entry::Vacant(entry) => {
+                entry.insert(Instant::now());
+                true
+            }
+            Entry::Occupied(_) => false,
+        }
     }
 
     fn arrived(&self, shard: Shard) {

@@ -11,7 +11,7 @@ use playhouse_schema::{
 };
 
 use super::task::{Source, Stop, Stopped};
-use crate::writers::{Tail, TailReader};
+use crate::writers::{Tail, TailReader, Whereabouts};
 
 /// So long is waited before positions are read again that could not be.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
@@ -25,6 +25,7 @@ pub(super) struct Bookmark {
     pub(super) reader: TailReader,
     /// By shard number, what the database has.
     stored: Vec<Position>,
+    whereabouts: Arc<Whereabouts>,
 }
 
 impl Bookmark {
@@ -35,14 +36,28 @@ impl Bookmark {
         family: Family,
     ) -> Result<Self, StoreError> {
         let from = store.models().cursors(name, family).await?;
+        let stored = by_number(&*store, &from);
         Ok(Self {
-            stored: by_number(&*store, &from),
+            whereabouts: tail.note_reader((name, family), &stored),
+            stored,
             reader: tail.follow(family, &from),
             store,
             tail,
             name,
             family,
         })
+    }
+
+    /// Operators know the reader by another name.
+    #[must_use]
+    pub(super) fn known_as(mut self, name: &'static str) -> Self {
+        self.whereabouts = self.tail.note_reader((name, self.family), &self.stored);
+        self
+    }
+
+    /// What was read is done, whether it is stored or not.
+    pub(super) fn note_done(&self) {
+        self.whereabouts.come_to(&self.read());
     }
 
     /// The log.
@@ -99,6 +114,7 @@ impl Bookmark {
             match self.store.models().cursors(self.name, self.family).await {
                 Ok(from) => {
                     self.stored = by_number(&*self.store, &from);
+                    self.whereabouts.come_to(&self.stored);
                     self.reader = self.tail.follow(self.family, &from);
                     return Ok(());
                 }

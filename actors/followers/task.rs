@@ -119,7 +119,7 @@ pub(super) const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 pub(super) const PARKED_MAX: usize = 10_000;
 
 /// Parks a record: says so, counts it, and gives what must be stored with the position.
-pub(super) fn park(
+pub(crate) fn park(
     name: &'static str,
     record: &StoredRecord,
     why: &dyn std::fmt::Display,
@@ -270,6 +270,7 @@ impl Follower {
             let Ok(handled) = handler.handle(&records, &mut stop).await else {
                 return;
             };
+            self.bookmark.note_done();
             let is_due = handled.acted || self.saved.elapsed() >= IDLE_SAVE_INTERVAL;
             if is_due || !handled.parked.is_empty() {
                 let parked = handled.parked.iter().map(Parked::park).collect();

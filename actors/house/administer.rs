@@ -3,17 +3,21 @@
 use playhouse_schema::{
     models::{
         Model as _,
+        memberships::{self, Membership, Memberships},
         users::{self, Page, Users, Wanted},
     },
     record::external::Identity,
 };
 use ruma::UserId;
 
-use super::{House, HouseError, NewAccount};
+use super::{House, HouseError, NewAccount, surprise};
 use crate::{
     room::message::JsonText,
     threepid::{Address, Validation},
-    user::{UserCommand, UserError, message::AdminDecision},
+    user::{
+        UserCommand, UserError, UserReply,
+        message::{AdminDecision, LoggedIn},
+    },
 };
 
 /// What an administrator wants an account to be; what is `None` stays as it is.
@@ -120,6 +124,25 @@ impl House {
         let command = UserCommand::Administer(decision);
         self.user_command(user_id, command).await?;
         Ok(())
+    }
+
+    /// Begins a session for an administrator who acts for a user; it ends at a time, if one is said.
+    pub async fn log_in_as(
+        &self,
+        user_id: &UserId,
+        until_ms: Option<u64>,
+    ) -> Result<LoggedIn, HouseError> {
+        let command = UserCommand::Administer(AdminDecision::LogIn { until_ms });
+        match self.user_command(user_id, command).await? {
+            UserReply::LoggedIn(session) => Ok(session),
+            _ => Err(surprise("LogIn")),
+        }
+    }
+
+    /// In which rooms a user, of whichever server, has which membership, as far as it is known here.
+    pub async fn memberships_of(&self, user_id: &UserId) -> Result<Vec<Membership>, HouseError> {
+        self.models.caught_up(Memberships::NAME).await?;
+        Ok(memberships::of_user(&**self.models.store(), user_id.as_str()).await?)
     }
 
     async fn set_text(

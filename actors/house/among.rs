@@ -76,7 +76,7 @@ impl Among {
         Ok(Some(Self {
             register: store.register().ok_or_else(one_node)?,
             layout: store.layout(),
-            map: Arc::new(Map::new(settings.name.clone())),
+            map: Arc::new(Map::new(settings.name.clone()).with_roles(settings.roles.clone())),
             scales: Arc::new(Scales::before(courier.clone())),
             courier,
             settings,
@@ -262,13 +262,13 @@ impl House {
         self.among.as_ref().map(Among::map)
     }
 
-    /// Whether something that one node at a time does falls to this one now. For a moment two may think so.
-    pub fn does(&self, duty: &str) -> bool {
+    /// Whether something that one node at a time does, of those that have a role, falls to this one now. For a moment two may think so.
+    pub fn does(&self, duty: &str, role: &str) -> bool {
         let Some(among) = &self.among else {
             return true;
         };
         let shard = shard_of_name(among.layout, Family::Servers, duty);
-        among.map.place(shard) == Place::Here
+        among.map.does(shard, (duty, role))
     }
 
     /// Whether an entity is served on this node, and its lease runs.

@@ -21,11 +21,12 @@ use super::{
     opening::Later,
     outboxes::Outboxes,
     purges::{Purger, purges},
+    pushers::Pushes,
     retention::Sweeper,
     stale_devices::StaleDevices,
 };
 use crate::{
-    cluster::{Duty, duty::shard_of_name},
+    cluster::{Duty, duty::shard_of_name, roles},
     delays::{SCHEDULES, schedule},
     followers::{
         acceptances, departures, erasures,
@@ -47,17 +48,32 @@ struct Chores {
 }
 
 impl Chores {
-    /// Something that falls to the node with a shard of a family.
+    /// Something that falls to a node for the background, if it can be to that with a shard of a family.
     fn add(
         &mut self,
+        named: (&'static str, Family),
+        begin: impl Fn() -> Begun + Send + Sync + 'static,
+    ) {
+        self.add_for(roles::BACKGROUND, named, begin);
+    }
+
+    /// The same for nodes of another role.
+    fn add_for(
+        &mut self,
+        role: &'static str,
         (name, family): (&'static str, Family),
         begin: impl Fn() -> Begun + Send + Sync + 'static,
     ) {
         let shard = shard_of_name(self.layout, family, name);
-        self.add_at((name, shard), begin);
+        self.duties.push(Duty {
+            name,
+            shard,
+            role: Some(role),
+            begin: Arc::new(begin),
+        });
     }
 
-    /// Something that falls to the node with this shard.
+    /// Something that can only be done by the node with this shard.
     fn add_at(
         &mut self,
         (name, shard): (&'static str, Shard),
@@ -66,6 +82,7 @@ impl Chores {
         self.duties.push(Duty {
             name,
             shard,
+            role: None,
             begin: Arc::new(begin),
         });
     }
@@ -96,6 +113,7 @@ pub(super) struct Parts<'a> {
     pub(super) config: &'a HouseConfig,
     pub(super) later: &'a Later,
     pub(super) sent: Option<(&'a Outboxes, &'a FeedBoard)>,
+    pub(super) pushes: Option<&'a Pushes>,
     pub(super) among: Option<&'a Among>,
 }
 
@@ -117,6 +135,8 @@ pub(super) async fn start(
     let mut running = chores.begin(parts.among).await?;
     let delays = (parts.later.delays.clone(), parts.later.board.clone());
     running.push(keep_awake(delays, parts.among));
+    running.push(parts.later.gateway.keep_awake(parts.among));
+    running.extend(parts.pushes.map(|pushes| pushes.start(source.clone())));
     running.extend(
         parts
             .sent

@@ -11,7 +11,9 @@ use crate::{
     cluster::ClusterConfig,
     delays::DelaySettings,
     env::Env,
+    gateway::GatewaySettings,
     kernel::DirectoryLimits,
+    pushers::PushSettings,
     room::retention::RetentionSettings,
     server::OutboxSettings,
     user::{UserLimits, password::PasswordSettings},
@@ -39,6 +41,8 @@ pub struct HouseConfig {
     pub sessions_max: usize,
     /// What may be sent later.
     pub delays: DelaySettings,
+    /// How much the push gateway keeps, where there is one.
+    pub gateway: GatewaySettings,
     /// Messages are indexed for searching.
     pub search: bool,
     /// How long events are kept.
@@ -63,6 +67,10 @@ pub struct HouseConfig {
     pub forgotten_rooms_ms: Option<u64>,
     /// How the server tells its users something; `None`: it does not.
     pub notices: Option<NoticeSettings>,
+    /// How users are pushed to; `None`: nobody is now, and who is later goes on where the last one was.
+    pub pushes: Option<PushSettings>,
+    /// What operators recognise this process by.
+    pub called: String,
     /// What makes it one of several nodes; `None`: it is alone.
     pub cluster: Option<ClusterConfig>,
 }
@@ -80,6 +88,7 @@ impl HouseConfig {
             passwords: PasswordSettings::default(),
             sessions_max: 100_000,
             delays: DelaySettings::default(),
+            gateway: GatewaySettings::default(),
             search: true,
             retention: RetentionSettings::default(),
             stale_devices: StaleDeviceSettings::default(),
@@ -92,6 +101,8 @@ impl HouseConfig {
             presence_observers: BTreeSet::new(),
             forgotten_rooms_ms: None,
             notices: None,
+            pushes: None,
+            called: format!("process {}", std::process::id()),
             cluster: None,
         }
     }

@@ -245,7 +245,7 @@ impl House {
     }
 
     /// Whether nobody of this server is in a room or on the way into it, and all who were have forgotten it.
-    pub(super) async fn is_forgotten(&self, room_id: &RoomId) -> Result<bool, HouseError> {
+    pub async fn is_forgotten(&self, room_id: &RoomId) -> Result<bool, HouseError> {
         for membership in ["join", "invite", "knock"] {
             if !self.own_members(room_id, membership).await?.is_empty() {
                 return Ok(false);

@@ -169,6 +169,7 @@ mod tests {
                 device_id: None,
                 ignored: Vec::new(),
                 forgotten: None,
+                sees_all: false,
             },
             ts_ms: 100,
             backwards,

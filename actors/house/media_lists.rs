@@ -56,6 +56,13 @@ impl House {
         Ok(kept::others(&**self.models.store(), content, &key).await? > 0)
     }
 
+    /// Whether any media has this content, of what was recorded before this was asked, on any node.
+    pub async fn is_content_named(&self, content: &str) -> Result<bool, HouseError> {
+        self.models.caught_up(kept::Media::NAME).await?;
+        // No piece of media has an empty name.
+        Ok(kept::others(&**self.models.store(), content, "").await? > 0)
+    }
+
     /// How addresses of media of this server begin.
     pub fn media_uri_beginning(&self) -> String {
         format!("mxc://{}/", self.env.server_name())

@@ -123,6 +123,7 @@ impl HouseMembers {
                 device_id: None,
                 ignored: Vec::new(),
                 forgotten: None,
+                sees_all: false,
             },
             event_id: event_id.to_owned(),
         };

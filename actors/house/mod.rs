@@ -12,7 +12,7 @@
 //! | `session` | `authenticate(&str) -> Session`, `note_sighting(&Session, Sighting)`, `has_open_account(&UserId) -> bool` |
 //! | `register` | `register(NewAccount) -> MadeAccount`, `available_user_id(&str) -> OwnedUserId`, `is_registration_token_valid`, `hold_registration_token(token, session)`, `release_registration_token(session)` |
 //! | `login` | `login_by_password(user, password, Login) -> (OwnedUserId, LoggedIn)`, `login(&UserId, Login) -> LoggedIn`, `refresh(&str) -> LoggedIn`, `logout(&Session)`, `logout_all(&UserId)`, `is_password(&UserId, String) -> bool`, `set_password`, `hash_password`, `account(&UserId) -> Account`, `acting(&UserId, Option<&DeviceId>) -> (Account, bool)` |
-//! | `administer` | `set_account(&UserId, AccountWish) -> bool`, `administer(&UserId, AdminDecision)`, `find_accounts(&Wanted, &Page)` |
+//! | `administer` | `set_account(&UserId, AccountWish) -> bool`, `administer(&UserId, AdminDecision)`, `log_in_as(&UserId, until_ms) -> LoggedIn`, `memberships_of(&UserId)`, `find_accounts(&Wanted, &Page)` |
 //! | `admins` | `make_admin_token(TokenWish) -> (String, String)`, `revoke_admin_token(id, by)`, `admin_tokens()`, `admin_of_token(&str)`, `begin_change(ChangeBegun)`, `end_change(ChangeEnded)`, `changes(&WantedChanges, limit)`, `noted_change(id)`; `standing`: `standing_of(&ChangeTarget)`; `undo`: `undo(&Change, by)` |
 //! | `pretend` | `pretended_event_id()`, `pretended_room_id()`: for those whose events reach nobody |
 //! | `create_room` | `create_room(RoomWish) -> MadeRoom` |
@@ -38,25 +38,27 @@
 //! | `profile` | `profile(&UserId)`, `profile_field(&UserId, name)`, `set_profile_field(&UserId, name, Option<JsonText>)` |
 //! | `pushers` | `set_pusher(&UserId, Option<&DeviceId>, PusherWish)` |
 //! | `delays` | `delay_event(NewDelay) -> String`, `delayed_events(&UserId)`, `delayed_event(&UserId, name)`, `restart_delayed_event`, `cancel_delayed_event`, `send_delayed_event(name) -> Outcome` |
+//! | `gateway` | `gateway() -> &GatewayOffice`: `begin(carrier)`, `accept(NewPush) -> GatewayReply`, `is_rejected(device, push_id, within)` |
 //! | `desks` | `desks() -> &Desks`: `put`, `get`, `change`, `take`, `count`, `attend`, `lock` of what the edges of all nodes must see and nobody writes down |
 //! | `deactivate` | `deactivate(&UserId, erase)` |
-//! | `outboxes` | `peer_alive(&ServerName)`, `destinations(after, limit) -> Vec<Destination>`, `destination(&ServerName)`, `outlook(&ServerName, Option<SentEvent>) -> Option<Outlook>` |
+//! | `outboxes` | `peer_alive(&ServerName)`, `destinations(after, limit) -> Vec<Destination>`, `destination(&ServerName)`, `outlook(&ServerName, Option<SentEvent>) -> Option<Outlook>`, `find_destinations(&Wanted)`, `known_destination(name)`, `rooms_of_destination(name, page, backwards)`, `retry_destination(&ServerName)` |
 //! | `public_rooms` | `public_rooms(ListWish) -> ListPage` |
 //! | `remote_rooms` | `public_rooms_of(&ServerName, RemoteListWish) -> RemoteListPage` |
 //! | `space` | `room_summary(&OwnedRoomOrAliasId, via, Option<&UserId>) -> (RoomSummary, membership)`, `hierarchy(HierarchyWish) -> HierarchyPage` |
 //! | `user_directory` | `find_users(finder, term, limit)`, `mutual_rooms(one, other)` |
-//! | `media` | `quarantine_media(&MediaName, by) -> bool`, `release_media`, `quarantine_media_of_user`, `quarantine_media_in_room`, `quarantine_changes(from) -> QuarantineChanges`, `media_in_room`; `media_lists`: `media_of_user`, `unused_media`, `is_content_shared` |
-//! | `purges` | `begin_purge(PurgeWish, by) -> String`, `purge_standing(id) -> PurgeAnswer` |
-//! | `report` | `report_room`, `report_user`, `report_event`, `reports(before, limit) -> Vec<FiledReport>` |
+//! | `media` | `quarantine_media(&MediaName, by) -> bool`, `release_media`, `quarantine_media_of_user`, `quarantine_media_in_room`, `quarantine_changes(from) -> QuarantineChanges`, `media_in_room`; `media_lists`: `media_of_user`, `unused_media`, `is_content_shared`, `is_content_named` |
+//! | `purges` | `begin_purge(PurgeWish, by) -> String`, `purge_standing(id) -> PurgeAnswer`; `redacting`: `begin_redaction(RedactionWish, by) -> String`, `redaction(id) -> RedactionStanding`, `tasks() -> Tasks` |
+//! | `report` | `report_room`, `report_user`, `report_event`, `reports(before, limit) -> Vec<FiledReport>`, `find_reports(&Wanted)`, `report(id)`, `delete_report(&FiledReport)` |
 //! | `passes` | `make_pass(&UserId, PassKind, lifetime_ms, detail) -> String`, `look_at_pass(PassKind, token)`, `use_pass(PassKind, token)`, `end_pass`, `login_by_token(token, Login)`, `allow_cross_signing_reset`, `use_cross_signing_reset` |
 //! | `oauth` | `register_client(metadata) -> String`, `client(id)`, `login_of_client(&UserId, ClientLogin)`, `grant_of_token`, `client_of_device`, `ask_for_device`, `device_wish`, `settle_device`, `poll_device` |
 //! | `externals` | `user_of_external(provider, subject)`, `link_external(provider, subject, &UserId)`, `unlink_external(provider, subject)`, `externals_of(&UserId)`; sessions that began by them: `note_origin(&UserId, &DeviceId, Origin)`, `log_out_external(&LoggedOut)` |
 //! | `notices` | `send_notice(Notice) -> OwnedEventId`, `tell_limit(&UserId, Option<&LimitNotice>)`, `tell_limit_soon` |
 //! | `notifications` | `notifications(&UserId, NotificationsWish) -> NotificationsPage` |
+//! | `room_power` | `bring_in(JoinWish, by) -> OwnedRoomId`, `make_room_admin(&RoomId, &UserId, by)`, `room_ends(&RoomId)`, `join_ends(&RoomId) -> usize` |
 //! | `peer_keys` | `peer_keys(&ServerName) -> KnownKeys`, `learn_peer_keys(&ServerName, HeardKeys) -> KnownKeys` |
 //! | `openid` | `openid_token(&UserId) -> (String, u64)`, `openid_user(&str) -> Option<OwnedUserId>` |
 //! | `search` | `search(SearchWish) -> SearchPage` |
-//! | `single_event` | `event_anywhere(Reader, &EventId) -> Bytes` |
+//! | `single_event` | `event_anywhere(Reader, &EventId) -> Bytes`, `event_as_sent(&EventId) -> Bytes` |
 //! | `uploads` | `uploaded_bytes(user_id, since_ms)`, `awaited_uploads(user_id)` |
 //! | `among` | its part in a cluster: `ward()`, `map()`, `does(duty)` |
 //! | `active_users` | `note_active(&Session)`, `must_have_room_for_newcomer(Option<&Address>)` |
@@ -64,8 +66,10 @@
 //! | `third_party_invites` | `accept_third_party_invite(&RoomId, &UserId, SignedInvite)`, `exchange_third_party_invite(server, BoundInvite)`, `address_bound(&UserId, Vec<BoundInvite>)` |
 //! | `threads` | `subscribe_thread(Reader, thread, cause) -> bool`, `unsubscribe_thread(Reader, thread)`, `thread_changes(&UserId, ThreadsWish)` |
 //! | `typing` | `set_typing(&RoomId, &UserId, timeout_ms)` |
+//! | `pushers` | `set_pusher(&UserId, Option<&DeviceId>, PusherWish)`, `pusher_book(&UserId) -> PusherBook` |
 //! | `peer_reads` | `room_for_peer(server, &RoomId, PeerQuestion) -> PeerAnswer`, `event_for_peer`, `room_seen_by_peer`, `hierarchy_for_peer`, `devices_for_peer`, `keys_for_peer` |
 //! | `elsewhere`, `remote_*` | what is asked of, and kept of, other servers and their users |
+//! | `statistics` | `find_rooms(&Wanted)`, `listed_room(&RoomId)`, `devices_in_room(&RoomId)`, `largest_rooms()`, `sent_invites(&UserId, since_ms)`, `rooms_joined_since(&UserId, since_ms)`, `uploads_by_user(&Wanted)` |
 //! | `presence` | `presence(asker, &UserId)`, `set_presence(&UserId, PresenceState, status_msg)`, `shares_a_room` |
 //!
 //! Flows answer [`HouseError`]; the edge's table maps it. `HouseError::Unreachable` is a remote server while there is no federation.
@@ -74,6 +78,7 @@ mod active_users;
 mod administer;
 mod admins;
 mod aliases;
+mod alone;
 mod among;
 mod auto_accept;
 mod auto_join;
@@ -99,6 +104,7 @@ mod event_journey;
 mod event_keys;
 mod externals;
 mod forgotten_rooms;
+mod gateway;
 mod handshakes;
 mod join;
 mod journey;
@@ -130,6 +136,7 @@ mod receive;
 mod receive_edus;
 mod receive_missing;
 mod recommend;
+mod redacting;
 mod register;
 mod remote_devices;
 mod remote_keys;
@@ -139,6 +146,7 @@ mod remote_rooms;
 mod remote_spaces;
 mod report;
 mod retention;
+mod room_power;
 mod search;
 mod send;
 mod session;
@@ -146,6 +154,7 @@ mod single_event;
 mod space;
 mod stale_devices;
 mod standing;
+mod statistics;
 mod sync;
 mod tenants;
 #[cfg(test)]
@@ -178,6 +187,7 @@ pub use administer::AccountWish;
 use admins::Admins;
 pub use admins::{Change, TokenWish};
 pub use aliases::ResolvedAlias;
+use alone::Mark;
 use among::Among;
 pub use auto_accept::{AutoAccept, AutoAcceptKind};
 pub use auto_join::AutoJoin;
@@ -193,6 +203,7 @@ use elsewhere::Elsewhere;
 pub use error::HouseError;
 pub use event_journey::{EventJourney, JOURNEY_PAGE_MAX, JourneyWish};
 pub use externals::{LoggedOut, Origin};
+pub use gateway::{GatewayOffice, LoneGateway};
 pub use handshakes::{HandedPdu, HandshakeError, Template, TemplateAsked};
 pub use join::JoinWish;
 use journey::Journeys;
@@ -209,9 +220,11 @@ pub use public_rooms::{ListPage, ListToken, ListWish};
 use purges::PurgeBells;
 pub use purges::{PurgeEnd, PurgeWish};
 pub use pushers::PusherWish;
+use pushers::Pushes;
 pub use receipts::ReadMarkers;
 pub use receive::PduOutcome;
 pub use receive_edus::ReceivedEdu;
+pub use redacting::RedactionWish;
 pub use register::{MadeAccount, NewAccount};
 pub use remote_keys::Failures;
 pub use remote_rooms::{RemoteListPage, RemoteListWish};
@@ -261,6 +274,7 @@ pub struct House {
     store: Arc<dyn LogStore>,
     pools: Arc<Pools>,
     among: Option<Among>,
+    mark: Option<Mark>,
     rooms: Arc<Directory<Room>>,
     users: Arc<Directory<User>>,
     aliases: Arc<Directory<Alias>>,
@@ -272,6 +286,7 @@ pub struct House {
     admins: Admins,
     reports: Arc<Directory<Reports>>,
     delays: Arc<Directory<Delays>>,
+    gateway: Arc<GatewayOffice>,
     purges: Arc<Directory<Purges>>,
     blocks: Arc<BlockBoard>,
     purge_bells: Arc<PurgeBells>,
@@ -281,6 +296,7 @@ pub struct House {
     externals: Arc<Directory<External>>,
     peer_keys: Arc<Directory<PeerKeys>>,
     outboxes: Option<Outboxes>,
+    pushes: Option<Pushes>,
     elsewhere: Elsewhere,
     models: Arc<Models>,
     followers: Vec<Running>,

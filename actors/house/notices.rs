@@ -259,6 +259,7 @@ impl House {
                 device_id: None,
                 ignored: Vec::new(),
                 forgotten: None,
+                sees_all: false,
             },
             event_type: StateEventType::RoomPinnedEvents,
             state_key: String::new(),

@@ -319,6 +319,7 @@ impl House {
                     device_id: None,
                     ignored: judge.ignored.iter().cloned().collect(),
                     forgotten: None,
+                    sees_all: false,
                 },
                 sequences,
                 filter: None,

@@ -17,12 +17,14 @@ use super::{
     notices::Noticeboard,
     opening::{Desks, Ground, Later, feeds_followed, room_context, sources, user_context},
     outboxes::Outboxes,
+    pushers::Pushes,
     remote_presence,
     tenants::Boards,
 };
 use crate::{
-    followers::task::Running,
+    followers::{feeds::sources::HouseSources, task::Running},
     kernel::Directory,
+    pushers::{self, PushBoard},
     room::Room,
     user::{SessionCache, User, UserSignal, password::Passwords},
 };
@@ -41,6 +43,7 @@ impl House {
             later,
             elsewhere,
             outboxes,
+            pushes,
             followers,
             sessions,
         } = Actors::open(&ground, &config).await?;
@@ -49,6 +52,7 @@ impl House {
             store,
             pools,
             among,
+            mark,
             models,
             opening,
             ..
@@ -60,6 +64,7 @@ impl House {
             store,
             pools,
             among,
+            mark,
             rooms,
             users,
             aliases: desks.aliases,
@@ -73,6 +78,7 @@ impl House {
             passes: desks.passes,
             oauth: desks.oauth,
             delays: later.delays,
+            gateway: later.gateway.clone(),
             purges: later.purges,
             blocks: later.blocks.clone(),
             purge_bells: later.purge_bells,
@@ -80,6 +86,7 @@ impl House {
             externals: desks.externals,
             peer_keys: desks.peer_keys,
             outboxes,
+            pushes,
             elsewhere,
             models,
             sessions,
@@ -96,6 +103,7 @@ impl House {
         if let Some(among) = &house.among {
             let boards = Boards {
                 delays: later.board,
+                gateway: later.gateway.board().clone(),
                 blocks: later.blocks,
             };
             among.join(&house, opening.served(), boards).await?;
@@ -136,7 +144,11 @@ impl House {
         if let Some(outboxes) = &self.outboxes {
             outboxes.close(left()).await;
         }
+        if let Some(pushes) = &self.pushes {
+            pushes.close(left()).await;
+        }
         self.delays.close(left()).await;
+        self.gateway.close(left()).await;
         self.purges.close(left()).await;
         self.users.close(left()).await;
         self.rooms.close(left()).await;
@@ -157,6 +169,9 @@ impl House {
         self.desks.close(left()).await;
         self.models.stop(left()).await;
         self.pools.close(left()).await;
+        if let Some(mark) = &self.mark {
+            mark.wipe(left()).await;
+        }
     }
 }
 
@@ -168,6 +183,7 @@ struct Actors {
     later: Later,
     elsewhere: Elsewhere,
     outboxes: Option<Outboxes>,
+    pushes: Option<Pushes>,
     followers: Vec<Running>,
     sessions: Arc<SessionCache>,
 }
@@ -180,7 +196,9 @@ impl Actors {
         let rooms = room_context(config, store, (board, models));
         let rooms = opening.directory(rooms, config.rooms).await?;
         let sources = sources(&rooms, store, models);
-        let users = user_context(config, store, (&sessions, board, &sources));
+        let push_board = opening.push_board(config).await?;
+        let heard = (&sessions, board, &sources);
+        let users = user_context(config, store, heard, push_board.as_ref());
         let users = opening.directory(users, config.users).await?;
         let desks = opening.desks(config).await?;
         let later = opening.later(config).await?;
@@ -194,6 +212,8 @@ impl Actors {
             models: models.clone(),
             server_name: config.env.server_name().to_owned(),
         };
+        let pushed = (rooms.clone(), users.clone(), sources.clone());
+        let pushes = pushes(ground, config, (push_board, pushed));
         let tail = ground.pools.tail();
         let mut followers = feeds_followed(board, &tail, sources);
         let parts = chores::Parts {
@@ -201,6 +221,7 @@ impl Actors {
             config,
             later: &later,
             sent: outboxes.as_ref().map(|outboxes| (outboxes, &**board)),
+            pushes: pushes.as_ref(),
             among: ground.among.as_ref(),
         };
         followers.extend(chores::start(members, parts).await?);
@@ -211,10 +232,36 @@ impl Actors {
             later,
             elsewhere,
             outboxes,
+            pushes,
             followers,
             sessions,
         })
     }
+}
+
+/// Rooms, users, and what is read of them.
+type Pushed = (
+    Arc<Directory<Room>>,
+    Arc<Directory<User>>,
+    Arc<HouseSources>,
+);
+
+fn pushes(
+    ground: &Ground,
+    config: &HouseConfig,
+    (board, pushed): (Option<Arc<PushBoard>>, Pushed),
+) -> Option<Pushes> {
+    let (rooms, users, sources) = pushed;
+    Some(Pushes::new(pushers::Parts {
+        env: config.env.clone(),
+        store: ground.store.clone(),
+        models: ground.models.clone(),
+        rooms,
+        users,
+        sources,
+        board: board?,
+        settings: config.pushes.clone()?,
+    }))
 }
 
 fn passwords(config: &HouseConfig) -> Result<Passwords, StoreError> {

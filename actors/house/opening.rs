@@ -14,8 +14,10 @@ use super::{
     HouseConfig,
     active_users::ActiveDesk,
     admins::Admins,
+    alone::Mark,
     among::Among,
     delays::HouseOutlet,
+    gateway::GatewayOffice,
     outboxes::{self, Outboxes},
     purges::PurgeBells,
 };
@@ -36,12 +38,13 @@ use crate::{
     passes::Passes,
     peer_keys::PeerKeys,
     purges::{BlockBoard, Purges},
+    pushers::{self, PushBoard},
     registration::Registration,
     reports::Reports,
     room::{Room, context::RoomContext},
     server::{Lanes, ServerContext},
     threepid::Threepid,
-    user::{SessionCache, User, UserContext},
+    user::{NoPushers, PusherEar, SessionCache, User, UserContext},
     writers::{Pools, Tail},
 };
 
@@ -99,7 +102,12 @@ pub(super) fn user_context(
     config: &HouseConfig,
     store: &Arc<dyn LogStore>,
     (sessions, board, sources): (&Arc<SessionCache>, &Arc<FeedBoard>, &Arc<HouseSources>),
+    pushes: Option<&Arc<PushBoard>>,
 ) -> UserContext {
+    let pushers: Arc<dyn PusherEar> = match pushes {
+        Some(board) => board.clone(),
+        None => Arc::new(NoPushers),
+    };
     UserContext {
         env: config.env.clone(),
         store: store.clone(),
@@ -107,6 +115,7 @@ pub(super) fn user_context(
         sessions: sessions.clone(),
         board: board.clone(),
         sources: sources.clone(),
+        pushers,
     }
 }
 
@@ -115,6 +124,7 @@ pub(super) struct Ground {
     pub(super) store: Arc<dyn LogStore>,
     pub(super) pools: Arc<Pools>,
     pub(super) among: Option<Among>,
+    pub(super) mark: Option<Mark>,
     pub(super) board: Arc<FeedBoard>,
     pub(super) models: Arc<Models>,
     pub(super) opening: Opening,
@@ -127,6 +137,8 @@ impl Ground {
         config: &HouseConfig,
     ) -> Result<Self, StoreError> {
         let among = Among::of(&store, config)?;
+        // Before anything is taken.
+        let mark = Mark::leave(&*store, config).await?;
         let limits = (config.writers, among.is_none());
         let pools = Pools::open_among(store.clone(), config.env.clone(), limits).await?;
         let tail = pools.tail();
@@ -143,6 +155,7 @@ impl Ground {
             store,
             pools,
             among,
+            mark,
             board,
             models,
             opening,
@@ -168,9 +181,10 @@ pub(super) struct Desks {
     pub(super) volatile: super::Desks,
 }
 
-/// The schedules of delayed events and the list of purges, and what they share with the rest of the house.
+/// The schedules of delayed events, the outboxes of the push gateway and the list of purges, and what they share with the rest of the house.
 pub(super) struct Later {
     pub(super) delays: Arc<Directory<Delays>>,
+    pub(super) gateway: Arc<GatewayOffice>,
     pub(super) purges: Arc<Directory<Purges>>,
     pub(super) blocks: Arc<BlockBoard>,
     pub(super) purge_bells: Arc<PurgeBells>,
@@ -242,7 +256,9 @@ impl Opening {
             board: board.clone(),
             outlet: outlet.clone(),
         };
+        let gateway = (&config.env, config.gateway);
         Ok(Later {
+            gateway: GatewayOffice::open(self, gateway, config.users).await?,
             delays: self.directory(context, config.users).await?,
             purges: self.directory(blocks.clone(), config.users).await?,
             blocks,
@@ -282,6 +298,23 @@ impl Opening {
             models: models.clone(),
             board,
         }))
+    }
+
+    /// Nothing of it is there when the operator does not want pushes.
+    pub(super) async fn push_board(
+        &self,
+        config: &HouseConfig,
+    ) -> Result<Option<Arc<PushBoard>>, StoreError> {
+        match &config.pushes {
+            None => return Ok(None),
+            Some(settings) if !settings.enabled => {
+                pushers::forget_positions(&*self.store).await?;
+                return Ok(None);
+            }
+            Some(_) => {}
+        }
+        let board = pushers::open_board(&*self.store, self.is_alone()).await?;
+        Ok(Some(board))
     }
 
     pub(super) async fn directory<D: Domain>(

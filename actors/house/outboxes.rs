@@ -6,8 +6,8 @@ use playhouse_schema::{
     address::{Entity, Shard},
     models::{
         Model as _,
-        destinations::{self, Destination, Destinations},
-        server_rooms::ServerRooms,
+        destinations::{self, Destination, Destinations, Wanted},
+        server_rooms::{self, ServerRooms},
         to_device_out::ToDeviceOut,
     },
     port::LogStore,
@@ -122,6 +122,50 @@ impl House {
         }
         let models = self.store().models();
         Ok(destinations::list(&*models, after, limit).await?)
+    }
+
+    /// Destinations that are wanted, and how many there are in all.
+    pub async fn find_destinations(
+        &self,
+        wanted: &Wanted,
+    ) -> Result<(Vec<Destination>, u64), HouseError> {
+        if self.outboxes.is_none() {
+            return Ok((Vec::new(), 0));
+        }
+        self.models.caught_up(Destinations::NAME).await?;
+        Ok(destinations::find(&**self.models.store(), wanted).await?)
+    }
+
+    /// A destination, if anything was ever sent to it.
+    pub async fn known_destination(&self, name: &str) -> Result<Option<Destination>, HouseError> {
+        if self.outboxes.is_none() {
+            return Ok(None);
+        }
+        self.models.caught_up(Destinations::NAME).await?;
+        Ok(destinations::get(&**self.models.store(), name).await?)
+    }
+
+    /// A page of the rooms in which a destination ever had a user, and how many there are in all.
+    pub async fn rooms_of_destination(
+        &self,
+        name: &str,
+        page: (u64, u64),
+        backwards: bool,
+    ) -> Result<(Vec<String>, u64), HouseError> {
+        if self.outboxes.is_none() {
+            return Ok((Vec::new(), 0));
+        }
+        self.models.caught_up(ServerRooms::NAME).await?;
+        let store = &**self.models.store();
+        Ok(server_rooms::page_of_server(store, name, page, backwards).await?)
+    }
+
+    /// What waits for a destination is tried at once, wherever it is served, however long it has failed.
+    pub fn retry_destination(&self, server_name: &ServerName) {
+        if let Some(outboxes) = &self.outboxes {
+            let entity = Entity::server(server_name.as_str());
+            outboxes.servers.signal(&entity, ServerSignal::Alive);
+        }
     }
 
     /// All that is kept of a destination.

@@ -146,7 +146,7 @@ pub(super) fn purges() -> Entity {
 }
 
 /// A record as an event.
-fn event(stored: &StoredRecord) -> Option<RoomEvent> {
+pub(super) fn event(stored: &StoredRecord) -> Option<RoomEvent> {
     if stored.kind != kind::EVENT {
         return None;
     }
@@ -261,9 +261,13 @@ impl Purger {
         if let Err(Trouble::Stopped) = purged {
             return Err(Trouble::Stopped);
         }
+        let redacted = self.redact_all(stop).await;
+        if let Err(Trouble::Stopped) = redacted {
+            return Err(Trouble::Stopped);
+        }
         // Deletions do not wait for a purge that fails.
         let left = self.delete_all(stop).await?;
-        purged.map(|()| left)
+        purged.and(redacted).map(|()| left)
     }
 
     async fn purge_all(&self, stop: &mut Stop) -> Result<(), Trouble> {

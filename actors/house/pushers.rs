@@ -1,16 +1,64 @@
-//! Pushers, of which several users may have ones with the same key.
+//! Pushers, of which several users may have ones with the same key; and pushing, as the house sees it.
 
-use playhouse_schema::models::{
-    Model as _,
-    pushers::{Pushers, owners},
+use std::{sync::Arc, time::Duration};
+
+use playhouse_schema::{
+    address::Shard,
+    models::{
+        Model as _,
+        pushers::{Pushers, owners},
+    },
+    port::LogStore,
 };
 use ruma::{DeviceId, UserId};
 
-use super::{House, HouseError};
+use super::{House, HouseError, surprise};
 use crate::{
+    followers::task::{Running, Source},
+    pushers::{self, Parts, Pushing},
     room::message::JsonText,
-    user::{UserCommand, UserError},
+    user::{UserAnswer, UserCommand, UserError, UserQuery, pushers::PusherBook},
 };
+
+/// The application of pushers that mail.
+const MAIL_APP: &str = "m.email";
+
+/// Pushing on this node.
+pub(super) struct Pushes(Arc<Pushing>);
+
+impl Pushes {
+    /// Everything together; nothing begins yet.
+    pub(super) fn new(parts: Parts) -> Self {
+        Self(Pushing::new(parts))
+    }
+
+    /// Starts the follower that feeds it.
+    pub(super) fn start(&self, source: Source) -> Running {
+        pushers::start(source.1, self.0.clone())
+    }
+
+    /// Users of a shard have come here.
+    pub(super) fn taken(&self, shard: Shard) {
+        self.0.board().want(shard.number);
+    }
+
+    /// The users of a shard have gone from here.
+    pub(super) async fn left(&self, store: &dyn LogStore, shard: Shard) {
+        pushers::leave(store, self.0.board(), shard.number).await;
+    }
+
+    /// Ends what is on its way; it goes on from there in the next life.
+    pub(super) async fn close(&self, within: Duration) {
+        self.0.close(within).await;
+    }
+}
+
+impl Drop for Pushes {
+    fn drop(&mut self) {
+        // What is on its way holds on to the store: it must not outlive the house by as long as a dead gateway takes to answer.
+        self.0.cut_off();
+    }
+}
 
 /// A pusher that somebody wants.
 #[derive(Clone, Debug)]
@@ -56,6 +104,41 @@ impl House {
                 Ok(_) | Err(UserError::Deactivated | UserError::UnknownUser) => {}
                 Err(error) => return Err(error.into()),
             }
+        }
+        Ok(())
+    }
+
+    /// All that is known of a user's pushers.
+    pub async fn pusher_book(&self, user_id: &UserId) -> Result<PusherBook, HouseError> {
+        match self.user_query(user_id, UserQuery::PusherBook).await? {
+            UserAnswer::PusherBook(book) => Ok(*book),
+            _ => Err(surprise("PusherBook")),
+        }
+    }
+
+    /// A mail address is not a user's any more: nothing is mailed there.
+    pub(super) async fn end_mails_to(
+        &self,
+        user_id: &UserId,
+        address: &str,
+    ) -> Result<(), HouseError> {
+        let book = match self.user_query(user_id, UserQuery::PusherBook).await {
+            Ok(UserAnswer::PusherBook(book)) => *book,
+            Ok(_) => return Err(surprise("PusherBook")),
+            Err(UserError::Deactivated | UserError::UnknownUser) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let address = address.to_lowercase();
+        let mails = book
+            .pushers
+            .into_iter()
+            .filter(|named| named.app_id == MAIL_APP && named.pushkey.to_lowercase() == address);
+        for named in mails {
+            let remove = UserCommand::RemovePusher {
+                app_id: named.app_id,
+                pushkey: named.pushkey,
+            };
+            self.user_command(user_id, remove).await?;
         }
         Ok(())
     }

@@ -4,17 +4,18 @@ use playhouse_schema::{
     address::Entity,
     models::{
         Model as _,
-        reports::{self, FiledReport},
+        reports::{self, FiledReport, Wanted},
     },
     record::house::Report,
 };
 use ruma::{EventId, RoomId, UserId, events::room::member::MembershipState};
+use serde::Deserialize;
 
-use super::{House, HouseError};
+use super::{House, HouseError, surprise};
 use crate::{
-    reports::MakeReport,
+    reports::ReportCommand,
     room::{
-        RoomError, RoomQuery,
+        RoomAnswer, RoomError, RoomQuery,
         message::{Reader, RoomAccess},
     },
 };
@@ -66,8 +67,11 @@ impl House {
             reader,
             event_id: event_id.to_owned(),
         };
-        self.room_query(room_id, query).await?;
+        let RoomAnswer::Event(event) = self.room_query(room_id, query).await? else {
+            return Err(surprise("Event"));
+        };
         let mut report = report_by(&reporter, reason);
+        report.sender = sender_of(&event);
         report.room_id = Some(room_id.to_string());
         report.event_id = Some(event_id.to_string());
         self.file(&reporter, report).await
@@ -85,9 +89,45 @@ impl House {
 
     async fn file(&self, reporter: &UserId, report: Report) -> Result<(), HouseError> {
         let entity = Entity::house(&format!("reports:{reporter}"));
-        self.reports.command(entity, MakeReport(report)).await?;
+        let command = ReportCommand::Make(Box::new(report));
+        self.reports.command(entity, command).await?;
         Ok(())
     }
+
+    /// A page of the reports that are wanted, and how many there are in all.
+    pub async fn find_reports(
+        &self,
+        wanted: &Wanted,
+    ) -> Result<(Vec<FiledReport>, u64), HouseError> {
+        self.models.caught_up(reports::Reports::NAME).await?;
+        Ok(reports::find(&**self.models.store(), wanted).await?)
+    }
+
+    /// A report by its number.
+    pub async fn report(&self, id: u64) -> Result<Option<FiledReport>, HouseError> {
+        self.models.caught_up(reports::Reports::NAME).await?;
+        Ok(reports::get(&**self.models.store(), id).await?)
+    }
+
+    /// Deletes a report, and what it says.
+    pub async fn delete_report(&self, filed: &FiledReport) -> Result<(), HouseError> {
+        let entity = Entity::house(&format!("reports:{}", filed.report.reporter));
+        let command = ReportCommand::Delete {
+            sequence: filed.sequence,
+            position: filed.position,
+        };
+        self.reports.command(entity, command).await?;
+        Ok(())
+    }
+}
+
+fn sender_of(event: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Sent {
+        sender: String,
+    }
+    let sent: Sent = serde_json::from_slice(event).ok()?;
+    Some(sent.sender)
 }
 
 fn report_by(reporter: &UserId, reason: Option<String>) -> Report {
@@ -98,5 +138,6 @@ fn report_by(reporter: &UserId, reason: Option<String>) -> Report {
         user_id: None,
         reason: reason.filter(|reason| !reason.is_empty()),
         at_ms: 0,
+        sender: None,
     }
 }

@@ -275,6 +275,7 @@ impl Search<'_> {
             device_id: wish.device_id.clone(),
             ignored,
             forgotten,
+            sees_all: false,
         };
         self.readers.insert(room_id.clone(), reader.clone());
         Ok(reader)

@@ -144,6 +144,7 @@ impl House {
                 device_id: None,
                 ignored: Vec::new(),
                 forgotten: None,
+                sees_all: false,
             },
             event_type: ruma::events::StateEventType::RoomCanonicalAlias,
             state_key: String::new(),

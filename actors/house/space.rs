@@ -33,6 +33,8 @@ pub struct HierarchyWish {
     pub via: Vec<OwnedServerName>,
     /// Who asks.
     pub user_id: OwnedUserId,
+    /// The asker is an administrator of this server: sees all rooms that are known here, and nobody else is asked.
+    pub sees_all: bool,
     /// Only rooms that their spaces suggest.
     pub suggested_only: bool,
     /// So far into the tree.
@@ -182,6 +184,9 @@ impl House {
         asks_others: bool,
     ) -> Result<Option<Sight>, HouseError> {
         let sight = self.sight(step, wish, asks_others).await?;
+        if sight.is_none() && wish.sees_all && wish.room_id == step.room_id {
+            return Err(RoomError::UnknownRoom.into());
+        }
         if sight.is_none() && wish.room_id == step.room_id {
             // Whether there is such a room is not told to those who may not see it.
             return Err(HouseError::Forbidden(
@@ -205,8 +210,8 @@ impl House {
         };
         let mut servers = access.iter().flat_map(|access| &access.servers);
         let is_inhabited = servers.any(|server| self.is_local(server));
-        // In most rooms of a tree somebody of this server is: nothing more is asked of those.
-        if !is_inhabited {
+        // In most rooms of a tree somebody of this server is: nothing more is asked of those. An administrator sees what is here, and no other server is asked.
+        if !is_inhabited && !wish.sees_all {
             let footing = self.footing(&step.room_id, &wish.user_id).await?;
             if !footing.is_here {
                 let there = (step, &footing, asks_others);
@@ -225,7 +230,7 @@ impl House {
         access: RoomAccess,
         wish: &HierarchyWish,
     ) -> Result<Option<Sight>, HouseError> {
-        if !self.may_see(&access, Some(&wish.user_id)).await? {
+        if !wish.sees_all && !self.may_see(&access, Some(&wish.user_id)).await? {
             return Ok(None);
         }
         let children = self.children(room_id, &access, wish.suggested_only).await?;

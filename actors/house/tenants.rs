@@ -14,8 +14,9 @@ use ruma::{UserId, presence::PresenceState};
 
 use super::{House, among::lies_in, purges::purges};
 use crate::{
-    cluster::{Loads, Map, Scales, Tenants},
+    cluster::{Facts, Map, Scales, Tenants},
     delays::{DelayBoard, SCHEDULES, schedule},
+    gateway::{GatewayBoard, OUTBOXES, outbox},
     kernel::Served,
     purges::BlockBoard,
     user::message::Presence,
@@ -41,6 +42,8 @@ const PRESENCE_AFTER: Duration = Duration::from_secs(60);
 pub(super) struct Boards {
     /// Of schedules.
     pub(super) delays: Arc<DelayBoard>,
+    /// Of outboxes of the push gateway.
+    pub(super) gateway: Arc<GatewayBoard>,
     /// Of rooms that are kept out.
     pub(super) blocks: Arc<BlockBoard>,
 }
@@ -89,6 +92,9 @@ impl HouseTenants {
             let schedules = 0..SCHEDULES;
             let of_shard = schedules.filter(|one| lies_in(layout, &schedule(*one), shard));
             of_shard.for_each(|number| self.boards.delays.forget(number));
+            let outboxes = 0..OUTBOXES;
+            let of_shard = outboxes.filter(|one| lies_in(layout, &outbox(*one), shard));
+            of_shard.for_each(|number| self.boards.gateway.forget(number));
             if lies_in(layout, &purges(), shard) {
                 self.boards.blocks.forget();
             }
@@ -144,8 +150,20 @@ impl Tenants for HouseTenants {
         self.pools.fenced_shards()
     }
 
-    fn loads(&self) -> Loads {
-        self.scales.loads(&self.map.served())
+    fn facts(&self) -> Facts {
+        let loads = self.scales.loads(&self.map.served()).into_iter();
+        let queues = self.pools.queued_records().into_iter();
+        Facts {
+            loads: loads
+                .map(|(shard, load)| (shard.to_string(), load))
+                .collect(),
+            queues: queues
+                .map(|(family, writers)| (family.name().to_owned(), writers))
+                .collect(),
+            lags: self.pools.tail().lags(),
+            hot: self.scales.hottest(),
+            ..Facts::default()
+        }
     }
 }
 
@@ -161,6 +179,9 @@ impl House {
             self.complete_rooms_in(rooms);
         }
         let users = of(Family::Users);
+        if let Some(pushes) = &self.pushes {
+            users.iter().for_each(|shard| pushes.taken(*shard));
+        }
         if !users.is_empty() {
             self.correct_presence(users);
         }
@@ -175,7 +196,12 @@ impl House {
         match shard.family {
             Family::Rooms => self.elsewhere.board.hush(shard),
             // Others may end sessions from now on.
-            Family::Users => self.sessions.clear(),
+            Family::Users => {
+                self.sessions.clear();
+                if let Some(pushes) = &self.pushes {
+                    pushes.left(&*self.store, shard).await;
+                }
+            }
             Family::Servers => {
                 if let Some(outboxes) = &self.outboxes {
                     outboxes.left(&*self.store, shard).await;

@@ -217,6 +217,7 @@ impl House {
                 device_id: None,
                 ignored: Vec::new(),
                 forgotten: None,
+                sees_all: false,
             },
             event_type: StateEventType::RoomThirdPartyInvite,
             state_key: invite.token().unwrap_or_default().to_owned(),

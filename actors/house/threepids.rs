@@ -188,7 +188,7 @@ impl House {
             user_id: user_id.to_owned(),
         };
         self.threepid_command(&address.name(), release).await?;
-        Ok(())
+        self.end_mails_to(user_id, &address.address).await
     }
 
     /// The addresses of an account.

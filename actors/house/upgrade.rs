@@ -362,6 +362,7 @@ fn reader(user_id: &UserId) -> Reader {
         device_id: None,
         ignored: Vec::new(),
         forgotten: None,
+        sees_all: false,
     }
 }
 
@@ -375,7 +376,7 @@ fn without_creators(levels: &JsonObject, creators: &BTreeSet<OwnedUserId>) -> Js
 }
 
 /// Content with whole numbers only: rooms of versions 1 to 5 may have others, which no event of this server can have.
-fn canonical(content: &[u8]) -> Option<JsonObject> {
+pub(super) fn canonical(content: &[u8]) -> Option<JsonObject> {
     let text = std::str::from_utf8(content).ok()?;
     let whole = whole_numbers(text);
     serde_json::from_str(whole.as_deref().unwrap_or(text)).ok()
@@ -396,7 +397,7 @@ fn closed(mut levels: JsonObject) -> Option<JsonObject> {
 }
 
 /// Levels as integers: rooms before version 10 may have written them as strings.
-fn with_integers(levels: JsonObject) -> JsonObject {
+pub(super) fn with_integers(levels: JsonObject) -> JsonObject {
     let integer = |value: JsonValue| match value {
         JsonValue::String(text) => text
             .trim()

@@ -225,6 +225,11 @@ impl<D: Domain> Directory<D> {
         matches!(self.ways, Ways::Alone)
     }
 
+    /// Whether somebody who waits so long waits for something to happen, and not only for an answer.
+    pub(super) fn is_long(&self, timeout: Duration) -> bool {
+        timeout > Duration::from_millis(self.limits.call_timeout_ms)
+    }
+
     /// Whether new calls are refused.
     pub(super) fn is_closed(&self) -> bool {
         self.is_closed.load(Ordering::SeqCst)
@@ -355,6 +360,7 @@ impl<D: Domain> Directory<D> {
             store: self.store.clone(),
             log: self.log.clone(),
             vitals: vitals.clone(),
+            lease: self.ways.lease(),
             after,
             anew: self.anew.lock().remove(entity),
         };

@@ -22,6 +22,7 @@ use super::{
     domain::{Committed, Decision, Domain, Myself, Port, Resident, Unavailable},
     vitals::{IDLE_CAPACITY_MAX, Outcome, Ticket, Vitals, Whisper},
     wake,
+    ways::Lease,
 };
 
 /// What a domain actor receives.
@@ -58,6 +59,8 @@ pub(super) struct Birth<D: Domain> {
     pub(super) log: Arc<dyn Log>,
     /// What the directory wants to know of it.
     pub(super) vitals: Arc<Vitals>,
+    /// Under which it lives.
+    pub(super) lease: Lease,
     /// The previous life of the same entity: it must have ended, and its appends must have landed or failed, before the log is read.
     pub(super) after: Option<(ractor::ActorCell, Arc<Vitals>)>,
     /// Its snapshot is not to be believed.
@@ -80,6 +83,7 @@ pub(super) struct Kept<D: Domain> {
     store: Arc<dyn LogStore>,
     log: Arc<dyn Log>,
     vitals: Arc<Vitals>,
+    lease: Lease,
     lineage: Lineage,
     /// Appends whose outcome is not known, oldest first: the numbers of the first record and of the last one that the store writes.
     in_flight: VecDeque<(Sequence, Sequence)>,
@@ -132,6 +136,7 @@ impl<D: Domain> Actor for Keeper<D> {
             store: birth.store,
             log: birth.log,
             vitals: birth.vitals,
+            lease: birth.lease,
             lineage: Lineage::default(),
             in_flight: VecDeque::new(),
             landed: Vec::new(),
@@ -226,19 +231,24 @@ impl<D: Domain> Kept<D> {
             let _ = port.send(Err(Unavailable::Overloaded.into()));
             return;
         }
-        match self.resident.state.decide(command, &self.resident.context) {
-            Err(error) => {
-                let _ = port.send(Err(error));
-            }
+        let answer = match self.resident.state.decide(command, &self.resident.context) {
+            Err(error) => Err(error),
             Ok(decision)
                 if decision.records.is_empty()
                     && decision.erasures.is_empty()
                     && self.in_flight.is_empty() =>
             {
-                let _ = port.send(Ok(decision.reply));
+                Ok(decision.reply)
             }
-            Ok(decision) => self.append(myself, decision, port, ticket),
-        }
+            Ok(decision) => return self.append(myself, decision, port, ticket),
+        };
+        // The log does not judge what writes nothing: another node may have written what this one has not seen.
+        let answer = if self.lease.runs() {
+            answer
+        } else {
+            Err(Unavailable::Stopped.into())
+        };
+        let _ = port.send(answer);
     }
 
     fn append(

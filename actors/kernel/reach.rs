@@ -137,6 +137,7 @@ impl<D: Domain> Directory<D> {
             };
         };
         let shard = self.layout.shard_of(&entity);
+        let waits = A::ERRAND == Errand::Query && self.is_long(timeout);
         let deadline = Instant::now() + timeout;
         let mut changes = routes.changes();
         let (mut packed, mut patience) = (None::<Bytes>, MAP_PATIENCE.0);
@@ -175,6 +176,7 @@ impl<D: Domain> Directory<D> {
                         errand: A::ERRAND,
                         body: body.clone(),
                         within_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+                        waits,
                     };
                     packed = Some(body);
                     let told = link.ask(&node, call).await;
@@ -335,6 +337,7 @@ impl<D: Domain> Directory<D> {
                         errand,
                         body,
                         within_ms: 0,
+                        waits: false,
                     };
                     link.tell(&node, call);
                 }

@@ -31,6 +31,17 @@ pub trait Routes: Send + Sync + 'static {
 
     /// Counts the changes of the map.
     fn changes(&self) -> watch::Receiver<u64>;
+
+    /// The number of this node's life, as long as its lease runs. What was begun in another life may know less than the log.
+    fn life(&self) -> Option<u64> {
+        Some(0)
+    }
+
+    /// Whether something that one node at a time does, by its name and the role that it needs, falls to this node. It belongs to a shard, if who serves that
+    /// has the role.
+    fn does(&self, shard: Shard, _duty: (&str, &str)) -> bool {
+        self.place(shard) == Place::Here
+    }
 }
 
 /// What one node asks of an actor on another.
@@ -46,6 +57,9 @@ pub struct Call {
     pub body: Bytes,
     /// So long will the answer be waited for, milliseconds.
     pub within_ms: u64,
+    /// It is a question that waits for something to happen, a long poll for example: others are not to wait for its place.
+    #[serde(default)]
+    pub waits: bool,
 }
 
 /// What a call is about.
@@ -108,6 +122,27 @@ impl Ways {
             Ways::Alone => true,
             Ways::Cluster { routes, .. } => routes.place(shard) == Place::Here,
         }
+    }
+
+    /// The lease under which an actor is woken now.
+    pub(super) fn lease(&self) -> Lease {
+        match self {
+            Ways::Alone => Lease(None),
+            Ways::Cluster { routes, .. } => Lease(Some((routes.clone(), routes.life()))),
+        }
+    }
+}
+
+/// The lease under which an actor was woken. One that gives its shard away has it still, and may answer.
+pub(super) struct Lease(Option<(Arc<dyn Routes>, Option<u64>)>);
+
+impl Lease {
+    /// Whether nobody else can have written to the shard meanwhile.
+    pub(super) fn runs(&self) -> bool {
+        let Some((routes, life)) = &self.0 else {
+            return true;
+        };
+        life.is_some() && routes.life() == *life
     }
 }
 

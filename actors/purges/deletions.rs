@@ -100,6 +100,11 @@ impl Deletions {
         self.waiting.values().cloned().collect()
     }
 
+    /// All that are remembered: those that wait, then those at their end, the newest first.
+    pub(super) fn all(&self) -> impl Iterator<Item = &DeletionStanding> {
+        self.waiting.values().chain(self.ends.iter().rev())
+    }
+
     pub(super) fn begun(&mut self, deletion: &Deletion) {
         let standing = DeletionStanding {
             deletion: deletion.clone(),

@@ -1,21 +1,27 @@
-//! History that administrators want taken out of rooms, rooms that they want deleted, and rooms that they do not want here: what was asked for, and what
-//! came of it. What is not at its end is gone on with after a restart.
+//! History that administrators want taken out of rooms, rooms that they want deleted, rooms that they do not want here, and users whose events they redact:
+//! what was asked for, and what came of it. What is not at its end is gone on with after a restart.
 //!
 //! Owns that a room has one purge at a time. Must not know how one is done.
 
 mod board;
 mod deletions;
+mod redactions;
 
 use std::{collections::VecDeque, sync::Arc};
 
 pub use board::BlockBoard;
 use deletions::{Blocks, Deletions};
 pub use deletions::{DeletionStanding, DeletionState};
+pub use redactions::RedactionStanding;
+use redactions::Redactions;
 
 use imbl::OrdMap;
 use playhouse_schema::{
     address::{Entity, Position, Sequence},
-    record::purge::{Deletion, DeletionMoved, Purge, PurgeEnded, PurgeRecord, RoomBlockSet},
+    record::purge::{
+        Deletion, DeletionMoved, Purge, PurgeEnded, PurgeRecord, RedactionMoved, RoomBlockSet,
+        UserRedaction,
+    },
 };
 use serde::{Deserialize, Serialize};
 
@@ -27,13 +33,17 @@ const WAITING_MAX: usize = 1_000;
 /// So many ends are remembered; the oldest are forgotten beyond it.
 const ENDS_MAX: usize = 1_000;
 
+/// So many of each kind are told in one list.
+const TOLD_MAX: usize = 1_000;
+
 /// All purges: a fold of their records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Purges {
     waiting: OrdMap<String, Purge>,
-    ends: VecDeque<PurgeEnded>,
+    ends: VecDeque<(Option<Purge>, PurgeEnded)>,
     deletions: Deletions,
     blocks: Blocks,
+    redactions: Redactions,
 }
 
 /// What can be done with purges.
@@ -51,6 +61,12 @@ pub enum PurgeCommand {
     EndDeletion(PurgeEnded),
     /// A room is wanted here no more, or again.
     SetBlock(RoomBlockSet),
+    /// Everything that a user sent is to be redacted. Refused with `Busy` while that is being done, or too many wait.
+    Redact(Box<UserRedaction>),
+    /// Such a redaction has come further.
+    MoveRedaction(RedactionMoved),
+    /// Such a redaction has come to its end.
+    EndRedaction(PurgeEnded),
 }
 
 /// What can be asked.
@@ -68,6 +84,12 @@ pub enum PurgeQuery {
     DeletionsWaiting,
     /// Whether a room is kept out.
     Block(String),
+    /// How a redaction of a user's events stands.
+    Redaction(String),
+    /// All such redactions that wait.
+    RedactionsWaiting,
+    /// All that waits and all ends that are remembered.
+    Tasks,
 }
 
 /// What is answered.
@@ -83,6 +105,21 @@ pub enum PurgeAnswer {
     Deletions(Vec<DeletionStanding>),
     /// Who keeps the room out, if anybody does.
     Block(Option<String>),
+    /// Redactions of users' events.
+    Redactions(Vec<RedactionStanding>),
+    /// What waits and what has ended.
+    Tasks(Box<Tasks>),
+}
+
+/// What waits and what has ended, of each kind so much as fits into an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tasks {
+    /// Purges of history, and their ends.
+    pub purges: Vec<(Purge, Option<PurgeEnded>)>,
+    /// Deletions of rooms.
+    pub deletions: Vec<DeletionStanding>,
+    /// Redactions of users' events.
+    pub redactions: Vec<RedactionStanding>,
 }
 
 /// Why it is refused.
@@ -126,6 +163,15 @@ impl Purges {
                 Ok(is_waiting.then_some(PurgeRecord::DeletionEnded(ended)))
             }
             PurgeCommand::SetBlock(set) => self.blocks.judge(set),
+            PurgeCommand::Redact(redaction) => self.redactions.begin(*redaction),
+            PurgeCommand::MoveRedaction(moved) => {
+                let is_waiting = self.redactions.is_waiting(&moved.id);
+                Ok(is_waiting.then_some(PurgeRecord::RedactionMoved(moved)))
+            }
+            PurgeCommand::EndRedaction(ended) => {
+                let is_waiting = self.redactions.is_waiting(&ended.id);
+                Ok(is_waiting.then_some(PurgeRecord::RedactionEnded(ended)))
+            }
         }
     }
 
@@ -133,10 +179,9 @@ impl Purges {
         match query {
             PurgeQuery::Standing(id) if self.waiting.contains_key(&id) => Ok(PurgeAnswer::Active),
             PurgeQuery::Standing(id) => {
-                let ended = self.ends.iter().find(|ended| ended.id == id);
+                let ended = self.ends.iter().find(|(_, ended)| ended.id == id);
                 ended
-                    .cloned()
-                    .map(PurgeAnswer::Ended)
+                    .map(|(_, ended)| PurgeAnswer::Ended(ended.clone()))
                     .ok_or(PurgeError::Unknown)
             }
             PurgeQuery::Waiting => Ok(PurgeAnswer::Waiting(
@@ -152,6 +197,24 @@ impl Purges {
             }
             PurgeQuery::DeletionsWaiting => Ok(PurgeAnswer::Deletions(self.deletions.waiting())),
             PurgeQuery::Block(room_id) => Ok(PurgeAnswer::Block(self.blocks.of(&room_id))),
+            PurgeQuery::Redaction(id) => self
+                .redactions
+                .get(&id)
+                .map(|found| PurgeAnswer::Redactions(vec![found]))
+                .ok_or(PurgeError::Unknown),
+            PurgeQuery::RedactionsWaiting => Ok(PurgeAnswer::Redactions(self.redactions.waiting())),
+            PurgeQuery::Tasks => Ok(PurgeAnswer::Tasks(Box::new(self.tasks()))),
+        }
+    }
+
+    fn tasks(&self) -> Tasks {
+        let ends = self.ends.iter().rev();
+        let ends = ends.filter_map(|(purge, end)| Some((purge.clone()?, Some(end.clone()))));
+        let waiting = self.waiting.values().map(|purge| (purge.clone(), None));
+        Tasks {
+            purges: waiting.chain(ends).take(TOLD_MAX).collect(),
+            deletions: self.deletions.all().take(TOLD_MAX).cloned().collect(),
+            redactions: self.redactions.all().take(TOLD_MAX).cloned().collect(),
         }
     }
 }
@@ -179,8 +242,8 @@ impl Domain for Purges {
                 self.waiting.insert(purge.id.clone(), purge.clone());
             }
             PurgeRecord::Ended(ended) => {
-                self.waiting.remove(&ended.id);
-                self.ends.push_back(ended.clone());
+                let purge = self.waiting.remove(&ended.id);
+                self.ends.push_back((purge, ended.clone()));
                 if self.ends.len() > ENDS_MAX {
                     self.ends.pop_front();
                 }
@@ -189,6 +252,9 @@ impl Domain for Purges {
             PurgeRecord::DeletionMoved(moved) => self.deletions.moved(moved),
             PurgeRecord::DeletionEnded(ended) => self.deletions.ended(ended),
             PurgeRecord::RoomBlockSet(set) => self.blocks.set(set),
+            PurgeRecord::RedactionBegun(redaction) => self.redactions.begun(redaction),
+            PurgeRecord::RedactionMoved(moved) => self.redactions.moved(moved),
+            PurgeRecord::RedactionEnded(ended) => self.redactions.ended(ended),
         }
     }
 
@@ -221,6 +287,7 @@ impl Domain for Purges {
         256 + (self.waiting.len() + self.ends.len()) * 256
             + self.deletions.weight_bytes()
             + self.blocks.weight_bytes()
+            + self.redactions.weight_bytes()
     }
 }
 

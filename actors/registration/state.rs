@@ -55,7 +55,7 @@ impl Registration {
                 }
             }
             // A topic of its own.
-            HouseRecord::Reported(_) => {}
+            HouseRecord::Reported(_) | HouseRecord::ReportDeleted(_) => {}
             HouseRecord::RegistrationTokenReturned(token) => {
                 if let Some(counted) = self.tokens.get_mut(token) {
                     counted.completed = counted.completed.saturating_sub(1);

@@ -6,7 +6,10 @@ use std::collections::VecDeque;
 
 use playhouse_schema::{
     address::{Entity, Position, Sequence},
-    record::house::{HouseRecord, Report},
+    record::{
+        codec::Record as _,
+        house::{HouseRecord, Report},
+    },
 };
 use serde::{Deserialize, Serialize};
 
@@ -31,9 +34,19 @@ pub struct Reports {
     at_ms: VecDeque<u64>,
 }
 
-/// What can be done: something is reported.
+/// What can be done.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct MakeReport(pub Report);
+pub enum ReportCommand {
+    /// Something is reported.
+    Make(Box<Report>),
+    /// An administrator deletes a report of this user.
+    Delete {
+        /// Its number among the user's reports.
+        sequence: Sequence,
+        /// Its position in the log.
+        position: Position,
+    },
+}
 
 /// What is answered: it is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,7 +97,7 @@ impl Domain for Reports {
     const NAME: &'static str = "reports";
 
     type Record = HouseRecord;
-    type Command = MakeReport;
+    type Command = ReportCommand;
     type Reply = ReportMade;
     type Query = ();
     type Answer = ();
@@ -98,7 +111,10 @@ impl Domain for Reports {
     }
 
     fn apply(&mut self, _sequence: Sequence, _position: Position, record: &HouseRecord) {
-        if let HouseRecord::Reported(report) = record {
+        // One that was deleted does not tell any more when it was made.
+        if let HouseRecord::Reported(report) = record
+            && report.at_ms > 0
+        {
             self.at_ms.push_back(report.at_ms);
             if self.at_ms.len() > REPORTS_MAX {
                 self.at_ms.pop_front();
@@ -106,13 +122,21 @@ impl Domain for Reports {
         }
     }
 
-    fn decide(
-        &self,
-        MakeReport(report): MakeReport,
-        env: &Env,
-    ) -> Result<Decision<Self>, ReportError> {
-        let record = self.decide_at(report, env.now_ms())?;
-        Ok(Decision::new(vec![record], ReportMade))
+    fn decide(&self, command: ReportCommand, env: &Env) -> Result<Decision<Self>, ReportError> {
+        match command {
+            ReportCommand::Make(report) => {
+                let record = self.decide_at(*report, env.now_ms())?;
+                Ok(Decision::new(vec![record], ReportMade))
+            }
+            ReportCommand::Delete { sequence, position } => {
+                let nothing = HouseRecord::Reported(Report::deleted()).encode();
+                let record = HouseRecord::ReportDeleted(position);
+                Ok(Decision {
+                    erasures: vec![(sequence, nothing)],
+                    ..Decision::new(vec![record], ReportMade)
+                })
+            }
+        }
     }
 
     fn answer(_resident: &mut Resident<Self>, _query: (), port: Port<(), ReportError>) {
@@ -136,6 +160,7 @@ mod tests {
             user_id: None,
             reason: Some(reason.to_owned()),
             at_ms: 0,
+            sender: None,
         }
     }
 

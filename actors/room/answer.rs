@@ -47,6 +47,8 @@ pub enum RoomAnswer {
     },
     /// See [`RoomQuery::PushFacts`].
     PushFacts(Box<PushFacts>),
+    /// See [`RoomQuery::PushNames`].
+    PushNames(Box<PushNames>),
     /// See [`RoomQuery::Glance`].
     Glance(Box<RoomGlance>),
     /// See [`RoomQuery::ThreadPlace`].
@@ -55,6 +57,10 @@ pub enum RoomAnswer {
     Gate(Box<RoomGate>),
     /// Some events.
     EventIds(Vec<OwnedEventId>),
+    /// See [`RoomQuery::Ends`].
+    Ends(Vec<super::state::Extremity>),
+    /// Some users.
+    Users(Vec<OwnedUserId>),
     /// See [`RoomQuery::Receive`].
     Received(super::receive::Fates),
     /// See [`RoomQuery::Draft`]: its ID and the event; `None` when there is nothing to do.
@@ -123,6 +129,19 @@ pub struct PushFacts {
     /// Who may notify the whole room.
     #[serde(with = "super::push_facts::carried")]
     pub power_levels: Option<PushConditionPowerLevelsCtx>,
+}
+
+/// What a push says of a room and its members.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushNames {
+    /// The room's name, if it has one.
+    pub room_name: Option<String>,
+    /// Its canonical alias, if it has one.
+    pub room_alias: Option<String>,
+    /// What some others in it are called, when it has neither.
+    pub others: Vec<String>,
+    /// What members that were asked for are called, as far as they are called anything.
+    pub members: std::collections::BTreeMap<OwnedUserId, String>,
 }
 
 /// What joining and finding a room depend on.

@@ -28,7 +28,7 @@ pub use super::window::{
 };
 
 pub use super::answer::{
-    ContextPage, EventAt, FoundEvent, Introduction, MessagesPage, OwnReceipt, PushFacts,
+    ContextPage, EventAt, FoundEvent, Introduction, MessagesPage, OwnReceipt, PushFacts, PushNames,
     RoomAccess, RoomAnswer, RoomSlice, RoomSummary, SpaceChild,
 };
 
@@ -253,6 +253,30 @@ pub struct Reader {
     pub ignored: Vec<OwnedUserId>,
     /// Up to which of their member events the user has forgotten the room: who has left and forgotten it reads its history no more.
     pub forgotten: Option<Sequence>,
+    /// An administrator of this server looks into the room: neither membership nor history visibility hides anything.
+    #[serde(default)]
+    pub sees_all: bool,
+}
+
+impl Reader {
+    /// A user who reads by no device, and ignores nobody.
+    pub fn of(user_id: OwnedUserId) -> Self {
+        Self {
+            user_id,
+            device_id: None,
+            ignored: Vec::new(),
+            forgotten: None,
+            sees_all: false,
+        }
+    }
+
+    /// An administrator of this server, from whom nothing is hidden.
+    pub fn administrator(user_id: OwnedUserId) -> Self {
+        Self {
+            sees_all: true,
+            ..Self::of(user_id)
+        }
+    }
 }
 
 /// What a room can be asked. All of it obeys membership and history visibility unless said otherwise.
@@ -348,6 +372,13 @@ pub enum RoomQuery {
         /// Whose rules.
         user_id: OwnedUserId,
     },
+    /// What a push says of the room, whoever asks. Answers `PushNames`.
+    PushNames {
+        /// Whose push.
+        user_id: OwnedUserId,
+        /// Members whose names are wanted.
+        members: Vec<OwnedUserId>,
+    },
     /// Those of some events that the reader may see, for push rules on related events. Answers `Live`.
     Related {
         /// Who reads.
@@ -392,6 +423,10 @@ pub enum RoomQuery {
     },
     /// The events that precede all that is known of the room and are not known themselves: none when it is known from its beginning. Answers `EventIds`.
     OldEnds,
+    /// The ends of the event graph, the oldest first. Answers `Ends`.
+    Ends,
+    /// Users of a server who have joined, have power by name and may change the power levels: the most powerful first. Answers `Users`.
+    Rulers(OwnedServerName),
     /// A member event that another server is to finish. Answers `Event`.
     Template(Box<TemplateWish>),
     /// The event that a change of membership would make, judged and signed but not recorded: another server is to sign it first. Answers `Draft`.

@@ -12,7 +12,7 @@ use ruma::{
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
     room_version_rules::RoomVersionRules,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     RoomError,
@@ -45,7 +45,7 @@ const LOOSE_EVENTS_MAX: usize = 200_000;
 pub(crate) const RECENT_EVENTS_MAX: usize = 64;
 
 /// The end of a branch of the room's event graph.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extremity {
     /// The event.
     pub event_id: OwnedEventId,

@@ -14,7 +14,7 @@ const DEAD_MAX: usize = 8;
 const PATIENT_MAX: usize = 1_024;
 
 /// An answer that takes longer than this is a slow one.
-pub(super) const SLOW_AFTER: Duration = Duration::from_millis(250);
+pub(crate) const SLOW_AFTER: Duration = Duration::from_millis(250);
 
 /// The lanes of a node.
 pub struct Lanes {
@@ -26,7 +26,7 @@ pub struct Lanes {
 
 /// What a destination's last attempt came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(crate) enum Standing {
     /// It succeeded.
     Proven,
     /// There was none.
@@ -48,7 +48,7 @@ impl Lanes {
     }
 
     /// Waits for a place in a lane.
-    pub(super) async fn enter(&self, standing: Standing) -> OwnedSemaphorePermit {
+    pub(crate) async fn enter(&self, standing: Standing) -> OwnedSemaphorePermit {
         let lane = match standing {
             Standing::Proven => &self.proven,
             Standing::Unknown => &self.unknown,
@@ -59,7 +59,7 @@ impl Lanes {
     }
 
     /// A place among the patient instead of one in a lane, while there is one. The dead stay in theirs.
-    pub(super) fn step_aside(
+    pub(crate) fn step_aside(
         &self,
         standing: Standing,
         permit: OwnedSemaphorePermit,

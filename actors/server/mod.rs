@@ -49,6 +49,7 @@ use ruma::OwnedServerName;
 pub use board::OutboxBoard;
 pub(crate) use devices::newest as newest_device_change;
 pub use lanes::Lanes;
+pub(crate) use lanes::{SLOW_AFTER, Standing};
 pub use message::{
     ServerAnswer, ServerCommand, ServerError, ServerQuery, ServerReply, ServerSignal,
 };

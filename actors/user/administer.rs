@@ -1,12 +1,15 @@
 //! What administrators, and this server by itself, decide of an account.
 
 use playhouse_schema::record::user::{RateOverride, UserRecord};
+use ruma::OwnedDeviceId;
 use serde::{Deserialize, Serialize};
 
-use super::{error::UserError, message::UserReply, remove_devices, state::User};
-use crate::kernel::Decision;
+use super::{
+    context::UserLimits, error::UserError, login, message::UserReply, remove_devices, state::User,
+};
+use crate::{env::Env, kernel::Decision};
 
-/// A decision about an account. All answer `Done`.
+/// A decision about an account. All answer `Done` unless they say otherwise.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum AdminDecision {
     /// What sort of account it is: `bot`, `support` or nothing.
@@ -22,9 +25,20 @@ pub enum AdminDecision {
         /// Devices seen since then stay.
         since_ms: u64,
     },
+    /// Add a device without a session, unless it is there.
+    AddDevice(OwnedDeviceId),
+    /// Begin a session on a new device for an administrator, which ends at a time, milliseconds since the Unix epoch. Answers `LoggedIn`.
+    LogIn {
+        /// That time; `None`: it ends like any other.
+        until_ms: Option<u64>,
+    },
 }
 
-pub(super) fn decide(user: &User, decision: AdminDecision) -> Result<Decision<User>, UserError> {
+pub(super) fn decide(
+    user: &User,
+    decision: AdminDecision,
+    (env, limits): (&Env, &UserLimits),
+) -> Result<Decision<User>, UserError> {
     let account = user.open()?;
     let record = match decision {
         AdminDecision::SetUserType(wanted) => {
@@ -40,6 +54,12 @@ pub(super) fn decide(user: &User, decision: AdminDecision) -> Result<Decision<Us
             suspected,
             since_ms,
         } => return Ok(remove_devices::decide_stale(user, suspected, since_ms)),
+        AdminDecision::AddDevice(device_id) => {
+            return login::decide_device(user, device_id, limits);
+        }
+        AdminDecision::LogIn { until_ms } => {
+            return login::decide_as(user, until_ms, (env, limits));
+        }
     };
     Ok(Decision::new(record.into_iter().collect(), UserReply::Done))
 }

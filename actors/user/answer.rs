@@ -14,7 +14,7 @@ use ruma::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    grants::TokenGrant, invite_filter::InviteVerdict, message::ToDeviceIndex,
+    grants::TokenGrant, invite_filter::InviteVerdict, message::ToDeviceIndex, pushers::PusherBook,
     sliding::threads::ThreadChanges,
 };
 use crate::{env::JsonObject, kernel::parcel::json_text, room::message::JsonText};
@@ -36,6 +36,8 @@ pub enum UserAnswer {
     Profile(Vec<(String, JsonText)>),
     /// A JSON object.
     Json(JsonText),
+    /// Account data: the room (or global), the type, the content.
+    AllData(Vec<(Option<OwnedRoomId>, String, JsonText)>),
     /// A name that tells the transaction from all others of this user; `None` once it is done.
     Transaction(Option<String>),
     /// Yes or no.
@@ -61,6 +63,8 @@ pub enum UserAnswer {
     ),
     /// Pushers, as JSON objects.
     Pushers(Vec<JsonText>),
+    /// See [`UserQuery::PusherBook`](super::UserQuery::PusherBook).
+    PusherBook(Box<PusherBook>),
     /// See [`UserQuery::ThreadSubscription`].
     ThreadSubscription {
         /// A client has subscribed by itself.

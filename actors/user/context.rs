@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use playhouse_schema::port::LogStore;
-use ruma::OwnedRoomId;
+use ruma::{OwnedRoomId, UserId};
 
 use super::{
     feed::surroundings::{Board, Sources},
@@ -25,6 +25,22 @@ pub struct UserContext {
     pub board: Arc<dyn Board>,
     /// What feeds read of rooms and models.
     pub sources: Arc<dyn Sources>,
+    /// Hears who has pushers.
+    pub pushers: Arc<dyn PusherEar>,
+}
+
+/// Hears who has pushers.
+pub trait PusherEar: Send + Sync + 'static {
+    /// A user of this node has a pusher, or has changed one. It is not durable yet; a question to the user tells when it is.
+    fn pusher_set(&self, user_id: &UserId);
+}
+
+/// Nobody is pushed to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoPushers;
+
+impl PusherEar for NoPushers {
+    fn pusher_set(&self, _user_id: &UserId) {}
 }
 
 /// How much a user may keep, and how long tokens live.

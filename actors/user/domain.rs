@@ -17,9 +17,9 @@ use super::{
     feed::{self, Feed},
     forget_room, grants, inherit_room, login, mark_direct,
     message::{UserAnswer, UserCommand, UserQuery, UserReply, UserSignal},
-    note_devices_seen, note_transaction, pushers, queue_to_device, refresh, register,
-    remove_devices, rename_device, send_to_device, set_account_data, set_password, set_presence,
-    set_profile_field, set_standing, set_tag,
+    note_devices_seen, note_transaction, push_standing, pushers, queue_to_device, refresh,
+    register, remove_devices, rename_device, send_to_device, set_account_data, set_password,
+    set_presence, set_profile_field, set_standing, set_tag,
     sliding::{keep_connection, subscribe_thread},
     snapshot,
     state::{Change, User},
@@ -69,6 +69,10 @@ impl Domain for User {
         // Before the commit, hence before the answer. Who asks from here on is answered from the new state; who asked before holds a ticket that is void.
         if decision.records.iter().any(ends_sessions) {
             context.sessions.invalidate(&self.user_id);
+        }
+        let sets_pusher = |record: &UserRecord| matches!(record, UserRecord::PusherSet(_));
+        if decision.records.iter().any(sets_pusher) {
+            context.pushers.pusher_set(&self.user_id);
         }
         Ok(decision)
     }
@@ -183,7 +187,7 @@ impl User {
             UserCommand::SetLocked(locked) => set_standing::decide_locked(self, locked),
             UserCommand::SetSuspended(suspended) => set_standing::decide_suspended(self, suspended),
             UserCommand::SetAdmin(admin) => set_standing::decide_admin(self, admin),
-            UserCommand::Administer(decision) => administer::decide(self, decision),
+            UserCommand::Administer(decision) => administer::decide(self, decision, (env, limits)),
             UserCommand::SetPresence {
                 presence,
                 status_msg,
@@ -195,6 +199,7 @@ impl User {
             UserCommand::RemovePusher { app_id, pushkey } => {
                 pushers::decide_remove(self, app_id, pushkey)
             }
+            UserCommand::NotePush(note) => push_standing::decide(self, *note, env),
             UserCommand::UploadKeys(upload) => upload_keys::decide(self, *upload, limits),
             UserCommand::UploadSigningKeys(upload) => {
                 upload_signing_keys::decide(self, *upload, limits)
@@ -286,6 +291,7 @@ impl User {
             | UserCommand::RemoveDehydratedDevice
             | UserCommand::SetPusher { .. }
             | UserCommand::RemovePusher { .. }
+            | UserCommand::NotePush(_)
             | UserCommand::InheritRoom { .. }
             | UserCommand::MarkDirect { .. }
             | UserCommand::SetPresence { .. } => Err(UserError::NotFound),
@@ -329,6 +335,7 @@ impl User {
                 self.account_data_json(room_id.as_deref(), &event_type)
                     .ok_or(UserError::NotFound)?,
             ),
+            UserQuery::AllAccountData => UserAnswer::AllData(self.all_account_data()),
             UserQuery::Filter(filter_id) => {
                 let filter = self.filter(&filter_id).ok_or(UserError::NotFound)?;
                 UserAnswer::Json(filter.to_string())
@@ -362,6 +369,7 @@ impl User {
             UserQuery::JudgeInvite(inviter) => UserAnswer::Invite(self.judge_invite(&inviter)),
             UserQuery::Judging => UserAnswer::Judging(self.push_rules(), self.ignored()),
             UserQuery::Pushers => UserAnswer::Pushers(self.pushers_answer()),
+            UserQuery::PusherBook => UserAnswer::PusherBook(Box::new(self.pusher_book())),
             UserQuery::ThreadSubscription(room_id, root) => {
                 subscribe_thread::tell(self, &room_id, &root)?
             }

@@ -7,8 +7,9 @@ use playhouse_schema::{
 
 use super::state::{Change, User, text};
 
-/// So many sendings of to-device messages are remembered: repeats come soon after.
-const RECEIVED_MAX: usize = 512;
+/// So many sendings of to-device messages are remembered. Another server that died sends again what it has sent in its last seconds, and once a repeat is older
+/// than what is remembered, taking it in pushes out the next one: so it is some seconds of all that can come for one user.
+const RECEIVED_MAX: usize = 4_096;
 
 impl User {
     pub(super) fn fold_messages(&mut self, change: Change, record: &UserRecord) {

@@ -1,7 +1,7 @@
 //! Log in, on a new device or again on a known one.
 
 use playhouse_schema::record::user::{DeviceAdded, TokenIssued, UserRecord};
-use ruma::OwnedDeviceId;
+use ruma::{DeviceId, OwnedDeviceId};
 
 use super::{
     context::UserLimits,
@@ -14,6 +14,8 @@ use crate::{env::Env, kernel::Decision};
 
 /// Device IDs that are made here.
 const DEVICE_ID_CHARACTERS: usize = 10;
+/// What the device is called by which an administrator acts for a user.
+const ADMINISTRATORS_DEVICE: &str = "Administrator of this server";
 /// Longer names and IDs are refused.
 pub(super) const DEVICE_ID_BYTES_MAX: usize = 255;
 
@@ -29,6 +31,57 @@ pub(super) fn decide(
     begin(user, login, env, limits)
 }
 
+/// Adds a device without a session.
+pub(super) fn decide_device(
+    user: &User,
+    device_id: OwnedDeviceId,
+    limits: &UserLimits,
+) -> Result<Decision<User>, UserError> {
+    user.open()?;
+    if user.device(&device_id).is_some() {
+        return Ok(Decision::unchanged(UserReply::Done));
+    }
+    check_device_id(&device_id)?;
+    if user.devices.len() >= limits.devices_max {
+        return Err(UserError::TooLarge("too many devices".to_owned()));
+    }
+    let record = UserRecord::DeviceAdded(DeviceAdded {
+        device_id: device_id.to_string(),
+        display_name: None,
+    });
+    Ok(Decision::new(vec![record], UserReply::Done))
+}
+
+/// Begins a session for an administrator.
+pub(super) fn decide_as(
+    user: &User,
+    until_ms: Option<u64>,
+    (env, limits): (&Env, &UserLimits),
+) -> Result<Decision<User>, UserError> {
+    let login = Login {
+        device_id: None,
+        display_name: Some(ADMINISTRATORS_DEVICE.to_owned()),
+        refresh: false,
+        access_lifetime_ms: 0,
+    };
+    let mut decision = decide(user, login, env, limits)?;
+    for record in &mut decision.records {
+        if let UserRecord::TokenIssued(issued) = record {
+            issued.expires_ms = until_ms;
+        }
+    }
+    Ok(decision)
+}
+
+fn check_device_id(device_id: &DeviceId) -> Result<(), UserError> {
+    if device_id.as_str().is_empty() || device_id.as_str().len() > DEVICE_ID_BYTES_MAX {
+        return Err(UserError::InvalidParam(
+            "device_id must have 1 to 255 bytes".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
 /// Begins a session, whatever the account's standing.
 pub(super) fn begin(
     user: &User,
@@ -40,11 +93,7 @@ pub(super) fn begin(
         Some(device_id) => device_id,
         None => new_device_id(user, env),
     };
-    if device_id.as_str().is_empty() || device_id.as_str().len() > DEVICE_ID_BYTES_MAX {
-        return Err(UserError::InvalidParam(
-            "device_id must have 1 to 255 bytes".to_owned(),
-        ));
-    }
+    check_device_id(&device_id)?;
     let mut records = Vec::new();
     if user.device(&device_id).is_some() {
         let ended = user.tokens.of_device(&device_id);

@@ -20,11 +20,11 @@ pub use super::key_messages::{
     AddSignatures, SetDehydratedDevice, SignatureFailure, UploadKeys, UploadSigningKeys,
 };
 pub use super::news::{NewsKind, ReceiptNews, RoomNews};
-use super::push_rule_change::PushRuleChange;
 pub use super::sliding::{
     request::{SlidingQuery, SlidingRequest},
     subscribe_thread::{SetThreadSubscription, ThreadsPage},
 };
+use super::{push_rule_change::PushRuleChange, push_standing::PushNote};
 use crate::{kernel::parcel::nested_option, room::message::JsonText};
 
 /// What a user can be told to do.
@@ -125,6 +125,8 @@ pub enum UserCommand {
         /// The key under which the application is reached.
         pushkey: String,
     },
+    /// Keep what became of pushes. Of a pusher that is gone nothing is kept. Answers `Done`.
+    NotePush(Box<PushNote>),
     /// Set or remove a tag of a room. Answers `Done`.
     SetTag {
         /// The room.
@@ -258,6 +260,8 @@ pub enum UserQuery {
         /// Type.
         event_type: String,
     },
+    /// All account data in force. Answers `AllData`.
+    AllAccountData,
     /// A stored filter. Answers `Json`.
     Filter(String),
     /// Whether a transaction of a device is done, and its name. Answers `Transaction`.
@@ -290,6 +294,8 @@ pub enum UserQuery {
     JudgeInvite(OwnedUserId),
     /// Where the user is told of notifications. Answers `Pushers`.
     Pushers,
+    /// All that is known of the user's pushers. Answers `PusherBook`.
+    PusherBook,
     /// What judges whether the user is notified of an event: push rules and ignored users. Answers `Judging`.
     Judging,
     /// How far the user has heard of a room. Answers `FeedPlace`.

@@ -38,7 +38,8 @@ mod note_devices_seen;
 mod note_transaction;
 pub mod password;
 mod push_rule_change;
-mod pushers;
+pub mod push_standing;
+pub mod pushers;
 mod queue_to_device;
 mod refresh;
 mod register;
@@ -65,7 +66,7 @@ mod upload_signing_keys;
 mod validity;
 mod view;
 
-pub use context::{UserContext, UserLimits};
+pub use context::{NoPushers, PusherEar, UserContext, UserLimits};
 pub(crate) use erase_history::tombstone;
 pub use error::UserError;
 pub use message::{UserAnswer, UserCommand, UserQuery, UserReply, UserSignal};

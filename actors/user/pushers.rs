@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use playhouse_schema::record::user::{PusherNamed, PusherSet, UserRecord};
+use playhouse_schema::{
+    address::Sequence,
+    record::user::{PusherNamed, PusherSet, UserRecord},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -10,6 +13,7 @@ use super::{
     error::UserError,
     json,
     message::UserReply,
+    push_standing::{EndedPusher, Standing},
     state::{User, text},
 };
 use crate::{env::Env, kernel::Decision, room::message::JsonText};
@@ -21,6 +25,9 @@ const PUSHER_BYTES_MAX: usize = 16 * 1024;
 /// Where push gateways listen.
 const NOTIFY_PATH: &str = "/_matrix/push/v1/notify";
 
+/// Whether a pusher is switched on (MSC3881), among its fields.
+const ENABLED: &str = "org.matrix.msc3881.enabled";
+
 /// A pusher.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pusher {
@@ -30,6 +37,32 @@ pub struct Pusher {
     pub device_id: Option<String>,
     /// When, milliseconds since the Unix epoch.
     pub at_ms: u64,
+    /// The record that made it. It stays the same when the pusher is set again.
+    pub number: Sequence,
+    /// When that was.
+    pub made_ms: u64,
+    /// How things stand with it.
+    pub standing: Arc<Standing>,
+}
+
+/// A pusher with its name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NamedPusher {
+    /// The application.
+    pub app_id: String,
+    /// The key under which the application is reached.
+    pub pushkey: String,
+    /// The rest.
+    pub pusher: Pusher,
+}
+
+/// Everything that is known of a user's pushers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PusherBook {
+    /// Those in force.
+    pub pushers: Vec<NamedPusher>,
+    /// Those that were removed by others than the user, the oldest first.
+    pub ended: Vec<EndedPusher>,
 }
 
 /// As much of a pusher as is judged.
@@ -64,6 +97,10 @@ pub(super) fn decide_set(
     }
     let key = (wish.app_id, wish.pushkey);
     let known = user.pushers.get(&key);
+    // One device may switch another's pusher off: it stays that one's.
+    let device_id = known
+        .and_then(|known| known.device_id.clone())
+        .or(device_id);
     if known.is_some_and(|known| *known.json == *pusher && known.device_id == device_id) {
         return Ok(Decision::unchanged(UserReply::Done));
     }
@@ -133,15 +170,24 @@ fn check_kind(wish: &Wish) -> Result<(), UserError> {
 }
 
 impl User {
-    pub(super) fn fold_pushers(&mut self, record: &UserRecord) {
+    pub(super) fn fold_pushers(&mut self, sequence: Sequence, record: &UserRecord) {
         match record {
             UserRecord::PusherSet(set) => {
+                let key = (set.app_id.clone(), set.pushkey.clone());
+                let known = self.pushers.get(&key);
+                let mut standing = known.map(|known| known.standing.clone());
+                if let Some(standing) = &mut standing {
+                    // Perhaps this is what was wrong with it.
+                    Arc::make_mut(standing).next_ms = 0;
+                }
                 let pusher = Pusher {
                     json: text(&set.json),
                     device_id: set.device_id.clone(),
                     at_ms: set.at_ms,
+                    number: known.map_or(sequence, |known| known.number),
+                    made_ms: known.map_or(set.at_ms, |known| known.made_ms),
+                    standing: standing.unwrap_or_default(),
                 };
-                let key = (set.app_id.clone(), set.pushkey.clone());
                 self.pushers.insert(key, pusher);
             }
             UserRecord::PusherRemoved(named) => {
@@ -153,13 +199,43 @@ impl User {
                 let pushers = std::mem::take(&mut self.pushers).into_iter();
                 self.pushers = pushers.filter(|(_, pusher)| !ended(pusher)).collect();
             }
-            _ => {}
+            record => self.fold_pushes(record),
         }
     }
 
     /// All pushers as clients see them.
     pub(super) fn pushers_answer(&self) -> Vec<JsonText> {
-        let pushers = self.pushers.values();
-        pushers.map(|pusher| pusher.json.to_string()).collect()
+        self.pushers.values().map(Pusher::told).collect()
+    }
+
+    /// All that is known of pushers.
+    pub(super) fn pusher_book(&self) -> PusherBook {
+        let pushers = self.pushers.iter();
+        let pushers = pushers.map(|((app_id, pushkey), pusher)| NamedPusher {
+            app_id: app_id.clone(),
+            pushkey: pushkey.clone(),
+            pusher: pusher.clone(),
+        });
+        PusherBook {
+            pushers: pushers.collect(),
+            ended: self.ended_pushers.iter().cloned().collect(),
+        }
+    }
+}
+
+impl Pusher {
+    /// As its user sees it: with whose it is, and whether it is switched on (MSC3881).
+    fn told(&self) -> JsonText {
+        let Some(fields) = self.json.trim_end().strip_suffix('}') else {
+            return self.json.to_string();
+        };
+        let mut told = fields.to_owned();
+        let device_id = serde_json::json!(self.device_id);
+        told.push_str(&format!(",\"org.matrix.msc3881.device_id\":{device_id}"));
+        if !fields.contains(ENABLED) {
+            told.push_str(&format!(",\"{ENABLED}\":true"));
+        }
+        told.push('}');
+        told
     }
 }

@@ -19,6 +19,7 @@ use super::{
     data::AccountData,
     device::DeviceState,
     fold_keys::{Dehydrated, Signed},
+    push_standing::EndedPusher,
     pushers::Pusher,
     sliding::{connection::Connections, threads::ThreadSubscriptions},
     view,
@@ -110,6 +111,8 @@ pub struct User {
     pub presence: Option<PresenceKept>,
     /// Pushers by application and key.
     pub pushers: OrdMap<(String, String), Pusher>,
+    /// Pushers that were removed by others than the user.
+    pub ended_pushers: Vector<EndedPusher>,
     /// What the connections of sliding sync were told of rooms.
     pub connections: Connections,
     /// Thread subscriptions.
@@ -162,6 +165,7 @@ impl User {
             received: Vector::new(),
             presence: None,
             pushers: OrdMap::new(),
+            ended_pushers: Vector::new(),
             connections: Connections::default(),
             threads: ThreadSubscriptions::default(),
             derived: Derived::default(),
@@ -176,7 +180,7 @@ impl User {
         self.fold_data(change, record);
         self.fold_keys(change.sequence, record);
         self.fold_messages(change, record);
-        self.fold_pushers(record);
+        self.fold_pushers(change.sequence, record);
         self.fold_sliding(change.sequence, record);
         if self.changes_device_list(record) {
             self.device_list_change = change;
@@ -364,6 +368,7 @@ impl User {
             + self.pushers.len() * 1_000
             + self.connections.weight_bytes()
             + self.threads.len() * 250
+            + self.received.len() * 16
             + self
                 .dehydrated
                 .as_ref()

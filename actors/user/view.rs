@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use ruma::{
-    DeviceId, OwnedUserId, RoomId, events::ignored_user_list::IgnoredUserListEventContent,
+    DeviceId, OwnedRoomId, OwnedUserId, RoomId,
+    events::ignored_user_list::IgnoredUserListEventContent,
     events::push_rules::PushRulesEventContent, push::Ruleset,
 };
 use serde_json::Value as JsonValue;
@@ -163,6 +164,19 @@ impl User {
         self.account_data
             .json(room_id, event_type)
             .map(|json| json.to_string())
+    }
+
+    /// All pieces of account data in force, global ones first.
+    pub(super) fn all_account_data(&self) -> Vec<(Option<OwnedRoomId>, String, JsonText)> {
+        let rules = push_rules_json(&self.push_rules()).to_string();
+        let mut told = vec![(None, PUSH_RULES.to_owned(), rules)];
+        for ((room_id, event_type), item) in self.account_data.iter() {
+            let is_told_already = room_id.is_none() && event_type == PUSH_RULES;
+            if let Some(json) = item.json.as_ref().filter(|_| !is_told_already) {
+                told.push((room_id.clone(), event_type.clone(), json.to_string()));
+            }
+        }
+        told
     }
 
     /// A stored filter.

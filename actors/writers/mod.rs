@@ -8,7 +8,9 @@ pub mod pool;
 pub mod tail;
 #[cfg(test)]
 mod tests;
+mod whereabouts;
 mod writer;
 
 pub use pool::{PoolLimits, Pools};
 pub use tail::{Relay, Tail, TailReader};
+pub use whereabouts::Whereabouts;

@@ -134,6 +134,15 @@ impl Pools {
         self.tail.clone()
     }
 
+    /// How many records wait for each writer.
+    pub fn queued_records(&self) -> BTreeMap<Family, Vec<u64>> {
+        let queued = |seat: &Arc<Seat>| seat.desk.queued_records() as u64;
+        let families = self.families.iter();
+        families
+            .map(|(family, seats)| (*family, seats.iter().map(queued).collect()))
+            .collect()
+    }
+
     /// The shards that another owner was found to hold. Nothing is written to them any more.
     pub fn fenced_shards(&self) -> Vec<Shard> {
         let mut shards = Vec::new();

@@ -17,6 +17,8 @@ use playhouse_schema::{
 };
 use tokio::sync::mpsc;
 
+use super::whereabouts::{Readers, Whereabouts};
+
 /// So many batches may wait for one follower; what does not fit it reads from the log.
 const FOLLOWER_BATCHES_MAX: usize = 1_024;
 
@@ -34,6 +36,10 @@ pub struct Tail {
     store: Arc<dyn LogStore>,
     families: BTreeMap<Family, FamilyTail>,
     relay: OnceLock<Arc<dyn Relay>>,
+    readers: Readers,
+    /// Its readers pass over what does not come to them, so that a test can show that it would be found.
+    #[cfg(test)]
+    skips_gaps: AtomicBool,
 }
 
 /// Hears what the writers of this node commit, in the order of each shard. Must not wait.
@@ -79,7 +85,16 @@ impl Tail {
             families: Family::ALL.map(family).into(),
             store,
             relay: OnceLock::new(),
+            readers: Readers::default(),
+            #[cfg(test)]
+            skips_gaps: AtomicBool::new(false),
         }
+    }
+
+    /// From now on readers take no gap for one.
+    #[cfg(test)]
+    pub(crate) fn skip_gaps(&self) {
+        self.skips_gaps.store(true, Ordering::SeqCst);
     }
 
     /// Passes on from now on what the writers of this node commit.
@@ -130,6 +145,20 @@ impl Tail {
         let tail = self.families.get(&shard.family);
         let head = tail.and_then(|tail| tail.head(shard.number));
         head.map_or(0, |head| head.load(Ordering::Acquire))
+    }
+
+    /// Somebody reads the log by this name, and has come to these positions, by shard number.
+    pub fn note_reader(
+        &self,
+        reader: (&'static str, Family),
+        positions: &[Position],
+    ) -> Arc<Whereabouts> {
+        self.readers.begin(reader, positions)
+    }
+
+    /// By how many positions those who read by a name are behind what is known to be written.
+    pub fn lags(&self) -> BTreeMap<String, u64> {
+        self.readers.lags(|shard| self.head(shard))
     }
 
     /// Reads all shards of a family, each from the record after the given position; a shard that is not named is read from its beginning.
@@ -338,6 +367,13 @@ impl TailReader {
 
     /// Reads one page of a shard from the log; whether it has come to `target`.
     async fn read(&mut self, shard: ShardNumber, target: Position) -> bool {
+        #[cfg(test)]
+        if self.tail.skips_gaps.load(Ordering::SeqCst) {
+            if let Some(cursor) = self.cursors.get_mut(usize::from(shard)) {
+                *cursor = target.max(*cursor);
+            }
+            return true;
+        }
         let mut wait = RETRY_WAIT.0;
         loop {
             let cursor = self.cursor(shard);

@@ -10,7 +10,7 @@ mod texts;
 #[cfg(test)]
 mod conformance;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
     address::Layout,
@@ -28,15 +28,40 @@ pub enum DatabaseConfig {
         /// Files (and so writers) of each family. Only heeded when the folder is new.
         writers: usize,
     },
-    /// A PostgreSQL database, for one node or many.
-    Postgres {
-        /// `postgres://user:password@host/database`, or `key=value` pairs.
-        dsn: String,
-        /// Appenders (and so connections) of each family.
-        writers: usize,
-        /// Who owns the shards that are opened here: a name that no other node has.
-        owner: String,
-    },
+    /// PostgreSQL, for one node or many.
+    Postgres(PostgresConfig),
+}
+
+/// PostgreSQL databases that hold a house together.
+#[derive(Clone, Debug)]
+pub struct PostgresConfig {
+    /// Their addresses, `postgres://user:password@host/database` or `key=value` pairs, at least one. The first holds models, cursors and the register beside
+    /// its part of the log; shard `s` of each family lies in number `s mod count`. Their number and order are fixed when they are made.
+    pub dsns: Vec<String>,
+    /// Appenders (and so connections) of each family in each database.
+    pub writers: usize,
+    /// Who owns the shards that are opened here: a name that no other node has.
+    pub owner: String,
+    /// How much of the servers this process uses.
+    pub bounds: PostgresBounds,
+}
+
+/// How much of a PostgreSQL server a process uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PostgresBounds {
+    /// Connections to each database beside those of the appenders, and two for the register.
+    pub connections: usize,
+    /// A statement that takes longer is ended.
+    pub statement_timeout: Duration,
+}
+
+impl Default for PostgresBounds {
+    fn default() -> Self {
+        Self {
+            connections: 8,
+            statement_timeout: Duration::from_secs(30),
+        }
+    }
 }
 
 /// Opens a database, makes or updates its tables, and checks that this program may run on it. A new database gets the default layout.
@@ -62,13 +87,7 @@ pub async fn open_with_layout(
         DatabaseConfig::Sqlite { folder, writers } => Ok(Arc::new(sqlite::SqliteStore::open(
             &folder, writers, layout,
         )?)),
-        DatabaseConfig::Postgres {
-            dsn,
-            writers,
-            owner,
-        } => Ok(Arc::new(
-            postgres::PostgresStore::open(&dsn, writers, owner, layout).await?,
-        )),
+        DatabaseConfig::Postgres(config) => postgres::open(&config, layout).await,
     }
 }
 
@@ -80,13 +99,9 @@ pub async fn hold(config: DatabaseConfig, side: Side) -> Result<Arc<dyn HeldStor
         DatabaseConfig::Sqlite { folder, writers } => {
             Ok(Arc::new(sqlite::SqliteHold::open(&folder, writers, side)?))
         }
-        DatabaseConfig::Postgres {
-            dsn,
-            writers,
-            owner,
-        } => Ok(Arc::new(
-            postgres::PostgresHold::open(&dsn, (writers, owner), side).await?,
-        )),
+        DatabaseConfig::Postgres(config) => {
+            Ok(Arc::new(postgres::PostgresHold::open(&config, side).await?))
+        }
     }
 }
 

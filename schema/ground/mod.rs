@@ -7,10 +7,13 @@
 use crate::{address::Family, port::StoreError};
 
 /// The step that this program's tables have reached.
-pub const VERSION: i64 = 6;
+pub const VERSION: i64 = 7;
 
 /// The oldest program, by its [`VERSION`], that may run on a database that this program has opened.
 pub const OLDEST: i64 = 1;
+
+/// The same for a database that is one of several: an older program would take it for all of the house.
+pub(crate) const OLDEST_OF_SEVERAL: i64 = 7;
 
 /// What every database (every file, on SQLite) says about itself: numbers by name.
 pub(crate) const META: &str =
@@ -28,6 +31,14 @@ pub(crate) mod meta {
     pub(crate) const WRITERS: &str = "writers";
     /// 1 as long as a migration has not brought everything; absent in a database that no migration has made.
     pub(crate) const UNFINISHED: &str = "unfinished";
+    /// Databases of the house (PostgreSQL).
+    pub(crate) const DATABASES: &str = "databases";
+    /// Which of them this is, from 0.
+    pub(crate) const DATABASE_INDEX: &str = "database_index";
+    /// The same number in all databases of a house, and in no others; absent in those that were made before there could be several.
+    pub(crate) const HOUSE: &str = "house";
+    /// In the first of several databases: 0 as long as the others may not have been made.
+    pub(crate) const WHOLE: &str = "whole";
 }
 
 /// Which tables a database holds: all of them on PostgreSQL, one kind in each file on SQLite.
@@ -57,7 +68,7 @@ pub(crate) struct Step {
 }
 
 /// All steps, in order.
-pub(crate) const STEPS: [Step; 6] = [
+pub(crate) const STEPS: [Step; 7] = [
     Step {
         number: 1,
         scope: Scope::Log,
@@ -92,6 +103,12 @@ pub(crate) const STEPS: [Step; 6] = [
         number: 6,
         scope: Scope::Register,
         shared: include_str!("0006_secret.sql"),
+        postgres: None,
+    },
+    Step {
+        number: 7,
+        scope: Scope::Register,
+        shared: include_str!("0007_several.sql"),
         postgres: None,
     },
 ];

@@ -1,6 +1,6 @@
 //! When each device of the users of this server was last seen; one that never was, since when it is there.
 
-use super::{Columns, Model, number, rows, text};
+use super::{Columns, Model, first, number, rows, text};
 use crate::{
     address::Family,
     port::{ModelStore, Statement, StoreError, StoredRecord},
@@ -27,6 +27,9 @@ pub(super) const REMOVE_ALL: &str = "DELETE FROM device_sightings_1 WHERE user_i
 
 pub(super) const UNSEEN: &str = "SELECT user_id, device_id, seen_ms FROM device_sightings_1 \
      WHERE seen_ms < $1 AND (user_id > $2 OR (user_id = $2 AND device_id > $3)) ORDER BY user_id, device_id LIMIT $4";
+
+pub(super) const IN_ROOM: &str = "SELECT count(*) FROM memberships_1 m JOIN device_sightings_1 d ON d.user_id = m.user_id \
+     WHERE m.room_id = $1 AND m.membership = 'join'";
 
 /// The model.
 pub struct DeviceSightings;
@@ -101,4 +104,10 @@ pub async fn unseen(
         })
     };
     rows(store, (UNSEEN, values), read).await
+}
+
+/// How many devices of users of this server are in a room. Asks this model and `memberships`.
+pub async fn in_room(store: &dyn ModelStore, room_id: &str) -> Result<u64, StoreError> {
+    let count = first(store, (IN_ROOM, vec![text(room_id)]), Columns::number).await?;
+    Ok(count.unwrap_or(0))
 }

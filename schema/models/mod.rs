@@ -15,6 +15,8 @@ pub mod device_lists;
 pub mod device_sightings;
 pub mod media;
 pub mod media_lists;
+pub mod media_statistics;
+pub mod membership_acts;
 pub mod memberships;
 pub mod message_search;
 pub mod parked;
@@ -26,6 +28,7 @@ pub mod relations;
 pub mod reports;
 pub mod retention;
 pub mod room_facts;
+pub mod rooms;
 pub mod server_rooms;
 pub mod threepids;
 pub mod to_device_out;
@@ -135,6 +138,8 @@ pub fn all() -> Vec<Box<dyn AnyModel>> {
         Box::new(server_rooms::ServerRooms),
         Box::new(to_device_out::ToDeviceOut),
         Box::new(partial_rooms::PartialRooms),
+        Box::new(rooms::Rooms),
+        Box::new(membership_acts::MembershipActs),
     ]
 }
 

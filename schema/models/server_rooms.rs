@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::{Model, number, of_gone, rows, text};
+use super::{Columns, Model, first, number, of_gone, rows, text};
 use crate::{
     address::Family,
     port::{ModelStore, Statement, StoreError, StoredRecord},
@@ -31,6 +31,13 @@ pub(super) const ADD: &str =
 pub(super) const EMPTY: &str = "DELETE FROM server_rooms_1 WHERE room_id = $1";
 
 pub(super) const OF_SERVER: &str = "SELECT room_id FROM server_rooms_1 WHERE server_name = $1 AND room_id > $2 ORDER BY room_id LIMIT $3";
+
+pub(super) const PAGE: &str =
+    "SELECT room_id FROM server_rooms_1 WHERE server_name = $1 ORDER BY room_id LIMIT $2 OFFSET $3";
+
+pub(super) const PAGE_BACKWARDS: &str = "SELECT room_id FROM server_rooms_1 WHERE server_name = $1 ORDER BY room_id DESC LIMIT $2 OFFSET $3";
+
+pub(super) const COUNT: &str = "SELECT count(*) FROM server_rooms_1 WHERE server_name = $1";
 
 pub(super) const NEIGHBOURS: &str = "SELECT DISTINCT s.server_name FROM memberships_1 m JOIN server_rooms_1 s ON s.room_id = m.room_id \
      WHERE m.user_id = $1 AND m.membership = 'join' ORDER BY s.server_name";
@@ -103,6 +110,20 @@ pub async fn of_server(
 ) -> Result<Vec<String>, StoreError> {
     let values = vec![text(server_name), text(after), number(limit as u64)];
     rows(store, (OF_SERVER, values), |columns| columns.text()).await
+}
+
+/// A page of the rooms in which a server ever had a user, by ID, and how many there are in all.
+pub async fn page_of_server(
+    store: &dyn ModelStore,
+    server_name: &str,
+    (from, limit): (u64, u64),
+    backwards: bool,
+) -> Result<(Vec<String>, u64), StoreError> {
+    let sql = if backwards { PAGE_BACKWARDS } else { PAGE };
+    let values = vec![text(server_name), number(limit), number(from)];
+    let page = rows(store, (sql, values), Columns::text).await?;
+    let total = first(store, (COUNT, vec![text(server_name)]), Columns::number).await?;
+    Ok((page, total.unwrap_or(0)))
 }
 
 /// The servers that are, or were, in a room in which a user is joined.

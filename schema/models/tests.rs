@@ -41,6 +41,7 @@ const STATEMENTS: &[&str] = &[
     device_sightings::REMOVE,
     device_sightings::REMOVE_ALL,
     device_sightings::UNSEEN,
+    device_sightings::IN_ROOM,
     memberships::SET,
     memberships::KEEP,
     memberships::ENFORCE,
@@ -86,6 +87,9 @@ const STATEMENTS: &[&str] = &[
     pushers::REMOVE,
     pushers::REMOVE_OF_DEVICE,
     pushers::REMOVE_OF_USER,
+    pushers::ALL_OWNERS,
+    pushers::WAITS,
+    pushers::WAITING,
     pushers::OWNERS,
     pushers::LIST,
     public_rooms::AFTER,
@@ -99,6 +103,32 @@ const STATEMENTS: &[&str] = &[
     user_names::DELETE,
     user_names::FIND,
     reports::ADD,
+    rooms::MADE,
+    rooms::SET_PUBLIC,
+    rooms::KEEP,
+    rooms::SET,
+    rooms::ENFORCE,
+    rooms::REMOVE,
+    rooms::EMPTY,
+    rooms::EMPTY_KEPT,
+    rooms::REFRESH,
+    rooms::REFRESH_REDACTED,
+    rooms::GONE[0],
+    rooms::GONE[1],
+    rooms::GONE[2],
+    rooms::list::BY_COLUMN[0],
+    rooms::list::BY_COLUMN[1],
+    rooms::list::BY_COUNT[0],
+    rooms::list::BY_COUNT[1],
+    rooms::list::COUNT,
+    rooms::list::GET,
+    membership_acts::ADD,
+    membership_acts::EMPTY,
+    membership_acts::INVITES,
+    membership_acts::JOINED,
+    media_statistics::LISTS[0],
+    media_statistics::LISTS[1],
+    media_statistics::COUNT,
     reports::LIST,
     audit::BEGIN,
     audit::END,
@@ -106,6 +136,14 @@ const STATEMENTS: &[&str] = &[
     audit::UNDO,
     audit::LIST,
     audit::GET,
+    reports::DELETE,
+    reports::GET,
+    reports::EVENTS[0],
+    reports::EVENTS[1],
+    reports::EVENTS_COUNT,
+    reports::USERS[0],
+    reports::USERS[1],
+    reports::USERS_COUNT,
     message_search::ADD,
     message_search::ADD_WORDS,
     message_search::REMOVE_WORDS,
@@ -144,6 +182,13 @@ const STATEMENTS: &[&str] = &[
     destinations::LAGS,
     destinations::UNFINISHED,
     destinations::LIST,
+    destinations::FIND,
+    destinations::FIND_BACKWARDS,
+    destinations::COUNT,
+    destinations::GET,
+    server_rooms::PAGE,
+    server_rooms::PAGE_BACKWARDS,
+    server_rooms::COUNT,
     server_rooms::ADD,
     server_rooms::OF_SERVER,
     server_rooms::NEIGHBOURS,
@@ -220,6 +265,8 @@ fn tables_carry_the_version() {
     check(&user_names::UserNames);
     check(&reports::Reports);
     check(&audit::Audit);
+    check(&rooms::Rooms);
+    check(&membership_acts::MembershipActs);
     check(&message_search::MessageSearch);
     check(&uploads::Uploads);
     check(&media::Media);
@@ -267,6 +314,27 @@ fn what_is_not_in_force_sets_nothing() {
                 .all(|statement| statement.sql == memberships::KEEP)
         );
     }
+}
+
+#[test]
+fn state_tells_what_a_room_is_like() {
+    let folded = |pdu: &str| {
+        let record = event(pdu, Verdict::Accepted, Placement::Live);
+        let statements = rooms::Rooms.fold(&record).expect("a fold");
+        let all = statements.iter().map(|statement| statement.sql);
+        all.collect::<Vec<_>>()
+    };
+    let create = r#"{"type":"m.room.create","state_key":"","sender":"@a:x","content":{"room_version":"11","m.federate":false}}"#;
+    assert_eq!(folded(create), [rooms::MADE, rooms::SET, rooms::REFRESH]);
+    let name =
+        r#"{"type":"m.room.name","state_key":"","sender":"@a:x","content":{"name":"\u0000Hall"}}"#;
+    assert_eq!(folded(name), [rooms::KEEP, rooms::SET, rooms::REFRESH]);
+    let topic = r#"{"type":"m.room.topic","state_key":"","sender":"@a:x","content":{}}"#;
+    assert_eq!(folded(topic), [rooms::SET, rooms::REFRESH]);
+    let redaction = r#"{"type":"m.room.redaction","redacts":"$n","sender":"@a:x","content":{}}"#;
+    let after = [rooms::EMPTY, rooms::EMPTY_KEPT, rooms::REFRESH_REDACTED];
+    assert_eq!(folded(redaction), after);
+    assert!(folded(JOIN).is_empty());
 }
 
 #[test]

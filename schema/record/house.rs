@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Kind, codec::Record};
+use crate::address::Position;
 
 /// What happens to the house.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +23,9 @@ pub enum HouseRecord {
     /// A user reported something to the administrators.
     #[serde(rename = "rp")]
     Reported(Report),
+    /// An administrator deleted a report of the same reporter, by its position in the log. Its text is replaced, too.
+    #[serde(rename = "rx")]
+    ReportDeleted(Position),
 }
 
 /// A token that permits registration (client-server API, "Token-authenticated registration").
@@ -50,10 +54,31 @@ pub struct Report {
     pub reason: Option<String>,
     /// When, milliseconds since the Unix epoch.
     pub at_ms: u64,
+    /// Who sent the event.
+    #[serde(default)]
+    pub sender: Option<String>,
+}
+
+impl Report {
+    /// What stands in the log in the place of a report that was deleted.
+    pub fn deleted() -> Self {
+        Self {
+            reporter: String::new(),
+            room_id: None,
+            event_id: None,
+            user_id: None,
+            reason: None,
+            at_ms: 0,
+            sender: None,
+        }
+    }
 }
 
 /// The kind of [`HouseRecord::Reported`].
 pub const REPORTED: Kind = 404;
+
+/// The kind of [`HouseRecord::ReportDeleted`].
+pub const REPORT_DELETED: Kind = 405;
 
 impl Record for HouseRecord {
     fn kind(&self) -> Kind {
@@ -63,6 +88,7 @@ impl Record for HouseRecord {
             HouseRecord::RegistrationTokenUsed(_) => 402,
             HouseRecord::RegistrationTokenReturned(_) => 403,
             HouseRecord::Reported(_) => REPORTED,
+            HouseRecord::ReportDeleted(_) => REPORT_DELETED,
         }
     }
 }

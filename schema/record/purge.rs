@@ -1,4 +1,5 @@
-//! Records of history that administrators have taken out of rooms, of rooms that they have deleted, and of those that they do not want here.
+//! Records of history that administrators have taken out of rooms, of rooms that they have deleted, of those that they do not want here, and of users whose
+//! events they redact.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,15 @@ pub enum PurgeRecord {
     /// A room is wanted here no more, or again.
     #[serde(rename = "k")]
     RoomBlockSet(RoomBlockSet),
+    /// An administrator wants everything redacted that a user sent.
+    #[serde(rename = "r")]
+    RedactionBegun(UserRedaction),
+    /// Such a redaction has come further.
+    #[serde(rename = "n")]
+    RedactionMoved(RedactionMoved),
+    /// Such a redaction has come to its end.
+    #[serde(rename = "z")]
+    RedactionEnded(PurgeEnded),
 }
 
 /// A purge.
@@ -120,6 +130,42 @@ pub struct RoomBlockSet {
     pub at_ms: u64,
 }
 
+/// Everything that a user sent to some rooms is to be redacted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserRedaction {
+    /// Its name.
+    pub id: String,
+    /// The user.
+    pub user_id: String,
+    /// The rooms, in the order in which it is done.
+    pub rooms: Vec<String>,
+    /// The reason given.
+    pub reason: Option<String>,
+    /// At most so many events of each room, the newest.
+    pub limit: u64,
+    /// The administrator redacts, and not the user.
+    pub use_admin: bool,
+    /// Only what was sent after this time, milliseconds since the Unix epoch.
+    pub after_ms: Option<u64>,
+    /// Only what was sent before this time.
+    pub before_ms: Option<u64>,
+    /// The administrator.
+    pub by: String,
+    /// When it was wanted, milliseconds since the Unix epoch.
+    pub at_ms: u64,
+}
+
+/// What a redaction of a user's events has done since it was last told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RedactionMoved {
+    /// Its name.
+    pub id: String,
+    /// So many of the rooms are done.
+    pub rooms_done: u64,
+    /// Events that could not be redacted, and why.
+    pub failed: Vec<(String, String)>,
+}
+
 impl Record for PurgeRecord {
     fn kind(&self) -> Kind {
         match self {
@@ -129,6 +175,9 @@ impl Record for PurgeRecord {
             PurgeRecord::DeletionMoved(_) => 493,
             PurgeRecord::DeletionEnded(_) => 494,
             PurgeRecord::RoomBlockSet(_) => 495,
+            PurgeRecord::RedactionBegun(_) => 496,
+            PurgeRecord::RedactionMoved(_) => 497,
+            PurgeRecord::RedactionEnded(_) => 498,
         }
     }
 }

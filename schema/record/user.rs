@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+pub use super::push::{PushFailed, Pushed, PusherRejected, PushesSettled, PushesWait, RoomMailed};
 pub use super::sliding::{
     SlidingRoomKept, SlidingSyncKept, SlidingTold, SlidingWish, ThreadSubscriptionSet,
 };
@@ -114,6 +115,21 @@ pub enum UserRecord {
     /// A pusher was removed. Those of a device that is removed go with it.
     #[serde(rename = "px")]
     PusherRemoved(PusherNamed),
+    /// A push gateway took pushes.
+    #[serde(rename = "pd")]
+    Pushed(Pushed),
+    /// An attempt to push, or to mail, failed.
+    #[serde(rename = "pe")]
+    PushFailed(PushFailed),
+    /// Something waits for a pusher that was up to date.
+    #[serde(rename = "pq")]
+    PushesWait(PushesWait),
+    /// Nothing waits for a pusher any more.
+    #[serde(rename = "pz")]
+    PushesSettled(PushesSettled),
+    /// A pusher was removed, and not by its user.
+    #[serde(rename = "pj")]
+    PusherRejected(PusherRejected),
     /// What a connection of sliding sync has been told of which rooms.
     #[serde(rename = "ss")]
     SlidingSyncKept(SlidingSyncKept),
@@ -182,6 +198,11 @@ impl Record for UserRecord {
             UserRecord::ToDeviceSent(_) => 530,
             UserRecord::PusherSet(_) => 531,
             UserRecord::PusherRemoved(_) => 532,
+            UserRecord::Pushed(_) => 533,
+            UserRecord::PushFailed(_) => 534,
+            UserRecord::PushesWait(_) => 535,
+            UserRecord::PushesSettled(_) => 536,
+            UserRecord::PusherRejected(_) => 537,
             UserRecord::SlidingSyncKept(_) => 540,
             UserRecord::ThreadSubscriptionSet(_) => 541,
             UserRecord::ValiditySet(_) => 545,

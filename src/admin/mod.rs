@@ -8,15 +8,19 @@ mod backlog;
 mod cluster;
 mod devices;
 mod events;
+mod federation;
 mod fields;
 mod media;
 pub(crate) mod openapi;
+mod paging;
 mod purge_history;
 mod registration_tokens;
+mod reports;
 mod room_care;
 mod rooms;
 mod server;
 mod server_notices;
+mod statistics;
 mod tokens;
 mod users;
 
@@ -29,14 +33,17 @@ pub(crate) fn mount(routes: &mut Routes) {
     cluster::mount(routes);
     devices::mount(routes);
     events::mount(routes);
+    federation::mount(routes);
     media::mount(routes);
     openapi::mount(routes);
     purge_history::mount(routes);
     registration_tokens::mount(routes);
+    reports::mount(routes);
     room_care::mount(routes);
     rooms::mount(routes);
     server::mount(routes);
     server_notices::mount(routes);
+    statistics::mount(routes);
     tokens::mount(routes);
     users::mount(routes);
 }

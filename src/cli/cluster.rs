@@ -12,7 +12,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::output::{Problem, say};
+use super::{
+    cluster_status::described,
+    output::{Problem, say},
+};
 use crate::{
     cluster::{
         balance::{Balancer, Settings},
@@ -69,6 +72,9 @@ pub(super) enum Command {
         what: String,
         /// The node's name
         node: String,
+        /// The node gives away whatever is not pinned to it: a hot room has it to itself
+        #[arg(long)]
+        alone: bool,
     },
     /// Let a shard be anywhere again
     Unpin {
@@ -121,10 +127,15 @@ pub(super) async fn execute(command: Command, config: Config) -> Result<(), Prob
             say(format_args!("{shard} goes to {node}."));
             Ok(())
         }
-        Command::Pin { what, node } => {
+        Command::Pin { what, node, alone } => {
             let shard = desk.shard(&what)?;
-            desk.give(Order::Pin(shard, node.clone())).await?;
-            say(format_args!("{shard} is pinned to {node}."));
+            desk.give(Order::Pin(shard, node.clone(), alone)).await?;
+            let rest = if alone {
+                ", and all else leaves it"
+            } else {
+                ""
+            };
+            say(format_args!("{shard} is pinned to {node}{rest}."));
             Ok(())
         }
         Command::Unpin { what } => {
@@ -152,7 +163,7 @@ struct Desk {
 
 impl Desk {
     async fn open(config: &Config) -> Result<Self, Problem> {
-        if config.database.url.is_none() {
+        if !config.database.is_postgres() {
             let why = "this server keeps its data in SQLite and is one node: run `playhouse migrate` to bring it to PostgreSQL";
             return Err(Problem::new(why));
         }
@@ -241,54 +252,6 @@ fn read_shard(layout: Layout, text: &str) -> Option<Shard> {
     }
 }
 
-/// For people.
-fn described(status: &Status) -> Vec<String> {
-    let mut lines = vec![row([
-        "node", "standing", "shards", "load", "lease", "address", "roles",
-    ])];
-    for node in &status.nodes {
-        lines.push(row([
-            &node.name,
-            &node.standing,
-            &node.shards.to_string(),
-            &format!("{:.1}", node.load),
-            &format!("{} ms", node.lease_left_ms),
-            &node.address,
-            &node.roles.join(","),
-        ]));
-    }
-    lines.push(String::new());
-    lines.push(row([
-        "shard",
-        "holder",
-        "term",
-        "load",
-        "goes to",
-        "pinned to",
-        "",
-    ]));
-    for shard in &status.shards {
-        let goes = shard.wanted.as_deref().filter(|_| !shard.is_settled());
-        let load = shard.load.map(|load| format!("{load:.1}"));
-        lines.push(row([
-            &format!("{}/{}", shard.family, shard.number),
-            shard.holder.as_deref().unwrap_or("-"),
-            &shard.term.to_string(),
-            load.as_deref().unwrap_or("-"),
-            goes.unwrap_or(""),
-            shard.pinned.as_deref().unwrap_or(""),
-            "",
-        ]));
-    }
-    lines
-}
-
-fn row(cells: [&str; 7]) -> String {
-    let [one, two, three, four, five, six, seven] = cells;
-    let line = format!("{one:<15} {two:<15} {three:<7} {four:<8} {five:<15} {six:<23} {seven}");
-    line.trim_end().to_owned()
-}
-
 async fn balance(settings: Settings) -> Result<(), Problem> {
     let log = Log {
         level: "warn".to_owned(),
@@ -312,7 +275,6 @@ mod tests {
     use playhouse_schema::address::Family;
 
     use super::*;
-    use crate::cluster::status::ShardStatus;
 
     #[test]
     fn shards_are_read() {
@@ -326,24 +288,5 @@ mod tests {
         for nonsense in ["", "rooms", "rooms/16", "rooms/x", "cooks/1"] {
             assert_eq!(read_shard(layout, nonsense), None, "{nonsense}");
         }
-    }
-
-    #[test]
-    fn what_is_on_its_way_is_shown() {
-        let status = Status {
-            nodes: Vec::new(),
-            shards: vec![ShardStatus {
-                family: "rooms".to_owned(),
-                number: 3,
-                holder: Some("a".to_owned()),
-                term: 7,
-                wanted: Some("b".to_owned()),
-                pinned: None,
-                load: None,
-            }],
-        };
-        let lines = described(&status);
-        let words: Vec<_> = lines[3].split_whitespace().collect();
-        assert_eq!(words, ["rooms/3", "a", "7", "-", "b"]);
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use playhouse_actors::followers::fold_on::{Folded, fold_on};
 use playhouse_schema::{
     address::Family,
-    drivers::{self, DatabaseConfig},
+    drivers::{self, DatabaseConfig, PostgresBounds, PostgresConfig},
     migrate::{
         Beginning, End, Migration, Progress, Step, Verified,
         port::{HeldStore, Side},
@@ -27,12 +27,12 @@ use crate::config::Config;
 /// From where to where.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// The database to read: a data folder (SQLite) or postgres://…; what the configuration says when it is left out
+    /// The database to read: a data folder (SQLite) or postgres://…, repeated for each of several; what the configuration says when it is left out
     #[arg(long, value_name = "FOLDER|ADDRESS")]
-    from: Option<String>,
-    /// The database to fill: a new data folder or an empty PostgreSQL database; what the configuration says when it is left out
+    from: Vec<String>,
+    /// The database to fill: a new data folder or an empty PostgreSQL database, repeated for several; what the configuration says when it is left out
     #[arg(long, value_name = "FOLDER|ADDRESS")]
-    to: Option<String>,
+    to: Vec<String>,
     /// Files of each family in a new data folder
     #[arg(long, value_name = "COUNT")]
     writers: Option<usize>,
@@ -41,20 +41,19 @@ pub(super) struct Arguments {
 impl Arguments {
     /// Whether the configuration says what one of the two is.
     pub(super) fn need_config(&self) -> bool {
-        self.from.is_none() || self.to.is_none()
+        self.from.is_empty() || self.to.is_empty()
     }
 
     fn places(&self, config: &Config) -> Result<(Place, Place), Problem> {
-        let configured = || match &config.database.url {
-            Some(url) => Place::Postgres(url.clone()),
-            None => Place::Folder(PathBuf::from(&config.server.data_dir)),
+        let configured = || match config.database.addresses() {
+            [] => Place::Folder(PathBuf::from(&config.server.data_dir)),
+            addresses => Place::Postgres(addresses.to_vec()),
         };
-        let place = |given: &Option<String>| {
-            given
-                .as_deref()
-                .map_or_else(|| Ok(configured()), Place::parse)
+        let place = |given: &[String]| match given {
+            [] => Ok(configured()),
+            given => Place::parse(given),
         };
-        if self.from.is_none() && self.to.is_none() {
+        if self.from.is_empty() && self.to.is_empty() {
             return Err(Problem::new(
                 "say --from, --to or both: what is left out is the database of the configuration",
             ));
@@ -70,27 +69,37 @@ impl Arguments {
 /// Where a database is.
 enum Place {
     Folder(PathBuf),
-    Postgres(String),
+    /// The addresses of one database, or of several in their order.
+    Postgres(Vec<String>),
 }
 
 impl Place {
-    fn parse(text: &str) -> Result<Self, Problem> {
-        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            return Ok(Self::Postgres(text.to_owned()));
+    fn parse(texts: &[String]) -> Result<Self, Problem> {
+        let is_address =
+            |text: &String| text.starts_with("postgres://") || text.starts_with("postgresql://");
+        if texts.iter().all(is_address) {
+            return Ok(Self::Postgres(texts.to_vec()));
         }
-        if text.contains("://") || text.is_empty() {
-            return Err(Problem::new(
+        match texts {
+            [folder] if !folder.contains("://") && !folder.is_empty() => {
+                Ok(Self::Folder(PathBuf::from(folder)))
+            }
+            [_] => Err(Problem::new(
                 "a database is a folder, or an address that begins with postgres://",
-            ));
+            )),
+            _ => Err(Problem::new(
+                "several databases are named by addresses that begin with postgres://",
+            )),
         }
-        Ok(Self::Folder(PathBuf::from(text)))
     }
 
     fn is(&self, other: &Self) -> bool {
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         match (self, other) {
             (Self::Folder(one), Self::Folder(other)) => real(one) == real(other),
-            (Self::Postgres(one), Self::Postgres(other)) => one == other,
+            (Self::Postgres(one), Self::Postgres(other)) => {
+                one.iter().any(|address| other.contains(address))
+            }
             _ => false,
         }
     }
@@ -101,32 +110,59 @@ impl Place {
                 folder: folder.clone(),
                 writers,
             },
-            Self::Postgres(dsn) => DatabaseConfig::Postgres {
-                dsn: dsn.clone(),
+            Self::Postgres(addresses) => DatabaseConfig::Postgres(PostgresConfig {
+                dsns: addresses.clone(),
                 writers,
                 owner: "migrate".to_owned(),
-            },
+                bounds: PostgresBounds::default(),
+            }),
         }
     }
 
-    /// For people: without the password.
+    /// For people: without the passwords.
     fn shown(&self) -> String {
         match self {
             Self::Folder(folder) => folder.display().to_string(),
-            Self::Postgres(dsn) => match Url::parse(dsn) {
-                Ok(mut url) => {
-                    if url.password().is_some() {
-                        // What has a password can be given another one.
-                        let _ = url.set_password(Some("…"));
-                    }
-                    // Parameters may hold a password, too.
-                    url.set_query(None);
-                    url.to_string().replace("%E2%80%A6", "…")
-                }
-                Err(_) => "PostgreSQL".to_owned(),
-            },
+            Self::Postgres(addresses) => {
+                let shown: Vec<_> = addresses
+                    .iter()
+                    .map(|address| without_password(address))
+                    .collect();
+                shown.join(" and ")
+            }
         }
     }
+
+    /// The line of the configuration that names it.
+    fn line(&self) -> String {
+        match self {
+            Self::Postgres(addresses) if addresses.len() > 1 => {
+                let shown = addresses.iter().map(|address| without_password(address));
+                let quoted: Vec<_> = shown.map(|address| format!("\"{address}\"")).collect();
+                format!(
+                    "urls = [{}]    # as you gave them; also PLAYHOUSE_DATABASE_URLS, with commas between",
+                    quoted.join(", ")
+                )
+            }
+            _ => format!(
+                "url = \"{}\"    # as you gave it; also PLAYHOUSE_DATABASE",
+                self.shown()
+            ),
+        }
+    }
+}
+
+fn without_password(address: &str) -> String {
+    let Ok(mut url) = Url::parse(address) else {
+        return "PostgreSQL".to_owned();
+    };
+    if url.password().is_some() {
+        // What has a password can be given another one.
+        let _ = url.set_password(Some("…"));
+    }
+    // Parameters may hold a password, too.
+    url.set_query(None);
+    url.to_string().replace("%E2%80%A6", "…")
 }
 
 /// Brings everything, or goes on where an earlier run was.
@@ -243,12 +279,12 @@ fn next(from: &Place, to: &Place) {
     ));
     match to {
         Place::Postgres(_) => say(format_args!(
-            "  [database]\n  url = \"{}\"    # as you gave it; also PLAYHOUSE_DATABASE\n\
+            "  [database]\n  {}\n\
              `data_dir` stays as it is: media and the signing key are there and were not brought.",
-            to.shown()
+            to.line()
         )),
         Place::Folder(folder) => say(format_args!(
-            "  [database]\n  # no url, and no PLAYHOUSE_DATABASE\n  [server]\n  data_dir = \"{}\"\n\
+            "  [database]\n  # no url, no urls, and no PLAYHOUSE_DATABASE\n  [server]\n  data_dir = \"{}\"\n\
              Media and the signing key were not brought: where `data_dir` was another folder, move `media` and `signing.key` from there,\n\
              or name them by `[media] dir` and `[server] signing_key`.",
             folder.display()
@@ -260,7 +296,7 @@ fn next(from: &Place, to: &Place) {
             "`log`, `snapshots.db` and `models.db` in {}",
             folder.display()
         ),
-        Place::Postgres(_) => format!("the database {}", from.shown()),
+        Place::Postgres(_) => format!("what is in {}", from.shown()),
     };
     say(format_args!(
         "The source is as it was. When all is well, remove {old}; never run a server on both."
@@ -271,10 +307,11 @@ fn next(from: &Place, to: &Place) {
 mod tests {
     use super::*;
 
-    fn places(from: Option<&str>, to: Option<&str>) -> Result<(Place, Place), Problem> {
+    fn places(from: &[&str], to: &[&str]) -> Result<(Place, Place), Problem> {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         let arguments = Arguments {
-            from: from.map(ToOwned::to_owned),
-            to: to.map(ToOwned::to_owned),
+            from: owned(from),
+            to: owned(to),
             writers: None,
         };
         arguments.places(&Config::default())
@@ -282,30 +319,43 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_the_configured_database() {
-        let (from, to) = places(None, Some("postgres://u:secret@h/d"))
+        let (from, to) = places(&[], &["postgres://u:secret@h/d"])
             .ok()
             .expect("one is named");
         assert_eq!(from.shown(), Config::default().server.data_dir);
         assert_eq!(to.shown(), "postgres://u:…@h/d");
+        assert!(to.line().starts_with("url = \"postgres://u:…@h/d\""));
+    }
+
+    #[test]
+    fn several_addresses_are_one_place() {
+        let several = ["postgres://u:secret@h/d", "postgres://u:secret@i/d"];
+        let (_, to) = places(&["here"], &several).ok().expect("two places");
+        let line = "urls = [\"postgres://u:…@h/d\", \"postgres://u:…@i/d\"]";
+        assert!(to.line().starts_with(line), "{}", to.line());
     }
 
     #[test]
     fn one_database_is_not_two() {
-        for (from, to) in [
-            (None, None),
-            (Some("here"), Some("here")),
-            (Some("postgres://h/d"), Some("postgres://h/d")),
-            (Some("mysql://h/d"), Some("here")),
-        ] {
+        let of: [(&[&str], &[&str]); 6] = [
+            (&[], &[]),
+            (&["here"], &["here"]),
+            (&["postgres://h/d"], &["postgres://h/d"]),
+            (&["postgres://h/d"], &["postgres://h/e", "postgres://h/d"]),
+            (&["mysql://h/d"], &["here"]),
+            (&["there", "elsewhere"], &["here"]),
+        ];
+        for (from, to) in of {
             assert!(places(from, to).is_err());
         }
     }
 
     #[test]
     fn a_password_is_never_shown() {
-        let shown = |text| Place::parse(text).ok().map(|place| place.shown());
         for dsn in ["postgres://u:secret@h/d", "postgres://h/d?password=secret"] {
-            assert!(!shown(dsn).expect("an address").contains("secret"));
+            let place = Place::parse(&[dsn.to_owned()]).ok().expect("an address");
+            assert!(!place.shown().contains("secret"));
+            assert!(!place.line().contains("secret"));
         }
     }
 }

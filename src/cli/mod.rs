@@ -4,6 +4,7 @@
 
 mod admin;
 mod cluster;
+mod cluster_status;
 mod config;
 mod export;
 mod key;
@@ -12,6 +13,7 @@ mod media;
 mod migrate;
 mod output;
 mod progress;
+mod push_gateway;
 mod secret;
 mod serve;
 mod token;
@@ -65,6 +67,8 @@ enum Command {
     /// Look at the nodes of a server, and tell them what to do
     #[command(subcommand)]
     Cluster(cluster::Command),
+    /// Run a push gateway and nothing else, or make its configuration of Sygnal's
+    PushGateway(push_gateway::Arguments),
 }
 
 /// Runs the program with the process's arguments.
@@ -108,6 +112,7 @@ fn execute(arguments: Arguments) -> Result<(), Problem> {
             };
             on_runtime(cluster::execute(command, config))
         }
+        Command::PushGateway(arguments) => push_gateway::execute(&arguments, path.as_deref()),
     }
 }
 

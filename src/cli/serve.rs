@@ -18,7 +18,7 @@ use crate::{
 const STACK_BYTES: usize = 1 << 20;
 
 /// The runtime's threads have so long to end once everything else has.
-const RUNTIME_ENDS_WITHIN: Duration = Duration::from_secs(2);
+pub(super) const RUNTIME_ENDS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Threads for blocking calls: file reads, password hashes.
 const BLOCKING_THREADS_MAX: usize = 32;
@@ -54,19 +54,21 @@ pub(super) fn run(path: Option<&Path>, config: &Config) -> Result<(), Problem> {
     Ok(())
 }
 
-enum Signal {
+/// What somebody wants of the process.
+pub(super) enum Signal {
     Stop,
     Reload,
 }
 
-struct Signals {
+/// The signals of the process.
+pub(super) struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
     hangup: tokio::signal::unix::Signal,
 }
 
 impl Signals {
-    fn new() -> Result<Self, Problem> {
+    pub(super) fn new() -> Result<Self, Problem> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -74,7 +76,7 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) -> Signal {
+    pub(super) async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.terminate.recv() => Signal::Stop,
             _ = self.interrupt.recv() => Signal::Stop,
@@ -111,6 +113,9 @@ fn greet(config: &Config, node: &RunningNode) {
         {
             say(format_args!("  {label} {address}"));
         }
+    }
+    if let Some(address) = node.gateway_address() {
+        say(format_args!("  Push:       {address}"));
     }
     let database = config
         .database

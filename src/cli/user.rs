@@ -151,7 +151,7 @@ pub(super) enum Opened {
 pub(super) async fn open(config: &Config) -> Result<Opened, Problem> {
     let registrar = Registrar::of(config);
     // PostgreSQL lets a second owner in and would fence the server that runs: so it is looked for first.
-    if config.database.url.is_some() && Registrar::is_served(config).await {
+    if config.database.is_postgres() && Registrar::is_served(config).await {
         return registrar.map(Opened::Running).ok_or_else(running);
     }
     match node::open_house(config).await {

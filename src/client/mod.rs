@@ -10,23 +10,23 @@ mod appservice;
 mod authenticated_media;
 mod backup;
 mod config;
-mod context;
+pub(crate) mod context;
 mod dehydrated_device;
 mod delayed_events;
 mod device;
 pub(crate) mod directory;
-mod discovery;
+pub(crate) mod discovery;
 mod filter;
 pub(crate) mod keys;
 mod knock;
 mod legacy;
 pub(crate) mod media;
 pub(crate) mod membership;
-mod message;
+pub(crate) mod message;
 pub(crate) mod oauth;
 pub(crate) mod page;
 mod peeking;
-mod point;
+pub(crate) mod point;
 mod presence;
 mod profile;
 pub(crate) mod push;
@@ -172,6 +172,7 @@ fn reader(caller: &Session) -> Reader {
         device_id: caller.device_id.as_ref().map(ToString::to_string),
         ignored: Vec::new(),
         forgotten: None,
+        sees_all: false,
     }
 }
 

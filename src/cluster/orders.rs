@@ -14,8 +14,8 @@ use super::status::takes_shards;
 pub(crate) enum Order {
     /// A shard goes to a node now, and may go on from there as loads change.
     Move(Shard, String),
-    /// A shard goes to a node and stays there as long as the node lives.
-    Pin(Shard, String),
+    /// A shard goes to a node and stays there as long as the node lives. `true`: alone, all that is not pinned there goes elsewhere.
+    Pin(Shard, String, bool),
     /// A shard may be anywhere again.
     Unpin(Shard),
     /// A node gives all shards away and gets none.
@@ -52,15 +52,15 @@ impl Order {
                 let node = fit(&view, shard, &node)?.name.clone();
                 let pinned = view.shards.iter().find(|entry| entry.shard == shard);
                 if pinned.is_some_and(|entry| entry.pinned.is_some()) {
-                    register.pin(shard, None).await?;
+                    register.pin(shard, None, false).await?;
                 }
                 register.want(&[(shard, Some(node))]).await?;
             }
-            Order::Pin(shard, node) => {
+            Order::Pin(shard, node, alone) => {
                 let node = fit(&view, shard, &node)?.name.clone();
-                register.pin(shard, Some(node)).await?;
+                register.pin(shard, Some(node), alone).await?;
             }
-            Order::Unpin(shard) => register.pin(shard, None).await?,
+            Order::Unpin(shard) => register.pin(shard, None, false).await?,
             Order::Drain(node) => register.rest(&known(&view, &node)?.name, true).await?,
             Order::Join(node) => register.rest(&known(&view, &node)?.name, false).await?,
             Order::Forget(node, surely) => {

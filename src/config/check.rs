@@ -26,9 +26,11 @@ impl Config {
         self.check_database()?;
         self.check_cluster()?;
         self.check_outbound()?;
+        self.check_push()?;
         self.check_federation()?;
         self.check_media()?;
         self.check_accounts()?;
+        self.check_push_gateway()?;
         self.check_rest()
     }
 
@@ -104,15 +106,45 @@ impl Config {
 
     fn check_database(&self) -> Result<(), ConfigError> {
         let database = &self.database;
-        if let Some(url) = &database.url {
-            require(
-                url.starts_with("postgres://") || url.starts_with("postgresql://"),
-                || {
-                    "[database] url must begin with postgres:// (leave it out for SQLite)"
-                        .to_owned()
-                },
-            )?;
+        require(database.url.is_none() || database.urls.is_empty(), || {
+            "[database] url and urls do not go together: name all databases in urls (PLAYHOUSE_DATABASE is url)"
+                .to_owned()
+        })?;
+        let addresses = database.addresses();
+        let key = match database.url {
+            Some(_) => "url",
+            None => "urls",
+        };
+        for (index, address) in addresses.iter().enumerate() {
+            let is_postgres =
+                address.starts_with("postgres://") || address.starts_with("postgresql://");
+            require(is_postgres, || {
+                format!("[database] {key} must begin with postgres:// (leave it out for SQLite)")
+            })?;
+            require(!addresses[..index].contains(address), || {
+                format!(
+                    "[database] urls: address {} is there already: each database is named once",
+                    index + 1
+                )
+            })?;
         }
+        require(addresses.len() as u64 <= database.shards, || {
+            format!(
+                "[database] urls: {} shards cannot lie in {} databases",
+                database.shards,
+                addresses.len()
+            )
+        })?;
+        require((1..=1_000).contains(&database.connections), || {
+            format!(
+                "[database] connections: {} is not from 1 to 1000",
+                database.connections
+            )
+        })?;
+        let timeout_ms = database.statement_timeout_ms;
+        require((1_000..=3_600_000).contains(&timeout_ms), || {
+            format!("[database] statement_timeout_ms: {timeout_ms} is not from 1000 to 3600000")
+        })?;
         require((1..=64).contains(&database.shards), || {
             format!("[database] shards: {} is not from 1 to 64", database.shards)
         })?;
@@ -377,12 +409,20 @@ fn require_pair(
     cert: &Option<String>,
     secret: &Option<String>,
 ) -> Result<(), ConfigError> {
+    require_pair_of(&format!("[listen] {key}"), cert, secret)
+}
+
+pub(super) fn require_pair_of(
+    key: &str,
+    cert: &Option<String>,
+    secret: &Option<String>,
+) -> Result<(), ConfigError> {
     require(cert.is_some() == secret.is_some(), || {
-        format!("[listen] {key}: TLS needs both the certificate and the key")
+        format!("{key}: TLS needs both the certificate and the key")
     })?;
     for path in cert.iter().chain(secret) {
         require(Path::new(path).is_file(), || {
-            format!("[listen] {key}: there is no file {path}")
+            format!("{key}: there is no file {path}")
         })?;
     }
     Ok(())

@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, ToSocketAddrs as _};
 
+use playhouse_actors::cluster::roles::{EDGE, ROLES};
 use playhouse_schema::register::NodeName;
 
-use super::{Config, ConfigError, check::require, cluster::ROLES};
+use super::{Config, ConfigError, check::require};
 use crate::cluster::secret::{ClusterSecret, SECRET_BYTES_MIN};
 
 impl Config {
@@ -20,6 +21,9 @@ impl Config {
                 format!("[cluster] secret has less than {SECRET_BYTES_MIN} bytes")
             })?;
         }
+        require(!cluster.roles.is_empty(), || {
+            format!("[cluster] roles is empty: a node that only answers has the role `{EDGE}`")
+        })?;
         for role in &cluster.roles {
             require(ROLES.contains(&role.as_str()), || {
                 let known = ROLES.join(", ");
@@ -50,7 +54,7 @@ impl Config {
                 "[cluster] listen is missing: without it this node belongs to no cluster".to_owned()
             });
         };
-        require(self.database.url.is_some(), || {
+        require(self.database.is_postgres(), || {
             "[cluster] listen: a cluster needs PostgreSQL ([database] url), and this server keeps its data in SQLite: run `playhouse migrate` first"
                 .to_owned()
         })?;
@@ -81,7 +85,7 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::parse;
+    use super::{super::tests::parse, ROLES};
 
     const POSTGRES: &str = "[database]\nurl = 'postgres://localhost/p'\n[cluster]\n";
     const FIT: &str = "listen = '127.0.0.1:0'\nsecret = 'sixteen bytes or more'\n";
@@ -89,7 +93,7 @@ mod tests {
     #[test]
     fn three_lines_make_a_cluster() {
         let config = parse(&format!("{POSTGRES}{FIT}"), &[]).unwrap();
-        assert_eq!(config.cluster.roles.len(), 3);
+        assert_eq!(config.cluster.roles, ROLES);
         assert_eq!(config.cluster.lease_ms, 3_000);
         let variables = [
             ("PLAYHOUSE_DATABASE", "postgres://localhost/p"),
@@ -125,6 +129,7 @@ mod tests {
             ),
             ("name = 'a b'", "[cluster] name"),
             ("roles = ['cook']", "`cook`"),
+            ("roles = []", "`edge`"),
             ("lease_ms = 5", "lease_ms"),
             ("beat_ms = 2000", "beat_ms"),
         ] {

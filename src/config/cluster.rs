@@ -1,5 +1,7 @@
 //! `[cluster]`: several nodes of one server.
 
+use playhouse_actors::cluster::roles;
+
 use super::section::section;
 
 section! {
@@ -16,9 +18,10 @@ section! {
         secret_file: Option<String> = None, sample "/etc/playhouse/cluster.secret";
         /// What this node is called: letters, digits, `.`, `_` and `-`. Without it one is made at the first start and kept in the data folder, in `node.name`.
         name: Option<String> = None, sample "node-1";
-        /// Which shards this node may hold. What one node at a time does, such as sweeping media or folding the user directory, falls to the holder of some
-        /// shard; requests are answered by all nodes.
-        roles: Vec<String> = ROLES.iter().map(|role| (*role).to_owned()).collect();
+        /// What this node is for. `rooms`, `users` and `servers`: it may hold their shards. `edge`: it answers clients, other servers and administrators.
+        /// `media`: it drops old media. `directory`: it folds the directories of users and rooms. `push` and `appservice`: it notifies devices and application
+        /// services. `background`: all else that one node at a time does. Each must be on some node.
+        roles: Vec<String> = roles::all();
         /// A node of which nothing was heard for so long, milliseconds, has lost its shards.
         lease_ms: u64 = 3_000;
         /// How often a node says that it lives, milliseconds; at most a quarter of `lease_ms`.
@@ -28,5 +31,9 @@ section! {
     }
 }
 
-/// Everything that a node may do.
-pub(crate) const ROLES: &[&str] = &["rooms", "users", "servers"];
+impl Cluster {
+    /// Whether this node answers clients, other servers and administrators.
+    pub(crate) fn is_edge(&self) -> bool {
+        self.listen.is_none() || roles::has(&self.roles, roles::EDGE)
+    }
+}

@@ -11,6 +11,8 @@ pub(crate) mod check;
 mod check_accounts;
 mod check_cluster;
 mod check_passwords;
+mod check_push;
+mod check_push_gateway;
 pub mod cluster;
 pub mod consent;
 pub mod database;
@@ -32,6 +34,8 @@ pub mod outbound;
 pub mod passwords;
 pub mod presence;
 pub mod previews;
+pub mod push;
+pub mod push_gateway;
 pub mod registration;
 pub mod rendezvous;
 pub mod retention;
@@ -78,6 +82,8 @@ pub use self::{
     passwords::{Ldap, Passwords},
     presence::Presence,
     previews::Previews,
+    push::Push,
+    push_gateway::{PushApp, PushGateway, PushKind},
     registration::Registration,
     rendezvous::Rendezvous,
     retention::Retention,
@@ -152,6 +158,8 @@ pub struct Config {
     pub media: Media,
     /// Previews of links.
     pub previews: Previews,
+    /// Notifications that leave the server.
+    pub push: Push,
     /// Requests to places that strangers name.
     pub outbound: Outbound,
     /// Searching messages.
@@ -162,6 +170,8 @@ pub struct Config {
     pub rtc: Rtc,
     /// Events that are sent later.
     pub delayed_events: DelayedEvents,
+    /// Passing on notifications to Apple, Google and browsers.
+    pub push_gateway: PushGateway,
     /// Other servers.
     pub federation: Federation,
     /// Sizes, times and rates.
@@ -200,11 +210,13 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Retention::INFO,
     Media::INFO,
     Previews::INFO,
+    Push::INFO,
     Outbound::INFO,
     Search::INFO,
     Voip::INFO,
     Rtc::INFO,
     DelayedEvents::INFO,
+    PushGateway::INFO,
     Federation::INFO,
     Limits::INFO,
     Log::INFO,

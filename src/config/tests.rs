@@ -65,6 +65,21 @@ fn variables_win_over_the_file() {
 }
 
 #[test]
+fn databases_are_named_alone_or_together() {
+    let of = |file: &str, variables: &[(&str, &str)]| {
+        let config = parse(file, variables).unwrap();
+        config.database.addresses().to_vec()
+    };
+    assert!(of("", &[]).is_empty());
+    assert_eq!(
+        of("[database]\nurl = 'postgres://a'", &[]),
+        ["postgres://a"]
+    );
+    let variables = [("PLAYHOUSE_DATABASE_URLS", "postgres://a, postgres://b")];
+    assert_eq!(of("", &variables), ["postgres://a", "postgres://b"]);
+}
+
+#[test]
 fn nonsense_is_refused_by_name() {
     for (file, word) in [
         ("[server]\nname = 'https://a'", "[server] name"),
@@ -75,6 +90,24 @@ fn nonsense_is_refused_by_name() {
             "both the certificate",
         ),
         ("[database]\nurl = 'mysql://a'", "[database] url"),
+        ("[database]\nurls = ['mysql://a']", "[database] urls"),
+        (
+            "[database]\nurl = 'postgres://a'\nurls = ['postgres://b']",
+            "do not go together",
+        ),
+        (
+            "[database]\nurls = ['postgres://a', 'postgres://a']",
+            "named once",
+        ),
+        (
+            "[database]\nshards = 1\nurls = ['postgres://a', 'postgres://b']",
+            "cannot lie in 2",
+        ),
+        ("[database]\nconnections = 0", "[database] connections"),
+        (
+            "[database]\nstatement_timeout_ms = 5",
+            "statement_timeout_ms",
+        ),
         (
             "[server_notices]\nlocalpart = 'No Body'",
             "[server_notices] localpart",

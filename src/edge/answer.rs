@@ -117,7 +117,7 @@ pub(super) fn typed<R: OutgoingResponse>(response: R) -> Result<HttpResponse, Fa
 }
 
 /// The answer to a refused request.
-pub(super) fn failed(failure: &Failure, trace_id: &str) -> HttpResponse {
+pub(crate) fn failed(failure: &Failure, trace_id: &str) -> HttpResponse {
     let status =
         StatusCode::from_u16(failure.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut builder = HttpResponseBuilder::new(status);

@@ -27,7 +27,7 @@ use crate::{
     federation::ServerRules,
     media::{Blobs, Thumbnails, Turns, previews::Previews},
     node::StartError,
-    outbound::Trust,
+    outbound::{Gateways, Trust},
     pages::Pages,
     third_party::{self, ThirdParty},
 };
@@ -60,6 +60,8 @@ pub(crate) struct App {
     pub(crate) initial_syncs: Queue,
     /// Previews of links, when they are switched on.
     pub(crate) previews: Option<Previews>,
+    /// Push gateways, of which clients tell.
+    pub(crate) gateways: Gateways,
     /// What people are shown.
     pub(crate) pages: Pages,
     /// Application services.
@@ -109,6 +111,7 @@ impl App {
             repeats: Repeats::new(house.desks()),
             blobs,
             third_party: ThirdParty::new(&config, trust).map_err(StartError::Outside)?,
+            gateways: Gateways::new(&config, trust),
             pages: Pages::new(house.env().clone()),
             bridges: Bridges::open(&config).map_err(StartError::Outside)?,
             providers: Providers::new(trust, &house),

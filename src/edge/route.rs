@@ -28,6 +28,8 @@ use crate::config::Resource;
 /// The routing table of one listener.
 pub(crate) struct Table {
     trie: matchit::Router<Vec<Arc<Endpoint>>>,
+    /// Why nothing else is answered, where others answer it.
+    closed: Option<&'static str>,
 }
 
 /// Two endpoints want the same method and path, or a path is malformed. A mistake in the program.
@@ -75,7 +77,7 @@ impl Mounted {
                     reason: error.to_string(),
                 })?;
         }
-        Ok(Table { trie })
+        Ok(Table { trie, closed: None })
     }
 }
 
@@ -99,6 +101,14 @@ fn anonymous(path: &str) -> String {
 }
 
 impl Table {
+    /// What is not in it is to be asked elsewhere, and why.
+    pub(crate) fn closed(self, why: &'static str) -> Self {
+        Self {
+            closed: Some(why),
+            ..self
+        }
+    }
+
     /// The endpoint of a request and its path variables.
     pub(super) fn find(
         &self,
@@ -106,7 +116,10 @@ impl Table {
         path: &str,
     ) -> Result<(Arc<Endpoint>, Vec<String>), Failure> {
         let Ok(found) = self.trie.at(path) else {
-            return Err(unrecognised(404, "unknown path"));
+            return Err(match self.closed {
+                Some(why) => Failure::new(ErrorCode::Unknown, why).with_status(503),
+                None => unrecognised(404, "unknown path"),
+            });
         };
         let wanted = if method == Method::HEAD {
             &Method::GET

@@ -1,6 +1,7 @@
 //! Who stores a blob and who removes one: a blob is not removed between the moment in which it is stored and the one in which the log names it.
 //!
-//! On one node the locks here are all there is. Where there are others, whoever holds one takes the same lock at a desk.
+//! On one node the locks here are all there is. Where there are others, whoever holds one takes the same lock at a desk. Desks forget: what holds even then is
+//! the order in which contents are stored, named, put aside and removed, see `blobs/aside.rs`. With the locks it hardly ever comes to that.
 
 use std::{
     hash::{BuildHasher as _, RandomState},

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, Write as _},
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -154,24 +155,82 @@ impl Upload {
     async fn settle(self, name: String, file: Arc<File>) -> Result<StoredBlob, BlobError> {
         let path = address::path(&name).ok_or(BlobError::Missing)?;
         let held = self.blobs.hold(&name).await?;
-        match self.blobs.folder() {
-            Some(folder) => {
-                let (from, to) = (self.temporary.0.clone(), folder.join(path.as_ref()));
-                let unsettled = self.blobs.unsettled(folder, &to);
-                let folders = unsettled.clone();
-                blocking(move || move_in(&file, &from, &to, &folders)).await?;
-                self.blobs.settled(unsettled);
-            }
-            None => {
-                drop(file);
-                self.send(&path).await?;
-            }
-        }
+        let mut content = Content {
+            blobs: self.blobs,
+            temporary: Some(self.temporary),
+            file,
+            size_bytes: self.size_bytes,
+        };
+        content.store(&path).await?;
         Ok(StoredBlob {
             sha256: name,
             size_bytes: self.size_bytes,
+            content,
             _held: held,
         })
+    }
+}
+
+/// What was uploaded, on this machine as long as this is there: it can be stored again.
+pub(super) struct Content {
+    blobs: Blobs,
+    /// Its name as long as it has one: what was moved into a folder has none, but is the same file.
+    temporary: Option<Arc<Temporary>>,
+    file: Arc<File>,
+    size_bytes: u64,
+}
+
+impl Content {
+    async fn store(&mut self, path: &StorePath) -> Result<(), BlobError> {
+        let Some(folder) = self.blobs.folder() else {
+            return self.send(path).await;
+        };
+        let to = folder.join(path.as_ref());
+        let Some(temporary) = self.temporary.take() else {
+            return Err(nameless());
+        };
+        let from = temporary.0.clone();
+        self.move_in(to, (self.file.clone(), from)).await
+    }
+
+    /// Stores it again if it is not in its place.
+    pub(super) async fn confirm(&self, path: &StorePath) -> Result<(), BlobError> {
+        // The locks of one process do not forget.
+        if !self.blobs.is_shared() {
+            return Ok(());
+        }
+        let Some(folder) = self.blobs.folder() else {
+            return self.send(path).await;
+        };
+        let to = folder.join(path.as_ref());
+        let place = to.clone();
+        // Looked at by opening: what a network file system knows of a name may be old otherwise.
+        let is_there = blocking(move || match File::open(place) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        });
+        if is_there.await? {
+            return Ok(());
+        }
+        tracing::warn!("content was removed while it was uploaded, it is stored again");
+        let again = Temporary(self.blobs.temporary());
+        let (file, copy) = (self.file.clone(), again.0.clone());
+        let anew = blocking(move || copied(&file, &copy)).await?;
+        self.move_in(to, (Arc::new(anew), again.0.clone())).await
+    }
+
+    async fn move_in(
+        &self,
+        to: PathBuf,
+        (file, from): (Arc<File>, PathBuf),
+    ) -> Result<(), BlobError> {
+        let top = self.blobs.folder().unwrap_or(&to);
+        let unsettled = self.blobs.unsettled(top, &to);
+        let folders = unsettled.clone();
+        blocking(move || move_in(&file, &from, &to, &folders)).await?;
+        self.blobs.settled(unsettled);
+        Ok(())
     }
 
     /// Copies the file to the object store, unless it is there.
@@ -182,7 +241,8 @@ impl Upload {
             Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        let path = self.temporary.0.clone();
+        let temporary = self.temporary.as_ref().ok_or_else(nameless)?;
+        let path = temporary.0.clone();
         if self.size_bytes <= PART_BYTES as u64 {
             let content = blocking(move || fs::read(path)).await?;
             store.put(to, PutPayload::from(content)).await?;
@@ -209,6 +269,28 @@ impl Upload {
                 let _ = parts.abort().await;
                 Err(error)
             }
+        }
+    }
+}
+
+fn nameless() -> BlobError {
+    io::Error::other("the upload was stored already").into()
+}
+
+/// A copy of a file that may have no name any more.
+fn copied(file: &File, to: &Path) -> io::Result<File> {
+    let copy = create(to)?;
+    let mut buffer = vec![0; GATHERED_BYTES_MAX];
+    let mut offset = 0;
+    loop {
+        match file.read_at(&mut buffer, offset) {
+            Ok(0) => return Ok(copy),
+            Ok(length) => {
+                (&copy).write_all(&buffer[..length])?;
+                offset += length as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
 }

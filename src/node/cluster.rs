@@ -10,8 +10,8 @@ use std::{
 
 use playhouse_actors::{cluster::ClusterConfig, house::House};
 use playhouse_schema::{
-    port::LogStore,
-    register::{Incarnation, NodeName, RegisterView},
+    port::{LogStore, StoreError},
+    register::{Incarnation, NodeName, Register, RegisterView},
 };
 use tokio::sync::mpsc;
 
@@ -34,6 +34,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Who does not hear most of them for so long is cut off.
 const CUT_OFF_AFTER: Duration = Duration::from_secs(2);
+
+/// A server without `[cluster]` is waited for so long; the mark of one that died is not so old.
+const ALONE_PATIENCE: Duration = Duration::from_secs(8);
+
+/// How often is looked whether it has gone.
+const ALONE_LOOK: Duration = Duration::from_millis(500);
 
 /// In the data folder: the name of a node that was given none.
 const NAME_FILE: &str = "node.name";
@@ -99,7 +105,10 @@ impl Joining {
         path: &Path,
     ) -> Result<(), StartError> {
         match store.register() {
-            Some(register) => shared_key::share(&*register, &self.secret, path).await,
+            Some(register) => {
+                be_among_nodes(&*register).await?;
+                shared_key::share(&*register, &self.secret, path).await
+            }
             None => Ok(()),
         }
     }
@@ -179,6 +188,21 @@ fn hears_few(view: &RegisterView, own: &NodeName, connected: &[NodeName]) -> boo
         .iter()
         .filter(|name| **name == own || connected.contains(name));
     living.len() >= 3 && heard.count() * 2 < living.len()
+}
+
+/// Waits a while for a server without `[cluster]` to go that runs on this database: one that died is thought to live for some seconds. Must be done before
+/// anything is shared, as its key is to be the one of the cluster.
+async fn be_among_nodes(register: &dyn Register) -> Result<(), StoreError> {
+    let deadline = Instant::now() + ALONE_PATIENCE;
+    loop {
+        match register.be_among_nodes().await {
+            Err(StoreError::Locked(why)) if Instant::now() < deadline => {
+                tracing::info!(%why, "waiting until it has gone");
+                tokio::time::sleep(ALONE_LOOK).await;
+            }
+            looked => return looked,
+        }
+    }
 }
 
 /// The secret of the configuration.

@@ -10,11 +10,12 @@ use playhouse_actors::{
         StaleDeviceSettings,
     },
     kernel::DirectoryLimits,
+    pushers::PushSettings,
     room::retention::RetentionSettings,
 };
 use playhouse_schema::{
     address::Layout,
-    drivers::{self, DatabaseConfig},
+    drivers::{self, DatabaseConfig, PostgresConfig},
     port::LogStore,
 };
 use ruma::{OwnedMxcUri, OwnedServerName, RoomAliasId, RoomId, RoomVersionId, ServerName, UserId};
@@ -30,7 +31,7 @@ use crate::{config::Config, federation::Federation, outbound::Trust};
 
 /// Opens the store and all actors over it. The command line does this too while no server runs.
 pub(crate) async fn open_house(config: &Config) -> Result<Arc<House>, StartError> {
-    open_house_trusting(config, &open_trust(config)?, None).await
+    open_house_trusting(config, &open_trust(config)?, (None, None)).await
 }
 
 /// Whose certificates this server believes.
@@ -38,11 +39,11 @@ pub(super) fn open_trust(config: &Config) -> Result<Arc<Trust>, StartError> {
     Trust::open(config.federation.extra_ca.as_deref()).map_err(StartError::Outside)
 }
 
-/// The same, believing certificates as the rest of the node does, and among other nodes if there shall be any.
+/// The same, believing certificates as the rest of the node does, among other nodes if there shall be any, and pushing if that is wanted.
 pub(super) async fn open_house_trusting(
     config: &Config,
     trust: &Arc<Trust>,
-    joining: Option<&Joining>,
+    (joining, pushes): (Option<&Joining>, Option<PushSettings>),
 ) -> Result<Arc<House>, StartError> {
     let store = open_store(config).await?;
     let key = config.signing_key_path();
@@ -58,11 +59,11 @@ pub(super) async fn open_house_trusting(
         signer: open_signer(&key)?,
     });
     if !config.federation.enabled {
-        return open_house_in(config, env, (store, joining)).await;
+        return open_house_in(config, env, (store, joining), pushes).await;
     }
     let federation = Arc::new(Federation::new(config, &env, trust));
     let env = env.with_network(federation.clone());
-    let house = open_house_in(config, env, (store, joining)).await?;
+    let house = open_house_in(config, env, (store, joining), pushes).await?;
     federation.remember_in(&house);
     Ok(house)
 }
@@ -71,6 +72,7 @@ async fn open_house_in(
     config: &Config,
     env: Env,
     (store, joining): (Arc<dyn LogStore>, Option<&Joining>),
+    pushes: Option<PushSettings>,
 ) -> Result<Arc<House>, StartError> {
     let limits = DirectoryLimits {
         residents_max: config.limits.actors_max as usize,
@@ -99,6 +101,7 @@ async fn open_house_in(
         delay_max_ms: config.delayed_events.delay_max_ms,
         per_user_max: config.delayed_events.per_user_max as usize,
     };
+    house.gateway = super::gateway::settings(config);
     let validity = &config.account_validity;
     house.user_limits.account_period_ms = validity.enabled.then_some(validity.period_ms);
     house.outbox.device_names = config.federation.tell_device_names;
@@ -137,6 +140,9 @@ async fn open_house_in(
     house.forgotten_rooms_ms = Some(period_ms).filter(|period_ms| *period_ms > 0);
     house.notices = notices(config);
     house.search = config.search.enabled;
+    house.pushes = pushes;
+    house.user_limits.pushers_max = config.push.pushers_max as usize;
+    house.called = identity::process_name();
     house.cluster = joining.map(Joining::settings);
     Ok(House::open(store, house).await?)
 }
@@ -161,21 +167,22 @@ pub(crate) async fn open_store(config: &Config) -> Result<Arc<dyn LogStore>, Sta
     let layout = Layout {
         shards: config.database.shards as u16,
     };
-    let database = match &config.database.url {
-        Some(url) => DatabaseConfig::Postgres {
-            dsn: url.clone(),
-            writers,
-            owner: identity::owner_name(),
-        },
-        None => DatabaseConfig::Sqlite {
+    let database = match config.database.addresses() {
+        [] => DatabaseConfig::Sqlite {
             folder: config.server.data_dir.clone().into(),
             writers,
         },
+        addresses => DatabaseConfig::Postgres(PostgresConfig {
+            dsns: addresses.to_vec(),
+            writers,
+            owner: identity::owner_name(),
+            bounds: config.database.bounds(),
+        }),
     };
     Ok(drivers::open_with_layout(database, layout).await?)
 }
 
-fn server_name(config: &Config) -> OwnedServerName {
+pub(super) fn server_name(config: &Config) -> OwnedServerName {
     ServerName::parse(&config.server.name).expect("the configuration was checked")
 }
 

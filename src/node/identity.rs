@@ -117,6 +117,15 @@ pub fn random_secret(length: usize) -> String {
         .collect()
 }
 
+/// By what operators recognise this process.
+pub(super) fn process_name() -> String {
+    let process = format!("process {}", std::process::id());
+    match std::fs::read_to_string("/proc/sys/kernel/hostname") {
+        Ok(host) => format!("host {}, {process}", host.trim()),
+        Err(_) => process,
+    }
+}
+
 /// A name for this run of this node that no other has.
 pub(super) fn owner_name() -> String {
     format!("node-{}", uuid::Uuid::now_v7())

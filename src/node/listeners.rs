@@ -33,6 +33,12 @@ const BLOCKING_THREADS_MAX: usize = 16;
 /// An idle connection is closed after this time.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
+/// What every node answers, whatever it is for.
+const OF_NODES: [Resource; 2] = [Resource::Health, Resource::Metrics];
+
+/// Why a node answers nothing else.
+const NO_EDGE: &str = "this node answers no requests: it has not the role `edge`";
+
 /// What was opened.
 pub(super) struct Bound {
     pub(super) addresses: BTreeMap<Resource, SocketAddr>,
@@ -81,10 +87,14 @@ pub(super) fn open(
         for resource in &listener.resources {
             addresses.entry(*resource).or_insert(socket.address);
         }
-        tables.insert(
-            socket.address,
-            Arc::new(mounted.table(&listener.resources)?),
-        );
+        let table = if config.cluster.is_edge() {
+            mounted.table(&listener.resources)?
+        } else {
+            let mut resources = listener.resources.clone();
+            resources.retain(|resource| OF_NODES.contains(resource));
+            mounted.table(&resources)?.closed(NO_EDGE)
+        };
+        tables.insert(socket.address, Arc::new(table));
         sockets.push(socket);
     }
     if let Some(address) = addresses.get(&Resource::Client) {
@@ -236,7 +246,7 @@ fn serve(
     })
 }
 
-fn workers(config: &Config) -> usize {
+pub(super) fn workers(config: &Config) -> usize {
     match config.listen.workers {
         0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)),
         workers => workers as usize,

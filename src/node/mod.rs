@@ -2,6 +2,7 @@
 
 mod acme;
 mod cluster;
+mod gateway;
 mod house;
 mod identity;
 mod key_files;
@@ -19,23 +20,27 @@ use playhouse_schema::port::StoreError;
 use self::{
     acme::Acme,
     cluster::{Joined, Joining},
+    gateway::GatewayListeners,
     listeners::Listeners,
     tls::Certificates,
+};
+pub use self::{
+    gateway::{RunningGateway, start_gateway},
+    identity::{SigningKey, random_secret},
+    key_files::{open_signer, rotate},
+    logging::LogHandle,
 };
 pub(crate) use self::{
     house::{open_house, open_store},
     shared_key::{SharedKey, refuse_beside_nodes},
-};
-pub use self::{
-    identity::{SigningKey, random_secret},
-    key_files::{open_signer, rotate},
-    logging::LogHandle,
 };
 use crate::{
     admin, client,
     config::{Config, Resource},
     edge::{App, Routes, route::MountError},
     federation_api, operator,
+    outbound::HousePostman,
+    push::Gateway,
 };
 
 /// A node that is one of several has so long to give its work to the others, before it stops to take requests.
@@ -73,6 +78,9 @@ pub enum StartError {
     /// The node cannot be one of several.
     #[error("{0}")]
     Cluster(String),
+    /// The push gateway cannot be run as configured.
+    #[error("{0}")]
+    Push(String),
     /// Nothing outside can be asked.
     #[error("cannot speak to the outside: {0}")]
     Outside(String),
@@ -88,6 +96,7 @@ pub struct RunningNode {
     house: Arc<House>,
     cluster: Option<Joined>,
     listeners: Listeners,
+    gateway: Option<GatewayListeners>,
     certificates: Vec<Arc<Certificates>>,
     log: Option<LogHandle>,
     upkeep: tokio::task::JoinHandle<()>,
@@ -103,16 +112,23 @@ pub async fn start(config: Config, log: Option<LogHandle>) -> Result<RunningNode
     let config = Arc::new(config);
     let trust = house::open_trust(&config)?;
     let joining = Joining::open(&config).await?;
-    let house = house::open_house_trusting(&config, &trust, joining.as_ref()).await?;
+    let postman = HousePostman::new(&config, &trust);
+    let wanted = (joining.as_ref(), Some(postman.settings(&config)));
+    let house = house::open_house_trusting(&config, &trust, wanted).await?;
     let cluster = joining.map(|joining| joining.begin(&house));
     let app = App::new(config.clone(), house.clone(), (&trust, metrics::render))?;
     let app = Arc::new(app);
+    postman.serve(&app);
     let mut routes = Routes::default();
     client::mount(&mut routes);
     admin::mount(&mut routes);
     federation_api::mount(&mut routes);
     operator::mount(&mut routes);
     let acme = Acme::open(&config, house.env(), &trust)?;
+    let gateway = GatewayListeners::open(&config, || {
+        let over = (house.env(), house.gateway());
+        Gateway::open(&config, over, (&trust, metrics::render))
+    })?;
     let bound = listeners::open(&config, &app, &routes.finish(), acme.as_ref())?;
     tracing::info!(server_name = config.server.name, "started");
     Ok(RunningNode {
@@ -121,12 +137,14 @@ pub async fn start(config: Config, log: Option<LogHandle>) -> Result<RunningNode
         house,
         cluster,
         listeners: bound.listeners,
+        gateway,
         certificates: bound.certificates,
         log,
         upkeep: tokio::spawn(metrics::upkeep()),
         sweeps: [
             client::account_validity::start(&app),
             client::media::start(&app),
+            Some(client::media::start_settling(&app)),
             acme.map(Acme::start),
         ]
         .into_iter()
@@ -147,6 +165,11 @@ impl RunningNode {
         self.addresses.get(&resource).copied()
     }
 
+    /// Where homeservers reach the push gateway, if there is one.
+    pub fn gateway_address(&self) -> Option<SocketAddr> {
+        self.gateway.as_ref().map(GatewayListeners::address)
+    }
+
     /// The URL for clients.
     pub fn client_url(&self) -> String {
         let address = self.addresses.get(&Resource::Client);
@@ -163,6 +186,9 @@ impl RunningNode {
                 Err(error) => tracing::error!(%error, "certificate stays as it is"),
             }
         }
+        if let Some(gateway) = &self.gateway {
+            gateway.reload(config);
+        }
         if let Some(log) = &self.log {
             log.set_level(&config.log.level);
         }
@@ -173,6 +199,10 @@ impl RunningNode {
         tracing::info!("stopping");
         for sweep in &self.sweeps {
             sweep.abort();
+        }
+        // Before shards move: what becomes of the attempts on their way must be recorded here.
+        if let Some(gateway) = &self.gateway {
+            gateway.stop().await;
         }
         if let Some(cluster) = &self.cluster {
             cluster.drain(DRAINED_WITHIN).await;

@@ -50,6 +50,13 @@ impl Trust {
     }
 
     fn read(&self) -> ClientConfig {
+        ClientConfig::builder()
+            .with_root_certificates(self.roots())
+            .with_no_client_auth()
+    }
+
+    /// Whose certificates are believed. Reads them anew: for connections that [`Trust::tls`] does not fit.
+    pub(crate) fn roots(&self) -> RootCertStore {
         let found = rustls_native_certs::load_native_certs();
         if found.certs.is_empty() {
             let errors = found.errors.len();
@@ -62,9 +69,7 @@ impl Trust {
         // The system's list may hold what rustls cannot use, which is then not believed.
         roots.add_parsable_certificates(found.certs);
         roots.add_parsable_certificates(self.extra.iter().cloned());
-        ClientConfig::builder()
-            .with_root_certificates(roots)
-            .with_no_client_auth()
+        roots
     }
 }
 
@@ -90,17 +95,23 @@ impl Client {
     /// resolve names itself.
     pub(crate) fn for_strangers_choice(
         trust: &Arc<Trust>,
-        (addresses, lookup): (AddressRules, Arc<dyn Lookup>),
+        guard: (AddressRules, Arc<dyn Lookup>),
         more: impl FnOnce(ClientBuilder) -> ClientBuilder + Send + 'static,
     ) -> Self {
-        let guard = Guard {
-            rules: addresses,
-            lookup,
-        };
-        Self::for_operators_choice(trust, move |builder| {
-            more(builder.dns_resolver(Arc::new(guard)).no_proxy())
-        })
+        Self::for_operators_choice(trust, move |builder| more(guarded(builder, guard)))
     }
+}
+
+/// Makes a client connect only to addresses that the rules permit, and use no proxy: see [`Client::for_strangers_choice`].
+pub(crate) fn guarded(
+    builder: ClientBuilder,
+    (addresses, lookup): (AddressRules, Arc<dyn Lookup>),
+) -> ClientBuilder {
+    let guard = Guard {
+        rules: addresses,
+        lookup,
+    };
+    builder.dns_resolver(Arc::new(guard)).no_proxy()
 }
 
 impl Deref for Client {

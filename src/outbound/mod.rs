@@ -4,6 +4,8 @@
 
 mod addresses;
 mod client;
+mod gateways;
+mod postman;
 mod resolver;
 mod rules;
 #[cfg(test)]
@@ -21,7 +23,9 @@ use url::Url;
 
 pub(crate) use self::{
     addresses::AddressRules,
-    client::{Client, Trust},
+    client::{Client, Trust, guarded},
+    gateways::Gateways,
+    postman::HousePostman,
     resolver::{Looking, Lookup, SystemLookup},
     rules::{Ports, Rules, UrlPattern, glob},
 };

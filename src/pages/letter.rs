@@ -9,6 +9,16 @@ use super::language::Language;
 const PLAIN: &str = include_str!("../../ops/pages/mail.txt");
 const HTML: &str = include_str!("../../ops/pages/mail.html");
 
+/// A mail as it is sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    pub(crate) subject: String,
+    pub(crate) plain: String,
+    pub(crate) html: String,
+    /// Where mails like this are ended, with one click (RFC 8058).
+    pub(crate) unsubscribe: Option<String>,
+}
+
 /// A mail to a person.
 #[derive(Clone, Debug)]
 pub(crate) struct Letter {

@@ -9,6 +9,7 @@
 //! carry [`Form::sealed`] and are checked by [`Pages::check_seal`].
 
 mod cookie;
+mod digest;
 mod language;
 mod letter;
 mod link;
@@ -22,8 +23,9 @@ use actix_web::http::StatusCode;
 
 pub(crate) use self::{
     cookie::Cookie,
+    digest::{DigestLetter, Line, RoomPart},
     language::Language,
-    letter::Letter,
+    letter::{Letter, Written},
     page::{Block, Button, Field, Form, Page, Script, Tone},
     seal::SEAL_LIFETIME_MS,
     shell::Pages,

@@ -4,12 +4,19 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use lettre::{
     AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
-    message::{Mailbox, MultiPart},
+    message::{
+        Mailbox, MultiPart,
+        header::{Header, HeaderName, HeaderValue},
+    },
     transport::smtp::{authentication::Credentials, extension::ClientId},
 };
 use playhouse_actors::env::Env;
 
-use crate::{config::Config, edge::Failure, pages::Letter};
+use crate::{
+    config::Config,
+    edge::Failure,
+    pages::{Letter, Written},
+};
 
 /// The way to the mail server.
 pub(crate) struct Mailer {
@@ -56,16 +63,41 @@ impl Mailer {
     /// Sends a letter; `Ok` means that the mail server has taken it.
     pub(crate) async fn send(&self, env: &Env, to: &str, letter: &Letter) -> Result<(), Failure> {
         let (plain, html) = letter.bodies();
+        let written = Written {
+            subject: letter.subject.clone(),
+            plain,
+            html,
+            unsubscribe: None,
+        };
+        self.send_written(env, to, written).await
+    }
+
+    /// The same of a mail that is written already.
+    pub(crate) async fn send_written(
+        &self,
+        env: &Env,
+        to: &str,
+        written: Written,
+    ) -> Result<(), Failure> {
         let to: Mailbox = to
             .parse()
             .map_err(|_| Failure::invalid_param("this is no mail address"))?;
-        let message = Message::builder()
+        let mut builder = Message::builder()
             .from(self.from.clone())
             .to(to)
-            .subject(letter.subject.clone())
+            .subject(written.subject)
             .date(UNIX_EPOCH + Duration::from_millis(env.now_ms()))
-            .message_id(Some(format!("<{}@{}>", env.random_string(24), self.host)))
-            .multipart(MultiPart::alternative_plain_html(plain, html))
+            .message_id(Some(format!("<{}@{}>", env.random_string(24), self.host)));
+        if let Some(url) = written.unsubscribe {
+            builder = builder
+                .header(Unsubscribe(format!("<{url}>")))
+                .header(OneClick("List-Unsubscribe=One-Click".to_owned()));
+        }
+        let message = builder
+            .multipart(MultiPart::alternative_plain_html(
+                written.plain,
+                written.html,
+            ))
             .map_err(Failure::internal)?;
         match self.transport.send(message).await {
             Ok(_) => Ok(()),
@@ -83,6 +115,33 @@ impl Mailer {
         }
     }
 }
+
+/// A header of mails from lists, by its name.
+macro_rules! list_header {
+    ($type:ident, $name:literal) => {
+        #[derive(Clone)]
+        struct $type(String);
+
+        impl Header for $type {
+            fn name() -> HeaderName {
+                HeaderName::new_from_ascii_str($name)
+            }
+
+            fn parse(text: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+                Ok(Self(text.to_owned()))
+            }
+
+            fn display(&self) -> HeaderValue {
+                // A URL stays in one piece, however long it is.
+                let text = self.0.clone();
+                HeaderValue::dangerous_new_pre_encoded(Self::name(), text.clone(), text)
+            }
+        }
+    };
+}
+
+list_header!(Unsubscribe, "List-Unsubscribe");
+list_header!(OneClick, "List-Unsubscribe-Post");
 
 /// The host of a server name, as a mail server wants to hear it.
 fn host_of(server_name: &str) -> String {

@@ -1,6 +1,9 @@
 //! What media there is, and deleting it.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -313,4 +316,38 @@ async fn own_media_goes_when_the_operator_wants_it_and_uses_are_noted() {
         assert_eq!((seen, status(&anna, &id).await), (404, 404));
     })
     .await;
+}
+
+/// The only file below a folder.
+fn only_file(folder: &Path) -> PathBuf {
+    let mut inside = std::fs::read_dir(folder).expect("a folder").flatten();
+    match inside.next().expect("something in it").path() {
+        path if path.is_dir() => only_file(&path),
+        path => path,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_removal_that_died_left_aside_is_judged() {
+    let mut server = TestServer::start().await;
+    let anna = server.register("anna").await;
+    let id = upload(&anna, "a", b"somebody's").await;
+    server.stop();
+    let media = server.data().join("media");
+    let aside = media.join("aside");
+    let content = only_file(&media.join("blobs"));
+    let hash = content.file_name().expect("a name").to_string_lossy();
+    std::fs::create_dir_all(&aside).expect("a folder");
+    let theirs = aside.join(format!("700.0.incoming.b3-{hash}"));
+    std::fs::rename(&content, theirs).expect("it is moved");
+    let nobodys = aside.join(format!("700.1.incoming.b3-{}", "a".repeat(64)));
+    std::fs::write(nobodys, b"nobody's").expect("it is written");
+    server.start_again();
+    let anna = anna.at(server.base());
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while files(&aside) > 0 || status(&anna, &id).await != 200 {
+        assert!(Instant::now() < deadline, "{} are left", files(&aside));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(blobs(&server), 1);
 }

@@ -1,13 +1,19 @@
 //! The admin API over HTTP, mirroring `src/admin/`: one file for each area.
 
+mod accounts;
 mod audit;
 mod backlog;
+mod federation;
 mod journey;
+mod looking;
 mod media;
 mod openapi;
+mod power;
 mod purge_history;
 mod quarantine;
+mod redaction;
 mod registration_tokens;
+mod reports;
 mod room_care;
 mod rooms;
 mod server_notices;

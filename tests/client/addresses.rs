@@ -15,7 +15,7 @@ const TOKEN_FOR: [(&str, &str); 3] = [
 ];
 
 /// Plays on servers that mail to a sink.
-pub(super) async fn with_mail(
+pub(crate) async fn with_mail(
     further: &[(&str, &str)],
     play: impl AsyncFn(&mut TestServer, &MailSink),
 ) {
@@ -43,7 +43,7 @@ async fn ask(client: &Client, purpose: &str, email: &str, attempt: u64) -> Answe
 }
 
 /// Proves to have an address and gives the credentials.
-pub(super) async fn prove(client: &Client, sink: &MailSink, purpose: &str, email: &str) -> Value {
+pub(crate) async fn prove(client: &Client, sink: &MailSink, purpose: &str, email: &str) -> Value {
     let kept = email.to_lowercase();
     let before = sink.count(&kept);
     let sid = ask(client, purpose, email, 1).await.ok()["sid"].clone();
@@ -75,7 +75,7 @@ async fn addresses(client: &Client) -> Vec<String> {
         .collect()
 }
 
-pub(super) async fn add(client: &Client, creds: &Value) -> Answer {
+pub(crate) async fn add(client: &Client, creds: &Value) -> Answer {
     let mut body = creds.clone();
     body["auth"] = password_stage(client);
     client

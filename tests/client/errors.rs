@@ -101,6 +101,8 @@ const BODILESS: &[&str] = &[
     "POST /_synapse/admin/v1/room/{room_id}/media/quarantine",
     "POST /_synapse/admin/v1/user/{user_id}/media/quarantine",
     "POST /_playhouse/admin/v1/audit/{id}/undo",
+    "POST /_synapse/admin/v1/users/{user_id}/_allow_cross_signing_replacement_without_uia",
+    "POST /_synapse/admin/v1/federation/destinations/{destination}/reset_connection",
     "POST /_playhouse/admin/v1/cluster/nodes/{node}/drain",
     "POST /_playhouse/admin/v1/cluster/nodes/{node}/join",
     "POST /_playhouse/admin/v1/cluster/nodes/{node}/leave",

@@ -223,12 +223,7 @@ async fn a_bucket_holds_what_is_uploaded() {
     ask_for_a_thumbnail_twice(&anna).await;
     let after = bucket.lock().expect("nobody panicked").objects.len();
     assert_eq!(after - before, 2, "the picture and its thumbnail");
-    let incoming = server.data().join("media/incoming");
-    assert_eq!(
-        std::fs::read_dir(incoming).map_or(0, Iterator::count),
-        0,
-        "nothing stays behind"
-    );
+    assert_eq!(server.incoming(), 0, "nothing stays behind");
 }
 
 async fn ask_for_a_thumbnail_twice(client: &Client) {

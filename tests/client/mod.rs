@@ -4,7 +4,7 @@
 
 mod account;
 mod account_validity;
-mod addresses;
+pub(crate) mod addresses;
 mod application_services;
 mod blocking;
 pub(crate) mod browser;

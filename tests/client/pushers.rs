@@ -33,7 +33,20 @@ async fn pushers_are_set_listed_and_removed() {
         assert_eq!(anna.post(SET, pusher(&one)).await.ok(), json!({}));
         anna.post(SET, pusher(&two)).await.ok();
         let answer = anna.get("/_matrix/client/v3/pushers").await.ok();
-        assert_eq!(answer["pushers"][0], pusher(&one));
+        let mut told = pusher(&one);
+        told["org.matrix.msc3881.enabled"] = json!(true);
+        told["org.matrix.msc3881.device_id"] = json!(anna.device_id);
+        assert_eq!(answer["pushers"][0], told);
+        for url in [
+            "http://push.example.org/_matrix/push/v1/notify",
+            "https://10.0.0.1/_matrix/push/v1/notify",
+        ] {
+            let mut refused = pusher("x");
+            refused["data"]["url"] = json!(url);
+            anna.post(SET, refused)
+                .await
+                .refused(400, "M_INVALID_PARAM");
+        }
         let gone = json!({"app_id": "org.example.app", "pushkey": one, "kind": null});
         anna.post(SET, gone.clone()).await.ok();
         anna.post(SET, gone).await.ok();

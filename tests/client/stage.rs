@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use crate::harness::{Client, Database, Options, TestServer};
+use crate::harness::{Client, Database, Options, TestServer, nodes_wished};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Engine {
@@ -31,7 +31,7 @@ pub(crate) struct Stage {
 impl Stage {
     fn on(engine: Engine) -> &'static Self {
         STAGES[engine as usize].get_or_init(|| {
-            let server = TestServer::start_exactly(options(engine, &[]));
+            let server = start(engine, &[]);
             let guard = server.end_with_program();
             Self {
                 server,
@@ -67,19 +67,33 @@ pub(crate) fn fresh(name: &str) -> String {
     format!("{name}{}", NUMBER.fetch_add(1, Ordering::Relaxed))
 }
 
-fn options(engine: Engine, environment: &[(&str, &str)]) -> Options {
-    Options {
-        database: (engine == Engine::Postgres).then(Database::create),
-        environment: environment
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect(),
+/// Several nodes need PostgreSQL.
+fn engines() -> impl Iterator<Item = Engine> {
+    let several = nodes_wished() > 1;
+    ENGINES
+        .into_iter()
+        .filter(move |engine| !several || *engine == Engine::Postgres)
+}
+
+fn start(engine: Engine, environment: &[(&str, &str)]) -> TestServer {
+    let environment = environment.iter();
+    let environment = environment.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let options = Options {
+        environment: environment.collect(),
+        ..Options::default()
+    };
+    match engine {
+        Engine::Sqlite => TestServer::start_exactly(options),
+        Engine::Postgres => TestServer::start_wished(Options {
+            database: Some(Database::create()),
+            ..options
+        }),
     }
 }
 
 /// Runs a test on each engine, on servers that other tests use too.
 pub(crate) async fn on_each_engine(play: impl AsyncFn(&Stage)) {
-    for engine in ENGINES {
+    for engine in engines() {
         tell(engine);
         play(Stage::on(engine)).await;
     }
@@ -90,9 +104,9 @@ pub(crate) async fn on_own_servers(
     environment: &[(&str, &str)],
     play: impl AsyncFn(&mut TestServer),
 ) {
-    for engine in ENGINES {
+    for engine in engines() {
         tell(engine);
-        play(&mut TestServer::start_exactly(options(engine, environment))).await;
+        play(&mut start(engine, environment)).await;
     }
 }
 

@@ -21,12 +21,13 @@ async fn server() -> TestServer {
         ("PLAYHOUSE_CAPTCHA_SECRET_KEY", "hidden"),
         ("PLAYHOUSE_CAPTCHA_VERIFY_URL", &verify),
     ];
-    TestServer::start_exactly(Options {
-        database: None,
+    TestServer::start_with(Options {
         environment: environment
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .to_vec(),
+        ..Options::default()
     })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

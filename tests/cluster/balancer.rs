@@ -1,63 +1,21 @@
 //! The balancer between clients and nodes.
 
 use std::{
-    path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use playhouse::cluster::balance::{Balancer, Settings};
 use reqwest::Method;
-use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     time,
 };
 
-use crate::harness::{Client, Options, TestServer};
+use crate::harness::{Client, Front, Options, TestServer};
 
 /// Whatever is waited for happens within this time.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A balancer and its file.
-pub(super) struct Front {
-    folder: TempDir,
-    balancer: Balancer,
-}
-
-impl Front {
-    /// A balancer before some nodes.
-    pub(super) async fn before(nodes: &[&str], random: bool) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let file = folder.path().join("nodes.txt");
-        std::fs::write(&file, nodes.join("\n")).expect("the file can be written");
-        let settings = Settings {
-            nodes: file,
-            listen: "127.0.0.1:0".parse().expect("an address"),
-            random,
-        };
-        let balancer = Balancer::start(settings).await;
-        let balancer = balancer.expect("the balancer starts");
-        Self { folder, balancer }
-    }
-
-    /// Where it listens.
-    pub(super) fn base(&self) -> String {
-        format!("http://{}", self.balancer.address())
-    }
-
-    fn file(&self) -> PathBuf {
-        self.folder.path().join("nodes.txt")
-    }
-
-    /// Has other nodes from now on; it notices a little later.
-    pub(super) fn set(&self, nodes: &[&str]) {
-        let made = self.folder.path().join("made.txt");
-        std::fs::write(&made, nodes.join("\n")).expect("the file can be written");
-        std::fs::rename(made, self.file()).expect("the file can be replaced");
-    }
-}
 
 async fn server(name: &str) -> TestServer {
     let environment = vec![("PLAYHOUSE_SERVER_NAME".to_owned(), name.to_owned())];
@@ -93,7 +51,7 @@ async fn until_answered_by(client: &Client, wanted: impl Fn(&[String]) -> bool) 
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_take_turns_come_and_go() {
     let (mut one, two) = (server("one.test").await, server("two.test").await);
-    let front = Front::before(&[one.base(), two.base()], false).await;
+    let front = Front::before(&[one.base(), two.base()], false);
     let client = Client::new(&front.base());
     let names = answering(&client, 4).await;
     assert_eq!(names, ["one.test", "two.test", "one.test", "two.test"]);
@@ -119,7 +77,7 @@ async fn nodes_take_turns_come_and_go() {
 #[tokio::test(flavor = "multi_thread")]
 async fn at_random_all_nodes_are_reached() {
     let (one, two) = (server("one.test").await, server("two.test").await);
-    let front = Front::before(&[one.base(), two.base()], true).await;
+    let front = Front::before(&[one.base(), two.base()], true);
     let names = answering(&Client::new(&front.base()), 40).await;
     let ones = names.iter().filter(|name| *name == "one.test").count();
     assert!((5..=35).contains(&ones), "{names:?}");
@@ -130,7 +88,7 @@ async fn at_random_all_nodes_are_reached() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_and_long_polls_pass_through() {
     let node = TestServer::start().await;
-    let front = Front::before(&[node.base()], false).await;
+    let front = Front::before(&[node.base()], false);
     let anna = Client::register(&front.base(), "anna").await;
 
     let content: Vec<u8> = (0..20_000_000_u32)
@@ -193,7 +151,7 @@ impl Played {
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_learn_who_asks() {
     let node = Played::open().await;
-    let front = Front::before(&[&node.place()], false).await;
+    let front = Front::before(&[&node.place()], false);
     let client = Client::new(&front.base());
     let asking = tokio::spawn(async move {
         let headers = [("x-forwarded-for", "10.1.2.3"), ("connection", "close")];
@@ -218,7 +176,7 @@ async fn nodes_learn_who_asks() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_was_sent_is_not_repeated() {
     let (first, second) = (Played::open().await, Played::open().await);
-    let front = Front::before(&[&first.place(), &second.place()], false).await;
+    let front = Front::before(&[&first.place(), &second.place()], false);
     let client = Client::new(&front.base());
     let asking = tokio::spawn(async move { client.get("/first").await });
     let (stream, head) = first.request().await;
@@ -244,7 +202,7 @@ async fn a_request_that_was_sent_is_not_repeated() {
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_that_go_away_are_gone_for_the_node() {
     let node = Played::open().await;
-    let front = Front::before(&[&node.place()], false).await;
+    let front = Front::before(&[&node.place()], false);
     let client = Client::new(&front.base());
     let asking = tokio::spawn(async move { client.get("/waits").await });
     let (mut stream, _) = node.request().await;

@@ -62,11 +62,18 @@ impl Wires {
         self.address_of(self.number(place))
     }
 
+    /// What runs a program in a place: the beginning of its command line.
+    pub(super) fn runner(&self, place: &str) -> Vec<String> {
+        let namespace = self.namespace(self.number(place));
+        let words = ["ip", "netns", "exec", &namespace];
+        words.map(ToOwned::to_owned).to_vec()
+    }
+
     /// A program that runs in a place.
     pub(super) fn command(&self, place: &str, program: &str) -> Command {
-        let mut command = Command::new("ip");
-        let namespace = self.namespace(self.number(place));
-        command.args(["netns", "exec", &namespace, program]);
+        let runner = self.runner(place);
+        let mut command = Command::new(&runner[0]);
+        command.args(&runner[1..]).arg(program);
         command
     }
 

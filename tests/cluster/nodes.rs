@@ -8,61 +8,17 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
+use super::shared::{CLUSTER, Shared, is_settled};
 use crate::{
     admin::administrator,
-    harness::{Database, Options, TestServer, server::SERVER_NAME},
+    harness::{Options, TestServer, server::SERVER_NAME},
 };
-
-const CLUSTER: &str = "/_playhouse/admin/v1/cluster";
 
 /// Longer than a lease, and than anything that waits for one.
 const LONG: Duration = Duration::from_secs(60);
 
-/// What nodes share.
-struct Shared {
-    database: String,
-    folder: TempDir,
-}
-
 impl Shared {
-    fn new() -> Self {
-        let shared = Self {
-            database: Database::create(),
-            folder: tempfile::tempdir().expect("a temporary folder"),
-        };
-        shared.write("secret", "the secret of a cluster in tests");
-        shared.write("other", "the secret of another cluster");
-        shared
-    }
-
-    fn write(&self, name: &str, secret: &str) {
-        fs::write(self.folder.path().join(name), secret).expect("it can be written");
-    }
-
-    fn environment(&self, name: &str, secret: &str) -> Vec<(String, String)> {
-        let path = |name: &str| self.folder.path().join(name).display().to_string();
-        let variables = [
-            ("PLAYHOUSE_CLUSTER_LISTEN", "127.0.0.1:0".to_owned()),
-            ("PLAYHOUSE_CLUSTER_SECRET_FILE", path(secret)),
-            ("PLAYHOUSE_CLUSTER_NAME", name.to_owned()),
-            ("PLAYHOUSE_MEDIA_DIR", path("media")),
-            ("PLAYHOUSE_LISTEN_WORKERS", "1".to_owned()),
-        ];
-        let variables = variables.into_iter();
-        variables
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect()
-    }
-
-    fn start(&self, name: &str) -> TestServer {
-        TestServer::start_exactly(Options {
-            database: Some(self.database.clone()),
-            environment: self.environment(name, "secret"),
-        })
-    }
-
     /// What a node says that does not start.
     fn refused(&self, data: &Path, environment: &[(String, String)]) -> String {
         let output = Command::new("timeout")
@@ -89,15 +45,12 @@ fn status(server: &TestServer) -> Value {
     serde_json::from_str(line.expect("a line of JSON")).expect("JSON")
 }
 
-fn held_by(status: &Value, node: Option<&str>) -> usize {
-    let shards = status["shards"].as_array().expect("shards");
-    let held = shards.iter();
-    held.filter(|shard| shard["holder"].as_str() == node)
-        .count()
-}
-
 /// Waits until the register says so.
-async fn until(server: &TestServer, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+pub(super) async fn until(
+    server: &TestServer,
+    what: &str,
+    is_so: impl Fn(&Value) -> bool,
+) -> Value {
     let deadline = Instant::now() + LONG;
     loop {
         let status = status(server);
@@ -110,19 +63,14 @@ async fn until(server: &TestServer, what: &str, is_so: impl Fn(&Value) -> bool) 
 }
 
 /// Each of the nodes holds something, and nobody else anything.
-async fn settled(server: &TestServer, nodes: &[&str]) -> Value {
+pub(super) async fn settled(server: &TestServer, nodes: &[&str]) -> Value {
     until(server, "the shards find no place", |status| {
-        let all = status["shards"].as_array().map_or(0, Vec::len);
-        let held: Vec<_> = nodes
-            .iter()
-            .map(|node| held_by(status, Some(node)))
-            .collect();
-        held.iter().all(|held| *held > 0) && held.iter().sum::<usize>() == all
+        is_settled(status, nodes)
     })
     .await
 }
 
-async fn healthy(server: &TestServer, expected: u16) {
+pub(super) async fn healthy(server: &TestServer, expected: u16) {
     let deadline = Instant::now() + LONG;
     loop {
         let (code, text) = server.client().text("/health").await;
@@ -137,7 +85,7 @@ async fn healthy(server: &TestServer, expected: u16) {
 #[tokio::test]
 async fn nodes_are_one_server() {
     let shared = Shared::new();
-    let (one, mut two) = (shared.start("n1"), shared.start("n2"));
+    let (one, mut two) = (shared.start("n1", false), shared.start("n2", false));
     settled(&one, &["n1", "n2"]).await;
     let key = |server: &TestServer| fs::read(server.data().join("signing.key")).ok();
     assert!(key(&one).is_some() && key(&one) == key(&two));
@@ -202,7 +150,7 @@ async fn nodes_are_one_server() {
 #[tokio::test]
 async fn who_is_killed_is_replaced() {
     let shared = Shared::new();
-    let (one, mut two) = (shared.start("n1"), shared.start("n2"));
+    let (one, mut two) = (shared.start("n1", false), shared.start("n2", false));
     let boss = administrator(&one.client(), "boss").await;
     let mut rooms = Vec::new();
     for _ in 0..6 {
@@ -223,9 +171,28 @@ async fn who_is_killed_is_replaced() {
 }
 
 #[tokio::test]
+async fn nobody_joins_beside_a_server_that_is_alone() {
+    let shared = Shared::new();
+    let mut alone = TestServer::start_exactly(Options {
+        database: Some(shared.database.clone()),
+        ..Options::default()
+    });
+    let user = alone.register("alice").await;
+    let room_id = user.create_room(json!({})).await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let refused = shared.refused(folder.path(), &shared.environment("n1", "secret"));
+    assert!(refused.contains("without [cluster]"), "{refused}");
+    assert!(!folder.path().join("signing.key").exists());
+    user.say(&room_id, "it writes still").await;
+    alone.stop();
+    let one = shared.start("n1", false);
+    settled(&one, &["n1"]).await;
+}
+
+#[tokio::test]
 async fn who_does_not_belong_is_refused() {
     let shared = Shared::new();
-    let one = shared.start("n1");
+    let one = shared.start("n1", false);
     settled(&one, &["n1"]).await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let other = shared.refused(folder.path(), &shared.environment("n2", "other"));

@@ -2,11 +2,8 @@
 
 use std::time::Duration;
 
-use super::{
-    balancer::Front,
-    load::{Load, Outcome, Plan},
-};
-use crate::harness::TestServer;
+use super::load::{Load, Outcome, Plan};
+use crate::harness::{Front, TestServer};
 
 const PLAN: Plan = Plan {
     name: "steady",
@@ -30,7 +27,7 @@ fn assert_clean(outcome: &Outcome) {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_fails_and_nothing_is_wrong() {
     let server = TestServer::start().await;
-    let front = Front::before(&[server.base()], false).await;
+    let front = Front::before(&[server.base()], false);
     let load = Load::begin(&front.base(), &PLAN).await;
     load.until_acked(600).await;
     let outcome = load.end().await;
@@ -43,7 +40,7 @@ async fn nothing_fails_and_nothing_is_wrong() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_killed_fails_requests_and_breaks_no_rule() {
     let mut server = TestServer::start().await;
-    let front = Front::before(&[server.base()], false).await;
+    let front = Front::before(&[server.base()], false);
     let load = Load::begin(&front.base(), &PLAN).await;
     for _ in 0..3 {
         load.until_acked(200).await;

@@ -35,6 +35,18 @@ async fn nothing_acked_is_lost_on_postgres() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_acked_is_lost_on_several_databases() {
+    rounds(
+        Options {
+            database: Some(Database::create_several(2)),
+            ..Options::default()
+        },
+        10,
+    )
+    .await;
+}
+
 /// One writer's acknowledged events, in order.
 struct Written {
     room: usize,

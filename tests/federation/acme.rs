@@ -20,6 +20,7 @@ use crate::harness::{
     Options, TestServer,
     acme::{Authority, PROOF_PROTOCOL},
     glance::glance,
+    only_alone,
     server::SERVER_NAME,
 };
 
@@ -102,6 +103,9 @@ fn mode(path: &Path) -> u32 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_is_ordered_once_and_kept() {
+    if only_alone("it looks at the orders and files of one node") {
+        return;
+    }
     let authority = Authority::start().await;
     let mut server = start(&authority).await;
     await_belief(&authority).await;
@@ -132,6 +136,9 @@ async fn a_certificate_is_ordered_once_and_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_authority_the_server_is_up_and_not_believed() {
+    if only_alone("it looks at the orders and files of one node") {
+        return;
+    }
     let authority = Authority::start().await;
     authority.close(true);
     let server = start(&authority).await;
@@ -156,6 +163,9 @@ async fn without_the_authority_the_server_is_up_and_not_believed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_is_exchanged_in_time() {
+    if only_alone("it looks at the orders and files of one node") {
+        return;
+    }
     let authority = Authority::start().await;
     authority.sign_aged(true);
     let mut server = start(&authority).await;

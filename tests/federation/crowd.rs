@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// So many messages tell how fast another room is.
-const MESSAGES: usize = 100;
+const MESSAGES: usize = 300;
 
 /// The members of a room are known within this time.
 const WHOLE_WITHIN: Duration = Duration::from_secs(600);
@@ -72,12 +72,8 @@ pub(super) async fn look_when_whole(client: &Client, what: &str) -> Value {
     }
 }
 
-/// The room is whole: everybody is in it, and there is talk.
-async fn is_whole(client: &Client) {
-    let joined = look_when_whole(client, "joined_members").await;
-    let joined = joined["joined"].as_object().map(serde_json::Map::len);
-    // The creator and the joiner come on top.
-    assert_eq!(joined, Some(members() + 2));
+/// What somebody says is shown.
+async fn talks(client: &Client) {
     let said = client.say(ROOM, "hello").await;
     let is_shown = |answer: &Value| {
         let timeline = &answer["rooms"]["join"][ROOM]["timeline"]["events"];
@@ -85,6 +81,15 @@ async fn is_whole(client: &Client) {
         events.any(|event| event["event_id"] == said.as_str())
     };
     client.sync_anew_until("", is_shown).await;
+}
+
+/// The room is whole: everybody is in it, and there is talk.
+async fn is_whole(client: &Client) {
+    let joined = look_when_whole(client, "joined_members").await;
+    let joined = joined["joined"].as_object().map(serde_json::Map::len);
+    // The creator and the joiner come on top.
+    assert_eq!(joined, Some(members() + 2));
+    talks(client).await;
 }
 
 /// How long messages in a room take, sorted.
@@ -116,25 +121,23 @@ async fn joined_while_others_talk(arrival: Arrival) {
     let other = bert.create_room(json!({"preset": "private_chat"})).await;
     let quiet = speak(&bert, &other, |count| count >= MESSAGES).await;
     let (idle_bytes, begun) = (ours.peak_bytes(), Instant::now());
-    let joining = tokio::spawn({
-        let anna = anna.clone();
-        async move { join(&anna).await.then(|| begun.elapsed()) }
-    });
     let whole = tokio::spawn({
         let anna = anna.clone();
         async move {
-            let joined = joining.await.expect("it does not panic");
+            assert!(join(&anna).await);
+            let joined = begun.elapsed();
+            talks(&anna).await;
+            let talked = begun.elapsed();
             is_whole(&anna).await;
-            joined.expect("it is joined")
+            (joined, talked, begun.elapsed())
         }
     });
     let busy = speak(&bert, &other, |count| whole.is_finished() && count >= 10).await;
-    let joined = whole.await.expect("it does not panic");
+    let (joined, talked, whole) = whole.await.expect("it does not panic");
     println!(
-        "{} members, {arrival:?}: joined after {joined:?}, whole and first message shown after less than {:?}, memory peak {} MiB (before: {} MiB), \
+        "{} members, {arrival:?}: joined after {joined:?}, first message shown after {talked:?}, whole after {whole:?}, memory peak {} MiB (before: {} MiB), \
          others' p99 {:?} before and {:?} meanwhile ({} messages), keys asked {} times",
         members(),
-        begun.elapsed(),
         ours.peak_bytes() >> 20,
         idle_bytes >> 20,
         p99(&quiet),

@@ -1,6 +1,8 @@
 //! A private PostgreSQL for the tests, with a database for each that asks.
 
 use std::{
+    fs::OpenOptions,
+    io::Write as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -12,24 +14,125 @@ use std::{
 
 use tempfile::TempDir;
 
+/// PostgreSQL answers this long after it was started at the latest.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
+
+/// Runs PostgreSQL: ends it when this test program has ended, however it ended, and starts it again when it is told a signal and a time to wait.
+const GUARD: &str = r#"data=$1; shift
+end() { kill -"$1" "$(head -n 1 "$data/postmaster.pid")" || kill "$pid"; wait "$pid"; }
+while :; do
+  "$@" & pid=$!
+  read -r signal pause || { end INT; exit; }
+  end "$signal"
+  sleep "$pause"
+done"#;
+
 /// The databases of this test program.
 pub(crate) struct Database;
 
-struct Cluster {
-    port: u16,
-    _folder: TempDir,
-    _guard: Child,
-}
-
-static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-static NEXT: AtomicU64 = AtomicU64::new(1);
-
 impl Database {
+    /// Makes fresh databases for one house and gives their URLs with commas between.
+    pub(crate) fn create_several(count: usize) -> String {
+        let urls: Vec<_> = (0..count).map(|_| Self::create()).collect();
+        urls.join(",")
+    }
+
     /// Makes a fresh database and gives its URL.
     pub(crate) fn create() -> String {
-        let port = CLUSTER.get_or_init(start).port;
+        let postgres = SHARED.get_or_init(|| Postgres::start(&[], "127.0.0.1"));
+        postgres.create()
+    }
+}
+
+/// A PostgreSQL that runs until it is dropped.
+pub(crate) struct Postgres {
+    host: String,
+    port: u16,
+    binaries: PathBuf,
+    guard: Child,
+    _folder: TempDir,
+}
+
+static SHARED: OnceLock<Postgres> = OnceLock::new();
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+impl Postgres {
+    /// Starts one that listens at an address. What its command line begins with may put it where that address is.
+    pub(crate) fn start(runner: &[String], host: &str) -> Self {
+        let binaries = binaries();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data = folder.path().join("data");
+        let as_root = is_root();
+        if as_root {
+            // PostgreSQL refuses to run as root.
+            std::fs::create_dir(&data).expect("the data folder can be made");
+            run(Command::new("chown")
+                .arg("-R")
+                .arg("postgres")
+                .arg(folder.path()));
+        }
+        let words = |name: &str| -> Vec<String> {
+            let place = binaries.join(name).display().to_string();
+            let runuser = ["runuser", "-u", "postgres", "--"].map(ToOwned::to_owned);
+            let runuser = runuser.into_iter().filter(|_| as_root);
+            runuser.chain([place]).collect()
+        };
+        let initdb = words("initdb");
+        run(Command::new(&initdb[0])
+            .args(&initdb[1..])
+            .args([
+                "--auth=trust",
+                "--username=postgres",
+                "--encoding=UTF8",
+                "--locale=C",
+                "-D",
+            ])
+            .arg(&data));
+        if !runner.is_empty() {
+            let_in_others(&data);
+        }
+        let port = free_port();
+        let guard = Command::new("sh")
+            .args(["-c", GUARD, "sh"])
+            .arg(&data)
+            .args(runner)
+            .args(words("postgres"))
+            .arg("-D")
+            .arg(&data)
+            .args([
+                "-h",
+                host,
+                "-p",
+                &port.to_string(),
+                "-k",
+                "",
+                "-c",
+                "max_connections=600",
+                "-c",
+                "shared_buffers=64MB",
+            ])
+            .current_dir(folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("PostgreSQL starts");
+        let postgres = Self {
+            host: host.to_owned(),
+            port,
+            binaries,
+            guard,
+            _folder: folder,
+        };
+        postgres.await_answer();
+        postgres
+    }
+
+    /// Makes a fresh database and gives its URL.
+    pub(crate) fn create(&self) -> String {
+        let (host, port) = (&self.host, self.port);
         let name = format!("playhouse_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let admin = format!("host=127.0.0.1 port={port} user=postgres dbname=postgres");
+        let admin = format!("host={host} port={port} user=postgres dbname=postgres");
         // The blocking client must not run on a tokio thread.
         let made = name.clone();
         std::thread::spawn(move || {
@@ -41,94 +144,61 @@ impl Database {
         })
         .join()
         .expect("the database was made");
-        format!("postgres://postgres@127.0.0.1:{port}/{name}")
+        format!("postgres://postgres@{host}:{port}/{name}")
     }
+
+    /// Ends it by a signal (`INT` in order, `QUIT` without), starts it again so many milliseconds later, and waits until it answers.
+    pub(crate) fn restart(&self, signal: &str, pause_ms: u64) {
+        let mut input = self.guard.stdin.as_ref().expect("standard input is piped");
+        let (seconds, rest) = (pause_ms / 1_000, pause_ms % 1_000);
+        let line = format!("{signal} {seconds}.{rest:03}\n");
+        input.write_all(line.as_bytes()).expect("the guard reads");
+        let deadline = Instant::now() + ANSWERS_WITHIN;
+        while self.answers() {
+            assert!(Instant::now() < deadline, "PostgreSQL does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.await_answer();
+    }
+
+    fn await_answer(&self) {
+        let deadline = Instant::now() + ANSWERS_WITHIN;
+        while !self.answers() {
+            assert!(Instant::now() < deadline, "PostgreSQL never answered");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn answers(&self) -> bool {
+        let (host, port) = (&*self.host, self.port);
+        std::net::TcpStream::connect((host, port)).is_ok()
+            && Command::new(self.binaries.join("pg_isready"))
+                .args(["-q", "-h", host, "-p", &port.to_string()])
+                .status()
+                .is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        drop(self.guard.stdin.take());
+        let _ = self.guard.wait();
+    }
+}
+
+/// Who has another address is let in, too: the network of the tests.
+fn let_in_others(data: &Path) {
+    let file = OpenOptions::new()
+        .append(true)
+        .open(data.join("pg_hba.conf"));
+    let mut file = file.expect("the rules of access can be changed");
+    let written = file.write_all(b"host all all 198.18.0.0/15 trust\n");
+    written.expect("the rules of access can be changed");
 }
 
 fn is_root() -> bool {
     let output = Command::new("id").arg("-u").output();
     output.is_ok_and(|output| output.stdout.starts_with(b"0\n"))
-}
-
-fn start() -> Cluster {
-    let binaries = binaries();
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let data = folder.path().join("data");
-    let as_root = is_root();
-    if as_root {
-        // PostgreSQL refuses to run as root.
-        std::fs::create_dir(&data).expect("the data folder can be made");
-        run(Command::new("chown")
-            .arg("-R")
-            .arg("postgres")
-            .arg(folder.path()));
-    }
-    let program = |name: &str| {
-        let path = binaries.join(name);
-        if !as_root {
-            return Command::new(path);
-        }
-        let mut command = Command::new("runuser");
-        command.args(["-u", "postgres", "--"]).arg(path);
-        command
-    };
-    run(program("initdb")
-        .args([
-            "--auth=trust",
-            "--username=postgres",
-            "--encoding=UTF8",
-            "--locale=C",
-            "-D",
-        ])
-        .arg(&data));
-    let port = free_port();
-    let server = program("postgres");
-    // The shell ends PostgreSQL when this test program has ended, however it ended.
-    let script = "\"$@\" & pid=$!; read -r _; kill -INT $pid; wait $pid";
-    let guard = Command::new("sh")
-        .args(["-c", script, "sh"])
-        .arg(server.get_program())
-        .args(server.get_args())
-        .arg("-D")
-        .arg(&data)
-        .args([
-            "-h",
-            "127.0.0.1",
-            "-p",
-            &port.to_string(),
-            "-k",
-            "",
-            "-c",
-            "max_connections=300",
-            "-c",
-            "shared_buffers=64MB",
-        ])
-        .current_dir(folder.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("PostgreSQL starts");
-    let started = Instant::now();
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() || !answers(&binaries, port) {
-        assert!(
-            started.elapsed() < Duration::from_secs(60),
-            "PostgreSQL never answered"
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Cluster {
-        port,
-        _folder: folder,
-        _guard: guard,
-    }
-}
-
-fn answers(binaries: &Path, port: u16) -> bool {
-    let status = Command::new(binaries.join("pg_isready"))
-        .args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()])
-        .status();
-    status.is_ok_and(|status| status.success())
 }
 
 fn run(command: &mut Command) {
@@ -156,7 +226,7 @@ fn binaries() -> PathBuf {
 }
 
 /// A port that nobody listens on.
-pub(super) fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
         .expect("a free port")

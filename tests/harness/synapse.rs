@@ -125,7 +125,7 @@ impl Synapse {
     pub(crate) fn end_with_program(&self, town: &Town) -> Child {
         let process = self.process.as_ref().expect("it runs");
         let folders = [self.folder.path(), town.folder()];
-        super::server::end_with_program(process.id(), &folders)
+        super::process::end_with_program(&[process.id()], &folders)
     }
 }
 

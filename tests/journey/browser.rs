@@ -22,10 +22,10 @@ const VERIFIER: &str = "a-verifier-that-is-long-enough-to-be-one-0123456789";
 async fn server(environment: &[(&str, &str)]) -> TestServer {
     let environment = environment.iter();
     TestServer::start_with(Options {
-        database: None,
         environment: environment
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect(),
+        ..Options::default()
     })
     .await
 }

@@ -21,6 +21,7 @@ use playhouse_actors::{
     backup::Backup,
     delays::Delays,
     externals::External,
+    gateway::Outbox,
     kernel::Domain,
     media::{Media, ledger::QuarantineLedger},
     oauth::Oauth,
@@ -260,6 +261,13 @@ fn records_of_delayed_events() {
     use samples::delay::{VARIANTS, all, name};
     let entity = Entity::house("delays-05");
     check::<Delays>("delay", &entity, &all(), VARIANTS, name);
+}
+
+#[test]
+fn records_of_the_push_gateway() {
+    use samples::gateway::{VARIANTS, all, name};
+    let entity = Entity::house("gateway-05");
+    check::<Outbox>("gateway", &entity, &all(), VARIANTS, name);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use crate::{
-    cluster::{Herald, Loads, Map, Tenants, Ward, WardSettings},
+    cluster::{Facts, Herald, Map, Tenants, Ward, WardSettings},
     kernel::memory::MemoryRegister,
 };
 
@@ -66,8 +66,8 @@ impl Tenants for Lodgers {
         Vec::new()
     }
 
-    fn loads(&self) -> Loads {
-        Loads::new()
+    fn facts(&self) -> Facts {
+        Facts::default()
     }
 }
 
@@ -195,4 +195,44 @@ async fn what_is_refused_is_tried_again_with_the_next_beat() {
     }
     assert_eq!(begun(), 2);
     assert!(one.map.served().is_empty());
+}
+
+#[tokio::test]
+async fn a_beat_that_is_not_answered_is_said_again() {
+    let times = (Duration::from_secs(9), Duration::from_millis(20));
+    let one = node(false, times).await;
+    until("all is served", || one.map.served().len() == ALL).await;
+    let before = one.ward.incarnation();
+    one.register.be_silent(1);
+    until("a beat is lost", || one.register.silent() == 0).await;
+    let mut view = one.ward.view();
+    for _ in 0..2 {
+        view.borrow_and_update();
+        view.changed().await.unwrap();
+        assert!(one.map.is_valid());
+    }
+    assert_eq!(one.ward.incarnation(), before);
+    assert_eq!(one.map.served().len(), ALL);
+}
+
+#[tokio::test]
+async fn nobody_joins_beside_one_that_is_alone() {
+    let register = MemoryRegister::new(LAYOUT);
+    let beat = Beat {
+        name: name("one"),
+        incarnation: Uuid::from_u128(1),
+        address: "one:1".to_owned(),
+        roles: roles(),
+        standing: Standing::Serving,
+        facts: "{}".to_owned(),
+        lease_ms: 60_000,
+    };
+    let living = register.stand_alone("somebody", 60_000).await.unwrap();
+    assert_eq!(living, []);
+    let refused = register.join(&beat).await.unwrap_err().to_string();
+    assert!(refused.contains("somebody"), "{refused}");
+    register.stand_alone("somebody", 0).await.unwrap();
+    register.join(&beat).await.unwrap();
+    let living = register.stand_alone("somebody", 60_000).await.unwrap();
+    assert_eq!(living, [name("one")]);
 }

@@ -23,7 +23,7 @@ use playhouse_schema::{
 use tokio::sync::{Notify, watch};
 
 use self::net::{Net, SimWire};
-use super::{Courier, Gate, Loads, Map, Tenants, Ward, WardSettings, Wire as _};
+use super::{Courier, Facts, Gate, Map, Tenants, Ward, WardSettings, Wire as _};
 use crate::{
     kernel::{
         Directory, DirectoryLimits, Place, Routes as _, Served, Unavailable, Ways,
@@ -89,8 +89,8 @@ impl Tenants for Lodging {
         self.pools.fenced_shards()
     }
 
-    fn loads(&self) -> Loads {
-        Loads::new()
+    fn facts(&self) -> Facts {
+        Facts::default()
     }
 }
 

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use playhouse_schema::register::{NodeEntry, NodeName};
 
 use crate::{
-    cluster::{Gate, Wire},
+    cluster::{Gate, Patience, Wire},
     kernel::LinkError,
 };
 
@@ -91,7 +91,7 @@ impl Wire for SimWire {
         &self,
         node: &NodeName,
         frame: Bytes,
-        within: Duration,
+        patience: Patience,
     ) -> BoxFuture<'static, Result<Bytes, LinkError>> {
         let (own, net, to) = (self.name.clone(), self.net.clone(), node.clone());
         let is_dead = self.is_dead.load(Ordering::SeqCst);
@@ -113,7 +113,7 @@ impl Wire for SimWire {
             tokio::select! {
                 answer = answer => answer,
                 () = broken => Err(LinkError::Broken),
-                () = tokio::time::sleep(within) => Err(LinkError::TimedOut),
+                () = tokio::time::sleep(patience.within) => Err(LinkError::TimedOut),
             }
         })
     }

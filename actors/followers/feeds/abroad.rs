@@ -44,10 +44,14 @@ const TYPING_MAX: Duration = Duration::from_secs(10 * 60);
 /// Of so many users it is kept in mind that another node has told of them.
 const OVERHEARD_MAX: usize = 50_000;
 
+/// A presence, and the rooms whose members it concerns.
+type Changed = (Arc<Presence>, Vec<OwnedRoomId>);
+
 /// What is said to other nodes.
 struct Voices {
     courier: Arc<Courier>,
-    presences: Mutex<BTreeMap<OwnedUserId, (Arc<Presence>, Vec<OwnedRoomId>)>>,
+    /// Of whom it is not told yet.
+    presences: Mutex<BTreeMap<OwnedUserId, Changed>>,
     bell: Notify,
 }
 

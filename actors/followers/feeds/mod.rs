@@ -155,6 +155,14 @@ fn news(board: &FeedBoard, record: &StoredRecord) -> Result<Option<RoomNews>, St
     if !is_followed && !may_be_member {
         return Ok(None);
     }
+    read_news(room_id, record)
+}
+
+/// The news in a record of a room; `None` when it is none.
+pub(crate) fn read_news(
+    room_id: OwnedRoomId,
+    record: &StoredRecord,
+) -> Result<Option<RoomNews>, StoreError> {
     let kind = match RoomRecord::decode(record)? {
         Some(RoomRecord::Event(event)) => {
             if event.verdict != Verdict::Accepted || event.placement != Placement::Live {

@@ -80,6 +80,7 @@ impl Fold {
         news: Option<Arc<News>>,
     ) -> Result<Self, StoreError> {
         let bookmark = Bookmark::open(source, model.table(), family).await?;
+        let bookmark = bookmark.known_as(model.name());
         reached.come_to(bookmark.stored());
         Ok(Self {
             model,
@@ -147,7 +148,10 @@ impl Fold {
     async fn take_in_kept(&mut self, stop: &mut Stop) -> Result<(), Stopped> {
         let records = std::mem::take(&mut self.kept).records;
         match self.take_in(&records, stop).await {
-            Ok(()) => self.reached.come_to(&self.bookmark.read()),
+            Ok(()) => {
+                self.bookmark.note_done();
+                self.reached.come_to(&self.bookmark.read());
+            }
             Err(Interrupted::Stopped) => return Err(Stopped),
             Err(Interrupted::Overtaken) => {
                 self.bookmark.find_again(stop).await?;

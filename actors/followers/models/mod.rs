@@ -16,8 +16,11 @@ use futures_util::future::BoxFuture;
 use playhouse_schema::{
     address::{Family, Position, Shard, ShardNumber},
     models::{
-        AnyModel,
+        AnyModel, Model as _,
         parked::{self, Parked},
+        public_rooms::PublicRooms,
+        room_facts::RoomFacts,
+        user_names::UserNames,
     },
     port::{LogStore, ModelStore, StoreError},
 };
@@ -37,7 +40,7 @@ use super::{
     task::{PROGRAM, Running, Source, parked_before},
 };
 use crate::{
-    cluster::{Duty, duty::shard_of_name},
+    cluster::{Duty, duty::shard_of_name, roles},
     room::context::Folded,
     writers::Tail,
 };
@@ -357,6 +360,18 @@ fn is_enough(positions: &[Position], wanted: &[(ShardNumber, Position)]) -> bool
     })
 }
 
+/// The models that people look through.
+const DIRECTORIES: [&str; 3] = [UserNames::NAME, PublicRooms::NAME, RoomFacts::NAME];
+
+/// What a node must be for to fold a model.
+fn role_of(model: &str) -> &'static str {
+    if DIRECTORIES.contains(&model) {
+        roles::DIRECTORY
+    } else {
+        roles::BACKGROUND
+    }
+}
+
 impl Folding {
     /// Folds from where the database is.
     async fn begin(self) -> Result<Vec<Running>, StoreError> {
@@ -378,6 +393,7 @@ impl Folding {
         let duty = Duty {
             name,
             shard: shard_of_name(layout, family.unwrap_or(Family::Rooms), name),
+            role: Some(role_of(name)),
             begin: Arc::new(
                 move || -> BoxFuture<'static, Result<Vec<Running>, StoreError>> {
                     Box::pin(self.clone().begin())

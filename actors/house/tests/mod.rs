@@ -5,6 +5,7 @@ mod cluster;
 mod desks;
 mod event_keys;
 mod forgetting;
+mod gateway;
 mod handshakes;
 mod journeys;
 mod outboxes;
@@ -156,6 +157,7 @@ impl Trial {
             device_id: None,
             ignored: Vec::new(),
             forgotten: None,
+            sees_all: false,
         };
         let answer = self.house.room_query(room_id, RoomQuery::State { reader });
         let RoomAnswer::Events(events) = answer.await.unwrap() else {

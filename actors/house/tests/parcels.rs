@@ -22,6 +22,7 @@ use crate::{
     },
     delays::{DelayAnswer, DelayError, DelayQuery, DelaySignal, Outcome},
     externals::{ExternalAnswer, ExternalCommand, ExternalQuery},
+    gateway::{GatewayAnswer, GatewayError, GatewayQuery, GatewaySignal},
     kernel::{Unavailable, parcel::crossed},
     media::{MediaAnswer, MediaCommand, MediaError, MediaFacts, ledger::NoteChange},
     oauth::{DeviceCodes, OauthAnswer, OauthError, OauthQuery, Progress},
@@ -32,7 +33,7 @@ use crate::{
         RegistrationSignal, TokenUse,
         message::{RegistrationToken, TokenChange},
     },
-    reports::{MakeReport, ReportError, ReportMade},
+    reports::{ReportCommand, ReportError, ReportMade},
     threepid::{
         Address, ThreepidAnswer, ThreepidCommand, ThreepidError, ThreepidReply, message::Validation,
     },
@@ -183,14 +184,15 @@ fn purges_arrive() {
 
 #[test]
 fn reports_and_activity_arrive() {
-    crossed(&MakeReport(Report {
+    crossed(&ReportCommand::Make(Box::new(Report {
         reporter: "@a:x".to_owned(),
         room_id: Some("!r:x".to_owned()),
         event_id: None,
         user_id: None,
         reason: Some("spam".to_owned()),
         at_ms: 7,
-    }));
+        sender: None,
+    })));
     crossed(&ReportMade);
     crossed(&ReportError::TooMany { retry_after_ms: 7 });
     crossed(&ActiveCommand::Reserve(BTreeSet::from(["@a:x".to_owned()])));
@@ -280,6 +282,18 @@ fn what_lets_users_in_arrives() {
             subject: "s".to_owned(),
         }],
     });
+}
+
+#[test]
+fn notifications_arrive() {
+    crossed(&GatewayQuery::Await("p".to_owned()));
+    crossed(&GatewayQuery::Length);
+    crossed(&GatewayAnswer::Ended {
+        rejected: true,
+        kept: false,
+    });
+    crossed(&GatewaySignal::Tick);
+    crossed(&GatewayError::Full);
 }
 
 #[test]

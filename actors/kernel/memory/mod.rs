@@ -47,6 +47,15 @@ pub(crate) enum Fault {
     Panic,
 }
 
+/// What the log does wrong from now on, so that a test can show that it would be found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mistake {
+    /// It takes what somebody writes to whom the shard does not belong any more, and what stands at the same place is gone.
+    NoEpochs,
+    /// It answers before it commits: what it has answered a moment before a shard of rooms gets another owner is gone.
+    EarlyAnswers,
+}
+
 /// The log in memory.
 pub(crate) struct MemoryStore {
     layout: Layout,
@@ -93,6 +102,11 @@ impl MemoryStore {
     /// Lets a coming append go wrong; several are taken one after the other.
     pub(crate) fn fault(&self, fault: Fault) {
         self.books.lock().faults.push_back(fault);
+    }
+
+    /// Does something wrong from now on.
+    pub(crate) fn err(&self, mistake: Mistake) {
+        self.books.lock().mistake = Some(mistake);
     }
 
     /// No append ends until [`MemoryStore::release`].
@@ -240,6 +254,7 @@ impl LogAppender for MemoryAppender {
         let mut books = self.books.lock();
         let mut lost = None;
         for claim in claims {
+            books.change_owner(claim.shard);
             let shelf = books.shards.entry(claim.shard).or_default();
             if shelf.epoch >= claim.epoch {
                 lost = Some(claim.shard);

@@ -12,7 +12,7 @@ use playhouse_schema::{
     port::{StoreError, StoreFuture},
     register::{
         Beat, Claim, Incarnation, NodeEntry, NodeName, Pulse, Register, RegisterView, ShardEntry,
-        Standing,
+        Standing, not_beside_alone,
     },
 };
 
@@ -30,12 +30,23 @@ struct Pages {
     resting: BTreeSet<NodeName>,
     secrets: BTreeMap<String, Bytes>,
     is_away: bool,
+    /// So many beats are not answered.
+    silent: usize,
+    /// A node of no cluster, and until when.
+    alone: Option<(String, Instant)>,
 }
 
 impl Pages {
     fn is_alive(&self, incarnation: Incarnation) -> bool {
         let mut nodes = self.nodes.values();
         nodes.any(|(node, until)| node.incarnation == incarnation && Instant::now() < *until)
+    }
+
+    fn be_among_nodes(&self) -> Result<(), StoreError> {
+        match &self.alone {
+            Some((who, until)) if Instant::now() < *until => Err(not_beside_alone(who)),
+            _ => Ok(()),
+        }
     }
 
     fn view(&self) -> RegisterView {
@@ -63,6 +74,7 @@ impl MemoryRegister {
                     term: 0,
                     wanted: None,
                     pinned: None,
+                    alone: false,
                 };
                 (shard, entry)
             })
@@ -75,6 +87,8 @@ impl MemoryRegister {
                 resting: BTreeSet::new(),
                 secrets: BTreeMap::new(),
                 is_away: false,
+                silent: 0,
+                alone: None,
             }),
         }
     }
@@ -82,6 +96,16 @@ impl MemoryRegister {
     /// The database is away, or back.
     pub(crate) fn set_away(&self, is_away: bool) {
         self.pages.lock().is_away = is_away;
+    }
+
+    /// So many beats are not answered.
+    pub(crate) fn be_silent(&self, beats: usize) {
+        self.pages.lock().silent = beats;
+    }
+
+    /// How many beats are still not to be answered.
+    pub(crate) fn silent(&self) -> usize {
+        self.pages.lock().silent
     }
 
     fn write<'a, T: Send + 'a>(
@@ -119,6 +143,7 @@ impl MemoryRegister {
 impl Register for MemoryRegister {
     fn join<'a>(&'a self, beat: &'a Beat) -> StoreFuture<'a, RegisterView> {
         self.write(|pages| {
+            pages.be_among_nodes()?;
             let known = pages.nodes.get(&beat.name);
             if known.is_some_and(|(node, until)| {
                 node.incarnation != beat.incarnation && Instant::now() < *until
@@ -133,6 +158,15 @@ impl Register for MemoryRegister {
     }
 
     fn beat<'a>(&'a self, beat: &'a Beat) -> StoreFuture<'a, Pulse> {
+        let is_silent = {
+            let mut pages = self.pages.lock();
+            let silent = pages.silent;
+            pages.silent = silent.saturating_sub(1);
+            silent > 0
+        };
+        if is_silent {
+            return Box::pin(std::future::pending());
+        }
         self.write(|pages| {
             if !pages.is_alive(beat.incarnation) {
                 return Ok(Pulse::Lapsed);
@@ -224,9 +258,23 @@ impl Register for MemoryRegister {
         })
     }
 
-    fn pin(&self, shard: Shard, node: Option<NodeName>) -> StoreFuture<'_, ()> {
+    fn stand_alone<'a>(&'a self, who: &'a str, for_ms: u64) -> StoreFuture<'a, Vec<NodeName>> {
+        self.write(|pages| {
+            let now = Instant::now();
+            pages.alone = Some((who.to_owned(), now + Duration::from_millis(for_ms)));
+            let living = pages.nodes.values().filter(|(_, until)| now < *until);
+            Ok(living.map(|(node, _)| node.name.clone()).collect())
+        })
+    }
+
+    fn be_among_nodes(&self) -> StoreFuture<'_, ()> {
+        self.write(|pages| pages.be_among_nodes())
+    }
+
+    fn pin(&self, shard: Shard, node: Option<NodeName>, alone: bool) -> StoreFuture<'_, ()> {
         self.write(|pages| {
             if let Some(entry) = pages.shards.get_mut(&shard) {
+                entry.alone = alone && node.is_some();
                 entry.pinned = node;
             }
             Ok(())

@@ -34,13 +34,22 @@ use crate::{
 pub(crate) struct OnePlace {
     place: Place,
     changes: watch::Sender<u64>,
+    life: Mutex<Option<u64>>,
 }
 
 impl OnePlace {
     /// That one.
     pub(crate) fn new(place: Place) -> Self {
-        let changes = watch::Sender::new(0);
-        Self { place, changes }
+        Self {
+            place,
+            changes: watch::Sender::new(0),
+            life: Mutex::new(Some(1)),
+        }
+    }
+
+    /// Its lease has run out, or it lives anew.
+    fn live(&self, life: Option<u64>) {
+        *self.life.lock() = life;
     }
 }
 
@@ -52,6 +61,10 @@ impl Routes for OnePlace {
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
+
+    fn life(&self) -> Option<u64> {
+        *self.life.lock()
+    }
 }
 
 /// Says what it is told to, and then that nobody is reached.
@@ -59,11 +72,15 @@ impl Routes for OnePlace {
 pub(crate) struct Script {
     answers: Mutex<VecDeque<Result<Bytes, LinkError>>>,
     asked: AtomicUsize,
+    /// Of them, questions that wait for something.
+    waiting: AtomicUsize,
 }
 
 impl Link for Script {
-    fn ask(&self, _node: &NodeName, _call: Call) -> BoxFuture<'static, Result<Bytes, LinkError>> {
+    fn ask(&self, _node: &NodeName, call: Call) -> BoxFuture<'static, Result<Bytes, LinkError>> {
         self.asked.fetch_add(1, Ordering::SeqCst);
+        self.waiting
+            .fetch_add(usize::from(call.waits), Ordering::SeqCst);
         let answer = self.answers.lock().pop_front();
         let answer = answer.unwrap_or(Err(LinkError::Unreached));
         Box::pin(std::future::ready(answer))
@@ -75,6 +92,7 @@ impl Link for Script {
 struct Node {
     counters: Arc<Directory<Counter>>,
     link: Arc<Script>,
+    routes: Arc<OnePlace>,
     _pools: Arc<Pools>,
 }
 
@@ -87,8 +105,9 @@ impl Node {
         let (store, link) = (MemoryStore::new(), Arc::new(Script::default()));
         let pools = Pools::open(store.clone(), env(), PoolLimits::default());
         let pools = pools.await.unwrap();
+        let routes = Arc::new(OnePlace::new(place));
         let ways = Ways::Cluster {
-            routes: Arc::new(OnePlace::new(place)),
+            routes: routes.clone(),
             link: link.clone(),
         };
         let log: (Arc<dyn LogStore>, Arc<dyn Log>) = (store, pools.clone());
@@ -97,6 +116,7 @@ impl Node {
         Self {
             counters: counters.await.unwrap(),
             link,
+            routes,
             _pools: pools,
         }
     }
@@ -178,6 +198,7 @@ async fn what_another_node_asks_is_answered_or_refused() {
         errand,
         body,
         within_ms: 10_000,
+        waits: false,
     };
     let node = Node::new(Place::Here).await;
     let order = parcel::pack(&Order::Add(7)).unwrap();
@@ -239,4 +260,35 @@ async fn a_node_that_ends_lets_nobody_wait() {
     node.counters.close(Duration::from_secs(5)).await;
     let told = tokio::time::timeout(Duration::from_secs(10), node.add()).await;
     assert_eq!(told.expect("an answer at once"), stopped());
+}
+
+#[tokio::test]
+async fn what_writes_nothing_is_answered_under_a_lease_only() {
+    let node = Node::new(Place::Here).await;
+    let tell = |order| node.counters.command(entity(), order);
+    assert_eq!(tell(Order::Add(7)).await, Ok(7));
+    assert_eq!(tell(Order::Nothing).await, Ok(7));
+    assert_eq!(tell(Order::Refuse).await, Err(CounterError::Refused));
+    for life in [None, Some(2)] {
+        node.routes.live(life);
+        assert_eq!(tell(Order::Nothing).await, stopped());
+        assert_eq!(tell(Order::Refuse).await, stopped());
+    }
+    // What writes is judged by the log.
+    assert_eq!(tell(Order::Add(1)).await, Ok(8));
+    node.routes.live(Some(1));
+    assert_eq!(tell(Order::Nothing).await, Ok(8));
+}
+
+#[tokio::test]
+async fn who_waits_for_something_says_so() {
+    let node = Node::with_another().await;
+    node.will_answer([Ok(frame(7)), Ok(frame(7))]);
+    assert_eq!(node.sum().await, Ok(7));
+    let waiting = || node.link.waiting.load(Ordering::SeqCst);
+    assert_eq!(waiting(), 0);
+    let long = Duration::from_secs(60);
+    let sum = node.counters.query_within(entity(), Question::Sum, long);
+    assert_eq!(sum.await, Ok(7));
+    assert_eq!(waiting(), 1);
 }

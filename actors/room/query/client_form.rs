@@ -145,7 +145,7 @@ pub(crate) fn as_member(
 }
 
 /// The bytes of the PDU, and in them the event ID where they do not have it.
-fn federation_form(event: &RoomEvent) -> Bytes {
+pub(crate) fn federation_form(event: &RoomEvent) -> Bytes {
     #[derive(Deserialize)]
     struct Named {
         event_id: Option<serde::de::IgnoredAny>,

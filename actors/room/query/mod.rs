@@ -21,9 +21,11 @@ mod messages;
 pub(crate) mod outgoing;
 pub(in crate::room) mod past;
 mod peer;
+mod push_names;
 mod receipts;
 mod related;
 mod relations;
+mod rulers;
 mod scroll;
 mod slice;
 mod slice_state;
@@ -208,6 +210,12 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
                 return Ok(Answer::Events(told.stripped()));
             }
         }
+        Query::PushNames { user_id, members } => {
+            if let Some(told) = view.room().told.get(user_id) {
+                let names = push_names::push_names_told(told, members);
+                return Ok(Answer::PushNames(Box::new(names)));
+            }
+        }
         _ => {}
     }
     if !view.room().exists() {
@@ -274,6 +282,9 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
             view.room(),
             &user_id,
         ))),
+        Query::PushNames { user_id, members } => Answer::PushNames(Box::new(
+            push_names::push_names(view.room(), &user_id, &members),
+        )),
         Query::Related { reader, event_ids } => {
             Answer::Live(related::related(view, &reader, &event_ids).await?)
         }
@@ -307,6 +318,11 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
             Answer::Introduction(Box::new(introduction::introduction(view.room())?))
         }
         Query::OldEnds => Answer::EventIds(messages::old_ends(view).await?),
+        Query::Ends => {
+            let ends = view.room().extremities.iter();
+            Answer::Ends(ends.map(|end| (**end).clone()).collect())
+        }
+        Query::Rulers(server) => Answer::Users(rulers::rulers(view.room(), &server)?),
         // Answered before this, by the room itself.
         Query::Receive { .. }
         | Query::Template(_)

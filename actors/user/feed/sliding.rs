@@ -307,6 +307,7 @@ async fn children(home: &Home, space: &RoomId) -> BTreeSet<OwnedRoomId> {
         device_id: None,
         ignored: Vec::new(),
         forgotten: None,
+        sees_all: false,
     };
     let members = RoomQuery::JoinedMembers {
         reader: Some(reader),

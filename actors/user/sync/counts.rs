@@ -64,7 +64,7 @@ pub(crate) async fn read(
     Ok((tally, is_complete))
 }
 
-async fn facts(
+pub(crate) async fn facts(
     sources: &dyn Sources,
     judge: &Judge,
     room_id: &RoomId,
@@ -128,7 +128,7 @@ async fn live_after(
 }
 
 /// What push rules look at besides these events.
-async fn related_to(
+pub(crate) async fn related_to(
     sources: &dyn Sources,
     judge: &Judge,
     room_id: &RoomId,

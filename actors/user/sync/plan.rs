@@ -91,6 +91,7 @@ impl Plan {
                 device_id: Some(request.device_id.to_string()),
                 ignored: judge.ignored.iter().cloned().collect(),
                 forgotten: None,
+                sees_all: false,
             },
             judge,
             now_ms: home.env.now_ms(),

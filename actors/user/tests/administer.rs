@@ -2,7 +2,7 @@
 
 use playhouse_schema::record::user::{DehydratedDeviceSet, RateOverride, UserRecord};
 
-use super::trial::{Trial, register};
+use super::trial::{Trial, logged_in, register};
 use crate::user::{
     error::UserError,
     message::{AdminDecision, DeviceSighting, UserCommand},
@@ -85,4 +85,27 @@ fn only_what_is_stale_goes() {
     let gone = UserRecord::DeviceRemoved("NEVER".to_owned());
     assert_eq!(alice.log.last(), Some(&gone));
     assert_eq!(alice.done(sweep), 0);
+}
+
+#[test]
+fn an_administrator_gets_a_session_of_a_user() {
+    let mut alice = Trial::with_devices(&[]);
+    let made = || administer(AdminDecision::AddDevice("MADE".into()));
+    assert_eq!(alice.done(made()), 1);
+    assert_eq!(alice.done(made()), 0);
+    let endless = administer(AdminDecision::LogIn { until_ms: None });
+    let session = logged_in(alice.run(endless));
+    let found = alice.session(&session.access_token).unwrap();
+    assert_eq!(found.expires_ms, None);
+    let short = administer(AdminDecision::LogIn {
+        until_ms: Some(1_000_001),
+    });
+    let session = logged_in(alice.run(short));
+    assert!(alice.session(&session.access_token).is_ok());
+    alice.wait_ms(1);
+    let ended = UserError::UnknownToken { soft_logout: true };
+    assert_eq!(alice.session(&session.access_token), Err(ended));
+    alice.done(UserCommand::SetLocked(true));
+    let locked = administer(AdminDecision::LogIn { until_ms: None });
+    assert_eq!(alice.refused(locked), UserError::Locked);
 }

@@ -1,9 +1,12 @@
 //! Pushers.
 
+use std::sync::atomic::Ordering;
+
+use playhouse_schema::record::user::{PushFailed, Pushed, PushesSettled};
 use serde_json::{Value as JsonValue, json};
 
 use super::trial::Trial;
-use crate::user::{UserCommand, UserError};
+use crate::user::{UserCommand, UserError, push_standing::PushNote, pushers::Pusher};
 
 fn pusher(app_id: &str, pushkey: &str) -> JsonValue {
     json!({
@@ -89,4 +92,101 @@ fn what_makes_no_sense_is_refused() {
     }
     let error = alice.refused(set(&changed("/data", json!({})), "A"));
     assert!(matches!(error, UserError::MissingParam(_)));
+}
+
+/// The one pusher.
+fn only(alice: &Trial) -> Pusher {
+    alice.user.pushers.values().next().unwrap().clone()
+}
+
+fn note(note: PushNote) -> UserCommand {
+    UserCommand::NotePush(Box::new(note))
+}
+
+fn pushed(pusher: u64, room_id: &str, sequence: u64, unread: u64) -> UserCommand {
+    note(PushNote::Pushed(Pushed {
+        pusher,
+        at_ms: 0,
+        rooms: vec![(room_id.to_owned(), sequence)],
+        unread,
+    }))
+}
+
+fn failed(pusher: u64, lag: Option<Vec<(u16, u64)>>) -> UserCommand {
+    note(PushNote::Failed(PushFailed {
+        pusher,
+        at_ms: 0,
+        next_ms: 2_000_000,
+        reason: "x".repeat(1_000),
+        lag,
+    }))
+}
+
+#[test]
+fn what_became_of_pushes_is_kept_with_the_pusher() {
+    let mut alice = Trial::with_devices(&["A"]);
+    alice.done(set(&pusher("app", "key"), "A"));
+    let number = only(&alice).number;
+    assert_eq!(alice.done(pushed(number, "!a", 7, 2)), 1);
+    assert_eq!(alice.done(pushed(number, "!a", 5, 1)), 1);
+    let standing = only(&alice).standing;
+    assert_eq!(standing.pushed["!a"], (7, 1_000_000));
+    assert_eq!((standing.unread, standing.success_ms), (Some(1), 1_000_000));
+    // Of a pusher that is gone nothing is kept.
+    assert_eq!(alice.done(pushed(number + 100, "!a", 9, 0)), 0);
+
+    assert_eq!(alice.done(failed(number, Some(vec![(0, 3)]))), 1);
+    assert_eq!(alice.done(failed(number, Some(vec![(0, 9)]))), 1);
+    let standing = only(&alice).standing;
+    assert_eq!(standing.lag.as_deref(), Some(&vec![(0, 3)]));
+    assert_eq!((standing.failures, standing.next_ms), (2, 2_000_000));
+    assert_eq!(standing.reason.as_deref().map(str::len), Some(300));
+
+    // Set again it is the same pusher, and is tried at once.
+    let mut again = pusher("app", "key");
+    again["lang"] = json!("de");
+    alice.done(set(&again, "B"));
+    let known = only(&alice);
+    assert_eq!((known.number, known.standing.next_ms), (number, 0));
+    assert_eq!(known.device_id.as_deref(), Some("A"));
+    assert!(known.standing.lag.is_some());
+
+    let settled = PushNote::Settled(PushesSettled {
+        pusher: number,
+        at_ms: 0,
+        mailed: Vec::new(),
+    });
+    assert_eq!(alice.done(note(settled.clone())), 1);
+    assert_eq!(alice.done(note(settled)), 0);
+    let standing = only(&alice).standing;
+    assert_eq!((standing.failures, standing.lag.is_some()), (0, false));
+}
+
+#[test]
+fn what_was_pushed_long_ago_is_forgotten() {
+    let mut alice = Trial::with_devices(&["A"]);
+    alice.done(set(&pusher("app", "key"), "A"));
+    let number = only(&alice).number;
+    alice.done(pushed(number, "!a", 7, 2));
+    alice.clock.0.store(2_000_000, Ordering::SeqCst);
+    alice.done(pushed(number, "!b", 8, 2));
+    let rooms: Vec<_> = only(&alice).standing.pushed.keys().cloned().collect();
+    assert_eq!(rooms, ["!b"]);
+}
+
+#[test]
+fn a_rejected_pusher_ends_with_its_reason() {
+    let mut alice = Trial::with_devices(&["A"]);
+    for key in 0..30 {
+        alice.done(set(&pusher("app", &format!("key{key}")), "A"));
+        let rejected = PushNote::Rejected {
+            pusher: only(&alice).number,
+            reason: "gone".to_owned(),
+        };
+        assert_eq!(alice.done(note(rejected)), 1);
+    }
+    assert!(alice.user.pushers.is_empty());
+    assert_eq!(alice.user.ended_pushers.len(), 20);
+    let last = alice.user.ended_pushers.last().unwrap();
+    assert_eq!((&*last.pushkey, &*last.reason), ("key29", "gone"));
 }

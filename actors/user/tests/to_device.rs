@@ -124,20 +124,41 @@ fn transactions_are_remembered_for_a_while() {
     assert!(device.has_done("sendToDevice/1") && device.has_done("sendToDevice/200"));
 }
 
+fn from(name: &str, id: &str) -> UserCommand {
+    let mut command = queue(&[("*", "{}")]);
+    if let UserCommand::QueueToDevice {
+        message_id, sender, ..
+    } = &mut command
+    {
+        *message_id = Some(id.to_owned());
+        *sender = ruma::UserId::parse(format!("@{name}:example.org")).unwrap();
+    }
+    command
+}
+
+#[test]
+fn what_a_busy_server_repeats_brings_nothing() {
+    // So many come from one server within the seconds that it sends again after its death.
+    const MESSAGES: usize = 4_000;
+    let mut alice = Trial::with_devices(&["ONE"]);
+    let future = ToDeviceIndex {
+        sequence: u64::MAX,
+        partial: u64::MAX,
+    };
+    for number in 0..MESSAGES {
+        assert_eq!(alice.done(from("bob", &number.to_string())), 1);
+        if number % 500 == 0 {
+            alice.done(acknowledge("ONE", future));
+        }
+    }
+    for number in 0..MESSAGES {
+        assert_eq!(alice.done(from("bob", &number.to_string())), 0, "{number}");
+    }
+}
+
 #[test]
 fn a_repeated_sending_brings_nothing() {
     let mut alice = Trial::with_devices(&["ONE", "TWO"]);
-    let from = |name: &str, id: &str| {
-        let mut command = queue(&[("*", "{}")]);
-        if let UserCommand::QueueToDevice {
-            message_id, sender, ..
-        } = &mut command
-        {
-            *message_id = Some(id.to_owned());
-            *sender = ruma::UserId::parse(format!("@{name}:example.org")).unwrap();
-        }
-        command
-    };
     assert_eq!(alice.done(from("bob", "1")), 1);
     assert_eq!(alice.done(from("bob", "1")), 0);
     assert_eq!(alice.done(from("bob", "2")), 1);

@@ -107,6 +107,18 @@ proptest! {
         let grounds = [Ground::postgres(1), Ground::sqlite(3), Ground::postgres(2)];
         run(any_history_goes_there_and_back(grounds, history));
     }
+
+    #[test]
+    fn any_history_goes_to_several_databases_and_to_others(history in histories()) {
+        let grounds = [Ground::postgres(1), Ground::several(2, 1), Ground::several(3, 1)];
+        run(any_history_goes_there_and_back(grounds, history));
+    }
+
+    #[test]
+    fn any_history_goes_from_several_databases_to_one(history in histories()) {
+        let grounds = [Ground::several(2, 2), Ground::postgres(1), Ground::sqlite(1)];
+        run(any_history_goes_there_and_back(grounds, history));
+    }
 }
 
 /// Some thousand records of all families, of which some are found by a key and some are erased.
@@ -251,6 +263,12 @@ async fn what_is_cut_off_goes_on(from: Ground, to: Ground) {
 #[test]
 fn what_is_cut_off_goes_on_to_postgres() {
     let (from, to) = (Ground::sqlite(2), Ground::postgres(1));
+    run(what_is_cut_off_goes_on(from, to));
+}
+
+#[test]
+fn what_is_cut_off_goes_on_to_several_databases() {
+    let (from, to) = (Ground::sqlite(2), Ground::several(2, 1));
     run(what_is_cut_off_goes_on(from, to));
 }
 
@@ -440,6 +458,6 @@ fn readers_and_snapshots_are_brought_to_postgres() {
 
 #[test]
 fn readers_and_snapshots_are_brought_to_sqlite() {
-    let (from, to) = (Ground::postgres(1), Ground::sqlite(1));
+    let (from, to) = (Ground::several(2, 1), Ground::sqlite(1));
     run(readers_and_snapshots_are_brought(from, to));
 }

@@ -11,6 +11,7 @@ mod random;
 mod reading;
 mod registering;
 mod searching;
+mod several;
 mod sqlite_only;
 
 use std::{future::Future, sync::Arc};
@@ -20,7 +21,7 @@ use uuid::Uuid;
 
 use crate::{
     address::{Entity, Family, Layout, Sequence},
-    drivers::{DatabaseConfig, open_with_layout},
+    drivers::{DatabaseConfig, PostgresBounds, PostgresConfig, open_with_layout},
     port::{Batch, Erasure, LogAppender, LogStore, NewRecord, StoreError},
 };
 
@@ -47,14 +48,38 @@ impl Ground {
 
     /// Must not be called inside a runtime.
     fn postgres(writers: usize) -> Self {
+        Self::several(1, writers)
+    }
+
+    /// Over several databases. Must not be called inside a runtime.
+    fn several(databases: usize, writers: usize) -> Self {
         Self {
-            config: DatabaseConfig::Postgres {
-                dsn: cluster::new_database(),
+            config: DatabaseConfig::Postgres(PostgresConfig {
+                dsns: (0..databases).map(|_| cluster::new_database()).collect(),
                 writers,
                 owner: "test".into(),
-            },
+                bounds: PostgresBounds::default(),
+            }),
             layout: Layout { shards: 4 },
             folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// The addresses of PostgreSQL.
+    fn dsns(&self) -> &[String] {
+        match &self.config {
+            DatabaseConfig::Postgres(config) => &config.dsns,
+            DatabaseConfig::Sqlite { .. } => panic!("not PostgreSQL"),
+        }
+    }
+
+    /// The same with other addresses.
+    fn at(&self, dsns: Vec<String>) -> DatabaseConfig {
+        match self.config.clone() {
+            DatabaseConfig::Postgres(config) => {
+                DatabaseConfig::Postgres(PostgresConfig { dsns, ..config })
+            }
+            DatabaseConfig::Sqlite { .. } => panic!("not PostgreSQL"),
         }
     }
 
@@ -132,6 +157,8 @@ suites! {
     sqlite_files: Ground::sqlite(3),
     postgres: Ground::postgres(1),
     postgres_connections: Ground::postgres(3),
+    postgres_databases: Ground::several(2, 1),
+    postgres_databases_connections: Ground::several(2, 2),
 }
 
 fn record(entity: &Entity, sequence: Sequence, text: &str) -> NewRecord {

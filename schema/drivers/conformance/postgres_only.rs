@@ -1,5 +1,7 @@
 //! What only a server can get wrong.
 
+use std::{sync::Arc, time::Duration};
+
 use postgres::{Client, NoTls};
 
 use super::{
@@ -7,8 +9,8 @@ use super::{
 };
 use crate::{
     address::Family,
-    drivers::{DatabaseConfig, open},
-    port::StoreError,
+    drivers::{DatabaseConfig, PostgresBounds, PostgresConfig, open},
+    port::{LogStore, Statement, StoreError},
     verify::{Damage, verify_shard},
 };
 
@@ -17,9 +19,7 @@ fn beside<T: Send + 'static>(
     ground: &Ground,
     work: impl FnOnce(&mut Client) -> T + Send + 'static,
 ) -> std::thread::JoinHandle<T> {
-    let DatabaseConfig::Postgres { dsn, .. } = ground.config.clone() else {
-        panic!("not PostgreSQL");
-    };
+    let dsn = ground.dsns()[0].clone();
     std::thread::spawn(move || work(&mut Client::connect(&dsn, NoTls).unwrap()))
 }
 
@@ -89,7 +89,7 @@ fn cut_off(ground: &Ground) -> std::thread::JoinHandle<bool> {
             .execute("SELECT 1 FROM shard_rooms FOR UPDATE", &[])
             .unwrap();
         held.send(()).unwrap();
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
         while std::time::Instant::now() < deadline {
             let ended = transaction
                 .execute(
@@ -257,5 +257,100 @@ fn a_newer_database_is_refused() {
             panic!("a newer database was opened");
         };
         assert!(why.contains("9000") && why.contains(&crate::ground::VERSION.to_string()));
+    });
+}
+
+/// A store of which nobody may ask long, nor much at once.
+async fn impatient(ground: &Ground) -> Arc<dyn LogStore> {
+    drop(ground.open().await);
+    let DatabaseConfig::Postgres(config) = ground.config.clone() else {
+        panic!("not PostgreSQL");
+    };
+    let bounds = PostgresBounds {
+        connections: 2,
+        statement_timeout: Duration::from_millis(500),
+    };
+    let config = PostgresConfig { bounds, ..config };
+    open(DatabaseConfig::Postgres(config)).await.unwrap()
+}
+
+/// Waits until so many of the store's connections, and no more, are in such a state; nobody else's are counted.
+async fn connections(ground: &Ground, state: &'static str, expected: i64) {
+    for _ in 0..1_000 {
+        let count = beside(ground, move |client| {
+            let sql = "SELECT count(*) FROM pg_stat_activity \
+                 WHERE datname = current_database() AND application_name = 'playhouse' AND state = $1";
+            client.query_one(sql, &[&state]).unwrap().get::<_, i64>(0)
+        });
+        if count.join().unwrap() == expected {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("there are never {expected} connections that are {state}");
+}
+
+fn slow() -> Statement {
+    Statement {
+        sql: "SELECT pg_sleep(60)::text",
+        values: Vec::new(),
+    }
+}
+
+#[test]
+fn a_statement_that_takes_too_long_is_ended() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let store = impatient(&ground).await;
+        let models = store.models();
+        // More than there are connections: all are told.
+        let asked = (0..5).map(|_| models.query(slow()));
+        for told in futures_util::future::join_all(asked).await {
+            let Err(StoreError::Database(why)) = told else {
+                panic!("{told:?}");
+            };
+            assert!(why.contains("57014"), "{why}");
+        }
+        // The connections serve on, and there are no more than were asked for.
+        store.heads(Family::Rooms).await.unwrap();
+        connections(&ground, "idle", 2).await;
+    });
+}
+
+#[test]
+fn a_scrub_may_take_longer_than_a_question() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let store = impatient(&ground).await;
+        // Somebody has the table for a while: the scrub waits.
+        let (held, wait_held) = std::sync::mpsc::channel();
+        let holder = beside(&ground, move |client| {
+            let mut transaction = client.transaction().unwrap();
+            transaction
+                .batch_execute("LOCK TABLE log_rooms IN SHARE MODE")
+                .unwrap();
+            held.send(()).unwrap();
+            transaction.batch_execute("SELECT pg_sleep(1)").unwrap();
+        });
+        wait_held.recv().unwrap();
+        store.scrub().await.unwrap();
+        holder.join().unwrap();
+    });
+}
+
+#[test]
+fn a_lease_goes_on_although_all_connections_are_busy() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let store = ground.open().await;
+        let models = store.models();
+        let asked = tokio::spawn(async move {
+            futures_util::future::join_all((0..9).map(|_| models.query(slow()))).await
+        });
+        let connections_max = PostgresBounds::default().connections as i64;
+        connections(&ground, "active", connections_max).await;
+        store.register().unwrap().view().await.unwrap();
+        assert!(!asked.is_finished());
+        asked.abort();
     });
 }

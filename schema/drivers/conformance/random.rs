@@ -102,3 +102,12 @@ proptest! {
         run(any_history_verifies(Ground::postgres(2), history));
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_history_verifies_in_several_databases(history in histories()) {
+        run(any_history_verifies(Ground::several(3, 1), history));
+    }
+}

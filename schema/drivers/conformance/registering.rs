@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Ground, batch, migrating::migrate, record, rooms, run};
 use crate::{
-    address::{Family, Layout, Shard},
+    address::{Entity, Family, Layout, Shard},
     port::{LogAppender, LogStore, Statement, StoreError},
     register::{Beat, Claim, NodeName, Pulse, Register, RegisterView, Standing},
 };
@@ -149,7 +149,8 @@ fn wishes_and_pins_are_kept() {
         let wishes = [(all[0], Some(name("a"))), (all[1], Some(name("b")))];
         register.want(&wishes).await.unwrap();
         register.want(&[(all[1], None)]).await.unwrap();
-        register.pin(all[2], Some(name("c"))).await.unwrap();
+        register.pin(all[2], Some(name("c")), false).await.unwrap();
+        register.pin(all[3], Some(name("d")), true).await.unwrap();
         let view = register.view().await.unwrap();
         let entry = |shard| {
             let mut entries = view.shards.iter();
@@ -158,6 +159,12 @@ fn wishes_and_pins_are_kept() {
         assert_eq!(entry(all[0]).wanted, Some(name("a")));
         assert_eq!(entry(all[1]).wanted, None);
         assert_eq!(entry(all[2]).pinned, Some(name("c")));
+        assert!(!entry(all[2]).alone && entry(all[3]).alone);
+        assert_eq!(entry(all[3]).pinned, Some(name("d")));
+        register.pin(all[3], None, false).await.unwrap();
+        let view = register.view().await.unwrap();
+        let unpinned = view.shards.iter().find(|entry| entry.shard == all[3]);
+        assert!(unpinned.is_some_and(|entry| entry.pinned.is_none() && !entry.alone));
         assert_eq!(view.shards.len(), all.len() * Family::ALL.len());
     });
 }
@@ -234,41 +241,66 @@ fn what_is_shared_is_what_was_proposed_first() {
     });
 }
 
-/// An appender that has taken nothing.
-async fn idle(store: &Arc<dyn LogStore>) -> Box<dyn LogAppender> {
-    store.open_appender(Family::Rooms, 0).await.unwrap()
+/// An appender that has taken nothing, of those that a shard belongs to.
+async fn idle(store: &Arc<dyn LogStore>, shard: Shard) -> Box<dyn LogAppender> {
+    let index = usize::from(shard.number) % store.appenders(shard.family);
+    store.open_appender(shard.family, index).await.unwrap()
+}
+
+async fn nothing_lands_under_an_older_claim(store: &Arc<dyn LogStore>, room: &Entity) {
+    let register = store.register().unwrap();
+    let shard = store.layout().shard_of(room);
+    let (one, two) = (Uuid::now_v7(), Uuid::now_v7());
+    let join = |life: Uuid| {
+        let name = format!("node-{}", life.simple());
+        beat(&name, life.as_u128(), LONG_MS)
+    };
+    register.join(&join(one)).await.unwrap();
+    register.join(&join(two)).await.unwrap();
+    let early = register.claim(one, &[shard]).await.unwrap();
+    // Its answer comes late: meanwhile the shard has gone to another node.
+    register.leave(one).await.unwrap();
+    let late = register.claim(two, &[shard]).await.unwrap();
+    let (mut old, mut new) = (idle(store, shard).await, idle(store, shard).await);
+    new.take_under(&late).await.unwrap();
+    new.take_under(&late).await.unwrap();
+    let refused = old.take_under(&early).await;
+    assert!(matches!(refused, Err(StoreError::Fenced(lost)) if lost == shard));
+    assert!(old.heads().is_empty());
+    let written = new.append(&batch(1, vec![record(room, 1, "a")])).await;
+    assert_eq!(written.unwrap().len(), 1);
+    new.append(&batch(2, vec![record(room, 2, "b")]))
+        .await
+        .unwrap();
+    let third = register.claim(two, &[shard]).await.unwrap();
+    // What the owner before writes until the claim has come to the log is seen by the next one.
+    let before = new.append(&batch(3, vec![record(room, 3, "c")])).await;
+    assert_eq!(before.unwrap()[0].position, new.heads()[0].position);
+    old.take_under(&third).await.unwrap();
+    assert_eq!(old.heads()[0].position, new.heads()[0].position);
+    let fenced = new.append(&batch(4, vec![record(room, 4, "d")])).await;
+    assert!(matches!(fenced, Err(StoreError::Fenced(_))), "{fenced:?}");
+    // Nor does it come back by the claim that it had.
+    let refused = new.take_under(&late).await;
+    assert!(matches!(refused, Err(StoreError::Fenced(_))), "{refused:?}");
+    old.append(&batch(5, vec![record(room, 4, "e")]))
+        .await
+        .unwrap();
 }
 
 #[test]
 fn the_log_takes_nothing_under_an_older_claim() {
-    let ground = Ground::postgres(1);
-    run(async {
-        let (store, register) = opened(&ground).await;
-        let room = &rooms(1)[0];
-        let shard = store.layout().shard_of(room);
-        let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        register.join(&beat("a", 1, LONG_MS)).await.unwrap();
-        register.join(&beat("b", 2, LONG_MS)).await.unwrap();
-        let early = register.claim(one, &[shard]).await.unwrap();
-        // Its answer comes late: meanwhile the shard has gone to another node.
-        register.leave(one).await.unwrap();
-        let late = register.claim(two, &[shard]).await.unwrap();
-        let (mut old, mut new) = (idle(&store).await, idle(&store).await);
-        new.take_under(&late).await.unwrap();
-        new.take_under(&late).await.unwrap();
-        let refused = old.take_under(&early).await;
-        assert!(matches!(refused, Err(StoreError::Fenced(lost)) if lost == shard));
-        assert!(old.heads().is_empty());
-        let written = new.append(&batch(1, vec![record(room, 1, "a")])).await;
-        assert_eq!(written.unwrap().len(), 1);
-        new.append(&batch(2, vec![record(room, 2, "b")]))
-            .await
-            .unwrap();
-        let third = register.claim(two, &[shard]).await.unwrap();
-        old.take_under(&third).await.unwrap();
-        let fenced = new.append(&batch(3, vec![record(room, 3, "c")])).await;
-        assert!(matches!(fenced, Err(StoreError::Fenced(_))), "{fenced:?}");
-    });
+    for ground in [Ground::postgres(1), Ground::several(2, 1)] {
+        run(async {
+            let store = ground.open().await;
+            // With several databases, one room lies beside the register and one does not.
+            for side in [0, 1] {
+                let mut all = rooms(50).into_iter();
+                let room = all.find(|room| store.layout().shard_of(room).number % 2 == side);
+                nothing_lands_under_an_older_claim(&store, &room.unwrap()).await;
+            }
+        });
+    }
 }
 
 #[test]
@@ -286,7 +318,7 @@ fn claims_follow_a_log_that_one_node_has_written() {
         register.join(&beat("a", 1, LONG_MS)).await.unwrap();
         let claims = register.claim(Uuid::from_u128(1), &[shard]).await.unwrap();
         assert_eq!(claims, [Claim::new(shard, 1)]);
-        let mut one = idle(&store).await;
+        let mut one = idle(&store, shard).await;
         one.take_under(&claims).await.unwrap();
         one.append(&batch(2, vec![record(room, 2, "b")]))
             .await
@@ -304,7 +336,7 @@ fn claims_follow_a_log_that_another_cluster_has_written() {
         let shard = {
             let (store, _) = opened(&from).await;
             let shard = store.layout().shard_of(room);
-            let mut one = idle(&store).await;
+            let mut one = idle(&store, shard).await;
             one.take_under(&[Claim::new(shard, 30)]).await.unwrap();
             one.append(&batch(1, vec![record(room, 1, "a")]))
                 .await
@@ -315,10 +347,47 @@ fn claims_follow_a_log_that_another_cluster_has_written() {
         let (store, register) = opened(&to).await;
         register.join(&beat("a", 1, LONG_MS)).await.unwrap();
         let claims = register.claim(Uuid::from_u128(1), &[shard]).await.unwrap();
-        let mut two = idle(&store).await;
+        let mut two = idle(&store, shard).await;
         two.take_under(&claims).await.unwrap();
         two.append(&batch(2, vec![record(room, 2, "b")]))
             .await
             .unwrap();
+    });
+}
+
+#[test]
+fn nobody_joins_beside_one_that_is_alone() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let (_store, register) = opened(&ground).await;
+        let living = register.stand_alone("host, 7", LONG_MS).await.unwrap();
+        assert_eq!(living, []);
+        // It is none of the nodes.
+        assert!(register.view().await.unwrap().nodes.is_empty());
+        let refused = register.join(&beat("a", 1, LONG_MS)).await;
+        let Err(StoreError::Locked(why)) = &refused else {
+            panic!("{refused:?}");
+        };
+        assert!(why.contains("host, 7"), "{why}");
+        assert!(register.view().await.unwrap().nodes.is_empty());
+        register.stand_alone("host, 7", 0).await.unwrap();
+        register.join(&beat("a", 1, LONG_MS)).await.unwrap();
+        let living = register.stand_alone("host, 7", LONG_MS).await.unwrap();
+        assert_eq!(living, [name("a")]);
+        // Who is there stays there.
+        let pulse = register.beat(&beat("a", 1, LONG_MS)).await.unwrap();
+        assert!(matches!(pulse, Pulse::Alive(_)));
+    });
+}
+
+#[test]
+fn connections_that_are_closed_are_made_again() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let (_store, register) = opened(&ground).await;
+        register.join(&beat("a", 1, LONG_MS)).await.unwrap();
+        register.reconnect();
+        let pulse = register.beat(&beat("a", 1, LONG_MS)).await.unwrap();
+        assert!(matches!(pulse, Pulse::Alive(_)));
     });
 }

@@ -6,8 +6,11 @@ use tokio_postgres::{Config, Error, error::SqlState, types::ToSql};
 use uuid::Uuid;
 
 use super::{
-    super::plan::{Heads, Moved, Plan, StoredHead, bound, check_shards},
-    connection::{Connection, explain, failure, is_disconnect},
+    super::{
+        PostgresBounds,
+        plan::{Heads, Moved, Plan, StoredHead, bound, check_shards},
+    },
+    connection::{Connection, explain, failure, in_time, is_disconnect},
     read,
 };
 use crate::{
@@ -26,6 +29,7 @@ pub(super) struct Part {
     pub(super) index: usize,
     pub(super) writers: usize,
     pub(super) owner: String,
+    pub(super) bounds: PostgresBounds,
 }
 
 /// The statements of a family.
@@ -108,6 +112,8 @@ pub(super) struct PostgresAppender {
     part: Part,
     connection: Connection,
     heads: Heads,
+    /// No answer has come on the connection.
+    is_deaf: bool,
     /// An append's fate is unknown.
     in_doubt: bool,
     /// Attempts at settling whose own fate is unknown: each may have raised the epoch.
@@ -129,6 +135,7 @@ impl PostgresAppender {
             part,
             connection,
             heads,
+            is_deaf: false,
             in_doubt: false,
             retakes_in_doubt: 0,
         })
@@ -138,7 +145,10 @@ impl PostgresAppender {
         check_shards(shards, self.layout, (self.part.index, self.part.writers))?;
         self.must_be_settled()?;
         self.reconnect().await?;
-        let stored = take(&mut self.connection, &self.part, shards).await?;
+        let stored = take(&mut self.connection, &self.part, shards).await;
+        // Whatever became of it: the next attempt begins afresh.
+        self.is_deaf |= stored.is_err();
+        let stored = stored?;
         self.heads
             .take(stored.into_iter().map(|stored| stored.head));
         Ok(())
@@ -152,11 +162,10 @@ impl PostgresAppender {
         let shards: Vec<i64> = numbers.into_iter().map(i64::from).collect();
         let epochs: Vec<i64> = claims.iter().map(|claim| bound(claim.epoch)).collect();
         let sql = &texts(self.part.family).take_under;
-        let rows = self
-            .connection
-            .query(sql, &[&self.part.owner, &shards, &epochs])
-            .await
-            .map_err(|error| failure(&error))?;
+        let bounds = self.part.bounds;
+        let values: [&(dyn ToSql + Sync); 3] = [&self.part.owner, &shards, &epochs];
+        let answer = in_time(bounds, self.connection.query(sql, &values)).await;
+        let rows = self.heard(answer)?.map_err(|error| failure(&error))?;
         let mut taken = Vec::with_capacity(rows.len());
         for row in &rows {
             taken.push(read::head(row, self.part.family)?.head);
@@ -176,9 +185,16 @@ impl PostgresAppender {
         Ok(())
     }
 
+    /// A connection on which no answer has come is not used again.
+    fn heard<T>(&mut self, answer: Option<T>) -> Result<T, StoreError> {
+        self.is_deaf |= answer.is_none();
+        answer.ok_or_else(|| StoreError::Database("the database does not answer".into()))
+    }
+
     async fn reconnect(&mut self) -> Result<(), StoreError> {
-        if self.connection.client.is_closed() {
+        if self.is_deaf || self.connection.client.is_closed() {
             self.connection = Connection::open_writing(&self.config).await?;
+            self.is_deaf = false;
         }
         Ok(())
     }
@@ -192,7 +208,10 @@ impl PostgresAppender {
         self.reconnect().await?;
         // A future that is dropped while the statement is under way leaves its fate unknown, too.
         self.in_doubt = true;
-        let written = write(&mut self.connection, &self.part, &plan, batch.id).await;
+        let writing = write(&mut self.connection, &self.part, &plan, batch.id);
+        let Some(written) = in_time(self.part.bounds, writing).await else {
+            return Err(StoreError::InDoubt("the database does not answer".into()));
+        };
         let Err(error) = written else {
             self.in_doubt = false;
             self.heads.advance(&plan.moved);
@@ -219,7 +238,8 @@ impl PostgresAppender {
     /// was not to be written would try the same again, for ever.
     async fn lost_shard(&mut self, moved: &[Moved]) -> Option<Shard> {
         let sql = &super::texts(self.part.family).heads;
-        let rows = self.connection.query(sql, &[]).await.ok()?;
+        let answer = in_time(self.part.bounds, self.connection.query(sql, &[])).await;
+        let rows = self.heard(answer).ok()?.ok()?;
         let stored: Vec<_> = rows
             .iter()
             .filter_map(|row| read::head(row, self.part.family).ok())
@@ -238,11 +258,10 @@ impl PostgresAppender {
     /// Takes the shards again under yet another epoch. That waits for a statement that is still under way, and fences one that has not begun.
     async fn settle_now(&mut self, batch: &Batch) -> Result<Option<Vec<Landed>>, StoreError> {
         let plan = self.heads.plan(batch)?;
-        if self.in_doubt || self.connection.client.is_closed() {
-            self.connection = Connection::open_writing(&self.config)
-                .await
-                .map_err(|error| StoreError::InDoubt(error.to_string()))?;
-        }
+        self.is_deaf |= self.in_doubt;
+        self.reconnect()
+            .await
+            .map_err(|error| StoreError::InDoubt(error.to_string()))?;
         let held = self.heads.all();
         let shards: Vec<i64> = held
             .iter()
@@ -252,10 +271,12 @@ impl PostgresAppender {
         let sql = &texts(self.part.family).retake;
         let slack = self.retakes_in_doubt;
         self.retakes_in_doubt += 1;
+        let bounds = self.part.bounds;
+        let values: [&(dyn ToSql + Sync); 4] = [&shards, &epochs, &self.part.owner, &slack];
+        let answer = in_time(bounds, self.connection.query(sql, &values)).await;
         let rows = self
-            .connection
-            .query(sql, &[&shards, &epochs, &self.part.owner, &slack])
-            .await
+            .heard(answer)
+            .map_err(|error| StoreError::InDoubt(error.to_string()))?
             .map_err(|error| StoreError::InDoubt(explain(&error)))?;
         let mut stored = Vec::with_capacity(rows.len());
         for row in &rows {
@@ -282,7 +303,10 @@ async fn take(
     let mut attempt = 0;
     let rows = loop {
         attempt += 1;
-        match connection.query(sql, &[&part.owner, &numbers]).await {
+        let values: [&(dyn ToSql + Sync); 2] = [&part.owner, &numbers];
+        let answer = in_time(part.bounds, connection.query(sql, &values)).await;
+        let silent = || StoreError::Database("the database does not answer".into());
+        match answer.ok_or_else(silent)? {
             Ok(rows) => break rows,
             Err(error)
                 if error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED)

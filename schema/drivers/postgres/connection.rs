@@ -1,15 +1,24 @@
 //! Connections: how they are made, lent and made again.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use parking_lot::Mutex;
-use tokio::{runtime::Handle, sync::Semaphore};
+use tokio::{
+    runtime::Handle,
+    sync::Semaphore,
+    time::{Instant, sleep, timeout},
+};
 use tokio_postgres::{Client, Config, Error, NoTls, Row, Statement, error::SqlState, types::ToSql};
 
+use super::super::PostgresBounds;
 use crate::port::StoreError;
-
-/// Connections that read, at most.
-const POOL_MAX: usize = 8;
 
 /// Prepared statements kept by a connection. Beyond that it starts afresh: texts are few and fixed.
 const STATEMENTS_KEPT: usize = 256;
@@ -19,6 +28,15 @@ const LOG_LOCK: i64 = 0x0070_6c61_7968_6f76;
 
 /// Waits between attempts to reach the server.
 const BACKOFF_MS: [u64; 6] = [50, 100, 200, 400, 800, 1_600];
+
+/// A server that takes a connection and then says nothing is not waited for any longer.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Nobody begins another attempt after this.
+const REACH_WITHIN: Duration = Duration::from_secs(4);
+
+/// The server ends what takes too long; whoever does not even say so by then is given up.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Says what PostgreSQL said, without the details, which repeat values.
 pub(super) fn failure(error: &Error) -> StoreError {
@@ -73,18 +91,31 @@ impl Connection {
 
     /// As [`Connection::open`], tried again for a few seconds.
     pub(super) async fn open_patiently(config: &Config) -> Result<Self, StoreError> {
-        let mut waits = BACKOFF_MS.into_iter();
+        Self::open_after(config, &Failures::default()).await
+    }
+
+    /// The same, when others have tried before.
+    async fn open_after(config: &Config, failures: &Failures) -> Result<Self, StoreError> {
+        let began = Instant::now();
         loop {
-            let error = match Self::open(config).await {
-                Ok(connection) => return Ok(connection),
-                Err(error) => error,
-            };
-            let refused = error.as_db_error().is_some() && !is_disconnect(&error);
-            match waits.next() {
-                Some(wait_ms) if !refused => {
-                    tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+            sleep(failures.wait()).await;
+            let known = failures.known();
+            let (error, is_refused) = match timeout(OPEN_TIMEOUT, Self::open(config)).await {
+                Ok(Ok(connection)) => {
+                    failures.end();
+                    return Ok(connection);
                 }
-                _ => return Err(failure(&error)),
+                Ok(Err(error)) => {
+                    let is_full = error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS);
+                    let is_refused =
+                        error.as_db_error().is_some() && !is_full && !is_disconnect(&error);
+                    (failure(&error), is_refused)
+                }
+                Err(_) => (silent(), false),
+            };
+            failures.count_after(known);
+            if is_refused || began.elapsed() + failures.wait() > REACH_WITHIN {
+                return Err(error);
             }
         }
     }
@@ -98,7 +129,7 @@ impl Connection {
             if connection.try_lock(sql).await? {
                 return Ok(connection);
             }
-            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+            sleep(Duration::from_millis(wait_ms)).await;
         }
         Err(StoreError::Locked(
             "the database is being migrated".to_owned(),
@@ -138,21 +169,69 @@ impl Connection {
     }
 }
 
+/// The server did not answer.
+fn silent() -> StoreError {
+    StoreError::Database("the database does not answer".into())
+}
+
+/// Waits for an answer a little longer than the server may work on it; `None` when it does not come.
+pub(super) async fn in_time<T>(
+    bounds: PostgresBounds,
+    answer: impl Future<Output = Result<T, Error>>,
+) -> Option<Result<T, Error>> {
+    let most = bounds.statement_timeout.saturating_add(GRACE);
+    timeout(most, answer).await.ok()
+}
+
+/// Attempts in a row that did not reach the server. Whoever tries next waits before: also who has not tried yet.
+#[derive(Default)]
+struct Failures(AtomicUsize);
+
+impl Failures {
+    fn wait(&self) -> Duration {
+        let count = self.known().min(BACKOFF_MS.len());
+        let wait_ms = count.checked_sub(1).map_or(0, |index| BACKOFF_MS[index]);
+        Duration::from_millis(wait_ms)
+    }
+
+    fn known(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// An attempt that began when so many were known has failed, too. Those of the same time count once.
+    fn count_after(&self, known: usize) {
+        let _ = self.0.compare_exchange(
+            known,
+            known.saturating_add(1),
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+    }
+
+    fn end(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
 /// A few connections that anybody may use, made on demand on the runtime in which the pool was made.
 pub(super) struct Pool {
     config: Config,
+    bounds: PostgresBounds,
     home: Handle,
     permits: Semaphore,
     idle: Mutex<Vec<Connection>>,
+    failures: Arc<Failures>,
 }
 
 impl Pool {
-    pub(super) fn new(config: Config) -> Self {
+    pub(super) fn new(config: Config, bounds: PostgresBounds) -> Self {
         Self {
             config,
+            bounds,
             home: Handle::current(),
-            permits: Semaphore::new(POOL_MAX),
+            permits: Semaphore::new(bounds.connections.max(1)),
             idle: Mutex::default(),
+            failures: Arc::default(),
         }
     }
 
@@ -164,20 +243,22 @@ impl Pool {
     ) -> Result<Vec<Row>, StoreError> {
         let _permit = self.permit().await?;
         if let Some(mut connection) = self.take_idle() {
-            match connection.query(sql, values).await {
-                Ok(rows) => {
+            match in_time(self.bounds, connection.query(sql, values)).await {
+                Some(Ok(rows)) => {
                     self.give_back(connection);
                     return Ok(rows);
                 }
-                Err(error) if is_disconnect(&error) => {}
-                Err(error) => {
+                Some(Err(error)) if is_disconnect(&error) => {}
+                Some(Err(error)) => {
                     self.give_back(connection);
                     return Err(failure(&error));
                 }
+                None => return Err(silent()),
             }
         }
         let mut connection = self.connect().await?;
-        let answer = connection.query(sql, values).await;
+        let answer = in_time(self.bounds, connection.query(sql, values)).await;
+        let answer = answer.ok_or_else(silent)?;
         self.give_back(connection);
         answer.map_err(|error| failure(&error))
     }
@@ -197,10 +278,15 @@ impl Pool {
     }
 
     async fn permit(&self) -> Result<tokio::sync::SemaphorePermit<'_>, StoreError> {
-        self.permits
-            .acquire()
-            .await
-            .map_err(|_| StoreError::Database("the connections are closed".into()))
+        let most = self.bounds.statement_timeout.saturating_add(GRACE);
+        match timeout(most, self.permits.acquire()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) => Err(StoreError::Database("the connections are closed".into())),
+            Err(_) => Err(StoreError::Database(format!(
+                "all {} connections to the database are busy",
+                self.bounds.connections
+            ))),
+        }
     }
 
     fn take_idle(&self) -> Option<Connection> {
@@ -209,16 +295,22 @@ impl Pool {
         idle.pop()
     }
 
+    /// Closes what nobody uses: one of them has not answered, and others may be no better.
+    pub(super) fn close_idle(&self) {
+        self.idle.lock().clear();
+    }
+
     fn give_back(&self, connection: Connection) {
         if !connection.client.is_closed() {
             self.idle.lock().push(connection);
         }
     }
 
-    async fn connect(&self) -> Result<Connection, StoreError> {
-        let config = self.config.clone();
+    /// A connection that is nobody else's, and not counted.
+    pub(super) async fn connect(&self) -> Result<Connection, StoreError> {
+        let (config, failures) = (self.config.clone(), Arc::clone(&self.failures));
         self.home
-            .spawn(async move { Connection::open_patiently(&config).await })
+            .spawn(async move { Connection::open_after(&config, &failures).await })
             .await
             .map_err(|error| StoreError::Database(error.to_string()))?
     }
@@ -235,5 +327,25 @@ impl Lent<'_> {
     /// Puts the connection back; one that is dropped instead is closed, and so is its transaction.
     pub(super) fn give_back(self) {
         self.pool.give_back(self.connection);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_tries_next_waits_longer_until_somebody_comes_through() {
+        let failures = Failures::default();
+        assert_eq!(failures.wait(), Duration::ZERO);
+        for expected in BACKOFF_MS.into_iter().chain([1_600, 1_600]) {
+            let known = failures.known();
+            // Those who tried at the same time have met with one failure.
+            failures.count_after(known);
+            failures.count_after(known);
+            assert_eq!(failures.wait(), Duration::from_millis(expected));
+        }
+        failures.end();
+        assert_eq!(failures.wait(), Duration::ZERO);
     }
 }

@@ -2,7 +2,10 @@
 
 use tokio_postgres::{Client, Config, GenericClient, Transaction};
 
-use super::connection::{Connection, failure};
+use super::{
+    connection::{Connection, failure},
+    several::Seat,
+};
 use crate::{
     address::{Family, Layout, ShardNumber},
     chain::GENESIS,
@@ -13,10 +16,14 @@ use crate::{
 /// Nodes that start at the same time take turns: the number is arbitrary, but the same for all.
 pub(super) const TURN: i64 = 0x0070_6c61_7968_6f75;
 
-/// What a database is fixed to when it is made.
-#[derive(Clone, Copy)]
+/// What a database is fixed to when it is made, and how far it has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Facts {
     pub(super) layout: Layout,
+    /// Which database of the house it is.
+    pub(super) seat: Seat,
+    /// All databases of the house were made; only the first says so.
+    pub(super) is_whole: bool,
     /// A migration fills the database and has not brought everything.
     pub(super) is_unfinished: bool,
 }
@@ -81,10 +88,23 @@ async fn read_meta(client: &impl GenericClient) -> Result<Option<Found>, StoreEr
     if shards == 0 || shards > Layout::SHARDS_MAX {
         return Err(foreign());
     }
+    let counted = |name: &str, otherwise: i64| {
+        usize::try_from(find(name).unwrap_or(otherwise)).map_err(|_| foreign())
+    };
+    let seat = Seat {
+        databases: counted(meta::DATABASES, 1)?,
+        index: counted(meta::DATABASE_INDEX, 0)?,
+        house: find(meta::HOUSE).unwrap_or_default(),
+    };
+    if seat.index >= seat.databases {
+        return Err(foreign());
+    }
     Ok(Some(Found {
         version,
         facts: Facts {
             layout: Layout { shards },
+            seat,
+            is_whole: find(meta::WHOLE).is_none_or(|value| value != 0),
             is_unfinished: find(meta::UNFINISHED).is_some_and(|value| value != 0),
         },
     }))
@@ -106,7 +126,7 @@ async fn run(client: &mut Client, step: &Step, wanted: Facts) -> Result<(), Stor
         return Ok(());
     }
     let is_new = found.is_none();
-    let layout = found.map_or(wanted, |found| found.facts).layout;
+    let Facts { layout, seat, .. } = found.map_or(wanted, |found| found.facts);
     let mut text = format!("{};", Dialect::Postgres.fill(META));
     let body = step.postgres.unwrap_or(step.shared);
     if body.contains("{{family}}") {
@@ -121,22 +141,44 @@ async fn run(client: &mut Client, step: &Step, wanted: Facts) -> Result<(), Stor
         .await
         .map_err(|error| failure(&error))?;
     match step.scope {
-        Scope::Log => fill_heads(&transaction, layout).await?,
-        Scope::Register => fill_placement(&transaction, layout).await?,
-        Scope::Snapshots | Scope::Models => {}
+        Scope::Log => fill_heads(&transaction, layout, seat).await?,
+        Scope::Register if seat.index == 0 => fill_placement(&transaction, layout).await?,
+        Scope::Snapshots | Scope::Models | Scope::Register => {}
     }
+    let oldest = match seat.databases {
+        1 => ground::OLDEST,
+        _ => ground::OLDEST_OF_SEVERAL,
+    };
     let values = [
         (meta::VERSION, step.number),
-        (meta::OLDEST, ground::OLDEST),
+        (meta::OLDEST, oldest),
         (meta::SHARDS, i64::from(layout.shards)),
     ];
     for value in values {
         set_meta(&transaction, value).await?;
     }
-    if is_new && wanted.is_unfinished {
-        set_meta(&transaction, (meta::UNFINISHED, 1)).await?;
+    if is_new {
+        be_born(&transaction, wanted).await?;
     }
     transaction.commit().await.map_err(|error| failure(&error))
+}
+
+/// A new database says what it is from the first step on.
+async fn be_born(transaction: &Transaction<'_>, wanted: Facts) -> Result<(), StoreError> {
+    let seat = wanted.seat;
+    let values = [
+        (meta::DATABASES, seat.databases as i64),
+        (meta::DATABASE_INDEX, seat.index as i64),
+        (meta::HOUSE, seat.house),
+        (meta::WHOLE, i64::from(wanted.is_whole)),
+    ];
+    for value in values {
+        set_meta(transaction, value).await?;
+    }
+    if wanted.is_unfinished {
+        set_meta(transaction, (meta::UNFINISHED, 1)).await?;
+    }
+    Ok(())
 }
 
 /// Says a number about the database.
@@ -154,15 +196,25 @@ pub(super) async fn set_meta(
     Ok(())
 }
 
-async fn fill_heads(transaction: &Transaction<'_>, layout: Layout) -> Result<(), StoreError> {
+/// Only the shards that lie here have a row: what is written to the wrong database finds none and is refused.
+async fn fill_heads(
+    transaction: &Transaction<'_>,
+    layout: Layout,
+    seat: Seat,
+) -> Result<(), StoreError> {
     for family in Family::ALL {
         let sql = format!(
             "INSERT INTO shard_{family} (shard, owner, epoch, head, chain, batch) \
-             SELECT shard, '', 0, 0, $1, $2 FROM generate_series(0, $3 - 1) AS shard ON CONFLICT (shard) DO NOTHING"
+             SELECT shard, '', 0, 0, $1, $2 FROM generate_series($3::integer, $4::integer - 1, $5::integer) AS shard \
+             ON CONFLICT (shard) DO NOTHING"
         );
         let shards = i32::from(layout.shards as i16);
+        let (first, step) = (seat.index as i32, seat.databases as i32);
         transaction
-            .execute(&sql, &[&&GENESIS[..], &&[0_u8; 16][..], &shards])
+            .execute(
+                &sql,
+                &[&&GENESIS[..], &&[0_u8; 16][..], &first, &shards, &step],
+            )
             .await
             .map_err(|error| failure(&error))?;
     }

@@ -1,7 +1,7 @@
-//! A database that a migration has for itself.
+//! Databases that a migration has for itself: all of a house.
 //!
-//! The connection that writes has the lock that every writer of the log shares: when it breaks, nothing more is written. What an earlier migration that was killed
-//! had sent is waited for, so that nothing of it arrives late.
+//! The connection that writes has the lock that every writer of the log shares: when it breaks, nothing more is written. What an earlier migration that was
+//! killed had sent is waited for, so that nothing of it arrives late.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,18 +10,20 @@ use std::{
 };
 
 use tokio::sync::Mutex;
-use tokio_postgres::{Error, Row, Transaction};
+use tokio_postgres::{Config, Error, Row, Transaction};
 
 use super::{
     super::{
+        PostgresConfig,
         plan::{bound, check_put},
         texts::texts,
-        writers_within,
     },
-    PostgresStore, configure,
+    PostgresStore, configure_all,
     connection::{Connection, failure},
     ground::{self, Facts, set_meta},
-    read,
+    join, read, register,
+    several::{self, Seat},
+    stores,
 };
 use crate::{
     address::{Entity, Family, Place, Position, Shard},
@@ -29,7 +31,6 @@ use crate::{
     migrate::port::{HeldStore, Put, Side},
     port::{ChainedRecord, Head, LogStore, Snapshot, StoreError, StoreFuture, StoredRecord},
     record::Kind,
-    register::TERM_SHIFT,
 };
 
 /// What the connections of a migration call themselves.
@@ -51,7 +52,6 @@ struct Texts {
     name: String,
     named: String,
     insert: String,
-    follow: String,
 }
 
 static TEXTS: LazyLock<[Texts; 3]> = LazyLock::new(|| Family::ALL.map(Texts::new));
@@ -79,68 +79,87 @@ impl Texts {
                  SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], \
                  $7::bytea[], $8::bytea[], $9::text[], $10::bytea[])"
             ),
-            follow: format!(
-                "UPDATE placement AS p SET term = GREATEST(p.term, s.epoch >> {TERM_SHIFT}) FROM shard_{family} AS s \
-                 WHERE p.family = '{family}' AND p.shard = s.shard"
-            ),
         }
     }
 }
 
-/// The lock keeps everybody else from writing.
+/// The locks keep everybody else from writing.
 pub(crate) struct PostgresHold {
+    /// Over all databases.
+    log: Arc<dyn LogStore>,
+    /// In their order; never empty.
+    parts: Vec<HeldPart>,
+}
+
+/// One of the databases.
+struct HeldPart {
     store: Arc<PostgresStore>,
     /// Has the lock, and writes.
     connection: Mutex<Connection>,
 }
 
 impl PostgresHold {
-    /// Connects, waits until nobody else is there, and makes the tables of a database that is to be filled.
-    pub(crate) async fn open(
-        dsn: &str,
-        (writers, owner): (usize, String),
-        side: Side,
-    ) -> Result<Self, StoreError> {
-        let mut config = configure(dsn)?;
-        config.application_name(PROGRAM);
-        let mut connection = Connection::open_patiently(&config).await?;
-        be_alone(&mut connection).await?;
-        // Statistics over everything take their time.
-        let patient = "SET statement_timeout = 0";
-        let set = connection.client.batch_execute(patient).await;
-        set.map_err(|error| failure(&error))?;
-        let there = ground::facts(&connection.client).await?;
-        let wanted = match (side, there) {
-            (Side::From, None) => {
-                return Err(StoreError::Incompatible(
-                    "there is no Playhouse database at this PostgreSQL address".into(),
-                ));
-            }
-            (Side::From, Some(facts)) if facts.is_unfinished => return Err(unfinished()),
-            (_, Some(facts)) => facts,
-            (Side::To(layout), None) => Facts {
-                layout,
-                is_unfinished: true,
-            },
-        };
-        let facts = ground::prepare(&config, wanted).await?;
-        let writers = writers_within(writers, facts.layout);
-        let store = PostgresStore::over(config, facts.layout, (writers, owner));
-        Ok(Self {
-            store: Arc::new(store),
+    /// Connects, waits until nobody else is there, and makes the tables of databases that are to be filled.
+    pub(crate) async fn open(config: &PostgresConfig, side: Side) -> Result<Self, StoreError> {
+        let mut addresses = configure_all(config)?;
+        let mut connections = Vec::with_capacity(addresses.len());
+        let count = addresses.len();
+        for (index, address) in addresses.iter_mut().enumerate() {
+            address.application_name(PROGRAM);
+            let connection = lock(address).await;
+            connections.push(connection.map_err(|error| several::name((index, count), error))?);
+        }
+        let found = several::found(&addresses).await?;
+        let wanted = wanted(&found, side)?;
+        let made = several::make(&addresses, &found, wanted).await?;
+        let layout = made.first().map_or(wanted.layout, |first| first.layout);
+        let stores = stores(config, addresses, layout);
+        let parts = stores.iter().zip(connections);
+        let part = |(store, connection): (&Arc<PostgresStore>, Connection)| HeldPart {
+            store: Arc::clone(store),
             connection: Mutex::new(connection),
+        };
+        Ok(Self {
+            parts: parts.map(part).collect(),
+            log: join(stores),
         })
     }
 
+    fn part_of(&self, shard: Shard) -> &HeldPart {
+        &self.parts[usize::from(shard.number) % self.parts.len()]
+    }
+
+    /// The last one first: as long as one of them is unfinished, all are.
     async fn say_unfinished(&self, is_unfinished: bool) -> Result<(), StoreError> {
-        let connection = self.connection.lock().await;
         let value = (meta::UNFINISHED, i64::from(is_unfinished));
-        set_meta(&connection.client, value).await
+        for part in self.parts.iter().rev() {
+            let connection = part.connection.lock().await;
+            set_meta(&connection.client, value).await?;
+        }
+        Ok(())
+    }
+
+    async fn complete_now(&self) -> Result<(), StoreError> {
+        for part in &self.parts {
+            let connection = part.connection.lock().await;
+            let told = connection.client.batch_execute("ANALYZE").await;
+            told.map_err(|error| failure(&error))?;
+        }
+        let mut heads = Vec::new();
+        for family in Family::ALL {
+            heads.extend(self.log.heads(family).await?);
+        }
+        {
+            // The register is new: without this its first claims would be refused, for the log has seen later terms.
+            let connection = self.parts[0].connection.lock().await;
+            register::continue_after(&connection.client, &heads).await?;
+        }
+        self.say_unfinished(false).await
     }
 
     async fn put_now(&self, put: Put<'_>) -> Result<(), StoreError> {
         check_put(&put)?;
-        let mut connection = self.connection.lock().await;
+        let mut connection = self.part_of(put.before.shard).connection.lock().await;
         let transaction = connection.client.transaction().await;
         let transaction = transaction.map_err(|error| failure(&error))?;
         if !advance(&transaction, &put.before, &put.after)
@@ -154,6 +173,61 @@ impl PostgresHold {
         }
         transaction.commit().await.map_err(|error| failure(&error))
     }
+
+    /// Each database tells its first ones; the first of all are among them.
+    async fn snapshots_now(
+        &self,
+        family: Family,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(Entity, Snapshot)>, StoreError> {
+        let sql = &texts(family).snapshots;
+        let most = bound(limit as u64);
+        let mut all = Vec::new();
+        for part in &self.parts {
+            let rows = part.store.pool.query(sql, &[&after, &most]).await?;
+            for row in &rows {
+                all.push(read::snapshot_of(row)?);
+            }
+        }
+        all.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
+        all.truncate(limit);
+        Ok(all)
+    }
+}
+
+/// What the databases are to be, by what they are.
+fn wanted(found: &[Option<Facts>], side: Side) -> Result<Facts, StoreError> {
+    let unfinished_part = found.iter().flatten().any(|facts| facts.is_unfinished);
+    match (side, found.first().copied().flatten()) {
+        (Side::From, None) => Err(StoreError::Incompatible(
+            "there is no Playhouse database at this PostgreSQL address".into(),
+        )),
+        (Side::From, Some(_)) if unfinished_part => Err(unfinished()),
+        (Side::From, Some(_)) if found.iter().any(Option::is_none) => {
+            Err(StoreError::Incompatible(
+                "the databases were never all made: start the server once".into(),
+            ))
+        }
+        (_, Some(facts)) => Ok(facts),
+        (Side::To(layout), None) => Ok(Facts {
+            layout,
+            seat: Seat::first_of(found.len()),
+            is_whole: true,
+            is_unfinished: true,
+        }),
+    }
+}
+
+/// A connection that has a database's log alone, and may take its time.
+async fn lock(address: &Config) -> Result<Connection, StoreError> {
+    let mut connection = Connection::open_patiently(address).await?;
+    be_alone(&mut connection).await?;
+    // Statistics over everything take their time, and so may whoever looks at what is copied.
+    let patient = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0";
+    let set = connection.client.batch_execute(patient).await;
+    set.map_err(|error| failure(&error))?;
+    Ok(connection)
 }
 
 /// Takes the lock and waits until no other migration is there.
@@ -291,14 +365,19 @@ async fn insert_rows(
 
 impl HeldStore for PostgresHold {
     fn log(&self) -> Arc<dyn LogStore> {
-        Arc::clone(&self.store) as Arc<dyn LogStore>
+        Arc::clone(&self.log)
     }
 
     fn is_unfinished(&self) -> StoreFuture<'_, bool> {
         Box::pin(async move {
-            let connection = self.connection.lock().await;
-            let facts = ground::facts(&connection.client).await?;
-            Ok(facts.is_some_and(|facts| facts.is_unfinished))
+            for part in &self.parts {
+                let connection = part.connection.lock().await;
+                let facts = ground::facts(&connection.client).await?;
+                if facts.is_some_and(|facts| facts.is_unfinished) {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
         })
     }
 
@@ -309,30 +388,22 @@ impl HeldStore for PostgresHold {
     /// What was committed is on disk; without statistics the first questions would be answered by long searches. The log has come with its epochs: without
     /// terms that follow them it would refuse one claim after the other.
     fn complete(&self) -> StoreFuture<'_, ()> {
-        Box::pin(async move {
-            {
-                let connection = self.connection.lock().await;
-                for family in Family::ALL {
-                    let followed = connection.client.execute(&put_texts(family).follow, &[]);
-                    followed.await.map_err(|error| failure(&error))?;
-                }
-                let told = connection.client.batch_execute("ANALYZE").await;
-                told.map_err(|error| failure(&error))?;
-            }
-            self.say_unfinished(false).await
-        })
+        Box::pin(self.complete_now())
     }
 
     fn check_hold(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            let connection = self.connection.lock().await;
-            let answer = connection.client.batch_execute("SELECT 1").await;
-            answer.map_err(|error| {
-                StoreError::Locked(format!(
-                    "the connection that kept others out has ended: {}",
-                    failure(&error)
-                ))
-            })
+            for part in &self.parts {
+                let connection = part.connection.lock().await;
+                let answer = connection.client.batch_execute("SELECT 1").await;
+                answer.map_err(|error| {
+                    StoreError::Locked(format!(
+                        "the connection that kept others out has ended: {}",
+                        failure(&error)
+                    ))
+                })?;
+            }
+            Ok(())
         })
     }
 
@@ -346,14 +417,10 @@ impl HeldStore for PostgresHold {
         after: &'a str,
         limit: usize,
     ) -> StoreFuture<'a, Vec<(Entity, Snapshot)>> {
-        Box::pin(async move {
-            let sql = &texts(family).snapshots;
-            let limit = bound(limit as u64);
-            let rows = self.store.pool.query(sql, &[&after, &limit]).await?;
-            rows.iter().map(read::snapshot_of).collect()
-        })
+        Box::pin(self.snapshots_now(family, after, limit))
     }
 
+    /// All databases count: what lies in a wrong one is one too many.
     fn count_kinds(
         &self,
         shard: Shard,
@@ -366,8 +433,14 @@ impl HeldStore for PostgresHold {
                 Place::new(shard.number, to).column(),
             );
             let sql = &texts(shard.family).count_kinds;
-            let rows = self.store.pool.query(sql, &[&from, &to]).await?;
-            rows.iter().map(read::kind_count).collect()
+            let mut counts: BTreeMap<Kind, u64> = BTreeMap::new();
+            for part in &self.parts {
+                for row in &part.store.pool.query(sql, &[&from, &to]).await? {
+                    let (kind, count) = read::kind_count(row)?;
+                    *counts.entry(kind).or_default() += count;
+                }
+            }
+            Ok(counts.into_iter().collect())
         })
     }
 }

@@ -1,4 +1,4 @@
-//! PostgreSQL: one database for any number of nodes.
+//! PostgreSQL: one database, or several, for any number of nodes.
 //!
 //! An append is one auto-committed statement that checks owner, epoch and head of each shard it touches, so a stale owner writes nothing, whenever its statement
 //! arrives. Reads go through a few connections that are made on demand on the runtime in which the store was opened; an appender's connection lives on
@@ -11,6 +11,8 @@ mod hold;
 mod models;
 mod read;
 mod register;
+mod several;
+mod spread;
 
 use std::{
     sync::{
@@ -24,12 +26,19 @@ use tokio_postgres::Config;
 
 pub(crate) use self::hold::PostgresHold;
 use self::{
-    append::PostgresAppender, connection::Pool, ground::Facts, models::PostgresModels,
+    append::PostgresAppender,
+    connection::{Pool, failure},
+    ground::Facts,
+    models::PostgresModels,
     register::PostgresRegister,
+    several::Seat,
+    spread::SpreadStore,
 };
 use super::{
+    PostgresBounds, PostgresConfig,
     plan::{bound, stretch},
     texts::{key_prefix, texts},
+    writers_within,
 };
 use crate::{
     address::{Entity, Family, Layout, Position, Sequence, Shard},
@@ -40,8 +49,8 @@ use crate::{
     register::Register,
 };
 
-/// A statement that takes longer is ended by the server.
-const STATEMENT_TIMEOUT_MS: u32 = 30_000;
+/// A statement of the register that takes longer is ended by the server: nobody waits for it as long as for others.
+const REGISTER_TIMEOUT_MS: u32 = 5_000;
 
 /// A connection is not waited for any longer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -49,68 +58,148 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes that the server does not acknowledge for so long end the connection.
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A server that has said nothing for so long, because it works or because it is gone, is asked whether it is there …
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+
+/// … and again after this.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
+
+/// Connections for the register: a lease must not run out because long questions are under way.
+const REGISTER_CONNECTIONS: usize = 2;
+
+/// Opens the databases of a house, makes or updates their tables.
+pub(crate) async fn open(
+    config: &PostgresConfig,
+    layout: Layout,
+) -> Result<Arc<dyn LogStore>, StoreError> {
+    let addresses = configure_all(config)?;
+    let found = several::found(&addresses).await?;
+    if found.iter().flatten().any(|facts| facts.is_unfinished) {
+        return Err(crate::ground::unfinished());
+    }
+    let wanted = Facts {
+        layout,
+        seat: Seat::first_of(addresses.len()),
+        is_whole: true,
+        is_unfinished: false,
+    };
+    let made = several::make(&addresses, &found, wanted).await?;
+    if made.iter().any(|facts| facts.is_unfinished) {
+        return Err(crate::ground::unfinished());
+    }
+    let layout = made.first().map_or(layout, |first| first.layout);
+    Ok(join(stores(config, addresses, layout)))
+}
+
+/// Stores over databases that are ready, in their order.
+fn stores(
+    config: &PostgresConfig,
+    addresses: Vec<Config>,
+    layout: Layout,
+) -> Vec<Arc<PostgresStore>> {
+    let databases = addresses.len();
+    let here = Layout {
+        shards: layout.shards / databases as u16,
+    };
+    let share = Share {
+        layout,
+        writers: writers_within(config.writers, here) * databases,
+        owner: config.owner.clone(),
+        bounds: config.bounds,
+    };
+    let store = |address| Arc::new(PostgresStore::over(address, share.clone()));
+    addresses.into_iter().map(store).collect()
+}
+
+/// One store over the databases of a house.
+fn join(mut stores: Vec<Arc<PostgresStore>>) -> Arc<dyn LogStore> {
+    if stores.len() > 1 {
+        return Arc::new(SpreadStore::new(stores));
+    }
+    stores.remove(0)
+}
+
+/// What the stores of a house have in common.
+#[derive(Clone)]
+struct Share {
+    layout: Layout,
+    /// Appenders of each family, in all databases together.
+    writers: usize,
+    owner: String,
+    bounds: PostgresBounds,
+}
+
 /// An opened database.
 pub(crate) struct PostgresStore {
     config: Config,
     pool: Arc<Pool>,
     models: Arc<PostgresModels>,
     register: Arc<PostgresRegister>,
-    layout: Layout,
-    writers: usize,
-    owner: String,
+    share: Share,
     /// Appenders opened so far: part of what an owner calls itself, so that no two appenders are taken for one.
     opened: AtomicU64,
 }
 
 impl PostgresStore {
-    /// Connects, makes or updates the tables.
-    pub(crate) async fn open(
-        dsn: &str,
-        writers: usize,
-        owner: String,
-        layout: Layout,
-    ) -> Result<Self, StoreError> {
-        let config = configure(dsn)?;
-        let wanted = Facts {
-            layout,
-            is_unfinished: false,
-        };
-        let facts = ground::prepare(&config, wanted).await?;
-        if facts.is_unfinished {
-            return Err(crate::ground::unfinished());
-        }
-        let writers = super::writers_within(writers, facts.layout);
-        Ok(Self::over(config, facts.layout, (writers, owner)))
-    }
-
     /// A store over a database that is ready.
-    fn over(config: Config, layout: Layout, (writers, owner): (usize, String)) -> Self {
-        let pool = Arc::new(Pool::new(config.clone()));
+    fn over(config: Config, share: Share) -> Self {
+        let pool = Arc::new(Pool::new(config.clone(), share.bounds));
+        let bounds = PostgresBounds {
+            connections: REGISTER_CONNECTIONS,
+            ..share.bounds
+        };
+        let register = Arc::new(Pool::new(hasty(&config), bounds));
         Self {
             models: Arc::new(PostgresModels::new(Arc::clone(&pool))),
-            register: Arc::new(PostgresRegister::new(Pool::new(config.clone()))),
+            register: Arc::new(PostgresRegister::new(register)),
             config,
             pool,
-            layout,
-            writers,
-            owner,
+            share,
             opened: AtomicU64::new(0),
         }
     }
 }
 
-fn configure(dsn: &str) -> Result<Config, StoreError> {
+/// The databases' addresses in their order, at least one.
+fn configure_all(config: &PostgresConfig) -> Result<Vec<Config>, StoreError> {
+    if config.dsns.is_empty() {
+        let why = "no PostgreSQL address is named";
+        return Err(StoreError::Incompatible(why.into()));
+    }
+    let address = |dsn: &String| configure(dsn, config.bounds);
+    config.dsns.iter().map(address).collect()
+}
+
+/// Connections whose statements are soon given up: a node that asks again must not leave ever more of them behind.
+fn hasty(config: &Config) -> Config {
+    let mut hasty = config.clone();
+    let options = config.get_options().unwrap_or_default();
+    // The last one counts.
+    hasty.options(format!(
+        "{options} -c statement_timeout={REGISTER_TIMEOUT_MS}"
+    ));
+    hasty
+}
+
+fn configure(dsn: &str, bounds: PostgresBounds) -> Result<Config, StoreError> {
     // What the parser says may repeat the password.
     let mut config: Config = dsn
         .parse()
         .map_err(|_| StoreError::Incompatible("the PostgreSQL address is malformed".into()))?;
+    let timeout_ms = bounds
+        .statement_timeout
+        .as_millis()
+        .clamp(1, i32::MAX as u128);
+    // A node that stops in the middle of a transaction would keep what it has locked.
     let options = format!(
-        "{} -c statement_timeout={STATEMENT_TIMEOUT_MS}",
+        "{} -c statement_timeout={timeout_ms} -c idle_in_transaction_session_timeout={timeout_ms}",
         config.get_options().unwrap_or_default()
     );
     config.options(options.trim());
     config.connect_timeout(CONNECT_TIMEOUT);
     config.tcp_user_timeout(TCP_USER_TIMEOUT);
+    config.keepalives_idle(KEEPALIVE_IDLE);
+    config.keepalives_interval(KEEPALIVE_INTERVAL);
     if config.get_application_name().is_none() {
         config.application_name("playhouse");
     }
@@ -119,29 +208,35 @@ fn configure(dsn: &str) -> Result<Config, StoreError> {
 
 impl LogStore for PostgresStore {
     fn layout(&self) -> Layout {
-        self.layout
+        self.share.layout
     }
 
     fn appenders(&self, _family: Family) -> usize {
-        self.writers
+        self.share.writers
     }
 
     fn open_appender(&self, family: Family, index: usize) -> StoreFuture<'_, Box<dyn LogAppender>> {
         Box::pin(async move {
-            if index >= self.writers {
+            let Share {
+                layout,
+                writers,
+                bounds,
+                ..
+            } = self.share;
+            if index >= writers {
                 return Err(StoreError::Database(format!(
-                    "family {family} has {} appenders, so none is number {index}",
-                    self.writers
+                    "family {family} has {writers} appenders, so none is number {index}"
                 )));
             }
             let number = self.opened.fetch_add(1, Ordering::Relaxed);
             let part = append::Part {
                 family,
                 index,
-                writers: self.writers,
-                owner: format!("{} {}.{number}", self.owner, std::process::id()),
+                writers,
+                owner: format!("{} {}.{number}", self.share.owner, std::process::id()),
+                bounds,
             };
-            let appender = PostgresAppender::open(self.config.clone(), self.layout, part).await?;
+            let appender = PostgresAppender::open(self.config.clone(), layout, part).await?;
             Ok(Box::new(appender) as Box<dyn LogAppender>)
         })
     }
@@ -311,8 +406,14 @@ impl LogStore for PostgresStore {
     /// write-ahead log and in its backups are the server's to overwrite.
     fn scrub(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
+            // Over a large table it takes longer than any other statement may.
+            let connection = self.pool.connect().await?;
+            let patient = "SET statement_timeout = 0";
+            let set = connection.client.batch_execute(patient).await;
+            set.map_err(|error| failure(&error))?;
             for vacuum in read::VACUUMS.iter() {
-                self.pool.query(vacuum, &[]).await?;
+                let done = connection.client.batch_execute(vacuum).await;
+                done.map_err(|error| failure(&error))?;
             }
             Ok(())
         })

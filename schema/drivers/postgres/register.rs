@@ -1,16 +1,22 @@
 //! The register of a cluster: every operation is one statement, and reading it two.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use tokio_postgres::{Row, types::ToSql};
+use tokio_postgres::{Client, Row, types::ToSql};
 use uuid::Uuid;
 
-use super::{connection::Pool, read};
+use super::{
+    super::plan::bound,
+    connection::{Pool, failure},
+    read,
+};
 use crate::{
     address::{Family, Shard, ShardNumber},
-    port::{StoreError, StoreFuture},
+    port::{Head, StoreError, StoreFuture},
     register::{
         Beat, Claim, Incarnation, NodeEntry, NodeName, Pulse, Register, RegisterView, ShardEntry,
-        Standing, damaged,
+        Standing, damaged, not_beside_alone,
     },
 };
 
@@ -42,6 +48,38 @@ const JOIN: &str = concat!(
      WHERE node.lease_ms < ",
     now!(),
     " OR node.incarnation = excluded.incarnation RETURNING 1"
+);
+
+/// The row of a node of no cluster, which is no node's name.
+macro_rules! alone {
+    () => {
+        "'(alone)'"
+    };
+}
+
+const STAND_ALONE: &str = concat!(
+    "INSERT INTO node (name, incarnation, address, roles, standing, facts, joined_ms, lease_ms) VALUES (",
+    alone!(),
+    ", '', $1::text, '', 'draining', '', ",
+    now!(),
+    ", ",
+    now!(),
+    " + $2::bigint) ON CONFLICT (name) DO UPDATE SET address = excluded.address, lease_ms = excluded.lease_ms RETURNING 1"
+);
+
+const ALONE: &str = concat!(
+    "SELECT address FROM node WHERE name = ",
+    alone!(),
+    " AND lease_ms > ",
+    now!()
+);
+
+const LIVING: &str = concat!(
+    "SELECT name FROM node WHERE name <> ",
+    alone!(),
+    " AND lease_ms >= ",
+    now!(),
+    " ORDER BY name"
 );
 
 const BEAT: &str = concat!(
@@ -84,6 +122,9 @@ const WANT: &str = "UPDATE placement AS p SET wanted = w.node FROM unnest($1::te
 
 const PIN: &str = "UPDATE placement SET pinned = $3 WHERE family = $1 AND shard = $2 RETURNING 1";
 
+/// Follows the name of a node to which a shard is pinned that is alone there. No name has a blank.
+const APART: &str = " alone";
+
 const REST: &str = "INSERT INTO resting (name) VALUES ($1) ON CONFLICT DO NOTHING RETURNING 1";
 
 const REST_NO_MORE: &str = "DELETE FROM resting WHERE name = $1 RETURNING 1";
@@ -96,10 +137,15 @@ const SECRET_REPLACE: &str = "INSERT INTO secret (name, payload) VALUES ($1, $2)
 
 const SECRET: &str = "SELECT payload FROM secret WHERE name = $1";
 
+const CONTINUE: &str = "UPDATE placement AS p SET term = w.term FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS w(family, shard, term) \
+     WHERE p.family = w.family AND p.shard = w.shard AND p.term < w.term";
+
 const NODES: &str = concat!(
     "SELECT name, incarnation, address, roles, standing, facts, joined_ms, GREATEST(lease_ms - ",
     now!(),
-    ", 0) FROM node ORDER BY name"
+    ", 0) FROM node WHERE name <> ",
+    alone!(),
+    " ORDER BY name"
 );
 
 const SHARDS: &str =
@@ -108,11 +154,11 @@ const SHARDS: &str =
 /// The register in the database of the log.
 pub(super) struct PostgresRegister {
     /// Its own: a beat that waits for the questions of others costs the node its lease.
-    pool: Pool,
+    pool: Arc<Pool>,
 }
 
 impl PostgresRegister {
-    pub(super) fn new(pool: Pool) -> Self {
+    pub(super) fn new(pool: Arc<Pool>) -> Self {
         Self { pool }
     }
 
@@ -139,6 +185,14 @@ impl PostgresRegister {
         Ok(!rows.is_empty())
     }
 
+    /// Refuses to go on while a node of no cluster writes the database.
+    async fn be_among_nodes_now(&self) -> Result<(), StoreError> {
+        match self.pool.query(ALONE, &[]).await?.first() {
+            Some(row) => Err(not_beside_alone(text(row, 0)?)),
+            None => Ok(()),
+        }
+    }
+
     async fn view_now(&self) -> Result<RegisterView, StoreError> {
         let nodes = self.pool.query(NODES, &[]).await?;
         let shards = self.pool.query(SHARDS, &[]).await?;
@@ -152,11 +206,17 @@ impl PostgresRegister {
 impl Register for PostgresRegister {
     fn join<'a>(&'a self, beat: &'a Beat) -> StoreFuture<'a, RegisterView> {
         Box::pin(async move {
+            self.be_among_nodes_now().await?;
             if !self.say(JOIN, beat).await? {
                 return Err(StoreError::Locked(format!(
                     "a node named {} is running already, or has ended so recently that its lease still runs",
                     beat.name
                 )));
+            }
+            // Who began in this moment has looked for nodes after it had said so.
+            if let Err(error) = self.be_among_nodes_now().await {
+                self.leave(beat.incarnation).await?;
+                return Err(error);
             }
             self.view_now().await
         })
@@ -228,9 +288,29 @@ impl Register for PostgresRegister {
         })
     }
 
-    fn pin(&self, shard: Shard, node: Option<NodeName>) -> StoreFuture<'_, ()> {
+    fn stand_alone<'a>(&'a self, who: &'a str, for_ms: u64) -> StoreFuture<'a, Vec<NodeName>> {
         Box::pin(async move {
-            let node = node.as_ref().map(NodeName::as_str);
+            let for_ms = i64::try_from(for_ms).unwrap_or(i64::MAX / 2);
+            self.pool.query(STAND_ALONE, &[&who, &for_ms]).await?;
+            let living = self.pool.query(LIVING, &[]).await?;
+            living.iter().map(|row| name(text(row, 0)?)).collect()
+        })
+    }
+
+    fn be_among_nodes(&self) -> StoreFuture<'_, ()> {
+        Box::pin(self.be_among_nodes_now())
+    }
+
+    fn reconnect(&self) {
+        self.pool.close_idle();
+    }
+
+    fn pin(&self, shard: Shard, node: Option<NodeName>, alone: bool) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            let node = node.map(|node| {
+                let apart = if alone { APART } else { "" };
+                format!("{node}{apart}")
+            });
             self.pool
                 .query(
                     PIN,
@@ -279,6 +359,21 @@ impl Register for PostgresRegister {
             Ok(())
         })
     }
+}
+
+/// The next claims are later than all that the log has seen.
+pub(super) async fn continue_after(client: &Client, heads: &[Head]) -> Result<(), StoreError> {
+    let (families, numbers) = columns(heads.iter().map(|head| head.shard));
+    let term = |head: &Head| {
+        let (shard, epoch) = (head.shard, head.epoch);
+        bound(Claim { shard, epoch }.term())
+    };
+    let terms: Vec<i64> = heads.iter().map(term).collect();
+    client
+        .execute(CONTINUE, &[&families, &numbers, &terms])
+        .await
+        .map_err(|error| failure(&error))?;
+    Ok(())
 }
 
 fn columns(shards: impl Iterator<Item = Shard>) -> (Vec<&'static str>, Vec<i64>) {
@@ -333,11 +428,14 @@ fn node(row: &Row) -> Result<NodeEntry, StoreError> {
 }
 
 fn shard(row: &Row) -> Result<ShardEntry, StoreError> {
+    let pinned = optional(row, 5)?;
+    let apart = pinned.and_then(|pinned| pinned.strip_suffix(APART));
     Ok(ShardEntry {
         shard: place(row, 0)?,
         holder: optional(row, 2)?.map(incarnation).transpose()?,
         term: read::number(row, 3)?,
         wanted: optional(row, 4)?.map(name).transpose()?,
-        pinned: optional(row, 5)?.map(name).transpose()?,
+        pinned: apart.or(pinned).map(name).transpose()?,
+        alone: apart.is_some(),
     })
 }

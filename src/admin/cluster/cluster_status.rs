@@ -9,7 +9,7 @@ use ruma::{
 
 use super::ward;
 use crate::{
-    cluster::status::{NodeStatus, ShardStatus, Status},
+    cluster::status::{HotStatus, MoveStatus, NodeStatus, ReaderStatus, ShardStatus, Status},
     edge::{Admin, App, Failure},
 };
 
@@ -33,9 +33,17 @@ pub(crate) struct Response {
     pub(crate) nodes: Vec<NodeStatus>,
     /// All shards.
     pub(crate) shards: Vec<ShardStatus>,
+    /// Those that are on their way.
+    pub(crate) moves: Vec<MoveStatus>,
+    /// Folds and followers of the log.
+    pub(crate) readers: Vec<ReaderStatus>,
+    /// Rooms that are written much.
+    pub(crate) hot_rooms: Vec<HotStatus>,
+    /// Roles that no living node has.
+    pub(crate) missing_roles: Vec<String>,
 }
 
-/// Tells an administrator which nodes live and which of them holds which shard.
+/// Tells an administrator which nodes live, which of them holds which shard, and how busy they are.
 pub(crate) async fn handle(
     app: Arc<App>,
     _caller: Admin,
@@ -43,10 +51,14 @@ pub(crate) async fn handle(
 ) -> Result<Response, Failure> {
     let ward = ward(&app)?;
     let view = ward.register().view().await.map_err(Failure::internal)?;
-    let Status { nodes, shards } = Status::of(&view);
+    let status = Status::of(&view);
     Ok(Response {
         node: ward.name().to_string(),
-        nodes,
-        shards,
+        nodes: status.nodes,
+        shards: status.shards,
+        moves: status.moves,
+        readers: status.readers,
+        hot_rooms: status.hot_rooms,
+        missing_roles: status.missing_roles,
     })
 }

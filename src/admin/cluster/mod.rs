@@ -5,6 +5,7 @@ mod drain_node;
 mod forget_node;
 mod join_node;
 mod move_shard;
+mod pin_room;
 mod pin_shard;
 
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub(crate) fn mount(routes: &mut Routes) {
     routes.mount(forget_node::handle);
     routes.mount(join_node::handle);
     routes.mount(move_shard::handle);
+    routes.mount(pin_room::handle);
+    routes.mount(pin_room::undo::handle);
     routes.mount(pin_shard::handle);
     routes.mount(pin_shard::undo::handle);
 }

@@ -31,6 +31,9 @@ pub(crate) struct Request {
     pub(crate) number: String,
     /// On this node, as long as it lives.
     pub(crate) node: String,
+    /// The node gives away whatever is not pinned to it.
+    #[serde(default)]
+    pub(crate) alone: bool,
 }
 
 /// The nodes do it with their next beat.
@@ -44,7 +47,7 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Response, Failure> {
     let shard = shard(&app, &request.family, &request.number)?;
-    give(&app, Order::Pin(shard, request.node)).await?;
+    give(&app, Order::Pin(shard, request.node, request.alone)).await?;
     Ok(Response {})
 }
 

@@ -1,5 +1,6 @@
 //! The devices of accounts, as administrators see and remove them.
 
+mod create_device;
 mod delete_device;
 mod delete_devices;
 mod get_device;
@@ -16,6 +17,7 @@ use crate::edge::{App, Failure, Routes};
 /// Mounts the area.
 pub(crate) fn mount(routes: &mut Routes) {
     routes.mount(get_devices::handle);
+    routes.mount_raw(create_device::handle);
     routes.mount(get_device::handle);
     routes.mount(update_device::handle);
     routes.mount(delete_device::handle);

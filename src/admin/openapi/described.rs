@@ -1,52 +1,24 @@
 //! What the endpoints of this server's own admin API take and answer. A test of the edge holds this list against what is mounted, and the roles against what is
 //! looked at.
 
-use playhouse_actors::admins::AdminRole::{self, Moderate, Operate, Read};
+use playhouse_actors::admins::AdminRole::{Moderate, Operate};
 
-/// What a field holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Holds {
-    /// A text.
-    Text,
-    /// A whole number.
-    Number,
-    /// True or false.
-    Truth,
-    /// An object.
-    Object,
-    /// Texts.
-    Texts,
-    /// Objects.
-    Objects,
-}
-
-use Holds::{Number, Object, Objects, Text, Texts, Truth};
-
-/// A field, what it holds, and what is to be said of it.
-pub(crate) type Field = (&'static str, Holds, &'static str);
-
-/// An endpoint.
-pub(crate) struct Described {
-    /// In capitals.
-    pub(crate) method: &'static str,
-    /// After `/_playhouse/admin/v1`.
-    pub(crate) path: &'static str,
-    /// What it takes to call it.
-    pub(crate) role: AdminRole,
-    /// What it does.
-    pub(crate) summary: &'static str,
-    /// Parameters of the query.
-    pub(crate) query: &'static [Field],
-    /// Fields of the body: those that must be there, and the others. `None` where there is no body.
-    pub(crate) body: Option<(&'static [Field], &'static [Field])>,
-    /// Fields of the answer.
-    pub(crate) answer: &'static [Field],
-}
+use super::describing::{
+    Described, Field,
+    Holds::{Number, Object, Objects, Text, Texts, Truth},
+    change, for_operators, look,
+};
 
 /// Where all of them are.
 pub(crate) const BASE: &str = "/_playhouse/admin/v1";
 
 const LIMIT: Field = ("limit", Number, "so many at most");
+
+const ALONE: &[Field] = &[(
+    "alone",
+    Truth,
+    "the node gives away whatever is not pinned to it",
+)];
 
 const PLACE: &[Field] = &[
     ("reader", Text, "a read model's table, or a follower"),
@@ -68,49 +40,6 @@ const PARKED: &[Field] = &[
         "the version that tried; empty when it is to be tried again",
     ),
 ];
-
-const fn look(
-    path: &'static str,
-    summary: &'static str,
-    (query, answer): (&'static [Field], &'static [Field]),
-) -> Described {
-    Described {
-        method: "GET",
-        path,
-        role: Read,
-        summary,
-        query,
-        body: None,
-        answer,
-    }
-}
-
-const fn change(
-    (method, path): (&'static str, &'static str),
-    role: AdminRole,
-    summary: &'static str,
-    (body, answer): (
-        Option<(&'static [Field], &'static [Field])>,
-        &'static [Field],
-    ),
-) -> Described {
-    Described {
-        method,
-        path,
-        role,
-        summary,
-        query: &[],
-        body,
-        answer,
-    }
-}
-
-const fn for_operators(described: Described) -> Described {
-    Described {
-        role: Operate,
-        ..described
-    }
-}
 
 /// All of them.
 pub(crate) const ALL: &[Described] = &[
@@ -177,13 +106,21 @@ pub(crate) const ALL: &[Described] = &[
     ),
     look(
         "/cluster",
-        "Show the nodes, and which of them holds which shard",
+        "Show the nodes, which of them holds which shard, and how busy they are",
         (
             &[],
             &[
                 ("node", Text, "the node that answers"),
                 ("nodes", Objects, "all nodes"),
                 ("shards", Objects, "all shards"),
+                ("moves", Objects, "shards that are on their way"),
+                (
+                    "readers",
+                    Objects,
+                    "how far behind each reader of the log is",
+                ),
+                ("hot_rooms", Objects, "rooms that are written much"),
+                ("missing_roles", Texts, "roles that no living node has"),
             ],
         ),
     ),
@@ -209,6 +146,21 @@ pub(crate) const ALL: &[Described] = &[
         ),
     ),
     change(
+        ("PUT", "/cluster/rooms/{room_id}/pin"),
+        Operate,
+        "Keep a room, with the shard in which it lies, on a node, whatever the load",
+        (
+            Some((&[("node", Text, "its name")], ALONE)),
+            &[("shard", Text, "the shard in which the room lies")],
+        ),
+    ),
+    change(
+        ("DELETE", "/cluster/rooms/{room_id}/pin"),
+        Operate,
+        "Let a room be anywhere again, and all of its shard",
+        (None, &[]),
+    ),
+    change(
         ("POST", "/cluster/shards/{family}/{number}/move"),
         Operate,
         "Move a shard to a node",
@@ -218,7 +170,7 @@ pub(crate) const ALL: &[Described] = &[
         ("PUT", "/cluster/shards/{family}/{number}/pin"),
         Operate,
         "Keep a shard on a node, whatever the load",
-        (Some((&[("node", Text, "its name")], &[])), &[]),
+        (Some((&[("node", Text, "its name")], ALONE)), &[]),
     ),
     change(
         ("DELETE", "/cluster/shards/{family}/{number}/pin"),

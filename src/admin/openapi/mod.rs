@@ -1,6 +1,7 @@
 //! `GET /_playhouse/admin/v1/openapi.json`: this server's own admin API, as OpenAPI describes such.
 
 pub(crate) mod described;
+mod describing;
 
 use std::sync::Arc;
 
@@ -18,7 +19,10 @@ use utoipa::openapi::{
     security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
 };
 
-use self::described::{ALL, BASE, Described, Field, Holds};
+use self::{
+    described::{ALL, BASE},
+    describing::{Described, Field, Holds},
+};
 use crate::edge::{Admin, App, Failure, RawJson, Routes, administrator::role_name};
 
 const JSON: &str = "application/json";

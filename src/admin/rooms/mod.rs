@@ -1,10 +1,22 @@
-//! Rooms as a whole: keeping them out, deleting them.
+//! Rooms as administrators see, enter, keep out and delete them.
 
 mod block_room;
 mod delete_room;
 mod delete_status;
+mod forward_extremities;
+mod get_context;
+mod get_event_by_timestamp;
+mod get_hierarchy;
+mod get_members;
+mod get_messages;
+mod get_room;
+mod get_state;
+mod join_room;
+mod list_rooms;
+mod make_room_admin;
 
 use playhouse_actors::purges::{DeletionStanding, DeletionState};
+use playhouse_schema::models::rooms::Listed;
 use serde::Serialize;
 
 use crate::edge::Routes;
@@ -17,6 +29,60 @@ pub(crate) fn mount(routes: &mut Routes) {
     routes.mount(delete_room::at_once::handle);
     routes.mount(delete_status::handle);
     routes.mount(delete_status::of_room::handle);
+    routes.mount(list_rooms::handle);
+    routes.mount(get_room::handle);
+    routes.mount(get_members::handle);
+    routes.mount_raw(get_state::handle);
+    routes.mount_raw(get_messages::handle);
+    routes.mount_raw(get_context::handle);
+    routes.mount(get_event_by_timestamp::handle);
+    routes.mount(get_hierarchy::handle);
+    routes.mount(join_room::handle);
+    routes.mount(make_room_admin::handle);
+    routes.mount(forward_extremities::handle);
+    routes.mount(forward_extremities::join::handle);
+}
+
+/// A room as lists tell it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Described {
+    room_id: String,
+    name: Option<String>,
+    canonical_alias: Option<String>,
+    joined_members: u64,
+    joined_local_members: u64,
+    version: String,
+    creator: String,
+    encryption: Option<String>,
+    federatable: bool,
+    public: bool,
+    join_rules: Option<String>,
+    guest_access: Option<String>,
+    history_visibility: Option<String>,
+    state_events: u64,
+    room_type: Option<String>,
+}
+
+impl From<Listed> for Described {
+    fn from(room: Listed) -> Self {
+        Self {
+            room_id: room.room_id,
+            name: room.name,
+            canonical_alias: room.alias,
+            joined_members: room.joined,
+            joined_local_members: room.joined_local,
+            version: room.version,
+            creator: room.creator,
+            encryption: room.encryption,
+            federatable: room.federatable,
+            public: room.public,
+            join_rules: room.join_rules,
+            guest_access: room.guest_access,
+            history_visibility: room.history_visibility,
+            state_events: room.state_events,
+            room_type: room.room_type,
+        }
+    }
 }
 
 /// What became of a room's members and names.

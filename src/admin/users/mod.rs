@@ -1,17 +1,31 @@
 //! Accounts, as administrators find, make, change and close them.
 
+mod allow_cross_signing_reset;
+mod count_joined_rooms;
+mod count_sent_invites;
 mod deactivate_user;
 mod delete_rate;
 mod end_shadow_ban;
+mod find_by_external_id;
+mod find_by_threepid;
+mod get_account_data;
 mod get_admin;
 mod get_joined_rooms;
+mod get_memberships;
+mod get_pushers;
 mod get_rate;
 mod get_user;
+mod is_username_available;
 mod list_users;
+mod login_as_user;
+mod redact_status;
+mod redact_user;
 mod reset_password;
+mod search_users;
 mod set_admin;
 mod set_rate;
 mod set_user;
+mod set_validity;
 mod shadow_ban_user;
 mod shown;
 mod suspend_user;
@@ -37,12 +51,26 @@ pub(crate) fn mount(routes: &mut Routes) {
     routes.mount(set_admin::handle);
     routes.mount(suspend_user::handle);
     routes.mount(get_joined_rooms::handle);
+    routes.mount(get_pushers::handle);
     routes.mount(whois::handle);
     routes.mount(shadow_ban_user::handle);
     routes.mount(end_shadow_ban::handle);
     routes.mount(get_rate::handle);
     routes.mount(set_rate::handle);
     routes.mount(delete_rate::handle);
+    routes.mount(get_memberships::handle);
+    routes.mount(count_sent_invites::handle);
+    routes.mount(count_joined_rooms::handle);
+    routes.mount(get_account_data::handle);
+    routes.mount(login_as_user::handle);
+    routes.mount(allow_cross_signing_reset::handle);
+    routes.mount(find_by_threepid::handle);
+    routes.mount(find_by_external_id::handle);
+    routes.mount(is_username_available::handle);
+    routes.mount(search_users::handle);
+    routes.mount(set_validity::handle);
+    routes.mount(redact_user::handle);
+    routes.mount(redact_status::handle);
 }
 
 /// Refuses users of other servers.

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use playhouse_actors::cluster::roles;
 use ruma::UserId;
 use tokio::task::JoinHandle;
 
@@ -28,7 +29,7 @@ pub(crate) fn start(app: &Arc<App>) -> Option<JoinHandle<()>> {
     settings.enabled.then(|| {
         tokio::spawn(async move {
             loop {
-                if !app.house.does(DUTY) {
+                if !app.house.does(DUTY, roles::BACKGROUND) {
                     tokio::time::sleep(every.min(LOOK_EVERY)).await;
                     continue;
                 }

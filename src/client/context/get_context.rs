@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use playhouse_actors::room::{RoomAnswer, RoomQuery, message::ContextQuery};
+use playhouse_actors::room::{
+    RoomAnswer, RoomQuery,
+    message::{ContextPage, ContextQuery},
+};
 use ruma::api::client::context::get_context::v3::Request;
 
 use crate::{
@@ -11,7 +14,7 @@ use crate::{
 };
 
 /// The most events around an event.
-const LIMIT_MAX: u64 = 100;
+pub(crate) const LIMIT_MAX: u64 = 100;
 
 /// Gives an event, what surrounds it, and the state there.
 pub(crate) async fn handle(
@@ -29,12 +32,17 @@ pub(crate) async fn handle(
     let RoomAnswer::Context(context) = app.house.room_query(&request.room_id, wanted).await? else {
         return Err(Failure::internal("unexpected answer to Context"));
     };
-    Ok(page::Object::new()
+    Ok(written(&context))
+}
+
+/// The answer.
+pub(crate) fn written(context: &ContextPage) -> RawJson {
+    page::Object::new()
         .raw("event", &context.event)
         .array("events_before", &context.events_before)
         .array("events_after", &context.events_after)
         .array("state", &context.state)
         .text("start", &point::of_place(context.start))
         .text("end", &point::of_place(context.end))
-        .finish())
+        .finish()
 }

@@ -1,6 +1,6 @@
 //! What surrounds an event.
 
-mod get_context;
+pub(crate) mod get_context;
 
 use ruma::api::client::context::get_context::v3;
 

@@ -14,9 +14,10 @@ const VERSIONS: &[&str] = &[
 ];
 
 /// Features by which clients of older versions find out what works. Only what is served stands here.
-const FEATURES: &[&str] = &[
+pub(crate) const FEATURES: &[&str] = &[
     "org.matrix.msc3391",
     "org.matrix.msc3814",
+    "org.matrix.msc3881",
     "org.matrix.msc3983",
     "org.matrix.msc3882",
     "org.matrix.msc4155",

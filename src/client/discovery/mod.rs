@@ -4,7 +4,7 @@ mod discover_homeserver;
 mod discover_policy_server;
 mod federation_whitelist;
 mod get_capabilities;
-mod get_supported_versions;
+pub(crate) mod get_supported_versions;
 
 use crate::edge::{Class, Routes};
 

@@ -63,7 +63,8 @@ pub(super) struct Described<'a> {
     pub(super) file_name: Option<String>,
 }
 
-/// First the bytes, then the record that names them: a crash in between leaves only bytes that nobody knows. Returns the name of the bytes.
+/// First the bytes, then the record that names them: a crash in between leaves only bytes that nobody knows. Then it is looked whether the bytes are still
+/// there. Returns their name.
 pub(super) async fn store(
     app: &App,
     caller: &Session,
@@ -104,6 +105,7 @@ pub(super) async fn store(
         .media_command(described.media_id, command)
         .await
         .map_err(playhouse_actors::house::HouseError::from)?;
+    blob.confirm().await?;
     Ok(blob.sha256.clone())
 }
 

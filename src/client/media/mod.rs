@@ -19,7 +19,10 @@ mod sweep;
 
 use ruma::api::client::media as api;
 
-pub(crate) use self::{remote::Fetches, sweep::start};
+pub(crate) use self::{
+    remote::Fetches,
+    sweep::{start, start_settling},
+};
 use crate::edge::{Class, Routes};
 
 /// An upload that sends nothing for so long is given up.

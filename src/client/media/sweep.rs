@@ -1,7 +1,8 @@
-//! Looks now and then for media that nobody has used for long, and drops it.
+//! Looks now and then for media that nobody has used for long, and drops it; and for content that a removal has left aside.
 
 use std::{sync::Arc, time::Duration};
 
+use playhouse_actors::cluster::roles;
 use playhouse_schema::models::media_lists::UnusedMedia;
 use tokio::task::JoinHandle;
 
@@ -17,6 +18,10 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Its name among what one node at a time does.
 const DUTY: &str = "unused media";
 
+/// How often it is looked for what removals have left aside, and its name among the duties.
+const ASIDE_EVERY: Duration = Duration::from_secs(120);
+const ASIDE_DUTY: &str = "content aside";
+
 /// Starts it; `None` when everything is kept for ever. It may be cut off anywhere.
 pub(crate) fn start(app: &Arc<App>) -> Option<JoinHandle<()>> {
     let settings = &app.config.media;
@@ -27,7 +32,7 @@ pub(crate) fn start(app: &Arc<App>) -> Option<JoinHandle<()>> {
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(every).await;
-                if app.house.does(DUTY)
+                if app.house.does(DUTY, roles::MEDIA)
                     && let Err(failure) = sweep(&app).await
                 {
                     let reason = failure.inside().unwrap_or_else(|| failure.message());
@@ -35,6 +40,25 @@ pub(crate) fn start(app: &Arc<App>) -> Option<JoinHandle<()>> {
                 }
             }
         })
+    })
+}
+
+/// Settles what removals have left aside, at the start and now and then. It may be cut off anywhere.
+pub(crate) fn start_settling(app: &Arc<App>) -> JoinHandle<()> {
+    let app = app.clone();
+    tokio::spawn(async move {
+        loop {
+            if app.house.does(ASIDE_DUTY, roles::MEDIA)
+                && let Err(failure) = removal::settle_all(&app).await
+            {
+                let reason = failure.inside().unwrap_or_else(|| failure.message());
+                tracing::warn!(
+                    reason,
+                    "cannot settle what removals left aside, will try again"
+                );
+            }
+            tokio::time::sleep(ASIDE_EVERY).await;
+        }
     })
 }
 

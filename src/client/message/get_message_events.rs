@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use playhouse_actors::room::message::MessagesQuery;
+use playhouse_actors::room::message::{MessagesPage, MessagesQuery};
 use ruma::api::{Direction, client::message::get_message_events::v3::Request};
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The most events on a page.
-const LIMIT_MAX: u64 = 1_000;
+pub(crate) const LIMIT_MAX: u64 = 1_000;
 
 /// Pages through a room's history.
 pub(crate) async fn handle(
@@ -36,6 +36,11 @@ pub(crate) async fn handle(
         filter: query::filter(&arguments),
     };
     let history = app.house.messages(room_id, wanted).await?;
+    Ok(written(&history))
+}
+
+/// The answer.
+pub(crate) fn written(history: &MessagesPage) -> RawJson {
     let end = history.end.map(point::of_place);
     let mut answer = page::Object::new()
         .array("chunk", &history.chunk)
@@ -44,5 +49,5 @@ pub(crate) async fn handle(
     if !history.state.is_empty() {
         answer = answer.array("state", &history.state);
     }
-    Ok(answer.finish())
+    answer.finish()
 }

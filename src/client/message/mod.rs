@@ -1,6 +1,6 @@
 //! Messages: sending them, paging through them.
 
-mod get_message_events;
+pub(crate) mod get_message_events;
 pub(crate) mod send_message_event;
 
 use ruma::api::client::message::{get_message_events as get, send_message_event as send};

@@ -8,6 +8,7 @@ mod get_pushrule_actions;
 mod get_pushrule_enabled;
 mod get_pushrules_all;
 mod get_pushrules_global_scope;
+pub(crate) mod mails;
 mod set_pusher;
 mod set_pushrule;
 mod set_pushrule_actions;
@@ -30,7 +31,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     routes.mount(get_pushrules_global_scope::handle);
     routes.mount_raw::<pushers::v3::Request, _, _, _, _>(get_pushers::handle);
     routes.mount_raw::<notifications::v3::Request, _, _, _, _>(get_notifications::handle);
-    routes.mount(set_pusher::handle);
+    routes.mount_whole(set_pusher::handle);
     routes
         .mount_page(Method::GET, unsubscribe::PATH, unsubscribe::page)
         .also("/_matrix/client/unstable/pushers/remove");

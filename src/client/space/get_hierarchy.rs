@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use playhouse_actors::house::{HierarchyWish, SeenRoom};
 use ruma::{
-    OwnedRoomId, OwnedServerName, UInt,
+    OwnedRoomId, OwnedServerName, OwnedUserId, UInt,
     api::client::space::{
         SpaceHierarchyRoomsChunk,
         get_hierarchy::v1::{Request, Response},
@@ -25,6 +25,26 @@ const LIMIT: u64 = 50;
 /// So many servers that may know the space are heard of.
 const VIA_MAX: usize = 16;
 
+/// What is asked for.
+pub(crate) struct Asked {
+    /// The space.
+    pub(crate) room_id: OwnedRoomId,
+    /// Servers that may know it.
+    pub(crate) via: Vec<OwnedServerName>,
+    /// Who asks.
+    pub(crate) user_id: OwnedUserId,
+    /// The asker is an administrator who looks at what is known here.
+    pub(crate) sees_all: bool,
+    /// Only rooms that their spaces suggest.
+    pub(crate) suggested_only: bool,
+    /// So far into the tree.
+    pub(crate) max_depth: Option<UInt>,
+    /// Where to go on.
+    pub(crate) from: Option<String>,
+    /// At most so many rooms.
+    pub(crate) limit: Option<UInt>,
+}
+
 /// Lists the rooms of a space and of the spaces in it.
 pub(crate) async fn handle(
     app: Arc<App>,
@@ -32,29 +52,45 @@ pub(crate) async fn handle(
     request: Request,
     arguments: Arguments,
 ) -> Result<Response, Failure> {
-    let scope = scope(request.max_depth, request.suggested_only);
-    let from = request.from.filter(|from| !from.is_empty());
-    let after = from.map(|from| parse(&from, &scope)).transpose()?;
-    let limit = request.limit.map_or(LIMIT, u64::from).clamp(1, LIMIT);
-    let wish = HierarchyWish {
+    let asked = Asked {
         room_id: request.room_id,
         via: via(arguments.query.as_deref())?,
         user_id: caller.user_id.clone(),
+        sees_all: false,
         suggested_only: request.suggested_only,
-        depth_max: request.max_depth.map(u64::from),
+        max_depth: request.max_depth,
+        from: request.from,
+        limit: request.limit,
+    };
+    let mut response = Response::new();
+    (response.rooms, response.next_batch) = find(&app, asked).await?;
+    Ok(response)
+}
+
+/// A page of rooms, and where to go on.
+pub(crate) async fn find(
+    app: &App,
+    asked: Asked,
+) -> Result<(Vec<SpaceHierarchyRoomsChunk>, Option<String>), Failure> {
+    let scope = scope(asked.max_depth, asked.suggested_only);
+    let from = asked.from.filter(|from| !from.is_empty());
+    let after = from.map(|from| parse(&from, &scope)).transpose()?;
+    let limit = asked.limit.map_or(LIMIT, u64::from).clamp(1, LIMIT);
+    let wish = HierarchyWish {
+        room_id: asked.room_id,
+        via: asked.via,
+        user_id: asked.user_id,
+        sees_all: asked.sees_all,
+        suggested_only: asked.suggested_only,
+        depth_max: asked.max_depth.map(u64::from),
         after,
         limit: limit as usize,
     };
     let page = app.house.hierarchy(wish).await?;
-    let mut response = Response::new();
     let last = page.rooms.last().filter(|_| page.more);
-    response.next_batch = last.map(|room| format!("{scope}~{}", room.summary.room_id));
-    response.rooms = page
-        .rooms
-        .into_iter()
-        .map(chunk)
-        .collect::<Result<_, _>>()?;
-    Ok(response)
+    let next = last.map(|room| format!("{scope}~{}", room.summary.room_id));
+    let rooms = page.rooms.into_iter().map(chunk);
+    Ok((rooms.collect::<Result<_, _>>()?, next))
 }
 
 /// Servers that may know the space (MSC4235).

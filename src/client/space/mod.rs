@@ -1,6 +1,6 @@
 //! Spaces.
 
-mod get_hierarchy;
+pub(crate) mod get_hierarchy;
 
 pub(crate) use get_hierarchy::raw;
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use playhouse_actors::kernel::LinkError;
+use playhouse_actors::{cluster::Patience, kernel::LinkError};
 use ractor::{ActorCell, ActorId, ActorRef, rpc::CallResult};
 use ractor_cluster::NodeSessionMessage;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
@@ -30,6 +30,9 @@ const CALLS_MAX: usize = 4_096;
 
 /// So much of calls is, in pieces of a kilobyte.
 const CALL_PIECES_MAX: usize = 64 << 10;
+
+/// So many calls that wait for something to happen are under way besides, in as many pieces: long polls keep nobody out who only wants an answer.
+const WAITS_MAX: usize = 32_768;
 
 const PIECE_BYTES: usize = 1 << 10;
 
@@ -59,8 +62,8 @@ pub(super) struct Connection {
     pub(super) id: Uuid,
     session: OnceLock<ActorRef<NodeSessionMessage>>,
     gate: OnceLock<ActorRef<GateMessage>>,
-    calls: Arc<Semaphore>,
-    pieces: Arc<Semaphore>,
+    calls: Lane,
+    waits: Lane,
     told: Flow,
     answered: Flow,
     ended: watch::Sender<bool>,
@@ -117,6 +120,29 @@ impl Flow {
     }
 }
 
+/// How much of one sort may be under way.
+struct Lane {
+    calls: Arc<Semaphore>,
+    pieces: Arc<Semaphore>,
+}
+
+impl Lane {
+    fn new(calls_max: usize) -> Self {
+        Self {
+            calls: Arc::new(Semaphore::new(calls_max)),
+            pieces: Arc::new(Semaphore::new(CALL_PIECES_MAX)),
+        }
+    }
+
+    fn admit(&self, bytes: usize) -> Option<Passage> {
+        let pieces = (bytes / PIECE_BYTES + 1).min(CALL_PIECES_MAX);
+        let call = self.calls.clone().try_acquire_owned().ok()?;
+        let pieces = u32::try_from(pieces).ok()?;
+        let pieces = self.pieces.clone().try_acquire_many_owned(pieces).ok()?;
+        Some(Passage(Some((call, pieces))))
+    }
+}
+
 /// A call's share of what may be under way. One that is given up is under way still, until it must have arrived or the connection has ended.
 struct Passage(Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>);
 
@@ -140,8 +166,8 @@ impl Connection {
             id,
             session: OnceLock::new(),
             gate: OnceLock::new(),
-            calls: Arc::new(Semaphore::new(CALLS_MAX)),
-            pieces: Arc::new(Semaphore::new(CALL_PIECES_MAX)),
+            calls: Lane::new(CALLS_MAX),
+            waits: Lane::new(WAITS_MAX),
             told: Flow::default(),
             answered: Flow::default(),
             ended: watch::Sender::new(false),
@@ -206,9 +232,9 @@ impl Connection {
         &self,
         stores: Stores<'_>,
         call: Bytes,
-        within: Duration,
+        patience: Patience,
     ) -> Result<Bytes, LinkError> {
-        let deadline = Instant::now() + within.min(ASK_MAX);
+        let deadline = Instant::now() + patience.within.min(ASK_MAX);
         if !self.is_ready() {
             return Err(LinkError::Unreached);
         }
@@ -217,9 +243,14 @@ impl Connection {
             return Err(LinkError::Malformed(format!("a call of {bytes} bytes")));
         }
         // Nothing has left yet: who asks may ask again.
-        let passage = self.admit(bytes).ok_or(LinkError::Unreached)?;
+        let (lane, kind) = if patience.waits {
+            (&self.waits, Kind::Wait)
+        } else {
+            (&self.calls, Kind::Ask)
+        };
+        let passage = lane.admit(bytes).ok_or(LinkError::Unreached)?;
         if bytes <= PART_BYTES_MAX {
-            let frame = Kind::Ask.frame(self.id, &call);
+            let frame = kind.frame(self.id, &call);
             return self.finish(stores, (frame, passage), deadline).await;
         }
         let laid = Laid::on(stores.0, self.id, call).ok_or(LinkError::Unreached)?;
@@ -232,14 +263,20 @@ impl Connection {
         &self,
         stores: Stores<'_>,
         relay: &Relay,
+        waits: bool,
     ) -> Result<Bytes, LinkError> {
         let within = Duration::from_millis(relay.within_ms).min(ASK_MAX);
         let bytes = relay.call.len();
         if !self.is_ready() || bytes > PART_BYTES_MAX {
             return Err(LinkError::Unreached);
         }
-        let passage = self.admit(bytes).ok_or(LinkError::Unreached)?;
-        let frame = Kind::Relay.frame(self.id, &relay.write());
+        let (lane, kind) = if waits {
+            (&self.waits, Kind::RelayWait)
+        } else {
+            (&self.calls, Kind::Relay)
+        };
+        let passage = lane.admit(bytes).ok_or(LinkError::Unreached)?;
+        let frame = kind.frame(self.id, &relay.write());
         let deadline = Instant::now() + within;
         self.finish(stores, (frame, passage), deadline).await
     }
@@ -267,14 +304,6 @@ impl Connection {
             (Answer::Broken, _) => Err(LinkError::Broken),
             (Answer::Late, _) => Err(LinkError::TimedOut),
         }
-    }
-
-    fn admit(&self, bytes: usize) -> Option<Passage> {
-        let pieces = (bytes / PIECE_BYTES + 1).min(CALL_PIECES_MAX);
-        let call = self.calls.clone().try_acquire_owned().ok()?;
-        let pieces = u32::try_from(pieces).ok()?;
-        let pieces = self.pieces.clone().try_acquire_many_owned(pieces).ok()?;
-        Some(Passage(Some((call, pieces))))
     }
 
     /// Sends a frame and waits for what is answered.
@@ -396,7 +425,11 @@ mod tests {
     async fn nothing_goes_over_a_connection_that_is_not_ready() {
         let (connection, shelf, fetches) = (connection(), Shelf::default(), Semaphore::new(1));
         let call = Bytes::from_static(b"x");
-        let asked = connection.ask((&shelf, &fetches), call, Duration::from_secs(1));
+        let patience = Patience {
+            within: Duration::from_secs(1),
+            waits: false,
+        };
+        let asked = connection.ask((&shelf, &fetches), call, patience);
         let asked = asked.await;
         assert_eq!(asked, Err(LinkError::Unreached));
     }
@@ -404,23 +437,24 @@ mod tests {
     #[tokio::test]
     async fn calls_are_counted_and_weighed() {
         let connection = connection();
+        let calls = &connection.calls;
         let large = 32 << 20;
-        let one = connection.admit(large).unwrap();
-        assert!(connection.admit(large).is_none());
-        let mut small: Vec<_> = (1..CALLS_MAX)
-            .map(|_| connection.admit(10).unwrap())
-            .collect();
-        assert!(connection.admit(10).is_none());
+        let one = calls.admit(large).unwrap();
+        assert!(calls.admit(large).is_none());
+        let mut small: Vec<_> = (1..CALLS_MAX).map(|_| calls.admit(10).unwrap()).collect();
+        assert!(calls.admit(10).is_none());
+        // Who waits for something has places apart.
+        assert!(connection.waits.admit(10).is_some());
         // Answered.
         small.pop().unwrap().0.take();
         assert!(
-            connection
+            calls
                 .admit(10)
                 .is_some_and(|mut one| one.0.take().is_some())
         );
         // Given up: it counts until it must have gone.
         drop(one);
-        assert!(connection.admit(large).is_none());
+        assert!(calls.admit(large).is_none());
     }
 
     #[tokio::test]

@@ -22,6 +22,10 @@ pub(super) enum Kind {
     Tell = 5,
     /// A call for a third node follows: see [`Relay`].
     Relay = 6,
+    /// A call follows that waits for something to happen.
+    Wait = 7,
+    /// The same for a third node.
+    RelayWait = 8,
 }
 
 /// What is answered.
@@ -44,13 +48,15 @@ pub(super) enum Answer {
 
 const HEAD_BYTES: usize = 17;
 
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 8] = [
     Kind::Ask,
     Kind::Fetch,
     Kind::Part,
     Kind::Ping,
     Kind::Tell,
     Kind::Relay,
+    Kind::Wait,
+    Kind::RelayWait,
 ];
 
 const ANSWERS: [Answer; 6] = [
@@ -101,6 +107,11 @@ impl Relay {
 impl Kind {
     fn read(byte: u8) -> Option<Self> {
         KINDS.into_iter().find(|kind| *kind as u8 == byte)
+    }
+
+    /// Whether it waits for something to happen.
+    pub(super) fn waits(self) -> bool {
+        matches!(self, Kind::Wait | Kind::RelayWait)
     }
 
     /// A frame of this kind.

@@ -13,7 +13,10 @@ use std::{
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
-use playhouse_actors::{cluster::Gate, kernel::LinkError};
+use playhouse_actors::{
+    cluster::{Gate, Patience},
+    kernel::LinkError,
+};
 use playhouse_schema::register::{Incarnation, NodeEntry, NodeName};
 use ractor::RpcReplyPort;
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -31,6 +34,9 @@ use super::{
 
 /// So many calls of other nodes are being answered at a time.
 const SERVED_MAX: usize = 16_384;
+
+/// So many of those that wait for something to happen, besides.
+const WAITING_MAX: usize = 131_072;
 
 /// So many calls and answers that are too large for one frame are being fetched at a time.
 const FETCHES_MAX: usize = 8;
@@ -53,6 +59,7 @@ pub(super) struct Hub {
     /// This node's gate, and who carries connections to it.
     pub(super) carrier: OnceLock<(Party, Carrier)>,
     served: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
     gate: OnceLock<Arc<Gate>>,
     known: Mutex<Known>,
     dead: mpsc::Sender<Incarnation>,
@@ -96,6 +103,7 @@ impl Hub {
             fetches: Arc::new(Semaphore::new(FETCHES_MAX)),
             carrier: OnceLock::new(),
             served: Arc::new(Semaphore::new(SERVED_MAX)),
+            waiting: Arc::new(Semaphore::new(WAITING_MAX)),
             gate: OnceLock::new(),
             known: Mutex::default(),
             dead,
@@ -316,7 +324,12 @@ impl Hub {
             let _ = port.send(Answer::Here.frame(&[]));
             return;
         }
-        let Ok(permit) = self.served.clone().try_acquire_owned() else {
+        let places = if kind.waits() {
+            &self.waiting
+        } else {
+            &self.served
+        };
+        let Ok(permit) = places.clone().try_acquire_owned() else {
             let _ = port.send(refused);
             return;
         };
@@ -331,7 +344,7 @@ impl Hub {
 
     async fn answer(&self, kind: Kind, connection: &Arc<Connection>, body: Bytes) -> Vec<u8> {
         let call = match kind {
-            Kind::Ask => body,
+            Kind::Ask | Kind::Wait => body,
             Kind::Fetch => match self.fetched(connection, &body).await {
                 Some(call) => call,
                 None => return Answer::Refused.frame(&[]),
@@ -342,8 +355,8 @@ impl Hub {
                 return part
                     .map_or_else(|| Answer::Mute.frame(&[]), |part| Answer::Here.frame(&part));
             }
-            Kind::Relay => {
-                let relayed = self.pass_on(&body).await;
+            Kind::Relay | Kind::RelayWait => {
+                let relayed = self.pass_on(&body, kind.waits()).await;
                 return relayed.map_or_else(
                     |refusal| refusal.frame(&[]),
                     |answer| self.framed(connection, Some(answer)),
@@ -378,11 +391,14 @@ impl Hub {
     }
 
     /// Asks another node in the place of one that does not reach it.
-    async fn pass_on(&self, body: &Bytes) -> Result<Bytes, Answer> {
+    async fn pass_on(&self, body: &Bytes, waits: bool) -> Result<Bytes, Answer> {
         let relay = Relay::read(body).ok_or(Answer::Mute)?;
         let peer = self.peer(&relay.node).ok_or(Answer::Refused)?;
-        let within = Duration::from_millis(relay.within_ms);
-        let answer = peer.ask(self.stores(), relay.call, within).await;
+        let patience = Patience {
+            within: Duration::from_millis(relay.within_ms),
+            waits,
+        };
+        let answer = peer.ask(self.stores(), relay.call, patience).await;
         answer.map_err(|error| match error {
             LinkError::Unreached => Answer::Refused,
             LinkError::Broken => Answer::Broken,
@@ -392,9 +408,9 @@ impl Hub {
     }
 
     /// Asks a node to which there has been no connection for a while, through one that may have one.
-    pub(super) async fn ask_around(&self, relay: Relay) -> Result<Bytes, LinkError> {
+    pub(super) async fn ask_around(&self, relay: Relay, waits: bool) -> Result<Bytes, LinkError> {
         for peer in self.others_than(&relay.node) {
-            match peer.relay(self.stores(), &relay).await {
+            match peer.relay(self.stores(), &relay, waits).await {
                 Err(LinkError::Unreached) => {}
                 answer => return answer,
             }

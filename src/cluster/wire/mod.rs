@@ -5,7 +5,8 @@
 //!
 //! * sockets: dialled, taken, encrypted and greeted by ourselves, each with a limit of its own, before ractor gets them (`lines`, `hello`, `certificates`).
 //!   ractor insists on a listener too; that one is on the loopback interface, and nobody is told of it;
-//! * bounds: ractor queues what it is given, so calls, bytes and what is told are counted before (`connection`);
+//! * bounds: ractor queues what it is given, so calls, bytes and what is told are counted before (`connection`). What waits for something to happen, a long poll
+//!   for example, is counted apart: however many of them wait, others get their answers;
 //! * answers: every call is answered, be it by a refusal, since ractor lets those wait who are not answered (`hub`);
 //! * silence: a node that does not answer a ping is not reached until it does (`connection`);
 //! * cut lines: a node that lives and is not reached is asked through another (`hub`);
@@ -30,13 +31,12 @@ mod tests;
 use std::{
     net::SocketAddr,
     sync::{Arc, Weak},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use playhouse_actors::{
-    cluster::{Gate, Wire},
+    cluster::{Gate, Patience, Wire},
     kernel::LinkError,
 };
 use playhouse_schema::register::{Incarnation, NodeEntry, NodeName};
@@ -219,20 +219,20 @@ impl Wire for ClusterWire {
         &self,
         node: &NodeName,
         frame: Bytes,
-        within: Duration,
+        patience: Patience,
     ) -> BoxFuture<'static, Result<Bytes, LinkError>> {
         let (hub, node) = (self.hub.clone(), node.clone());
         Box::pin(async move {
             if let Some(peer) = hub.peer(&node) {
-                return peer.ask(hub.stores(), frame, within).await;
+                return peer.ask(hub.stores(), frame, patience).await;
             }
-            let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+            let within_ms = u64::try_from(patience.within.as_millis()).unwrap_or(u64::MAX);
             let relay = Relay {
                 node,
                 within_ms,
                 call: frame,
             };
-            hub.ask_around(relay).await
+            hub.ask_around(relay, patience.waits).await
         })
     }
 

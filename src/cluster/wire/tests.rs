@@ -137,6 +137,7 @@ fn call(body: Bytes, within: Duration) -> Call {
         errand: Errand::Query,
         body,
         within_ms: within.as_millis() as u64,
+        waits: false,
     }
 }
 
@@ -202,6 +203,29 @@ async fn what_cannot_be_answered_is_said_so_at_once() {
     let large = Bytes::from(vec![0; WHOLE_BYTES_MAX]);
     let refused = one.ask(&two, large, LONG).await;
     assert!(matches!(refused, Err(LinkError::Malformed(_))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_holds_up_nobody() {
+    let (one, two) = (Node::start("one").await, Node::start("two").await);
+    connect(&[&one, &two]).await;
+    // More of them than there are places for calls.
+    let count = 4_200;
+    let waiting: Vec<_> = (0..count)
+        .map(|_| {
+            let wait = Call {
+                waits: true,
+                ..call(Bytes::from_static(b"wait"), LONG)
+            };
+            tokio::spawn(Link::ask(&one.courier, &two.name, wait))
+        })
+        .collect();
+    let all = || two.echo.heard.load(Ordering::SeqCst) == count;
+    until("not all of them wait", all).await;
+    let body = Bytes::from_static(b"small");
+    let answer = one.ask(&two, body.clone(), LONG).await;
+    assert_eq!(answer, Ok(body));
+    waiting.iter().for_each(JoinHandle::abort);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

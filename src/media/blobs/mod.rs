@@ -1,5 +1,7 @@
 //! Blobs, named by the hash of their content: the same content is stored once.
 
+mod aside;
+
 use std::{
     collections::BTreeSet,
     fs::{self, File},
@@ -23,11 +25,12 @@ use parking_lot::Mutex;
 use playhouse_actors::house::{Desks, HouseError};
 use playhouse_schema::register::NodeName;
 
+pub(crate) use self::aside::Aside;
 use super::{
     address::{self, Shelf},
     locks::{Alone, Held, Locks},
     storage::{self, Bucket},
-    upload::{Temporary, Upload},
+    upload::{Content, Temporary, Upload},
 };
 use crate::config::Media;
 
@@ -75,13 +78,23 @@ impl From<object_store::Error> for BlobError {
     }
 }
 
-/// A blob that is safely stored. As long as this is there, nobody removes it: whoever stored it can have it named in the log.
+/// A blob that is safely stored. As long as this is there, nobody should remove it: whoever stored it has it named in the log, and then
+/// [confirms](Self::confirm) it.
 pub(crate) struct StoredBlob {
     /// Its name, which says how it was made: see `address.rs`. Called so in records since the days when it was always a SHA-256.
     pub(crate) sha256: String,
     /// Length of the content.
     pub(crate) size_bytes: u64,
+    pub(super) content: Content,
     pub(super) _held: Held,
+}
+
+impl StoredBlob {
+    /// To be called when a record names it, and before anybody is told: sees to it that the content is in its place. See `aside.rs`.
+    pub(crate) async fn confirm(&self) -> Result<(), BlobError> {
+        let path = address::path(&self.sha256).ok_or(BlobError::Missing)?;
+        self.content.confirm(&path).await
+    }
 }
 
 /// Content, piece by piece.
@@ -96,6 +109,8 @@ struct Shared {
     folder: Option<PathBuf>,
     bucket: Option<Bucket>,
     incoming: PathBuf,
+    /// Other processes may remove what this one stores.
+    is_shared: bool,
     size_bytes_max: u64,
     next_upload: AtomicU64,
     /// Folders that a power cut does not take away any more.
@@ -106,7 +121,7 @@ struct Shared {
 impl Blobs {
     /// Opens what the configuration names. Uploads that a crash cut short are removed.
     pub(crate) fn open(media: &Media, folder: PathBuf) -> Result<Self, String> {
-        Self::open_with(media, folder, "incoming")
+        Self::open_with(media, folder, ("incoming", false))
     }
 
     /// Opens what the nodes of a cluster share. Uploads that a crash of this one cut short are removed, and no others.
@@ -115,7 +130,7 @@ impl Blobs {
         folder: PathBuf,
         node: &NodeName,
     ) -> Result<Self, String> {
-        Self::open_with(media, folder, &format!("incoming-node-{node}"))
+        Self::open_with(media, folder, (&format!("incoming-node-{node}"), true))
     }
 
     /// Opens the same beside a server that may be running, for blobs that were taken already: of any size.
@@ -124,10 +139,14 @@ impl Blobs {
             upload_bytes_max: u64::MAX,
             ..media.clone()
         };
-        Self::open_with(&media, folder, "incoming-copies")
+        Self::open_with(&media, folder, ("incoming-copies", true))
     }
 
-    fn open_with(media: &Media, folder: PathBuf, incoming: &str) -> Result<Self, String> {
+    fn open_with(
+        media: &Media,
+        folder: PathBuf,
+        (incoming, is_shared): (&str, bool),
+    ) -> Result<Self, String> {
         let incoming = folder.join(incoming);
         let _ = fs::remove_dir_all(&incoming);
         let storage = storage::open(media, folder)?;
@@ -136,6 +155,7 @@ impl Blobs {
             folder: storage.folder,
             bucket: storage.bucket,
             incoming,
+            is_shared,
             size_bytes_max: media.upload_bytes_max,
             next_upload: AtomicU64::new(0),
             settled: Mutex::default(),
@@ -151,6 +171,10 @@ impl Blobs {
     /// The largest blob that is taken.
     pub(crate) fn size_bytes_max(&self) -> u64 {
         self.0.size_bytes_max
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        self.0.is_shared
     }
 
     pub(super) fn store(&self) -> &dyn ObjectStore {
@@ -183,7 +207,7 @@ impl Blobs {
         settled.extend(folders);
     }
 
-    fn temporary(&self) -> PathBuf {
+    pub(super) fn temporary(&self) -> PathBuf {
         let number = self.0.next_upload.fetch_add(1, Ordering::Relaxed);
         self.0.incoming.join(number.to_string())
     }
@@ -272,17 +296,10 @@ impl Blobs {
         Ok(self.0.locks.alone(name).await?)
     }
 
-    /// Removes a blob and its thumbnails. It may be gone already. To be called by who is [`Blobs::alone`] with it.
-    pub(crate) async fn remove(&self, name: &str) -> Result<(), BlobError> {
+    /// Removes a blob and its thumbnails, whoever names it. It may be gone already. For places that nobody uses any more: see [`Blobs::put_aside`].
+    pub(super) async fn remove(&self, name: &str) -> Result<(), BlobError> {
         let path = address::path(name).ok_or(BlobError::Missing)?;
-        let (folder, beginning) = address::thumbnails(name).ok_or(BlobError::Missing)?;
-        let beside = self.0.store.list_with_delimiter(Some(&folder)).await?;
-        for small in beside.objects {
-            let is_of_it = |name: &str| name.starts_with(&beginning);
-            if small.location.filename().is_some_and(is_of_it) {
-                gone(self.0.store.delete(&small.location).await)?;
-            }
-        }
+        self.remove_thumbnails(name).await?;
         match self.folder() {
             // The folder around it stays: somebody may just be moving another blob in.
             Some(top) => {
@@ -291,6 +308,18 @@ impl Blobs {
             }
             None => gone(self.0.store.delete(&path).await),
         }
+    }
+
+    async fn remove_thumbnails(&self, name: &str) -> Result<(), BlobError> {
+        let (folder, beginning) = address::thumbnails(name).ok_or(BlobError::Missing)?;
+        let beside = self.0.store.list_with_delimiter(Some(&folder)).await?;
+        for small in beside.objects {
+            let is_of_it = |name: &str| name.starts_with(&beginning);
+            if small.location.filename().is_some_and(is_of_it) {
+                gone(self.0.store.delete(&small.location).await)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes the pictures of previews that were made before a day, with their thumbnails.
@@ -384,5 +413,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
         .unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
+#[cfg(test)]
+mod aside_tests;
 #[cfg(test)]
 mod tests;

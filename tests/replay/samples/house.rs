@@ -4,7 +4,7 @@ use playhouse_schema::record::house::{HouseRecord, RegistrationToken, Report};
 
 use super::{super::Sample, sample};
 
-pub(crate) const VARIANTS: usize = 5;
+pub(crate) const VARIANTS: usize = 6;
 
 pub(crate) fn name(record: &HouseRecord) -> &'static str {
     match record {
@@ -13,6 +13,7 @@ pub(crate) fn name(record: &HouseRecord) -> &'static str {
         HouseRecord::RegistrationTokenUsed(_) => "RegistrationTokenUsed",
         HouseRecord::RegistrationTokenReturned(_) => "RegistrationTokenReturned",
         HouseRecord::Reported(_) => "Reported",
+        HouseRecord::ReportDeleted(_) => "ReportDeleted",
     }
 }
 
@@ -29,6 +30,11 @@ pub(crate) fn all() -> Vec<Sample<HouseRecord>> {
         user_id: Some("@bob:example.org".into()),
         reason: Some("spam".into()),
         at_ms: 1_700_000_000_001,
+        sender: None,
+    };
+    let with_sender = Report {
+        sender: Some("@bob:example.org".into()),
+        ..report.clone()
     };
     let named = || "welcome".to_owned();
     vec![
@@ -49,5 +55,7 @@ pub(crate) fn all() -> Vec<Sample<HouseRecord>> {
             HouseRecord::RegistrationTokenDeleted(named()),
         ),
         sample("Reported", HouseRecord::Reported(report)),
+        sample("Reported/2", HouseRecord::Reported(with_sender)),
+        sample("ReportDeleted", HouseRecord::ReportDeleted(77_000)),
     ]
 }

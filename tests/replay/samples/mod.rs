@@ -6,6 +6,7 @@ pub(super) mod alias;
 pub(super) mod backup;
 pub(super) mod delay;
 pub(super) mod external;
+pub(super) mod gateway;
 pub(super) mod house;
 pub(super) mod media;
 pub(super) mod oauth;

@@ -1,12 +1,13 @@
 //! Records of history that was taken out of rooms.
 
 use playhouse_schema::record::purge::{
-    Deletion, DeletionMoved, DeletionRoom, Purge, PurgeEnded, PurgeRecord, RoomBlockSet,
+    Deletion, DeletionMoved, DeletionRoom, Purge, PurgeEnded, PurgeRecord, RedactionMoved,
+    RoomBlockSet, UserRedaction,
 };
 
 use super::{super::Sample, sample};
 
-pub(crate) const VARIANTS: usize = 6;
+pub(crate) const VARIANTS: usize = 9;
 
 pub(crate) fn name(record: &PurgeRecord) -> &'static str {
     match record {
@@ -16,6 +17,9 @@ pub(crate) fn name(record: &PurgeRecord) -> &'static str {
         PurgeRecord::DeletionMoved(_) => "DeletionMoved",
         PurgeRecord::DeletionEnded(_) => "DeletionEnded",
         PurgeRecord::RoomBlockSet(_) => "RoomBlockSet",
+        PurgeRecord::RedactionBegun(_) => "RedactionBegun",
+        PurgeRecord::RedactionMoved(_) => "RedactionMoved",
+        PurgeRecord::RedactionEnded(_) => "RedactionEnded",
     }
 }
 
@@ -67,6 +71,7 @@ pub(crate) fn all() -> Vec<Sample<PurgeRecord>> {
         by: "@boss:example.org".into(),
         at_ms: 1_700_000_000_007,
     };
+    let [redaction, redaction_moved, redaction_ended] = redaction();
     vec![
         sample("DeletionBegun", PurgeRecord::DeletionBegun(deletion)),
         sample("DeletionMoved", PurgeRecord::DeletionMoved(moved)),
@@ -74,5 +79,39 @@ pub(crate) fn all() -> Vec<Sample<PurgeRecord>> {
         sample("RoomBlockSet", PurgeRecord::RoomBlockSet(block)),
         sample("Begun", PurgeRecord::Begun(begun)),
         sample("Ended", PurgeRecord::Ended(ended)),
+        sample("RedactionBegun", redaction),
+        sample("RedactionMoved", redaction_moved),
+        sample("RedactionEnded", redaction_ended),
+    ]
+}
+
+/// The redaction of a user's events, from its beginning to its end.
+fn redaction() -> [PurgeRecord; 3] {
+    let begun = UserRedaction {
+        id: "ghi".into(),
+        user_id: "@bob:example.org".into(),
+        rooms: vec!["!room:example.org".into()],
+        reason: Some("spam".into()),
+        limit: 1_000,
+        use_admin: true,
+        after_ms: Some(5),
+        before_ms: Some(7),
+        by: "@boss:example.org".into(),
+        at_ms: 9,
+    };
+    let moved = RedactionMoved {
+        id: "ghi".into(),
+        rooms_done: 1,
+        failed: vec![("$event".into(), "no".into())],
+    };
+    let ended = PurgeEnded {
+        id: "ghi".into(),
+        error: None,
+        at_ms: 11,
+    };
+    [
+        PurgeRecord::RedactionBegun(begun),
+        PurgeRecord::RedactionMoved(moved),
+        PurgeRecord::RedactionEnded(ended),
     ]
 }

@@ -2,16 +2,17 @@
 
 use playhouse_schema::record::user::{
     CrossSigningKeysSet, Deactivated, DehydratedDeviceSet, DeviceAdded, DeviceKeysSet,
-    DeviceRenamed, DeviceSeen, KeyClaimed, NamedJson, OneTimeKeysAdded, PresenceKept, PusherNamed,
-    PusherSet, RateOverride, Registered, RemoteToDevice, RenewalMailed, RoomAccountDataSet,
-    RoomForgotten, SignedKey, SlidingRoomKept, SlidingSyncKept, SlidingTold, SlidingWish,
-    TermsAccepted, ThreadSubscriptionSet, ToDevice, ToDeviceAcknowledged, ToDeviceReceived,
-    ToDeviceSent, TokenIssued, TransactionDone, UserRecord, ValiditySet,
+    DeviceRenamed, DeviceSeen, KeyClaimed, NamedJson, OneTimeKeysAdded, PresenceKept, PushFailed,
+    Pushed, PusherNamed, PusherRejected, PusherSet, PushesSettled, PushesWait, RateOverride,
+    Registered, RemoteToDevice, RenewalMailed, RoomAccountDataSet, RoomForgotten, RoomMailed,
+    SignedKey, SlidingRoomKept, SlidingSyncKept, SlidingTold, SlidingWish, TermsAccepted,
+    ThreadSubscriptionSet, ToDevice, ToDeviceAcknowledged, ToDeviceReceived, ToDeviceSent,
+    TokenIssued, TransactionDone, UserRecord, ValiditySet,
 };
 
 use super::{super::Sample, sample};
 
-pub(crate) const VARIANTS: usize = 42;
+pub(crate) const VARIANTS: usize = 47;
 
 const AT: u64 = 1_700_000_000_001;
 
@@ -50,6 +51,11 @@ pub(crate) fn name(record: &UserRecord) -> &'static str {
         UserRecord::OneTimeKeysDropped(_) => "OneTimeKeysDropped",
         UserRecord::PusherSet(_) => "PusherSet",
         UserRecord::PusherRemoved(_) => "PusherRemoved",
+        UserRecord::Pushed(_) => "Pushed",
+        UserRecord::PushFailed(_) => "PushFailed",
+        UserRecord::PushesWait(_) => "PushesWait",
+        UserRecord::PushesSettled(_) => "PushesSettled",
+        UserRecord::PusherRejected(_) => "PusherRejected",
         UserRecord::SlidingSyncKept(_) => "SlidingSyncKept",
         UserRecord::ThreadSubscriptionSet(_) => "ThreadSubscriptionSet",
         UserRecord::ValiditySet(_) => "ValiditySet",
@@ -84,6 +90,7 @@ pub(crate) fn all() -> Vec<Sample<UserRecord>> {
     all.extend(keys());
     all.extend(sliding());
     all.extend(messages());
+    all.extend(pushes());
     all
 }
 
@@ -388,5 +395,55 @@ fn messages() -> Vec<Sample<UserRecord>> {
         ),
         sample("Erased", UserRecord::Erased),
         sample("TokenIssued/2", UserRecord::TokenIssued(token_of_client)),
+    ]
+}
+
+fn pushes() -> Vec<Sample<UserRecord>> {
+    let lag = vec![(0, 7), (1, 0)];
+    vec![
+        sample(
+            "Pushed",
+            UserRecord::Pushed(Pushed {
+                pusher: 31,
+                at_ms: AT,
+                rooms: vec![("!r:example.org".into(), 300)],
+                unread: 2,
+            }),
+        ),
+        sample(
+            "PushFailed",
+            UserRecord::PushFailed(PushFailed {
+                pusher: 31,
+                at_ms: AT,
+                next_ms: AT,
+                reason: "the host is too slow".into(),
+                lag: Some(lag.clone()),
+            }),
+        ),
+        sample(
+            "PushesWait",
+            UserRecord::PushesWait(PushesWait { pusher: 31, lag }),
+        ),
+        sample(
+            "PushesSettled",
+            UserRecord::PushesSettled(PushesSettled {
+                pusher: 31,
+                at_ms: AT,
+                mailed: vec![RoomMailed {
+                    room_id: "!r:example.org".into(),
+                    newest_ms: AT,
+                    throttle_ms: 600_000,
+                }],
+            }),
+        ),
+        sample(
+            "PusherRejected",
+            UserRecord::PusherRejected(PusherRejected {
+                app_id: "org.example.app".into(),
+                pushkey: "key".into(),
+                at_ms: AT,
+                reason: "rejected".into(),
+            }),
+        ),
     ]
 }

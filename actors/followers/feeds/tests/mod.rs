@@ -159,6 +159,7 @@ async fn event_before(
             device_id: None,
             ignored: Vec::new(),
             forgotten: None,
+            sees_all: false,
         },
         from: Some(TimelinePoint::Sequence(sequence)),
         to: None,

@@ -95,15 +95,15 @@ impl World {
             follow_rooms(board.clone(), &pools.tail()),
             follow_devices(board.clone(), &pools.tail(), sources.clone()),
         ];
-        let context = UserContext {
+        let context = Arc::new(UserContext {
             env: env.clone(),
             store: store.clone(),
             limits: UserLimits::default(),
             sessions: Arc::new(SessionCache::new(100)),
             board: board.clone(),
             sources,
-        };
-        let context = Arc::new(context);
+            pushers: Arc::new(crate::user::NoPushers),
+        });
         let users = Directory::new(context.clone(), store.clone(), pools.clone(), limits)
             .await
             .unwrap();
@@ -271,12 +271,7 @@ impl World {
         room_id: &OwnedRoomId,
         user_id: &UserId,
     ) -> BTreeMap<String, String> {
-        let reader = Reader {
-            user_id: user_id.to_owned(),
-            device_id: None,
-            ignored: Vec::new(),
-            forgotten: None,
-        };
+        let reader = Reader::of(user_id.to_owned());
         let query = RoomQuery::State { reader };
         let entity = Entity::room(room_id.as_str());
         let RoomAnswer::Events(events) = self.rooms.query(entity, query).await.unwrap() else {

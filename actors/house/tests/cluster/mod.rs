@@ -1,7 +1,12 @@
 //! Several houses over one log in memory, with a wire between them.
 
+// The checker of what clients of real nodes are told. It stands with their tests, and knows nothing of them.
+#[path = "../../../../tests/cluster/checker/mod.rs"]
+mod checker;
 mod flow;
 mod moving;
+mod planted;
+mod roles;
 mod sending;
 mod town;
 

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::{
     cluster::{
-        ClusterConfig,
+        ClusterConfig, roles,
         tests::net::{Net, SimWire},
     },
     env::Env,
@@ -60,9 +60,14 @@ pub(super) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 impl Town {
     pub(super) async fn new() -> Self {
+        Self::of_shards(8).await
+    }
+
+    /// A town whose log has so many shards in each family.
+    pub(super) async fn of_shards(shards: u16) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let models = store(folder.path()).await;
-        let log = MemoryStore::with(8, 1);
+        let log = MemoryStore::with(shards, 1);
         log.share(models.models());
         Self {
             store: log,
@@ -80,6 +85,11 @@ impl Town {
     }
 
     pub(super) async fn node(&self, name: &str) -> Node {
+        self.node_for(name, &roles::ROLES).await
+    }
+
+    /// A node for some roles.
+    pub(super) async fn node_for(&self, name: &str, roles: &[&str]) -> Node {
         let name = NodeName::parse(name).unwrap();
         let wire = self.net.attach(&name);
         let mut config = config(self.env.clone());
@@ -88,7 +98,7 @@ impl Town {
         config.cluster = Some(ClusterConfig {
             name: name.clone(),
             address: format!("{name}:1"),
-            roles: Family::ALL.map(|family| family.name().to_owned()).into(),
+            roles: roles.iter().map(|role| (*role).to_owned()).collect(),
             lease: LEASE,
             beat: BEAT,
             wire: wire.clone(),
@@ -113,7 +123,9 @@ impl Town {
             (0..self.store.layout().shards).map(move |number| Shard { family, number })
         });
         let shards: Vec<_> = shards.collect();
-        let least = shards.len() / nodes.len() / 2;
+        // Of few shards a node may well get none.
+        let each = usize::from(self.store.layout().shards) / nodes.len();
+        let least = each * Family::ALL.len() / 2;
         until("shards find their places", || {
             let maps = nodes.iter().map(|node| node.house.map().unwrap());
             let maps: Vec<_> = maps.collect();

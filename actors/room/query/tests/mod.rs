@@ -216,6 +216,7 @@ fn reader(name: &str) -> Reader {
         device_id: Some("DEVICE".to_owned()),
         ignored: Vec::new(),
         forgotten: None,
+        sees_all: false,
     }
 }
 

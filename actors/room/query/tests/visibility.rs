@@ -24,6 +24,26 @@ fn sees(visibility: &str, membership: Option<&str>, joins_later: bool, forked: b
 }
 
 #[test]
+fn nothing_is_hidden_from_administrators() {
+    for visibility in ["shared", "invited", "joined"] {
+        for forked in [false, true] {
+            let mut world = World::new();
+            world.visibility(visibility);
+            let message = world.message("alice");
+            world.room.forked = forked;
+            let asked_by = |reader: Reader| RoomQuery::Event {
+                reader,
+                event_id: id(message).try_into().unwrap(),
+            };
+            let stranger = asked_by(Reader::of(user("boss")));
+            assert!(world.ask(stranger).is_err(), "{visibility}");
+            let administrator = asked_by(Reader::administrator(user("boss")));
+            assert!(world.ask(administrator).is_ok(), "{visibility}");
+        }
+    }
+}
+
+#[test]
 fn table_of_the_specification() {
     for forked in [false, true] {
         for (visibility, never, invited, joined_after, invited_joined_after) in [

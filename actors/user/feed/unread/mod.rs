@@ -8,6 +8,7 @@
 //! sums, which a receipt behind them clears whole. One answer reads at most so many events of a room: of a longer backlog it tells what it has
 //! counted so far, and the next answer that shows the room goes on from there. Only a receipt that falls into the sums begins the count anew.
 
+mod calls;
 pub(crate) mod notices;
 pub(crate) mod related;
 #[cfg(test)]
@@ -25,7 +26,10 @@ use ruma::{
 };
 use serde::Deserialize;
 
-use self::related::{Kin, Related};
+use self::{
+    calls::Calls,
+    related::{Kin, Related},
+};
 use crate::{
     room::{event::RoomEvent, message::PushFacts},
     user::{
@@ -71,6 +75,8 @@ pub(crate) struct Tally {
     /// … the last of which has this sequence.
     older_until: Sequence,
     counted: VecDeque<Counted>,
+    /// Calls among the unread events that nobody took.
+    calls: Calls,
     /// The newest judged events, to find those that receipts name.
     known: VecDeque<(OwnedEventId, Sequence)>,
     /// Everything up to this number among the room's records is judged.
@@ -238,6 +244,7 @@ impl Tally {
             older: BTreeMap::new(),
             older_until: 0,
             counted: VecDeque::new(),
+            calls: Calls::default(),
             known: VecDeque::new(),
             judged: 0,
         }
@@ -353,7 +360,11 @@ impl Tally {
     ) {
         self.note(event);
         let sender: &UserId = &event.pdu.sender;
-        if sender == judge.user_id || judge.ignored.contains(sender) {
+        if sender == judge.user_id {
+            self.calls.take(event);
+            return;
+        }
+        if judge.ignored.contains(sender) {
             return;
         }
         let kin = related.of(event);
@@ -362,6 +373,7 @@ impl Tally {
             None => verdict(&judge.rules, (&flatten(event), &kin), context),
         };
         if let Some(highlight) = verdict {
+            self.calls.note(event);
             self.counted.push_back(Counted {
                 sequence: event.sequence,
                 thread: thread_of(event),
@@ -405,6 +417,9 @@ impl Tally {
             Some(thread) => self.marks.threads.entry(thread.clone()).or_default(),
         };
         *mark = until.max(*mark);
+        if concerns(None) {
+            self.calls.read(until);
+        }
         self.older.retain(|thread, _| !concerns(thread.as_ref()));
         self.counted
             .retain(|counted| !concerns(counted.thread.as_ref()) || counted.sequence > until);

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use playhouse_schema::address::Sequence;
-use ruma::{OwnedRoomId, push::Action};
+use ruma::{
+    OwnedRoomId,
+    push::{Action, FlattenedJson},
+};
 
-use super::{Judge, ReadMarks, matching, push_context, related::Related, thread_of};
+use super::{Judge, ReadMarks, Tally, matching, push_context, related::Related, thread_of};
 use crate::{
     room::{event::RoomEvent, message::PushFacts},
     user::news::flatten,
@@ -30,14 +33,24 @@ pub(crate) struct Notice {
 impl Notices {
     /// How a user was notified about an event, if at all; with the answer to [`super::related::question`].
     pub(crate) fn of(&self, judge: &Judge, event: &RoomEvent, related: &Related) -> Option<Notice> {
+        let flat = flatten(event);
+        self.of_flat(judge, (event, &flat), related)
+    }
+
+    /// The same, for an event in the form in which push rules read it.
+    pub(crate) fn of_flat(
+        &self,
+        judge: &Judge,
+        (event, flat): (&RoomEvent, &FlattenedJson),
+        related: &Related,
+    ) -> Option<Notice> {
         let sender = &event.pdu.sender;
         if *sender == judge.user_id || judge.ignored.contains(sender) {
             return None;
         }
         let context = push_context(judge, &self.facts, &self.room_id);
-        let flat = flatten(event);
         let kin = related.of(event);
-        let rule = matching(&judge.rules, (&flat, &kin), &context)?;
+        let rule = matching(&judge.rules, (flat, &kin), &context)?;
         rule.triggers_notification().then(|| Notice {
             actions: rule.actions().to_vec(),
             is_highlight: rule.triggers_highlight(),
@@ -51,5 +64,25 @@ impl Notices {
         let name = thread.as_ref().map_or("main", |root| root.as_str());
         let read = self.marks.threads.get(name).copied().unwrap_or(0);
         self.marks.all.max(read)
+    }
+}
+
+impl Tally {
+    /// What the notifications of the room depend on, as they were counted.
+    pub(crate) fn notices(&self, room_id: &OwnedRoomId) -> Notices {
+        Notices {
+            room_id: room_id.clone(),
+            facts: self.facts.clone(),
+            marks: self.marks.clone(),
+        }
+    }
+
+    /// The newest unread events that notify, as far as they are held one by one: those from a number on, oldest first, at most so many.
+    pub(crate) fn newest_unread(&self, from: Sequence, limit: usize) -> Vec<Sequence> {
+        let newest = self.counted.iter().rev().take(limit);
+        let newest = newest.map(|counted| counted.sequence);
+        let mut found: Vec<_> = newest.take_while(|sequence| *sequence >= from).collect();
+        found.reverse();
+        found
     }
 }

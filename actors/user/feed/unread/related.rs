@@ -137,6 +137,7 @@ pub(super) fn question_of<'a>(
             device_id: None,
             ignored: Vec::new(),
             forgotten: None,
+            sees_all: false,
         },
         event_ids: event_ids.into_iter().collect(),
     })

@@ -271,6 +271,7 @@ impl Fetch {
         };
         let command = MediaCommand::Complete(uploaded.clone());
         house.media_command(&self.key, command).await?;
+        blob.confirm().await?;
         Ok(uploaded)
     }
 

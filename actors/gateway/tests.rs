@@ -1,0 +1,323 @@
+//! An outbox without a house: what its records make of it.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use super::{
+    Attempts, Carrier, GatewayAnswer, GatewayBoard, GatewayCommand, GatewayContext, GatewayError,
+    GatewayReply, GatewaySettings, NewPush, OUTBOXES, Outbox, Push, Verdict,
+    board::Backlog,
+    decide::{decide, wait_after},
+    device_digest, digest_of, outbox, outbox_of,
+};
+use crate::{
+    kernel::{Domain as _, parcel::crossed},
+    room::testing,
+};
+
+struct Nobody;
+
+impl Carrier for Nobody {
+    fn carry(&self, _push: Arc<Push>) -> BoxFuture<'static, Verdict> {
+        Box::pin(async { Verdict::Needless })
+    }
+
+    fn is_open(&self) -> bool {
+        false
+    }
+}
+
+/// An outbox that applies what it decides.
+struct Trial {
+    outbox: Outbox,
+    context: GatewayContext,
+    sequence: u64,
+}
+
+impl Trial {
+    fn new() -> Self {
+        Self {
+            outbox: Outbox::numbered(5),
+            context: GatewayContext {
+                env: testing::env(),
+                settings: GatewaySettings { waiting_max: 320 },
+                board: Arc::default(),
+                carrier: Arc::new(Nobody),
+                attempts: Arc::<Attempts>::default(),
+            },
+            sequence: 0,
+        }
+    }
+
+    fn run(&mut self, command: GatewayCommand) -> Result<GatewayReply, GatewayError> {
+        let decision = decide(&self.outbox, crossed(&command), &self.context)?;
+        for record in &decision.records {
+            self.sequence += 1;
+            self.outbox.take_in(self.sequence, record);
+        }
+        for (target, payload) in &decision.erasures {
+            self.sequence += 1;
+            self.outbox.erased(self.sequence, Some((*target, payload)));
+        }
+        let again = Outbox::decode(5, &self.outbox.encode());
+        assert_eq!(
+            again.as_ref(),
+            Some(&self.outbox),
+            "a snapshot keeps everything"
+        );
+        Ok(crossed(&decision.reply))
+    }
+
+    fn accept(&mut self, new: NewPush) -> String {
+        match self.run(GatewayCommand::Accept(Box::new(new))) {
+            Ok(GatewayReply::Accepted(push_id)) => push_id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn settle(&mut self, push_id: &str, verdict: Verdict, told: bool) {
+        let attempts = self.outbox.named(push_id).map_or(0, |push| push.attempts);
+        let settle = GatewayCommand::Settle {
+            push_id: push_id.to_owned(),
+            attempts,
+            verdict,
+            told,
+        };
+        assert_eq!(self.run(settle), Ok(GatewayReply::Done));
+    }
+}
+
+fn new(device: &str, event: Option<&str>) -> NewPush {
+    let device = device_digest("app", device);
+    NewPush {
+        digest: event.map(|event| digest_of(&[&device, event])),
+        device,
+        app_id: "app".to_owned(),
+        pushkey: "key".to_owned(),
+        pushkey_ts_ms: 0,
+        data: "{}".to_owned(),
+        notification: "{}".to_owned(),
+        ttl_ms: 60_000,
+    }
+}
+
+fn rejected() -> Verdict {
+    Verdict::Rejected("Unregistered".to_owned())
+}
+
+fn later(after_ms: Option<u64>) -> Verdict {
+    let reason = "503".to_owned();
+    Verdict::Later { after_ms, reason }
+}
+
+#[test]
+fn devices_lead_to_their_outbox() {
+    for number in 0..64 {
+        let digest = device_digest("app", &number.to_string());
+        assert_eq!(digest.len(), 32);
+        let found = outbox_of(&digest);
+        assert!((0..OUTBOXES).any(|one| outbox(one) == found));
+    }
+    assert_ne!(digest_of(&["a", "b"]), digest_of(&["ab", ""]));
+    assert_eq!(outbox_of(""), outbox(0));
+}
+
+#[test]
+fn a_repetition_is_known_before_and_after_its_end() {
+    let mut trial = Trial::new();
+    let first = trial.accept(new("a", Some("$e")));
+    assert_eq!(trial.accept(new("a", Some("$e"))), first);
+    assert_eq!(trial.outbox.pushes.len(), 1);
+    trial.settle(&first, Verdict::Delivered, false);
+    assert!(trial.outbox.pushes.is_empty());
+    assert_eq!(trial.accept(new("a", Some("$e"))), first);
+    assert!(trial.outbox.pushes.is_empty(), "sent once");
+    let other = trial.accept(new("a", Some("$f")));
+    assert_ne!(other, first);
+}
+
+#[test]
+fn a_name_fits_apple() {
+    let mut trial = Trial::new();
+    let push_id = trial.accept(new("a", None));
+    assert_eq!(push_id.len(), 36);
+    assert!(uuid::Uuid::parse_str(&push_id).is_ok());
+}
+
+#[test]
+fn one_of_a_device_is_due_at_a_time() {
+    let mut trial = Trial::new();
+    let first = trial.accept(new("a", Some("$1")));
+    let second = trial.accept(new("a", Some("$2")));
+    trial.accept(new("b", Some("$1")));
+    assert_eq!(trial.outbox.due.len(), 2);
+    trial.settle(&first, later(Some(40_000)), false);
+    assert_eq!(trial.outbox.due.len(), 2);
+    let waits = trial.outbox.named(&first).expect("it waits").clone();
+    assert_eq!(waits.attempts, 1);
+    assert!(waits.not_before_ms >= waits.accepted.at_ms + 40_000);
+    assert!(
+        trial
+            .outbox
+            .due
+            .contains(&(waits.not_before_ms, waits.sequence))
+    );
+    trial.settle(&first, Verdict::Delivered, false);
+    let next = trial.outbox.named(&second).expect("it waits");
+    let is_due = (next.not_before_ms, next.sequence);
+    assert!(trial.outbox.due.contains(&is_due));
+}
+
+#[test]
+fn what_another_attempt_has_settled_is_settled() {
+    let mut trial = Trial::new();
+    let push_id = trial.accept(new("a", Some("$1")));
+    trial.settle(&push_id, later(None), false);
+    let before = trial.outbox.clone();
+    let stale = GatewayCommand::Settle {
+        push_id,
+        attempts: 0,
+        verdict: rejected(),
+        told: false,
+    };
+    assert_eq!(trial.run(stale), Ok(GatewayReply::Done));
+    assert_eq!(trial.outbox, before);
+}
+
+#[test]
+fn what_cannot_be_sent_in_time_ends() {
+    let mut trial = Trial::new();
+    let push_id = trial.accept(new("a", Some("$1")));
+    trial.settle(&push_id, later(Some(60_000)), false);
+    assert!(trial.outbox.pushes.is_empty());
+    let mut short = new("b", Some("$1"));
+    short.ttl_ms = 0;
+    let over = trial.accept(short);
+    let fresh = trial.accept(new("c", Some("$1")));
+    let expire = GatewayCommand::Expire(vec![over.clone(), fresh.clone()]);
+    assert_eq!(trial.run(expire), Ok(GatewayReply::Done));
+    assert!(trial.outbox.named(&over).is_none());
+    assert!(trial.outbox.named(&fresh).is_some());
+}
+
+#[test]
+fn newer_counts_make_older_ones_void() {
+    let mut trial = Trial::new();
+    let first = trial.accept(new("a", None));
+    let second = trial.accept(new("a", None));
+    let event = trial.accept(new("a", Some("$1")));
+    let third = trial.accept(new("a", None));
+    for (push_id, waits) in [(first, true), (second, false), (event, true), (third, true)] {
+        assert_eq!(trial.outbox.named(&push_id).is_some(), waits);
+    }
+}
+
+#[test]
+fn a_dead_pushkey_is_told_once() {
+    let mut trial = Trial::new();
+    let push_id = trial.accept(new("a", Some("$1")));
+    trial.settle(&push_id, rejected(), false);
+    assert_eq!(trial.outbox.rejected.len(), 1);
+    let next = || GatewayCommand::Accept(Box::new(new("a", Some("$2"))));
+    assert_eq!(trial.run(next()), Ok(GatewayReply::Rejected));
+    assert!(trial.outbox.rejected.is_empty() && trial.outbox.pushes.is_empty());
+    assert!(
+        matches!(trial.run(next()), Ok(GatewayReply::Accepted(_))),
+        "the provider is asked again"
+    );
+}
+
+#[test]
+fn who_was_told_at_once_is_not_told_again() {
+    let mut trial = Trial::new();
+    let push_id = trial.accept(new("a", Some("$1")));
+    trial.settle(&push_id, rejected(), true);
+    assert!(trial.outbox.rejected.is_empty());
+    let finished = trial.outbox.finished.get(&push_id).expect("it is known");
+    assert!(finished.rejected && !trial.outbox.is_kept(finished));
+    let late = trial.accept(new("b", Some("$1")));
+    trial.settle(&late, rejected(), false);
+    let finished = trial.outbox.finished.get(&late).expect("it is known");
+    assert!(trial.outbox.is_kept(finished));
+    let told = GatewayCommand::Told(device_digest("app", "b"));
+    assert_eq!(trial.run(told), Ok(GatewayReply::Done));
+    assert!(trial.outbox.rejected.is_empty());
+}
+
+#[test]
+fn a_pushkey_that_was_set_anew_lives() {
+    let mut trial = Trial::new();
+    let push_id = trial.accept(new("a", Some("$1")));
+    trial.settle(&push_id, rejected(), false);
+    let mut anew = new("a", Some("$1"));
+    anew.pushkey_ts_ms = trial.context.env.now_ms() + 1_000;
+    assert_ne!(
+        trial.accept(anew),
+        push_id,
+        "what the dead one did not get is sent"
+    );
+    assert!(trial.outbox.rejected.is_empty());
+}
+
+#[test]
+fn bounds_hold() {
+    let mut trial = Trial::new();
+    for number in 0..20 {
+        trial.accept(new("a", Some(&number.to_string())));
+    }
+    let more = GatewayCommand::Accept(Box::new(new("b", Some("$"))));
+    assert_eq!(trial.run(more), Err(GatewayError::Full));
+    trial.context.settings.waiting_max = 1 << 20;
+    for number in 20..100 {
+        trial.accept(new("a", Some(&number.to_string())));
+    }
+    let more = GatewayCommand::Accept(Box::new(new("a", Some("$"))));
+    assert_eq!(trial.run(more), Err(GatewayError::Full));
+    trial.outbox.weight_bytes = 16 << 20;
+    let more = GatewayCommand::Accept(Box::new(new("b", Some("$"))));
+    assert_eq!(trial.run(more), Err(GatewayError::Full));
+}
+
+#[test]
+fn what_has_ended_leaves_no_content() {
+    let mut trial = Trial::new();
+    let push_id = trial.accept(new("a", Some("$1")));
+    trial.settle(&push_id, Verdict::Delivered, false);
+    assert_eq!(trial.outbox.spent.len(), 1);
+    assert_eq!(trial.outbox.weight_bytes, 0);
+    let decision = decide(&trial.outbox, GatewayCommand::Erase, &trial.context);
+    let decision = decision.expect("it may be asked");
+    let (_, payload) = decision.erasures.first().expect("one is erased");
+    assert!(!String::from_utf8_lossy(payload).contains("key"));
+    assert_eq!(trial.run(GatewayCommand::Erase), Ok(GatewayReply::Done));
+    assert!(trial.outbox.spent.is_empty());
+}
+
+#[test]
+fn waits_grow_and_are_not_all_the_same() {
+    assert_eq!(wait_after(1, 0), 2_000);
+    assert_eq!(wait_after(2, 0), 4_000);
+    assert_eq!(wait_after(1, 65_535), 2_499);
+    assert_eq!(wait_after(u32::MAX, 0), 300_000);
+}
+
+#[test]
+fn the_board_adds_up() {
+    let board = GatewayBoard::default();
+    assert_eq!(board.pending().len(), usize::from(OUTBOXES));
+    for number in 0..OUTBOXES {
+        board.publish(number, Backlog::default());
+    }
+    assert!(board.pending().is_empty());
+    let backlog = Backlog {
+        waiting: 2,
+        oldest_ms: Some(7),
+        has_chores: false,
+    };
+    board.publish(3, backlog);
+    assert_eq!((board.pending(), board.backlog()), (vec![3], backlog));
+    board.forget(3);
+    assert_eq!(board.pending(), [3]);
+    crossed(&GatewayAnswer::Length(3));
+}

@@ -1,0 +1,277 @@
+//! What an outbox does of its own accord: it hands over what is due, and hears how that went.
+
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::{FutureExt as _, future::BoxFuture};
+use parking_lot::Mutex;
+use playhouse_schema::address::Sequence;
+use ractor::concurrency::JoinHandle;
+use tokio::sync::watch;
+
+use super::{
+    board::Backlog,
+    decide::ERASED_AT_ONCE,
+    message::{GatewayAnswer, GatewayCommand, GatewayError, GatewaySignal, Verdict},
+    state::{Outbox, Push},
+};
+use crate::kernel::{Myself, Port, Resident, Unavailable};
+
+/// Timers are set for at most so long: a clock that was set meanwhile is noticed then.
+const TIMER_MAX_MS: u64 = 60_000;
+
+/// And at least for so long: what could not be done at once is not tried at once again.
+const TIMER_MIN_MS: u64 = 50;
+
+/// While the log has no room it is asked so often.
+const INSIST_EVERY: Duration = Duration::from_millis(200);
+
+/// So many are on their way at once; what is due beyond it waits a little longer.
+const UNDER_WAY_MAX: usize = 256;
+
+/// So many of one app: one provider that is slow does not hold up the others.
+const UNDER_WAY_PER_APP_MAX: usize = 64;
+
+/// So many that are due are looked at for some that can be sent.
+const LOOKED_AT_MAX: usize = 2_048;
+
+/// What has ended stays in the log for so long, if that makes fewer transactions of it.
+const ERASE_AFTER_MS: u64 = 2_000;
+
+/// The way to the providers.
+pub trait Carrier: Send + Sync + 'static {
+    /// Tries to pass on a notification, once. The provider must know a repetition of it by its `push_id`, as far as providers do.
+    fn carry(&self, push: Arc<Push>) -> BoxFuture<'static, Verdict>;
+
+    /// Whether attempts may begin. Once it says no it stays so for as long as this program runs, or until somebody wakes the outboxes.
+    fn is_open(&self) -> bool;
+}
+
+/// Counts the attempts whose outcome is not recorded yet.
+pub struct Attempts(watch::Sender<usize>);
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self(watch::Sender::new(0))
+    }
+}
+
+impl Attempts {
+    /// Ends when there are none.
+    pub async fn ended(&self) {
+        let mut number = self.0.subscribe();
+        // The sender lives as long as this call: there is always an answer.
+        let _ = number.wait_for(|number| *number == 0).await;
+    }
+
+    fn begin(self: &Arc<Self>) -> Attempt {
+        self.0.send_modify(|number| *number += 1);
+        Attempt(self.clone())
+    }
+}
+
+struct Attempt(Arc<Attempts>);
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|number| *number -= 1);
+    }
+}
+
+type Waiting = BTreeMap<String, Vec<Port<GatewayAnswer, GatewayError>>>;
+
+/// What an outbox remembers only while it is awake.
+#[derive(Default)]
+pub struct Timing {
+    timer: Option<(u64, JoinHandle<()>)>,
+    /// What is being sent, or ended because its time is over: how often it was tried before, and the app ID.
+    under_way: BTreeMap<Sequence, (u32, String)>,
+    /// Who waits for the end of what. The attempts look here too.
+    waiting: Arc<Mutex<Waiting>>,
+    has_pending: bool,
+}
+
+impl Timing {
+    /// Whether it must stay awake.
+    pub(super) fn is_busy(&self) -> bool {
+        self.has_pending || !self.waiting.lock().is_empty()
+    }
+
+    /// Waits for the end of one.
+    pub(super) fn wait(
+        &self,
+        state: &Outbox,
+        push_id: String,
+        port: Port<GatewayAnswer, GatewayError>,
+    ) {
+        if state.names.contains_key(&push_id) {
+            self.waiting.lock().entry(push_id).or_default().push(port);
+            return;
+        }
+        let finished = state.finished.get(&push_id);
+        let _ = port.send(Ok(GatewayAnswer::Ended {
+            rejected: finished.is_some_and(|finished| finished.rejected),
+            kept: finished.is_some_and(|finished| state.is_kept(finished)),
+        }));
+    }
+
+    fn tell(&self, state: &Outbox) {
+        let waiting = std::mem::take(&mut *self.waiting.lock());
+        for (push_id, ports) in waiting {
+            for port in ports.into_iter().filter(|port| !port.is_closed()) {
+                self.wait(state, push_id.clone(), port);
+            }
+        }
+    }
+
+    /// Forgets what is not under way any more.
+    fn sort_out(&mut self, state: &Outbox) {
+        self.under_way.retain(|sequence, (attempts, _)| {
+            let push = state.pushes.get(sequence);
+            push.is_some_and(|push| push.attempts == *attempts)
+        });
+    }
+}
+
+/// Looks what is to be done now, and when to look again.
+pub(super) fn look(resident: &mut Resident<Outbox>) {
+    let state = resident.state.clone();
+    let oldest = state.pushes.get_min();
+    let backlog = Backlog {
+        waiting: state.pushes.len(),
+        oldest_ms: oldest.map(|(_, push)| push.accepted.at_ms),
+        has_chores: !state.spent.is_empty(),
+    };
+    resident.context.board.publish(state.number, backlog);
+    resident.live.has_pending = !state.pushes.is_empty() || !state.spent.is_empty();
+    resident.live.sort_out(&state);
+    resident.live.tell(&state);
+    let now_ms = resident.context.env.now_ms();
+    erase(resident, &state, now_ms);
+    if resident.context.carrier.is_open() {
+        send_due(resident, &state, now_ms);
+        set_timer(resident, &state, now_ms);
+    }
+}
+
+/// Takes what ended out of the log, many at once.
+fn erase(resident: &Resident<Outbox>, state: &Outbox, now_ms: u64) {
+    let is_due = state.spent.len() >= ERASED_AT_ONCE
+        || erasing_due(state).is_some_and(|at_ms| at_ms <= now_ms);
+    if is_due {
+        resident.myself.command(GatewayCommand::Erase);
+    }
+}
+
+fn erasing_due(state: &Outbox) -> Option<u64> {
+    let (_, oldest) = state.spent.get_min()?;
+    Some(oldest.since_ms.saturating_add(ERASE_AFTER_MS))
+}
+
+fn send_due(resident: &mut Resident<Outbox>, state: &Outbox, now_ms: u64) {
+    let mut by_app: BTreeMap<String, usize> = BTreeMap::new();
+    for (_, app_id) in resident.live.under_way.values() {
+        *by_app.entry(app_id.clone()).or_default() += 1;
+    }
+    let mut expired = Vec::new();
+    let due = state.due.iter().take(LOOKED_AT_MAX);
+    for (_, sequence) in due.take_while(|(at_ms, _)| *at_ms <= now_ms) {
+        if resident.live.under_way.len() >= UNDER_WAY_MAX {
+            break;
+        }
+        let Some(push) = state.pushes.get(sequence) else {
+            continue;
+        };
+        let accepted = &push.accepted;
+        let number = by_app.entry(accepted.app_id.clone()).or_default();
+        let is_under_way = resident.live.under_way.contains_key(sequence);
+        if is_under_way || *number >= UNDER_WAY_PER_APP_MAX {
+            continue;
+        }
+        *number += 1;
+        let note = (push.attempts, accepted.app_id.clone());
+        resident.live.under_way.insert(*sequence, note);
+        if accepted.expires_ms <= now_ms {
+            expired.push(accepted.push_id.clone());
+            continue;
+        }
+        let attempt = Sending {
+            carrier: resident.context.carrier.clone(),
+            counted: resident.context.attempts.begin(),
+            waiting: resident.live.waiting.clone(),
+            myself: resident.myself.clone(),
+        };
+        ractor::concurrency::spawn(attempt.run(push.clone()));
+    }
+    if !expired.is_empty() {
+        let myself = resident.myself.clone();
+        ractor::concurrency::spawn(insist(myself, GatewayCommand::Expire(expired)));
+    }
+}
+
+fn set_timer(resident: &mut Resident<Outbox>, state: &Outbox, now_ms: u64) {
+    // What is due already and was not sent waits for the end of something else.
+    let later = state.due.range((now_ms.saturating_add(1), 0_u64)..).next();
+    let later = later.map(|(at_ms, _)| *at_ms);
+    let next = later.into_iter().chain(erasing_due(state)).min();
+    if let Some((at_ms, timer)) = &resident.live.timer {
+        if Some(*at_ms) == next && !timer.is_finished() {
+            return;
+        }
+        timer.abort();
+    }
+    resident.live.timer = next.map(|at_ms| {
+        let myself = resident.myself.clone();
+        let wait_ms = at_ms
+            .saturating_sub(now_ms)
+            .clamp(TIMER_MIN_MS, TIMER_MAX_MS);
+        let timer = ractor::concurrency::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+            myself.signal(GatewaySignal::Tick);
+        });
+        (at_ms, timer)
+    });
+}
+
+/// One attempt on its way.
+struct Sending {
+    carrier: Arc<dyn Carrier>,
+    counted: Attempt,
+    waiting: Arc<Mutex<Waiting>>,
+    myself: Myself<Outbox>,
+}
+
+impl Sending {
+    async fn run(self, push: Arc<Push>) {
+        let push_id = push.accepted.push_id.clone();
+        let attempts = push.attempts;
+        let carried = AssertUnwindSafe(self.carrier.carry(push)).catch_unwind();
+        let verdict = carried.await.unwrap_or_else(|_| Verdict::Later {
+            after_ms: None,
+            reason: "panic".to_owned(),
+        });
+        let told = {
+            let waiting = self.waiting.lock();
+            let mut ports = waiting.get(&push_id).into_iter().flatten();
+            ports.any(|port| !port.is_closed())
+        };
+        let settle = GatewayCommand::Settle {
+            push_id,
+            attempts,
+            verdict,
+            told,
+        };
+        insist(self.myself, settle).await;
+        drop(self.counted);
+    }
+}
+
+/// Tells an outbox to do something until there is room for it in the log. When it is not done then, the outbox has ended: its next life tries again.
+async fn insist(myself: Myself<Outbox>, command: GatewayCommand) {
+    loop {
+        let done = myself.carry_out(command.clone()).await;
+        if done != Err(GatewayError::Unavailable(Unavailable::Overloaded)) {
+            return;
+        }
+        tokio::time::sleep(INSIST_EVERY).await;
+    }
+}

@@ -1,0 +1,183 @@
+//! Pushing to a gateway: one request after the other, and what came of each.
+
+use bytes::Bytes;
+use playhouse_schema::{
+    address::Sequence,
+    record::user::{PushFailed, Pushed, PushesSettled},
+};
+use tokio::time::timeout;
+
+use super::{
+    board::{Phase, Positions},
+    body::{self, Badge, Told},
+    delivery::{Candidate, Delivery, Halt, Names, listed},
+    plan::{Gateway, Target},
+    port::{Push, PushTaken, PushTrouble},
+};
+use crate::{
+    server::{SLOW_AFTER, Standing as Lane},
+    user::push_standing::PushNote,
+};
+
+/// What came of some pushes.
+pub(super) enum Pushes {
+    /// All were taken.
+    Taken,
+    /// The pusher is no more.
+    Rejected,
+    /// One was not taken, and none after it was tried.
+    Failed(PushTrouble),
+}
+
+impl Delivery {
+    /// Pushes events, or else the count alone when it has fallen.
+    pub(super) async fn push_all(
+        &self,
+        (target, gateway): (&Target, &Gateway),
+        (pushes, badge, names): (&[Candidate], Badge, &Names),
+    ) -> Result<Pushes, Halt> {
+        let settings = &self.pushing.parts.settings;
+        for candidate in pushes {
+            let told = Told {
+                user_id: &self.user_id,
+                event: &candidate.event,
+                room_id: candidate.room_id.as_str(),
+                actions: &candidate.notice.actions,
+                names: names.get(&candidate.room_id),
+                content: settings.include_content,
+            };
+            let body = body::of_event(target, gateway, &told, badge);
+            let rooms = vec![(candidate.room_id.to_string(), candidate.sequence)];
+            match self.push((target, gateway), body, (rooms, badge)).await? {
+                Pushes::Taken => {}
+                ended => return Ok(ended),
+            }
+        }
+        let told_before = target.standing.unread;
+        let has_fallen = told_before.is_some_and(|told| badge.unread < told);
+        if !pushes.is_empty() || !has_fallen || gateway.without_counts {
+            return Ok(Pushes::Taken);
+        }
+        let body = body::of_counts(target, gateway, badge);
+        self.push((target, gateway), body, (Vec::new(), badge))
+            .await
+    }
+
+    /// One push.
+    async fn push(
+        &self,
+        (target, gateway): (&Target, &Gateway),
+        body: Bytes,
+        (rooms, badge): (Vec<(String, Sequence)>, Badge),
+    ) -> Result<Pushes, Halt> {
+        let outcome = self.request(target, gateway, body).await?;
+        let count = |outcome: &'static str| {
+            metrics::counter!("playhouse_pushes_total", "kind" => "http", "outcome" => outcome)
+                .increment(1);
+        };
+        match outcome {
+            Ok(taken) if taken.rejected.contains(&target.pushkey) => {
+                count("rejected");
+                tracing::info!(user_id = %self.user_id, app_id = target.app_id, gateway = gateway.host, "a push gateway knows a key no more");
+                self.note(PushNote::Rejected {
+                    pusher: target.number,
+                    reason: format!("the gateway at {} rejected the key", gateway.host),
+                })
+                .await?;
+                Ok(Pushes::Rejected)
+            }
+            Ok(_) => {
+                count("taken");
+                self.note(PushNote::Pushed(Pushed {
+                    pusher: target.number,
+                    at_ms: 0,
+                    rooms,
+                    unread: badge.unread,
+                }))
+                .await?;
+                Ok(Pushes::Taken)
+            }
+            Err(trouble) => {
+                count("failed");
+                tracing::debug!(user_id = %self.user_id, app_id = target.app_id, gateway = gateway.host, reason = trouble.reason, "a push was not taken");
+                Ok(Pushes::Failed(trouble))
+            }
+        }
+    }
+
+    /// One request, when there is a place for it.
+    async fn request(
+        &self,
+        target: &Target,
+        gateway: &Gateway,
+        body: Bytes,
+    ) -> Result<Result<PushTaken, PushTrouble>, Halt> {
+        let lane = match &target.standing {
+            standing if standing.failures > 0 => Lane::Dead,
+            standing if standing.success_ms > 0 => Lane::Proven,
+            _ => Lane::Unknown,
+        };
+        let (lanes, board) = (&self.pushing.lanes, self.pushing.board());
+        let permit = tokio::select! {
+            permit = lanes.enter(lane) => permit,
+            () = board.reaches(Phase::Closing) => return Err(Halt::Closing),
+        };
+        self.go_on()?;
+        let mut asking = self.pushing.parts.settings.postman.push(Push {
+            url: gateway.url.clone(),
+            body,
+        });
+        let patiently = async {
+            match timeout(SLOW_AFTER, &mut asking).await {
+                Ok(outcome) => outcome,
+                Err(_) => {
+                    let _permit = lanes.step_aside(lane, permit);
+                    asking.await
+                }
+            }
+        };
+        tokio::select! {
+            outcome = patiently => Ok(outcome),
+            () = board.reaches(Phase::CutOff) => Err(Halt::Closing),
+        }
+    }
+
+    pub(super) async fn settle(&self, target: &Target) -> Result<(), Halt> {
+        self.note(PushNote::Settled(PushesSettled {
+            pusher: target.number,
+            at_ms: 0,
+            mailed: Vec::new(),
+        }))
+        .await
+    }
+
+    /// Notes a failure; when it is tried again.
+    pub(super) async fn fail(
+        &self,
+        target: &Target,
+        trouble: &PushTrouble,
+        lag: Option<&Positions>,
+    ) -> Result<u64, Halt> {
+        let next_ms = self.next_attempt_ms(target.standing.failures, trouble);
+        self.note(PushNote::Failed(PushFailed {
+            pusher: target.number,
+            at_ms: 0,
+            next_ms,
+            reason: trouble.reason.clone(),
+            lag: lag.map(listed),
+        }))
+        .await?;
+        Ok(next_ms)
+    }
+
+    /// Twice as long as the last time, within bounds, and a little by chance; no sooner than the other side wants.
+    fn next_attempt_ms(&self, failures: u64, trouble: &PushTrouble) -> u64 {
+        let settings = &self.pushing.parts.settings;
+        let doubled = settings.retry_wait_ms.saturating_mul(1 << failures.min(32));
+        let wait_ms = doubled.min(settings.retry_wait_max_ms.max(settings.retry_wait_ms));
+        let [chance] = self.pushing.parts.env.random_bytes::<1>();
+        let wait_ms = wait_ms + wait_ms.saturating_mul(chance.into()) / 1_024;
+        let wanted_ms = trouble.retry_after_ms.unwrap_or(0);
+        self.now_ms() + wait_ms.max(wanted_ms.min(settings.give_up_ms))
+    }
+}

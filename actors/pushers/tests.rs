@@ -1,0 +1,301 @@
+//! What is decided without a house: how long is waited, what goes out.
+
+use std::sync::Arc;
+
+use playhouse_schema::{
+    address::{Family, Layout, Position, Shard},
+    record::room::{EventRecord, Placement, Verdict},
+};
+use ruma::{OwnedRoomId, OwnedUserId, owned_room_id, owned_user_id, push::Action};
+use serde_json::{Map, Value, json};
+
+use super::{
+    MailSettings, PushBoard,
+    board::Positions,
+    body::{self, Badge, Told},
+    catch_up::thinned,
+    delivery::Candidate,
+    mails::throttle_ms,
+    plan::{Gateway, Target, Way, targets},
+};
+use crate::{
+    room::{event::RoomEvent, message::PushNames},
+    server::board::Place,
+    user::{
+        PusherEar as _,
+        feed::unread::notices::Notice,
+        message::{NewsKind, RoomNews},
+        push_standing::Mailed,
+        pushers::{NamedPusher, Pusher, PusherBook},
+    },
+};
+
+fn event(sequence: u64, event_type: &str) -> Arc<RoomEvent> {
+    let pdu = json!({
+        "type": event_type, "sender": "@bert:example.org", "room_id": "!r:example.org", "content": {"body": "hi", "msgtype": "m.text"},
+        "origin_server_ts": 1, "depth": 1, "prev_events": [], "auth_events": []
+    });
+    let record = EventRecord {
+        event_id: format!("${sequence}"),
+        pdu: pdu.to_string().into_bytes().into(),
+        before: 0,
+        replaces: None,
+        verdict: Verdict::Accepted,
+        placement: Placement::Live,
+        transaction: None,
+        from: None,
+    };
+    Arc::new(RoomEvent::from_record(sequence, sequence, &record).unwrap())
+}
+
+fn candidate(sequence: u64, is_highlight: bool) -> Candidate {
+    Candidate {
+        room_id: owned_room_id!("!r:example.org"),
+        sequence,
+        shard: 0,
+        position: sequence,
+        recorded_ms: sequence,
+        event: event(sequence, "m.room.message"),
+        notice: Notice {
+            actions: Vec::new(),
+            is_highlight,
+            is_read: false,
+        },
+        is_invite: false,
+    }
+}
+
+fn book(data: Value, enabled: bool) -> PusherBook {
+    let json = json!({
+        "kind": "http", "lang": "en", "data": data, "org.matrix.msc3881.enabled": enabled
+    });
+    PusherBook {
+        pushers: vec![NamedPusher {
+            app_id: "app".to_owned(),
+            pushkey: "key".to_owned(),
+            pusher: Pusher {
+                json: json.to_string().into(),
+                device_id: None,
+                at_ms: 5_000,
+                number: 7,
+                made_ms: 5_000,
+                standing: Arc::default(),
+            },
+        }],
+        ended: Vec::new(),
+    }
+}
+
+fn target(format: Option<&str>) -> Target {
+    let mut data = json!({"url": "https://push.example.org/_matrix/push/v1/notify", "own": 1});
+    if let Some(format) = format {
+        data["format"] = json!(format);
+    }
+    targets(&book(data, true), true).remove(0)
+}
+
+fn gateway(target: &Target) -> &Gateway {
+    match &target.way {
+        Way::Http(gateway) => gateway,
+        Way::Mail(_) => panic!("this is no gateway"),
+    }
+}
+
+fn pushed(target: &Target, event_type: &str, actions: &[Action]) -> Value {
+    let event = event(3, event_type);
+    let mut names = PushNames::default();
+    names
+        .members
+        .insert(owned_user_id!("@bert:example.org"), "Bert".to_owned());
+    let told = Told {
+        user_id: ruma::user_id!("@anna:example.org"),
+        event: &event,
+        room_id: "!r:example.org",
+        actions,
+        names: Some(&names),
+        content: true,
+    };
+    let badge = Badge {
+        unread: 2,
+        missed_calls: 0,
+    };
+    let body = body::of_event(target, gateway(target), &told, badge);
+    serde_json::from_slice(&body).unwrap()
+}
+
+#[test]
+fn pushes_have_the_form_of_the_specification() {
+    let sound: Action = serde_json::from_str(r#"{"set_tweak": "sound", "value": "ring"}"#).unwrap();
+    let full = target(None);
+    let body = pushed(&full, "m.room.message", &[Action::Notify, sound]);
+    let expected = json!({"notification": {
+        "id": "$3", "event_id": "$3", "room_id": "!r:example.org", "type": "m.room.message", "sender": "@bert:example.org",
+        "sender_display_name": "Bert", "prio": "high", "content": {"body": "hi", "msgtype": "m.text"}, "counts": {"unread": 2},
+        "devices": [{"app_id": "app", "pushkey": "key", "pushkey_ts": 5, "data": {"own": 1}, "tweaks": {"sound": "ring"}}]
+    }});
+    assert_eq!(body, expected);
+    let short = target(Some("event_id_only"));
+    let body = pushed(&short, "m.room.encrypted", &[Action::Notify]);
+    let expected = json!({"notification": {
+        "event_id": "$3", "room_id": "!r:example.org", "prio": "high", "counts": {"unread": 2},
+        "devices": [{"app_id": "app", "pushkey": "key", "pushkey_ts": 5, "data": {"own": 1, "format": "event_id_only"}}]
+    }});
+    assert_eq!(body, expected);
+    let plain = pushed(&short, "m.room.message", &[Action::Notify]);
+    assert_eq!(plain["notification"]["prio"], "low");
+}
+
+#[test]
+fn counts_alone_are_told_even_when_nothing_is_unread() {
+    let target = target(None);
+    let body = body::of_counts(&target, gateway(&target), Badge::default());
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["notification"]["counts"], json!({"unread": 0}));
+    assert_eq!(body["notification"]["event_id"], Value::Null);
+}
+
+#[test]
+fn only_what_is_switched_on_is_pushed_to() {
+    let data = json!({"url": "https://push.example.org/_matrix/push/v1/notify"});
+    assert_eq!(targets(&book(data.clone(), true), true).len(), 1);
+    assert!(targets(&book(data, false), true).is_empty());
+    assert!(targets(&book(Value::Object(Map::new()), true), true).is_empty());
+}
+
+#[test]
+fn of_many_events_the_newest_goes_out() {
+    let left = |events: Vec<Candidate>, single_max| -> Vec<u64> {
+        let left = thinned(events, single_max);
+        left.iter().map(|one| one.sequence).collect()
+    };
+    let events = vec![candidate(1, false), candidate(2, true), candidate(3, false)];
+    assert_eq!(left(events.clone(), 3), [1, 2, 3]);
+    assert_eq!(left(events, 2), [2, 3]);
+    assert_eq!(left(vec![candidate(1, false), candidate(2, true)], 0), [2]);
+}
+
+#[test]
+fn mails_grow_rarer_until_a_room_is_quiet() {
+    let settings = MailSettings::default();
+    let hour = 60 * 60 * 1000;
+    let mailed = |throttle_ms| Mailed {
+        at_ms: 0,
+        newest_ms: 0,
+        throttle_ms,
+    };
+    let first = settings.throttle_ms;
+    assert_eq!(throttle_ms(&settings, None, hour), first);
+    assert_eq!(
+        throttle_ms(&settings, Some(&mailed(first)), hour),
+        24 * hour
+    );
+    assert_eq!(
+        throttle_ms(&settings, Some(&mailed(24 * hour)), hour),
+        24 * hour
+    );
+    assert_eq!(
+        throttle_ms(&settings, Some(&mailed(24 * hour)), 13 * hour),
+        first
+    );
+}
+
+fn anna() -> OwnedUserId {
+    owned_user_id!("@anna:example.org")
+}
+
+/// A board of two shards with one user on it; everything up to positions of 5 is distributed.
+fn board(is_alone: bool) -> Arc<PushBoard> {
+    let layout = Layout { shards: 2 };
+    let board = PushBoard::new(layout, &Positions::from([(0, 5), (1, 5)]), is_alone);
+    board.pusher_set(&anna());
+    board
+}
+
+/// Something happens in a room, and is distributed.
+fn happen(board: &PushBoard, room_id: &OwnedRoomId, position: Position) -> bool {
+    let family = Family::Rooms;
+    let shard = Shard { family, number: 0 };
+    let place = Place {
+        shard,
+        position,
+        sequence: position,
+    };
+    let kind = NewsKind::StateSet;
+    let news = RoomNews::new(room_id.clone(), (shard, position), position, kind);
+    let wakes = board.post(&anna(), (room_id, &place), (&Arc::new(news), false));
+    board.distributed(shard, position);
+    wakes
+}
+
+fn at(position: Position) -> Positions {
+    Positions::from([(0, position), (1, 5)])
+}
+
+#[test]
+fn the_position_stays_before_what_is_not_dealt_with() {
+    let board = board(true);
+    let room_id = owned_room_id!("!r:example.org");
+    assert!(happen(&board, &room_id, 7));
+    assert!(happen(&board, &room_id, 9));
+    assert_eq!(board.settled(), at(6));
+    let slot = board.slot(&anna());
+    let engaged = slot.engage().expect("nobody delivers");
+    assert!(slot.engage().is_none());
+    let (batch, from) = slot.take(|| board.positions());
+    assert_eq!((batch.rooms.len(), &from), (1, &at(6)));
+    assert_eq!(batch.rooms[&room_id].news.len(), 2);
+    // Until it is dealt with it counts; what comes meanwhile does not wake anybody.
+    assert!(!happen(&board, &room_id, 11));
+    assert_eq!(board.settled(), at(6));
+    slot.done(0);
+    assert_eq!(board.settled(), at(10));
+    drop(engaged);
+    assert_eq!(board.due(0), [anna()]);
+}
+
+#[test]
+fn what_could_not_be_dealt_with_comes_again_later() {
+    let board = board(true);
+    let room_id = owned_room_id!("!r:example.org");
+    happen(&board, &room_id, 7);
+    let slot = board.slot(&anna());
+    let (_, from) = slot.take(|| board.positions());
+    slot.put_back(100);
+    assert_eq!(board.settled(), at(6));
+    assert!(board.due(99).is_empty());
+    assert_eq!(board.due(100), [anna()]);
+    let (batch, _) = slot.take(|| board.positions());
+    assert_eq!(batch.flood, Some(from));
+}
+
+#[test]
+fn too_much_becomes_a_flood() {
+    let board = board(true);
+    for number in 0..3_000 {
+        let room_id = OwnedRoomId::try_from(format!("!r{number}:example.org")).unwrap();
+        happen(&board, &room_id, 6 + number);
+    }
+    assert_eq!(board.settled(), at(5));
+    let (batch, from) = board.slot(&anna()).take(|| board.positions());
+    assert!(batch.rooms.len() < 2_000);
+    assert_eq!((batch.flood, from), (Some(at(5)), at(5)));
+}
+
+#[test]
+fn users_come_and_go_with_their_shard() {
+    let board = board(false);
+    let room_id = owned_room_id!("!r:example.org");
+    let number = board.part_of(&anna());
+    assert!(!happen(&board, &room_id, 6));
+    board.want(number);
+    assert_eq!(board.begin(vec![(number, at(6))]), at(6));
+    // It had that before.
+    assert!(!happen(&board, &room_id, 6));
+    assert!(happen(&board, &room_id, 7));
+    assert_eq!(board.settled_parts(), [(number, at(6))]);
+    let slot = board.slot(&anna());
+    assert_eq!(board.leave(number), Some(at(6)));
+    assert!(slot.is_gone() && slot.engage().is_none());
+    assert!(!happen(&board, &room_id, 8));
+    assert!(board.settled_parts().is_empty());
+}

@@ -1,0 +1,129 @@
+//! Google's service accounts: a signed token is exchanged for one that opens the door for an hour (RFC 7523).
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use playhouse_actors::gateway::Verdict;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+use super::super::answer::Answer;
+
+/// What the token opens.
+const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
+
+/// A signed token is good for so many seconds.
+const LIFETIME_S: u64 = 3_600;
+
+/// A token is not used any more so long before its end.
+const MARGIN_MS: u64 = 5 * 60 * 1_000;
+
+/// A service account.
+pub(super) struct Account {
+    email: String,
+    key_id: Option<String>,
+    key: EncodingKey,
+    token_uri: String,
+    /// The token and until when it is used. Whoever needs one while it is being fetched waits for that.
+    current: Mutex<Option<(u64, String)>>,
+}
+
+/// The file that Google hands out.
+#[derive(Deserialize)]
+struct File {
+    client_email: String,
+    private_key: String,
+    private_key_id: Option<String>,
+    token_uri: String,
+}
+
+impl Account {
+    /// Reads the file.
+    pub(super) fn open(path: &str) -> Result<Self, String> {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+        let file: File = serde_json::from_str(&text)
+            .map_err(|error| format!("{path} is no service account: {error}"))?;
+        let key = EncodingKey::from_rsa_pem(file.private_key.as_bytes())
+            .map_err(|error| format!("{path}: private_key cannot be used: {error}"))?;
+        Ok(Self {
+            email: file.client_email,
+            key_id: file.private_key_id,
+            key,
+            token_uri: file.token_uri,
+            current: Mutex::default(),
+        })
+    }
+
+    /// A token that opens the door now.
+    pub(super) async fn token(
+        &self,
+        http: &reqwest::Client,
+        now_ms: u64,
+    ) -> Result<String, Verdict> {
+        let mut current = self.current.lock().await;
+        if let Some((until_ms, token)) = &*current
+            && now_ms < *until_ms
+        {
+            return Ok(token.clone());
+        }
+        let (until_ms, token) = self.fetch(http, now_ms).await?;
+        *current = Some((until_ms, token.clone()));
+        Ok(token)
+    }
+
+    /// It does not open the door any more.
+    pub(super) async fn forget(&self, token: &str) {
+        let mut current = self.current.lock().await;
+        if current.as_ref().is_some_and(|(_, known)| known == token) {
+            *current = None;
+        }
+    }
+
+    async fn fetch(&self, http: &reqwest::Client, now_ms: u64) -> Result<(u64, String), Verdict> {
+        let failed = |reason: &str| Verdict::Later {
+            after_ms: None,
+            reason: reason.to_owned(),
+        };
+        let assertion = self.assertion(now_ms).map_err(|error| {
+            tracing::error!(%error, "cannot sign for a service account");
+            failed("token")
+        })?;
+        // None of these letters means anything in a form.
+        let form = format!(
+            "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={assertion}"
+        );
+        let request = http
+            .post(&self.token_uri)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(form);
+        let answer = Answer::to(request, now_ms).await?;
+        let json = answer.json();
+        let token = json.get("access_token").and_then(Value::as_str);
+        let Some(token) = token.filter(|_| answer.status == 200) else {
+            let error = json.get("error").and_then(Value::as_str).unwrap_or("");
+            tracing::warn!(
+                status = answer.status,
+                error,
+                "the service account gets no token"
+            );
+            return Err(answer.later("token"));
+        };
+        let lifetime_s = json.get("expires_in").and_then(Value::as_u64);
+        let lifetime_ms = lifetime_s.unwrap_or(LIFETIME_S).saturating_mul(1_000);
+        let until_ms = now_ms.saturating_add(lifetime_ms.saturating_sub(MARGIN_MS).max(1_000));
+        Ok((until_ms, token.to_owned()))
+    }
+
+    fn assertion(&self, now_ms: u64) -> Result<String, jsonwebtoken::errors::Error> {
+        let now_s = now_ms / 1_000;
+        let claims = json!({
+            "iss": self.email,
+            "scope": SCOPE,
+            "aud": self.token_uri,
+            "iat": now_s,
+            "exp": now_s + LIFETIME_S,
+        });
+        let mut header = Header::new(Algorithm::RS256);
+        header.kid.clone_from(&self.key_id);
+        jsonwebtoken::encode(&header, &claims, &self.key)
+    }
+}

@@ -1,0 +1,343 @@
+//! Nodes are killed, stopped and cut off, and the database is restarted, under load: nothing acknowledged is lost, nothing is done twice, and what was
+//! affected is served again soon.
+//!
+//! `PLAYHOUSE_TEST_CHAOS_FAULTS` asks for more faults than a few, and for a verdict on how soon; `PLAYHOUSE_TEST_CHAOS_SEED` repeats a run.
+
+mod canary;
+mod tally;
+
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use playhouse_schema::address::Layout;
+use tokio::{task::JoinSet, time};
+
+use self::{canary::Canaries, tally::Tally};
+use super::{
+    fleet::Fleet,
+    load::{Load, Plan},
+    netns::Wires,
+    shared::Shared,
+};
+use crate::harness::{Postgres, wish};
+
+const NODES: usize = 3;
+
+/// Where PostgreSQL runs when nodes have places of their own.
+const DATABASE: &str = "db";
+
+/// After so many faults all histories are checked.
+const BETWEEN_CHECKS: usize = 5;
+
+/// So much is acknowledged between two faults.
+const BETWEEN_FAULTS: usize = 40;
+
+/// How long a write may wait for a node that is stopped and continues.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a node says when the log has refused what it had in flight.
+const REFUSED: &str = "shard is fenced";
+
+const PLAN: Plan = Plan {
+    name: "chaos",
+    rooms: 12,
+    writers: 8,
+    readers: 4,
+    sliders: 2,
+    pause: Duration::from_millis(30),
+};
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fault {
+    Killed,
+    Stopped,
+    CutFromOne,
+    CutFromAll,
+    CutFromDatabase,
+    DatabaseRestarted,
+}
+
+/// Those that any machine permits, and those of the network.
+const ANYWHERE: [Fault; 3] = [Fault::Killed, Fault::Stopped, Fault::DatabaseRestarted];
+const OF_NETWORK: [Fault; 3] = [Fault::CutFromDatabase, Fault::CutFromOne, Fault::CutFromAll];
+
+/// Numbers that look random and are the same for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % end.max(1)
+    }
+
+    /// One to eight seconds.
+    fn while_away(&mut self) -> Duration {
+        Duration::from_millis(1_000 + self.below(7_001) as u64)
+    }
+
+    /// All of them, in some order.
+    fn shuffled(&mut self, mut faults: Vec<Fault>) -> Vec<Fault> {
+        for last in (1..faults.len()).rev() {
+            faults.swap(last, self.below(last + 1));
+        }
+        faults
+    }
+}
+
+/// The nodes, their database, and what is seen of them.
+struct Scene {
+    fleet: Fleet,
+    postgres: Postgres,
+    canaries: Canaries,
+    dice: Dice,
+    tally: Tally,
+}
+
+/// A wire between each two places, or the reason why there are none.
+fn wires() -> Result<Wires, String> {
+    let names: Vec<_> = (1..=NODES).map(|number| format!("n{number}")).collect();
+    let mut places: Vec<_> = names.iter().map(String::as_str).collect();
+    places.push(DATABASE);
+    Wires::build(&places)
+}
+
+impl Scene {
+    async fn open(wires: Option<Wires>, seed: u64) -> Self {
+        let postgres = match &wires {
+            Some(wires) => {
+                let address = wires.address(DATABASE).to_string();
+                Postgres::start(&wires.runner(DATABASE), &address)
+            }
+            None => Postgres::start(&[], "127.0.0.1"),
+        };
+        let shared = Shared::over(postgres.create(), wires);
+        let fleet = Fleet::start(shared, NODES, true).await;
+        let status = fleet.settled().await;
+        let shards = status["shards"].as_array().expect("shards");
+        let of_rooms = shards.iter().filter(|shard| shard["family"] == "rooms");
+        let layout = Layout {
+            shards: u16::try_from(of_rooms.count()).expect("few shards"),
+        };
+        let canaries = Canaries::settle(&fleet.boss, layout).await;
+        Self {
+            fleet,
+            postgres,
+            canaries,
+            dice: Dice(seed),
+            tally: Tally::default(),
+        }
+    }
+
+    /// The shards of rooms that nodes hold.
+    async fn held_by(&self, nodes: &[usize]) -> Vec<u64> {
+        let status = self.fleet.settled().await;
+        let names = nodes
+            .iter()
+            .map(|node| self.fleet.nodes[*node].name.as_str());
+        let names: Vec<_> = names.collect();
+        let shards = status["shards"].as_array().expect("shards").iter();
+        let held = shards.filter(|shard| {
+            let holder = shard["holder"].as_str().unwrap_or_default();
+            shard["family"] == "rooms" && names.contains(&holder)
+        });
+        held.filter_map(|shard| shard["number"].as_u64()).collect()
+    }
+
+    fn base(&self, node: usize) -> String {
+        self.fleet.nodes[node].server.base().to_owned()
+    }
+
+    /// All nodes but one.
+    fn others(&self, node: usize) -> Vec<usize> {
+        (0..NODES).filter(|other| *other != node).collect()
+    }
+
+    fn bases(&self, nodes: &[usize]) -> Vec<String> {
+        nodes.iter().map(|node| self.base(*node)).collect()
+    }
+
+    async fn play(&mut self, fault: Fault) {
+        let victim = self.dice.below(NODES);
+        match fault {
+            Fault::Killed => self.kill(victim).await,
+            Fault::Stopped => self.stop(victim).await,
+            Fault::CutFromOne => {
+                let others = self.others(victim);
+                let other = others[self.dice.below(others.len())];
+                self.cut_nodes(fault, victim, &[other]).await;
+            }
+            Fault::CutFromAll => self.cut_nodes(fault, victim, &self.others(victim)).await,
+            Fault::CutFromDatabase => self.cut_database(victim).await,
+            Fault::DatabaseRestarted => self.restart_database().await,
+        }
+        self.fleet.show_all();
+        self.fleet.settled().await;
+    }
+
+    async fn kill(&mut self, victim: usize) {
+        let (affected, others) = (self.held_by(&[victim]).await, self.others(victim));
+        let doors = self.bases(&others);
+        self.fleet.nodes[victim].server.kill();
+        let began = Instant::now();
+        let (away, ()) = tokio::join!(
+            self.canaries.away(&affected, &doors, began),
+            self.fleet.hide(victim),
+        );
+        self.tally.note(Fault::Killed, away);
+        self.fleet.nodes[victim].server.start_again();
+    }
+
+    async fn stop(&mut self, victim: usize) {
+        let (affected, others) = (self.held_by(&[victim]).await, self.others(victim));
+        let doors = self.bases(&others);
+        let (stopped_for, refused) = (self.dice.while_away(), self.refused(victim));
+        let is_over = Arc::new(AtomicBool::new(false));
+        let mut writing = JoinSet::new();
+        // Enough that something is in flight whenever it is stopped.
+        for voice in self.canaries.voices(&affected).into_iter().cycle().take(24) {
+            writing.spawn(voice.go_on(self.base(victim), is_over.clone(), PATIENCE));
+        }
+        time::sleep(Duration::from_millis(200)).await;
+        let server = &self.fleet.nodes[victim].server;
+        server.suspend();
+        let began = Instant::now();
+        is_over.store(true, Ordering::Relaxed);
+        let continues = async {
+            time::sleep(stopped_for).await;
+            server.resume();
+        };
+        let (away, (), ()) = tokio::join!(
+            self.canaries.away(&affected, &doors, began),
+            self.fleet.hide(victim),
+            continues,
+        );
+        self.tally.note(Fault::Stopped, away);
+        while let Some(ended) = writing.join_next().await {
+            ended.expect("no canary fails");
+        }
+        self.fleet.settled().await;
+        let refused = self.refused(victim) - refused;
+        self.tally.note_stop(stopped_for, refused);
+    }
+
+    /// So often a node was told that it does not hold a shard any more by the log, which refused what it wrote.
+    fn refused(&self, node: usize) -> usize {
+        let path = self.fleet.shared.log(&self.fleet.nodes[node].name);
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.lines().filter(|line| line.contains(REFUSED)).count()
+    }
+
+    fn wires(&self) -> &Wires {
+        let wires = self.fleet.shared.wires.as_ref();
+        wires.expect("only what can be cut is cut")
+    }
+
+    /// Cuts wires for a while, and measures meanwhile how long some shards are away.
+    async fn cut(
+        &self,
+        wires: &[(&str, &str)],
+        (affected, doors): (&[u64], &[String]),
+        lasts: Duration,
+    ) -> Vec<Duration> {
+        for (one, other) in wires {
+            self.wires().cut(one, other);
+        }
+        let began = Instant::now();
+        let healed = async {
+            time::sleep(lasts).await;
+            for (one, other) in wires {
+                self.wires().heal(one, other);
+            }
+        };
+        let (away, ()) = tokio::join!(self.canaries.away(affected, doors, began), healed);
+        away
+    }
+
+    /// A node and some others hear nothing of each other.
+    async fn cut_nodes(&mut self, fault: Fault, victim: usize, from: &[usize]) {
+        let lasts = self.dice.while_away();
+        let affected = self.held_by(&[victim]).await;
+        let doors = self.bases(from);
+        let name = |node: usize| self.fleet.nodes[node].name.as_str();
+        let wires: Vec<_> = from
+            .iter()
+            .map(|other| (name(victim), name(*other)))
+            .collect();
+        let away = self.cut(&wires, (&affected[..], &doors[..]), lasts).await;
+        self.tally.note(fault, away);
+    }
+
+    async fn cut_database(&mut self, victim: usize) {
+        let lasts = self.dice.while_away();
+        let (affected, others) = (self.held_by(&[victim]).await, self.others(victim));
+        let doors = self.bases(&others);
+        let wire = (self.fleet.nodes[victim].name.as_str(), DATABASE);
+        let away = self.cut(&[wire], (&affected[..], &doors[..]), lasts).await;
+        self.tally.note(Fault::CutFromDatabase, away);
+    }
+
+    async fn restart_database(&mut self) {
+        let nodes: Vec<_> = (0..NODES).collect();
+        let (affected, doors) = (self.held_by(&nodes).await, self.bases(&nodes));
+        let signal = ["INT", "QUIT"][self.dice.below(2)];
+        let pause_ms = 200 + self.dice.below(4_000) as u64;
+        self.postgres.restart(signal, pause_ms);
+        let away = self.canaries.away(&affected, &doors, Instant::now()).await;
+        self.tally.note(Fault::DatabaseRestarted, away);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_goes_wrong_nothing_acknowledged_is_lost_or_done_twice() {
+    let wished: Option<usize> = wish("PLAYHOUSE_TEST_CHAOS_FAULTS");
+    let (faults, seed) = (
+        wished.unwrap_or(4),
+        wish("PLAYHOUSE_TEST_CHAOS_SEED").unwrap_or(1),
+    );
+    let wires = wires();
+    let mut kinds = ANYWHERE.to_vec();
+    match &wires {
+        Ok(_) => kinds.extend(OF_NETWORK),
+        Err(reason) => println!("skipped: cut wires: {reason}"),
+    }
+    println!("{faults} faults by the seed {seed}");
+    let mut scene = Scene::open(wires.ok(), seed).await;
+    let (mut deck, mut played) = (Vec::new(), 0);
+    while played < faults {
+        let name: &'static str = format!("chaos{played}").leak();
+        let load = Load::begin(&scene.fleet.front.base(), &Plan { name, ..PLAN }).await;
+        for _ in 0..BETWEEN_CHECKS.min(faults - played) {
+            load.until_acked(BETWEEN_FAULTS).await;
+            if deck.is_empty() {
+                deck = scene.dice.shuffled(kinds.clone());
+            }
+            let fault = deck.pop().expect("there are faults");
+            let began = Instant::now();
+            scene.play(fault).await;
+            played += 1;
+            println!(
+                "{played}: {fault:?}, all is well after {:?}",
+                began.elapsed()
+            );
+        }
+        load.until_acked(BETWEEN_FAULTS).await;
+        let outcome = load.end().await;
+        println!("{}\n{}", outcome.figures, outcome.stalls);
+        assert!(outcome.report.is_clean(), "{}", outcome.report);
+    }
+    scene.canaries.check().await;
+    println!("{}", scene.tally);
+    if wished.is_some() {
+        scene.tally.judge();
+    }
+}

@@ -1,0 +1,133 @@
+//! Nodes behind a balancer, which come and go as operators have them do.
+
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::Value;
+
+use super::shared::{CLUSTER, Shared, is_settled};
+use crate::{
+    admin::administrator,
+    harness::{Client, Front, TestServer},
+};
+
+/// Shards find their places within this time.
+const SETTLED_WITHIN: Duration = Duration::from_secs(120);
+
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// One node.
+pub(super) struct Node {
+    pub(super) name: String,
+    pub(super) server: TestServer,
+}
+
+/// See the module's documentation.
+pub(super) struct Fleet {
+    /// Those that run, the eldest first. They end before what they share.
+    pub(super) nodes: Vec<Node>,
+    pub(super) front: Front,
+    /// An administrator who asks by the balancer.
+    pub(super) boss: Client,
+    pub(super) shared: Shared,
+    /// So many were ever started.
+    started: usize,
+    to_files: bool,
+}
+
+impl Fleet {
+    /// So many nodes, each with its part. What they complain about goes into files, or comes with the test's output.
+    pub(super) async fn start(shared: Shared, count: usize, to_files: bool) -> Self {
+        let first = Node {
+            name: "n1".to_owned(),
+            server: shared.start("n1", to_files),
+        };
+        let front = Front::before(&[first.server.base()], true);
+        let boss = administrator(&Client::new(&front.base()), "boss").await;
+        let mut fleet = Self {
+            shared,
+            nodes: vec![first],
+            front,
+            boss,
+            started: 1,
+            to_files,
+        };
+        fleet.grow_to(count).await;
+        fleet
+    }
+
+    fn bases(&self) -> Vec<&str> {
+        let nodes = self.nodes.iter();
+        nodes.map(|node| node.server.base()).collect()
+    }
+
+    /// The balancer brings requests to all nodes that run.
+    pub(super) fn show_all(&self) {
+        self.front.set(&self.bases());
+    }
+
+    /// The balancer brings requests to all but one.
+    pub(super) async fn hide(&self, hidden: usize) {
+        let mut bases = self.bases();
+        bases.remove(hidden);
+        self.front.turn_to(&bases).await;
+    }
+
+    /// New nodes, until there are so many.
+    pub(super) async fn grow_to(&mut self, count: usize) {
+        while self.nodes.len() < count {
+            self.started += 1;
+            let name = format!("n{}", self.started);
+            let server = self.shared.start(&name, self.to_files);
+            self.nodes.push(Node { name, server });
+            self.show_all();
+        }
+        self.settled().await;
+    }
+
+    /// The eldest go, until there are so many: nobody asks them any more, they give their shards away, they end, they are forgotten.
+    pub(super) async fn shrink_to(&mut self, count: usize) {
+        while self.nodes.len() > count {
+            self.hide(0).await;
+            let mut leaving = self.nodes.remove(0);
+            self.order(&["drain", &leaving.name]);
+            leaving.server.stop();
+            self.order(&["leave", &leaving.name]);
+        }
+        self.settled().await;
+    }
+
+    /// Gives an order by the command line of some node.
+    fn order(&self, words: &[&str]) {
+        let words = [&["cluster"][..], words].concat();
+        let (is_fine, text) = self.nodes[0].server.command_line(&words);
+        assert!(is_fine, "{words:?}: {text}");
+    }
+
+    /// How the cluster stands; nothing when nobody can say.
+    pub(super) async fn status(&self) -> Option<Value> {
+        let asked = self.boss.try_request(Method::GET, CLUSTER, None);
+        let answer = tokio::time::timeout(SETTLED_WITHIN, asked).await;
+        let answer = answer.ok()?.ok()?;
+        (answer.status == 200).then_some(answer.body)
+    }
+
+    /// Waits until each node that runs holds something, and nobody else anything.
+    pub(super) async fn settled(&self) -> Value {
+        let names: Vec<_> = self.nodes.iter().map(|node| node.name.as_str()).collect();
+        let deadline = Instant::now() + SETTLED_WITHIN;
+        loop {
+            let status = self.status().await;
+            if let Some(status) = &status
+                && is_settled(status, &names)
+            {
+                return status.clone();
+            }
+            assert!(
+                Instant::now() < deadline,
+                "the shards find no place: {names:?} {status:?}"
+            );
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
