@@ -21,7 +21,7 @@ use super::{
     opening::Later,
     outboxes::Outboxes,
     purges::{Purger, purges},
-    pushers::Pushes,
+    pushers::{Pushes, push_to_shard},
     retention::Sweeper,
     stale_devices::StaleDevices,
 };
@@ -65,6 +65,16 @@ impl Chores {
         begin: impl Fn() -> Begun + Send + Sync + 'static,
     ) {
         let shard = shard_of_name(self.layout, family, name);
+        self.add_near(role, (name, shard), begin);
+    }
+
+    /// Something that falls to the node with this shard, if that has a role, or else to one that has.
+    fn add_near(
+        &mut self,
+        role: &'static str,
+        (name, shard): (&'static str, Shard),
+        begin: impl Fn() -> Begun + Send + Sync + 'static,
+    ) {
         self.duties.push(Duty {
             name,
             shard,
@@ -132,6 +142,7 @@ pub(super) async fn start(
     follow_delays(&mut chores, &parts);
     sweep(&mut chores, &members, &parts);
     at_will(&mut chores, &members, &parts).await?;
+    push(&mut chores, &parts);
     let mut running = chores.begin(parts.among).await?;
     let delays = (parts.later.delays.clone(), parts.later.board.clone());
     running.push(keep_awake(delays, parts.among));
@@ -199,6 +210,23 @@ fn follow_delays(chores: &mut Chores, parts: &Parts<'_>) {
             let of_shard = (name, schedules.clone());
             let parts = (delays.clone(), board.clone());
             Box::pin(one(overtaken::start(source.clone(), parts, of_shard)))
+        });
+    }
+}
+
+/// Users are pushed to by the node that has them, or by another one that is for it: where there are several nodes, shard by shard.
+fn push(chores: &mut Chores, parts: &Parts<'_>) {
+    let Some(pushes) = parts.pushes.filter(|_| parts.among.is_some()) else {
+        return;
+    };
+    for number in 0..chores.layout.shards {
+        let family = Family::Users;
+        let shard = Shard { family, number };
+        let (board, store) = (pushes.board().clone(), parts.source.0.clone());
+        let named = (numbered("pushes", number), shard);
+        chores.add_near(roles::PUSH, named, move || {
+            let pushing = push_to_shard(board.clone(), store.clone(), number);
+            Box::pin(async move { Ok(vec![pushing]) })
         });
     }
 }

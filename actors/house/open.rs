@@ -19,7 +19,6 @@ use super::{
     outboxes::Outboxes,
     pushers::Pushes,
     remote_presence,
-    tenants::Boards,
 };
 use crate::{
     followers::{feeds::sources::HouseSources, task::Running},
@@ -57,6 +56,7 @@ impl House {
             opening,
             ..
         } = ground;
+        let boards = later.boards();
         let house = Arc::new_cyclic(|myself| Self {
             followers: remote_presence::watched(followers, &config.env, myself),
             env: config.env.clone(),
@@ -78,9 +78,9 @@ impl House {
             passes: desks.passes,
             oauth: desks.oauth,
             delays: later.delays,
-            gateway: later.gateway.clone(),
+            gateway: later.gateway,
             purges: later.purges,
-            blocks: later.blocks.clone(),
+            blocks: later.blocks,
             purge_bells: later.purge_bells,
             threepids: desks.threepids,
             externals: desks.externals,
@@ -101,11 +101,6 @@ impl House {
         });
         house.begin(&later.outlet);
         if let Some(among) = &house.among {
-            let boards = Boards {
-                delays: later.board,
-                gateway: later.gateway.board().clone(),
-                blocks: later.blocks,
-            };
             among.join(&house, opening.served(), boards).await?;
         }
         Ok(house)

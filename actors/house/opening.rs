@@ -20,11 +20,13 @@ use super::{
     gateway::GatewayOffice,
     outboxes::{self, Outboxes},
     purges::PurgeBells,
+    tenants::Boards,
 };
 use crate::{
     active_users::ActiveContext,
     alias::Alias,
     backup::Backup,
+    cluster::roles,
     delays::{DelayBoard, DelayContext, Delays},
     externals::External,
     followers::{
@@ -192,6 +194,17 @@ pub(super) struct Later {
     pub(super) outlet: Arc<HouseOutlet>,
 }
 
+impl Later {
+    /// What is known of shards outside of these actors.
+    pub(super) fn boards(&self) -> Boards {
+        Boards {
+            delays: self.board.clone(),
+            gateway: self.gateway.board().clone(),
+            blocks: self.blocks.clone(),
+        }
+    }
+}
+
 /// What every directory needs.
 pub(super) struct Opening {
     store: Arc<dyn LogStore>,
@@ -300,7 +313,7 @@ impl Opening {
         }))
     }
 
-    /// Nothing of it is there when the operator does not want pushes.
+    /// Nothing of it is there when the operator does not want pushes, or not from this node.
     pub(super) async fn push_board(
         &self,
         config: &HouseConfig,
@@ -312,6 +325,10 @@ impl Opening {
                 return Ok(None);
             }
             Some(_) => {}
+        }
+        let cluster = config.cluster.as_ref();
+        if cluster.is_some_and(|cluster| !roles::has(&cluster.roles, roles::PUSH)) {
+            return Ok(None);
         }
         let board = pushers::open_board(&*self.store, self.is_alone()).await?;
         Ok(Some(board))

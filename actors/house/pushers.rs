@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use playhouse_schema::{
-    address::Shard,
+    address::ShardNumber,
     models::{
         Model as _,
         pushers::{Pushers, owners},
@@ -15,7 +15,7 @@ use ruma::{DeviceId, UserId};
 use super::{House, HouseError, surprise};
 use crate::{
     followers::task::{Running, Source},
-    pushers::{self, Parts, Pushing},
+    pushers::{self, Parts, PushBoard, Pushing},
     room::message::JsonText,
     user::{UserAnswer, UserCommand, UserError, UserQuery, pushers::PusherBook},
 };
@@ -37,20 +37,30 @@ impl Pushes {
         pushers::start(source.1, self.0.clone())
     }
 
-    /// Users of a shard have come here.
-    pub(super) fn taken(&self, shard: Shard) {
-        self.0.board().want(shard.number);
-    }
-
-    /// The users of a shard have gone from here.
-    pub(super) async fn left(&self, store: &dyn LogStore, shard: Shard) {
-        pushers::leave(store, self.0.board(), shard.number).await;
+    /// What waits for whom.
+    pub(super) fn board(&self) -> &Arc<PushBoard> {
+        self.0.board()
     }
 
     /// Ends what is on its way; it goes on from there in the next life.
     pub(super) async fn close(&self, within: Duration) {
         self.0.close(within).await;
     }
+}
+
+/// Pushes to the users of a shard until it is stopped.
+pub(super) fn push_to_shard(
+    board: Arc<PushBoard>,
+    store: Arc<dyn LogStore>,
+    number: ShardNumber,
+) -> Running {
+    board.want(number);
+    Running::start(move |mut stop| {
+        Box::pin(async move {
+            stop.told().await;
+            pushers::leave(&*store, &board, number).await;
+        })
+    })
 }
 
 impl Drop for Pushes {

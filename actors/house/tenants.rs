@@ -179,9 +179,6 @@ impl House {
             self.complete_rooms_in(rooms);
         }
         let users = of(Family::Users);
-        if let Some(pushes) = &self.pushes {
-            users.iter().for_each(|shard| pushes.taken(*shard));
-        }
         if !users.is_empty() {
             self.correct_presence(users);
         }
@@ -196,12 +193,7 @@ impl House {
         match shard.family {
             Family::Rooms => self.elsewhere.board.hush(shard),
             // Others may end sessions from now on.
-            Family::Users => {
-                self.sessions.clear();
-                if let Some(pushes) = &self.pushes {
-                    pushes.left(&*self.store, shard).await;
-                }
-            }
+            Family::Users => self.sessions.clear(),
             Family::Servers => {
                 if let Some(outboxes) = &self.outboxes {
                     outboxes.left(&*self.store, shard).await;

@@ -1,7 +1,7 @@
 //! The board: what waits for which user's pushers, in memory.
 //!
 //! The follower writes, deliveries take. Everything in it is a reference to the log, and bounded. Users are on it together with the others of their shard:
-//! where there are several nodes, each shard has a position of its own in the database.
+//! where there are several nodes, each shard has a position of its own in the database, and "here" is the node that pushes to its users.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -109,6 +109,21 @@ impl PushBoard {
     /// A user has no pushers any more.
     pub(super) fn strike(&self, user_id: &UserId) {
         self.roster.remove(user_id);
+    }
+
+    /// The log says that a user has set a pusher. Who was not known to have one may have missed what happened after the positions that are told. Whether a delivery
+    /// should begin.
+    pub(super) fn heard(&self, user_id: &UserId, before: impl FnOnce() -> Positions) -> bool {
+        if !self.has_begun(user_id) {
+            return false;
+        }
+        if self.roster.insert(user_id.to_owned()) {
+            return self.slot(user_id).flood(before());
+        }
+        if let Some(slot) = self.slots.get(user_id) {
+            slot.expect_at(1);
+        }
+        false
     }
 
     /// Whether a user may have pushers.
@@ -242,6 +257,14 @@ impl PushBoard {
             return false;
         };
         place.position > begun.get(&place.shard.number).copied().unwrap_or(0)
+    }
+
+    /// Whether a user is here.
+    fn has_begun(&self, user_id: &UserId) -> bool {
+        let Some(parts) = &self.parts else {
+            return true;
+        };
+        parts.read().begun.contains_key(&self.part_of(user_id))
     }
 
     /// The shard of a user.

@@ -34,7 +34,7 @@ use crate::{
 const TROUBLE_WAIT_MS: u64 = 5_000;
 
 /// The clocks of nodes differ by less.
-const CLOCKS_APART_MS: u64 = 5_000;
+pub(super) const CLOCKS_APART_MS: u64 = 5_000;
 
 /// Why a delivery ends early.
 #[derive(Debug)]

@@ -22,6 +22,7 @@ use super::{
     Pushing,
     audience::Audience,
     board::Positions,
+    newcomers::Newcomers,
     positions::{self, NAME, part},
     restore,
 };
@@ -49,6 +50,7 @@ pub fn start(tail: Arc<Tail>, pushing: Arc<Pushing>) -> Running {
     let from = pushing.board().positions();
     let follower = Follower {
         rooms: follow(&tail, &from),
+        newcomers: None,
         tail,
         audience: Audience::new(pushing.parts.env.server_name().to_owned()),
         pushing,
@@ -62,10 +64,20 @@ fn follow(tail: &Arc<Tail>, from: &Positions) -> TailReader {
     tail.follow(Family::Rooms, &from)
 }
 
+/// What users have done, where that must be looked for.
+async fn heard(newcomers: &mut Option<Newcomers>) -> Vec<StoredRecord> {
+    match newcomers {
+        Some(newcomers) => newcomers.next().await,
+        None => std::future::pending().await,
+    }
+}
+
 struct Follower {
     pushing: Arc<Pushing>,
     tail: Arc<Tail>,
     rooms: TailReader,
+    /// Where users may be on other nodes.
+    newcomers: Option<Newcomers>,
     audience: Audience,
     /// When the positions were stored, and which.
     saved: (Instant, BTreeMap<&'static str, Positions>),
@@ -74,19 +86,17 @@ struct Follower {
 /// What woke it.
 enum Turn {
     Rooms(Vec<StoredRecord>),
+    Users(Vec<StoredRecord>),
     Tick,
-    /// Users have come here.
+    /// Users of shards are pushed to from here.
     Begin(Vec<ShardNumber>),
 }
 
 impl Follower {
     async fn run(mut self, mut stop: Stop) {
         let board = self.pushing.board().clone();
-        if !board.is_in_parts() {
-            let restored = restore::restore(&self.pushing, None, &mut stop).await;
-            if restored.is_err() {
-                return;
-            }
+        if self.prepare(&mut stop).await.is_err() {
+            return;
         }
         let mut signal = stop.clone();
         let mut ticks = tokio::time::interval(TICK);
@@ -97,6 +107,7 @@ impl Follower {
                 () = signal.told() => break,
                 _ = ticks.tick() => Turn::Tick,
                 numbers = board.wanted() => Turn::Begin(numbers),
+                records = heard(&mut self.newcomers) => Turn::Users(records),
                 records = self.rooms.next() => Turn::Rooms(records),
             };
             if self.take(turn, &mut stop).await.is_err() {
@@ -106,10 +117,26 @@ impl Follower {
         self.save(Vec::new()).await;
     }
 
+    /// Whom it pushes to: everybody, or those for whom it is asked to begin later.
+    async fn prepare(&mut self, stop: &mut Stop) -> Result<(), Stopped> {
+        if self.pushing.board().is_in_parts() {
+            let newcomers = Newcomers::open(&self.pushing, &self.tail, stop).await?;
+            self.newcomers = Some(newcomers);
+            return Ok(());
+        }
+        restore::restore(&self.pushing, None, stop).await
+    }
+
     async fn take(&mut self, turn: Turn, stop: &mut Stop) -> Result<(), Stopped> {
         match turn {
             Turn::Tick => self.tick().await,
             Turn::Begin(numbers) => self.begin(&numbers, stop).await?,
+            Turn::Users(records) => {
+                if let Some(newcomers) = &self.newcomers {
+                    let due = newcomers.tell(self.pushing.board(), &records);
+                    due.iter().for_each(|user_id| self.pushing.nudge(user_id));
+                }
+            }
             Turn::Rooms(records) => {
                 for record in &records {
                     if let Err(error) = self.read(record, stop).await? {
@@ -125,7 +152,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Users of shards have come to this node: what their pushers have not heard of yet is read.
+    /// Users of shards are pushed to from here now: what their pushers have not heard of yet is read.
     async fn begin(&mut self, numbers: &[ShardNumber], stop: &mut Stop) -> Result<(), Stopped> {
         // Who has pushers must be known before the first record is read for them.
         restore::restore(&self.pushing, Some(numbers), stop).await?;
@@ -160,6 +187,9 @@ impl Follower {
         let now_ms = self.pushing.parts.env.now_ms();
         for user_id in self.pushing.board().due(now_ms) {
             self.pushing.nudge(&user_id);
+        }
+        if let Some(newcomers) = &mut self.newcomers {
+            newcomers.note(now_ms, self.pushing.board());
         }
         if self.saved.0.elapsed() >= SAVE_EVERY {
             self.save(Vec::new()).await;

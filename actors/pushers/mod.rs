@@ -12,6 +12,11 @@
 //! A pusher that lags costs a record for each attempt (rarer and rarer) and nothing for each event. When its time comes the user's unread events after the lag
 //! are judged again, and of each room the newest goes out: nobody wants a night's messages one by one in the morning.
 //!
+//! # Who pushes
+//! Where there are several nodes, each pushes to the users of some shards: the node that serves the shard, or, if that is not for pushing, one that is. What is
+//! asked of users and rooms goes to where they are; only that somebody without pushers sets one has to be heard of: see [`newcomers`]. While a shard changes hands
+//! two nodes may push for a moment. What one has pushed is a record of the user, which the other asks for before each round.
+//!
 //! # Counts
 //! What gateways are told of unread things is folded from the log by the same code as the counts of a sync ([`ledger`]), and is kept only in memory.
 //!
@@ -26,6 +31,7 @@ mod follower;
 mod http;
 mod ledger;
 mod mails;
+mod newcomers;
 mod plan;
 mod port;
 mod positions;

@@ -1,4 +1,4 @@
-//! Who has pushers, and for whom something waits from an earlier life: read when the follower begins, and when users come to this node.
+//! Who has pushers, and for whom something waits from an earlier life: read when the follower begins, and when it is to push to users of further shards.
 
 use playhouse_schema::{
     address::ShardNumber,

@@ -156,6 +156,18 @@ impl Slot {
         !inner.is_delivering
     }
 
+    /// Something may have happened in any room after these positions; whether somebody must be told to look.
+    pub(super) fn flood(&self, mut from: Positions) -> bool {
+        let mut inner = self.0.lock();
+        if inner.is_gone {
+            return false;
+        }
+        inner.waiting.lower(&mut from);
+        inner.waiting.rooms.clear();
+        inner.waiting.flood = Some(from);
+        !inner.is_delivering
+    }
+
     /// Takes what waits. Until [`Slot::done`] it counts as not dealt with. `floor` is how far all is distributed.
     pub(super) fn take(&self, floor: impl FnOnce() -> Positions) -> (Batch, Positions) {
         let mut inner = self.0.lock();

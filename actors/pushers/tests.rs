@@ -16,6 +16,7 @@ use super::{
     catch_up::thinned,
     delivery::Candidate,
     mails::throttle_ms,
+    newcomers::History,
     plan::{Gateway, Target, Way, targets},
 };
 use crate::{
@@ -298,4 +299,37 @@ fn users_come_and_go_with_their_shard() {
     assert!(slot.is_gone() && slot.engage().is_none());
     assert!(!happen(&board, &room_id, 8));
     assert!(board.settled_parts().is_empty());
+}
+
+#[test]
+fn who_sets_a_first_pusher_elsewhere_misses_nothing() {
+    let board = board(false);
+    let room_id = owned_room_id!("!r:example.org");
+    let number = board.part_of(&anna());
+    // Nobody here pushes to her.
+    assert!(!board.heard(&anna(), || at(6)));
+    board.strike(&anna());
+    board.want(number);
+    board.begin(vec![(number, at(6))]);
+    assert!(!happen(&board, &room_id, 7));
+    assert!(board.heard(&anna(), || at(6)));
+    let (batch, from) = board.slot(&anna()).take(|| board.positions());
+    assert_eq!((batch.flood, from), (Some(at(6)), at(6)));
+    board.slot(&anna()).done(0);
+    // Once she is known nothing is looked for.
+    assert!(!board.heard(&anna(), || at(6)));
+    assert!(board.slot(&anna()).take(|| board.positions()).0.is_empty());
+}
+
+#[test]
+fn positions_are_told_as_of_a_time() {
+    let mut history = History::new(at(1));
+    for (now_ms, position) in [(100_000, 2), (101_000, 3), (111_000, 4)] {
+        history.note(now_ms, || at(position));
+    }
+    assert_eq!(history.before(50_000), at(1));
+    assert_eq!(history.before(105_000), at(2));
+    // The second came too soon after the first to be noted.
+    assert_eq!(history.before(115_999), at(2));
+    assert_eq!(history.before(116_000), at(4));
 }

@@ -159,6 +159,9 @@ pub enum UserRecord {
     Erased,
 }
 
+/// The kind of [`UserRecord::PusherSet`].
+pub const PUSHER_SET: Kind = 531;
+
 /// The kind of [`UserRecord::Deactivated`].
 pub const DEACTIVATED: Kind = 502;
 
@@ -196,7 +199,7 @@ impl Record for UserRecord {
             UserRecord::OneTimeKeysDropped(_) => 528,
             UserRecord::ToDeviceReceived(_) => 529,
             UserRecord::ToDeviceSent(_) => 530,
-            UserRecord::PusherSet(_) => 531,
+            UserRecord::PusherSet(_) => PUSHER_SET,
             UserRecord::PusherRemoved(_) => 532,
             UserRecord::Pushed(_) => 533,
             UserRecord::PushFailed(_) => 534,

@@ -6,6 +6,7 @@ mod checker;
 mod flow;
 mod moving;
 mod planted;
+mod pushing;
 mod roles;
 mod sending;
 mod town;

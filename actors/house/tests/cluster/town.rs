@@ -27,6 +27,7 @@ use crate::{
     },
     kernel::{Place, Routes as _, memory::MemoryStore},
     network::Network,
+    pushers::PushSettings,
     user::message::{Login, SyncQuery},
 };
 
@@ -40,6 +41,8 @@ pub(super) struct Town {
     pub(super) store: Arc<MemoryStore>,
     pub(super) net: Arc<Net>,
     env: Env,
+    /// How nodes that come from now on push.
+    pub(super) pushes: Option<PushSettings>,
     _models: (TempDir, Arc<dyn LogStore>),
 }
 
@@ -73,6 +76,7 @@ impl Town {
             store: log,
             net: Arc::default(),
             env: env(),
+            pushes: None,
             _models: (folder, models),
         }
     }
@@ -95,6 +99,7 @@ impl Town {
         let mut config = config(self.env.clone());
         config.outbox.retry_wait_ms = 20;
         config.outbox.retry_wait_max_ms = 100;
+        config.pushes = self.pushes.clone();
         config.cluster = Some(ClusterConfig {
             name: name.clone(),
             address: format!("{name}:1"),
