@@ -105,7 +105,7 @@ impl Change {
             Some(id) => target_of_change(app, id).await?,
             None => target_of(app, &named),
         };
-        let before = standing(app, target.as_ref()).await?;
+        let before = standing(app, path, target.as_ref()).await?;
         let mut change = Self {
             app: app.clone(),
             begun: ChangeBegun {
@@ -156,7 +156,7 @@ impl Change {
             None => self.note_begun().await?,
         };
         let about = target.as_ref().or(self.begun.target.as_ref());
-        let after = standing(&self.app, about).await?;
+        let after = standing(&self.app, &self.path, about).await?;
         let ended = ChangeEnded {
             begun,
             at_ms: self.app.env().now_ms(),
@@ -276,12 +276,20 @@ fn target_of(app: &App, named: &[(String, String)]) -> Option<ChangeTarget> {
             return target(kind, value.to_owned());
         }
     }
+    if let Some(room_id) = of("room_id_or_alias").filter(|name| name.starts_with('!')) {
+        return target("room", room_id.to_owned());
+    }
     let (name, value) = named.first()?;
     target(name, value.clone())
 }
 
-async fn standing(app: &App, target: Option<&ChangeTarget>) -> Result<Option<String>, HouseError> {
-    let Some(target) = target else {
+/// How the target of a change stands. What nodes are told changes nothing about a room, and must not wait for one.
+async fn standing(
+    app: &App,
+    path: &str,
+    target: Option<&ChangeTarget>,
+) -> Result<Option<String>, HouseError> {
+    let Some(target) = target.filter(|_| !path.starts_with(CLUSTER)) else {
         return Ok(None);
     };
     let fields = app.house.standing_of(target).await?;
