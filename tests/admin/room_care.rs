@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::administrator;
 use crate::{
     client::{props::text, stage::on_own_servers},
-    harness::{Town, client::encode},
+    harness::{Town, client::encode, only_alone},
 };
 
 fn path(room_id: &str, rest: &str) -> String {
@@ -46,9 +46,11 @@ async fn a_room_tells_what_it_takes_and_where_it_ends() {
         assert_eq!(told["graph"]["joined_members"], 1);
         assert_eq!(told["alarms"], json!([]));
         // Folded anew it is the same, also for those who talk meanwhile.
-        let folded = boss.post(&path(&room_id, "refold"), json!({})).await.ok();
-        assert_eq!(folded["changed"], false, "{folded}");
-        assert_eq!(folded["after"]["sequence"], told["graph"]["sequence"]);
+        if !only_alone("a room is folded anew by the node that has it") {
+            let folded = boss.post(&path(&room_id, "refold"), json!({})).await.ok();
+            assert_eq!(folded["changed"], false, "{folded}");
+            assert_eq!(folded["after"]["sequence"], told["graph"]["sequence"]);
+        }
         let next = anna.say(&room_id, "still here").await;
         let told = boss.get(&path(&room_id, "graph")).await.ok();
         assert_eq!(
