@@ -115,7 +115,12 @@ async fn users_are_pushed_to_by_nodes_that_are_for_it() {
     let second = say(&left.house, &bob.user_id, &room_id, "second")
         .await
         .unwrap();
-    assert_eq!(pusher_of(&sent, &second).await, left.name.as_str());
+    until("the other goes on", || {
+        let sent = sent.lock();
+        sent.iter()
+            .any(|(node, pushed)| *node == left.name.as_str() && *pushed == second.as_str())
+    })
+    .await;
     let firsts = sent.lock();
     let firsts = firsts
         .iter()
