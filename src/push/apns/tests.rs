@@ -5,6 +5,7 @@ use playhouse_schema::record::gateway::AcceptedPush;
 use serde_json::{Value, json};
 
 use super::{
+    EcKey, TOKEN_KEPT_MS, TOKEN_KEPT_MS_MIN, Tokens,
     payload::{Payload, Style, payload},
     topic_of, type_of,
 };
@@ -225,4 +226,29 @@ fn types_and_topics() {
     assert_eq!(topic_of("org.example", true), "org.example.voip");
     assert_eq!(topic_of("org.example.voip", true), "org.example.voip");
     assert_eq!(topic_of("org.example", false), "org.example");
+}
+
+#[test]
+fn tokens_are_neither_old_nor_new_too_often() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key.p8");
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    std::fs::write(&path, key.serialize_pem()).unwrap();
+    let tokens = Tokens {
+        key: EcKey::open(&path.to_string_lossy()).unwrap(),
+        key_id: "KEY".to_owned(),
+        team_id: "TEAM".to_owned(),
+        last: parking_lot::Mutex::default(),
+    };
+    let first = tokens.current(1_000).unwrap();
+    assert_eq!(tokens.current(TOKEN_KEPT_MS).unwrap(), first);
+    // A key that Apple does not believe makes no storm of new tokens.
+    tokens.replace(TOKEN_KEPT_MS_MIN);
+    assert_eq!(tokens.current(TOKEN_KEPT_MS_MIN).unwrap(), first);
+    let later_ms = 1_000 + TOKEN_KEPT_MS_MIN;
+    tokens.replace(later_ms);
+    let second = tokens.current(later_ms).unwrap();
+    assert_ne!(second, first);
+    let third = tokens.current(later_ms + TOKEN_KEPT_MS).unwrap();
+    assert_ne!(third, second);
 }

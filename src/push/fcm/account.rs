@@ -4,7 +4,10 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use playhouse_actors::gateway::Verdict;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
+use tokio::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 use super::super::answer::Answer;
 
@@ -17,14 +20,29 @@ const LIFETIME_S: u64 = 3_600;
 /// A token is not used any more so long before its end.
 const MARGIN_MS: u64 = 5 * 60 * 1_000;
 
+/// After a failure nobody asks for a token for so long: all that waits hears the same.
+const LEFT_ALONE: Duration = Duration::from_secs(10);
+
 /// A service account.
 pub(super) struct Account {
     email: String,
     key_id: Option<String>,
     key: EncodingKey,
     token_uri: String,
-    /// The token and until when it is used. Whoever needs one while it is being fetched waits for that.
-    current: Mutex<Option<(u64, String)>>,
+    /// Whoever needs a token while it is being fetched waits for that.
+    current: Mutex<Current>,
+}
+
+/// What is known of the token.
+#[derive(Default)]
+enum Current {
+    /// There is none.
+    #[default]
+    None,
+    /// The token, and until when it is used, milliseconds since the Unix epoch.
+    Good(u64, String),
+    /// It was not to be had, and nobody asks again before this moment.
+    Failed(Instant, Verdict),
 }
 
 /// The file that Google hands out.
@@ -60,21 +78,30 @@ impl Account {
         now_ms: u64,
     ) -> Result<String, Verdict> {
         let mut current = self.current.lock().await;
-        if let Some((until_ms, token)) = &*current
-            && now_ms < *until_ms
-        {
-            return Ok(token.clone());
+        match &*current {
+            Current::Good(until_ms, token) if now_ms < *until_ms => return Ok(token.clone()),
+            Current::Failed(until, verdict) if Instant::now() < *until => {
+                return Err(verdict.clone());
+            }
+            _ => {}
         }
-        let (until_ms, token) = self.fetch(http, now_ms).await?;
-        *current = Some((until_ms, token.clone()));
-        Ok(token)
+        match self.fetch(http, now_ms).await {
+            Ok((until_ms, token)) => {
+                *current = Current::Good(until_ms, token.clone());
+                Ok(token)
+            }
+            Err(verdict) => {
+                *current = Current::Failed(Instant::now() + LEFT_ALONE, verdict.clone());
+                Err(verdict)
+            }
+        }
     }
 
     /// It does not open the door any more.
     pub(super) async fn forget(&self, token: &str) {
         let mut current = self.current.lock().await;
-        if current.as_ref().is_some_and(|(_, known)| known == token) {
-            *current = None;
+        if matches!(&*current, Current::Good(_, known) if known == token) {
+            *current = Current::None;
         }
     }
 
