@@ -22,7 +22,12 @@ pub enum GatewayCommand {
         told: bool,
     },
     /// The time of these is over.
-    Expire(Vec<String>),
+    Expire {
+        /// Which.
+        push_ids: Vec<String>,
+        /// That was so at this time, whatever a clock that is set back says later.
+        now_ms: u64,
+    },
     /// Take the contents of what has ended out of the log.
     Erase,
     /// A homeserver has been told that this device's pushkey is dead.
