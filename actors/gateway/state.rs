@@ -36,8 +36,15 @@ pub struct Push {
 }
 
 impl Push {
+    fn emptied(&self) -> Self {
+        Self {
+            accepted: self.accepted.emptied(),
+            ..*self
+        }
+    }
+
     /// Roughly the memory it takes.
-    fn weight_bytes(&self) -> usize {
+    pub(super) fn weight_bytes(&self) -> usize {
         let accepted = &self.accepted;
         768 + accepted.notification.len() + accepted.data.len() + accepted.pushkey.len()
     }
@@ -90,7 +97,7 @@ pub struct Outbox {
 /// The form of a snapshot.
 #[derive(Serialize, Deserialize)]
 struct Written {
-    pushes: Vec<Arc<Push>>,
+    pushes: Vec<Push>,
     finished: Vec<(String, Finished)>,
     rejected: Vec<(String, u64)>,
     spent: Vec<(Sequence, Arc<Spent>)>,
@@ -156,13 +163,13 @@ impl Outbox {
         self.pushes.insert(push.sequence, Arc::new(push));
     }
 
-    fn make_due(&mut self, push: &Push) {
+    pub(super) fn make_due(&mut self, push: &Push) {
         let due = self.due.entry(push.accepted.app_id.clone()).or_default();
         due.insert((push.not_before_ms, push.sequence));
     }
 
     /// Whether it was the first of its device.
-    fn unmake_due(&mut self, push: &Push) -> bool {
+    pub(super) fn unmake_due(&mut self, push: &Push) -> bool {
         let app_id = &push.accepted.app_id;
         let Some(due) = self.due.get_mut(app_id) else {
             return false;
@@ -275,12 +282,13 @@ impl Outbox {
         finished.rejected && self.rejected.contains_key(&finished.device)
     }
 
+    /// The snapshot: all but the contents of what waits, which [`super::contents`] reads in the log.
     pub(super) fn encode(&self) -> Bytes {
         let rejected = self.rejected.iter();
         let finished = self.finished.iter();
         let spent = self.spent.iter();
         let written = Written {
-            pushes: self.pushes.values().cloned().collect(),
+            pushes: self.pushes.values().map(|push| push.emptied()).collect(),
             finished: finished
                 .map(|(name, finished)| (name.clone(), finished.clone()))
                 .collect(),
@@ -307,7 +315,7 @@ impl Outbox {
         }
         // Those that wait go before what ended under the same digest.
         for push in written.pushes {
-            outbox.insert(push);
+            outbox.insert(Arc::new(push));
         }
         for (device, at_ms) in written.rejected {
             outbox.remember_rejected(device, at_ms);
