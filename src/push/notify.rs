@@ -32,6 +32,7 @@ impl Gateway {
     pub(super) async fn notify(&self, body: &[u8]) -> Result<Vec<String>, Failure> {
         let bounds = self.bounds();
         let Request { notice, devices } = Request::parse(body, bounds.devices_max)?;
+        let notice = notice.lean();
         let apps = self.courier.apps();
         let taken = devices
             .iter()
