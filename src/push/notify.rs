@@ -53,7 +53,7 @@ impl Gateway {
 
     async fn take(&self, apps: &Apps, notice: &Notice, device: &Device) -> Result<Taken, Failure> {
         let Some(app) = apps.find(&device.app_id) else {
-            tracing::info!(app_id = device.app_id, "a notification for no app of ours");
+            tracing::debug!(app_id = device.app_id, "a notification for no app of ours");
             metrics::counter!("playhouse_push_unknown_app_total").increment(1);
             return Ok(Taken::Rejected);
         };
