@@ -5,6 +5,7 @@
 mod payload;
 #[cfg(test)]
 mod tests;
+mod topic;
 
 use base64::{
     Engine as _,
@@ -16,7 +17,10 @@ use playhouse_actors::{env::JsonObject, gateway::Verdict};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
-use self::payload::{Payload, Style};
+use self::{
+    payload::{Payload, Style},
+    topic::topic,
+};
 use super::{
     answer::{Answer, Delivery},
     collapse_id,
@@ -89,7 +93,7 @@ impl Apns {
                 .unwrap_or(host)
                 .trim_end_matches('/')
                 .to_owned(),
-            topic: app.topic.as_deref().map(|topic| topic_of(topic, is_voip)),
+            topic: topic(app, is_voip)?,
             push_type: app.push_type.clone(),
             hex_tokens: app.hex_tokens,
             collapses: app.collapse.is_some(),
@@ -245,14 +249,6 @@ impl Tokens {
             *last = None;
         }
     }
-}
-
-/// The topic of an app; VoIP has one of its own.
-fn topic_of(topic: &str, is_voip: bool) -> String {
-    if is_voip && !topic.ends_with(".voip") {
-        return format!("{topic}.voip");
-    }
-    topic.to_owned()
 }
 
 /// The push type that fits a payload.

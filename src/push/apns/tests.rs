@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     EcKey, TOKEN_KEPT_MS, TOKEN_KEPT_MS_MIN, Tokens,
     payload::{Payload, Style, payload},
-    topic_of, type_of,
+    type_of,
 };
 use crate::push::{answer::Delivery, notification::Notice};
 
@@ -211,7 +211,7 @@ fn what_is_too_long_is_cut() {
 }
 
 #[test]
-fn types_and_topics() {
+fn types_that_fit() {
     let payload =
         |aps: Value| -> JsonObject { json!({ "aps": aps }).as_object().cloned().unwrap() };
     assert_eq!(
@@ -223,9 +223,6 @@ fn types_and_topics() {
         "alert"
     );
     assert_eq!(type_of(&payload(json!({}))), "alert");
-    assert_eq!(topic_of("org.example", true), "org.example.voip");
-    assert_eq!(topic_of("org.example.voip", true), "org.example.voip");
-    assert_eq!(topic_of("org.example", false), "org.example");
 }
 
 #[test]
