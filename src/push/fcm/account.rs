@@ -154,3 +154,47 @@ impl Account {
         jsonwebtoken::encode(&header, &claims, &self.key)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use super::*;
+    use crate::{config::Config, push::wire::Wire};
+
+    #[tokio::test]
+    async fn who_gets_no_token_does_not_ask_again_at_once() {
+        crate::node::install_crypto();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let asked = Arc::<AtomicUsize>::default();
+        let counted = asked.clone();
+        tokio::spawn(async move {
+            // Whoever comes is turned away.
+            while listener.accept().await.is_ok() {
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+        let file = json!({
+            "client_email": "push@example.org", "private_key": key.serialize_pem(),
+            "token_uri": format!("http://127.0.0.1:{port}/token"),
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("account.json");
+        std::fs::write(&path, file.to_string()).unwrap();
+        let account = Account::open(&path.to_string_lossy()).unwrap();
+        let http = Wire::new(&Config::default(), &Arc::default()).known();
+        let http = http.unwrap();
+        let first = account.token(&http, 0).await;
+        assert!(matches!(first, Err(Verdict::Later { .. })), "{first:?}");
+        let before = asked.load(Ordering::SeqCst);
+        for _ in 0..20 {
+            assert_eq!(account.token(&http, 0).await, first);
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), before);
+    }
+}
