@@ -167,6 +167,10 @@ fn settle(
         Verdict::Rejected(reason) => {
             return ended(push_id, now_ms, PushOutcome::Rejected { reason, told });
         }
+        Verdict::Unusable(reason) => {
+            let told = true;
+            return ended(push_id, now_ms, PushOutcome::Rejected { reason, told });
+        }
         Verdict::Refused(reason) => {
             return ended(push_id, now_ms, PushOutcome::Refused { reason });
         }

@@ -296,6 +296,17 @@ fn who_was_told_at_once_is_not_told_again() {
 }
 
 #[test]
+fn what_one_homeserver_sends_along_kills_no_pushkey_for_another() {
+    let mut trial = Trial::new();
+    let push_id = trial.accept(new("a", Some("$1")));
+    let unusable = Verdict::Unusable("BadDefaultPayload".to_owned());
+    trial.settle(&push_id, unusable, false);
+    assert!(trial.outbox.rejected.is_empty(), "nobody else hears of it");
+    let finished = trial.outbox.finished.get(&push_id).expect("it is known");
+    assert!(finished.rejected);
+}
+
+#[test]
 fn a_pushkey_that_was_set_anew_lives() {
     let mut trial = Trial::new();
     let push_id = trial.accept(new("a", Some("$1")));

@@ -208,6 +208,11 @@ impl Device {
         )
     }
 
+    /// The address of a browser's push service.
+    pub(super) fn endpoint(&self) -> Option<&str> {
+        self.data.as_ref()?.get("endpoint")?.as_str()
+    }
+
     /// Whether the client wants nothing but IDs to be passed on.
     pub(super) fn wants_ids_only(&self) -> bool {
         let format = self.data.as_ref().and_then(|data| data.get("format"));

@@ -118,12 +118,12 @@ impl Apns {
             return Verdict::Needless;
         }
         let Some(device) = self.device_token(&delivery.push.accepted.pushkey) else {
-            return Verdict::Rejected("BadDeviceToken".to_owned());
+            return Verdict::Unusable("BadDeviceToken".to_owned());
         };
         let payload = match payload::payload(delivery, &self.style) {
             Payload::Whole(payload) => payload,
             Payload::Nothing => return Verdict::Needless,
-            Payload::Malformed => return Verdict::Rejected("BadDefaultPayload".to_owned()),
+            Payload::Malformed => return Verdict::Unusable("BadDefaultPayload".to_owned()),
             Payload::TooLarge => return Verdict::Refused("PayloadTooLarge".to_owned()),
         };
         let request = match self.request((&device, &payload), delivery) {

@@ -55,7 +55,7 @@ impl Fcm {
         let data = match data::data(delivery, self.badge_counts) {
             Data::Whole(data) => data,
             Data::Nothing => return Verdict::Needless,
-            Data::Malformed => return Verdict::Rejected("BadDefaultPayload".to_owned()),
+            Data::Malformed => return Verdict::Unusable("BadDefaultPayload".to_owned()),
             Data::TooLarge => return Verdict::Refused("PayloadTooLarge".to_owned()),
         };
         let message = self.message(data, delivery);

@@ -90,7 +90,7 @@ impl WebPush {
             return Verdict::Needless;
         }
         let Some(address) = address(delivery) else {
-            return Verdict::Rejected("BadSubscription".to_owned());
+            return Verdict::Unusable("BadSubscription".to_owned());
         };
         if !self.may_ask(&address.endpoint) {
             // No louder, nor what follows below: strangers say how often this happens.
@@ -110,7 +110,7 @@ impl WebPush {
             return later("key");
         };
         let Ok(sealed) = encrypt(&message, &address.subscription, &fresh) else {
-            return Verdict::Rejected("BadSubscription".to_owned());
+            return Verdict::Unusable("BadSubscription".to_owned());
         };
         let origin = address.endpoint.origin().ascii_serialization();
         let authorization = match self.vapid.authorization(&origin, delivery.now_ms) {
