@@ -5,7 +5,8 @@ use x509_parser::oid_registry::OID_USERID;
 
 use crate::config::PushApp;
 
-/// The topic of an app: as configured, or else as its certificate has it. Certificates are good for several topics today, and then Apple refuses what names none.
+/// The topic of an app: as configured, or else as its certificate has it. Certificates are good for several topics today, and Apple then refuses what names
+/// none.
 pub(super) fn topic(app: &PushApp, is_voip: bool) -> Result<Option<String>, String> {
     let of_certificate = match (&app.topic, &app.certificate) {
         (None, Some(path)) => of_certificate(path)?,
@@ -32,7 +33,8 @@ fn of_certificate(path: &str) -> Result<Option<String>, String> {
     let certificate = CertificateDer::from_pem_file(path).map_err(|error| unusable(&error))?;
     let parsed = x509_parser::parse_x509_certificate(&certificate);
     let (_, parsed) = parsed.map_err(|error| unusable(&error))?;
-    let mut names = parsed.subject().iter_by_oid(&OID_USERID);
+    let user_id = OID_USERID;
+    let mut names = parsed.subject().iter_by_oid(&user_id);
     let name = names.next().and_then(|name| name.as_str().ok());
     Ok(name.map(str::to_owned))
 }
