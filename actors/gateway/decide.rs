@@ -29,7 +29,6 @@ pub(super) fn decide(
     command: GatewayCommand,
     context: &GatewayContext,
 ) -> Result<Decision<Outbox>, GatewayError> {
-    let now_ms = context.env.now_ms();
     match command {
         GatewayCommand::Accept(new) => accept(outbox, *new, context),
         GatewayCommand::Settle {
@@ -46,7 +45,7 @@ pub(super) fn decide(
             let record = settle(push, (verdict, told), context);
             Ok(done(vec![record]))
         }
-        GatewayCommand::Expire(push_ids) => {
+        GatewayCommand::Expire { push_ids, now_ms } => {
             let over = push_ids.into_iter().filter(|push_id| {
                 let push = outbox.named(push_id);
                 push.is_some_and(|push| push.accepted.expires_ms <= now_ms)
@@ -166,6 +165,10 @@ fn settle(
         Verdict::Delivered => return ended(push_id, now_ms, PushOutcome::Delivered),
         Verdict::Needless => return ended(push_id, now_ms, PushOutcome::Needless),
         Verdict::Rejected(reason) => {
+            return ended(push_id, now_ms, PushOutcome::Rejected { reason, told });
+        }
+        Verdict::Unusable(reason) => {
+            let told = true;
             return ended(push_id, now_ms, PushOutcome::Rejected { reason, told });
         }
         Verdict::Refused(reason) => {

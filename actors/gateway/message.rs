@@ -22,7 +22,12 @@ pub enum GatewayCommand {
         told: bool,
     },
     /// The time of these is over.
-    Expire(Vec<String>),
+    Expire {
+        /// Which.
+        push_ids: Vec<String>,
+        /// That was so at this time, whatever a clock that is set back says later.
+        now_ms: u64,
+    },
     /// Take the contents of what has ended out of the log.
     Erase,
     /// A homeserver has been told that this device's pushkey is dead.
@@ -32,7 +37,7 @@ pub enum GatewayCommand {
 /// A notification for one device.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NewPush {
-    /// [`super::device_digest`] of app ID and pushkey.
+    /// A digest of that by which the provider knows it, as [`super::device_digest`] of app ID and pushkey.
     pub device: String,
     /// A digest by which a repetition is known, when the notification is about an event.
     pub digest: Option<String>,
@@ -57,6 +62,8 @@ pub enum Verdict {
     Delivered,
     /// The provider says that the pushkey is dead.
     Rejected(String),
+    /// With what came along the pushkey cannot be used. Whoever sent that hears of it as of a dead pushkey; it is not kept for others, who may send better.
+    Unusable(String),
     /// The provider will never take this notification.
     Refused(String),
     /// There is nothing in it that the app could show.

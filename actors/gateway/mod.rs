@@ -4,6 +4,7 @@
 //! providers, nor what stands in a notification: the carrier does.
 
 mod board;
+mod contents;
 mod decide;
 pub mod message;
 mod state;
@@ -13,10 +14,11 @@ mod timing;
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use playhouse_schema::{
     address::{Entity, Position, Sequence},
     chain,
-    port::Snapshot,
+    port::{LogStore, Snapshot, StoreError},
     record::gateway::GatewayRecord,
 };
 
@@ -104,7 +106,7 @@ fn number_of(entity: &Entity) -> u8 {
 
 impl Domain for Outbox {
     const NAME: &'static str = "gateway";
-    const SNAPSHOT_VERSION: u32 = 1;
+    const SNAPSHOT_VERSION: u32 = 2;
 
     type Record = GatewayRecord;
     type Command = GatewayCommand;
@@ -184,5 +186,9 @@ impl Domain for Outbox {
 
     fn from_snapshot(entity: &Entity, snapshot: &Snapshot) -> Option<Self> {
         Self::decode(number_of(entity), &snapshot.payload)
+    }
+
+    fn hydrate<'a>(&'a mut self, store: &'a dyn LogStore) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(contents::hydrate(self, store))
     }
 }

@@ -36,8 +36,15 @@ pub struct Push {
 }
 
 impl Push {
+    fn emptied(&self) -> Self {
+        Self {
+            accepted: self.accepted.emptied(),
+            ..*self
+        }
+    }
+
     /// Roughly the memory it takes.
-    fn weight_bytes(&self) -> usize {
+    pub(super) fn weight_bytes(&self) -> usize {
         let accepted = &self.accepted;
         768 + accepted.notification.len() + accepted.data.len() + accepted.pushkey.len()
     }
@@ -71,8 +78,8 @@ pub struct Outbox {
     pub(super) names: OrdMap<String, Sequence>,
     /// The same by device.
     pub(super) devices: OrdMap<String, OrdSet<Sequence>>,
-    /// The first of each device, by the time it may be tried.
-    pub(super) due: OrdSet<(u64, Sequence)>,
+    /// The first of each device, by app ID and then by the time it may be tried.
+    pub(super) due: OrdMap<String, OrdSet<(u64, Sequence)>>,
     /// Names by digest, of those that wait and those that ended lately.
     pub(super) known: OrdMap<String, String>,
     /// Those that ended lately, by name.
@@ -90,7 +97,7 @@ pub struct Outbox {
 /// The form of a snapshot.
 #[derive(Serialize, Deserialize)]
 struct Written {
-    pushes: Vec<Arc<Push>>,
+    pushes: Vec<Push>,
     finished: Vec<(String, Finished)>,
     rejected: Vec<(String, u64)>,
     spent: Vec<(Sequence, Arc<Spent>)>,
@@ -137,7 +144,7 @@ impl Outbox {
         let was_empty = queue.is_empty();
         queue.insert(push.sequence);
         if was_empty {
-            self.due.insert((push.not_before_ms, push.sequence));
+            self.make_due(&push);
         }
         self.pushes.insert(push.sequence, push);
     }
@@ -146,14 +153,32 @@ impl Outbox {
         let Some(before) = self.named(&postponed.push_id).cloned() else {
             return;
         };
-        let sequence = before.sequence;
-        if self.due.remove(&(before.not_before_ms, sequence)).is_some() {
-            self.due.insert((postponed.not_before_ms, sequence));
-        }
+        let was_due = self.unmake_due(&before);
         let mut push = Arc::unwrap_or_clone(before);
         push.attempts = postponed.attempts;
         push.not_before_ms = postponed.not_before_ms;
-        self.pushes.insert(sequence, Arc::new(push));
+        if was_due {
+            self.make_due(&push);
+        }
+        self.pushes.insert(push.sequence, Arc::new(push));
+    }
+
+    pub(super) fn make_due(&mut self, push: &Push) {
+        let due = self.due.entry(push.accepted.app_id.clone()).or_default();
+        due.insert((push.not_before_ms, push.sequence));
+    }
+
+    /// Whether it was the first of its device.
+    pub(super) fn unmake_due(&mut self, push: &Push) -> bool {
+        let app_id = &push.accepted.app_id;
+        let Some(due) = self.due.get_mut(app_id) else {
+            return false;
+        };
+        let was_due = due.remove(&(push.not_before_ms, push.sequence)).is_some();
+        if due.is_empty() {
+            self.due.remove(app_id);
+        }
+        was_due
     }
 
     fn end(&mut self, ended: &EndedPush) {
@@ -193,7 +218,7 @@ impl Outbox {
         let sequence = self.names.remove(push_id)?;
         let push = self.pushes.remove(&sequence)?;
         self.weight_bytes = self.weight_bytes.saturating_sub(push.weight_bytes());
-        self.due.remove(&(push.not_before_ms, sequence));
+        self.unmake_due(&push);
         let device = &push.accepted.device;
         let mut next = None;
         if let Some(queue) = self.devices.get_mut(device) {
@@ -204,8 +229,8 @@ impl Outbox {
             None => drop(self.devices.remove(device)),
             Some(next) => {
                 // It may stand there already, when it was not the first that has ended.
-                if let Some(following) = self.pushes.get(&next) {
-                    self.due.insert((following.not_before_ms, next));
+                if let Some(following) = self.pushes.get(&next).cloned() {
+                    self.make_due(&following);
                 }
             }
         }
@@ -257,12 +282,13 @@ impl Outbox {
         finished.rejected && self.rejected.contains_key(&finished.device)
     }
 
+    /// The snapshot: all but the contents of what waits, which [`super::contents`] reads in the log.
     pub(super) fn encode(&self) -> Bytes {
         let rejected = self.rejected.iter();
         let finished = self.finished.iter();
         let spent = self.spent.iter();
         let written = Written {
-            pushes: self.pushes.values().cloned().collect(),
+            pushes: self.pushes.values().map(|push| push.emptied()).collect(),
             finished: finished
                 .map(|(name, finished)| (name.clone(), finished.clone()))
                 .collect(),
@@ -289,7 +315,7 @@ impl Outbox {
         }
         // Those that wait go before what ended under the same digest.
         for push in written.pushes {
-            outbox.insert(push);
+            outbox.insert(Arc::new(push));
         }
         for (device, at_ms) in written.rejected {
             outbox.remember_rejected(device, at_ms);

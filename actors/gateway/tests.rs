@@ -1,15 +1,16 @@
 //! An outbox without a house: what its records make of it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::future::BoxFuture;
 
 use super::{
     Attempts, Carrier, GatewayAnswer, GatewayBoard, GatewayCommand, GatewayContext, GatewayError,
-    GatewayReply, GatewaySettings, NewPush, OUTBOXES, Outbox, Push, Verdict,
+    GatewayReply, GatewaySettings, NewPush, OUTBOXES, Outbox, Push, Timing, Verdict,
     board::Backlog,
     decide::{decide, wait_after},
     device_digest, digest_of, outbox, outbox_of,
+    timing::UNDER_WAY_PER_APP_MAX,
 };
 use crate::{
     kernel::{Domain as _, parcel::crossed},
@@ -60,12 +61,15 @@ impl Trial {
             self.sequence += 1;
             self.outbox.erased(self.sequence, Some((*target, payload)));
         }
-        let again = Outbox::decode(5, &self.outbox.encode());
-        assert_eq!(
-            again.as_ref(),
-            Some(&self.outbox),
-            "a snapshot keeps everything"
-        );
+        let snapshot = self.outbox.encode();
+        let text = String::from_utf8_lossy(&snapshot);
+        assert!(!text.contains("its pushkey"), "contents are in the log");
+        let mut again = Outbox::decode(5, &snapshot).expect("it was written just now");
+        assert_eq!(again.hollow().len(), self.outbox.pushes.len());
+        for push in self.outbox.pushes.values() {
+            again.put_content(push.sequence, push.accepted.clone());
+        }
+        assert_eq!(again, self.outbox, "a snapshot keeps everything else");
         Ok(crossed(&decision.reply))
     }
 
@@ -94,7 +98,7 @@ fn new(device: &str, event: Option<&str>) -> NewPush {
         digest: event.map(|event| digest_of(&[&device, event])),
         device,
         app_id: "app".to_owned(),
-        pushkey: "key".to_owned(),
+        pushkey: "its pushkey".to_owned(),
         pushkey_ts_ms: 0,
         data: "{}".to_owned(),
         notification: "{}".to_owned(),
@@ -151,22 +155,65 @@ fn one_of_a_device_is_due_at_a_time() {
     let first = trial.accept(new("a", Some("$1")));
     let second = trial.accept(new("a", Some("$2")));
     trial.accept(new("b", Some("$1")));
-    assert_eq!(trial.outbox.due.len(), 2);
+    assert_eq!(trial.outbox.due["app"].len(), 2);
     trial.settle(&first, later(Some(40_000)), false);
-    assert_eq!(trial.outbox.due.len(), 2);
+    assert_eq!(trial.outbox.due["app"].len(), 2);
     let waits = trial.outbox.named(&first).expect("it waits").clone();
     assert_eq!(waits.attempts, 1);
     assert!(waits.not_before_ms >= waits.accepted.at_ms + 40_000);
-    assert!(
-        trial
-            .outbox
-            .due
-            .contains(&(waits.not_before_ms, waits.sequence))
-    );
+    assert!(trial.outbox.due["app"].contains(&(waits.not_before_ms, waits.sequence)));
     trial.settle(&first, Verdict::Delivered, false);
     let next = trial.outbox.named(&second).expect("it waits");
     let is_due = (next.not_before_ms, next.sequence);
-    assert!(trial.outbox.due.contains(&is_due));
+    assert!(trial.outbox.due["app"].contains(&is_due));
+}
+
+#[test]
+fn a_provider_that_is_slow_holds_up_no_other() {
+    let mut trial = Trial::new();
+    trial.context.settings.waiting_max = 1 << 20;
+    let of_app = |app_id: &str, number: usize| NewPush {
+        app_id: app_id.to_owned(),
+        ..new(&format!("{app_id}{number}"), Some("$e"))
+    };
+    for app_id in ["a", "b", "slow", "x", "y", "z"] {
+        for number in 0..300 {
+            let accept = GatewayCommand::Accept(Box::new(of_app(app_id, number)));
+            let decision = decide(&trial.outbox, accept, &trial.context);
+            for record in &decision.expect("there is room").records {
+                trial.sequence += 1;
+                trial.outbox.take_in(trial.sequence, record);
+            }
+        }
+    }
+    let now_ms = trial.context.env.now_ms();
+    let mut live = Timing::default();
+    let apps = |chosen: &[Arc<Push>]| {
+        let mut apps: BTreeMap<String, usize> = BTreeMap::new();
+        for push in chosen {
+            *apps.entry(push.accepted.app_id.clone()).or_default() += 1;
+        }
+        apps
+    };
+    let chosen = live.choose(&trial.outbox, now_ms);
+    let wanted = ["a", "b", "slow", "x"].map(|app_id| (app_id.to_owned(), UNDER_WAY_PER_APP_MAX));
+    assert_eq!(apps(&chosen), BTreeMap::from(wanted));
+    assert!(live.choose(&trial.outbox, now_ms).is_empty(), "all is full");
+    // Two have ended: the apps that had nothing come first.
+    let ended: Vec<String> = ["a", "slow"]
+        .iter()
+        .filter_map(|app_id| {
+            let mut chosen = chosen.iter();
+            let one = chosen.find(|push| push.accepted.app_id == *app_id)?;
+            Some(one.accepted.push_id.clone())
+        })
+        .collect();
+    for push_id in &ended {
+        trial.settle(push_id, Verdict::Delivered, false);
+    }
+    live.sort_out(&trial.outbox);
+    let chosen = live.choose(&trial.outbox, now_ms);
+    assert_eq!(apps(&chosen), BTreeMap::from([("y".to_owned(), 2)]));
 }
 
 #[test]
@@ -195,7 +242,10 @@ fn what_cannot_be_sent_in_time_ends() {
     short.ttl_ms = 0;
     let over = trial.accept(short);
     let fresh = trial.accept(new("c", Some("$1")));
-    let expire = GatewayCommand::Expire(vec![over.clone(), fresh.clone()]);
+    let expire = GatewayCommand::Expire {
+        push_ids: vec![over.clone(), fresh.clone()],
+        now_ms: trial.context.env.now_ms(),
+    };
     assert_eq!(trial.run(expire), Ok(GatewayReply::Done));
     assert!(trial.outbox.named(&over).is_none());
     assert!(trial.outbox.named(&fresh).is_some());
@@ -246,6 +296,17 @@ fn who_was_told_at_once_is_not_told_again() {
 }
 
 #[test]
+fn what_one_homeserver_sends_along_kills_no_pushkey_for_another() {
+    let mut trial = Trial::new();
+    let push_id = trial.accept(new("a", Some("$1")));
+    let unusable = Verdict::Unusable("BadDefaultPayload".to_owned());
+    trial.settle(&push_id, unusable, false);
+    assert!(trial.outbox.rejected.is_empty(), "nobody else hears of it");
+    let finished = trial.outbox.finished.get(&push_id).expect("it is known");
+    assert!(finished.rejected);
+}
+
+#[test]
 fn a_pushkey_that_was_set_anew_lives() {
     let mut trial = Trial::new();
     let push_id = trial.accept(new("a", Some("$1")));
@@ -289,7 +350,12 @@ fn what_has_ended_leaves_no_content() {
     let decision = decide(&trial.outbox, GatewayCommand::Erase, &trial.context);
     let decision = decision.expect("it may be asked");
     let (_, payload) = decision.erasures.first().expect("one is erased");
-    assert!(!String::from_utf8_lossy(payload).contains("key"));
+    assert!(!String::from_utf8_lossy(payload).contains("its pushkey"));
+    // A snapshot that is older than the erasure does not make for another one.
+    let mut older = Outbox::decode(5, &trial.outbox.encode()).expect("a snapshot");
+    let (sequence, spent) = trial.outbox.spent.get_min().expect("one is spent").clone();
+    older.put_content(sequence, spent.emptied.clone());
+    assert!(older.spent.is_empty());
     assert_eq!(trial.run(GatewayCommand::Erase), Ok(GatewayReply::Done));
     assert!(trial.outbox.spent.is_empty());
 }

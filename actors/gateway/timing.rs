@@ -29,10 +29,7 @@ const INSIST_EVERY: Duration = Duration::from_millis(200);
 const UNDER_WAY_MAX: usize = 256;
 
 /// So many of one app: one provider that is slow does not hold up the others.
-const UNDER_WAY_PER_APP_MAX: usize = 64;
-
-/// So many that are due are looked at for some that can be sent.
-const LOOKED_AT_MAX: usize = 2_048;
+pub(super) const UNDER_WAY_PER_APP_MAX: usize = 64;
 
 /// What has ended stays in the log for so long, if that makes fewer transactions of it.
 const ERASE_AFTER_MS: u64 = 2_000;
@@ -85,6 +82,8 @@ pub struct Timing {
     timer: Option<(u64, JoinHandle<()>)>,
     /// What is being sent, or ended because its time is over: how often it was tried before, and the app ID.
     under_way: BTreeMap<Sequence, (u32, String)>,
+    /// The app that was served last: the next one comes first.
+    last_app: String,
     /// Who waits for the end of what. The attempts look here too.
     waiting: Arc<Mutex<Waiting>>,
     has_pending: bool,
@@ -124,7 +123,7 @@ impl Timing {
     }
 
     /// Forgets what is not under way any more.
-    fn sort_out(&mut self, state: &Outbox) {
+    pub(super) fn sort_out(&mut self, state: &Outbox) {
         self.under_way.retain(|sequence, (attempts, _)| {
             let push = state.pushes.get(sequence);
             push.is_some_and(|push| push.attempts == *attempts)
@@ -167,51 +166,71 @@ fn erasing_due(state: &Outbox) -> Option<u64> {
     Some(oldest.since_ms.saturating_add(ERASE_AFTER_MS))
 }
 
-fn send_due(resident: &mut Resident<Outbox>, state: &Outbox, now_ms: u64) {
-    let mut by_app: BTreeMap<String, usize> = BTreeMap::new();
-    for (_, app_id) in resident.live.under_way.values() {
-        *by_app.entry(app_id.clone()).or_default() += 1;
+impl Timing {
+    /// What is to be tried now: of each app what there is room for, one app after the other, so that none waits for those that are slow, however much of theirs
+    /// is due.
+    pub(super) fn choose(&mut self, state: &Outbox, now_ms: u64) -> Vec<Arc<Push>> {
+        let mut by_app: BTreeMap<String, usize> = BTreeMap::new();
+        for (_, app_id) in self.under_way.values() {
+            *by_app.entry(app_id.clone()).or_default() += 1;
+        }
+        let mut chosen = Vec::new();
+        let last_app = std::mem::take(&mut self.last_app);
+        let (before, behind): (Vec<_>, Vec<_>) = state
+            .due
+            .iter()
+            .partition(|(app_id, _)| **app_id <= last_app);
+        self.last_app = last_app;
+        for (app_id, due) in behind.into_iter().chain(before) {
+            let of_app = by_app.get(app_id).copied().unwrap_or(0);
+            let room = UNDER_WAY_PER_APP_MAX.saturating_sub(of_app);
+            let room = room.min(UNDER_WAY_MAX.saturating_sub(self.under_way.len()));
+            let due = due.iter().take_while(|(at_ms, _)| *at_ms <= now_ms);
+            let due = due.filter(|(_, sequence)| !self.under_way.contains_key(sequence));
+            let due = due.filter_map(|(_, sequence)| state.pushes.get(sequence));
+            let due: Vec<Arc<Push>> = due.take(room).cloned().collect();
+            for push in &due {
+                let note = (push.attempts, app_id.clone());
+                self.under_way.insert(push.sequence, note);
+                self.last_app.clone_from(app_id);
+            }
+            chosen.extend(due);
+        }
+        chosen
     }
-    let mut expired = Vec::new();
-    let due = state.due.iter().take(LOOKED_AT_MAX);
-    for (_, sequence) in due.take_while(|(at_ms, _)| *at_ms <= now_ms) {
-        if resident.live.under_way.len() >= UNDER_WAY_MAX {
-            break;
-        }
-        let Some(push) = state.pushes.get(sequence) else {
-            continue;
-        };
-        let accepted = &push.accepted;
-        let number = by_app.entry(accepted.app_id.clone()).or_default();
-        let is_under_way = resident.live.under_way.contains_key(sequence);
-        if is_under_way || *number >= UNDER_WAY_PER_APP_MAX {
-            continue;
-        }
-        *number += 1;
-        let note = (push.attempts, accepted.app_id.clone());
-        resident.live.under_way.insert(*sequence, note);
-        if accepted.expires_ms <= now_ms {
-            expired.push(accepted.push_id.clone());
-            continue;
-        }
+}
+
+fn send_due(resident: &mut Resident<Outbox>, state: &Outbox, now_ms: u64) {
+    let chosen = resident.live.choose(state, now_ms);
+    let (expired, good): (Vec<_>, Vec<_>) = chosen
+        .into_iter()
+        .partition(|push| push.accepted.expires_ms <= now_ms);
+    for push in good {
         let attempt = Sending {
             carrier: resident.context.carrier.clone(),
             counted: resident.context.attempts.begin(),
             waiting: resident.live.waiting.clone(),
             myself: resident.myself.clone(),
         };
-        ractor::concurrency::spawn(attempt.run(push.clone()));
+        ractor::concurrency::spawn(attempt.run(push));
     }
     if !expired.is_empty() {
         let myself = resident.myself.clone();
-        ractor::concurrency::spawn(insist(myself, GatewayCommand::Expire(expired)));
+        let expired = expired.iter().map(|push| push.accepted.push_id.clone());
+        let expire = GatewayCommand::Expire {
+            push_ids: expired.collect(),
+            now_ms,
+        };
+        ractor::concurrency::spawn(insist(myself, expire));
     }
 }
 
 fn set_timer(resident: &mut Resident<Outbox>, state: &Outbox, now_ms: u64) {
     // What is due already and was not sent waits for the end of something else.
-    let later = state.due.range((now_ms.saturating_add(1), 0_u64)..).next();
-    let later = later.map(|(at_ms, _)| *at_ms);
+    let after = (now_ms.saturating_add(1), 0_u64);
+    let later = state.due.values();
+    let later = later.filter_map(|due| due.range(after..).next());
+    let later = later.map(|(at_ms, _)| *at_ms).min();
     let next = later.into_iter().chain(erasing_due(state)).min();
     if let Some((at_ms, timer)) = &resident.live.timer {
         if Some(*at_ms) == next && !timer.is_finished() {

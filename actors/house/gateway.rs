@@ -177,12 +177,13 @@ impl GatewayOffice {
                         }
                     };
                     let mut told = stop.clone();
+                    let is_open = office.slot.is_open();
                     tokio::select! {
                         biased;
                         () = told.told() => return,
                         () = moved => {}
                         () = office.slot.filled.notified() => {}
-                        _ = stop.pause(PULSE) => {}
+                        _ = stop.pause(PULSE), if is_open => {}
                     }
                 }
             })

@@ -29,7 +29,7 @@ pub enum GatewayRecord {
 pub struct AcceptedPush {
     /// Its name, a UUID: the same for every attempt, so that the provider knows it again.
     pub push_id: String,
-    /// A digest of app ID and pushkey.
+    /// A digest of app ID and pushkey, and of what else the provider needs to find it.
     pub device: String,
     /// A digest of the notification, by which a homeserver's repetition is known. Without an event there is none.
     pub digest: Option<String>,
@@ -82,7 +82,7 @@ pub enum PushOutcome {
     Rejected {
         /// In its words.
         reason: String,
-        /// The homeserver heard of it with the answer to its request. Otherwise it hears of it with the next one.
+        /// The homeserver heard of it with the answer to its request, or nobody else needs to. Otherwise it hears of it with the next one.
         told: bool,
     },
     /// The provider will never take this notification; of the pushkey that says nothing.

@@ -4,12 +4,17 @@ use std::{sync::Arc, time::Instant};
 
 use playhouse_actors::{
     env::{Env, JsonObject},
-    gateway::{Push, Verdict},
+    gateway::{Push, Verdict, device_digest, digest_of},
 };
 use tokio::sync::Semaphore;
 
 use super::{
-    answer::Delivery, apns::Apns, fcm::Fcm, glob::matches, notification::Notice, webpush::WebPush,
+    answer::Delivery,
+    apns::Apns,
+    fcm::Fcm,
+    glob::matches,
+    notification::{Device, Notice},
+    webpush::WebPush,
     wire::Wire,
 };
 use crate::{
@@ -118,6 +123,15 @@ impl App {
         self.event_id_only
     }
 
+    /// What a device is called here. A push service is part of it: what a stranger's says of a pushkey is not said of the pushkey elsewhere.
+    pub(super) fn device_digest(&self, device: &Device) -> String {
+        let (app_id, pushkey) = (device.app_id.as_str(), device.pushkey.as_str());
+        match (&self.provider, device.endpoint()) {
+            (Provider::WebPush(_), Some(endpoint)) => digest_of(&[app_id, pushkey, endpoint]),
+            _ => device_digest(app_id, pushkey),
+        }
+    }
+
     /// Tries to pass on a notification, once.
     pub(super) async fn deliver(&self, push: &Push, env: &Env) -> Verdict {
         // A semaphore that is never closed always gives.
@@ -157,7 +171,7 @@ impl App {
         let provider = self.provider.name();
         let (outcome, reason) = match verdict {
             Verdict::Delivered => ("delivered", ""),
-            Verdict::Rejected(reason) => ("rejected", reason.as_str()),
+            Verdict::Rejected(reason) | Verdict::Unusable(reason) => ("rejected", reason.as_str()),
             Verdict::Refused(reason) => ("refused", reason.as_str()),
             Verdict::Needless => ("needless", ""),
             Verdict::Later { reason, .. } => ("later", reason.as_str()),
@@ -165,7 +179,7 @@ impl App {
         metrics::counter!("playhouse_push_attempts_total", "provider" => provider, "outcome" => outcome).increment(1);
         metrics::histogram!("playhouse_push_attempt_seconds", "provider" => provider)
             .record(begun.elapsed().as_secs_f64());
-        if let Verdict::Rejected(_) = verdict {
+        if matches!(verdict, Verdict::Rejected(_) | Verdict::Unusable(_)) {
             let reason = known(reason);
             metrics::counter!("playhouse_push_rejected_total", "provider" => provider, "reason" => reason).increment(1);
         }
@@ -234,6 +248,21 @@ mod tests {
         assert_eq!(found("org.other").as_deref(), Some("org.*"));
         assert_eq!(found("org.example.app"), None, "ambiguous");
         assert_eq!(found("com.example"), None);
+    }
+
+    #[test]
+    fn a_strangers_push_service_speaks_of_nobody_elses_device() {
+        let apps = apps(&["a"]);
+        let digest = |endpoint: &str| {
+            let device = serde_json::json!({
+                "app_id": "a", "pushkey": "k", "data": { "endpoint": endpoint },
+            });
+            let device: Device = serde_json::from_value(device).unwrap();
+            apps.find("a").unwrap().device_digest(&device)
+        };
+        let own = digest("https://push.example/x");
+        assert_eq!(digest("https://push.example/x"), own);
+        assert_ne!(digest("https://evil.example/x"), own);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod ec_key;
 mod fcm;
 mod glob;
 pub(crate) mod import;
+mod lean;
 mod notification;
 mod notify;
 mod retry;

@@ -9,6 +9,9 @@ use crate::edge::Failure;
 /// An app ID has at most so many bytes (client-server API, `POST /pushers/set`).
 const APP_ID_BYTES_MAX: usize = 64 * 4;
 
+/// IDs, types and the like have at most so many bytes; the specification allows 255.
+const ID_BYTES_MAX: usize = 1_024;
+
 /// A pushkey has at most so many bytes.
 const PUSHKEY_BYTES_MAX: usize = 512;
 
@@ -118,6 +121,7 @@ impl Request {
         if devices.len() > devices_max {
             return Err(Failure::invalid_param("there are too many devices"));
         }
+        notice.check()?;
         for device in &devices {
             device.check()?;
         }
@@ -126,6 +130,21 @@ impl Request {
 }
 
 impl Notice {
+    fn check(&self) -> Result<(), Failure> {
+        let ids = [
+            &self.event_id,
+            &self.room_id,
+            &self.event_type,
+            &self.sender,
+            &self.membership,
+            &self.prio,
+        ];
+        if ids.into_iter().flatten().any(|id| id.len() > ID_BYTES_MAX) {
+            return Err(Failure::invalid_param("an ID or a type is too long"));
+        }
+        Ok(())
+    }
+
     /// Whether it may wait until the device wakes up anyway.
     pub(super) fn is_low(&self) -> bool {
         self.prio.as_deref() == Some("low")
@@ -189,6 +208,11 @@ impl Device {
         )
     }
 
+    /// The address of a browser's push service.
+    pub(super) fn endpoint(&self) -> Option<&str> {
+        self.data.as_ref()?.get("endpoint")?.as_str()
+    }
+
     /// Whether the client wants nothing but IDs to be passed on.
     pub(super) fn wants_ids_only(&self) -> bool {
         let format = self.data.as_ref().and_then(|data| data.get("format"));
@@ -197,8 +221,9 @@ impl Device {
 
     /// When the pushkey was set, milliseconds since the Unix epoch; 0 when nobody says.
     pub(super) fn pushkey_ts_ms(&self) -> u64 {
-        let seconds = self.pushkey_ts.as_ref().and_then(Value::as_u64);
-        seconds.unwrap_or(0).saturating_mul(1_000)
+        let seconds = self.pushkey_ts.as_ref().and_then(Value::as_f64);
+        // Some write fractions; what is below zero or above all bounds becomes the nearest that there is.
+        (seconds.unwrap_or(0.0) * 1_000.0) as u64
     }
 }
 
@@ -258,6 +283,16 @@ mod tests {
         assert_eq!(request.devices[0].data_text(), "{}");
         assert_eq!(request.devices[0].pushkey_ts_ms(), 0);
         assert!(!request.devices[0].wants_ids_only());
+        let dated = |timestamp: Value| Device {
+            pushkey_ts: Some(timestamp),
+            ..request.devices[0].clone()
+        };
+        assert_eq!(
+            dated(json!(1_700_000_000.5)).pushkey_ts_ms(),
+            1_700_000_000_500
+        );
+        assert_eq!(dated(json!(-1)).pushkey_ts_ms(), 0);
+        assert_eq!(dated(json!("soon")).pushkey_ts_ms(), 0);
     }
 
     #[test]
@@ -279,6 +314,10 @@ mod tests {
             (
                 json!({ "notification": { "devices": [device()], "event_id": 1 } }),
                 "M_BAD_JSON",
+            ),
+            (
+                json!({ "notification": { "devices": [device()], "room_id": long(1_025) } }),
+                "M_INVALID_PARAM",
             ),
             (
                 json!({ "notification": { "devices": vec![device(); 4] } }),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use playhouse_actors::{
-    gateway::{GatewayError, GatewayReply, NewPush, device_digest, digest_of},
+    gateway::{GatewayError, GatewayReply, NewPush, digest_of},
     kernel::Unavailable,
 };
 use serde_json::Value;
@@ -32,6 +32,7 @@ impl Gateway {
     pub(super) async fn notify(&self, body: &[u8]) -> Result<Vec<String>, Failure> {
         let bounds = self.bounds();
         let Request { notice, devices } = Request::parse(body, bounds.devices_max)?;
+        let notice = notice.lean();
         let apps = self.courier.apps();
         let taken = devices
             .iter()
@@ -52,7 +53,7 @@ impl Gateway {
 
     async fn take(&self, apps: &Apps, notice: &Notice, device: &Device) -> Result<Taken, Failure> {
         let Some(app) = apps.find(&device.app_id) else {
-            tracing::info!(app_id = device.app_id, "a notification for no app of ours");
+            tracing::debug!(app_id = device.app_id, "a notification for no app of ours");
             metrics::counter!("playhouse_push_unknown_app_total").increment(1);
             return Ok(Taken::Rejected);
         };
@@ -63,7 +64,7 @@ impl Gateway {
         } else {
             notice.clone()
         };
-        let digest = device_digest(&device.app_id, &device.pushkey);
+        let digest = app.device_digest(device);
         let data = device.data_text();
         let new = NewPush {
             // Two accounts of one app may hear of the same event: their data tell them apart.
@@ -79,12 +80,14 @@ impl Gateway {
             notification: text_of(&notice)?,
             ttl_ms,
         };
-        metrics::counter!("playhouse_push_notifications_total").increment(1);
         match self.office.accept(new).await {
-            Ok(GatewayReply::Accepted(push_id)) => Ok(Taken::Waits {
-                device: digest,
-                push_id,
-            }),
+            Ok(GatewayReply::Accepted(push_id)) => {
+                metrics::counter!("playhouse_push_notifications_total").increment(1);
+                Ok(Taken::Waits {
+                    device: digest,
+                    push_id,
+                })
+            }
             Ok(GatewayReply::Rejected) => Ok(Taken::Rejected),
             Ok(GatewayReply::Done) => Err(Failure::internal("an outbox's answer does not fit")),
             Err(error) => Err(failure(&error)),

@@ -64,8 +64,6 @@ impl Wire {
             builder
                 .http2_prior_knowledge()
                 .pool_idle_timeout(None::<Duration>)
-                .http2_keep_alive_interval(PING_EVERY)
-                .http2_keep_alive_timeout(PONG_WITHIN)
                 .http2_keep_alive_while_idle(true),
         )
     }
@@ -96,6 +94,9 @@ impl Wire {
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT_WITHIN)
             .timeout(ANSWER_WITHIN)
+            // A connection that died unnoticed would else take all requests down with it until the system gives it up.
+            .http2_keep_alive_interval(PING_EVERY)
+            .http2_keep_alive_timeout(PONG_WITHIN)
             .user_agent(concat!("playhouse/", env!("CARGO_PKG_VERSION")))
             .tls_backend_preconfigured(tls)
     }

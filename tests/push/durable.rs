@@ -112,7 +112,7 @@ async fn a_token_that_dies_late_is_told_with_the_next_request() {
     let apps = [apns_app(&provider, "")];
     let mut gateway = TestGateway::start(&provider, &apps, "answer_within_ms = 100");
     let dead = Said::new(410, json!({ "reason": "Unregistered" }));
-    provider.will_say(dead.after(Duration::from_millis(700)));
+    provider.will_say(dead.after(Duration::from_secs(4)));
     assert!(gateway.notify(message("$one", "AAAA")).await.is_empty());
     provider.wait_for(1).await;
     // In order: what is on its way ends first.

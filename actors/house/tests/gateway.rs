@@ -176,3 +176,34 @@ async fn contents_leave_the_log() {
     }
     gateway.close(PATIENCE).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn contents_are_in_no_snapshot_and_come_back_from_the_log() {
+    const NUMBER: usize = 60;
+    let folder = tempfile::tempdir().unwrap();
+    let log = store(folder.path()).await;
+    let gateway = LoneGateway::open(log.clone(), env(), GatewaySettings::default());
+    let gateway = gateway.await.unwrap();
+    // Nobody carries: going to sleep writes a snapshot of what waits.
+    for number in 0..NUMBER {
+        accept(&gateway, &format!("plain words {number}")).await;
+    }
+    gateway.close(PATIENCE).await;
+    drop(gateway);
+    let entity = outbox_of(&device_digest("app", "key"));
+    let snapshot = log.load_snapshot(&entity).await.unwrap();
+    let payload = snapshot.expect("there was enough to write one").payload;
+    let word = b"plain words";
+    assert!(!payload.windows(word.len()).any(|part| part == word));
+    drop(log);
+    let gateway = open(folder.path()).await;
+    let script = Script::new([]);
+    gateway.office().begin(script.clone());
+    let carried = script.wait_for(NUMBER).await;
+    let words: Vec<String> = carried.into_iter().map(|(words, _)| words).collect();
+    let wanted: Vec<String> = (0..NUMBER)
+        .map(|one| format!("plain words {one}"))
+        .collect();
+    assert_eq!(words, wanted);
+    gateway.close(PATIENCE).await;
+}

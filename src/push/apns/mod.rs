@@ -5,6 +5,7 @@
 mod payload;
 #[cfg(test)]
 mod tests;
+mod topic;
 
 use base64::{
     Engine as _,
@@ -16,7 +17,10 @@ use playhouse_actors::{env::JsonObject, gateway::Verdict};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
-use self::payload::{Payload, Style};
+use self::{
+    payload::{Payload, Style},
+    topic::topic,
+};
 use super::{
     answer::{Answer, Delivery},
     collapse_id,
@@ -29,8 +33,11 @@ use crate::config::PushApp;
 const PAYLOAD_BYTES_MAX: usize = 4_096;
 const VOIP_BYTES_MAX: usize = 5_120;
 
-/// Apple wants tokens not older than an hour, and not newer than twenty minutes.
+/// Apple wants tokens not older than an hour.
 const TOKEN_KEPT_MS: u64 = 45 * 60 * 1_000;
+
+/// Whoever comes with a new token before this time is up is turned away (`TooManyProviderTokenUpdates`), whatever the old one was worth.
+const TOKEN_KEPT_MS_MIN: u64 = 20 * 60 * 1_000;
 
 /// Clients write base64 with and without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -86,7 +93,7 @@ impl Apns {
                 .unwrap_or(host)
                 .trim_end_matches('/')
                 .to_owned(),
-            topic: app.topic.as_deref().map(|topic| topic_of(topic, is_voip)),
+            topic: topic(app, is_voip)?,
             push_type: app.push_type.clone(),
             hex_tokens: app.hex_tokens,
             collapses: app.collapse.is_some(),
@@ -111,12 +118,12 @@ impl Apns {
             return Verdict::Needless;
         }
         let Some(device) = self.device_token(&delivery.push.accepted.pushkey) else {
-            return Verdict::Rejected("BadDeviceToken".to_owned());
+            return Verdict::Unusable("BadDeviceToken".to_owned());
         };
         let payload = match payload::payload(delivery, &self.style) {
             Payload::Whole(payload) => payload,
             Payload::Nothing => return Verdict::Needless,
-            Payload::Malformed => return Verdict::Rejected("BadDefaultPayload".to_owned()),
+            Payload::Malformed => return Verdict::Unusable("BadDefaultPayload".to_owned()),
             Payload::TooLarge => return Verdict::Refused("PayloadTooLarge".to_owned()),
         };
         let request = match self.request((&device, &payload), delivery) {
@@ -130,7 +137,7 @@ impl Apns {
             }
         };
         match Answer::to(request, delivery.now_ms).await {
-            Ok(answer) => self.judge(&answer),
+            Ok(answer) => self.judge(&answer, delivery.now_ms),
             Err(verdict) => verdict,
         }
     }
@@ -178,7 +185,7 @@ impl Apns {
         (!bytes.is_empty()).then(|| bytes.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
-    fn judge(&self, answer: &Answer) -> Verdict {
+    fn judge(&self, answer: &Answer, now_ms: u64) -> Verdict {
         let json = answer.json();
         let reason = json.get("reason").and_then(Value::as_str).unwrap_or("");
         match (answer.status, reason) {
@@ -188,12 +195,22 @@ impl Apns {
             }
             (403, _) => {
                 tracing::warn!(reason, "APNs does not believe who we are");
-                if let Some(tokens) = &self.tokens {
-                    tokens.forget();
+                if let Some(tokens) = &self.tokens
+                    && reason == "ExpiredProviderToken"
+                {
+                    tokens.replace(now_ms);
                 }
                 answer.later(reason)
             }
-            (429 | 500..=599, _) => answer.later(reason),
+            // What the operator may put right.
+            (
+                400,
+                "BadCertificateEnvironment" | "BadTopic" | "MissingTopic" | "TopicDisallowed",
+            ) => {
+                tracing::warn!(reason, "APNs does not know this topic as ours");
+                answer.later(reason)
+            }
+            (400, "IdleTimeout") | (408 | 429 | 500..=599, _) => answer.later(reason),
             _ => {
                 tracing::warn!(
                     status = answer.status,
@@ -222,17 +239,16 @@ impl Tokens {
         Ok(token)
     }
 
-    fn forget(&self) {
-        *self.last.lock() = None;
+    /// The token is too old, Apple says. One that is young is not: then it is the clocks that disagree, and another token would not help.
+    fn replace(&self, now_ms: u64) {
+        let mut last = self.last.lock();
+        if last
+            .as_ref()
+            .is_some_and(|(since_ms, _)| now_ms.saturating_sub(*since_ms) >= TOKEN_KEPT_MS_MIN)
+        {
+            *last = None;
+        }
     }
-}
-
-/// The topic of an app; VoIP has one of its own.
-fn topic_of(topic: &str, is_voip: bool) -> String {
-    if is_voip && !topic.ends_with(".voip") {
-        return format!("{topic}.voip");
-    }
-    topic.to_owned()
 }
 
 /// The push type that fits a payload.

@@ -5,8 +5,9 @@ use playhouse_schema::record::gateway::AcceptedPush;
 use serde_json::{Value, json};
 
 use super::{
+    EcKey, TOKEN_KEPT_MS, TOKEN_KEPT_MS_MIN, Tokens,
     payload::{Payload, Style, payload},
-    topic_of, type_of,
+    type_of,
 };
 use crate::push::{answer::Delivery, notification::Notice};
 
@@ -210,7 +211,7 @@ fn what_is_too_long_is_cut() {
 }
 
 #[test]
-fn types_and_topics() {
+fn types_that_fit() {
     let payload =
         |aps: Value| -> JsonObject { json!({ "aps": aps }).as_object().cloned().unwrap() };
     assert_eq!(
@@ -222,7 +223,29 @@ fn types_and_topics() {
         "alert"
     );
     assert_eq!(type_of(&payload(json!({}))), "alert");
-    assert_eq!(topic_of("org.example", true), "org.example.voip");
-    assert_eq!(topic_of("org.example.voip", true), "org.example.voip");
-    assert_eq!(topic_of("org.example", false), "org.example");
+}
+
+#[test]
+fn tokens_are_neither_old_nor_new_too_often() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key.p8");
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    std::fs::write(&path, key.serialize_pem()).unwrap();
+    let tokens = Tokens {
+        key: EcKey::open(&path.to_string_lossy()).unwrap(),
+        key_id: "KEY".to_owned(),
+        team_id: "TEAM".to_owned(),
+        last: parking_lot::Mutex::default(),
+    };
+    let first = tokens.current(1_000).unwrap();
+    assert_eq!(tokens.current(TOKEN_KEPT_MS).unwrap(), first);
+    // A key that Apple does not believe makes no storm of new tokens.
+    tokens.replace(TOKEN_KEPT_MS_MIN);
+    assert_eq!(tokens.current(TOKEN_KEPT_MS_MIN).unwrap(), first);
+    let later_ms = 1_000 + TOKEN_KEPT_MS_MIN;
+    tokens.replace(later_ms);
+    let second = tokens.current(later_ms).unwrap();
+    assert_ne!(second, first);
+    let third = tokens.current(later_ms + TOKEN_KEPT_MS).unwrap();
+    assert_ne!(third, second);
 }

@@ -4,7 +4,10 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use playhouse_actors::gateway::Verdict;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
+use tokio::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 use super::super::answer::Answer;
 
@@ -17,14 +20,29 @@ const LIFETIME_S: u64 = 3_600;
 /// A token is not used any more so long before its end.
 const MARGIN_MS: u64 = 5 * 60 * 1_000;
 
+/// After a failure nobody asks for a token for so long: all that waits hears the same.
+const LEFT_ALONE: Duration = Duration::from_secs(10);
+
 /// A service account.
 pub(super) struct Account {
     email: String,
     key_id: Option<String>,
     key: EncodingKey,
     token_uri: String,
-    /// The token and until when it is used. Whoever needs one while it is being fetched waits for that.
-    current: Mutex<Option<(u64, String)>>,
+    /// Whoever needs a token while it is being fetched waits for that.
+    current: Mutex<Current>,
+}
+
+/// What is known of the token.
+#[derive(Default)]
+enum Current {
+    /// There is none.
+    #[default]
+    None,
+    /// The token, and until when it is used, milliseconds since the Unix epoch.
+    Good(u64, String),
+    /// It was not to be had, and nobody asks again before this moment.
+    Failed(Instant, Verdict),
 }
 
 /// The file that Google hands out.
@@ -60,21 +78,30 @@ impl Account {
         now_ms: u64,
     ) -> Result<String, Verdict> {
         let mut current = self.current.lock().await;
-        if let Some((until_ms, token)) = &*current
-            && now_ms < *until_ms
-        {
-            return Ok(token.clone());
+        match &*current {
+            Current::Good(until_ms, token) if now_ms < *until_ms => return Ok(token.clone()),
+            Current::Failed(until, verdict) if Instant::now() < *until => {
+                return Err(verdict.clone());
+            }
+            _ => {}
         }
-        let (until_ms, token) = self.fetch(http, now_ms).await?;
-        *current = Some((until_ms, token.clone()));
-        Ok(token)
+        match self.fetch(http, now_ms).await {
+            Ok((until_ms, token)) => {
+                *current = Current::Good(until_ms, token.clone());
+                Ok(token)
+            }
+            Err(verdict) => {
+                *current = Current::Failed(Instant::now() + LEFT_ALONE, verdict.clone());
+                Err(verdict)
+            }
+        }
     }
 
     /// It does not open the door any more.
     pub(super) async fn forget(&self, token: &str) {
         let mut current = self.current.lock().await;
-        if current.as_ref().is_some_and(|(_, known)| known == token) {
-            *current = None;
+        if matches!(&*current, Current::Good(_, known) if known == token) {
+            *current = Current::None;
         }
     }
 
@@ -125,5 +152,49 @@ impl Account {
         let mut header = Header::new(Algorithm::RS256);
         header.kid.clone_from(&self.key_id);
         jsonwebtoken::encode(&header, &claims, &self.key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use super::*;
+    use crate::{config::Config, push::wire::Wire};
+
+    #[tokio::test]
+    async fn who_gets_no_token_does_not_ask_again_at_once() {
+        crate::node::install_crypto();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let asked = Arc::<AtomicUsize>::default();
+        let counted = asked.clone();
+        tokio::spawn(async move {
+            // Whoever comes is turned away.
+            while listener.accept().await.is_ok() {
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+        let file = json!({
+            "client_email": "push@example.org", "private_key": key.serialize_pem(),
+            "token_uri": format!("http://127.0.0.1:{port}/token"),
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("account.json");
+        std::fs::write(&path, file.to_string()).unwrap();
+        let account = Account::open(&path.to_string_lossy()).unwrap();
+        let http = Wire::new(&Config::default(), &Arc::default()).known();
+        let http = http.unwrap();
+        let first = account.token(&http, 0).await;
+        assert!(matches!(first, Err(Verdict::Later { .. })), "{first:?}");
+        let before = asked.load(Ordering::SeqCst);
+        for _ in 0..20 {
+            assert_eq!(account.token(&http, 0).await, first);
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), before);
     }
 }

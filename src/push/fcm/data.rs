@@ -5,8 +5,11 @@ use serde_json::{Value, json};
 
 use super::super::answer::{Delivery, shortened};
 
-/// A field has at most so many bytes; Google takes 4096 for all of it.
+/// A field has at most so many bytes.
 const FIELD_BYTES_MAX: usize = 1_024;
+
+/// Google takes so many bytes of names and values together, and refuses what has more.
+const DATA_BYTES_MAX: usize = 4_096;
 
 /// What the data come to.
 #[derive(Debug, PartialEq)]
@@ -17,6 +20,8 @@ pub(super) enum Data {
     Nothing,
     /// The client wants all data to begin with something that is no object.
     Malformed,
+    /// They do not fit, however much is left out.
+    TooLarge,
 }
 
 /// The data of a notification. Google takes texts only.
@@ -67,7 +72,27 @@ pub(super) fn data(delivery: &Delivery<'_>, badge_counts: bool) -> Data {
     }
     let prio = if notice.is_low() { "normal" } else { "high" };
     data.insert("prio".to_owned(), json!(prio));
-    Data::Whole(data)
+    fitted(data).map_or(Data::TooLarge, Data::Whole)
+}
+
+/// Leaves out the longest fields of the content until the rest fits, the text last, and then names. The IDs are enough for the app to ask for the rest.
+fn fitted(mut data: JsonObject) -> Option<JsonObject> {
+    let bytes_of = |(key, value): (&String, &Value)| key.len() + value.as_str().map_or(0, str::len);
+    while data.iter().map(bytes_of).sum::<usize>() > DATA_BYTES_MAX {
+        let rank = |key: &str| match key {
+            "content_body" => Some(1),
+            "room_name" | "room_alias" | "sender_display_name" => Some(0),
+            _ => key.starts_with("content_").then_some(2),
+        };
+        let ranked = data.iter().filter_map(|(key, value)| {
+            let bytes = bytes_of((key, value));
+            Some((rank(key)?, bytes, key))
+        });
+        let (_, _, longest) = ranked.max()?;
+        let longest = longest.clone();
+        data.remove(&longest);
+    }
+    Some(data)
 }
 
 fn as_text(value: Value) -> Value {

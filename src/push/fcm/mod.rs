@@ -55,7 +55,8 @@ impl Fcm {
         let data = match data::data(delivery, self.badge_counts) {
             Data::Whole(data) => data,
             Data::Nothing => return Verdict::Needless,
-            Data::Malformed => return Verdict::Rejected("BadDefaultPayload".to_owned()),
+            Data::Malformed => return Verdict::Unusable("BadDefaultPayload".to_owned()),
+            Data::TooLarge => return Verdict::Refused("PayloadTooLarge".to_owned()),
         };
         let message = self.message(data, delivery);
         let token = match self.account.token(&self.http, delivery.now_ms).await {
@@ -71,7 +72,11 @@ impl Fcm {
             Ok(answer) => answer,
             Err(verdict) => return verdict,
         };
-        if answer.status == 401 {
+        // Of another kind is the 401 by which Google says that Apple does not believe the project (`THIRD_PARTY_AUTH_ERROR`).
+        let json = answer.json();
+        let is_ours =
+            code_of(json.get("error").unwrap_or(&Value::Null)) != "THIRD_PARTY_AUTH_ERROR";
+        if answer.status == 401 && is_ours {
             self.account.forget(&token).await;
         }
         judge(&answer)
@@ -110,7 +115,7 @@ fn judge(answer: &Answer) -> Verdict {
         (_, "UNREGISTERED" | "SENDER_ID_MISMATCH") => answer.rejected(reason),
         (400, _) if is_about_token(error) => answer.rejected(reason),
         (429, _) => answer.not_before(QUOTA_WAIT_MS, reason),
-        (500..=599, _) => answer.later(reason),
+        (408 | 500..=599, _) => answer.later(reason),
         (401 | 403 | 404, _) => {
             tracing::warn!(
                 status = answer.status,

@@ -84,6 +84,40 @@ fn long_texts_are_cut() {
     assert!(body.len() <= 1_024 && body.len() > 1_020 && body.ends_with('…'));
 }
 
+#[test]
+fn what_google_would_refuse_is_left_out() {
+    let long = || "x".repeat(1_024);
+    let notice = json!({
+        "event_id": "$e", "room_id": "!r", "room_name": "Mission Control",
+        "content": { "a": long(), "b": long(), "body": long(), "c": long(), "msgtype": "m.text" },
+    });
+    let told = made(notice, json!({ "cs": "secret" }));
+    let told = told.as_object().unwrap();
+    let bytes = told
+        .iter()
+        .map(|(key, value)| key.len() + value.as_str().unwrap().len());
+    assert!(bytes.sum::<usize>() <= 4_096);
+    for key in [
+        "event_id",
+        "room_id",
+        "room_name",
+        "cs",
+        "content_body",
+        "content_msgtype",
+    ] {
+        assert!(told.contains_key(key), "{key}");
+    }
+    let left = ["a", "b", "c"]
+        .into_iter()
+        .filter(|key| told.contains_key(&format!("content_{key}")));
+    assert_eq!(left.count(), 2);
+    let huge = json!({ "x": "y".repeat(5_000) });
+    assert_eq!(
+        made_with(json!({ "event_id": "$e" }), huge, true),
+        Data::TooLarge
+    );
+}
+
 fn error(code: &str, more: Value) -> Value {
     json!({
         "status": "X", "message": "words",

@@ -1,5 +1,6 @@
 //! Web Push (RFC 8030) to browsers, and to whatever else speaks it.
 
+mod crowd;
 mod encrypt;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use reqwest::Url;
 use serde_json::{Value, json};
 
 use self::{
+    crowd::Crowds,
     encrypt::{Fresh, MESSAGE_BYTES_MAX, Subscription, encrypt},
     vapid::Vapid,
 };
@@ -54,6 +56,7 @@ pub(super) struct WebPush {
     vapid: Vapid,
     allowed: Vec<String>,
     rules: crate::outbound::Rules,
+    crowds: Crowds,
     badge_counts: bool,
     collapses: bool,
 }
@@ -74,6 +77,7 @@ impl WebPush {
             vapid: Vapid::open(key, contact)?,
             allowed: app.allowed_endpoints.clone(),
             rules: wire.rules().clone(),
+            crowds: Crowds::new(app.requests_max),
             badge_counts: app.badge_counts,
             collapses: app.collapse.is_some(),
         })
@@ -86,15 +90,19 @@ impl WebPush {
             return Verdict::Needless;
         }
         let Some(address) = address(delivery) else {
-            return Verdict::Rejected("BadSubscription".to_owned());
+            return Verdict::Unusable("BadSubscription".to_owned());
         };
         if !self.may_ask(&address.endpoint) {
-            tracing::warn!(
+            // No louder, nor what follows below: strangers say how often this happens.
+            tracing::debug!(
                 host = address.endpoint.host_str(),
                 "this push service is not asked"
             );
             return Verdict::Refused("EndpointNotAllowed".to_owned());
         }
+        let Some(_place) = self.crowds.enter(&address.endpoint) else {
+            return later("crowded");
+        };
         let Some(message) = message(delivery, self.badge_counts) else {
             return Verdict::Refused("PayloadTooLarge".to_owned());
         };
@@ -102,7 +110,7 @@ impl WebPush {
             return later("key");
         };
         let Ok(sealed) = encrypt(&message, &address.subscription, &fresh) else {
-            return Verdict::Rejected("BadSubscription".to_owned());
+            return Verdict::Unusable("BadSubscription".to_owned());
         };
         let origin = address.endpoint.origin().ascii_serialization();
         let authorization = match self.vapid.authorization(&origin, delivery.now_ms) {
@@ -154,9 +162,10 @@ fn judge(answer: &Answer) -> Verdict {
         404 | 410 => answer.rejected("Gone"),
         // The push service does not believe who we are, which the operator may put right.
         401 | 403 | 407 => answer.later(""),
-        429 | 500..=599 => answer.later(""),
+        // Microsoft's service says 406 to whoever asks too often.
+        406 | 408 | 425 | 429 | 500..=599 => answer.later(""),
         status => {
-            tracing::warn!(status, "a push service refuses a notification");
+            tracing::debug!(status, "a push service refuses a notification");
             answer.refused("")
         }
     }

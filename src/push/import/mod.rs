@@ -2,6 +2,9 @@
 //!
 //! Facts: `sygnal.yaml.sample` and the README of Sygnal 0.17.
 
+#[cfg(test)]
+mod tests;
+
 use serde_json::{Map, Value};
 use toml::Table;
 
@@ -103,6 +106,18 @@ impl Import {
     fn http(&mut self, http: &Map<String, Value>) {
         let port = http.get("port").and_then(Value::as_u64).unwrap_or(5_000);
         let addresses = http.get("bind_addresses").and_then(Value::as_array);
+        let is_read = |key: &str, value: &Value| match key {
+            "port" => value
+                .as_u64()
+                .is_some_and(|port| port <= u64::from(u16::MAX)),
+            "bind_addresses" => addresses.is_some_and(|all| all.iter().all(Value::is_string)),
+            _ => false,
+        };
+        for (key, value) in http {
+            if !value.is_null() && !is_read(key, value) {
+                self.note(format!("http: {key} is not understood"));
+            }
+        }
         let addresses = addresses.into_iter().flatten().filter_map(Value::as_str);
         let addresses: Vec<&str> = addresses.collect();
         let first = addresses.first().copied().unwrap_or("127.0.0.1");
@@ -157,9 +172,9 @@ impl Import {
         let mut left = Left { id, fields };
         let kind = left.text("type").unwrap_or_default();
         let app = match kind.as_str() {
-            "apns" => Some(apns(&mut left)),
+            "apns" => Some(self.apns(&mut left)),
             "gcm" => self.gcm(&mut left),
-            "webpush" => Some(webpush(&mut left)),
+            "webpush" => self.webpush(&mut left),
             _ => {
                 let id = &left.id;
                 self.note(format!(
@@ -204,16 +219,64 @@ impl Import {
         if left.fields.remove("api_key").is_some() {
             self.note(format!("apps: {id}: api_key belongs to the legacy API"));
         }
-        let options = left.fields.remove("fcm_options");
-        let options = match options.as_ref().and_then(to_toml) {
+        let options = left.fields.remove("fcm_options").unwrap_or_default();
+        let options = match to_toml(&options) {
             Some(toml::Value::Table(options)) => options,
-            _ => Table::new(),
+            None => Table::new(),
+            Some(_) => {
+                self.note(format!("apps: {id}: fcm_options is no table and left out"));
+                Table::new()
+            }
         };
         Some(PushApp {
             project_id: left.text("project_id"),
             service_account_file: left.text("service_account_file"),
             options,
             ..PushApp::new(&id, PushKind::Fcm)
+        })
+    }
+
+    fn apns(&mut self, left: &mut Left) -> PushApp {
+        let mut app = apns(left);
+        let id = &left.id;
+        if app.certificate.is_some() && app.key_file.is_some() {
+            self.note(format!(
+                "apps: {id}: keyfile is left out: Sygnal takes the certificate where there are both"
+            ));
+            (app.key_file, app.key_id, app.team_id) = (None, None, None);
+        }
+        // Were another app's topic believed now, all pushkeys would be dead to Apple.
+        if app.certificate.is_some()
+            && let Some(topic) = app.topic.take()
+        {
+            self.note(format!(
+                "apps: {id}: topic `{topic}` is left out: with a certificate Sygnal asks for the one that the certificate names, and so does this gateway"
+            ));
+        }
+        app
+    }
+
+    /// `None` where an app would ask more places than Sygnal asked for it.
+    fn webpush(&mut self, left: &mut Left) -> Option<PushApp> {
+        let endpoints = left.fields.remove("allowed_endpoints").unwrap_or_default();
+        let hosts: Option<Vec<String>> = match &endpoints {
+            Value::Null => Some(Vec::new()),
+            Value::Array(hosts) => {
+                let hosts = hosts.iter().map(|host| host.as_str().map(str::to_owned));
+                hosts.collect()
+            }
+            _ => None,
+        };
+        let Some(hosts) = hosts else {
+            let id = &left.id;
+            self.note(format!(
+                "apps: {id}: allowed_endpoints is no list of hosts, the app is left out"
+            ));
+            return None;
+        };
+        Some(PushApp {
+            allowed_endpoints: hosts,
+            ..webpush(left)
         })
     }
 
@@ -273,11 +336,7 @@ fn apns(left: &mut Left) -> PushApp {
 }
 
 fn webpush(left: &mut Left) -> PushApp {
-    let endpoints = left.fields.remove("allowed_endpoints");
-    let endpoints = endpoints.as_ref().and_then(Value::as_array);
-    let endpoints = endpoints.into_iter().flatten().filter_map(Value::as_str);
     PushApp {
-        allowed_endpoints: endpoints.map(str::to_owned).collect(),
         vapid_private_key: left.text("vapid_private_key"),
         vapid_contact: left.text("vapid_contact_email"),
         ttl_s: left.number("ttl"),
@@ -314,127 +373,5 @@ fn to_toml(value: &Value) -> Option<toml::Value> {
                 .collect();
             Some(fields.into())
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Config;
-
-    const WHOLE: &str = r#"
-log:
-  setup: { version: 1 }
-  access: { x_forwarded_for: true }
-http:
-  bind_addresses: ['::1', '127.0.0.1']
-  port: 5001
-proxy: 'http://user:secret@prox:8080'
-metrics:
-  prometheus: { enabled: true, address: '127.0.0.1', port: 8001 }
-  opentracing: { enabled: false, implementation: jaeger }
-  sentry: { enabled: true, dsn: 'https://k@sentry.example/1' }
-apps:
-  com.example.ios:
-    type: apns
-    keyfile: my_key.p8
-    key_id: MY_KEY_ID
-    team_id: MY_TEAM_ID
-    topic: com.example
-    platform: sandbox
-    push_type: alert
-    convert_device_token_to_hex: false
-    inflight_request_limit: 7
-    send_badge_counts: false
-  com.example.ios.prod:
-    type: apns
-    certfile: cert.pem
-    platform: prod
-  im.example.*:
-    type: gcm
-    api_version: v1
-    project_id: project
-    service_account_file: account.json
-    max_connections: 20
-    fcm_options:
-      apns: { payload: { aps: { content-available: 1, mutable-content: 1, alert: "" } } }
-      nothing: null
-  im.old:
-    type: gcm
-    api_key: key
-  web:
-    type: webpush
-    vapid_private_key: private_key.pem
-    vapid_contact_email: a@example.org
-    allowed_endpoints: ["updates.push.services.mozilla.com", "*.notify.windows.com"]
-    ttl: 60
-    colour: red
-  own:
-    type: com.example.OwnPushkin
-"#;
-
-    #[test]
-    fn all_of_it_is_ours_or_named() {
-        let imported = import(WHOLE).unwrap();
-        let none = Vec::<(String, String)>::new();
-        let config = Config::parse(&imported.text, none).unwrap();
-        let gateway = &config.push_gateway;
-        assert_eq!(gateway.listen.as_deref(), Some("[::1]:5001"));
-        assert_eq!(gateway.metrics.as_deref(), Some("127.0.0.1:8001"));
-        assert_eq!(
-            gateway.proxy.as_deref(),
-            Some("http://user:secret@prox:8080")
-        );
-        let app = |id: &str| gateway.apps.iter().find(|app| app.id == id).unwrap();
-        assert_eq!(gateway.apps.len(), 4);
-        let ios = app("com.example.ios");
-        assert_eq!(
-            (ios.requests_max, ios.hex_tokens, ios.badge_counts),
-            (7, true, false)
-        );
-        assert_eq!(ios.platform.as_deref(), Some("sandbox"));
-        let prod = app("com.example.ios.prod");
-        assert_eq!((prod.platform.as_deref(), prod.badge_counts), (None, true));
-        let android = app("im.example.*");
-        assert_eq!(android.project_id.as_deref(), Some("project"));
-        let aps = &android.options["apns"]["payload"]["aps"];
-        assert_eq!(aps["mutable-content"].as_integer(), Some(1));
-        assert!(!android.options.contains_key("nothing"));
-        let web = app("web");
-        assert_eq!((web.ttl_s, web.allowed_endpoints.len()), (Some(60), 2));
-        for word in [
-            "log: setup",
-            "x_forwarded_for",
-            "127.0.0.1 is left out",
-            "prometheus",
-            "sentry",
-            "max_connections",
-            "im.old",
-            "colour",
-            "OwnPushkin",
-        ] {
-            let mut notes = imported.notes.iter();
-            assert!(
-                notes.any(|note| note.contains(word)),
-                "{word}: {:?}",
-                imported.notes
-            );
-        }
-        assert_eq!(imported.notes.len(), 9, "{:?}", imported.notes);
-    }
-
-    #[test]
-    fn nonsense_is_refused() {
-        for yaml in ["[1]", "a: [", "", "{1: 2}"] {
-            let outcome = import(yaml);
-            let is_empty = |imported: &Imported| !imported.notes.is_empty();
-            assert!(
-                outcome.is_err() || outcome.as_ref().is_ok_and(is_empty),
-                "{yaml}"
-            );
-        }
-        assert!(import(&"x".repeat(2 << 20)).is_err());
-        let imported = import("apps: {}").unwrap();
-        assert!(imported.text.contains("127.0.0.1:5000"));
     }
 }
