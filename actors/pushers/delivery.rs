@@ -216,7 +216,8 @@ impl Delivery {
     async fn targets(&self) -> Result<Vec<Target>, Halt> {
         let board = self.pushing.board();
         let mails = self.pushing.parts.settings.postman.mails();
-        for _ in 0..2 {
+        let mut is_struck = false;
+        loop {
             let book = match self.ask(UserQuery::PusherBook).await {
                 Ok(UserAnswer::PusherBook(book)) => *book,
                 Ok(_) => return Err(Halt::Trouble("no fitting answer to PusherBook".to_owned())),
@@ -228,10 +229,13 @@ impl Delivery {
                 board.enrol(&self.user_id);
                 return Ok(targets(&book, mails));
             }
-            // A pusher may be set just now: whoever is struck off is looked at once more.
+            if is_struck {
+                return Ok(Vec::new());
+            }
+            // A pusher may be set just now: whoever is struck off is looked at once more, and not struck off again after that.
             board.strike(&self.user_id);
+            is_struck = true;
         }
-        Ok(Vec::new())
     }
 
     pub(super) async fn ask(&self, query: UserQuery) -> Result<UserAnswer, UserError> {
@@ -275,8 +279,12 @@ impl Delivery {
             let known = at_least.entry(dirty.last.shard.number).or_default();
             *known = dirty.last.position.max(*known);
         }
-        // With a flood anything may have happened that is nowhere told.
+        // With a flood anything may have happened that is nowhere told. Other rules count otherwise, also where nothing happened.
         let known = known.filter(|_| batch.flood.is_none());
+        let known = known.and_then(|mut known| {
+            let is_good = known.goes_by(&reading.judge);
+            is_good.then_some(known)
+        });
         let Some(mut ledger) = known else {
             return Ok(Box::new(Ledger::open(reading, &at_least).await?));
         };

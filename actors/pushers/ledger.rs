@@ -59,6 +59,8 @@ pub(super) struct Invite {
 
 /// See the module's documentation.
 pub(super) struct Ledger {
+    /// By whose rules it was counted.
+    judge: Arc<Judge>,
     rooms: BTreeMap<OwnedRoomId, Entry>,
     invites: BTreeMap<OwnedRoomId, Invite>,
     uses: u64,
@@ -68,12 +70,22 @@ impl Ledger {
     /// Counts everything.
     pub(super) async fn open(reading: &Reading, at_least: &Positions) -> Result<Self, Halt> {
         let mut ledger = Self {
+            judge: reading.judge.clone(),
             rooms: BTreeMap::new(),
             invites: BTreeMap::new(),
             uses: 0,
         };
         ledger.follow_memberships(reading, at_least).await?;
         Ok(ledger)
+    }
+
+    /// Whether it was counted by rules and ignored users that say the same as these.
+    pub(super) fn goes_by(&mut self, judge: &Arc<Judge>) -> bool {
+        let is_same = is_same(&self.judge, judge);
+        if is_same {
+            self.judge = judge.clone();
+        }
+        is_same
     }
 
     /// Takes in where the user is, as of these positions or later, and how far the rooms are.
@@ -215,6 +227,13 @@ impl Entry {
         self.notifications = tally.counts().total().notifications;
         self.missed_calls = tally.missed_calls();
     }
+}
+
+/// Whether two judge alike. Those of a user who has slept meanwhile are read anew, and nearly always the same.
+pub(super) fn is_same(one: &Judge, other: &Judge) -> bool {
+    let written = |judge: &Judge| serde_json::to_string(&*judge.rules).ok();
+    let same_rules = Arc::ptr_eq(&one.rules, &other.rules) || written(one) == written(other);
+    same_rules && one.ignored == other.ignored
 }
 
 /// Counts a room for the first time.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::Mutex;
 use playhouse_schema::address::Sequence;
-use ruma::OwnedRoomId;
+use ruma::{EventId, OwnedRoomId, RoomId};
 
 use super::{board::Positions, ledger::Ledger};
 use crate::{server::board::Place, user::message::RoomNews};
@@ -235,6 +235,17 @@ impl Slot {
         for (number, position) in inner.in_hand.iter().flatten() {
             lower(settled, *number, *position);
         }
+    }
+
+    /// Whether an event is redacted by something that waits.
+    pub(super) fn is_redacted(&self, room_id: &RoomId, event_id: &EventId) -> bool {
+        let inner = self.0.lock();
+        let news = inner.waiting.rooms.get(room_id);
+        let mut events = news.into_iter().flat_map(|dirty| &dirty.news);
+        events.any(|news| {
+            let event = news.event();
+            event.is_some_and(|event| event.pdu.redacts.as_deref() == Some(event_id))
+        })
     }
 
     /// The user has left this node.

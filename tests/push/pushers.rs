@@ -201,6 +201,29 @@ async fn counts_fall_as_rooms_are_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn counts_fall_as_rooms_are_muted() {
+    on_servers(async |server, gateway| {
+        let pair = pair(server, gateway, json!({})).await;
+        let other = pair.another_room().await;
+        let first = pair.bert.say(&pair.room_id, "one").await;
+        gateway.pushed(&pair.key, &first).await;
+        let second = pair.bert.say(&other, "two").await;
+        let told = gateway.pushed(&pair.key, &second).await;
+        assert_eq!(told["counts"]["unread"], 2, "{told}");
+        let rule = format!(
+            "/_matrix/client/v3/pushrules/global/room/{}",
+            encode(&other)
+        );
+        pair.anna.put(&rule, json!({"actions": []})).await.ok();
+        // The other room is quiet.
+        let third = pair.bert.say(&pair.room_id, "three").await;
+        let told = gateway.pushed(&pair.key, &third).await;
+        assert_eq!(told["counts"]["unread"], 1, "{told}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn invites_calls_and_secrets_are_pushed() {
     on_servers(async |server, gateway| {
         let pair = pair(server, gateway, json!({})).await;
