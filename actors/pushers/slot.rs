@@ -175,6 +175,11 @@ impl Slot {
         inner.next_ms = sooner(inner.next_ms, next_ms);
     }
 
+    /// What was taken is noted in the log meanwhile: it is not lost with this process.
+    pub(super) fn let_go(&self) {
+        self.0.lock().in_hand = None;
+    }
+
     /// What was taken could not be dealt with: it is taken again later.
     pub(super) fn put_back(&self, pause_ms: u64) {
         let mut inner = self.0.lock();

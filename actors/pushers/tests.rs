@@ -299,6 +299,22 @@ fn what_could_not_be_dealt_with_comes_again_later() {
 }
 
 #[test]
+fn what_is_noted_elsewhere_holds_nothing_up() {
+    let board = board(true);
+    let room_id = owned_room_id!("!r:example.org");
+    happen(&board, &room_id, 7);
+    let slot = board.slot(&anna());
+    let (batch, _) = slot.take(|| board.positions());
+    assert!(!batch.is_empty());
+    assert_eq!(board.settled(), at(6));
+    slot.let_go();
+    assert_eq!(board.settled(), at(7));
+    slot.put_back(100);
+    assert_eq!(board.settled(), at(7));
+    assert_eq!(board.due(100), [anna()]);
+}
+
+#[test]
 fn too_much_becomes_a_flood() {
     let board = board(true);
     for number in 0..3_000 {
