@@ -101,7 +101,12 @@ impl Ledger {
             let rows = memberships.iter();
             rows.filter(move |row| row.membership == wanted)
         };
-        let invites = of(MembershipState::Invite).map(|row| {
+        // Syncs do not show those of somebody ignored.
+        let is_shown = |row: &&Membership| {
+            let sender = row.sender.as_ref();
+            sender.is_none_or(|sender| !reading.judge.ignored.contains(sender))
+        };
+        let invites = of(MembershipState::Invite).filter(is_shown).map(|row| {
             let invite = Invite {
                 shard: row.shard,
                 position: row.own_event,
