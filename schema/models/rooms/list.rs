@@ -102,6 +102,8 @@ pub(in crate::models) const COUNT: &str = concat!(
 
 pub(in crate::models) const GET: &str = concat!(room!(), " FROM rooms_1 p WHERE p.room_id = $2");
 
+pub(in crate::models) const NAMES: &str = "SELECT name, alias FROM rooms_1 WHERE room_id = $1";
+
 /// Which rooms are wanted, in what order.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -215,6 +217,18 @@ pub async fn get(
 ) -> Result<Option<Listed>, StoreError> {
     let values = vec![users_of(server_name), text(room_id)];
     first(store, (GET, values), read).await
+}
+
+/// A room's name and canonical alias.
+pub type Names = (Option<String>, Option<String>);
+
+/// What a room is called, if it is known here.
+pub async fn names(store: &dyn ModelStore, room_id: &str) -> Result<Option<Names>, StoreError> {
+    let values = vec![text(room_id.replace('\0', ""))];
+    first(store, (NAMES, values), |columns| {
+        Ok((columns.optional_text()?, columns.optional_text()?))
+    })
+    .await
 }
 
 fn read(columns: &mut Columns) -> Result<Listed, StoreError> {
