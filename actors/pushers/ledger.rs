@@ -64,6 +64,8 @@ pub(super) struct Ledger {
     rooms: BTreeMap<OwnedRoomId, Entry>,
     invites: BTreeMap<OwnedRoomId, Invite>,
     uses: u64,
+    /// No unread events are held one by one.
+    is_thin: bool,
 }
 
 impl Ledger {
@@ -74,6 +76,7 @@ impl Ledger {
             rooms: BTreeMap::new(),
             invites: BTreeMap::new(),
             uses: 0,
+            is_thin: false,
         };
         ledger.follow_memberships(reading, at_least).await?;
         Ok(ledger)
@@ -160,6 +163,7 @@ impl Ledger {
         reading: &Reading,
         room_id: &OwnedRoomId,
     ) -> Result<Option<Arc<Tally>>, Halt> {
+        self.is_thin = false;
         self.uses += 1;
         let uses = self.uses;
         let Some(entry) = self.rooms.get_mut(room_id) else {
@@ -210,6 +214,27 @@ impl Ledger {
         Badge {
             unread: unread.sum::<u64>() + self.invites.len() as u64,
             missed_calls: self.rooms.values().map(|entry| entry.missed_calls).sum(),
+        }
+    }
+
+    /// How many rooms it tells of.
+    pub(super) fn rooms(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// Whether it holds no unread events one by one, but only their numbers.
+    pub(super) fn is_thin(&self) -> bool {
+        self.is_thin
+    }
+
+    /// Lets go of all unread events; their numbers stay. A room in which something happens is read again, and no other.
+    pub(super) fn thin(&mut self) {
+        if self.is_thin {
+            return;
+        }
+        self.is_thin = true;
+        for entry in self.rooms.values_mut() {
+            entry.unread = None;
         }
     }
 
@@ -302,4 +327,31 @@ async fn settled(
         }
     }
     Ok(last)
+}
+
+#[cfg(test)]
+impl Ledger {
+    /// One of so many rooms in which nothing is unread.
+    pub(super) fn of_rooms(judge: Arc<Judge>, rooms: usize) -> Self {
+        let entry = |number: usize| {
+            let room_id = OwnedRoomId::try_from(format!("!r{number}:example.org"));
+            let entry = Entry {
+                shard: 0,
+                stay: 0,
+                newest: 0,
+                unread: Some(Unread::default()),
+                notifications: 0,
+                missed_calls: 0,
+                used: 0,
+            };
+            (room_id.expect("a room ID"), entry)
+        };
+        Self {
+            judge,
+            rooms: (0..rooms).map(entry).collect(),
+            invites: BTreeMap::new(),
+            uses: 0,
+            is_thin: false,
+        }
+    }
 }

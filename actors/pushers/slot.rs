@@ -281,11 +281,22 @@ impl Slot {
         }
     }
 
-    /// Forgets what was counted before a time; whether it still remembers.
-    pub(super) fn forget_ledger(&self, before_ms: u64) -> bool {
+    /// Lets go of what was counted: of single events when it was not used since the first time or no more may be held, and of all when not since the second
+    /// or when it tells of more rooms than may be remembered. What is left: of how many rooms, and whether with single events.
+    pub(super) fn age_ledger(
+        &self,
+        (whole_ms, kept_ms): (u64, u64),
+        (rooms_max, whole_max): (usize, usize),
+    ) -> Option<(usize, bool)> {
         let mut inner = self.0.lock();
-        inner.ledger.take_if(|(_, used_ms)| *used_ms < before_ms);
-        inner.ledger.is_some()
+        inner
+            .ledger
+            .take_if(|(ledger, used_ms)| *used_ms < kept_ms || ledger.rooms() > rooms_max);
+        let (ledger, used_ms) = inner.ledger.as_mut()?;
+        if *used_ms < whole_ms || whole_max == 0 {
+            ledger.thin();
+        }
+        Some((ledger.rooms(), !ledger.is_thin()))
     }
 
     /// When a mail becomes due; `None` when that is not known.

@@ -18,7 +18,7 @@ use super::{
     body::{self, Badge, Told},
     catch_up::{at_hand, thinned},
     delivery::Candidate,
-    ledger::is_same,
+    ledger::{Ledger, is_same},
     mails::{is_given_up, throttle_ms},
     plan::{Gateway, Target, Way, targets},
 };
@@ -393,4 +393,23 @@ fn a_mailbox_that_refuses_for_long_is_given_up() {
     assert!(!is_given_up(&failing(0), (100, 1_000)));
     assert!(!is_given_up(&failing(901), (100, 1_000)));
     assert!(is_given_up(&failing(900), (100, 1_000)));
+}
+
+#[test]
+fn what_was_counted_is_remembered_longer_than_what_it_was() {
+    let slot = board(true).slot(&anna());
+    let judge = Arc::new(Judge {
+        user_id: anna(),
+        rules: Arc::default(),
+        ignored: Arc::default(),
+    });
+    let keep = || slot.keep_ledger(Box::new(Ledger::of_rooms(judge.clone(), 3)), 1_000);
+    keep();
+    assert_eq!(slot.age_ledger((1_000, 500), (3, 1)), Some((3, true)));
+    assert_eq!(slot.age_ledger((1_001, 500), (3, 1)), Some((3, false)));
+    assert_eq!(slot.age_ledger((1_001, 1_001), (3, 1)), None);
+    keep();
+    // No more users' events are held, and of no more rooms anything is remembered.
+    assert_eq!(slot.age_ledger((0, 0), (3, 0)), Some((3, false)));
+    assert_eq!(slot.age_ledger((0, 0), (2, 1)), None);
 }
