@@ -69,7 +69,7 @@
 //! | `pushers` | `set_pusher(&UserId, Option<&DeviceId>, PusherWish)`, `pusher_book(&UserId) -> PusherBook` |
 //! | `peer_reads` | `room_for_peer(server, &RoomId, PeerQuestion) -> PeerAnswer`, `event_for_peer`, `room_seen_by_peer`, `hierarchy_for_peer`, `devices_for_peer`, `keys_for_peer` |
 //! | `elsewhere`, `remote_*` | what is asked of, and kept of, other servers and their users |
-//! | `statistics` | `find_rooms(&Wanted)`, `listed_room(&RoomId)`, `devices_in_room(&RoomId)`, `largest_rooms()`, `sent_invites(&UserId, since_ms)`, `rooms_joined_since(&UserId, since_ms)`, `uploads_by_user(&Wanted)` |
+//! | `statistics` | `find_rooms(&Wanted)`, `listed_room(&RoomId)`, `room_names(room_ids)`, `devices_in_room(&RoomId)`, `largest_rooms()`, `sent_invites(&UserId, since_ms)`, `rooms_joined_since(&UserId, since_ms)`, `uploads_by_user(&Wanted)` |
 //! | `presence` | `presence(asker, &UserId)`, `set_presence(&UserId, PresenceState, status_msg)`, `shares_a_room` |
 //!
 //! Flows answer [`HouseError`]; the edge's table maps it. `HouseError::Unreachable` is a remote server while there is no federation.
@@ -232,6 +232,7 @@ pub use search::{SearchPage, SearchWish};
 pub use session::Sighting;
 pub use space::{HierarchyPage, HierarchyWish, SeenRoom};
 pub use stale_devices::StaleDeviceSettings;
+pub use statistics::RoomNames;
 pub use third_party_invites::{BoundInvite, SignedInvite};
 pub use threads::ThreadsWish;
 pub use threepids::ValidationWish;

@@ -71,12 +71,29 @@ struct Content {
 
 #[derive(Default, Deserialize)]
 struct Unsigned {
-    redacted_because: Option<serde::de::IgnoredAny>,
+    redacted_because: Option<Because>,
+}
+
+/// What redacted an event already.
+#[derive(Deserialize)]
+struct Because {
+    #[serde(default)]
+    sender: String,
+    #[serde(default)]
+    origin_server_ts: u64,
+}
+
+impl Because {
+    /// Whether that was done because of what is wanted here: before a restart, or a trouble.
+    fn is_of(&self, redaction: &UserRedaction) -> bool {
+        [&redaction.user_id, &redaction.by].contains(&&self.sender)
+            && self.origin_server_ts >= redaction.at_ms
+    }
 }
 
 impl Sent {
-    /// Messages go, and of the state what the user put there on coming in. What is redacted already stays so.
-    fn goes(&self, redaction: &UserRedaction) -> bool {
+    /// Messages are meant, and of the state what the user put there on coming in.
+    fn is_meant(&self, redaction: &UserRedaction) -> bool {
         let is_of_kind = match &self.state_key {
             None => self.event_type != "m.room.redaction",
             Some(_) => {
@@ -86,7 +103,6 @@ impl Sent {
         };
         let at_ms = self.origin_server_ts;
         is_of_kind
-            && self.unsigned.redacted_because.is_none()
             && redaction.after_ms.is_none_or(|after_ms| at_ms >= after_ms)
             && redaction
                 .before_ms
@@ -245,6 +261,11 @@ async fn redact_in_room(
             if left == 0 {
                 return Ok(failed);
             }
+            if let Some(because) = &sent.unsigned.redacted_because {
+                // The limit is that of all attempts together.
+                left -= u64::from(because.is_of(redaction));
+                continue;
+            }
             left -= 1;
             let event_id = sent.event_id.to_string();
             let event = redaction_of(sent, (&sender, redaction));
@@ -271,7 +292,7 @@ async fn redact_in_room(
     }
 }
 
-/// What of a page of a room's history goes, the newest first, and where to go on.
+/// What of a page of a room's history is meant, the newest first, and where to go on. What is redacted already is among it.
 async fn page(
     house: &House,
     (room_id, redaction): (&RoomId, &UserRedaction),
@@ -294,10 +315,10 @@ async fn page(
     };
     let read = |event: &Bytes| serde_json::from_slice::<Sent>(event).ok();
     let events = page.chunk.iter().filter_map(read);
-    let going = events.filter(|sent| sent.goes(redaction)).collect();
+    let meant = events.filter(|sent| sent.is_meant(redaction)).collect();
     // What is older is known to other servers only.
     let next = page.end.filter(|_| !page.wants_past);
-    Ok((going, next))
+    Ok((meant, next))
 }
 
 fn redaction_of(sent: Sent, (sender, redaction): (&UserId, &UserRedaction)) -> SendEvent {
@@ -322,8 +343,8 @@ fn redaction_of(sent: Sent, (sender, redaction): (&UserId, &UserRedaction)) -> S
 mod tests {
     use super::*;
 
-    fn goes(event: serde_json::Value) -> bool {
-        let redaction = UserRedaction {
+    fn redaction() -> UserRedaction {
+        UserRedaction {
             id: String::new(),
             user_id: "@a:b".to_owned(),
             rooms: Vec::new(),
@@ -334,24 +355,41 @@ mod tests {
             before_ms: Some(20),
             by: "@boss:b".to_owned(),
             at_ms: 5,
-        };
+        }
+    }
+
+    fn is_meant(event: serde_json::Value) -> bool {
         let sent: Sent = serde_json::from_value(event).expect("an event");
-        sent.goes(&redaction)
+        sent.is_meant(&redaction())
     }
 
     #[test]
-    fn messages_and_joins_of_the_time_go() {
+    fn messages_and_joins_of_the_time_are_meant() {
         let message = |at_ms: u64| json!({"event_id": "$e", "type": "m.room.message", "origin_server_ts": at_ms, "content": {"body": "x"}});
-        assert!(goes(message(10)) && goes(message(20)));
-        assert!(!goes(message(9)) && !goes(message(21)));
+        assert!(is_meant(message(10)) && is_meant(message(20)));
+        assert!(!is_meant(message(9)) && !is_meant(message(21)));
         let state = |event_type: &str, membership: &str| json!({"event_id": "$e", "type": event_type, "state_key": "@a:b", "origin_server_ts": 15, "content": {"membership": membership}});
-        assert!(goes(state("m.room.member", "join")));
-        assert!(!goes(state("m.room.member", "leave")));
-        assert!(!goes(state("m.room.topic", "join")));
-        let mut redacted = message(15);
-        redacted["unsigned"] = json!({"redacted_because": {}});
-        assert!(!goes(redacted));
+        assert!(is_meant(state("m.room.member", "join")));
+        assert!(!is_meant(state("m.room.member", "leave")));
+        assert!(!is_meant(state("m.room.topic", "join")));
         let redaction = json!({"event_id": "$e", "type": "m.room.redaction", "origin_server_ts": 15, "content": {}});
-        assert!(!goes(redaction));
+        assert!(!is_meant(redaction));
+    }
+
+    #[test]
+    fn what_an_earlier_attempt_did_counts() {
+        let is_of = |because: serde_json::Value| {
+            let event = json!({
+                "event_id": "$e", "type": "m.room.message", "origin_server_ts": 15, "content": {}, "unsigned": {"redacted_because": because}
+            });
+            let sent: Sent = serde_json::from_value(event).expect("an event");
+            let because = sent.unsigned.redacted_because.expect("it is redacted");
+            because.is_of(&redaction())
+        };
+        assert!(is_of(json!({"sender": "@boss:b", "origin_server_ts": 5})));
+        assert!(is_of(json!({"sender": "@a:b", "origin_server_ts": 6})));
+        assert!(!is_of(json!({"sender": "@a:b", "origin_server_ts": 4})));
+        assert!(!is_of(json!({"sender": "@other:b", "origin_server_ts": 6})));
+        assert!(!is_of(json!({})));
     }
 }

@@ -222,7 +222,7 @@ fn event(
     }
 }
 
-/// The levels by which a user has as much power as the one who gives it; `None` when it is so already.
+/// The levels by which a user has as much power as the one who gives it; `None` when the user has that much already.
 fn with_power(
     old: Option<JsonObject>,
     (ruler, user_id): (&UserId, &UserId),
@@ -230,20 +230,25 @@ fn with_power(
 ) -> Option<JsonObject> {
     let is_first = old.is_none();
     let mut levels = old.unwrap_or_default();
+    let default = levels.get("users_default").and_then(JsonValue::as_i64);
     let users = levels
         .entry("users".to_owned())
         .or_insert_with(|| json!({}))
         .as_object_mut()?;
-    let level = users.get(ruler.as_str()).and_then(JsonValue::as_i64);
-    let level = json!(level.unwrap_or(POWER));
+    let named = |user_id: &UserId| users.get(user_id.as_str()).and_then(JsonValue::as_i64);
+    // Where who made the room rules it for ever, one who rules without being named has made it.
+    let unnamed = default.filter(|_| !has_creators);
+    let level = named(ruler).or(unnamed).unwrap_or(POWER);
+    let had = named(user_id).or(default);
+    let has_enough = user_id == ruler || had.is_some_and(|had| had >= level);
     // Without levels who made the room rules it: with levels, only by one of them, or for ever.
     if is_first && !has_creators {
-        users.insert(ruler.to_string(), level.clone());
+        users.insert(ruler.to_string(), json!(level));
     }
-    if users.get(user_id.as_str()) == Some(&level) {
+    if has_enough {
         return None;
     }
-    users.insert(user_id.to_string(), level);
+    users.insert(user_id.to_string(), json!(level));
     Some(levels)
 }
 
@@ -265,6 +270,14 @@ mod tests {
         let wanted = object(json!({"users": {"@ruler:b": 90, "@anna:b": 90}, "ban": 50}));
         assert_eq!(given(old, false), wanted);
         assert_eq!(given(wanted, false), None);
+        // Nobody loses power by it.
+        let more = object(json!({"users": {"@ruler:b": 50, "@anna:b": 90}}));
+        assert_eq!(given(more, false), None);
+        let all = || object(json!({"users": {}, "users_default": 50}));
+        assert_eq!(given(all(), false), None);
+        let made = object(json!({"users": {"@anna:b": 100}, "users_default": 50}));
+        assert_eq!(given(all(), true), made);
+        assert_eq!(with_power(None, (ruler, ruler), false), None);
         let first = object(json!({"users": {"@ruler:b": 100, "@anna:b": 100}}));
         assert_eq!(given(None, false), first);
         let creators = object(json!({"users": {"@anna:b": 100}}));

@@ -1,5 +1,7 @@
 //! Lists and numbers for administrators, from read models.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use playhouse_schema::{
     address::Entity,
     models::{
@@ -28,6 +30,9 @@ const LARGEST: usize = 10;
 /// So many records of a room tell how large its records are.
 const SAMPLE: usize = 200;
 
+/// A room's name and canonical alias.
+pub type RoomNames = rooms::Names;
+
 impl House {
     /// A page of the rooms that are wanted, and how many there are in all.
     pub async fn find_rooms(
@@ -46,6 +51,22 @@ impl House {
         let store = &**self.models.store();
         let own = self.env.server_name().as_str();
         Ok(rooms::get(store, own, room_id.as_str()).await?)
+    }
+
+    /// What rooms are called: name and canonical alias of each that is known here. None of them is woken for it.
+    pub async fn room_names(
+        &self,
+        room_ids: BTreeSet<String>,
+    ) -> Result<BTreeMap<String, RoomNames>, HouseError> {
+        self.models.caught_up(Rooms::NAME).await?;
+        let store = &**self.models.store();
+        let mut known = BTreeMap::new();
+        for room_id in room_ids {
+            if let Some(names) = rooms::names(store, &room_id).await? {
+                known.insert(room_id, names);
+            }
+        }
+        Ok(known)
     }
 
     /// How many devices of users of this server are in a room.

@@ -23,11 +23,17 @@ use crate::{
     user::{PusherEar, message::RoomNews},
 };
 
-/// What users' counts were is remembered for so long.
-const LEDGER_KEPT_MS: u64 = 10 * 60 * 1000;
+/// Users' unread events are held for so long …
+const LEDGER_WHOLE_MS: u64 = 10 * 60 * 1000;
 
-/// Of so many users.
-const LEDGERS_MAX: usize = 1_000;
+/// … of so many users.
+const LEDGERS_WHOLE_MAX: usize = 1_000;
+
+/// How many there were is remembered for longer: to count anew asks, and wakes, all rooms of a user.
+const LEDGER_KEPT_MS: u64 = 6 * 60 * 60 * 1000;
+
+/// Of so many rooms of all users together.
+const LEDGER_ROOMS_MAX: usize = 200_000;
 
 /// Positions of the rooms' shards.
 pub(super) type Positions = BTreeMap<ShardNumber, Position>;
@@ -181,17 +187,20 @@ impl PushBoard {
     /// Users for whom a delivery should begin at this time. Those with nothing left to do leave the board after a while.
     pub(super) fn due(&self, now_ms: u64) -> Vec<OwnedUserId> {
         let mut due = Vec::new();
-        let mut remembered = 0;
-        let before_ms = now_ms.saturating_sub(LEDGER_KEPT_MS);
+        let (mut rooms_left, mut whole_left) = (LEDGER_ROOMS_MAX, LEDGERS_WHOLE_MAX);
+        let whole_ms = now_ms.saturating_sub(LEDGER_WHOLE_MS);
+        let kept_ms = now_ms.saturating_sub(LEDGER_KEPT_MS);
         self.slots.retain(|user_id, slot| {
             if slot.is_due(now_ms) {
                 due.push(user_id.clone());
             }
-            let too_many = remembered >= LEDGERS_MAX;
-            let is_kept = slot.forget_ledger(if too_many { u64::MAX } else { before_ms });
-            remembered += usize::from(is_kept);
+            let left = slot.age_ledger((whole_ms, kept_ms), (rooms_left, whole_left));
+            if let Some((rooms, is_whole)) = left {
+                rooms_left -= rooms;
+                whole_left -= usize::from(is_whole);
+            }
             // Who holds it besides the board may be about to write into it.
-            is_kept || !slot.is_idle() || Arc::strong_count(slot) > 1
+            left.is_some() || !slot.is_idle() || Arc::strong_count(slot) > 1
         });
         due
     }

@@ -104,8 +104,7 @@ impl Delivery {
         sequences: &[Sequence],
         dirty: Option<&Dirty>,
     ) -> Result<Vec<Found>, Halt> {
-        let news = dirty.into_iter().flat_map(|dirty| &dirty.news);
-        let at_hand: BTreeMap<_, _> = news.map(|news| (news.sequence, news)).collect();
+        let at_hand = dirty.map(at_hand).unwrap_or_default();
         let missing = sequences.iter().copied();
         let missing: Vec<_> = missing.filter(|one| !at_hand.contains_key(one)).collect();
         let mut read = BTreeMap::new();
@@ -244,6 +243,19 @@ impl Delivery {
         }
         Ok(names)
     }
+}
+
+/// The news of a room by number, without those that later ones redact: these are read as they were left.
+pub(super) fn at_hand(dirty: &Dirty) -> BTreeMap<Sequence, &Arc<RoomNews>> {
+    let events = dirty.news.iter().filter_map(|news| news.event());
+    let redacted: BTreeSet<_> = events
+        .filter_map(|event| event.pdu.redacts.as_ref())
+        .collect();
+    let left = dirty.news.iter().filter(|news| {
+        let event = news.event();
+        event.is_none_or(|event| !redacted.contains(&event.pdu.event_id))
+    });
+    left.map(|news| (news.sequence, news)).collect()
 }
 
 /// The events of a job whose senders are told by name.

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     room::{event::RoomEvent, message::PushNames},
+    server::Standing as Lane,
     user::{
         UserAnswer, UserCommand, UserError, UserQuery,
         feed::unread::{Judge, notices::Notice},
@@ -32,6 +33,9 @@ use crate::{
 
 /// After trouble of our own it is tried again so much later.
 const TROUBLE_WAIT_MS: u64 = 5_000;
+
+/// When there is no place for those that fail, another one is looked for so much later.
+const CROWDED_WAIT_MS: u64 = 60_000;
 
 /// The clocks of nodes differ by less.
 pub(super) const CLOCKS_APART_MS: u64 = 5_000;
@@ -161,6 +165,14 @@ impl Delivery {
     /// Deals with what came, and with what it is time for. When there is something to try again.
     async fn round(&self, batch: Batch, from: &Positions) -> Result<u64, Halt> {
         let mut targets = self.targets().await?;
+        if let Some(flood) = &batch.flood {
+            self.lag_all(&mut targets, flood).await?;
+        }
+        // From here on a room that does not answer or a gateway that is slow hold nobody's position up.
+        if targets.iter().all(|target| target.standing.lag.is_some()) {
+            self.slot.let_go();
+        }
+        self.postpone(&mut targets);
         let ledger = self.slot.take_ledger();
         // Nothing is counted for those who rest: all of it is, once their time comes.
         let rests: Option<Vec<u64>> = targets.iter().map(|target| self.rests(target)).collect();
@@ -171,9 +183,6 @@ impl Delivery {
         let reading = self.reading().await?;
         let mut ledger = self.ledger(ledger, &batch, &reading).await?;
         let live = self.live(&mut ledger, &batch, &reading).await?;
-        if let Some(flood) = &batch.flood {
-            self.lag_all(&mut targets, flood).await?;
-        }
         let mut jobs = Vec::with_capacity(targets.len());
         for target in targets {
             let job = self.job(target, (&live[..], from), (&mut *ledger, &reading));
@@ -193,6 +202,21 @@ impl Delivery {
         }
         self.slot.keep_ledger(ledger, self.now_ms());
         Ok(next_ms)
+    }
+
+    /// Where many gateways fail, a user's pushers that answer do not stand in the queue with one that does not.
+    fn postpone(&self, targets: &mut [Target]) {
+        if targets.len() < 2 || !self.pushing.lanes.is_full(Lane::Dead) {
+            return;
+        }
+        let until_ms = self.now_ms() + CROWDED_WAIT_MS;
+        let fails = |target: &&mut Target| {
+            target.standing.failures > 0 && matches!(target.way, Way::Http(_))
+        };
+        for target in targets.iter_mut().filter(fails) {
+            let standing = Arc::make_mut(&mut target.standing);
+            standing.next_ms = standing.next_ms.max(until_ms);
+        }
     }
 
     /// Until when a pusher rests, whatever happens meanwhile.
@@ -216,7 +240,8 @@ impl Delivery {
     async fn targets(&self) -> Result<Vec<Target>, Halt> {
         let board = self.pushing.board();
         let mails = self.pushing.parts.settings.postman.mails();
-        for _ in 0..2 {
+        let mut is_struck = false;
+        loop {
             let book = match self.ask(UserQuery::PusherBook).await {
                 Ok(UserAnswer::PusherBook(book)) => *book,
                 Ok(_) => return Err(Halt::Trouble("no fitting answer to PusherBook".to_owned())),
@@ -228,10 +253,13 @@ impl Delivery {
                 board.enrol(&self.user_id);
                 return Ok(targets(&book, mails));
             }
-            // A pusher may be set just now: whoever is struck off is looked at once more.
+            if is_struck {
+                return Ok(Vec::new());
+            }
+            // A pusher may be set just now: whoever is struck off is looked at once more, and not struck off again after that.
             board.strike(&self.user_id);
+            is_struck = true;
         }
-        Ok(Vec::new())
     }
 
     pub(super) async fn ask(&self, query: UserQuery) -> Result<UserAnswer, UserError> {
@@ -275,8 +303,12 @@ impl Delivery {
             let known = at_least.entry(dirty.last.shard.number).or_default();
             *known = dirty.last.position.max(*known);
         }
-        // With a flood anything may have happened that is nowhere told.
+        // With a flood anything may have happened that is nowhere told. Other rules count otherwise, also where nothing happened.
         let known = known.filter(|_| batch.flood.is_none());
+        let known = known.and_then(|mut known| {
+            let is_good = known.goes_by(&reading.judge);
+            is_good.then_some(known)
+        });
         let Some(mut ledger) = known else {
             return Ok(Box::new(Ledger::open(reading, &at_least).await?));
         };

@@ -38,6 +38,11 @@ impl Delivery {
     ) -> Result<Pushes, Halt> {
         let settings = &self.pushing.parts.settings;
         for candidate in pushes {
+            let event_id = &candidate.event.pdu.event_id;
+            // Gateways may be slow: what was taken back while another push was on its way stays here.
+            if self.slot.is_redacted(&candidate.room_id, event_id) {
+                continue;
+            }
             let told = Told {
                 user_id: &self.user_id,
                 event: &candidate.event,

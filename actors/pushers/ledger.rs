@@ -59,21 +59,36 @@ pub(super) struct Invite {
 
 /// See the module's documentation.
 pub(super) struct Ledger {
+    /// By whose rules it was counted.
+    judge: Arc<Judge>,
     rooms: BTreeMap<OwnedRoomId, Entry>,
     invites: BTreeMap<OwnedRoomId, Invite>,
     uses: u64,
+    /// No unread events are held one by one.
+    is_thin: bool,
 }
 
 impl Ledger {
     /// Counts everything.
     pub(super) async fn open(reading: &Reading, at_least: &Positions) -> Result<Self, Halt> {
         let mut ledger = Self {
+            judge: reading.judge.clone(),
             rooms: BTreeMap::new(),
             invites: BTreeMap::new(),
             uses: 0,
+            is_thin: false,
         };
         ledger.follow_memberships(reading, at_least).await?;
         Ok(ledger)
+    }
+
+    /// Whether it was counted by rules and ignored users that say the same as these.
+    pub(super) fn goes_by(&mut self, judge: &Arc<Judge>) -> bool {
+        let is_same = is_same(&self.judge, judge);
+        if is_same {
+            self.judge = judge.clone();
+        }
+        is_same
     }
 
     /// Takes in where the user is, as of these positions or later, and how far the rooms are.
@@ -89,7 +104,12 @@ impl Ledger {
             let rows = memberships.iter();
             rows.filter(move |row| row.membership == wanted)
         };
-        let invites = of(MembershipState::Invite).map(|row| {
+        // Syncs do not show those of somebody ignored.
+        let is_shown = |row: &&Membership| {
+            let sender = row.sender.as_ref();
+            sender.is_none_or(|sender| !reading.judge.ignored.contains(sender))
+        };
+        let invites = of(MembershipState::Invite).filter(is_shown).map(|row| {
             let invite = Invite {
                 shard: row.shard,
                 position: row.own_event,
@@ -143,6 +163,7 @@ impl Ledger {
         reading: &Reading,
         room_id: &OwnedRoomId,
     ) -> Result<Option<Arc<Tally>>, Halt> {
+        self.is_thin = false;
         self.uses += 1;
         let uses = self.uses;
         let Some(entry) = self.rooms.get_mut(room_id) else {
@@ -196,6 +217,27 @@ impl Ledger {
         }
     }
 
+    /// How many rooms it tells of.
+    pub(super) fn rooms(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// Whether it holds no unread events one by one, but only their numbers.
+    pub(super) fn is_thin(&self) -> bool {
+        self.is_thin
+    }
+
+    /// Lets go of all unread events; their numbers stay. A room in which something happens is read again, and no other.
+    pub(super) fn thin(&mut self) {
+        if self.is_thin {
+            return;
+        }
+        self.is_thin = true;
+        for entry in self.rooms.values_mut() {
+            entry.unread = None;
+        }
+    }
+
     /// Lets go of the unread events of rooms in which nothing happened of late.
     fn shrink(&mut self) {
         let held = self.rooms.values().filter(|entry| entry.unread.is_some());
@@ -215,6 +257,13 @@ impl Entry {
         self.notifications = tally.counts().total().notifications;
         self.missed_calls = tally.missed_calls();
     }
+}
+
+/// Whether two judge alike. Those of a user who has slept meanwhile are read anew, and nearly always the same.
+pub(super) fn is_same(one: &Judge, other: &Judge) -> bool {
+    let written = |judge: &Judge| serde_json::to_string(&*judge.rules).ok();
+    let same_rules = Arc::ptr_eq(&one.rules, &other.rules) || written(one) == written(other);
+    same_rules && one.ignored == other.ignored
 }
 
 /// Counts a room for the first time.
@@ -278,4 +327,31 @@ async fn settled(
         }
     }
     Ok(last)
+}
+
+#[cfg(test)]
+impl Ledger {
+    /// One of so many rooms in which nothing is unread.
+    pub(super) fn of_rooms(judge: Arc<Judge>, rooms: usize) -> Self {
+        let entry = |number: usize| {
+            let room_id = OwnedRoomId::try_from(format!("!r{number}:example.org"));
+            let entry = Entry {
+                shard: 0,
+                stay: 0,
+                newest: 0,
+                unread: Some(Unread::default()),
+                notifications: 0,
+                missed_calls: 0,
+                used: 0,
+            };
+            (room_id.expect("a room ID"), entry)
+        };
+        Self {
+            judge,
+            rooms: (0..rooms).map(entry).collect(),
+            invites: BTreeMap::new(),
+            uses: 0,
+            is_thin: false,
+        }
+    }
 }

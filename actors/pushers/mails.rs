@@ -24,7 +24,7 @@ use crate::{
     room::event::RoomEvent,
     user::{
         UserAnswer, UserQuery,
-        push_standing::{Mailed, PushNote},
+        push_standing::{Mailed, PushNote, Standing},
     },
 };
 
@@ -125,9 +125,21 @@ impl Delivery {
             Err(trouble) => {
                 tracing::debug!(user_id = %self.user_id, reason = trouble.reason, "a mail was not taken");
                 self.slot.set_mail_due(target.number, None);
+                let give_up_ms = settings.give_up_ms;
+                if is_given_up(&target.standing, (give_up_ms, self.now_ms())) {
+                    return self.give_up(target, unread.len()).await;
+                }
                 self.fail(target, &trouble, None).await
             }
         }
+    }
+
+    /// What waits for a mailbox is let go. The next event begins anew.
+    async fn give_up(&self, target: &Target, given_up: usize) -> Result<u64, Halt> {
+        metrics::counter!("playhouse_pushes_given_up_total").increment(given_up as u64);
+        tracing::warn!(user_id = %self.user_id, given_up, "mails are not taken, and given up");
+        self.mailed(target, Vec::new()).await?;
+        Ok(0)
     }
 
     /// Nothing waits for a mailbox any more.
@@ -199,6 +211,12 @@ impl Delivery {
         let name = name.and_then(|(_, json)| serde_json::from_str::<String>(&json).ok());
         Ok(name.filter(|name| !name.is_empty()).unwrap_or_else(own))
     }
+}
+
+/// Whether everything has failed for so long that what waits is let go.
+pub(super) fn is_given_up(standing: &Standing, (give_up_ms, now_ms): (u64, u64)) -> bool {
+    let since_ms = standing.failing_since_ms;
+    since_ms > 0 && since_ms.saturating_add(give_up_ms) <= now_ms
 }
 
 /// What is kept of the rooms of a mail.

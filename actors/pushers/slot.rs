@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::Mutex;
 use playhouse_schema::address::Sequence;
-use ruma::OwnedRoomId;
+use ruma::{EventId, OwnedRoomId, RoomId};
 
 use super::{board::Positions, ledger::Ledger};
 use crate::{server::board::Place, user::message::RoomNews};
@@ -187,6 +187,11 @@ impl Slot {
         inner.next_ms = sooner(inner.next_ms, next_ms);
     }
 
+    /// What was taken is noted in the log meanwhile: it is not lost with this process.
+    pub(super) fn let_go(&self) {
+        self.0.lock().in_hand = None;
+    }
+
     /// What was taken could not be dealt with: it is taken again later.
     pub(super) fn put_back(&self, pause_ms: u64) {
         let mut inner = self.0.lock();
@@ -249,6 +254,17 @@ impl Slot {
         }
     }
 
+    /// Whether an event is redacted by something that waits.
+    pub(super) fn is_redacted(&self, room_id: &RoomId, event_id: &EventId) -> bool {
+        let inner = self.0.lock();
+        let news = inner.waiting.rooms.get(room_id);
+        let mut events = news.into_iter().flat_map(|dirty| &dirty.news);
+        events.any(|news| {
+            let event = news.event();
+            event.is_some_and(|event| event.pdu.redacts.as_deref() == Some(event_id))
+        })
+    }
+
     /// The user has left this node.
     pub(super) fn leave(&self) {
         let mut inner = self.0.lock();
@@ -277,11 +293,22 @@ impl Slot {
         }
     }
 
-    /// Forgets what was counted before a time; whether it still remembers.
-    pub(super) fn forget_ledger(&self, before_ms: u64) -> bool {
+    /// Lets go of what was counted: of single events when it was not used since the first time or no more may be held, and of all when not since the second
+    /// or when it tells of more rooms than may be remembered. What is left: of how many rooms, and whether with single events.
+    pub(super) fn age_ledger(
+        &self,
+        (whole_ms, kept_ms): (u64, u64),
+        (rooms_max, whole_max): (usize, usize),
+    ) -> Option<(usize, bool)> {
         let mut inner = self.0.lock();
-        inner.ledger.take_if(|(_, used_ms)| *used_ms < before_ms);
-        inner.ledger.is_some()
+        inner
+            .ledger
+            .take_if(|(ledger, used_ms)| *used_ms < kept_ms || ledger.rooms() > rooms_max);
+        let (ledger, used_ms) = inner.ledger.as_mut()?;
+        if *used_ms < whole_ms || whole_max == 0 {
+            ledger.thin();
+        }
+        Some((ledger.rooms(), !ledger.is_thin()))
     }
 
     /// When a mail becomes due; `None` when that is not known.

@@ -6,16 +6,20 @@ use playhouse_schema::{
     address::{Family, Layout, Position, Shard},
     record::room::{EventRecord, Placement, Verdict},
 };
-use ruma::{OwnedRoomId, OwnedUserId, owned_room_id, owned_user_id, push::Action};
+use ruma::{
+    OwnedRoomId, OwnedUserId, owned_room_id, owned_user_id,
+    push::{Action, Ruleset},
+};
 use serde_json::{Map, Value, json};
 
 use super::{
     MailSettings, PushBoard,
     board::Positions,
     body::{self, Badge, Told},
-    catch_up::thinned,
+    catch_up::{at_hand, thinned},
     delivery::Candidate,
-    mails::throttle_ms,
+    ledger::{Ledger, is_same},
+    mails::{is_given_up, throttle_ms},
     newcomers::History,
     plan::{Gateway, Target, Way, targets},
 };
@@ -24,18 +28,26 @@ use crate::{
     server::board::Place,
     user::{
         PusherEar as _,
-        feed::unread::notices::Notice,
+        feed::unread::{Judge, notices::Notice},
         message::{NewsKind, RoomNews},
-        push_standing::Mailed,
+        push_standing::{Mailed, Standing},
         pushers::{NamedPusher, Pusher, PusherBook},
     },
 };
 
 fn event(sequence: u64, event_type: &str) -> Arc<RoomEvent> {
-    let pdu = json!({
+    event_with(sequence, event_type, json!({}))
+}
+
+/// An event with further fields.
+fn event_with(sequence: u64, event_type: &str, further: Value) -> Arc<RoomEvent> {
+    let mut pdu = json!({
         "type": event_type, "sender": "@bert:example.org", "room_id": "!r:example.org", "content": {"body": "hi", "msgtype": "m.text"},
         "origin_server_ts": 1, "depth": 1, "prev_events": [], "auth_events": []
     });
+    for (name, value) in further.as_object().unwrap() {
+        pdu[name] = value.clone();
+    }
     let record = EventRecord {
         event_id: format!("${sequence}"),
         pdu: pdu.to_string().into_bytes().into(),
@@ -228,6 +240,25 @@ fn happen(board: &PushBoard, room_id: &OwnedRoomId, position: Position) -> bool 
     wakes
 }
 
+/// Somebody says something in a room, and it is distributed.
+fn say(board: &PushBoard, room_id: &OwnedRoomId, event: Arc<RoomEvent>) {
+    let family = Family::Rooms;
+    let shard = Shard { family, number: 0 };
+    let sequence = event.sequence;
+    let place = Place {
+        shard,
+        position: sequence,
+        sequence,
+    };
+    let kind = NewsKind::Event {
+        event,
+        membership: None,
+    };
+    let news = RoomNews::new(room_id.clone(), (shard, sequence), sequence, kind);
+    board.post(&anna(), (room_id, &place), (&Arc::new(news), false));
+    board.distributed(shard, sequence);
+}
+
 fn at(position: Position) -> Positions {
     Positions::from([(0, position), (1, 5)])
 }
@@ -267,6 +298,22 @@ fn what_could_not_be_dealt_with_comes_again_later() {
     assert_eq!(board.due(100), [anna()]);
     let (batch, _) = slot.take(|| board.positions());
     assert_eq!(batch.flood, Some(from));
+}
+
+#[test]
+fn what_is_noted_elsewhere_holds_nothing_up() {
+    let board = board(true);
+    let room_id = owned_room_id!("!r:example.org");
+    happen(&board, &room_id, 7);
+    let slot = board.slot(&anna());
+    let (batch, _) = slot.take(|| board.positions());
+    assert!(!batch.is_empty());
+    assert_eq!(board.settled(), at(6));
+    slot.let_go();
+    assert_eq!(board.settled(), at(7));
+    slot.put_back(100);
+    assert_eq!(board.settled(), at(7));
+    assert_eq!(board.due(100), [anna()]);
 }
 
 #[test]
@@ -332,4 +379,72 @@ fn positions_are_told_as_of_a_time() {
     // The second came too soon after the first to be noted.
     assert_eq!(history.before(115_999), at(2));
     assert_eq!(history.before(116_000), at(4));
+}
+
+#[test]
+fn what_was_taken_back_meanwhile_is_not_at_hand() {
+    let board = board(true);
+    let room_id = owned_room_id!("!r:example.org");
+    let slot = board.slot(&anna());
+    say(&board, &room_id, event(7, "m.room.message"));
+    say(&board, &room_id, event(8, "m.room.message"));
+    let redaction = |sequence, redacts: &str| {
+        event_with(sequence, "m.room.redaction", json!({"redacts": redacts}))
+    };
+    say(&board, &room_id, redaction(9, "$7"));
+    let (batch, _) = slot.take(|| board.positions());
+    let at_hand = at_hand(&batch.rooms[&room_id]);
+    assert_eq!(at_hand.into_keys().collect::<Vec<_>>(), [8, 9]);
+    // What comes while the rest goes out is seen too.
+    let is_redacted = || slot.is_redacted(&room_id, &event(8, "m.room.message").pdu.event_id);
+    assert!(!is_redacted());
+    say(&board, &room_id, redaction(10, "$8"));
+    assert!(is_redacted());
+}
+
+#[test]
+fn rules_are_the_same_when_they_say_the_same() {
+    let judge = |rules: Ruleset, ignored: &[OwnedUserId]| Judge {
+        user_id: anna(),
+        rules: Arc::new(rules),
+        ignored: Arc::new(ignored.iter().cloned().collect()),
+    };
+    let defaults = || Ruleset::server_default(&anna());
+    let one = judge(defaults(), &[]);
+    assert!(is_same(&one, &judge(defaults(), &[])));
+    assert!(!is_same(&one, &judge(Ruleset::default(), &[])));
+    assert!(!is_same(
+        &one,
+        &judge(defaults(), &[owned_user_id!("@bert:example.org")])
+    ));
+}
+
+#[test]
+fn a_mailbox_that_refuses_for_long_is_given_up() {
+    let failing = |failing_since_ms| Standing {
+        failing_since_ms,
+        ..Standing::default()
+    };
+    assert!(!is_given_up(&failing(0), (100, 1_000)));
+    assert!(!is_given_up(&failing(901), (100, 1_000)));
+    assert!(is_given_up(&failing(900), (100, 1_000)));
+}
+
+#[test]
+fn what_was_counted_is_remembered_longer_than_what_it_was() {
+    let slot = board(true).slot(&anna());
+    let judge = Arc::new(Judge {
+        user_id: anna(),
+        rules: Arc::default(),
+        ignored: Arc::default(),
+    });
+    let keep = || slot.keep_ledger(Box::new(Ledger::of_rooms(judge.clone(), 3)), 1_000);
+    keep();
+    assert_eq!(slot.age_ledger((1_000, 500), (3, 1)), Some((3, true)));
+    assert_eq!(slot.age_ledger((1_001, 500), (3, 1)), Some((3, false)));
+    assert_eq!(slot.age_ledger((1_001, 1_001), (3, 1)), None);
+    keep();
+    // No more users' events are held, and of no more rooms anything is remembered.
+    assert_eq!(slot.age_ledger((0, 0), (3, 0)), Some((3, false)));
+    assert_eq!(slot.age_ledger((0, 0), (2, 1)), None);
 }

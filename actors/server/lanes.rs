@@ -49,13 +49,21 @@ impl Lanes {
 
     /// Waits for a place in a lane.
     pub(crate) async fn enter(&self, standing: Standing) -> OwnedSemaphorePermit {
-        let lane = match standing {
+        let entered = self.lane(standing).clone().acquire_owned().await;
+        entered.expect("a lane is never closed")
+    }
+
+    /// Whether who enters a lane now must wait.
+    pub(crate) fn is_full(&self, standing: Standing) -> bool {
+        self.lane(standing).available_permits() == 0
+    }
+
+    fn lane(&self, standing: Standing) -> &Arc<Semaphore> {
+        match standing {
             Standing::Proven => &self.proven,
             Standing::Unknown => &self.unknown,
             Standing::Dead => &self.dead,
-        };
-        let entered = lane.clone().acquire_owned().await;
-        entered.expect("a lane is never closed")
+        }
     }
 
     /// A place among the patient instead of one in a lane, while there is one. The dead stay in theirs.

@@ -122,6 +122,7 @@ const STATEMENTS: &[&str] = &[
     rooms::list::BY_COUNT[1],
     rooms::list::COUNT,
     rooms::list::GET,
+    rooms::list::NAMES,
     membership_acts::ADD,
     membership_acts::EMPTY,
     membership_acts::INVITES,

@@ -1,6 +1,6 @@
 //! Everything that a user sent, redacted; and what goes on in the background.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use super::administrator;
 use crate::{
     client::{
         props::{list, room_path, text},
-        stage::{fresh, on_each_engine},
+        stage::{fresh, on_each_engine, on_own_servers},
     },
     harness::{Client, client::encode},
 };
@@ -18,11 +18,17 @@ const ADMIN: &str = "/_synapse/admin/v1";
 async fn redacted(boss: &Client, user_id: &str, body: Value) -> (String, Value) {
     let path = format!("{ADMIN}/user/{}/redact", encode(user_id));
     let id = text(&boss.post(&path, body).await.ok()["redact_id"]);
+    let told = ended(boss, &id).await;
+    (id, told)
+}
+
+/// Waits until a redaction has come to its end.
+async fn ended(boss: &Client, id: &str) -> Value {
     let path = format!("{ADMIN}/user/redact_status/{id}");
     for _ in 0..600 {
         let told = boss.get(&path).await.ok();
         if told["status"] != "active" {
-            return (id, told);
+            return told;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -114,6 +120,34 @@ async fn everything_that_a_user_sent_goes() {
             .refused(403, "M_FORBIDDEN");
         let tasks = format!("{ADMIN}/scheduled_tasks");
         anna.get(&tasks).await.refused(403, "M_FORBIDDEN");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redaction_goes_on_after_a_crash_and_not_too_far() {
+    on_own_servers(&[], async |server| {
+        let anna = server.register(&fresh("anna")).await;
+        let troll = server.register(&fresh("troll")).await;
+        let boss = administrator(&anna, &fresh("boss")).await;
+        let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
+        troll.join(&room_id).await;
+        for number in 0..60 {
+            troll.say(&room_id, &format!("spam {number}")).await;
+        }
+        let path = format!("{ADMIN}/user/{}/redact", encode(&troll.user_id));
+        let wish = json!({"rooms": [room_id], "limit": 40});
+        let id = text(&boss.post(&path, wish).await.ok()["redact_id"]);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while left(&anna, &room_id, &troll.user_id).await.len() == 60 {
+            assert!(Instant::now() < deadline, "it does not begin");
+        }
+        server.kill();
+        server.start_again();
+        let [anna, boss] = [anna, boss].map(|client| client.at(server.base()));
+        let told = ended(&boss, &id).await;
+        assert_eq!(told, json!({"status": "complete", "failed_redactions": {}}));
+        assert_eq!(left(&anna, &room_id, &troll.user_id).await.len(), 20);
     })
     .await;
 }

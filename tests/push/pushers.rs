@@ -201,6 +201,49 @@ async fn counts_fall_as_rooms_are_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn counts_fall_as_rooms_are_muted() {
+    on_servers(async |server, gateway| {
+        let pair = pair(server, gateway, json!({})).await;
+        let other = pair.another_room().await;
+        let first = pair.bert.say(&pair.room_id, "one").await;
+        gateway.pushed(&pair.key, &first).await;
+        let second = pair.bert.say(&other, "two").await;
+        let told = gateway.pushed(&pair.key, &second).await;
+        assert_eq!(told["counts"]["unread"], 2, "{told}");
+        let rule = format!(
+            "/_matrix/client/v3/pushrules/global/room/{}",
+            encode(&other)
+        );
+        pair.anna.put(&rule, json!({"actions": []})).await.ok();
+        // The other room is quiet.
+        let third = pair.bert.say(&pair.room_id, "three").await;
+        let told = gateway.pushed(&pair.key, &third).await;
+        assert_eq!(told["counts"]["unread"], 1, "{told}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invites_of_the_ignored_are_not_counted() {
+    on_servers(async |server, gateway| {
+        let pair = pair(server, gateway, json!({})).await;
+        let carl = server.register(&fresh("carl")).await;
+        let ignored = format!(
+            "/_matrix/client/v3/user/{}/account_data/m.ignored_user_list",
+            encode(&pair.anna.user_id)
+        );
+        let list = json!({"ignored_users": {carl.user_id.clone(): {}}});
+        pair.anna.put(&ignored, list).await.ok();
+        let invite = json!({"preset": "private_chat", "invite": [pair.anna.user_id]});
+        carl.create_room(invite).await;
+        let first = pair.bert.say(&pair.room_id, "one").await;
+        let told = gateway.pushed(&pair.key, &first).await;
+        assert_eq!(told["counts"]["unread"], 1, "{told}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn invites_calls_and_secrets_are_pushed() {
     on_servers(async |server, gateway| {
         let pair = pair(server, gateway, json!({})).await;

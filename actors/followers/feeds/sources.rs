@@ -195,6 +195,7 @@ fn membership(row: &memberships::Membership) -> Option<Membership> {
         room_id: RoomId::parse(&row.room_id).ok()?,
         shard: row.shard,
         membership: MembershipState::from(row.membership.as_str()),
+        sender: UserId::parse(&row.sender).ok(),
         since: row.since_position,
         since_sequence: row.since_sequence,
         own_event: row.position,

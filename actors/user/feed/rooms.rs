@@ -30,6 +30,8 @@ pub struct Membership {
     pub shard: ShardNumber,
     /// What the user is in it.
     pub membership: MembershipState,
+    /// Who made it so, as far as that is known.
+    pub sender: Option<OwnedUserId>,
     /// The position at which that began (a change of name while joined is no beginning).
     pub since: Position,
     /// The same as a number among the room's records.
@@ -245,6 +247,7 @@ impl Rooms {
                 room_id: news.room_id.clone(),
                 shard: news.shard.number,
                 membership: membership.clone(),
+                sender: news.event().map(|event| event.pdu.sender.clone()),
                 since: news.position,
                 since_sequence: news.sequence,
                 own_event: news.position,

@@ -6,9 +6,9 @@ use super::super::{
 };
 use crate::port::{ModelStore, StoreError, Value};
 
-/// The condition, with its places: folded name, alias, room ID, bounds of being public, bounds of being empty.
+/// The condition, with its places: folded name, alias, room ID, bounds of being public, bounds of being empty. Nobody is looked for where these let all in.
 macro_rules! wanted {
-    ($name:literal, $alias:literal, $id:literal, $public:literal, $empty:literal) => {
+    ($name:literal, $alias:literal, $id:literal, $public:literal, ($least:literal, $most:literal)) => {
         concat!(
             " WHERE (COALESCE(r.folded, '') LIKE ",
             $name,
@@ -18,9 +18,14 @@ macro_rules! wanted {
             $id,
             ") AND r.public BETWEEN ",
             $public,
-            " AND CASE WHEN EXISTS (SELECT 1 FROM memberships_1 m WHERE m.room_id = r.room_id AND m.membership = 'join') \
-             THEN 0 ELSE 1 END BETWEEN ",
-            $empty
+            " AND (CAST(",
+            $least,
+            " AS BIGINT) < CAST(",
+            $most,
+            " AS BIGINT) OR CASE WHEN EXISTS (SELECT 1 FROM memberships_1 m WHERE m.room_id = r.room_id AND m.membership = 'join') \
+             THEN 0 ELSE 1 END = CAST(",
+            $least,
+            " AS BIGINT))"
         )
     };
 }
@@ -49,13 +54,7 @@ macro_rules! list {
             ", r.room_id ",
             $direction,
             ") AS place FROM rooms_1 r",
-            wanted!(
-                "$3",
-                "$4",
-                "$5",
-                "$6 AND $7",
-                "CAST($8 AS BIGINT) AND CAST($9 AS BIGINT)"
-            ),
+            wanted!("$3", "$4", "$5", "$6 AND $7", ("$8", "$9")),
             " ORDER BY place LIMIT $10 OFFSET $11) p ORDER BY p.place"
         )
     };
@@ -98,16 +97,12 @@ pub(in crate::models) const BY_COUNT: [&str; 2] = [by_count!("ASC"), by_count!("
 
 pub(in crate::models) const COUNT: &str = concat!(
     "SELECT count(*) FROM rooms_1 r",
-    wanted!(
-        "$1",
-        "$2",
-        "$3",
-        "$4 AND $5",
-        "CAST($6 AS BIGINT) AND CAST($7 AS BIGINT)"
-    )
+    wanted!("$1", "$2", "$3", "$4 AND $5", ("$6", "$7"))
 );
 
 pub(in crate::models) const GET: &str = concat!(room!(), " FROM rooms_1 p WHERE p.room_id = $2");
+
+pub(in crate::models) const NAMES: &str = "SELECT name, alias FROM rooms_1 WHERE room_id = $1";
 
 /// Which rooms are wanted, in what order.
 #[derive(Clone, Debug)]
@@ -222,6 +217,18 @@ pub async fn get(
 ) -> Result<Option<Listed>, StoreError> {
     let values = vec![users_of(server_name), text(room_id)];
     first(store, (GET, values), read).await
+}
+
+/// A room's name and canonical alias.
+pub type Names = (Option<String>, Option<String>);
+
+/// What a room is called, if it is known here.
+pub async fn names(store: &dyn ModelStore, room_id: &str) -> Result<Option<Names>, StoreError> {
+    let values = vec![text(room_id.replace('\0', ""))];
+    first(store, (NAMES, values), |columns| {
+        Ok((columns.optional_text()?, columns.optional_text()?))
+    })
+    .await
 }
 
 fn read(columns: &mut Columns) -> Result<Listed, StoreError> {

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
-pub use self::list::{Listed, Wanted, find, get};
+pub use self::list::{Listed, Names, Wanted, find, get, names};
 use super::{Model, number, of_gone, text, truth, user_names::fold};
 use crate::{
     address::Family,

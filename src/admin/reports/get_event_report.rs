@@ -10,7 +10,7 @@ use ruma::{
 };
 use serde_json::Value;
 
-use super::{EventReport, Kind, Rooms, known};
+use super::{EventReport, Kind, known, with_names};
 use crate::{
     admin::only_administrators,
     edge::{App, Failure, Session},
@@ -48,10 +48,8 @@ pub(crate) async fn handle(
     only_administrators(&caller)?;
     let filed = known(&app, &request.report_id, Kind::Event).await?;
     let event_id = filed.report.event_id.clone().unwrap_or_default();
-    let mut rooms = Rooms::default();
-    let room_id = filed.report.room_id.as_deref();
-    let room = rooms.of(&app, &caller, room_id).await?;
-    let mut report = EventReport::of(filed, room);
+    let report = with_names(&app, vec![filed]).await?.pop();
+    let mut report = report.ok_or_else(|| Failure::internal("a report is lost"))?;
     report.event_json = Some(event(&app, &event_id).await?);
     Ok(Response { report })
 }

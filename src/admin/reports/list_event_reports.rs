@@ -8,7 +8,7 @@ use ruma::{
     metadata,
 };
 
-use super::{EventReport, Rooms};
+use super::{EventReport, with_names};
 use crate::{
     admin::{
         only_administrators,
@@ -79,15 +79,8 @@ pub(crate) async fn handle(
     };
     let (found, total) = app.house.find_reports(&wanted).await?;
     let next_token = span.next(found.len(), total);
-    let mut rooms = Rooms::default();
-    let mut event_reports = Vec::with_capacity(found.len());
-    for filed in found {
-        let room_id = filed.report.room_id.as_deref();
-        let room = rooms.of(&app, &caller, room_id).await?;
-        event_reports.push(EventReport::of(filed, room));
-    }
     Ok(Response {
-        event_reports,
+        event_reports: with_names(&app, found).await?,
         total,
         next_token,
     })

@@ -7,15 +7,12 @@ mod get_user_report;
 mod list_event_reports;
 mod list_user_reports;
 
-use std::collections::BTreeMap;
-
-use playhouse_actors::{house::HouseError, room::RoomError};
+use playhouse_actors::house::RoomNames;
 use playhouse_schema::models::reports::FiledReport;
-use ruma::RoomId;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::edge::{App, Failure, Routes, Session};
+use crate::edge::{App, Failure, Routes};
 
 /// Mounts the area.
 pub(crate) fn mount(routes: &mut Routes) {
@@ -49,7 +46,7 @@ pub(crate) struct EventReport {
 }
 
 impl EventReport {
-    fn of(filed: FiledReport, (name, canonical_alias): Named) -> Self {
+    fn of(filed: FiledReport, (name, canonical_alias): RoomNames) -> Self {
         Self {
             id: filed.id(),
             received_ts: filed.report.at_ms,
@@ -91,39 +88,17 @@ impl From<FiledReport> for UserReport {
     }
 }
 
-/// A room's name and canonical alias.
-type Named = (Option<String>, Option<String>);
-
-/// The rooms of a page of reports: each is asked once.
-#[derive(Default)]
-struct Rooms(BTreeMap<String, Named>);
-
-impl Rooms {
-    /// What a room is called; nothing when it is not here.
-    async fn of(
-        &mut self,
-        app: &App,
-        caller: &Session,
-        room_id: Option<&str>,
-    ) -> Result<Named, Failure> {
-        let parsed = room_id.map(RoomId::parse);
-        let Some(Ok(room_id)) = parsed else {
-            return Ok(Named::default());
-        };
-        if let Some(known) = self.0.get(room_id.as_str()) {
-            return Ok(known.clone());
-        }
-        let named = match app.house.room_access(&room_id, &caller.user_id).await {
-            Ok(access) => (
-                access.name,
-                access.canonical_alias.map(|alias| alias.to_string()),
-            ),
-            Err(HouseError::Room(RoomError::UnknownRoom)) => Named::default(),
-            Err(error) => return Err(error.into()),
-        };
-        self.0.insert(room_id.to_string(), named.clone());
-        Ok(named)
-    }
+/// Reports of events with what their rooms are called.
+async fn with_names(app: &App, filed: Vec<FiledReport>) -> Result<Vec<EventReport>, Failure> {
+    let room_ids = filed.iter().filter_map(|one| one.report.room_id.clone());
+    let names = app.house.room_names(room_ids.collect()).await?;
+    let reports = filed.into_iter().map(|one| {
+        let room_id = one.report.room_id.as_ref();
+        let of_room = room_id.and_then(|room_id| names.get(room_id));
+        let of_room = of_room.cloned().unwrap_or_default();
+        EventReport::of(one, of_room)
+    });
+    Ok(reports.collect())
 }
 
 /// Of what a report is.

@@ -56,7 +56,10 @@ fn letter(app: &App, digest: &Digest) -> DigestLetter {
         language,
         subject,
         paragraphs: vec![
-            language.tell("mail.digest_hello", &[("user", digest.user_name.as_str())]),
+            language.tell(
+                "mail.digest_hello",
+                &[("user", one_line(&digest.user_name).as_str())],
+            ),
             language.tell("mail.digest_intro", &[("app", name)]),
         ],
         rooms,
@@ -81,27 +84,42 @@ fn part(app: &App, language: Language, room: &DigestRoom) -> RoomPart {
         let count = room.further.to_string();
         notes.push(language.tell("mail.digest_further", &[("count", count.as_str())]));
     }
-    if let Some(inviter) = &room.inviter {
+    if let Some(inviter) = room.inviter.as_deref().map(one_line) {
         notes.push(language.tell("mail.digest_invited", &[("inviter", inviter.as_str())]));
     }
     let lines = room.messages.iter().map(|message| Line {
-        sender: message.sender.clone(),
+        sender: one_line(&message.sender),
         text: match &message.text {
             Some(text) => text.clone(),
             None => language.say("mail.digest_unreadable").to_owned(),
         },
     });
     RoomPart {
-        name,
+        name: one_line(&name),
         url: url(app, room),
         lines: lines.collect(),
         notes,
     }
 }
 
+/// A name as it may stand in a text that has lines of its own: strangers choose names.
+fn one_line(name: &str) -> String {
+    name.replace(char::is_control, " ")
+}
+
 fn url(app: &App, room: &DigestRoom) -> String {
     match &app.config.push.client_base_url {
         Some(base) => format!("{}/#/room/{}", base.trim_end_matches('/'), room.room_id),
         None => format!("https://matrix.to/#/{}", encoded(room.room_id.as_str())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_one_line() {
+        assert_eq!(one_line("Bert\r\nNo more:\u{85}x"), "Bert  No more: x");
     }
 }
