@@ -19,10 +19,11 @@ use super::{
     outboxes::Outboxes,
     pushers::Pushes,
     remote_presence,
+    tenants::Boards,
 };
 use crate::{
     followers::{feeds::sources::HouseSources, task::Running},
-    kernel::Directory,
+    kernel::{Directory, Served},
     pushers::{self, PushBoard},
     room::Room,
     user::{SessionCache, User, UserSignal, password::Passwords},
@@ -99,20 +100,26 @@ impl House {
             runtime: tokio::runtime::Handle::current(),
             myself: myself.clone(),
         });
-        house.begin(&later.outlet);
-        if let Some(among) = &house.among {
-            among.join(&house, opening.served(), boards).await?;
-        }
+        house.begin(&later.outlet, opening.served(), boards).await?;
         Ok(house)
     }
 
     /// Lets those use the house who were there before it, and goes on with what was under way when the last one closed.
-    fn begin(self: &Arc<Self>, outlet: &HouseOutlet) {
+    async fn begin(
+        self: &Arc<Self>,
+        outlet: &HouseOutlet,
+        served: Vec<Arc<dyn Served>>,
+        boards: Boards,
+    ) -> Result<(), StoreError> {
         // A schedule that has woken already tries again.
         let _ = outlet.0.set(Arc::downgrade(self));
-        // Among others, rooms are gone on with as they come here.
-        if self.among.is_none() {
-            self.complete_rooms();
+        match &self.among {
+            // Rooms are gone on with as they come here.
+            Some(among) => among.join(self, served, boards).await,
+            None => {
+                self.complete_rooms();
+                Ok(())
+            }
         }
     }
 

@@ -213,7 +213,7 @@ impl Follower {
             .iter()
             .filter(|(name, at)| self.saved.1.get(*name) != Some(*at));
         let cursors: Vec<_> = changed
-            .flat_map(|(name, at)| positions::cursors(*name, at))
+            .flat_map(|(name, at)| positions::cursors(name, at))
             .collect();
         if parked.is_empty() && cursors.is_empty() {
             return;

@@ -47,7 +47,7 @@ pub(super) enum Searched {
     /// In the room's memory only.
     Memory,
     /// In the log, too; this was found there.
-    Log(Option<RedactionTarget>),
+    Log(Option<Box<RedactionTarget>>),
 }
 
 /// A recorded event that is to be redacted.
@@ -83,7 +83,7 @@ pub(super) fn decide(room: &Room, env: &Env, redact: Redact) -> Result<Decision<
     if let Some(decision) = repeated(room, event.transaction.as_ref())? {
         return Ok(decision);
     }
-    self::redact(room, env, event, Searched::Log(target))
+    self::redact(room, env, event, Searched::Log(target.map(Box::new)))
 }
 
 /// Sends a redaction. An unknown target is no hindrance: other servers may know it, and here the redaction waits for it.
@@ -98,7 +98,7 @@ pub(super) fn redact(
     name_target(&mut event)?;
     let (brought, is_all_searched) = match searched {
         Searched::Memory => (None, false),
-        Searched::Log(target) => (target, true),
+        Searched::Log(target) => (target.map(|target| *target), true),
     };
     let target = event
         .redacts

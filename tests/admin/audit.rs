@@ -190,7 +190,8 @@ async fn media_that_was_put_away_comes_back() {
             .with_headers(Method::POST, upload, &headers, b"words".to_vec())
             .await
             .ok();
-        let id = text(&made["content_uri"]).trim_start_matches("mxc://");
+        let uri = text(&made["content_uri"]);
+        let id = uri.trim_start_matches("mxc://");
         let download = format!("/_matrix/client/v1/media/download/{id}");
         let is_given = async || anna.opened(&download).await.status().as_u16();
         let quarantine = format!("/_synapse/admin/v1/media/quarantine/{id}");

@@ -73,7 +73,10 @@ async fn an_event_is_followed_to_its_readers() {
         // Page by page.
         let first = boss.get(&path(&event_id, "?limit=1")).await.ok();
         assert_eq!(first["users"].as_array().map(Vec::len), Some(1));
-        let rest = format!("?limit=1&users_from={}", encode(text(&first["users_next"])));
+        let rest = format!(
+            "?limit=1&users_from={}",
+            encode(&text(&first["users_next"]))
+        );
         let rest = boss.get(&path(&event_id, &rest)).await.ok();
         assert_ne!(rest["users"][0]["user_id"], first["users"][0]["user_id"]);
     })
@@ -98,7 +101,7 @@ async fn what_became_of_an_event_is_told() {
             .await
             .ok();
         for (event, in_force) in [(&old, false), (&new, true)] {
-            let told = boss.get(&path(text(&event["event_id"]), "")).await.ok();
+            let told = boss.get(&path(&text(&event["event_id"]), "")).await.ok();
             assert_eq!(told["state"]["in_force"], in_force, "{told}");
         }
         // What was redacted says by what.

@@ -99,8 +99,14 @@ async fn state_says_why_it_is_in_force() {
         let allowed = told["auth_events"].as_array().expect("a list");
         let mut types: Vec<_> = allowed.iter().map(|event| text(&event["type"])).collect();
         types.sort_unstable();
-        assert!(types.contains(&"m.room.member"), "{types:?}");
-        assert!(types.contains(&"m.room.power_levels"), "{types:?}");
+        assert!(
+            types.iter().any(|kind| kind == "m.room.member"),
+            "{types:?}"
+        );
+        assert!(
+            types.iter().any(|kind| kind == "m.room.power_levels"),
+            "{types:?}"
+        );
         let member = format!(
             "state/why?type=m.room.member&state_key={}",
             encode(&anna.user_id)

@@ -110,7 +110,7 @@ fn addresses_that_are_not_those_of_the_house_are_refused() {
             (&[whole, &empty], "playhouse migrate"),
         ];
         for (dsns, word) in wrong {
-            let dsns = dsns.iter().map(|dsn| String::clone(dsn)).collect();
+            let dsns = dsns.iter().copied().cloned().collect();
             let why = refused(ground.at(dsns)).await;
             assert!(why.contains(word), "{word}: {why}");
         }
@@ -143,7 +143,7 @@ fn what_was_begun_is_made_to_its_end() {
         assert!(why.contains("empty database"), "{why}");
         let begun = "UPDATE meta SET value = 0 WHERE name = 'whole'";
         ask(&ground, 0, move |client| {
-            client.batch_execute(begun).unwrap()
+            client.batch_execute(begun).unwrap();
         });
         write_rooms(&ground.open().await, 1).await;
         let whole = "SELECT value FROM meta WHERE name = 'whole'";
@@ -194,7 +194,7 @@ fn one_that_was_made_before_is_the_only_one() {
         let older = "DELETE FROM meta WHERE name IN ('databases', 'database_index', 'house', 'whole'); \
              UPDATE meta SET value = 6 WHERE name = 'version'";
         ask(&ground, 0, move |client| {
-            client.batch_execute(older).unwrap()
+            client.batch_execute(older).unwrap();
         });
         write_rooms(&ground.open().await, 1).await;
         let count = "SELECT value FROM meta WHERE name = 'databases'";

@@ -1,6 +1,5 @@
 //! Users whose nodes only hold shards are pushed to by nodes that are for it.
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use super::*;
