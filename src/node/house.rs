@@ -108,15 +108,7 @@ async fn open_house_in(
     let silent = config.rooms.exclude_from_sync.iter();
     let silent = silent.filter_map(|room_id| RoomId::parse(room_id).ok());
     house.user_limits.silent_rooms = Arc::new(silent.collect());
-    house.auto_join = AutoJoin {
-        rooms: config
-            .registration
-            .auto_join_rooms
-            .iter()
-            .filter_map(|alias| RoomAliasId::parse(alias).ok())
-            .collect(),
-        create: config.registration.auto_join_create,
-    };
+    house.auto_join = auto_join(config);
     house.auto_accept = AutoAccept {
         kind: match config.rooms.accept_invites.as_str() {
             "direct" => AutoAcceptKind::Direct,
@@ -145,6 +137,17 @@ async fn open_house_in(
     house.called = identity::process_name();
     house.cluster = joining.map(Joining::settings);
     Ok(House::open(store, house).await?)
+}
+
+/// What new users join.
+fn auto_join(config: &Config) -> AutoJoin {
+    let rooms = config.registration.auto_join_rooms.iter();
+    AutoJoin {
+        rooms: rooms
+            .filter_map(|alias| RoomAliasId::parse(alias).ok())
+            .collect(),
+        create: config.registration.auto_join_create,
+    }
 }
 
 /// How the server tells its users something.

@@ -22,6 +22,9 @@ pub(crate) enum Holds {
 /// A field, what it holds, and what is to be said of it.
 pub(crate) type Field = (&'static str, Holds, &'static str);
 
+/// What a request's body must have, and what it may have.
+pub(crate) type Body = (&'static [Field], &'static [Field]);
+
 /// An endpoint.
 pub(crate) struct Described {
     /// In capitals.
@@ -34,8 +37,8 @@ pub(crate) struct Described {
     pub(crate) summary: &'static str,
     /// Parameters of the query.
     pub(crate) query: &'static [Field],
-    /// Fields of the body: those that must be there, and the others. `None` where there is no body.
-    pub(crate) body: Option<(&'static [Field], &'static [Field])>,
+    /// `None` where there is no body.
+    pub(crate) body: Option<Body>,
     /// Fields of the answer.
     pub(crate) answer: &'static [Field],
 }
@@ -62,10 +65,7 @@ pub(super) const fn change(
     (method, path): (&'static str, &'static str),
     role: AdminRole,
     summary: &'static str,
-    (body, answer): (
-        Option<(&'static [Field], &'static [Field])>,
-        &'static [Field],
-    ),
+    (body, answer): (Option<Body>, &'static [Field]),
 ) -> Described {
     Described {
         method,

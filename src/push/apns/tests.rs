@@ -149,7 +149,7 @@ fn ids_only_begin_with_what_the_client_says() {
     let data = json!({ "default_payload": { "aps": { "mutable-content": 1, "alert": { "loc-key": "SINGLE_UNREAD" } } } });
     let notice = json!({ "room_id": "!room", "event_id": "$event", "counts": { "unread": 1 } });
     assert_eq!(
-        made(notice.clone(), data.clone()),
+        made(notice.clone(), data),
         json!({
             "aps": { "mutable-content": 1, "alert": { "loc-key": "SINGLE_UNREAD" } },
             "room_id": "!room", "event_id": "$event", "unread_count": 1,

@@ -48,7 +48,7 @@ fn addresses_are_whole_or_none() {
     }
     for (key, data) in [
         ("short", good.clone()),
-        ("!!", good.clone()),
+        ("!!", good),
         (KEY, json!({ "endpoint": "https://push.example/x" })),
         (KEY, json!({ "auth": auth })),
         (KEY, json!({ "endpoint": "nowhere", "auth": auth })),
