@@ -80,6 +80,7 @@ mod admins;
 mod aliases;
 mod alone;
 mod among;
+mod aside;
 mod auto_accept;
 mod auto_join;
 mod backfill;

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use crate::kernel::append::{Append, AppendError, Done, Landing, Lineage};
 
 /// Of an append that need not land as a whole so many records land at a time, and others in between.
-pub(super) const SLICE_RECORDS: usize = 256;
+pub(super) const SLICE_RECORDS: usize = 64;
 
 /// The place of one writer. Writers come and go, their desk stays.
 pub(super) struct Desk {

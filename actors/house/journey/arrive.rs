@@ -18,6 +18,7 @@ use super::handshake::{Finished, Journey, Setback};
 use crate::{
     house::{
         House, HouseError,
+        aside::aside,
         event_keys::{BatchKeys, rest},
         receive::outlier,
     },
@@ -198,7 +199,8 @@ impl House {
         let all = raw.len();
         let raw: Vec<_> = raw.into_values().collect();
         let keys = self.batch_keys(rules, (&*raw, wanted)).await;
-        let good = rooted(checked_aside(room_id, raw, (rules.clone(), keys)).await);
+        let checked = checked_aside(room_id, raw, (rules.clone(), keys)).await;
+        let good = aside(move || rooted(checked)).await.unwrap_or_default();
         if good.len() < all {
             let unsound = all - good.len();
             tracing::info!(%room_id, all, unsound, "a room's state is not sound in all its parts");
@@ -227,7 +229,7 @@ async fn checked_aside(
         std::thread::available_parallelism().map_or(1, |threads| threads.get().div_ceil(2));
     let lists = stream::iter(lists).map(|list| {
         let means = means.clone();
-        tokio::task::spawn_blocking(move || -> Vec<CheckedPdu> {
+        aside(move || -> Vec<CheckedPdu> {
             let (room_id, rules, keys) = &*means;
             let checked = list.into_iter();
             let checked = checked.filter_map(|pdu| {
@@ -238,7 +240,7 @@ async fn checked_aside(
         })
     });
     let checked: Vec<_> = lists.buffered(threads).collect().await;
-    // What a thread did not finish because the server ends is not sound either.
+    // What a thread did not finish is not sound either.
     checked.into_iter().flatten().flatten().collect()
 }
 

@@ -320,4 +320,9 @@ impl Writer {
     pub(super) fn lock(&self) -> MutexGuard<'_, Connection> {
         self.0.lock()
     }
+
+    /// Whether somebody writes just now: who locks it would wait.
+    pub(super) fn is_busy(&self) -> bool {
+        self.0.is_locked()
+    }
 }

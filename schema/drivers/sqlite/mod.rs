@@ -2,7 +2,7 @@
 //!
 //! `log/FAMILY-N.db` hold the log (every commit is fsynced, deleted text is overwritten), `snapshots.db` and `models.db` what can be made again from it, `lock`
 //! keeps a second process out. Each log file has one writing connection, the appender's; readers have a few connections of their own, made on demand.
-//! Calls are short and block where they are made; reads of long stretches of a shard go to tokio's blocking threads.
+//! Calls are short and block where they are made; what takes long goes to tokio's blocking threads, and so does what would wait for it.
 
 mod append;
 mod files;
@@ -36,6 +36,9 @@ use crate::{
 
 /// Reads of a shard from this many records on do not block the caller's thread.
 const LONG_READ: usize = 1_000;
+
+/// A snapshot of so many bytes does not, either, when it is saved.
+const LONG_SNAPSHOT: usize = 64 << 10;
 
 /// An opened data folder.
 pub(crate) struct SqliteStore {
@@ -186,16 +189,16 @@ impl Inner {
     }
 }
 
-/// Runs a read here, or on a blocking thread when it is long and there is one.
-async fn run<T: Send + 'static>(
-    inner: Arc<Inner>,
+/// Works with a file here, or on a blocking thread when it takes long and there is one.
+async fn run<F: Send + Sync + 'static, T: Send + 'static>(
+    file: Arc<F>,
     long: bool,
-    read: impl FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static,
+    work: impl FnOnce(&F) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     if !long || tokio::runtime::Handle::try_current().is_err() {
-        return read(&inner);
+        return work(&file);
     }
-    tokio::task::spawn_blocking(move || read(&inner))
+    tokio::task::spawn_blocking(move || work(&file))
         .await
         .map_err(|error| StoreError::Database(error.to_string()))?
 }
@@ -323,8 +326,10 @@ impl LogStore for SqliteStore {
     }
 
     fn save_snapshot<'a>(&'a self, entity: &'a Entity, snapshot: Snapshot) -> StoreFuture<'a, ()> {
-        Box::pin(async move {
-            let connection = self.inner.snapshots.lock();
+        let entity = entity.clone();
+        let long = snapshot.payload.len() >= LONG_SNAPSHOT || self.inner.snapshots.is_busy();
+        Box::pin(run(Arc::clone(&self.inner), long, move |inner| {
+            let connection = inner.snapshots.lock();
             let sql = &texts(entity.family()).snapshot_save;
             connection
                 .prepare_cached(sql)
@@ -338,7 +343,7 @@ impl LogStore for SqliteStore {
                 })
                 .map_err(files::failure)?;
             Ok(())
-        })
+        }))
     }
 
     fn drop_snapshot<'a>(&'a self, entity: &'a Entity) -> StoreFuture<'a, ()> {

@@ -1,6 +1,6 @@
 //! The read models' file.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
 use rusqlite::{
@@ -16,6 +16,7 @@ use super::{
     files::{Writer, empty_wal, failure, write_anew},
     read::{collect, number},
     readers::Readers,
+    run,
 };
 use crate::{
     address::{Family, Position, ShardNumber},
@@ -23,8 +24,15 @@ use crate::{
     port::{CursorAdvance, ModelStore, Row, Statement, StoreError, StoreFuture, Value},
 };
 
+/// So many statements do not block the caller's thread.
+const LONG_WRITE: usize = 32;
+
 /// The read models' file: one connection that writes, a few that read.
 pub(super) struct SqliteModels {
+    file: Arc<ModelsFile>,
+}
+
+struct ModelsFile {
     writer: Writer,
     readers: Readers,
 }
@@ -32,19 +40,44 @@ pub(super) struct SqliteModels {
 impl SqliteModels {
     pub(super) fn new(path: &Path, connection: Connection) -> Result<Self, StoreError> {
         Ok(Self {
-            writer: Writer::new(connection)?,
-            readers: Readers::new(path.to_owned()),
+            file: Arc::new(ModelsFile {
+                writer: Writer::new(connection)?,
+                readers: Readers::new(path.to_owned()),
+            }),
         })
     }
 
     /// See [`files::write_anew`](super::files::write_anew).
     pub(super) fn write_anew(&self) -> Result<(), StoreError> {
-        write_anew(&self.writer.lock())
+        write_anew(&self.file.writer.lock())
     }
 
     /// Everything that was committed survives a power cut from now on.
     pub(super) fn settle(&self) -> Result<(), StoreError> {
-        empty_wal(&self.writer.lock())
+        empty_wal(&self.file.writer.lock())
+    }
+}
+
+impl ModelsFile {
+    /// All of it or nothing, and nothing where a cursor does not stand where it must.
+    fn apply(&self, statements: &[Statement], cursors: &[CursorAdvance]) -> Result<(), StoreError> {
+        let mut overtaken = None;
+        let written = self.write(|connection| {
+            // First of all: what another reader has read must not be judged.
+            for cursor in cursors {
+                if !move_cursor(connection, cursor)? {
+                    overtaken = Some(cursor.name);
+                    return Err(rusqlite::Error::QueryReturnedNoRows);
+                }
+            }
+            for statement in statements {
+                connection
+                    .prepare_cached(statement.sql)?
+                    .execute(params_from_iter(statement.values.iter().map(Bound)))?;
+            }
+            Ok(())
+        });
+        overtaken.map_or(written, |name| Err(StoreError::Overtaken(name)))
     }
 
     fn write(
@@ -126,7 +159,7 @@ fn move_cursor(connection: &Connection, cursor: &CursorAdvance) -> rusqlite::Res
 impl ModelStore for SqliteModels {
     fn create<'a>(&'a self, statements: &'a [&'static str]) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            self.write(|connection| {
+            self.file.write(|connection| {
                 statements.iter().try_for_each(|statement| {
                     connection.execute_batch(&Dialect::Sqlite.fill(statement))
                 })
@@ -139,30 +172,16 @@ impl ModelStore for SqliteModels {
         statements: Vec<Statement>,
         cursors: Vec<CursorAdvance>,
     ) -> StoreFuture<'a, ()> {
-        Box::pin(async move {
-            let mut overtaken = None;
-            let written = self.write(|connection| {
-                // First of all: what another reader has read must not be judged.
-                for cursor in &cursors {
-                    if !move_cursor(connection, cursor)? {
-                        overtaken = Some(cursor.name);
-                        return Err(rusqlite::Error::QueryReturnedNoRows);
-                    }
-                }
-                for statement in &statements {
-                    connection
-                        .prepare_cached(statement.sql)?
-                        .execute(params_from_iter(statement.values.iter().map(Bound)))?;
-                }
-                Ok(())
-            });
-            overtaken.map_or(written, |name| Err(StoreError::Overtaken(name)))
-        })
+        let long = statements.len() >= LONG_WRITE || self.file.writer.is_busy();
+        Box::pin(run(Arc::clone(&self.file), long, move |file| {
+            file.apply(&statements, &cursors)
+        }))
     }
 
     fn query<'a>(&'a self, statement: Statement) -> StoreFuture<'a, Vec<Row>> {
         Box::pin(async move {
-            self.readers
+            self.file
+                .readers
                 .with(|connection| query(connection, &statement))
         })
     }
@@ -173,7 +192,7 @@ impl ModelStore for SqliteModels {
         family: Family,
     ) -> StoreFuture<'a, Vec<(ShardNumber, Position)>> {
         Box::pin(async move {
-            self.readers.with(|connection| {
+            self.file.readers.with(|connection| {
                 collect(connection, CURSORS, (name, family.name()), |row| {
                     Ok((row.get(0).map_err(failure)?, number(row, 1)?))
                 })
@@ -187,7 +206,7 @@ impl ModelStore for SqliteModels {
         further: &'static [&'static str],
     ) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            self.write(|connection| {
+            self.file.write(|connection| {
                 for table in further.iter().chain([&table]) {
                     connection.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
                 }
