@@ -326,6 +326,8 @@ impl House {
             return Err(HouseError::Busy);
         }
         let after = self.room_graph(room_id).await?;
+        // The life before may have written it while it ended, and each later one would believe it again.
+        self.store.drop_snapshot(&entity).await?;
         Ok((before, after))
     }
 }
