@@ -145,7 +145,7 @@ pub fn all() -> Vec<Box<dyn AnyModel>> {
 
 /// PostgreSQL knows no text with NUL in it, and would refuse a record, or a question, because of what somebody has said.
 fn text(value: impl Into<String>) -> Value {
-    let mut value = value.into();
+    let mut value: String = value.into();
     if value.contains('\0') {
         value.retain(|character| character != '\0');
     }

@@ -96,8 +96,9 @@ async fn who_operates_takes_back_what_that_takes() {
         let (moderator, _) = tool(&boss, json!(["moderate"]), day).await;
         let (operator, _) = tool(&boss, json!(["operate"]), day).await;
         let tokens = "/_synapse/admin/v1/registration_tokens";
-        let made = boss.post(&format!("{tokens}/new"), json!({"token": "welcome"}));
-        made.await.ok();
+        boss.post(&format!("{tokens}/new"), json!({"token": "welcome"}))
+            .await
+            .ok();
         let change = boss.get(&format!("{AUDIT}?limit=1")).await.ok()["changes"][0].clone();
         let undo = format!("{AUDIT}/{}/undo", change["id"]);
         for tool in [&reader, &moderator] {
