@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use playhouse_schema::{
     address::Shard,
     port::StoreError,
-    register::{Incarnation, NodeName, Pulse, Register, RegisterView, ShardEntry, Standing},
+    register::{Claim, Incarnation, NodeName, Pulse, Register, RegisterView, ShardEntry, Standing},
 };
 use tokio::sync::{Notify, Semaphore, watch};
 use uuid::Uuid;
@@ -72,6 +72,8 @@ pub(super) struct Life {
     standing: Standing,
     /// Shards on their way in or out, and since when, those of an earlier life among them: what still ends must not begin again meanwhile.
     pub(super) moving: BTreeMap<Shard, Instant>,
+    /// Under which terms this life has begun to serve shards.
+    terms: BTreeMap<Shard, u64>,
     /// Says nothing about places before.
     silent_until: Option<Instant>,
     /// It does not hear most of the others: who holds a shard must be heard.
@@ -108,6 +110,7 @@ impl Ward {
                 incarnation: Uuid::now_v7(),
                 standing: Standing::Serving,
                 moving: BTreeMap::new(),
+                terms: BTreeMap::new(),
                 silent_until: None,
                 is_cut_off: false,
                 missing: Vec::new(),
@@ -274,6 +277,7 @@ impl Ward {
             // First of all: what is just being taken is not served in the old life any more.
             let mut life = self.life.lock();
             life.incarnation = Uuid::now_v7();
+            life.terms.clear();
             life.silent_until = Some(Instant::now() + self.settings.lease * SILENT_LEASES);
         }
         stream::iter(self.map.lapse())
@@ -287,14 +291,28 @@ impl Ward {
         }
     }
 
-    /// What the log has refused is not served any more.
+    /// Shards that this life has claimed and does not hold any more. What was to be given back earlier and was not answered, for example, may have been done
+    /// after they were claimed anew.
+    fn not_held(&self, view: &RegisterView) -> Vec<Shard> {
+        let life = self.life.lock();
+        let is_gone = |entry: &&ShardEntry| {
+            let term = life.terms.get(&entry.shard);
+            // A view that was read before the claim knows an earlier term.
+            term.is_some_and(|term| entry.term >= *term) && entry.holder != Some(life.incarnation)
+        };
+        let gone = view.shards.iter().filter(is_gone);
+        gone.map(|entry| entry.shard).collect()
+    }
+
+    /// What the log has refused, or the register says is not held here, is not served any more.
     fn lose(self: &Arc<Self>, view: &RegisterView) {
         let own = self.incarnation();
-        for shard in self.tenants.lost() {
+        let not_held = self.not_held(view);
+        for shard in self.tenants.lost().into_iter().chain(not_held) {
             if !self.map.serves(shard) || !self.set_out(shard) {
                 continue;
             }
-            tracing::error!(%shard, "another node writes this shard");
+            tracing::error!(%shard, "another node writes this shard, or may");
             self.map.part_with(shard);
             let is_ours = view
                 .shards
@@ -397,11 +415,10 @@ impl Ward {
         };
         let failed = self.tenants.begin(&claims).await;
         claims.retain(|claim| !failed.contains(&claim.shard));
-        let shards: Vec<_> = claims.iter().map(|claim| claim.shard).collect();
         // Meanwhile this life may have ended.
-        if !self.serve_in(own, &shards) {
-            for shard in shards {
-                self.tenants.abandon(shard).await;
+        if !self.serve_in(own, &claims) {
+            for claim in claims {
+                self.tenants.abandon(claim.shard).await;
             }
             return false;
         }
@@ -414,11 +431,14 @@ impl Ward {
     }
 
     /// Serves shards that were claimed in a life, if that has not ended; whether it has not.
-    fn serve_in(&self, own: Incarnation, shards: &[Shard]) -> bool {
-        let life = self.life.lock();
+    fn serve_in(&self, own: Incarnation, claims: &[Claim]) -> bool {
+        let mut life = self.life.lock();
         let goes_on = life.incarnation == own;
         if goes_on {
-            self.map.serve(shards);
+            let terms = claims.iter().map(|claim| (claim.shard, claim.term()));
+            life.terms.extend(terms);
+            let shards: Vec<_> = claims.iter().map(|claim| claim.shard).collect();
+            self.map.serve(&shards);
         }
         goes_on
     }

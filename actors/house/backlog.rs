@@ -13,7 +13,10 @@ use playhouse_schema::{
 use ruma::ServerName;
 
 use super::{House, HouseError};
-use crate::{admins::AdminError, server::Outlook};
+use crate::{
+    admins::AdminError, followers::outboxes::NAME as OUTBOXES, pushers::NAME as PUSHES,
+    server::Outlook,
+};
 
 /// A destination, and what it lacks.
 #[derive(Clone, Debug)]
@@ -140,9 +143,13 @@ impl House {
         Ok((found, parked::count(&**store).await?))
     }
 
-    /// Lets a parked record be tried again: by a follower soon, by a read model when it is opened the next time.
+    /// Lets a parked record be tried again: by a follower soon, by a read model when it is opened the next time. Refused for readers that go on and never back.
     pub async fn retry_parked(&self, place: &ParkedPlace) -> Result<Parked, HouseError> {
         let found = self.parked_at(place).await?;
+        if [OUTBOXES, PUSHES].contains(&found.name.as_str()) {
+            let reason = format!("{} never goes back to what it could not read", found.name);
+            return Err(AdminError::Invalid(reason).into());
+        }
         let store = self.models.store();
         store.apply(vec![found.again()], Vec::new()).await?;
         Ok(found)

@@ -94,7 +94,8 @@ pub struct Difference {
 pub struct Comparison {
     /// The state before this event was compared.
     pub event_id: OwnedEventId,
-    /// The room's graph has several ends: what is in force here need not be the state before that event, so that differences may be none.
+    /// The room's graph has several ends, or its state is not known or not compared in full: what was compared need not be the state before that event, so that
+    /// differences may be none.
     pub is_rough: bool,
     /// By server.
     pub servers: Vec<(OwnedServerName, Difference)>,
@@ -223,7 +224,7 @@ impl House {
         });
         let told = join_all(asked).await;
         Ok(Comparison {
-            is_rough: graph.ends.len() > 1,
+            is_rough: graph.ends.len() > 1 || graph.has_gaps || ours.len() >= STATE_MAX,
             event_id: end.clone(),
             servers: servers.iter().cloned().zip(told).collect(),
         })
@@ -326,6 +327,8 @@ impl House {
             return Err(HouseError::Busy);
         }
         let after = self.room_graph(room_id).await?;
+        // The life before may have written it while it ended, and each later one would believe it again.
+        self.store.drop_snapshot(&entity).await?;
         Ok((before, after))
     }
 }

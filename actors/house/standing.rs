@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 use super::{House, HouseError, MediaName};
 use crate::{
     kernel::Unavailable,
-    registration::{RegistrationAnswer, RegistrationQuery},
+    media::MediaError,
+    purges::PurgeError,
+    registration::{RegistrationAnswer, RegistrationError, RegistrationQuery},
     user::UserError,
 };
 
@@ -110,10 +112,40 @@ fn rate_shown(rate: RateOverride) -> Value {
 
 /// Asked again it may be known.
 fn is_passing(error: &HouseError) -> bool {
-    let passing = |error: &Unavailable| *error != Unavailable::Damaged;
     match error {
-        HouseError::User(UserError::Unavailable(error)) => passing(error),
+        HouseError::User(UserError::Unavailable(error))
+        | HouseError::Media(MediaError::Unavailable(error))
+        | HouseError::Purge(PurgeError::Unavailable(error))
+        | HouseError::Registration(RegistrationError::Unavailable(error)) => {
+            *error != Unavailable::Damaged
+        }
         HouseError::Store(_) | HouseError::Busy => true,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_cannot_be_reached_is_asked_again() {
+        let cases: [(HouseError, bool); 6] = [
+            (UserError::Unavailable(Unavailable::Stopped).into(), true),
+            (MediaError::Unavailable(Unavailable::Stopped).into(), true),
+            (PurgeError::Unavailable(Unavailable::Stopped).into(), true),
+            (
+                RegistrationError::Unavailable(Unavailable::Stopped).into(),
+                true,
+            ),
+            (
+                RegistrationError::Unavailable(Unavailable::Damaged).into(),
+                false,
+            ),
+            (RegistrationError::Unknown.into(), false),
+        ];
+        for (error, passing) in cases {
+            assert_eq!(is_passing(&error), passing, "{error}");
+        }
     }
 }

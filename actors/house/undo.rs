@@ -13,6 +13,9 @@ use crate::{
 
 type Fields = Map<String, Value>;
 
+/// What keeps a user from something.
+const RESTRAINTS: [&str; 3] = ["locked", "suspended", "shadow_banned"];
+
 /// How a change can be taken back.
 #[derive(Debug)]
 struct Way {
@@ -50,8 +53,7 @@ impl Undo {
         let way = way(&change.begun.action, &change.begun.request)
             .map_err(|reason| AdminError::Lasting(reason.to_owned()))?;
         let (before, after) = (fields(&change.begun.before), fields(&ended.after));
-        let is_token = target.kind == "registration_token";
-        if !is_token && (before.is_none() || after.is_none()) {
+        if (before.is_some(), after.is_some()) != was_there(&change.begun.action) {
             return Err(lasting("it is not known how it was"));
         }
         let undo = Self {
@@ -80,6 +82,20 @@ impl Undo {
             }
             (one, other) => one.is_none() && other.is_none(),
         }
+    }
+
+    /// Administrators are not kept from what they do by taking back what was done when they were none.
+    fn must_not_restrain(&self, current: Option<&Fields>) -> Result<(), AdminError> {
+        let is_so = |value: &Value| value.as_bool() == Some(true);
+        let is_admin = current.and_then(|fields| fields.get("admin"));
+        let mut restraints = self
+            .differing()
+            .filter(|&(field, value)| RESTRAINTS.contains(&field) && is_so(value));
+        if is_admin.is_some_and(is_so) && restraints.next().is_some() {
+            let reason = "this account is an administrator's";
+            return Err(AdminError::Invalid(reason.to_owned()));
+        }
+        Ok(())
     }
 
     /// The fields to put back, with what they were.
@@ -134,6 +150,15 @@ fn way(action: &str, request: &str) -> Result<Way, &'static str> {
     Ok(Way { fields, role })
 }
 
+/// Whether there is what an endpoint changes before it does, and afterwards. Where nothing is noted although there was something, it could not be asked.
+fn was_there(action: &str) -> (bool, bool) {
+    match action {
+        "POST /_synapse/admin/v1/registration_tokens/new" => (false, true),
+        "DELETE /_synapse/admin/v1/registration_tokens/{token}" => (true, false),
+        _ => (true, true),
+    }
+}
+
 /// Whether the body of a request had these fields and no others.
 fn asks_only_for(request: &str, known: &[&str]) -> bool {
     let request: Value = serde_json::from_str(request).unwrap_or_default();
@@ -168,6 +193,7 @@ impl House {
         if !undo.same(&current, &undo.after) {
             return Err(AdminError::ChangedSince.into());
         }
+        undo.must_not_restrain(current.as_ref())?;
         let target = undo.target.name.as_str();
         match undo.target.kind.as_str() {
             "registration_token" => self.undo_token(target, undo).await,
@@ -328,5 +354,45 @@ mod tests {
         assert!(Undo::of(&refused).is_err());
         let closing = "POST /_synapse/admin/v1/deactivate/{user_id}";
         assert!(Undo::of(&change(closing, "{}", (plain, admin))).is_err());
+    }
+
+    #[test]
+    fn what_could_not_be_asked_is_not_taken_for_what_was_not_there() {
+        let of = |action: &str, (before, after): (bool, bool)| {
+            let known = r#"{"uses_allowed":3,"expiry_time":null,"completed":1}"#;
+            let mut change = change(action, "{}", (known, known));
+            change.begun.target = Some(ChangeTarget {
+                kind: "registration_token".to_owned(),
+                name: "welcome".to_owned(),
+            });
+            change.begun.before = change.begun.before.filter(|_| before);
+            if let Some(ended) = &mut change.ended {
+                ended.after = ended.after.take().filter(|_| after);
+            }
+            Undo::of(&change).is_ok()
+        };
+        let (make, set, delete) = (
+            "POST /_synapse/admin/v1/registration_tokens/new",
+            "PUT /_synapse/admin/v1/registration_tokens/{token}",
+            "DELETE /_synapse/admin/v1/registration_tokens/{token}",
+        );
+        assert!(of(make, (false, true)) && of(delete, (true, false)));
+        // A token that was changed would be deleted, or made anew.
+        assert!(!of(set, (false, true)) && !of(set, (true, false)));
+        assert!(!of(make, (true, true)) && !of(delete, (false, false)));
+    }
+
+    #[test]
+    fn an_administrator_is_not_restrained() {
+        let set = "PUT /_synapse/admin/v1/suspend/{user_id}";
+        let (free, kept) = (r#"{"suspended":false}"#, r#"{"suspended":true}"#);
+        let fields = |text: &str| fields(&Some(text.to_owned()));
+        let admin = fields(r#"{"admin":true}"#);
+        let other = fields(r#"{"admin":false}"#);
+        let resumed = Undo::of(&change(set, "{}", (kept, free))).expect("a way");
+        assert!(resumed.must_not_restrain(admin.as_ref()).is_err());
+        assert!(resumed.must_not_restrain(other.as_ref()).is_ok());
+        let suspended = Undo::of(&change(set, "{}", (free, kept))).expect("a way");
+        assert!(suspended.must_not_restrain(admin.as_ref()).is_ok());
     }
 }

@@ -51,7 +51,7 @@ pub use follower::start;
 pub use port::{
     Digest, DigestMessage, DigestRoom, NoPostman, Postman, Push, PushTaken, PushTrouble,
 };
-pub use positions::{forget as forget_positions, leave, open_board};
+pub use positions::{NAME, forget as forget_positions, leave, open_board};
 
 use crate::{
     env::Env,

@@ -15,7 +15,7 @@ use super::board::{Positions, PushBoard};
 use crate::followers::task::numbered;
 
 /// Its name among the cursors.
-pub(super) const NAME: &str = "pushes";
+pub const NAME: &str = "pushes";
 
 /// The name of one shard's users among the cursors.
 pub(super) fn part(number: ShardNumber) -> &'static str {

@@ -3,7 +3,7 @@
 use super::{Columns, Model, first, number, rows, text};
 use crate::{
     address::{Family, Sequence},
-    port::{ModelStore, Statement, StoreError, StoredRecord, Value},
+    port::{ModelStore, Statement, StoreError, StoredRecord},
     record::{
         admin::{AdminRecord, CHANGE_BEGUN, CHANGE_ENDED, ChangeBegun, ChangeEnded},
         codec::Record as _,
@@ -95,11 +95,6 @@ impl Model for Audit {
     }
 }
 
-/// PostgreSQL knows no text with NUL in it.
-fn plain(value: String) -> Value {
-    text(value.replace('\0', ""))
-}
-
 fn begin(sequence: Sequence, begun: ChangeBegun) -> Statement {
     let target = begun.target.map(|target| (target.kind, target.name));
     let (kind, name) = target.unwrap_or_default();
@@ -108,10 +103,10 @@ fn begin(sequence: Sequence, begun: ChangeBegun) -> Statement {
         values: vec![
             number(sequence),
             number(begun.at_ms),
-            plain(begun.by),
-            plain(begun.action),
-            plain(kind),
-            plain(name),
+            text(begun.by),
+            text(begun.action),
+            text(kind),
+            text(name),
         ],
     }
 }
@@ -124,7 +119,7 @@ fn end(sequence: Sequence, ended: ChangeEnded) -> Vec<Statement> {
     if let Some(target) = ended.target {
         statements.push(Statement {
             sql: AIM,
-            values: vec![plain(target.kind), plain(target.name), number(ended.begun)],
+            values: vec![text(target.kind), text(target.name), number(ended.begun)],
         });
     }
     if let Some(undone) = ended.undoes.filter(|_| ended.status == 200) {
@@ -142,7 +137,7 @@ pub async fn list(
     wanted: &WantedChanges,
     limit: usize,
 ) -> Result<Vec<NotedChange>, StoreError> {
-    let or_any = |wanted: &Option<String>| plain(wanted.clone().unwrap_or_default());
+    let or_any = |wanted: &Option<String>| text(wanted.clone().unwrap_or_default());
     let values = vec![
         number(wanted.before.unwrap_or(u64::MAX)),
         number(wanted.since_ms.unwrap_or(0)),

@@ -143,8 +143,13 @@ pub fn all() -> Vec<Box<dyn AnyModel>> {
     ]
 }
 
+/// PostgreSQL knows no text with NUL in it, and would refuse a record, or a question, because of what somebody has said.
 fn text(value: impl Into<String>) -> Value {
-    Value::Text(value.into())
+    let mut value: String = value.into();
+    if value.contains('\0') {
+        value.retain(|character| character != '\0');
+    }
+    Value::Text(value)
 }
 
 fn truth(value: bool) -> Value {

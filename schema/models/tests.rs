@@ -8,7 +8,7 @@ use crate::{
     record::{
         codec::Record,
         room::{EventRecord, Placement, RoomRecord, Verdict},
-        user::{NamedJson, UserRecord},
+        user::{NamedJson, PusherSet, UserRecord},
     },
 };
 
@@ -228,6 +228,23 @@ fn event(pdu: &str, verdict: Verdict, placement: Placement) -> StoredRecord {
 }
 
 const JOIN: &str = r#"{"type":"m.room.member","state_key":"@a:example.org","sender":"@b:example.org","content":{"membership":"invite"}}"#;
+
+#[test]
+fn no_text_is_one_that_an_engine_refuses() {
+    let pusher = UserRecord::PusherSet(PusherSet {
+        app_id: "a\0pp".to_owned(),
+        pushkey: "\0key".to_owned(),
+        device_id: None,
+        at_ms: 1,
+        json: ByteBuf::new(),
+    });
+    let record = stored(Entity::user("@a:b"), &pusher);
+    let statements = pushers::Pushers.fold(&record).unwrap();
+    let values: Vec<_> = statements.into_iter().flat_map(|one| one.values).collect();
+    assert_eq!(values[1..3], [text("app"), text("key")]);
+    let has_nul = |value: &Value| matches!(value, Value::Text(text) if text.contains('\0'));
+    assert!(!values.iter().any(has_nul));
+}
 
 #[test]
 fn placeholders_first_appear_in_order() {

@@ -64,8 +64,9 @@ async fn run(house: &Arc<House>, command: Command) -> Result<(), Problem> {
                 by: COMMAND_LINE.to_owned(),
             };
             let (token, id) = house.make_admin_token(wish).await?;
-            note(house, "admin add-token", &id).await?;
+            // It is told this once, whether it can be noted or not.
             say(format_args!("Made: {token}\nID: {id}"));
+            note(house, "admin add-token", &id).await?;
         }
         Command::Tokens => {
             for token in house.admin_tokens().await? {

@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use playhouse_actors::followers::fold_on::{Folded, fold_on};
@@ -23,6 +24,9 @@ use super::{
     progress::{Bar, thousands},
 };
 use crate::config::Config;
+
+/// Nobody waits for a migration as for a server: what reads and counts much may take its time.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
 /// From where to where.
 #[derive(clap::Args)]
@@ -114,7 +118,10 @@ impl Place {
                 dsns: addresses.clone(),
                 writers,
                 owner: "migrate".to_owned(),
-                bounds: PostgresBounds::default(),
+                bounds: PostgresBounds {
+                    statement_timeout: STATEMENT_TIMEOUT,
+                    ..PostgresBounds::default()
+                },
             }),
         }
     }
@@ -333,6 +340,16 @@ mod tests {
         let (_, to) = places(&["here"], &several).ok().expect("two places");
         let line = "urls = [\"postgres://u:…@h/d\", \"postgres://u:…@i/d\"]";
         assert!(to.line().starts_with(line), "{}", to.line());
+    }
+
+    #[test]
+    fn what_reads_much_may_take_longer_than_on_a_server() {
+        let place = Place::Postgres(vec!["postgres://h/d".to_owned()]);
+        let DatabaseConfig::Postgres(config) = place.config(1) else {
+            panic!("not PostgreSQL");
+        };
+        let of_servers = PostgresBounds::default().statement_timeout;
+        assert!(config.bounds.statement_timeout > of_servers * 10);
     }
 
     #[test]

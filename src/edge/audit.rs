@@ -156,7 +156,12 @@ impl Change {
             None => self.note_begun().await?,
         };
         let about = target.as_ref().or(self.begun.target.as_ref());
-        let after = standing(&self.app, &self.path, about).await?;
+        // What became of the change is worth more than how its target stands.
+        let after = standing(&self.app, &self.path, about).await;
+        let after = after.unwrap_or_else(|error| {
+            tracing::warn!(%error, action = self.begun.action, "cannot note how the target of a change stands");
+            None
+        });
         let ended = ChangeEnded {
             begun,
             at_ms: self.app.env().now_ms(),
@@ -307,8 +312,9 @@ fn said(named: &[(String, String)], query: Option<&str>, body: &[u8]) -> String 
     let asked: Map<_, _> = asked
         .map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = percent_decoded(value).unwrap_or_default();
-            (cut(name), Value::String(cut(&value)))
+            // A secret is known by its name, however that is written.
+            let [name, value] = [name, value].map(|text| percent_decoded(text).unwrap_or_default());
+            (cut(&name), Value::String(cut(&value)))
         })
         .collect();
     let body = match body.len() {
@@ -346,7 +352,8 @@ mod tests {
         let body =
             br#"{"password":"p4ss","list":[{"Token":"p4ss","a":1}],"admin":true,"key":null}"#;
         let variables = vec![("token".to_owned(), "p4ss".to_owned())];
-        let said = said(&variables, Some("access_token=p4ss&before_ts=7&x"), body);
+        let query = "access_token=p4ss&before_ts=7&x&access%5Ftoken=p4ss&%54oken=p4ss";
+        let said = said(&variables, Some(query), body);
         assert!(!said.contains("p4ss"), "{said}");
         let said: Value = serde_json::from_str(&said).unwrap();
         assert_eq!(said["body"]["admin"], true);

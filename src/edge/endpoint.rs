@@ -25,6 +25,7 @@ pub(crate) struct Endpoint {
     pub(super) body_timeout_ms: Option<u64>,
     pub(super) fields: &'static [&'static str],
     pub(super) role: AdminRole,
+    pub(super) other_role: Option<AdminRole>,
     pub(super) run: Run,
     pub(super) gauges: OnceLock<Gauges>,
 }
@@ -78,6 +79,12 @@ impl Endpoint {
     /// What it takes of an administrator that has roles, where reading takes `read` and everything else `operate` if nothing is said.
     pub(crate) fn role(&mut self, role: AdminRole) -> &mut Self {
         self.role = role;
+        self
+    }
+
+    /// Another role that opens it as well: the endpoint itself looks at what the request takes.
+    pub(crate) fn or_role(&mut self, role: AdminRole) -> &mut Self {
+        self.other_role = Some(role);
         self
     }
 

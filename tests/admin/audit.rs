@@ -137,6 +137,15 @@ async fn standings_and_blocks_come_back() {
         boss.put(&account, json!({"locked": true})).await.ok();
         undo(&boss, &newest(&boss).await).await.ok();
         assert_eq!(boss.get(&account).await.ok()["locked"], false);
+
+        // Who has become an administrator meanwhile is not kept from being one.
+        boss.put(&suspend, json!({"suspend": true})).await.ok();
+        boss.put(&suspend, json!({"suspend": false})).await.ok();
+        let resumed = newest(&boss).await;
+        let admin = of_user(&anna, "/admin");
+        boss.put(&admin, json!({"admin": true})).await.ok();
+        undo(&boss, &resumed).await.refused(400, "M_INVALID_PARAM");
+        assert_eq!(boss.get(&account).await.ok()["suspended"], false);
     })
     .await;
 }

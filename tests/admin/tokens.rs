@@ -88,6 +88,33 @@ async fn a_token_opens_what_its_roles_open() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_operates_takes_back_what_that_takes() {
+    on_own_servers(&[], async |server| {
+        let boss = administrator(&server.client(), "boss").await;
+        let day = 24 * 60 * 60 * 1_000;
+        let (reader, _) = tool(&boss, json!(["read"]), day).await;
+        let (moderator, _) = tool(&boss, json!(["moderate"]), day).await;
+        let (operator, _) = tool(&boss, json!(["operate"]), day).await;
+        let tokens = "/_synapse/admin/v1/registration_tokens";
+        boss.post(&format!("{tokens}/new"), json!({"token": "welcome"}))
+            .await
+            .ok();
+        let change = boss.get(&format!("{AUDIT}?limit=1")).await.ok()["changes"][0].clone();
+        let undo = format!("{AUDIT}/{}/undo", change["id"]);
+        for tool in [&reader, &moderator] {
+            tool.post(&undo, json!({}))
+                .await
+                .refused(403, "M_FORBIDDEN");
+        }
+        operator.post(&undo, json!({})).await.ok();
+        boss.get(&format!("{tokens}/welcome"))
+            .await
+            .refused(404, "M_NOT_FOUND");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_ends_by_itself() {
     on_own_servers(&[], async |server| {
         let boss = administrator(&server.client(), "boss").await;

@@ -216,6 +216,27 @@ async fn a_beat_that_is_not_answered_is_said_again() {
 }
 
 #[tokio::test]
+async fn what_is_not_held_any_more_is_not_served_and_claimed_again() {
+    let times = (Duration::from_secs(9), Duration::from_millis(20));
+    let one = node(false, times).await;
+    until("all is served", || one.map.served().len() == ALL).await;
+    let (life, shard) = (one.ward.incarnation(), one.map.served()[0]);
+    let known = one.register.view().await.unwrap();
+    let known = known.shards.iter().find(|entry| entry.shard == shard);
+    let term = known.expect("the shard").term;
+    // Said long ago, before the shard was claimed, and done only now.
+    one.register.release(life, &[shard]).await.unwrap();
+    let is_claimed = || {
+        let view = one.ward.view().borrow().clone();
+        let mut shards = view.shards.iter();
+        shards.any(|entry| entry.shard == shard && entry.holder == Some(life) && entry.term > term)
+    };
+    until("it is claimed again", is_claimed).await;
+    until("it is served again", || one.map.serves(shard)).await;
+    assert_eq!(one.ward.incarnation(), life);
+}
+
+#[tokio::test]
 async fn nobody_joins_beside_one_that_is_alone() {
     let register = MemoryRegister::new(LAYOUT);
     let beat = Beat {

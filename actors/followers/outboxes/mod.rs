@@ -40,7 +40,7 @@ use crate::{
 };
 
 /// Its name among the cursors.
-const NAME: &str = "outboxes";
+pub const NAME: &str = "outboxes";
 
 /// How often the position is stored.
 const SAVE_EVERY: Duration = Duration::from_secs(2);

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use playhouse_schema::{address::Entity, port::Snapshot};
 use ruma::{OwnedUserId, RoomId, RoomVersionId, UserId, events::room::member::MembershipState};
 use serde_json::{Value, json};
 
@@ -175,4 +177,21 @@ fn state_event(sender: &UserId, event_type: &str, content: Value) -> SendEvent {
         content: content.to_string(),
         ..message(sender, "")
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_that_is_folded_anew_forgets_its_snapshot_for_good() {
+    let trial = Trial::new().await;
+    let alice = trial.user("alice").await;
+    let room_id = trial.room(&alice, |_| {}).await;
+    let (entity, store) = (Entity::room(room_id.as_str()), trial.house.store());
+    let wrong = Snapshot {
+        sequence: 1,
+        version: u32::MAX,
+        payload: Bytes::from_static(b"wrong"),
+    };
+    store.save_snapshot(&entity, wrong).await.unwrap();
+    let (before, after) = trial.house.refold_room(&room_id).await.unwrap();
+    assert_eq!(before.sequence, after.sequence);
+    assert!(store.load_snapshot(&entity).await.unwrap().is_none());
 }

@@ -339,6 +339,20 @@ fn a_scrub_may_take_longer_than_a_question() {
 }
 
 #[test]
+fn new_tables_may_take_longer_than_a_question() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let store = impatient(&ground).await;
+        let table = "CREATE TABLE IF NOT EXISTS slow_1 (name TEXT PRIMARY KEY)";
+        let long = "SELECT pg_sleep(1)";
+        store.models().create(&[table, long]).await.unwrap();
+        // It is so for that alone.
+        let asked = store.models().query(slow()).await;
+        assert!(matches!(asked, Err(StoreError::Database(why)) if why.contains("57014")));
+    });
+}
+
+#[test]
 fn a_lease_goes_on_although_all_connections_are_busy() {
     let ground = Ground::postgres(1);
     run(async {

@@ -263,6 +263,21 @@ impl Pool {
         answer.map_err(|error| failure(&error))
     }
 
+    /// Waits for the answer to so many statements, a little longer than the server may work on them.
+    pub(super) async fn answered<T>(
+        &self,
+        statements: usize,
+        answer: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, StoreError> {
+        let count = u32::try_from(statements).unwrap_or(u32::MAX);
+        let bounds = PostgresBounds {
+            statement_timeout: self.bounds.statement_timeout.saturating_mul(count),
+            ..self.bounds
+        };
+        let answer = in_time(bounds, answer).await.ok_or_else(silent)?;
+        answer.map_err(|error| failure(&error))
+    }
+
     /// Lends a connection for several statements. It is not given back by itself.
     pub(super) async fn lend(&self) -> Result<Lent<'_>, StoreError> {
         let permit = self.permit().await?;
@@ -333,6 +348,18 @@ impl Lent<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn who_is_not_answered_is_told() {
+        let bounds = PostgresBounds {
+            statement_timeout: Duration::ZERO,
+            ..PostgresBounds::default()
+        };
+        let pool = Pool::new(Config::new(), bounds);
+        let never = std::future::pending::<Result<(), Error>>();
+        let told = timeout(GRACE * 10, pool.answered(30, never)).await;
+        assert!(matches!(told, Ok(Err(StoreError::Database(_)))));
+    }
 
     #[test]
     fn whoever_tries_next_waits_longer_until_somebody_comes_through() {

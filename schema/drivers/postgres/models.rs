@@ -38,10 +38,11 @@ impl PostgresModels {
         Self { pool }
     }
 
-    /// Runs a text of several statements in one transaction.
+    /// Runs a text of several statements in one transaction. Tables and indexes take their time to make, and whoever else makes some is waited for.
     async fn batch(&self, text: &str) -> Result<(), StoreError> {
         let lent = self.pool.lend().await?;
-        let done = lent.connection.client.batch_execute(text).await;
+        let text = format!("SET LOCAL statement_timeout = 0;\n{text}");
+        let done = lent.connection.client.batch_execute(&text).await;
         lent.give_back();
         done.map_err(|error| failure(&error))
     }
@@ -144,6 +145,7 @@ async fn move_cursor(
 
 /// Moves cursors and runs statements; the caller has begun the transaction and ends it.
 async fn work(
+    pool: &Pool,
     connection: &mut Connection,
     statements: &[Statement],
     cursors: &[CursorAdvance],
@@ -152,29 +154,28 @@ async fn work(
     let mut ordered: Vec<_> = cursors.iter().collect();
     ordered.sort_by_key(|cursor| (cursor.name, cursor.shard));
     for cursor in ordered {
-        let moved = move_cursor(connection, cursor).await;
-        if !moved.map_err(|error| failure(&error))? {
+        if !pool.answered(1, move_cursor(connection, cursor)).await? {
             return Err(StoreError::Overtaken(cursor.name));
         }
     }
-    let run = run(connection, statements).await;
-    run.map_err(|error| failure(&error))
+    run(pool, connection, statements).await
 }
 
 async fn run(
+    pool: &Pool,
     connection: &mut Connection,
     statements: &[Statement],
-) -> Result<(), tokio_postgres::Error> {
+) -> Result<(), StoreError> {
     for some in statements.chunks(UNDER_WAY) {
         let mut prepared = Vec::with_capacity(some.len());
         for statement in some {
-            prepared.push(connection.prepare(statement.sql).await?);
+            prepared.push(pool.answered(1, connection.prepare(statement.sql)).await?);
         }
         let mut sent = Vec::with_capacity(some.len());
         for (statement, prepared) in some.iter().zip(&prepared) {
             sent.push(send(&connection.client, statement, prepared));
         }
-        try_join_all(sent).await?;
+        pool.answered(some.len(), try_join_all(sent)).await?;
     }
     Ok(())
 }
@@ -198,15 +199,16 @@ impl ModelStore for PostgresModels {
             // When this is cut short, the connection is dropped, and the server ends the transaction.
             let mut lent = self.pool.lend().await?;
             let connection = &mut lent.connection;
-            let begun = connection.client.batch_execute("BEGIN").await;
-            begun.map_err(|error| failure(&error))?;
-            let done = work(connection, &statements, &cursors).await;
+            let begun = connection.client.batch_execute("BEGIN");
+            self.pool.answered(1, begun).await?;
+            let done = work(&self.pool, connection, &statements, &cursors).await;
             let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
-            let ended = connection.client.batch_execute(end).await;
+            let ended = connection.client.batch_execute(end);
+            let ended = self.pool.answered(1, ended).await;
             if ended.is_ok() {
                 lent.give_back();
             }
-            done.and(ended.map_err(|error| failure(&error)))
+            done.and(ended)
         })
     }
 

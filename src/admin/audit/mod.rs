@@ -17,7 +17,9 @@ use crate::edge::{Failure, Routes};
 pub(crate) fn mount(routes: &mut Routes) {
     routes.mount(list_changes::handle);
     routes.mount(get_change::handle);
-    routes.mount(undo_change::handle).role(AdminRole::Moderate);
+    // Which of the two it takes depends on what is taken back.
+    let undo = routes.mount(undo_change::handle);
+    undo.role(AdminRole::Moderate).or_role(AdminRole::Operate);
 }
 
 /// A change as administrators see it.

@@ -101,7 +101,7 @@ pub(crate) const ALL: &[Described] = &[
     change(
         ("POST", "/audit/{id}/undo"),
         Moderate,
-        "Take a change back; of registration tokens and the admin flag this takes the role operate",
+        "Take a change back; of registration tokens and the admin flag this takes the role operate instead",
         (None, &[]),
     ),
     look(
