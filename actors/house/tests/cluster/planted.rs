@@ -22,7 +22,10 @@ use super::{
     checker::{self, History, Line, Loaded, Op, Report, Rooms, Seen, write_rooms},
     *,
 };
-use crate::{kernel::memory::Mistake, user::message::SyncQuery};
+use crate::{
+    kernel::memory::{Dice, Mistake},
+    user::message::SyncQuery,
+};
 
 /// Each mistake is found with one of so many seeds.
 const SEEDS: u64 = 6;
@@ -59,22 +62,9 @@ enum Wrong {
     GapsSkipped,
 }
 
-/// Numbers that look random and are the same for the same seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % end.max(1)
-    }
-
-    async fn pause(&mut self, (least_ms, most_ms): (usize, usize)) {
-        let pause_ms = least_ms + self.below(most_ms - least_ms);
-        sleep(Duration::from_millis(pause_ms as u64)).await;
-    }
+async fn pause(dice: &mut Dice, (least_ms, most_ms): (usize, usize)) {
+    let pause_ms = least_ms + dice.below(most_ms - least_ms);
+    sleep(Duration::from_millis(pause_ms as u64)).await;
 }
 
 /// The last event of each room, and how long readers may take to come there.
@@ -250,18 +240,18 @@ async fn bury(nodes: &[Node], shard: Shard, dice: &mut Dice) {
 
 async fn trouble(town: &Town, (nodes, rooms): (&[Node], &[OwnedRoomId]), dice: &mut Dice) {
     for _ in 0..TROUBLES {
-        dice.pause((400, 700)).await;
+        pause(dice, (400, 700)).await;
         let one = dice.below(nodes.len());
         let other = (one + 1 + dice.below(nodes.len() - 1)) % nodes.len();
         town.net.cut(&nodes[one].name, &nodes[other].name);
-        dice.pause((300, 600)).await;
+        pause(dice, (300, 600)).await;
         town.net.heal();
-        dice.pause((400, 700)).await;
+        pause(dice, (400, 700)).await;
         let room = Entity::room(rooms[dice.below(rooms.len())].as_str());
         let shard = town.store.layout().shard_of(&room);
         bury(nodes, shard, dice).await;
     }
-    dice.pause((800, 1_200)).await;
+    pause(dice, (800, 1_200)).await;
 }
 
 /// Nothing is on its way into the log any more.
