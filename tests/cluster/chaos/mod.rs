@@ -194,7 +194,10 @@ impl Scene {
         for voice in self.canaries.voices(&affected).into_iter().cycle().take(24) {
             writing.spawn(voice.go_on(self.base(victim), is_over.clone(), PATIENCE));
         }
-        time::sleep(Duration::from_millis(200)).await;
+        // Where none of them has a room there is nothing to wait for.
+        if !writing.is_empty() {
+            self.canaries.until_busy(writing.len()).await;
+        }
         let server = &self.fleet.nodes[victim].server;
         server.suspend();
         let began = Instant::now();

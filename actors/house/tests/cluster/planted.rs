@@ -134,7 +134,7 @@ impl Cast {
     async fn say_last(&self, client: &Client, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
         for (number, room_id) in self.rooms.iter().enumerate() {
-            let (room_id, txn): (&RoomId, _) = (room_id, format!("last{number}"));
+            let (room_id, txn) = (&**room_id, format!("last{number}"));
             let mut turn = 0;
             while !self
                 .say(self.house(turn), client, (room_id, txn.as_str()))
