@@ -158,6 +158,11 @@ fn kill_at(server: &TestServer, arguments: &[&str], (lines, wait): (usize, Durat
 /// What clients see when everything has come that comes a little later.
 async fn settled(world: &World, server: &TestServer) -> Vec<(String, Value)> {
     let deadline = Instant::now() + SETTLES_WITHIN;
+    // Followers bring names into rooms, one after the other.
+    while !world.is_named(server).await {
+        assert!(Instant::now() < deadline, "names never come into all rooms");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let mut seen = look(world, server).await;
     loop {
         let again = look(world, server).await;
