@@ -107,11 +107,15 @@ fn arrival(server: &Server, (inner, distributed): (&Inner, &Lag), event: &SentEv
     if is_travelling {
         return Arrival::InFlight;
     }
+    let is_after = |lag: &Lag| event.position > position_in(lag, event.shard);
+    // It may be read again nevertheless, after a crash.
+    if !is_after(&server.done) {
+        return Arrival::Delivered;
+    }
     let mut waiting = inner.waiting.events.iter();
     if waiting.any(|(room, place)| *room == event.room_id && place.sequence == event.sequence) {
         return Arrival::Waiting;
     }
-    let is_after = |lag: &Lag| event.position > position_in(lag, event.shard);
     let caught = server.caught.get(room_id).copied().unwrap_or(0);
     let lags = server.lag.as_ref().is_some_and(|lag| is_after(lag));
     let falls = inner.behind.as_ref();
@@ -188,5 +192,11 @@ mod tests {
         assert_eq!(asked(&server, 5), Arrival::Delivered);
         server.caught = Arc::new([(room_id.to_string(), 6)].into());
         assert_eq!(asked(&server, 6), Arrival::Delivered);
+        server.done = Arc::new(Lag {
+            rooms: vec![(0, 8)],
+            users: Vec::new(),
+        });
+        assert_eq!(asked(&server, 8), Arrival::Delivered);
+        assert_eq!(asked(&server, 9), Arrival::Behind);
     }
 }

@@ -146,6 +146,7 @@ impl Server {
             }
             ServerCommand::LagBehind(lag) => Ok(self.lagged(Some(lag))),
             ServerCommand::CatchUp(lag) => {
+                let lag = lag.map(|lag| self.without_done(&lag));
                 let is_new = self.lag.is_some();
                 Ok(is_new
                     .then_some(ServerRecord::CaughtUp(lag))
@@ -155,11 +156,16 @@ impl Server {
         }
     }
 
-    /// Who is behind already stays behind from there on. Who reads the log again knows only where that began: what was sent since is not missed.
+    /// Who is behind already stays behind from there on.
     fn lagged(&self, lag: Option<Lag>) -> Vec<ServerRecord> {
         let lag = lag.filter(|_| self.lag.is_none());
-        let lag = lag.map(|lag| combined(&self.done, &lag, Position::max));
+        let lag = lag.map(|lag| self.without_done(&lag));
         lag.map(ServerRecord::Lagged).into_iter().collect()
+    }
+
+    /// Who reads the log again knows only how far that has come: what was sent before is not missed.
+    fn without_done(&self, lag: &Lag) -> Lag {
+        combined(&self.done, lag, Position::max)
     }
 }
 

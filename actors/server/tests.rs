@@ -152,6 +152,12 @@ fn what_was_sent_is_not_missed() {
         (&missed.rooms, &missed.users),
         (&vec![(0, 6)], &vec![(0, 9)])
     );
+    obey(&mut server, ServerCommand::CatchUp(Some(lag(7)))).unwrap();
+    let missed = server.lag.as_ref().unwrap();
+    assert_eq!(
+        (&missed.rooms, &missed.users),
+        (&vec![(0, 7)], &vec![(0, 9)])
+    );
 }
 
 #[test]
@@ -215,8 +221,8 @@ fn what_a_transaction_holds_is_not_sent_again() {
     }
     let left = again.slot(name).look(|waiting| {
         waiting.drop_done(&done);
-        let places: Vec<_> = waiting.places().map(|place| place.position).collect();
-        places
+        let left = waiting.places().map(|place| place.position);
+        left.collect::<Vec<_>>()
     });
     assert_eq!(left, [4, 8]);
     // Who falls behind meanwhile is sent all from where it does.
