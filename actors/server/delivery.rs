@@ -110,6 +110,10 @@ impl Delivery {
             self.slot.noted();
         }
         self.send_in_flight().await?;
+        if self.state.lag.is_some() {
+            // How far it has come begins behind what was in flight.
+            self.record_acknowledgement().await?;
+        }
         let done = self.state.done.clone();
         loop {
             if self.context.board.is_closing() {
@@ -124,8 +128,7 @@ impl Delivery {
                 self.catch_up().await?;
                 continue;
             }
-            self.drop_reread(&done);
-            let batch = self.slot.look(Batch::of);
+            let batch = self.next_batch(&done);
             if !batch.is_empty() {
                 self.send(batch).await?;
                 continue;
@@ -151,14 +154,17 @@ impl Delivery {
         }
     }
 
-    /// A new life reads the log from some seconds before the end of the last one: what transactions brought since then is not sent again.
-    fn drop_reread(&mut self, done: &Lag) {
+    /// What goes next. A new life reads the log from some seconds before the end of the last one: what transactions brought since then is not sent again.
+    fn next_batch(&mut self, done: &Lag) -> Batch {
         if !self.is_rereading {
-            return;
+            return self.slot.look(Batch::of);
         }
         let distributed = self.context.board.positions();
-        self.slot.look(|waiting| waiting.drop_done(done));
         self.is_rereading = combined(done, &distributed, Position::max) != distributed;
+        self.slot.look(|waiting| {
+            waiting.drop_done(done);
+            Batch::of(waiting)
+        })
     }
 
     /// Puts a batch on its way.
