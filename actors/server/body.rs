@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use playhouse_schema::{
-    address::{Entity, Sequence},
+    address::{Entity, Family, Position, Sequence, Shard},
     port::{LogStore, StoreError},
     record::{
         codec::Record as _,
         room::ReceiptMoved,
-        server::{Departed, EventRun, ToDeviceRef},
+        server::{Departed, EventRun, Lag, ToDeviceRef},
         user::{ToDeviceSent, UserRecord},
     },
 };
@@ -17,7 +17,7 @@ use ruma::{OwnedRoomId, OwnedUserId, ServerName};
 use serde_json::{Value as JsonValue, json, value::RawValue};
 
 use super::{
-    board::{Direct, Place, ReceiptName},
+    board::{Direct, Place, ReceiptName, position_in},
     slot::Waiting,
 };
 use crate::{env::JsonObject, room::event::RoomEvent, user::message::Presence};
@@ -111,6 +111,45 @@ impl Batch {
         edus
     }
 
+    /// Up to where nothing is left once this is recorded, in the shards of what is in it: in order as it is in the log, so up to before what stays.
+    pub(super) fn done(&self, waiting: &Waiting, distributed: &Lag) -> Lag {
+        let mut done: BTreeMap<Shard, Position> = BTreeMap::new();
+        let receipts = self.receipts.iter().map(|(_, (_, place))| place);
+        for place in places(&self.events, &self.direct).chain(receipts) {
+            let reached = match place.shard.family {
+                // More of the same record may be on its way to the board.
+                Family::Rooms if place.position > position_in(distributed, place.shard) => {
+                    place.position.saturating_sub(1)
+                }
+                // What a user's record brings a destination is one thing.
+                _ => place.position,
+            };
+            let known = done.entry(place.shard).or_default();
+            *known = reached.max(*known);
+        }
+        let events = waiting.events.iter().skip(self.events.len());
+        let direct = waiting.direct.iter().skip(self.direct.len());
+        let told: BTreeMap<_, _> = self.receipts.iter().map(|it| (&it.0, &it.1)).collect();
+        let receipts = waiting.receipts.iter();
+        let receipts = receipts.filter(|(key, untold)| told.get(key) != Some(untold));
+        let receipts = receipts.map(|(_, (_, place))| place);
+        for place in places(events, direct).chain(receipts) {
+            if let Some(reached) = done.get_mut(&place.shard) {
+                *reached = place.position.saturating_sub(1).min(*reached);
+            }
+        }
+        let of = |family: Family| {
+            let done = done.iter();
+            let done = done.filter(|(shard, position)| shard.family == family && **position > 0);
+            done.map(|(shard, position)| (shard.number, *position))
+                .collect()
+        };
+        Lag {
+            rooms: of(Family::Rooms),
+            users: of(Family::Users),
+        }
+    }
+
     /// It is in the log: the board may forget it.
     pub(super) fn forget(&self, waiting: &mut Waiting) {
         for event in &self.events {
@@ -129,6 +168,14 @@ impl Batch {
             }
         }
     }
+}
+
+fn places<'a>(
+    events: impl IntoIterator<Item = &'a (OwnedRoomId, Place)>,
+    direct: impl IntoIterator<Item = &'a (Direct, Place)>,
+) -> impl Iterator<Item = &'a Place> {
+    let events = events.into_iter().map(|(_, place)| place);
+    events.chain(direct.into_iter().map(|(_, place)| place))
 }
 
 /// Events in runs of one room.

@@ -283,7 +283,7 @@ impl Delivery {
             let before = change.position.saturating_sub(1);
             let found = self.context.store.read_shard(shard, before, 1).await?;
             if let Some(record) = found.first() {
-                for edu in devices::newest_edus(&self.context, &user_id, record.sequence).await? {
+                for edu in devices::newest_edus(&self.context, &user_id, record).await? {
                     let edu = edu.to_string().into_bytes();
                     if !space.take(1, edu.len()) {
                         if !batch.departed.edus.is_empty() {

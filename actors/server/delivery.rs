@@ -2,13 +2,16 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use playhouse_schema::record::server::{Departed, Lag, ToDeviceRef};
+use playhouse_schema::{
+    address::Position,
+    record::server::{Departed, Lag, ToDeviceRef},
+};
 use ruma::OwnedServerName;
 use tokio::time::timeout;
 
 use super::{
     Server, ServerCommand, ServerContext, ServerSignal,
-    board::Direct,
+    board::{Direct, combined},
     body::{self, Batch, DIRECT_EDUS_MAX, EDUS_MAX},
     devices,
     lanes::{SLOW_AFTER, Standing},
@@ -65,6 +68,7 @@ pub(super) fn start(resident: &Resident<Server>, name: OwnedServerName) {
         myself: myself.clone(),
         state: (*resident.state).clone(),
         acknowledged: None,
+        is_rereading: true,
         context,
     };
     let engaged = delivery.slot.engage();
@@ -85,6 +89,8 @@ pub(super) struct Delivery {
     pub(super) state: Server,
     /// The transaction in flight, when it was acknowledged and that is not recorded yet.
     acknowledged: Option<String>,
+    /// What was sent in an earlier life may be read again yet.
+    is_rereading: bool,
 }
 
 impl Delivery {
@@ -104,6 +110,11 @@ impl Delivery {
             self.slot.noted();
         }
         self.send_in_flight().await?;
+        if self.state.lag.is_some() {
+            // How far it has come begins behind what was in flight.
+            self.record_acknowledgement().await?;
+        }
+        let done = self.state.done.clone();
         loop {
             if self.context.board.is_closing() {
                 self.record_acknowledgement().await?;
@@ -117,7 +128,7 @@ impl Delivery {
                 self.catch_up().await?;
                 continue;
             }
-            let batch = self.slot.look(Batch::of);
+            let batch = self.next_batch(&done);
             if !batch.is_empty() {
                 self.send(batch).await?;
                 continue;
@@ -143,9 +154,22 @@ impl Delivery {
         }
     }
 
+    /// What goes next. A new life reads the log from some seconds before the end of the last one: what transactions brought since then is not sent again.
+    fn next_batch(&mut self, done: &Lag) -> Batch {
+        if !self.is_rereading {
+            return self.slot.look(Batch::of);
+        }
+        let distributed = self.context.board.positions();
+        self.is_rereading = combined(done, &distributed, Position::max) != distributed;
+        self.slot.look(|waiting| {
+            waiting.drop_done(done);
+            Batch::of(waiting)
+        })
+    }
+
     /// Puts a batch on its way.
     pub(super) async fn send(&mut self, mut batch: Batch) -> Result<(), Halt> {
-        let departed = self.fill(&mut batch).await?;
+        let mut departed = self.fill(&mut batch).await?;
         let is_idle = departed.progress == Default::default();
         let is_empty =
             departed.events.is_empty() && departed.to_device.is_empty() && departed.edus.is_empty();
@@ -157,6 +181,7 @@ impl Delivery {
         if is_idle && !batch.is_durable() {
             return self.attempt(&departed).await;
         }
+        departed.done = self.slot.done_with(&batch, &self.context.board);
         let command = ServerCommand::Depart {
             departed: Box::new(departed.clone()),
             acknowledged: self.acknowledged.take(),

@@ -136,7 +136,7 @@ fn is_of_device(key: &SignedKey) -> bool {
     })
 }
 
-/// The EDUs of a change.
+/// The EDUs of a change that stands in a record with this number.
 pub(super) async fn edus(
     context: &ServerContext,
     user_id: &UserId,
@@ -144,13 +144,22 @@ pub(super) async fn edus(
 ) -> Result<Vec<JsonValue>, StoreError> {
     let entity = Entity::user(user_id.as_str());
     let found = context.store.read_some(&entity, &[sequence]).await?;
-    let Some(record) = found.first() else {
-        return Ok(Vec::new());
-    };
-    let change = change(record)?;
+    match found.first() {
+        Some(record) => edus_of(context, user_id, (sequence, change(record)?)).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The EDUs of a change.
+async fn edus_of(
+    context: &ServerContext,
+    user_id: &UserId,
+    (sequence, change): (Sequence, Change),
+) -> Result<Vec<JsonValue>, StoreError> {
     if change == Change::Nothing {
         return Ok(Vec::new());
     }
+    let entity = Entity::user(user_id.as_str());
     let keys = keys(context, &entity).await?;
     let user_id = user_id.to_owned();
     if change == Change::Keys {
@@ -199,23 +208,21 @@ fn contents(user_id: &OwnedUserId, change: Change, keys: &IdentityKeys) -> Vec<J
     }
 }
 
-/// The EDUs of the newest change, for a server that may have missed others. Where it has no ID, those of the newest one that has come before: by the ID is
-/// found what was missed.
+/// The EDUs of the newest change, which is in this record, for a server that may have missed others. Where it has no ID, those of the newest one that has come
+/// before: by the ID is found what was missed.
 pub(super) async fn newest_edus(
     context: &ServerContext,
     user_id: &UserId,
-    sequence: Sequence,
+    record: &StoredRecord,
 ) -> Result<Vec<JsonValue>, StoreError> {
-    let entity = Entity::user(user_id.as_str());
-    let found = context.store.read_some(&entity, &[sequence]).await?;
+    let (sequence, change) = (record.sequence, change(record)?);
     let mut told = Vec::new();
-    if let Some(record) = found.first()
-        && !change(record)?.is_in_sequence()
-        && let Some(earlier) = before(&*context.store, &entity, sequence).await?
+    if !change.is_in_sequence()
+        && let Some(earlier) = before(&*context.store, &record.entity, sequence).await?
     {
         told = edus(context, user_id, earlier).await?;
     }
-    told.extend(edus(context, user_id, sequence).await?);
+    told.extend(edus_of(context, user_id, (sequence, change)).await?);
     Ok(told)
 }
 

@@ -107,19 +107,25 @@ fn arrival(server: &Server, (inner, distributed): (&Inner, &Lag), event: &SentEv
     if is_travelling {
         return Arrival::InFlight;
     }
+    let is_after = |lag: &Lag| event.position > position_in(lag, event.shard);
     let mut waiting = inner.waiting.events.iter();
-    if waiting.any(|(room, place)| *room == event.room_id && place.sequence == event.sequence) {
+    let waits = waiting.any(|(room, place)| {
+        // What was sent may be read again, after a crash.
+        let is_left = place.position > position_in(&server.done, place.shard);
+        is_left && *room == event.room_id && place.sequence == event.sequence
+    });
+    if waits {
         return Arrival::Waiting;
     }
-    let is_after = |lag: &Lag| event.position > position_in(lag, event.shard);
     let caught = server.caught.get(room_id).copied().unwrap_or(0);
     let lags = server.lag.as_ref().is_some_and(|lag| is_after(lag));
     let falls = inner.behind.as_ref();
     let falls = falls.is_some_and(|behind| !behind.is_noted && is_after(&behind.from));
-    if (lags || falls) && caught < event.position {
+    let is_undone = is_after(&server.done);
+    if (lags || falls) && is_undone && caught < event.position {
         return Arrival::Behind;
     }
-    if is_after(distributed) {
+    if is_after(distributed) && is_undone {
         return Arrival::Undistributed;
     }
     Arrival::Delivered
@@ -188,5 +194,14 @@ mod tests {
         assert_eq!(asked(&server, 5), Arrival::Delivered);
         server.caught = Arc::new([(room_id.to_string(), 6)].into());
         assert_eq!(asked(&server, 6), Arrival::Delivered);
+        server.lag = None;
+        server.done = Arc::new(Lag {
+            rooms: vec![(0, 12)],
+            users: Vec::new(),
+        });
+        // The log is read again up to there.
+        assert_eq!(asked(&server, 8), Arrival::Delivered);
+        assert_eq!(asked(&server, 12), Arrival::Delivered);
+        assert_eq!(asked(&server, 13), Arrival::Undistributed);
     }
 }

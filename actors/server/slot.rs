@@ -13,7 +13,10 @@ use playhouse_schema::{
 use ruma::{OwnedRoomId, OwnedUserId};
 use tokio::sync::Notify;
 
-use super::board::{Direct, OutboxBoard, Place, ReceiptName};
+use super::{
+    board::{Direct, OutboxBoard, Place, ReceiptName, position_in},
+    body::Batch,
+};
 use crate::user::message::Presence;
 
 /// What waits for a destination.
@@ -40,6 +43,14 @@ impl Waiting {
         let direct = self.direct.iter().map(|(_, place)| place);
         let receipts = self.receipts.values().map(|(_, place)| place);
         events.chain(direct).chain(receipts)
+    }
+
+    /// Drops what lies before these positions.
+    pub(super) fn drop_done(&mut self, done: &Lag) {
+        let is_left = |place: &Place| place.position > position_in(done, place.shard);
+        self.events.retain(|(_, place)| is_left(place));
+        self.direct.retain(|(_, place)| is_left(place));
+        self.receipts.retain(|_, (_, place)| is_left(place));
     }
 }
 
@@ -121,6 +132,16 @@ impl Slot {
     /// Looks at what waits.
     pub(super) fn look<T>(&self, look: impl FnOnce(&mut Waiting) -> T) -> T {
         look(&mut self.inner.lock().waiting)
+    }
+
+    /// Up to where the destination needs nothing any more once a batch is recorded, in the shards of what is in it.
+    pub(super) fn done_with(&self, batch: &Batch, board: &OutboxBoard) -> Lag {
+        let inner = self.inner.lock();
+        if inner.behind.is_some() {
+            // What waited is left to catching up.
+            return Lag::default();
+        }
+        batch.done(&inner.waiting, &board.positions())
     }
 
     /// Whether there is something to do at this time, and nobody does it.

@@ -81,7 +81,7 @@ pub(super) fn halves(departed: &Departed) -> Option<[Departed; 2]> {
 
 #[cfg(test)]
 mod tests {
-    use playhouse_schema::record::server::{EventRun, Progress, ToDeviceRef};
+    use playhouse_schema::record::server::{EventRun, Lag, Progress, ToDeviceRef};
 
     use super::*;
 
@@ -118,6 +118,7 @@ mod tests {
                 rooms: vec![("!r:x".to_owned(), 7)],
                 users: Vec::new(),
             },
+            done: Lag::default(),
         };
         let [first, second] = halves(&departed).expect("five things");
         assert_eq!((first.transaction_id.as_str(), first.at_ms), ("ta", 5));

@@ -3,12 +3,15 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use playhouse_schema::{
-    address::Position,
+    address::{Position, ShardNumber},
     record::server::{Departed, Failed, Lag, ServerRecord},
 };
 use serde::{Deserialize, Serialize};
 
-use super::message::{ServerCommand, ServerError};
+use super::{
+    board::combined,
+    message::{ServerCommand, ServerError},
+};
 
 /// A remote server: a fold of its records. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -27,6 +30,9 @@ pub struct Server {
     pub next_ms: u64,
     /// The last success that was recorded; 0 when there was none.
     pub acknowledged_ms: u64,
+    /// Up to here all that is for it was in its transactions: what is read of the log again before that is not for it. A shard that is absent stands at 0.
+    #[serde(default)]
+    pub done: Arc<Lag>,
 }
 
 impl Server {
@@ -42,6 +48,7 @@ impl Server {
                 if self.in_flight.is_some() {
                     self.succeed(departed.at_ms);
                 }
+                self.note_done(&departed.done);
                 self.in_flight = Some(Arc::new(departed.clone()));
             }
             ServerRecord::Acknowledged(done) => self.succeed(done.at_ms),
@@ -75,7 +82,21 @@ impl Server {
                 users.retain(|(number, _)| number != shard);
                 users.push((*shard, *position));
             }
+            let users = done.progress.users.clone();
+            self.note_done(&Lag {
+                rooms: Vec::new(),
+                users,
+            });
         }
+    }
+
+    fn note_done(&mut self, upto: &Lag) {
+        if *upto == Lag::default() {
+            return;
+        }
+        let done = Arc::make_mut(&mut self.done);
+        move_on(&mut done.rooms, &upto.rooms);
+        move_on(&mut done.users, &upto.users);
     }
 
     fn fail(&mut self, failed: &Failed) {
@@ -125,6 +146,7 @@ impl Server {
             }
             ServerCommand::LagBehind(lag) => Ok(self.lagged(Some(lag))),
             ServerCommand::CatchUp(lag) => {
+                let lag = lag.map(|lag| self.without_done(&lag));
                 let is_new = self.lag.is_some();
                 Ok(is_new
                     .then_some(ServerRecord::CaughtUp(lag))
@@ -137,6 +159,22 @@ impl Server {
     /// Who is behind already stays behind from there on.
     fn lagged(&self, lag: Option<Lag>) -> Vec<ServerRecord> {
         let lag = lag.filter(|_| self.lag.is_none());
+        let lag = lag.map(|lag| self.without_done(&lag));
         lag.map(ServerRecord::Lagged).into_iter().collect()
+    }
+
+    /// Who reads the log again knows only how far that has come: what was sent before is not missed.
+    fn without_done(&self, lag: &Lag) -> Lag {
+        combined(&self.done, lag, Position::max)
+    }
+}
+
+/// Positions only move forward.
+fn move_on(known: &mut Vec<(ShardNumber, Position)>, to: &[(ShardNumber, Position)]) {
+    for (number, position) in to {
+        match known.iter_mut().find(|(other, _)| other == number) {
+            Some((_, reached)) => *reached = (*reached).max(*position),
+            None => known.push((*number, *position)),
+        }
     }
 }

@@ -4,12 +4,12 @@ use playhouse_schema::{
     address::{Family, Layout, Shard},
     record::server::{Departed, Lag, Progress, ServerRecord},
 };
-use ruma::{room_id, server_name};
+use ruma::{ServerName, owned_user_id, room_id, server_name};
 
 use super::{
     OutboxBoard, Server, ServerCommand, ServerError, ServerQuery, ServerSignal,
-    board::{Place, Positions},
-    body::receipt_edus,
+    board::{Direct, Place, Positions},
+    body::{Batch, receipt_edus},
 };
 use crate::kernel::{Unavailable, parcel::crossed};
 
@@ -118,27 +118,124 @@ fn acknowledged_progress_survives_until_the_round_ends() {
     obey(&mut server, ServerCommand::Acknowledge("a".to_owned())).unwrap();
     assert_eq!(server.caught.get("!r:x"), Some(&8));
     assert_eq!(server.lag.as_ref().unwrap().users, vec![(0, 7)]);
+    assert_eq!(server.done.users, vec![(0, 7)]);
     obey(&mut server, ServerCommand::CatchUp(None)).unwrap();
     assert_eq!((server.lag, server.caught.len()), (None, 0));
+}
+
+#[test]
+fn what_was_sent_is_not_missed() {
+    let mut server = Server::default();
+    let send = |id: &str, done: Lag, acknowledged: Option<&str>| ServerCommand::Depart {
+        departed: Box::new(Departed {
+            done,
+            ..departed(id)
+        }),
+        acknowledged: acknowledged.map(str::to_owned),
+    };
+    obey(&mut server, send("a", lag(6), None)).unwrap();
+    // What is in flight goes out again as it was: it counts, too.
+    assert_eq!(*server.done, lag(6));
+    let further = Lag {
+        rooms: vec![(0, 4)],
+        users: vec![(1, 3), (0, 9)],
+    };
+    obey(&mut server, send("b", further, Some("a"))).unwrap();
+    assert_eq!(server.done.rooms, vec![(0, 6)]);
+    assert_eq!(server.done.users, vec![(0, 9), (1, 3)]);
+    let restored: Server = rmp_serde::from_slice(&rmp_serde::to_vec(&server).unwrap()).unwrap();
+    assert_eq!(restored, server);
+    // A new life has not read so far again when the destination fails.
+    obey(&mut server, ServerCommand::LagBehind(lag(3))).unwrap();
+    let missed = server.lag.as_ref().unwrap();
+    assert_eq!(
+        (&missed.rooms, &missed.users),
+        (&vec![(0, 6)], &vec![(0, 9)])
+    );
+    obey(&mut server, ServerCommand::CatchUp(Some(lag(7)))).unwrap();
+    let missed = server.lag.as_ref().unwrap();
+    assert_eq!(
+        (&missed.rooms, &missed.users),
+        (&vec![(0, 7)], &vec![(0, 9)])
+    );
+}
+
+#[test]
+fn older_snapshots_are_read() {
+    let caught = std::collections::BTreeMap::<String, u64>::new();
+    let sent = ("a", 1, [(); 0], [(); 0], [(); 0], ([(); 0], [(); 0]));
+    let old = (Some(sent), None::<u64>, caught, 2, 3, 4, 5);
+    let server: Server = rmp_serde::from_slice(&rmp_serde::to_vec(&old).unwrap()).unwrap();
+    assert_eq!(server.in_flight.as_deref(), Some(&departed("a")));
+    assert_eq!((server.failures, server.acknowledged_ms), (2, 5));
+    assert_eq!(*server.done, Lag::default());
+}
+
+fn place(family: Family, position: u64) -> Place {
+    Place {
+        shard: Shard { family, number: 0 },
+        position,
+        sequence: position,
+    }
+}
+
+fn post(board: &OutboxBoard, name: &ServerName, position: u64) {
+    let place = place(Family::Rooms, position);
+    board.post_event(name, &room_id!("!r:x").to_owned(), &place);
+    board.distributed(place.shard, position);
+}
+
+#[test]
+fn what_a_transaction_holds_is_not_sent_again() {
+    let none = Positions::new();
+    let new_board = || OutboxBoard::new(Layout { shards: 1 }, &none, &none);
+    let (board, name) = (new_board(), server_name!("far.example"));
+    let (room_id, message) = (
+        room_id!("!r:x").to_owned(),
+        Direct::ToDevice(owned_user_id!("@a:x")),
+    );
+    post(&board, name, 1);
+    post(&board, name, 2);
+    // These are not wholly distributed yet: more of an event's record may come, of a message's not.
+    board.post_event(name, &room_id, &place(Family::Rooms, 3));
+    board.post_direct(name, &message, &place(Family::Users, 5));
+    let slot = board.slot(name);
+    let batch = slot.look(Batch::of);
+    // What came meanwhile stays.
+    board.post_direct(name, &message, &place(Family::Users, 8));
+    let done = slot.done_with(&batch, &board);
+    assert_eq!((&done.rooms, &done.users), (&vec![(0, 2)], &vec![(0, 5)]));
+    board.distributed(place(Family::Rooms, 3).shard, 3);
+    post(&board, name, 4);
+    let done = slot.done_with(&batch, &board);
+    assert_eq!((&done.rooms, &done.users), (&vec![(0, 3)], &vec![(0, 5)]));
+    // Another thing of the same record.
+    board.post_event(name, &room_id, &place(Family::Rooms, 3));
+    assert_eq!(slot.done_with(&batch, &board).rooms, vec![(0, 2)]);
+    let again = new_board();
+    for position in 1..=4 {
+        post(&again, name, position);
+    }
+    for position in [5, 8] {
+        again.post_direct(name, &message, &place(Family::Users, position));
+    }
+    let left = again.slot(name).look(|waiting| {
+        waiting.drop_done(&done);
+        let left = waiting.places().map(|place| place.position);
+        left.collect::<Vec<_>>()
+    });
+    assert_eq!(left, [4, 8]);
+    // Who falls behind meanwhile is sent all from where it does.
+    slot.fall_behind(&board);
+    assert_eq!(slot.done_with(&batch, &board), Lag::default());
 }
 
 #[test]
 fn the_board_holds_the_position_back_until_it_is_safe() {
     let none = Positions::new();
     let board = OutboxBoard::new(Layout { shards: 1 }, &none, &none);
-    let (name, room_id) = (server_name!("far.example"), room_id!("!r:x").to_owned());
-    let place = |position| Place {
-        shard: Shard {
-            family: Family::Rooms,
-            number: 0,
-        },
-        position,
-        sequence: position,
-    };
-    let post = |position| {
-        board.post_event(name, &room_id, &place(position));
-        board.distributed(place(position).shard, position);
-    };
+    let name = server_name!("far.example");
+    let post = |position| post(&board, name, position);
     post(1);
     post(2);
     assert_eq!(board.settled().rooms, vec![(0, 0)]);

@@ -19,6 +19,7 @@ use super::{
     data::AccountData,
     device::DeviceState,
     fold_keys::{Dehydrated, Signed},
+    inbound::Received,
     push_standing::EndedPusher,
     pushers::Pusher,
     sliding::{connection::Connections, threads::ThreadSubscriptions},
@@ -106,7 +107,7 @@ pub struct User {
     /// When devices or their keys last changed in a way that others must hear of.
     pub device_list_change: Change,
     /// Which sendings of to-device messages came last.
-    pub(super) received: Vector<[u8; 16]>,
+    pub(super) received: Received,
     /// Presence as last kept.
     pub presence: Option<PresenceKept>,
     /// Pushers by application and key.
@@ -162,7 +163,7 @@ impl User {
             signed_others: 0,
             dehydrated: None,
             device_list_change: Change::default(),
-            received: Vector::new(),
+            received: Received::default(),
             presence: None,
             pushers: OrdMap::new(),
             ended_pushers: Vector::new(),
@@ -368,7 +369,7 @@ impl User {
             + self.pushers.len() * 1_000
             + self.connections.weight_bytes()
             + self.threads.len() * 250
-            + self.received.len() * 16
+            + self.received.weight_bytes()
             + self
                 .dehydrated
                 .as_ref()

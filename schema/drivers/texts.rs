@@ -3,6 +3,8 @@
 use std::sync::LazyLock;
 
 use crate::address::Family;
+// Readers of the log that are no models move their cursors, and have them forgotten, in the same words.
+pub(crate) use crate::models::{parked::CURSORS_DROP, positions::SET as CURSOR_SET};
 
 /// The columns of a record, in the order in which the drivers read them.
 pub(super) const RECORD: &str =
@@ -38,6 +40,7 @@ pub(crate) struct Texts {
     pub(crate) snapshots_drop: String,
     pub(crate) snapshots: String,
     pub(crate) count_kinds: String,
+    pub(crate) advance: String,
 }
 
 static TEXTS: LazyLock<[Texts; 3]> = LazyLock::new(|| Family::ALL.map(Texts::new));
@@ -98,13 +101,12 @@ impl Texts {
             count_kinds: format!(
                 "SELECT kind, count(*) FROM log_{family} WHERE place > $1 AND place <= $2 GROUP BY kind ORDER BY kind"
             ),
+            advance: format!(
+                "UPDATE shard_{family} SET head = $1, chain = $2, epoch = $3 WHERE shard = $4 AND head = $5 AND chain = $6"
+            ),
         }
     }
 }
-
-/// Moves a read model's cursor.
-pub(crate) const CURSOR_SET: &str = "INSERT INTO cursor (name, family, shard, position) VALUES ($1, $2, $3, $4) \
-     ON CONFLICT (name, family, shard) DO UPDATE SET position = excluded.position";
 
 /// Moves a read model's cursor from where it must stand. Whether it did is told by a row.
 pub(crate) const CURSOR_MOVE: &str = "UPDATE cursor SET position = $1 WHERE name = $2 AND family = $3 AND shard = $4 AND position = $5 RETURNING position";
@@ -119,6 +121,3 @@ pub(crate) const CURSORS: &str =
 
 /// Forgets what a read model has parked.
 pub(crate) const PARKED_DROP: &str = "DELETE FROM parked WHERE name = $1";
-
-/// Forgets a read model's cursors.
-pub(crate) const CURSORS_DROP: &str = "DELETE FROM cursor WHERE name = $1";

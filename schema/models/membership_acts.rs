@@ -1,6 +1,7 @@
 //! When each user invited somebody and came into rooms.
 //!
-//! Folded from accepted member events at the end of the timeline; the time is that of their record.
+//! Folded from accepted member events at the end of the timeline; the time is that of their record. Of the joins of a user in a room only the last one is kept:
+//! each change of a name is one, and a fold cannot tell the users of other servers, of whom nobody asks.
 
 use std::borrow::Cow;
 
@@ -17,26 +18,28 @@ use crate::{
 };
 
 const TABLES: [&str; 2] = [
-    "CREATE TABLE IF NOT EXISTS membership_acts_1 (
+    "CREATE TABLE IF NOT EXISTS membership_acts_2 (
         room_id {{text}} NOT NULL,
-        sequence BIGINT NOT NULL,
         user_id {{text}} NOT NULL,
         act {{text}} NOT NULL,
+        sequence BIGINT NOT NULL,
         at_ms BIGINT NOT NULL,
-        PRIMARY KEY (room_id, sequence)
+        PRIMARY KEY (room_id, user_id, act, sequence)
     )",
-    "CREATE INDEX IF NOT EXISTS membership_acts_1_user ON membership_acts_1 (user_id, act, at_ms)",
+    "CREATE INDEX IF NOT EXISTS membership_acts_2_user ON membership_acts_2 (user_id, act, at_ms)",
 ];
 
-pub(super) const ADD: &str = "INSERT INTO membership_acts_1 (room_id, sequence, user_id, act, at_ms) VALUES ($1, $2, $3, $4, $5) \
-     ON CONFLICT DO NOTHING";
+pub(super) const ADD: &str = "INSERT INTO membership_acts_2 (room_id, user_id, act, sequence, at_ms) VALUES ($1, $2, $3, $4, $5) \
+     ON CONFLICT (room_id, user_id, act, sequence) DO UPDATE SET at_ms = excluded.at_ms";
 
-pub(super) const EMPTY: &str = "DELETE FROM membership_acts_1 WHERE room_id = $1";
+pub(super) const EMPTY: &str = "DELETE FROM membership_acts_2 WHERE room_id = $1";
 
 pub(super) const INVITES: &str =
-    "SELECT count(*) FROM membership_acts_1 WHERE user_id = $1 AND act = 'invite' AND at_ms > $2";
+    "SELECT count(*) FROM membership_acts_2 WHERE user_id = $1 AND act = 'invite' AND at_ms > $2";
 
-pub(super) const JOINED: &str = "SELECT count(DISTINCT room_id) FROM membership_acts_1 WHERE user_id = $1 AND act = 'join' AND at_ms > $2";
+pub(super) const JOINED: &str = "SELECT count(DISTINCT room_id) FROM membership_acts_2 WHERE user_id = $1 AND act = 'join' AND at_ms > $2";
+
+const JOIN: &str = "join";
 
 /// The model.
 pub struct MembershipActs;
@@ -59,8 +62,8 @@ struct Content {
 
 impl Model for MembershipActs {
     const NAME: &'static str = "membership_acts";
-    const TABLE: &'static str = "membership_acts_1";
-    const VERSION: u32 = 1;
+    const TABLE: &'static str = "membership_acts_2";
+    const VERSION: u32 = 2;
 
     fn families(&self) -> &[Family] {
         &[Family::Rooms]
@@ -87,9 +90,9 @@ impl Model for MembershipActs {
             sql: ADD,
             values: vec![
                 text(record.entity.name()),
-                number(record.sequence),
                 text(user_id),
                 text(act),
+                number(if act == JOIN { 0 } else { record.sequence }),
                 number(record.at_ms),
             ],
         });
@@ -106,7 +109,7 @@ fn act(pdu: &[u8]) -> Option<(String, &'static str)> {
     let user_id = pdu.state_key?;
     match pdu.content.membership.as_deref()? {
         "invite" => Some((pdu.sender.into_owned(), "invite")),
-        "join" => Some((user_id.into_owned(), "join")),
+        "join" => Some((user_id.into_owned(), JOIN)),
         _ => None,
     }
 }

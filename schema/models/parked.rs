@@ -27,7 +27,8 @@ pub(super) const AFTER: &str = "SELECT name, family, shard, position, entity, re
 pub(super) const OF: &str = "SELECT name, family, shard, position, entity, reason, program FROM parked \
      WHERE name = $1 ORDER BY family, shard, position LIMIT $2";
 
-pub(super) const CURSORS_DROP: &str = "DELETE FROM cursor WHERE name = $1";
+/// Forgets how far a reader has come.
+pub(crate) const CURSORS_DROP: &str = "DELETE FROM cursor WHERE name = $1";
 
 pub(super) const COUNT: &str = "SELECT count(*) FROM parked";
 

@@ -11,7 +11,8 @@ use crate::{
 pub(super) const ALL: &str =
     "SELECT name, family, shard, position FROM cursor ORDER BY name, family, shard";
 
-pub(super) const SET: &str = "INSERT INTO cursor (name, family, shard, position) VALUES ($1, $2, $3, $4) \
+/// Moves the position of a reader.
+pub(crate) const SET: &str = "INSERT INTO cursor (name, family, shard, position) VALUES ($1, $2, $3, $4) \
      ON CONFLICT (name, family, shard) DO UPDATE SET position = excluded.position";
 
 /// How far a reader has come in a shard.

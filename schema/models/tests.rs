@@ -308,6 +308,21 @@ fn a_member_event_sets_a_membership() {
 }
 
 #[test]
+fn of_the_joins_of_a_user_in_a_room_the_last_one_is_kept() {
+    let fold = |pdu: &str, sequence| {
+        let mut record = event(pdu, Verdict::Accepted, Placement::Live);
+        record.sequence = sequence;
+        let folded = membership_acts::MembershipActs.fold(&record).unwrap();
+        // What names the row.
+        folded[0].values[..4].to_vec()
+    };
+    let join = JOIN.replace("invite", "join");
+    assert_eq!(fold(&join, 3), fold(&join, 5));
+    // Invites are counted each.
+    assert_ne!(fold(JOIN, 3), fold(JOIN, 5));
+}
+
+#[test]
 fn what_is_not_in_force_sets_nothing() {
     let message =
         r#"{"type":"m.room.message","sender":"@b:example.org","content":{"membership":1}}"#;

@@ -53,6 +53,9 @@ pub struct Departed {
     pub edus: Vec<ByteBuf>,
     /// While it catches up: how far that brings it.
     pub progress: Progress,
+    /// Positions in the shards of what it holds: nothing up to there is left for a later transaction. Whoever reads the log again need not send it again.
+    #[serde(default)]
+    pub done: Lag,
 }
 
 /// Events of a room that follow each other in a transaction.

@@ -3,6 +3,9 @@
 mod balancer;
 mod chaos;
 mod checker;
+#[cfg(test)]
+mod checker_tests;
+mod figures;
 mod fleet;
 mod load;
 mod netns;

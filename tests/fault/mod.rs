@@ -7,3 +7,4 @@ mod hostile;
 mod log;
 mod migrate;
 mod peers;
+mod repeats;

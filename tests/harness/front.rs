@@ -5,15 +5,17 @@ use std::{
     path::PathBuf,
     sync::mpsc,
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use playhouse::cluster::balance::{Balancer, Settings};
+use playhouse::cluster::balance::{Balancer, NODES_PATH, Settings};
 use tempfile::TempDir;
 use tokio::{runtime::Builder, sync::oneshot};
 
+use super::client::Client;
+
 /// The balancer has seen within this time that the nodes are others: it looks five times in a second.
-const SEEN_WITHIN: Duration = Duration::from_millis(500);
+const SEEN_WITHIN: Duration = Duration::from_secs(20);
 
 /// A balancer and its file. It ends when dropped.
 pub(crate) struct Front {
@@ -77,7 +79,18 @@ impl Front {
     /// Has other nodes, and brings nothing to others any more.
     pub(crate) async fn turn_to(&self, nodes: &[&str]) {
         self.set(nodes);
-        tokio::time::sleep(SEEN_WITHIN).await;
+        let places = nodes.iter().map(|node| node.trim_start_matches("http://"));
+        let wanted = places.collect::<Vec<_>>().join("\n");
+        let client = Client::new(&self.base());
+        let deadline = Instant::now() + SEEN_WITHIN;
+        loop {
+            let (_, known) = client.text(NODES_PATH).await;
+            if known == wanted {
+                return;
+            }
+            assert!(Instant::now() < deadline, "it knows {known:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 

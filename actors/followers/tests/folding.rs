@@ -47,10 +47,7 @@ impl Model for Deaf {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_changes_nothing_is_folded_in_memory() {
     let ground = Ground::new().await;
-    let (store, tail) = ground.source();
-    let models = Models::start(store, tail, vec![Box::new(Deaf)])
-        .await
-        .unwrap();
+    let models = ground.fold(Deaf).await;
     for name in ["one", "two", "three"] {
         let last = ground.rename(name).await.landed[0];
         models
@@ -118,12 +115,8 @@ async fn all_models_are_folded_on_from_where_they_are() {
             assert_eq!((folded.records, folded.parked), (folded.all, parked));
             assert!(told > 0);
         }
-        let noted = Statement {
-            sql: "SELECT position FROM noting_1 ORDER BY position",
-            values: Vec::new(),
-        };
-        let rows = ground.store.models().query(noted).await.unwrap();
-        assert_eq!(rows, expected);
+        let rows = ground.rows("SELECT position FROM noting_1 ORDER BY position");
+        assert_eq!(rows.await, expected);
     }
 }
 
@@ -168,11 +161,7 @@ async fn what_another_node_has_folded_meanwhile_is_not_folded_again() {
     let told = rebuild(&*ground.store, &models, |_| {}).await;
     let is_overtaken = matches!(told, Err(StoreError::Overtaken(Raced::TABLE)));
     assert!(is_overtaken, "{told:?}");
-    let folded = Statement {
-        sql: "SELECT position FROM raced_1",
-        values: Vec::new(),
-    };
-    let rows = ground.store.models().query(folded).await.unwrap();
+    let rows = ground.rows("SELECT position FROM raced_1").await;
     assert!(rows.is_empty());
 }
 

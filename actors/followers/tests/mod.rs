@@ -17,7 +17,8 @@ use parking_lot::Mutex;
 use playhouse_schema::{
     address::{Entity, Family},
     drivers::{self, DatabaseConfig},
-    port::{LogStore, NewRecord},
+    models::AnyModel,
+    port::{LogStore, NewRecord, Row, Statement},
     record::{
         codec::Record as _,
         user::{Deactivated, NamedJson, UserRecord},
@@ -29,7 +30,7 @@ use ruma::{
 };
 use tempfile::TempDir;
 
-use super::{departures, members::Members, profiles};
+use super::{departures, members::Members, models::Models, profiles};
 use crate::{
     env::{Env, Identity, Signer},
     kernel::{Append, Landing, Lineage, Log as _},
@@ -108,6 +109,22 @@ impl Ground {
 
     fn source(&self) -> (Arc<dyn LogStore>, Arc<crate::writers::Tail>) {
         (self.store.clone(), self.pools.tail())
+    }
+
+    /// Starts a model.
+    async fn fold(&self, model: impl AnyModel) -> Models {
+        let (store, tail) = self.source();
+        let models = Models::start(store, tail, vec![Box::new(model)]).await;
+        models.unwrap()
+    }
+
+    /// What stands in the tables.
+    async fn rows(&self, sql: &'static str) -> Vec<Row> {
+        let statement = Statement {
+            sql,
+            values: Vec::new(),
+        };
+        self.store.models().query(statement).await.unwrap()
     }
 }
 

@@ -19,7 +19,6 @@ use playhouse_schema::{
 
 use super::{ALICE, Ground, until};
 use crate::followers::{
-    models::Models,
     rebuild,
     task::{Handled, Handler, Stop, Stopped, follow, park},
 };
@@ -63,12 +62,9 @@ fn fold_trial(stored: &StoredRecord) -> Result<Vec<Statement>, StoreError> {
 }
 
 async fn names(ground: &Ground) -> Vec<String> {
-    let statement = Statement {
-        sql: "SELECT name FROM trial ORDER BY position",
-        values: Vec::new(),
-    };
-    let rows = ground.store.models().query(statement).await.unwrap();
-    rows.into_iter()
+    let rows = ground.rows("SELECT name FROM trial ORDER BY position");
+    rows.await
+        .into_iter()
         .map(|row| match &row[0] {
             Value::Text(name) => name.clone(),
             other => format!("{other:?}"),
@@ -79,10 +75,7 @@ async fn names(ground: &Ground) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn models_park_poison_and_can_be_rebuilt() {
     let ground = Ground::new().await;
-    let (store, tail) = ground.source();
-    let models = Models::start(store, tail, vec![Box::new(Trial)])
-        .await
-        .unwrap();
+    let models = ground.fold(Trial).await;
     for name in ["one", "poison", "three"] {
         ground.rename(name).await;
     }
@@ -104,10 +97,7 @@ async fn models_park_poison_and_can_be_rebuilt() {
     assert_eq!(names(&ground).await, ["one", "three", "four"]);
     assert_eq!(told.last().map(|progress| progress.parked), Some(1));
 
-    let (store, tail) = ground.source();
-    let models = Models::start(store, tail, vec![Box::new(Trial)])
-        .await
-        .unwrap();
+    let models = ground.fold(Trial).await;
     ground.rename("five").await;
     models.caught_up("trial").await.unwrap();
     assert_eq!(names(&ground).await, ["one", "three", "four", "five"]);
@@ -128,10 +118,7 @@ async fn models_park_poison_and_can_be_rebuilt() {
         if let Some(program) = program {
             parked_by(&ground, program).await;
         }
-        let (store, tail) = ground.source();
-        let models = Models::start(store, tail, vec![Box::new(Mended)])
-            .await
-            .unwrap();
+        let models = ground.fold(Mended).await;
         assert_eq!(names(&ground).await, names_then);
         assert_eq!(models.parked_count().await.unwrap(), parked_then);
         models.stop(Duration::from_secs(5)).await;

@@ -1,6 +1,7 @@
 //! A log in memory for tests: deterministic, and it fails, waits, forgets or panics when told to.
 
 mod books;
+mod dice;
 mod register;
 
 use std::{
@@ -23,7 +24,7 @@ use playhouse_schema::{
 };
 
 use self::books::Books;
-pub(crate) use self::register::MemoryRegister;
+pub(crate) use self::{dice::Dice, register::MemoryRegister};
 use crate::env::{Env, Identity, Signer};
 
 /// A world for tests: the real clock and randomness, a server called `test.example`.

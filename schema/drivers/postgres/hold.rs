@@ -48,7 +48,6 @@ const OTHERS: &str = "SELECT count(*) FROM pg_stat_activity \
 
 /// The statements of a family.
 struct Texts {
-    advance: String,
     name: String,
     named: String,
     insert: String,
@@ -67,9 +66,6 @@ fn put_texts(family: Family) -> &'static Texts {
 impl Texts {
     fn new(family: Family) -> Self {
         Self {
-            advance: format!(
-                "UPDATE shard_{family} SET head = $1, chain = $2, epoch = $3 WHERE shard = $4 AND head = $5 AND chain = $6"
-            ),
             name: format!(
                 "INSERT INTO entity_{family} (name) SELECT unnest($1::text[]) ON CONFLICT (name) DO NOTHING"
             ),
@@ -256,7 +252,7 @@ async fn advance(
 ) -> Result<bool, Error> {
     let changed = transaction
         .execute(
-            &put_texts(before.shard.family).advance,
+            &texts(before.shard.family).advance,
             &[
                 &bound(after.position),
                 &&after.chain[..],

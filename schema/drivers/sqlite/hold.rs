@@ -32,7 +32,6 @@ const FIRST: u64 = 1;
 
 /// The statements of a family.
 struct Texts {
-    advance: String,
     name: String,
     insert: String,
 }
@@ -50,9 +49,6 @@ fn put_texts(family: Family) -> &'static Texts {
 impl Texts {
     fn new(family: Family) -> Self {
         Self {
-            advance: format!(
-                "UPDATE shard_{family} SET head = $1, chain = $2, epoch = $3 WHERE shard = $4 AND head = $5 AND chain = $6"
-            ),
             name: format!(
                 "INSERT INTO entity_{family} (name) VALUES ($1) ON CONFLICT (name) DO NOTHING"
             ),
@@ -169,7 +165,7 @@ impl SqliteHold {
 fn advance(connection: &Connection, put: &Put<'_>) -> Result<(), StoreError> {
     let (before, after) = (&put.before, &put.after);
     let changed = connection
-        .prepare_cached(&put_texts(before.shard.family).advance)
+        .prepare_cached(&texts(before.shard.family).advance)
         .and_then(|mut statement| {
             statement.execute((
                 bound(after.position),

@@ -74,7 +74,15 @@ fn strip(headers: &mut HeaderMap) {
     }
 }
 
-/// An answer of our own, as Matrix has them.
+/// An answer of our own: text.
+pub(super) fn text(text: String) -> Response<Body> {
+    let mut response = Response::new(Either::Right(Full::from(text)));
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    response
+}
+
+/// A refusal of our own, as Matrix has them.
 pub(super) fn refusal(status: StatusCode, error: &str) -> Response<Body> {
     let body = json!({"errcode": "M_UNKNOWN", "error": error}).to_string();
     let mut response = Response::new(Either::Right(Full::from(body)));

@@ -1,7 +1,8 @@
 //! A small balancer for trials and tests: it spreads requests over nodes, in turn or at random, and knows nothing of Matrix.
 //!
 //! Bodies pass through as they come, both ways, and so do long polls. A request is brought to another node only when nothing of it was sent to the first.
-//! A client that goes away closes the connection to the node. The nodes stand in a file, which is read again when it has changed.
+//! A client that goes away closes the connection to the node. The nodes stand in a file, which is read again when it has changed; who asks from the same
+//! machine is told which ones are known.
 
 mod heads;
 mod nodes;
@@ -29,9 +30,12 @@ use tokio::{
 };
 
 use self::{
-    heads::{Body, forwardable, passed_on, refusal},
+    heads::{Body, forwardable, passed_on, refusal, text},
     nodes::{Brought, Node, bring, parse, read},
 };
+
+/// Whoever asks here from the same machine is told the nodes, one in each line. Nothing of a node is called so.
+pub const NODES_PATH: &str = "/_balancer/nodes";
 
 /// The file with the nodes is looked at so often.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -121,6 +125,13 @@ impl Balance {
         refusal
     }
 
+    /// The nodes as they are known, one in each line.
+    fn known(&self) -> String {
+        let nodes = self.nodes.lock().clone();
+        let places: Vec<_> = nodes.iter().map(|node| node.place.as_str()).collect();
+        places.join("\n")
+    }
+
     /// All nodes, the one whose turn it is first, and those last that took no connection a moment ago.
     fn order(&self) -> Vec<Arc<Node>> {
         let nodes = self.nodes.lock().clone();
@@ -169,9 +180,17 @@ async fn accept(listener: TcpListener, balance: Arc<Balance>) {
 
 async fn serve(stream: TcpStream, client: IpAddr, balance: Arc<Balance>) {
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
+    let is_near = is_near(&stream, client);
+    let service = service_fn(move |request: Request<Incoming>| {
         let balance = balance.clone();
-        async move { Ok::<_, Infallible>(balance.answer(request, client).await) }
+        async move {
+            let answer = if is_near && request.uri().path() == NODES_PATH {
+                text(balance.known())
+            } else {
+                balance.answer(request, client).await
+            };
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut server = http1::Builder::new();
     server
@@ -181,6 +200,12 @@ async fn serve(stream: TcpStream, client: IpAddr, balance: Arc<Balance>) {
     if let Err(error) = served.await {
         tracing::debug!(%error, "a client's connection broke");
     }
+}
+
+/// Whether a client is on the same machine.
+fn is_near(stream: &TcpStream, client: IpAddr) -> bool {
+    let own = stream.local_addr().map(|address| address.ip());
+    client.to_canonical().is_loopback() || own.is_ok_and(|own| own == client)
 }
 
 /// Follows the file. What cannot be read changes nothing.

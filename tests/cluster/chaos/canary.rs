@@ -54,7 +54,31 @@ pub(super) struct Voice {
 #[derive(Default)]
 struct Ledger {
     said: AtomicUsize,
+    /// So many wait for an acknowledgement.
+    waiting: AtomicUsize,
     acked: Mutex<BTreeMap<String, Vec<String>>>,
+}
+
+impl Ledger {
+    fn acked(&self) -> usize {
+        self.acked.lock().values().map(Vec::len).sum()
+    }
+}
+
+/// Held by who waits for an acknowledgement.
+struct Waiting(Arc<Ledger>);
+
+impl Waiting {
+    fn new(ledger: &Arc<Ledger>) -> Self {
+        ledger.waiting.fetch_add(1, Ordering::Relaxed);
+        Self(ledger.clone())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Canaries {
@@ -101,6 +125,15 @@ impl Canaries {
         join_all(voices.map(|voice| voice.until_heard(doors, since))).await
     }
 
+    /// Waits until so much more was acknowledged, and something is on its way. Those who speak must be at it.
+    pub(super) async fn until_busy(&self, more: usize) {
+        let (since, wanted) = (Instant::now(), self.ledger.acked() + more);
+        while self.ledger.acked() < wanted || self.ledger.waiting.load(Ordering::Relaxed) == 0 {
+            assert!(since.elapsed() < SERVED_WITHIN, "nobody is heard");
+            time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// Whatever was acknowledged stands in its room once, and nothing stands there twice.
     pub(super) async fn check(&self) {
         for voice in self.voices.values() {
@@ -132,6 +165,7 @@ impl Voice {
         );
         let body = json!({"msgtype": "m.text", "body": number.to_string()});
         let client = self.client.at(&door);
+        let _waiting = Waiting::new(&self.ledger);
         let asked = client.try_request(Method::PUT, &path, Some(body));
         let Ok(Ok(answer)) = time::timeout(within, asked).await else {
             return false;

@@ -25,7 +25,7 @@ use super::{
     netns::Wires,
     shared::Shared,
 };
-use crate::harness::{Postgres, wish};
+use crate::harness::{Dice, Postgres, wish};
 
 const NODES: usize = 3;
 
@@ -68,30 +68,17 @@ pub(super) enum Fault {
 const ANYWHERE: [Fault; 3] = [Fault::Killed, Fault::Stopped, Fault::DatabaseRestarted];
 const OF_NETWORK: [Fault; 3] = [Fault::CutFromDatabase, Fault::CutFromOne, Fault::CutFromAll];
 
-/// Numbers that look random and are the same for the same seed.
-struct Dice(u64);
+/// One to eight seconds.
+fn while_away(dice: &mut Dice) -> Duration {
+    Duration::from_millis(1_000 + dice.below(7_001) as u64)
+}
 
-impl Dice {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % end.max(1)
+/// All of them, in some order.
+fn shuffled(dice: &mut Dice, mut faults: Vec<Fault>) -> Vec<Fault> {
+    for last in (1..faults.len()).rev() {
+        faults.swap(last, dice.below(last + 1));
     }
-
-    /// One to eight seconds.
-    fn while_away(&mut self) -> Duration {
-        Duration::from_millis(1_000 + self.below(7_001) as u64)
-    }
-
-    /// All of them, in some order.
-    fn shuffled(&mut self, mut faults: Vec<Fault>) -> Vec<Fault> {
-        for last in (1..faults.len()).rev() {
-            faults.swap(last, self.below(last + 1));
-        }
-        faults
-    }
+    faults
 }
 
 /// The nodes, their database, and what is seen of them.
@@ -200,14 +187,17 @@ impl Scene {
     async fn stop(&mut self, victim: usize) {
         let (affected, others) = (self.held_by(&[victim]).await, self.others(victim));
         let doors = self.bases(&others);
-        let (stopped_for, refused) = (self.dice.while_away(), self.refused(victim));
+        let (stopped_for, refused) = (while_away(&mut self.dice), self.refused(victim));
         let is_over = Arc::new(AtomicBool::new(false));
         let mut writing = JoinSet::new();
         // Enough that something is in flight whenever it is stopped.
         for voice in self.canaries.voices(&affected).into_iter().cycle().take(24) {
             writing.spawn(voice.go_on(self.base(victim), is_over.clone(), PATIENCE));
         }
-        time::sleep(Duration::from_millis(200)).await;
+        // Where none of them has a room there is nothing to wait for.
+        if !writing.is_empty() {
+            self.canaries.until_busy(writing.len()).await;
+        }
         let server = &self.fleet.nodes[victim].server;
         server.suspend();
         let began = Instant::now();
@@ -265,7 +255,7 @@ impl Scene {
 
     /// A node and some others hear nothing of each other.
     async fn cut_nodes(&mut self, fault: Fault, victim: usize, from: &[usize]) {
-        let lasts = self.dice.while_away();
+        let lasts = while_away(&mut self.dice);
         let affected = self.held_by(&[victim]).await;
         let doors = self.bases(from);
         let name = |node: usize| self.fleet.nodes[node].name.as_str();
@@ -278,7 +268,7 @@ impl Scene {
     }
 
     async fn cut_database(&mut self, victim: usize) {
-        let lasts = self.dice.while_away();
+        let lasts = while_away(&mut self.dice);
         let (affected, others) = (self.held_by(&[victim]).await, self.others(victim));
         let doors = self.bases(&others);
         let wire = (self.fleet.nodes[victim].name.as_str(), DATABASE);
@@ -319,7 +309,7 @@ async fn whatever_goes_wrong_nothing_acknowledged_is_lost_or_done_twice() {
         for _ in 0..BETWEEN_CHECKS.min(faults - played) {
             load.until_acked(BETWEEN_FAULTS).await;
             if deck.is_empty() {
-                deck = scene.dice.shuffled(kinds.clone());
+                deck = shuffled(&mut scene.dice, kinds.clone());
             }
             let fault = deck.pop().expect("there are faults");
             let began = Instant::now();

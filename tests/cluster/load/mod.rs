@@ -22,8 +22,9 @@ use self::{
     reader::{Kind, Reader},
     writer::{Room, Writer},
 };
-use super::checker::{
-    self, Figures, History, Line, Loaded, Report, Rooms, Seen, Stalls, write_rooms,
+use super::{
+    checker::{self, History, Line, Loaded, Report, Rooms, Seen, write_rooms},
+    figures::{Figures, Stalls},
 };
 use crate::harness::{Client, client::Answer};
 

@@ -14,23 +14,10 @@ use std::{
 use serde_json::Value;
 
 use self::world::{World, look};
-use crate::harness::{Database, Options, TestServer, wish};
+use crate::harness::{Database, Dice, Options, TestServer, wish};
 
 /// What comes a little later has so long to come.
 const SETTLES_WITHIN: Duration = Duration::from_secs(60);
-
-/// Numbers that look random and are the same for the same seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % end
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_notices_a_migration() {
@@ -135,7 +122,7 @@ fn bring(server: &TestServer, arguments: &[&str], (dice, kills): (&mut Dice, usi
     let mut killed = 0;
     let mut is_whole = false;
     while killed < kills && !is_whole {
-        let moment = (dice.below(6), Duration::from_millis(dice.below(60)));
+        let moment = (dice.below(6), Duration::from_millis(dice.below(60) as u64));
         kill_at(server, arguments, moment);
         killed += 1;
         // Half a database is none; it may have been killed when all was done.
@@ -150,13 +137,13 @@ fn bring(server: &TestServer, arguments: &[&str], (dice, kills): (&mut Dice, usi
 }
 
 /// Starts the migration and kills it a moment after it has told its progress once and so many times more, if it has not ended before.
-fn kill_at(server: &TestServer, arguments: &[&str], (lines, wait): (u64, Duration)) {
+fn kill_at(server: &TestServer, arguments: &[&str], (lines, wait): (usize, Duration)) {
     let mut command = server.command(arguments);
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     let mut process = command.spawn().expect("the program runs");
     let told = process.stderr.take().expect("standard error is piped");
     let told = BufReader::new(told).lines().map_while(Result::ok);
-    let told: Vec<String> = told.take(lines as usize + 1).collect();
+    let told: Vec<String> = told.take(lines + 1).collect();
     // Whatever it says from now on is read by nobody, and is little.
     std::thread::sleep(wait);
     let ended = process.try_wait().expect("the process is there");
@@ -171,6 +158,11 @@ fn kill_at(server: &TestServer, arguments: &[&str], (lines, wait): (u64, Duratio
 /// What clients see when everything has come that comes a little later.
 async fn settled(world: &World, server: &TestServer) -> Vec<(String, Value)> {
     let deadline = Instant::now() + SETTLES_WITHIN;
+    // Followers bring names into rooms, one after the other.
+    while !world.is_named(server).await {
+        assert!(Instant::now() < deadline, "names never come into all rooms");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let mut seen = look(world, server).await;
     loop {
         let again = look(world, server).await;

@@ -12,6 +12,9 @@ use crate::{
 /// So many clients write at the same time.
 const WRITERS: usize = 16;
 
+/// What those who live there call themselves in the end.
+const NAMES: [&str; 2] = ["Anna of Playhouse", "Bert of Playhouse"];
+
 /// A word that messages have in them.
 pub(super) const WORD: &str = "periwinkle";
 
@@ -68,6 +71,22 @@ impl World {
             media,
             since,
         }
+    }
+
+    /// Whether both are called in all their rooms as they call themselves.
+    pub(super) async fn is_named(&self, server: &TestServer) -> bool {
+        let anna = self.anna.at(server.base());
+        let [anna_id, bert_id] = [&self.anna.user_id, &self.bert.user_id];
+        for room_id in &self.rooms {
+            let members = anna.get(&room_path(room_id, "joined_members")).await.ok();
+            for (user_id, name) in [anna_id, bert_id].into_iter().zip(NAMES) {
+                let member = &members["joined"][user_id];
+                if !member.is_null() && member["display_name"] != name {
+                    return false;
+                }
+            }
+        }
+        true
     }
 
     /// What everybody does with a server that works.
@@ -170,7 +189,7 @@ async fn conversation(anna: &Client, bert: &Client, room_id: &str) -> String {
 
 /// Profiles, account data, tags, push rules and filters.
 async fn personal(anna: &Client, bert: &Client, room_id: &str) {
-    for (client, name) in [(anna, "Anna of Playhouse"), (bert, "Bert of Playhouse")] {
+    for (client, name) in [anna, bert].into_iter().zip(NAMES) {
         let user_id = encode(&client.user_id);
         let path = format!("/_matrix/client/v3/profile/{user_id}/displayname");
         let body = json!({"displayname": name});

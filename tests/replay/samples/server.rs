@@ -35,10 +35,18 @@ pub(crate) fn all() -> Vec<Sample<ServerRecord>> {
             rooms: vec![("!r:example.org".into(), 11)],
             users: vec![(3, 12)],
         },
+        done: Lag::default(),
     };
     let lag = Lag {
         rooms: vec![(0, 4), (1, 0)],
         users: vec![(0, 6)],
+    };
+    let departed_done = Departed {
+        done: Lag {
+            rooms: vec![(2, 11)],
+            users: vec![(3, 12)],
+        },
+        ..departed.clone()
     };
     vec![
         sample("Departed", ServerRecord::Departed(departed)),
@@ -58,5 +66,6 @@ pub(crate) fn all() -> Vec<Sample<ServerRecord>> {
         sample("Lagged", ServerRecord::Lagged(lag.clone())),
         sample("CaughtUp", ServerRecord::CaughtUp(None)),
         sample("CaughtUp/partly", ServerRecord::CaughtUp(Some(lag))),
+        sample("Departed/2", ServerRecord::Departed(departed_done)),
     ]
 }

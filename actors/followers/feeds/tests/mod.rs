@@ -5,26 +5,16 @@ mod world;
 use ruma::{OwnedEventId, OwnedRoomId};
 
 use self::world::{Client, World};
-use crate::room::{
-    RoomAnswer, RoomQuery,
-    message::{MembershipAction, MessagesQuery, Reader, TimelinePoint},
+use crate::{
+    kernel::memory::Dice,
+    room::{
+        RoomAnswer, RoomQuery,
+        message::{MembershipAction, MessagesQuery, Reader, TimelinePoint},
+    },
 };
 
 /// So many runs.
 const SEEDS: u64 = 4;
-
-/// A small generator: the same seed, the same run.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % sides
-    }
-}
 
 async fn one_life(seed: u64, steps: usize) {
     let world = World::new().await;
@@ -43,10 +33,10 @@ async fn one_life(seed: u64, steps: usize) {
         rooms.push(world.create(&creator).await);
     }
     for step in 0..steps {
-        let room_id = rooms[dice.roll(rooms.len())].clone();
-        let who = dice.roll(clients.len());
+        let room_id = rooms[dice.below(rooms.len())].clone();
+        let who = dice.below(clients.len());
         let user_id = clients[who].user_id.clone();
-        match dice.roll(20) {
+        match dice.below(20) {
             0..=3 => {
                 world
                     .change(&room_id, &user_id, MembershipAction::Join)
@@ -58,25 +48,25 @@ async fn one_life(seed: u64, steps: usize) {
                     .await;
             }
             5 => {
-                let target = clients[dice.roll(clients.len())].user_id.clone();
+                let target = clients[dice.below(clients.len())].user_id.clone();
                 let action = [
                     MembershipAction::Kick,
                     MembershipAction::Ban,
                     MembershipAction::Unban,
                     MembershipAction::Invite { is_direct: false },
-                ][dice.roll(4)];
+                ][dice.below(4)];
                 world.change_of(&room_id, (&user_id, &target), action).await;
             }
             6..=12 => world.say(&room_id, &user_id, &format!("{step}")).await,
             13..=14 => {
                 let history = world.history(&room_id).await;
-                let event_id = &history[dice.roll(history.len())].0;
+                let event_id = &history[dice.below(history.len())].0;
                 let event_id = OwnedEventId::try_from(event_id.as_str()).unwrap();
                 world.read(&room_id, &user_id, event_id).await;
             }
-            15 if dice.roll(3) == 0 => world.sleep().await,
+            15 if dice.below(3) == 0 => world.sleep().await,
             _ => {
-                let with_repeat = dice.roll(4) == 0;
+                let with_repeat = dice.below(4) == 0;
                 world.sync(&mut clients[who], with_repeat).await;
             }
         }

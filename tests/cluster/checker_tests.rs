@@ -1,8 +1,11 @@
-//! For every rule a history in which nothing is wrong, and one in which something is.
+//! The checker: for every rule a history in which nothing is wrong, and one in which something is.
 
 use std::time::Duration;
 
-use super::*;
+use super::{
+    checker::{History, Line, Loaded, Op, Rooms, Seen, check, report::Rule, write_rooms},
+    figures::{Figures, Stalls},
+};
 
 const ROOM: &str = "!room";
 

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use super::{
-    line::Op,
+use super::checker::{
+    Op,
     loaded::{Loaded, Name},
 };
 
