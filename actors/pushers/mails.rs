@@ -46,7 +46,7 @@ impl Delivery {
         (ledger, reading): (&mut Ledger, &Reading),
     ) -> Result<Job, Halt> {
         let delay_ms = self.pushing.parts.settings.mails.delay_ms;
-        let news = for_target(&target, live);
+        let news = untold(&target, for_target(&target, live));
         let oldest_ms = news.iter().map(|one| one.recorded_ms).min();
         let due_ms = oldest_ms.map(|oldest_ms| oldest_ms + delay_ms);
         let Some(lag) = target.standing.lag.clone() else {
@@ -72,6 +72,7 @@ impl Delivery {
             return Ok(Job::Later(target.standing.next_ms));
         }
         let unread = self.behind((&target, &lag), (ledger, reading)).await?;
+        let unread = untold(&target, unread);
         if unread.is_empty() {
             self.mailed(&target, Vec::new()).await?;
             return Ok(Job::Later(0));
@@ -236,6 +237,15 @@ fn told_of(settings: &MailSettings, (target, unread): (&Target, &[Candidate])) -
         }
     });
     told.collect()
+}
+
+/// Those of some events of which no mail has told. After a crash the log is read again from a little further back.
+pub(super) fn untold(target: &Target, mut events: Vec<Candidate>) -> Vec<Candidate> {
+    events.retain(|one| {
+        let mailed = target.standing.mailed.get(one.room_id.as_str());
+        mailed.is_none_or(|mailed| one.recorded_ms > mailed.newest_ms)
+    });
+    events
 }
 
 /// How long the next mail that tells of a room must wait.

@@ -19,7 +19,7 @@ use super::{
     catch_up::{at_hand, thinned},
     delivery::Candidate,
     ledger::{Ledger, is_same},
-    mails::{is_given_up, throttle_ms},
+    mails::{is_given_up, throttle_ms, untold},
     newcomers::History,
     plan::{Gateway, Target, Way, targets},
 };
@@ -447,4 +447,20 @@ fn what_was_counted_is_remembered_longer_than_what_it_was() {
     // No more users' events are held, and of no more rooms anything is remembered.
     assert_eq!(slot.age_ledger((0, 0), (3, 0)), Some((3, false)));
     assert_eq!(slot.age_ledger((0, 0), (2, 1)), None);
+}
+
+#[test]
+fn mails_do_not_tell_the_same_twice() {
+    let mut target = target(None);
+    let events = || vec![candidate(3, false), candidate(4, false)];
+    assert_eq!(untold(&target, events()).len(), 2, "no mail has told of it");
+    let mailed = Mailed {
+        at_ms: 10,
+        newest_ms: 3,
+        throttle_ms: 1,
+    };
+    let room_id = events()[0].room_id.to_string();
+    target.standing.mailed.insert(room_id, mailed);
+    let left = untold(&target, events());
+    assert_eq!(left.iter().map(|one| one.sequence).collect::<Vec<_>>(), [4]);
 }
