@@ -32,7 +32,7 @@ fn feed_of(told: &Value, user: &Client) -> String {
     let found = users
         .iter()
         .find(|one| one["user_id"] == json!(user.user_id));
-    text(&found.expect("the user is there")["feed"]).to_owned()
+    text(&found.expect("the user is there")["feed"])
 }
 
 #[tokio::test(flavor = "multi_thread")]

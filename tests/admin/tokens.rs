@@ -17,8 +17,8 @@ async fn tool(boss: &Client, roles: Value, lifetime_ms: u64) -> (Client, String)
     let wish = json!({"name": "a tool", "roles": roles, "lifetime_ms": lifetime_ms});
     let made = boss.post(TOKENS, wish).await.ok();
     let mut client = boss.nobody();
-    client.token = Some(text(&made["token"]).to_owned());
-    (client, text(&made["id"]).to_owned())
+    client.token = Some(text(&made["token"]));
+    (client, text(&made["id"]))
 }
 
 #[tokio::test(flavor = "multi_thread")]
