@@ -460,7 +460,9 @@ fn mails_do_not_tell_the_same_twice() {
         throttle_ms: 1,
     };
     let room_id = events()[0].room_id.to_string();
-    target.standing.mailed.insert(room_id, mailed);
+    let mut standing = Standing::clone(&target.standing);
+    standing.mailed.insert(room_id, mailed);
+    target.standing = Arc::new(standing);
     let left = untold(&target, events());
     assert_eq!(left.iter().map(|one| one.sequence).collect::<Vec<_>>(), [4]);
 }
