@@ -11,4 +11,5 @@ mod mails;
 mod provider;
 mod proxy;
 mod pushers;
+mod unsure;
 mod webpush;

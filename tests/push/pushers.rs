@@ -73,7 +73,7 @@ impl Pair {
         room_id
     }
 
-    async fn send(&self, event_type: &str, content: Value) -> String {
+    pub(super) async fn send(&self, event_type: &str, content: Value) -> String {
         let path = format!(
             "/_matrix/client/v3/rooms/{}/send/{event_type}/{}",
             encode(&self.room_id),
@@ -83,7 +83,7 @@ impl Pair {
         answer["event_id"].as_str().expect("an event ID").to_owned()
     }
 
-    async fn read(&self, room_id: &str, event_id: &str) {
+    pub(super) async fn read(&self, room_id: &str, event_id: &str) {
         let path = format!(
             "/_matrix/client/v3/rooms/{}/receipt/m.read/{}",
             encode(room_id),
