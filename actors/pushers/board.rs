@@ -406,6 +406,12 @@ impl PusherEar for PushBoard {
             slot.expect_at(1);
         }
     }
+
+    fn rules_changed(&self, user_id: &UserId) {
+        if self.is_enrolled(user_id) && self.has_begun(user_id) {
+            self.slot(user_id).expect_at(1);
+        }
+    }
 }
 
 /// Of two positions of each shard one; the second has all shards.

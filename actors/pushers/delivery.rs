@@ -165,11 +165,11 @@ impl Delivery {
     /// Deals with what came, and with what it is time for. When there is something to try again.
     async fn round(&self, batch: Batch, from: &Positions) -> Result<u64, Halt> {
         let mut targets = self.targets().await?;
-        for target in &mut targets {
-            target.is_unsure |= batch.leaves_unsure(&target.standing);
-        }
         if let Some(flood) = &batch.flood {
             self.lag_all(&mut targets, flood).await?;
+        }
+        for target in &mut targets {
+            target.is_unsure |= batch.leaves_unsure(&target.standing);
         }
         // From here on a room that does not answer or a gateway that is slow hold nobody's position up.
         if targets.iter().all(|target| target.standing.lag.is_some()) {

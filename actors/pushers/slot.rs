@@ -42,7 +42,7 @@ pub(super) struct Batch {
     pub(super) rooms: BTreeMap<OwnedRoomId, Dirty>,
     /// Something may have happened in any room after these positions.
     pub(super) flood: Option<Positions>,
-    /// Gateways may have been told something of which nobody knows.
+    /// Gateways of pushers that lag may have been told something of which nobody knows.
     pub(super) is_unsure: bool,
 }
 
@@ -57,7 +57,7 @@ impl Batch {
             let pushed = standing.pushed.get(room_id.as_str());
             dirty.reread > pushed.map_or(0, |(pushed, _)| *pushed)
         };
-        self.is_unsure || self.rooms.iter().any(is_open)
+        (self.is_unsure && standing.lag.is_some()) || self.rooms.iter().any(is_open)
     }
 
     /// It is too much to be held room by room.
@@ -236,6 +236,11 @@ impl Slot {
         inner.ledger = None;
         inner.pause_ms = pause_ms;
         inner.next_ms = inner.next_ms.max(1);
+    }
+
+    /// What an earlier process was doing about what waits nobody knows.
+    pub(super) fn doubt(&self) {
+        self.0.lock().waiting.is_unsure = true;
     }
 
     /// There is something to try at this time, and not later.

@@ -215,7 +215,8 @@ async fn counts_fall_as_rooms_are_muted() {
             encode(&other)
         );
         pair.anna.put(&rule, json!({"actions": []})).await.ok();
-        // The other room is quiet.
+        // At once, and with the next message: the other room is quiet.
+        gateway.counts(&pair.key, 1).await;
         let third = pair.bert.say(&pair.room_id, "three").await;
         let told = gateway.pushed(&pair.key, &third).await;
         assert_eq!(told["counts"]["unread"], 1, "{told}");

@@ -1,5 +1,5 @@
-//! A storm: providers answer with 429, 5xx, late, never, or break the line, while gateway and homeserver are killed again and again. Nothing of high priority is
-//! lost, nothing arrives twice but what nobody could know had arrived, and devices show the right count.
+//! A storm: providers answer with 429, 5xx, late, never, or the line breaks, while gateway and homeserver are killed again and again. Nothing of high priority
+//! is lost, nothing arrives twice but what nobody could know had arrived, and devices show the right count.
 //!
 //! `PLAYHOUSE_TEST_PUSH_KILLS` says how often something is killed, `PLAYHOUSE_TEST_PUSH_SEED` by which dice.
 

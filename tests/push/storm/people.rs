@@ -86,8 +86,7 @@ pub(super) struct People {
 }
 
 impl People {
-    /// Each hearer has a room alone with each speaker, where everything has high priority; and there is one with all, where only who is called by name hears with high
-    /// priority.
+    /// Each hearer has a room alone with each speaker, where everything has high priority; and there is one with all, where that has it which calls by name.
     pub(super) async fn gather(server: &TestServer, gateway_port: u16) -> Self {
         let mut hearers = Vec::new();
         for number in 0..HEARERS {
