@@ -234,13 +234,14 @@ fn send_due(resident: &mut Resident<Outbox>, state: &Outbox, now_ms: u64) {
 /// The span of an attempt, within the trace of the homeserver's request.
 fn span_of(push: &Push, env: &Env) -> Span {
     let accepted = &push.accepted;
-    let trace = TraceContext::within(Some(&accepted.trace), env);
-    tracing::info_span!(
+    let span = tracing::info_span!(
         target: HOPS, "push_attempt",
-        trace_id = %trace.trace_id(), span_id = %trace.span_id(), parent_id = %trace.parent_id(),
+        trace_id = Empty, span_id = Empty, parent_id = Empty, otel.kind = "client",
         push_id = accepted.push_id, device = accepted.device, app_id = accepted.app_id, attempt = u64::from(push.attempts) + 1,
         provider = Empty, outcome = Empty, reason = Empty,
-    )
+    );
+    TraceContext::open(&span, TraceContext::parse(&accepted.trace), env);
+    span
 }
 
 fn set_timer(resident: &mut Resident<Outbox>, state: &Outbox, now_ms: u64) {

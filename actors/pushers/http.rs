@@ -56,8 +56,8 @@ impl Delivery {
             };
             let body = body::of_event(target, gateway, &told, badge);
             let rooms = vec![(candidate.room_id.to_string(), candidate.sequence)];
-            let trace = TraceContext::begin(&self.pushing.parts.env);
-            let span = self.span(&trace, target, Some(candidate));
+            let span = self.span(target, Some(candidate));
+            let trace = TraceContext::open(&span, None, &self.pushing.parts.env);
             let pushing = self.push((target, gateway), (body, &trace), (rooms, badge));
             match pushing.instrument(span).await? {
                 Pushes::Taken => is_told = true,
@@ -68,8 +68,8 @@ impl Delivery {
             return Ok(Pushes::Taken);
         }
         let body = body::of_counts(target, gateway, badge);
-        let trace = TraceContext::begin(&self.pushing.parts.env);
-        let span = self.span(&trace, target, None);
+        let span = self.span(target, None);
+        let trace = TraceContext::open(&span, None, &self.pushing.parts.env);
         self.push((target, gateway), (body, &trace), (Vec::new(), badge))
             .instrument(span)
             .await
@@ -91,10 +91,10 @@ impl Delivery {
     }
 
     /// The span in which everything about a push happens.
-    fn span(&self, trace: &TraceContext, target: &Target, told: Option<&Candidate>) -> Span {
+    fn span(&self, target: &Target, told: Option<&Candidate>) -> Span {
         let span = tracing::info_span!(
             target: HOPS, "push",
-            trace_id = %trace.trace_id(), span_id = %trace.span_id(), parent_id = %trace.parent_id(),
+            trace_id = Empty, span_id = Empty, parent_id = Empty,
             event_id = Empty, room_id = Empty, recorded_ms = Empty, outcome = Empty,
             user_id = %self.user_id, pusher = target.number, app_id = target.app_id,
         );
@@ -169,11 +169,11 @@ impl Delivery {
             () = board.reaches(Phase::Closing) => return Err(Halt::Closing),
         };
         self.go_on()?;
-        let trace = trace.child(&self.pushing.parts.env);
         let span = tracing::info_span!(
             target: HOPS, "push_request",
-            trace_id = %trace.trace_id(), span_id = %trace.span_id(), parent_id = %trace.parent_id(), gateway = gateway.host,
+            trace_id = Empty, span_id = Empty, parent_id = Empty, otel.kind = "client", gateway = gateway.host,
         );
+        let trace = TraceContext::open(&span, Some(*trace), &self.pushing.parts.env);
         let mut asking = self.pushing.parts.settings.postman.push(Push {
             url: gateway.url.clone(),
             body,

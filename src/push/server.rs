@@ -95,12 +95,12 @@ async fn notify(
     let slow = |_| Failure::new(ErrorCode::Unknown, "the body is too slow").with_status(408);
     let body = body.await.map_err(slow)??;
     let header = request.headers().get(TRACEPARENT);
-    let header = header.and_then(|header| header.to_str().ok());
-    let trace = TraceContext::within(header, &gateway.env);
+    let parent = header.and_then(|header| TraceContext::parse(header.to_str().ok()?));
     let span = tracing::info_span!(
         target: HOPS, "push_notify",
-        trace_id = %trace.trace_id(), span_id = %trace.span_id(), parent_id = %trace.parent_id(), event_id = Empty,
+        trace_id = Empty, span_id = Empty, parent_id = Empty, otel.kind = "server", event_id = Empty,
     );
+    let trace = TraceContext::open(&span, parent, &gateway.env);
     let notified = gateway.notify(&body, &trace).instrument(span);
     let rejected = notified.await?;
     Ok(HttpResponse::Ok().json(notify::answer(rejected)))
