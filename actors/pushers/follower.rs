@@ -175,8 +175,10 @@ impl Follower {
             match self.pushing.parts.store.heads(Family::Rooms).await {
                 Ok(heads) => {
                     let heads = heads.iter();
-                    let heads = heads.map(|head| (head.shard.number, head.position));
-                    self.pushing.board().begin_after(&heads.collect());
+                    let heads: Positions = heads
+                        .map(|head| (head.shard.number, head.position))
+                        .collect();
+                    self.pushing.board().begin_after(&heads);
                     return Ok(());
                 }
                 Err(error) => tracing::warn!(follower = NAME, %error, "cannot read heads"),

@@ -202,6 +202,8 @@ impl World {
         self.is_rough.store(false, Ordering::SeqCst);
         // Who still waits for an answer that never comes would wait for long.
         cut(&self.to_provider, &self.breaks);
+        // That excuses nothing of what follows.
+        tokio::time::sleep(ECHO).await;
         // What is said now comes behind everything else: once it has ended, all has.
         self.people.speak_once(&mut self.dice, &self.place).await;
         let deadline = Instant::now() + CALM_WITHIN;
@@ -231,8 +233,8 @@ impl World {
     }
 
     /// Of each hearer the key that the provider calls dead has no pusher any more, and the other has.
-    async fn dead_ones_are_gone(&self) {
-        for hearer in self.people.hearers() {
+    async fn dead_ones_are_gone(&mut self) {
+        for hearer in self.people.hearers().to_vec() {
             let deadline = Instant::now() + CALM_WITHIN;
             loop {
                 let keys = hearer.keys(&self.place).await;
@@ -241,6 +243,8 @@ impl World {
                 }
                 assert!(keys.contains(&hearer.pushkey), "a good one was rejected");
                 assert!(Instant::now() < deadline, "{keys:?}");
+                // What the provider said too late for an answer is told with the next request.
+                self.people.speak_once(&mut self.dice, &self.place).await;
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
         }
