@@ -13,6 +13,7 @@ const FILE_LINES_MAX: usize = 500;
 /// The order of modules in `actors/`: one imports only from those before it.
 const ACTOR_MODULES: &[&str] = &[
     "env",
+    "trace",
     "kernel",
     "writers",
     "cluster",

@@ -89,7 +89,6 @@ fn accept(
     new: NewPush,
     context: &GatewayContext,
 ) -> Result<Decision<Outbox>, GatewayError> {
-    let now_ms = context.env.now_ms();
     let mut records = Vec::new();
     if let Some(dead_since_ms) = outbox.rejected.get(&new.device) {
         let device = new.device.clone();
@@ -106,9 +105,43 @@ fn accept(
         let is_over = finished.is_some_and(|finished| finished.rejected) && !records.is_empty();
         (!is_over).then(|| push_id.clone())
     });
-    if let Some(push_id) = known {
+    let Some(push_id) = known else {
+        let push_id = insert(outbox, new, context, &mut records)?;
         return Ok(Decision::new(records, GatewayReply::Accepted(push_id)));
+    };
+    if let Some(counts) = changed_counts(outbox, &push_id, &new) {
+        insert(outbox, counts, context, &mut records)?;
     }
+    Ok(Decision::new(records, GatewayReply::Accepted(push_id)))
+}
+
+/// The counts of a repetition, when they are others than those that the device is told: the event is passed on once, but the device must not go on showing what
+/// was true when it was sent for the first time.
+fn changed_counts(outbox: &Outbox, push_id: &str, repeated: &NewPush) -> Option<NewPush> {
+    let counts = repeated.counts.clone()?;
+    let told = match outbox.named(push_id) {
+        Some(push) => push.accepted.counts.as_ref(),
+        None => {
+            let finished = outbox.finished.get(push_id);
+            let alive = finished.filter(|finished| !finished.rejected)?;
+            alive.counts.as_ref()
+        }
+    };
+    (told != Some(&counts)).then(|| NewPush {
+        digest: None,
+        notification: counts,
+        ..repeated.clone()
+    })
+}
+
+/// Lets one wait. Its name.
+fn insert(
+    outbox: &Outbox,
+    new: NewPush,
+    context: &GatewayContext,
+    records: &mut Vec<GatewayRecord>,
+) -> Result<String, GatewayError> {
+    let now_ms = context.env.now_ms();
     let superseded = superseded_by(outbox, &new);
     let of_device = outbox.devices.get(&new.device);
     let of_device = of_device.map_or(0, |queue| queue.len()) - superseded.len();
@@ -135,8 +168,10 @@ fn accept(
         notification: new.notification,
         at_ms: now_ms,
         expires_ms: now_ms.saturating_add(new.ttl_ms),
+        counts: new.counts,
+        trace: new.trace,
     }));
-    Ok(Decision::new(records, GatewayReply::Accepted(push_id)))
+    Ok(push_id)
 }
 
 /// Counts that wait behind something else are void when newer ones come. The first of a device stays: it may be on its way.

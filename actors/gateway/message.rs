@@ -53,6 +53,12 @@ pub struct NewPush {
     pub notification: String,
     /// It is of no use to anybody after so long.
     pub ttl_ms: u64,
+    /// What it says of counts, as the JSON text of a notification that says nothing else.
+    #[serde(default)]
+    pub counts: Option<String>,
+    /// The span that brings it, as in a `traceparent` header.
+    #[serde(default)]
+    pub trace: String,
 }
 
 /// What came of an attempt.

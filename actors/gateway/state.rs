@@ -46,7 +46,7 @@ impl Push {
     /// Roughly the memory it takes.
     pub(super) fn weight_bytes(&self) -> usize {
         let accepted = &self.accepted;
-        768 + accepted.notification.len() + accepted.data.len() + accepted.pushkey.len()
+        832 + accepted.notification.len() + accepted.data.len() + accepted.pushkey.len()
     }
 }
 
@@ -58,6 +58,9 @@ pub(super) struct Finished {
     device: String,
     /// The pushkey is dead.
     pub(super) rejected: bool,
+    /// What it said of counts.
+    #[serde(default)]
+    pub(super) counts: Option<String>,
 }
 
 /// Contents that are still in the log though nobody needs them.
@@ -201,6 +204,7 @@ impl Outbox {
                 digest: accepted.digest.clone(),
                 device: accepted.device.clone(),
                 rejected: told.is_some(),
+                counts: accepted.counts.clone(),
             },
         );
         // While the log is folded, what was taken out of it is read without.

@@ -103,6 +103,8 @@ fn new(device: &str, event: Option<&str>) -> NewPush {
         data: "{}".to_owned(),
         notification: "{}".to_owned(),
         ttl_ms: 60_000,
+        counts: None,
+        trace: String::new(),
     }
 }
 
@@ -139,6 +141,41 @@ fn a_repetition_is_known_before_and_after_its_end() {
     assert!(trial.outbox.pushes.is_empty(), "sent once");
     let other = trial.accept(new("a", Some("$f")));
     assert_ne!(other, first);
+}
+
+#[test]
+fn a_repetition_tells_other_counts_and_nothing_else() {
+    let mut trial = Trial::new();
+    let counted = |unread: u64| NewPush {
+        counts: Some(format!("counts {unread}")),
+        notification: format!("event, counts {unread}"),
+        ..new("a", Some("$e"))
+    };
+    let first = trial.accept(counted(2));
+    assert_eq!(trial.accept(counted(2)), first);
+    assert_eq!(trial.outbox.pushes.len(), 1, "nothing is new");
+    // Both before its end and after it.
+    for (unread, waiting) in [(1, 2), (3, 2)] {
+        assert_eq!(trial.accept(counted(unread)), first);
+        assert_eq!(trial.outbox.pushes.len(), waiting);
+        let (_, last) = trial.outbox.pushes.get_max().expect("it waits");
+        assert_eq!(last.accepted.notification, format!("counts {unread}"));
+        assert_eq!(last.accepted.digest, None);
+        trial.settle(&first, Verdict::Delivered, false);
+    }
+}
+
+#[test]
+fn a_repetition_for_a_dead_pushkey_tells_nothing() {
+    let mut trial = Trial::new();
+    let counted = |unread: u64| NewPush {
+        counts: Some(format!("counts {unread}")),
+        ..new("a", Some("$e"))
+    };
+    let first = trial.accept(counted(2));
+    trial.settle(&first, rejected(), true);
+    assert_eq!(trial.accept(counted(1)), first);
+    assert!(trial.outbox.pushes.is_empty());
 }
 
 #[test]

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use playhouse_schema::address::Sequence;
 use ractor::concurrency::JoinHandle;
 use tokio::sync::watch;
+use tracing::{Instrument as _, Span, field::Empty};
 
 use super::{
     board::Backlog,
@@ -14,7 +15,11 @@ use super::{
     message::{GatewayAnswer, GatewayCommand, GatewayError, GatewaySignal, Verdict},
     state::{Outbox, Push},
 };
-use crate::kernel::{Myself, Port, Resident, Unavailable};
+use crate::{
+    env::Env,
+    kernel::{Myself, Port, Resident, Unavailable},
+    trace::{HOPS, TraceContext},
+};
 
 /// Timers are set for at most so long: a clock that was set meanwhile is noticed then.
 const TIMER_MAX_MS: u64 = 60_000;
@@ -212,7 +217,8 @@ fn send_due(resident: &mut Resident<Outbox>, state: &Outbox, now_ms: u64) {
             waiting: resident.live.waiting.clone(),
             myself: resident.myself.clone(),
         };
-        ractor::concurrency::spawn(attempt.run(push));
+        let span = span_of(&push, &resident.context.env);
+        ractor::concurrency::spawn(attempt.run(push).instrument(span));
     }
     if !expired.is_empty() {
         let myself = resident.myself.clone();
@@ -223,6 +229,19 @@ fn send_due(resident: &mut Resident<Outbox>, state: &Outbox, now_ms: u64) {
         };
         ractor::concurrency::spawn(insist(myself, expire));
     }
+}
+
+/// The span of an attempt, within the trace of the homeserver's request.
+fn span_of(push: &Push, env: &Env) -> Span {
+    let accepted = &push.accepted;
+    let span = tracing::info_span!(
+        target: HOPS, "push_attempt",
+        trace_id = Empty, span_id = Empty, parent_id = Empty, otel.kind = "client",
+        push_id = accepted.push_id, device = accepted.device, app_id = accepted.app_id, attempt = u64::from(push.attempts) + 1,
+        provider = Empty, outcome = Empty, reason = Empty,
+    );
+    TraceContext::open(&span, TraceContext::parse(&accepted.trace), env);
+    span
 }
 
 fn set_timer(resident: &mut Resident<Outbox>, state: &Outbox, now_ms: u64) {
@@ -280,6 +299,7 @@ impl Sending {
             told,
         };
         insist(self.myself, settle).await;
+        tracing::debug!(target: HOPS, hop = "settled", "what came of an attempt is noted");
         drop(self.counted);
     }
 }

@@ -55,6 +55,8 @@ pub struct PushBoard {
     /// Users who have pushers, or had some.
     roster: DashSet<OwnedUserId>,
     rooms: Vec<AtomicU64>,
+    /// What lies up to here was recorded before this process pushed.
+    before: RwLock<Positions>,
     layout: Layout,
     /// Where users are on other nodes, too: which are here.
     parts: Option<RwLock<Parts>>,
@@ -90,6 +92,7 @@ impl PushBoard {
             slots: DashMap::new(),
             roster: DashSet::new(),
             rooms: (0..layout.shards).map(at).collect(),
+            before: RwLock::default(),
             layout,
             parts: (!is_alone).then(RwLock::default),
             wanted: Notify::new(),
@@ -142,17 +145,33 @@ impl PushBoard {
         self.roster.is_empty()
     }
 
+    /// What lies up to these positions was recorded before: an earlier process, or another node, may have been pushing it when it ended.
+    pub(super) fn begin_after(&self, heads: &Positions) {
+        let mut before = self.before.write();
+        for (number, position) in heads {
+            let known = before.entry(*number).or_default();
+            *known = (*known).max(*position);
+        }
+    }
+
+    fn is_reread(&self, place: &Place) -> bool {
+        let before = self.before.read();
+        let until = before.get(&place.shard.number);
+        until.is_some_and(|until| place.position <= *until)
+    }
+
     /// Something for a user's pushers happened in a room; whether a delivery should begin.
     pub(super) fn post(
         &self,
         user_id: &UserId,
         (room_id, place): (&OwnedRoomId, &Place),
-        news: (&Arc<RoomNews>, bool),
+        (news, moves): (&Arc<RoomNews>, bool),
     ) -> bool {
         if !self.is_enrolled(user_id) || !self.takes(user_id, place) {
             return false;
         }
         let slot = self.slot(user_id);
+        let news = (news, moves, self.is_reread(place));
         slot.post((room_id, place), news, || self.positions())
     }
 
@@ -385,6 +404,12 @@ impl PusherEar for PushBoard {
         if let Some(slot) = self.slots.get(user_id) {
             // What failed may be right now: no need to wait any longer.
             slot.expect_at(1);
+        }
+    }
+
+    fn rules_changed(&self, user_id: &UserId) {
+        if self.is_enrolled(user_id) && self.has_begun(user_id) {
+            self.slot(user_id).expect_at(1);
         }
     }
 }

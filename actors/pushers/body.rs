@@ -161,6 +161,11 @@ fn room_name(names: &PushNames) -> Option<String> {
     }
 }
 
+/// Whether an event is pushed with high priority.
+pub(super) fn is_high(event: &RoomEvent, actions: &[Action]) -> bool {
+    priority(event, &tweaks(actions)) == "high"
+}
+
 /// High for what makes a sound or stands out, and for what may do either once it is decrypted.
 fn priority(event: &RoomEvent, tweaks: &Map<String, Value>) -> &'static str {
     let stands_out = tweaks.get("highlight") == Some(&Value::Bool(true));

@@ -17,6 +17,7 @@ use ruma::{OwnedRoomId, OwnedUserId};
 
 use super::{
     board::Positions,
+    body,
     delivery::{Candidate, Delivery, Halt, Job, Names},
     ledger::{Invite, Ledger, Reading},
     plan::{Target, Way},
@@ -290,23 +291,28 @@ fn lenient<T: Default>(error: RoomError) -> Result<T, Halt> {
     }
 }
 
-/// Of rooms with more than so many events only the newest, and the newest of those that stand out.
-pub(super) fn thinned(events: Vec<Candidate>, single_max: usize) -> Vec<Candidate> {
-    let mut rooms: BTreeMap<OwnedRoomId, (usize, Sequence, Option<Sequence>)> = BTreeMap::new();
+/// Of rooms with more than so many events only the newest, the newest of high priority, and the newest of those that stand out.
+pub(super) fn thinned(mut events: Vec<Candidate>, single_max: usize) -> Vec<Candidate> {
+    let mut rooms: BTreeMap<OwnedRoomId, (usize, [Option<Sequence>; 3])> = BTreeMap::new();
     for event in &events {
-        let room = rooms.entry(event.room_id.clone()).or_default();
-        room.0 += 1;
-        room.1 = event.sequence.max(room.1);
-        if event.notice.is_highlight {
-            room.2 = room.2.max(Some(event.sequence));
+        let (count, newest) = rooms.entry(event.room_id.clone()).or_default();
+        *count += 1;
+        for newest in newest.iter_mut().take(1 + weight(event)) {
+            *newest = (*newest).max(Some(event.sequence));
         }
     }
-    let mut events = events;
     events.retain(|event| {
-        rooms.get(&event.room_id).is_none_or(|room| {
-            let (count, newest, highlight) = *room;
-            count <= single_max || event.sequence == newest || Some(event.sequence) == highlight
+        rooms.get(&event.room_id).is_none_or(|(count, newest)| {
+            *count <= single_max || newest.contains(&Some(event.sequence))
         })
     });
     events
+}
+
+/// What is said later does not stand for what weighed more.
+fn weight(event: &Candidate) -> usize {
+    if event.notice.is_highlight {
+        return 2;
+    }
+    usize::from(body::is_high(&event.event, &event.notice.actions))
 }

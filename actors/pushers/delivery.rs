@@ -168,6 +168,9 @@ impl Delivery {
         if let Some(flood) = &batch.flood {
             self.lag_all(&mut targets, flood).await?;
         }
+        for target in &mut targets {
+            target.is_unsure |= batch.leaves_unsure(&target.standing);
+        }
         // From here on a room that does not answer or a gateway that is slow hold nobody's position up.
         if targets.iter().all(|target| target.standing.lag.is_some()) {
             self.slot.let_go();

@@ -119,6 +119,7 @@ impl Follower {
 
     /// Whom it pushes to: everybody, or those for whom it is asked to begin later.
     async fn prepare(&mut self, stop: &mut Stop) -> Result<(), Stopped> {
+        self.begin_after_heads(stop).await?;
         if self.pushing.board().is_in_parts() {
             let newcomers = Newcomers::open(&self.pushing, &self.tail, stop).await?;
             self.newcomers = Some(newcomers);
@@ -154,6 +155,7 @@ impl Follower {
 
     /// Users of shards are pushed to from here now: what their pushers have not heard of yet is read.
     async fn begin(&mut self, numbers: &[ShardNumber], stop: &mut Stop) -> Result<(), Stopped> {
+        self.begin_after_heads(stop).await?;
         // Who has pushers must be known before the first record is read for them.
         restore::restore(&self.pushing, Some(numbers), stop).await?;
         let mut taken = Vec::new();
@@ -165,6 +167,26 @@ impl Follower {
         // It is known as of what was read last; what is read now may lie before it.
         self.audience = Audience::new(self.pushing.parts.env.server_name().to_owned());
         Ok(())
+    }
+
+    /// Tells the board what was recorded before now.
+    async fn begin_after_heads(&self, stop: &mut Stop) -> Result<(), Stopped> {
+        loop {
+            match self.pushing.parts.store.heads(Family::Rooms).await {
+                Ok(heads) => {
+                    let heads = heads.iter();
+                    let heads: Positions = heads
+                        .map(|head| (head.shard.number, head.position))
+                        .collect();
+                    self.pushing.board().begin_after(&heads);
+                    return Ok(());
+                }
+                Err(error) => tracing::warn!(follower = NAME, %error, "cannot read heads"),
+            }
+            if !stop.pause(AGAIN).await {
+                return Err(Stopped);
+            }
+        }
     }
 
     async fn position_of(

@@ -6,6 +6,7 @@ use playhouse_schema::{
     record::user::{PushFailed, Pushed, PushesSettled},
 };
 use tokio::time::timeout;
+use tracing::{Instrument as _, Span, field::Empty};
 
 use super::{
     board::{Phase, Positions},
@@ -16,6 +17,7 @@ use super::{
 };
 use crate::{
     server::{SLOW_AFTER, Standing as Lane},
+    trace::{HOPS, TraceContext},
     user::push_standing::PushNote,
 };
 
@@ -37,6 +39,7 @@ impl Delivery {
         (pushes, badge, names): (&[Candidate], Badge, &Names),
     ) -> Result<Pushes, Halt> {
         let settings = &self.pushing.parts.settings;
+        let mut is_told = false;
         for candidate in pushes {
             let event_id = &candidate.event.pdu.event_id;
             // Gateways may be slow: what was taken back while another push was on its way stays here.
@@ -53,32 +56,69 @@ impl Delivery {
             };
             let body = body::of_event(target, gateway, &told, badge);
             let rooms = vec![(candidate.room_id.to_string(), candidate.sequence)];
-            match self.push((target, gateway), body, (rooms, badge)).await? {
-                Pushes::Taken => {}
+            let span = self.span(target, Some(candidate));
+            let trace = TraceContext::open(&span, None, &self.pushing.parts.env);
+            let pushing = self.push((target, gateway), (body, &trace), (rooms, badge));
+            match pushing.instrument(span).await? {
+                Pushes::Taken => is_told = true,
                 ended => return Ok(ended),
             }
         }
-        let told_before = target.standing.unread;
-        let has_fallen = told_before.is_some_and(|told| badge.unread < told);
-        if !pushes.is_empty() || !has_fallen || gateway.without_counts {
+        if is_told || gateway.without_counts || !self.wants_counts(target, badge) {
             return Ok(Pushes::Taken);
         }
         let body = body::of_counts(target, gateway, badge);
-        self.push((target, gateway), body, (Vec::new(), badge))
+        let span = self.span(target, None);
+        let trace = TraceContext::open(&span, None, &self.pushing.parts.env);
+        self.push((target, gateway), (body, &trace), (Vec::new(), badge))
+            .instrument(span)
             .await
+    }
+
+    /// Whether a gateway must hear of the counts though there is no event to tell of: they have fallen, or nobody knows what it heard last. It may have taken a
+    /// push whose answer was lost, and what that was about may be read by now.
+    fn wants_counts(&self, target: &Target, badge: Badge) -> bool {
+        let standing = &target.standing;
+        let has_fallen = standing
+            .unread
+            .is_some_and(|told| badge.unread < told || badge.missed_calls < standing.missed_calls);
+        let failing_ms = match standing.failing_since_ms {
+            0 => 0,
+            since_ms => self.now_ms().saturating_sub(since_ms),
+        };
+        // A gateway that is away for good is not asked for ever.
+        has_fallen || target.is_unsure && failing_ms < self.pushing.parts.settings.give_up_ms
+    }
+
+    /// The span in which everything about a push happens.
+    fn span(&self, target: &Target, told: Option<&Candidate>) -> Span {
+        let span = tracing::info_span!(
+            target: HOPS, "push",
+            trace_id = Empty, span_id = Empty, parent_id = Empty,
+            event_id = Empty, room_id = Empty, recorded_ms = Empty, outcome = Empty,
+            user_id = %self.user_id, pusher = target.number, app_id = target.app_id,
+        );
+        if let Some(candidate) = told {
+            span.record("event_id", candidate.event.pdu.event_id.as_str());
+            span.record("room_id", candidate.room_id.as_str());
+            span.record("recorded_ms", candidate.recorded_ms);
+        }
+        span
     }
 
     /// One push.
     async fn push(
         &self,
         (target, gateway): (&Target, &Gateway),
-        body: Bytes,
+        (body, trace): (Bytes, &TraceContext),
         (rooms, badge): (Vec<(String, Sequence)>, Badge),
     ) -> Result<Pushes, Halt> {
-        let outcome = self.request(target, gateway, body).await?;
+        tracing::debug!(target: HOPS, hop = "judged", "a push is to go out");
+        let outcome = self.request((target, gateway), (body, trace)).await?;
         let count = |outcome: &'static str| {
             metrics::counter!("playhouse_pushes_total", "kind" => "http", "outcome" => outcome)
                 .increment(1);
+            Span::current().record("outcome", outcome);
         };
         match outcome {
             Ok(taken) if taken.rejected.contains(&target.pushkey) => {
@@ -98,8 +138,10 @@ impl Delivery {
                     at_ms: 0,
                     rooms,
                     unread: badge.unread,
+                    missed_calls: badge.missed_calls,
                 }))
                 .await?;
+                tracing::debug!(target: HOPS, hop = "noted", "a push is noted as taken");
                 Ok(Pushes::Taken)
             }
             Err(trouble) => {
@@ -113,9 +155,8 @@ impl Delivery {
     /// One request, when there is a place for it.
     async fn request(
         &self,
-        target: &Target,
-        gateway: &Gateway,
-        body: Bytes,
+        (target, gateway): (&Target, &Gateway),
+        (body, trace): (Bytes, &TraceContext),
     ) -> Result<Result<PushTaken, PushTrouble>, Halt> {
         let lane = match &target.standing {
             standing if standing.failures > 0 => Lane::Dead,
@@ -128,21 +169,34 @@ impl Delivery {
             () = board.reaches(Phase::Closing) => return Err(Halt::Closing),
         };
         self.go_on()?;
+        let span = tracing::info_span!(
+            target: HOPS, "push_request",
+            trace_id = Empty, span_id = Empty, parent_id = Empty, otel.kind = "client", gateway = gateway.host,
+        );
+        let trace = TraceContext::open(&span, Some(*trace), &self.pushing.parts.env);
         let mut asking = self.pushing.parts.settings.postman.push(Push {
             url: gateway.url.clone(),
             body,
+            trace: trace.header(),
         });
+        span.in_scope(|| tracing::debug!(target: HOPS, hop = "asked", "a gateway is asked"));
         let patiently = async {
-            match timeout(SLOW_AFTER, &mut asking).await {
+            let outcome = match timeout(SLOW_AFTER, &mut asking).await {
                 Ok(outcome) => outcome,
                 Err(_) => {
                     let _permit = lanes.step_aside(lane, permit);
                     asking.await
                 }
-            }
+            };
+            let reason = outcome
+                .as_ref()
+                .err()
+                .map(|trouble| trouble.reason.as_str());
+            tracing::debug!(target: HOPS, hop = "answered", reason, "a gateway has answered");
+            outcome
         };
         tokio::select! {
-            outcome = patiently => Ok(outcome),
+            outcome = patiently.instrument(span) => Ok(outcome),
             () = board.reaches(Phase::CutOff) => Err(Halt::Closing),
         }
     }

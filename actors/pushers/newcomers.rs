@@ -1,10 +1,19 @@
 //! Who sets a pusher while the user is on another node: there the user's actor tells the board, here the log of the users does, a little later.
 //!
+//! What counts is changed there, too.
+//!
 //! What happened in between is looked for by the positions that the rooms had reached when the pusher was set.
 
 use std::{collections::VecDeque, sync::Arc};
 
-use playhouse_schema::{address::Family, port::StoredRecord, record::user::PUSHER_SET};
+use playhouse_schema::{
+    address::Family,
+    port::StoredRecord,
+    record::{
+        room::may_hold,
+        user::{ACCOUNT_DATA_SET, PUSHER_SET},
+    },
+};
 use ruma::{OwnedUserId, UserId};
 
 use super::{
@@ -16,6 +25,7 @@ use super::{
 };
 use crate::{
     followers::task::{Stop, Stopped},
+    user::PusherEar as _,
     writers::{Tail, TailReader},
 };
 
@@ -71,22 +81,30 @@ impl Newcomers {
         self.history.note(now_ms, || board.positions());
     }
 
-    /// Tells the board of those who have set a pusher; for whom a delivery should begin.
+    /// Tells the board of those who have set a pusher, or rules; for whom a delivery should begin.
     pub(super) fn tell(&self, board: &PushBoard, records: &[StoredRecord]) -> Vec<OwnedUserId> {
         let mut due = Vec::new();
-        for record in records.iter().filter(|record| record.kind == PUSHER_SET) {
-            if record.entity.prefix() != "user" {
+        for record in records {
+            let is_of_interest = record.kind == PUSHER_SET || may_set_rules(record);
+            if !is_of_interest || record.entity.prefix() != "user" {
                 continue;
             }
             let Ok(user_id) = UserId::parse(record.entity.name()) else {
                 continue;
             };
-            if board.heard(&user_id, || self.history.before(record.at_ms)) {
+            if record.kind != PUSHER_SET {
+                board.rules_changed(&user_id);
+            } else if board.heard(&user_id, || self.history.before(record.at_ms)) {
                 due.push(user_id);
             }
         }
         due
     }
+}
+
+fn may_set_rules(record: &StoredRecord) -> bool {
+    let may_hold = |text| may_hold(&record.payload, text);
+    record.kind == ACCOUNT_DATA_SET && (may_hold("m.push_rules") || may_hold("m.ignored_user_list"))
 }
 
 impl History {

@@ -24,6 +24,8 @@ pub(super) struct Target {
     pub(super) language: String,
     pub(super) way: Way,
     pub(super) standing: Arc<Standing>,
+    /// The gateway may have been told something of which nobody knows.
+    pub(super) is_unsure: bool,
 }
 
 /// How it is pushed to.
@@ -89,6 +91,7 @@ fn target(named: &NamedPusher) -> Option<Target> {
         language: wire.lang.unwrap_or_default(),
         way,
         standing: pusher.standing.clone(),
+        is_unsure: pusher.standing.failures > 0,
     })
 }
 

@@ -11,6 +11,8 @@ pub struct Push {
     pub url: String,
     /// The JSON body.
     pub body: Bytes,
+    /// The trace to which the request belongs, for its `traceparent` header.
+    pub trace: String,
 }
 
 /// A gateway took a push.

@@ -62,7 +62,9 @@ async fn read(pushing: &Pushing, only: Option<&[ShardNumber]>) -> Result<(), Str
         after.clone_from(last);
         for (name, next_ms) in &page {
             if let Some(user_id) = meant(name) {
-                board.slot(&user_id).expect_at(*next_ms);
+                let slot = board.slot(&user_id);
+                slot.doubt();
+                slot.expect_at(*next_ms);
             }
         }
     }

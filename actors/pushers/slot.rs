@@ -7,7 +7,10 @@ use playhouse_schema::address::Sequence;
 use ruma::{EventId, OwnedRoomId, RoomId};
 
 use super::{board::Positions, ledger::Ledger};
-use crate::{server::board::Place, user::message::RoomNews};
+use crate::{
+    server::board::Place,
+    user::{message::RoomNews, push_standing::Standing},
+};
 
 /// So many news of a room are held; of more the log is asked.
 const NEWS_MAX: usize = 16;
@@ -28,6 +31,8 @@ pub(super) struct Dirty {
     pub(super) is_cut: bool,
     /// Memberships of the user may have changed.
     pub(super) moves: bool,
+    /// The last event that was there before this process, by number: what an earlier one was doing about it when it ended nobody knows. 0 when there is none.
+    pub(super) reread: Sequence,
 }
 
 /// What is taken from the board at once.
@@ -37,11 +42,29 @@ pub(super) struct Batch {
     pub(super) rooms: BTreeMap<OwnedRoomId, Dirty>,
     /// Something may have happened in any room after these positions.
     pub(super) flood: Option<Positions>,
+    /// Gateways of pushers that lag may have been told something of which nobody knows.
+    pub(super) is_unsure: bool,
 }
 
 impl Batch {
     pub(super) fn is_empty(&self) -> bool {
         self.rooms.is_empty() && self.flood.is_none()
+    }
+
+    /// Whether the gateway of a pusher may have been told something of which nobody knows.
+    pub(super) fn leaves_unsure(&self, standing: &Standing) -> bool {
+        let is_open = |(room_id, dirty): (&OwnedRoomId, &Dirty)| {
+            let pushed = standing.pushed.get(room_id.as_str());
+            dirty.reread > pushed.map_or(0, |(pushed, _)| *pushed)
+        };
+        (self.is_unsure && standing.lag.is_some()) || self.rooms.iter().any(is_open)
+    }
+
+    /// It is too much to be held room by room.
+    fn drown(&mut self, floor: Positions) {
+        self.is_unsure |= self.rooms.values().any(|dirty| dirty.reread > 0);
+        self.rooms.clear();
+        self.flood = Some(floor);
     }
 
     fn lower(&self, floor: &mut Positions) {
@@ -115,26 +138,28 @@ impl Slot {
     pub(super) fn post(
         &self,
         (room_id, place): (&OwnedRoomId, &Place),
-        (news, moves): (&Arc<RoomNews>, bool),
+        (news, moves, is_reread): (&Arc<RoomNews>, bool, bool),
         floor: impl FnOnce() -> Positions,
     ) -> bool {
         let mut inner = self.0.lock();
         if inner.is_gone {
             return false;
         }
+        let is_reread = is_reread && news.event().is_some();
         if inner.waiting.flood.is_some() {
+            inner.waiting.is_unsure |= is_reread;
             return !inner.is_delivering;
         }
         if inner.waiting.rooms.len() >= ROOMS_MAX && !inner.waiting.rooms.contains_key(room_id) {
             let mut floor = floor();
             inner.waiting.lower(&mut floor);
-            inner.waiting.rooms.clear();
             lower(
                 &mut floor,
                 place.shard.number,
                 place.position.saturating_sub(1),
             );
-            inner.waiting.flood = Some(floor);
+            inner.waiting.drown(floor);
+            inner.waiting.is_unsure |= is_reread;
             return !inner.is_delivering;
         }
         let dirty = inner.waiting.rooms.entry(room_id.clone());
@@ -144,9 +169,13 @@ impl Slot {
             news: Vec::new(),
             is_cut: false,
             moves: false,
+            reread: 0,
         });
         dirty.last = place.clone();
         dirty.moves |= moves;
+        if is_reread {
+            dirty.reread = place.sequence;
+        }
         if dirty.news.len() >= NEWS_MAX {
             dirty.is_cut = true;
             dirty.news = Vec::new();
@@ -163,8 +192,7 @@ impl Slot {
             return false;
         }
         inner.waiting.lower(&mut from);
-        inner.waiting.rooms.clear();
-        inner.waiting.flood = Some(from);
+        inner.waiting.drown(from);
         !inner.is_delivering
     }
 
@@ -201,12 +229,18 @@ impl Slot {
                 lower(&mut floor, *number, *position);
             }
             inner.waiting.lower(&mut floor);
-            inner.waiting.rooms.clear();
-            inner.waiting.flood = Some(floor);
+            inner.waiting.drown(floor);
         }
+        // A push may have been taken, and could not be noted.
+        inner.waiting.is_unsure = true;
         inner.ledger = None;
         inner.pause_ms = pause_ms;
         inner.next_ms = inner.next_ms.max(1);
+    }
+
+    /// What an earlier process was doing about what waits nobody knows.
+    pub(super) fn doubt(&self) {
+        self.0.lock().waiting.is_unsure = true;
     }
 
     /// There is something to try at this time, and not later.

@@ -188,6 +188,17 @@ fn of_many_events_the_newest_goes_out() {
 }
 
 #[test]
+fn what_is_said_later_does_not_stand_for_what_weighed_more() {
+    let sound: Action = serde_json::from_str(r#"{"set_tweak": "sound", "value": "ring"}"#).unwrap();
+    let mut call = candidate(2, false);
+    call.notice.actions = vec![Action::Notify, sound];
+    let events = vec![candidate(1, true), call, candidate(3, false)];
+    let left = thinned([events, vec![candidate(4, false)]].concat(), 0);
+    let left: Vec<u64> = left.iter().map(|one| one.sequence).collect();
+    assert_eq!(left, [1, 2, 4]);
+}
+
+#[test]
 fn mails_grow_rarer_until_a_room_is_quiet() {
     let settings = MailSettings::default();
     let hour = 60 * 60 * 1000;

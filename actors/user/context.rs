@@ -33,6 +33,9 @@ pub struct UserContext {
 pub trait PusherEar: Send + Sync + 'static {
     /// A user of this node has a pusher, or has changed one. It is not durable yet; a question to the user tells when it is.
     fn pusher_set(&self, user_id: &UserId);
+
+    /// A user of this node who has pushers has changed what counts: push rules, or who is ignored. Not durable yet either.
+    fn rules_changed(&self, user_id: &UserId);
 }
 
 /// Nobody is pushed to.
@@ -41,6 +44,8 @@ pub struct NoPushers;
 
 impl PusherEar for NoPushers {
     fn pusher_set(&self, _user_id: &UserId) {}
+
+    fn rules_changed(&self, _user_id: &UserId) {}
 }
 
 /// How much a user may keep, and how long tokens live.

@@ -31,6 +31,9 @@ use crate::{
     room::message::JsonText,
 };
 
+/// Account data that says what is unread.
+const RULES: [&str; 2] = ["m.push_rules", "m.ignored_user_list"];
+
 impl Domain for User {
     const NAME: &'static str = "user";
     const SNAPSHOT_VERSION: u32 = snapshot::VERSION;
@@ -73,6 +76,9 @@ impl Domain for User {
         let sets_pusher = |record: &UserRecord| matches!(record, UserRecord::PusherSet(_));
         if decision.records.iter().any(sets_pusher) {
             context.pushers.pusher_set(&self.user_id);
+        }
+        if !self.pushers.is_empty() && decision.records.iter().any(changes_rules) {
+            context.pushers.rules_changed(&self.user_id);
         }
         Ok(decision)
     }
@@ -131,6 +137,14 @@ impl Domain for User {
     fn from_snapshot(_entity: &Entity, snapshot: &Snapshot) -> Option<Self> {
         snapshot::read(&snapshot.payload)
     }
+}
+
+/// Whether a record changes what counts as unread.
+fn changes_rules(record: &UserRecord) -> bool {
+    let UserRecord::AccountDataSet(data) = record else {
+        return false;
+    };
+    RULES.contains(&data.name.as_str())
 }
 
 /// Whether a record ends or changes sessions that may be cached.

@@ -54,6 +54,9 @@ pub struct Standing {
     pub lag: Option<Arc<RoomPositions>>,
     /// What mails told of rooms.
     pub mailed: BTreeMap<String, Mailed>,
+    /// The count of missed calls that the gateway was told last.
+    #[serde(default)]
+    pub missed_calls: u64,
 }
 
 /// The last mail that told of a room.
@@ -162,6 +165,7 @@ impl Standing {
     fn push(&mut self, pushed: &Pushed) {
         self.succeed(pushed.at_ms);
         self.unread = Some(pushed.unread);
+        self.missed_calls = pushed.missed_calls;
         for (room_id, sequence) in &pushed.rooms {
             let known = self.pushed.get(room_id).map_or(0, |(known, _)| *known);
             let upto = (known.max(*sequence), pushed.at_ms);

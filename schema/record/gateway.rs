@@ -45,6 +45,12 @@ pub struct AcceptedPush {
     pub at_ms: u64,
     /// It is of no use to anybody after this time.
     pub expires_ms: u64,
+    /// What it says of counts, as the JSON text of a notification that says nothing else: a repetition may say something else.
+    #[serde(default)]
+    pub counts: Option<String>,
+    /// The span that accepted it (W3C Trace Context): attempts belong to the same trace. Taken out with the contents.
+    #[serde(default)]
+    pub trace: String,
 }
 
 /// A notification that is tried again.
@@ -110,6 +116,7 @@ impl AcceptedPush {
             pushkey: String::new(),
             data: String::new(),
             notification: String::new(),
+            trace: String::new(),
             ..self.clone()
         }
     }

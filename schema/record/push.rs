@@ -15,6 +15,9 @@ pub struct Pushed {
     pub rooms: Vec<(String, Sequence)>,
     /// The count of unread things that the gateway was told.
     pub unread: u64,
+    /// The count of missed calls that it was told.
+    #[serde(default)]
+    pub missed_calls: u64,
 }
 
 /// An attempt to push failed.

@@ -159,6 +159,9 @@ pub enum UserRecord {
     Erased,
 }
 
+/// The kind of [`UserRecord::AccountDataSet`].
+pub const ACCOUNT_DATA_SET: Kind = 513;
+
 /// The kind of [`UserRecord::PusherSet`].
 pub const PUSHER_SET: Kind = 531;
 
@@ -181,7 +184,7 @@ impl Record for UserRecord {
             UserRecord::TokenIssued(_) => 510,
             UserRecord::TokensRevoked(_) => 511,
             UserRecord::ProfileFieldSet(_) => 512,
-            UserRecord::AccountDataSet(_) => 513,
+            UserRecord::AccountDataSet(_) => ACCOUNT_DATA_SET,
             UserRecord::RoomAccountDataSet(_) => 514,
             UserRecord::FilterStored(_) => 515,
             UserRecord::RoomForgotten(_) => 516,

@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use playhouse_actors::pushers::{Push, PushTaken, PushTrouble};
+use playhouse_actors::{
+    pushers::{Push, PushTaken, PushTrouble},
+    trace::TRACEPARENT,
+};
 use reqwest::{Response, StatusCode, header};
 use serde::Deserialize;
 use url::Url;
@@ -89,6 +92,7 @@ impl Gateways {
             .post(url)
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT_ENCODING, "identity")
+            .header(TRACEPARENT, push.trace)
             .body(push.body);
         let response = request.send().await.map_err(|error| trouble(why(&error)))?;
         let status = response.status();

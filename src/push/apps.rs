@@ -5,8 +5,10 @@ use std::{sync::Arc, time::Instant};
 use playhouse_actors::{
     env::{Env, JsonObject},
     gateway::{Push, Verdict, device_digest, digest_of},
+    trace::HOPS,
 };
 use tokio::sync::Semaphore;
+use tracing::Span;
 
 use super::{
     answer::Delivery,
@@ -157,6 +159,7 @@ impl App {
             data,
             now_ms,
         };
+        tracing::debug!(target: HOPS, hop = "attempt", "a provider is asked");
         let begun = Instant::now();
         let verdict = match &self.provider {
             Provider::Apns(apns) => apns.deliver(&delivery).await,
@@ -183,7 +186,11 @@ impl App {
             let reason = known(reason);
             metrics::counter!("playhouse_push_rejected_total", "provider" => provider, "reason" => reason).increment(1);
         }
-        tracing::debug!(app = self.id, provider, outcome, reason, "attempt");
+        let span = Span::current();
+        span.record("provider", provider);
+        span.record("outcome", outcome);
+        span.record("reason", reason);
+        tracing::debug!(target: HOPS, hop = "verdict", app = self.id, provider, outcome, reason, "attempt");
     }
 }
 

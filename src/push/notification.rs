@@ -161,6 +161,15 @@ impl Notice {
         }
     }
 
+    /// What is unread and nothing else, when that is told.
+    pub(super) fn counts_alone(&self) -> Option<Self> {
+        let counts = self.counts.clone()?;
+        Some(Self {
+            counts: Some(counts),
+            ..Self::default()
+        })
+    }
+
     /// Unread messages.
     pub(super) fn unread(&self) -> Option<i64> {
         self.counts.as_ref().and_then(|counts| counts.unread)

@@ -6,8 +6,10 @@ use futures_util::future::join_all;
 use playhouse_actors::{
     gateway::{GatewayError, GatewayReply, NewPush, digest_of},
     kernel::Unavailable,
+    trace::{HOPS, TraceContext},
 };
 use serde_json::Value;
+use tracing::Span;
 
 use super::{
     Gateway,
@@ -29,14 +31,21 @@ enum Taken {
 
 impl Gateway {
     /// Takes a request's body, and answers the pushkeys that are dead.
-    pub(super) async fn notify(&self, body: &[u8]) -> Result<Vec<String>, Failure> {
+    pub(super) async fn notify(
+        &self,
+        body: &[u8],
+        trace: &TraceContext,
+    ) -> Result<Vec<String>, Failure> {
         let bounds = self.bounds();
         let Request { notice, devices } = Request::parse(body, bounds.devices_max)?;
+        let event_id = notice.event_id.as_deref();
+        Span::current().record("event_id", event_id);
+        tracing::debug!(target: HOPS, hop = "received", devices = devices.len(), "a homeserver has come");
         let notice = notice.lean();
         let apps = self.courier.apps();
         let taken = devices
             .iter()
-            .map(|device| self.take(&apps, &notice, device));
+            .map(|device| self.take((&apps, &notice), device, trace));
         // What is durable already is known again when the homeserver repeats itself.
         let taken = join_all(taken).await;
         let taken = taken.into_iter().collect::<Result<Vec<_>, Failure>>()?;
@@ -44,6 +53,7 @@ impl Gateway {
             .into_iter()
             .map(|taken| self.is_dead(taken, bounds.answer_within));
         let dead = join_all(ends).await;
+        tracing::debug!(target: HOPS, hop = "told", "the homeserver is answered");
         let dead = devices
             .into_iter()
             .zip(dead)
@@ -51,7 +61,12 @@ impl Gateway {
         Ok(dead.map(|(device, _)| device.pushkey).collect())
     }
 
-    async fn take(&self, apps: &Apps, notice: &Notice, device: &Device) -> Result<Taken, Failure> {
+    async fn take(
+        &self,
+        (apps, notice): (&Apps, &Notice),
+        device: &Device,
+        trace: &TraceContext,
+    ) -> Result<Taken, Failure> {
         let Some(app) = apps.find(&device.app_id) else {
             tracing::debug!(app_id = device.app_id, "a notification for no app of ours");
             metrics::counter!("playhouse_push_unknown_app_total").increment(1);
@@ -79,10 +94,13 @@ impl Gateway {
             data,
             notification: text_of(&notice)?,
             ttl_ms,
+            counts: notice.counts_alone().as_ref().map(text_of).transpose()?,
+            trace: trace.header(),
         };
         match self.office.accept(new).await {
             Ok(GatewayReply::Accepted(push_id)) => {
                 metrics::counter!("playhouse_push_notifications_total").increment(1);
+                tracing::debug!(target: HOPS, hop = "accepted", push_id, device = digest, "it is in the log");
                 Ok(Taken::Waits {
                     device: digest,
                     push_id,

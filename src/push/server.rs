@@ -9,7 +9,9 @@ use actix_web::{
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
+use playhouse_actors::trace::{HOPS, TRACEPARENT, TraceContext};
 use ruma::api::error::ErrorCode;
+use tracing::{Instrument as _, field::Empty};
 
 use super::{Gateway, notify};
 use crate::edge::{Failure, answer, trace::Trace};
@@ -92,7 +94,15 @@ async fn notify(
     let body = tokio::time::timeout(BODY_WITHIN, whole(payload, bytes_max));
     let slow = |_| Failure::new(ErrorCode::Unknown, "the body is too slow").with_status(408);
     let body = body.await.map_err(slow)??;
-    let rejected = gateway.notify(&body).await?;
+    let header = request.headers().get(TRACEPARENT);
+    let parent = header.and_then(|header| TraceContext::parse(header.to_str().ok()?));
+    let span = tracing::info_span!(
+        target: HOPS, "push_notify",
+        trace_id = Empty, span_id = Empty, parent_id = Empty, otel.kind = "server", event_id = Empty,
+    );
+    let trace = TraceContext::open(&span, parent, &gateway.env);
+    let notified = gateway.notify(&body, &trace).instrument(span);
+    let rejected = notified.await?;
     Ok(HttpResponse::Ok().json(notify::answer(rejected)))
 }
 

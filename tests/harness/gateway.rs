@@ -27,6 +27,8 @@ pub(crate) enum Manner {
     Redirects(String),
     /// It breaks the connection.
     IsDown,
+    /// It never answers.
+    Stalls,
 }
 
 /// A push as it came.
@@ -175,6 +177,7 @@ fn answer(manner: &Manner) -> Reply {
             .status(503)
             .header("retry-after", &seconds.to_string()),
         Manner::Redirects(to) => Reply::redirect(to.clone()).status(307),
+        Manner::Stalls => Reply::new("text/plain", Body::Silence),
         Manner::IsDown => Reply::new("text/plain", Body::Raw(Vec::new())),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fmt::Write as _,
+    fs::OpenOptions,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -24,6 +25,8 @@ pub(crate) struct TestGateway {
     database: Option<String>,
     process: Option<Child>,
     address: String,
+    /// What it tells in `gateway.log` of its folder, as JSON; without it little, to the test's output.
+    log: Option<String>,
 }
 
 impl TestGateway {
@@ -39,11 +42,26 @@ impl TestGateway {
         apps: &[String],
         more: &str,
     ) -> Self {
+        Self::start_whole((database, None), provider, apps, more)
+    }
+
+    /// The same, telling this much (a filter) in `gateway.log` of its folder, as JSON.
+    pub(crate) fn start_telling(log: &str, provider: &Provider, apps: &[String]) -> Self {
+        Self::start_whole((None, Some(log.to_owned())), provider, apps, "")
+    }
+
+    fn start_whole(
+        (database, log): (Option<String>, Option<String>),
+        provider: &Provider,
+        apps: &[String],
+        more: &str,
+    ) -> Self {
         let mut gateway = Self {
             folder: tempfile::tempdir().expect("a folder"),
             database,
             process: None,
             address: String::new(),
+            log,
         };
         gateway.configure(provider, apps, more);
         gateway.launch();
@@ -54,9 +72,13 @@ impl TestGateway {
     pub(crate) fn configure(&self, provider: &Provider, apps: &[String], more: &str) {
         let mut text = String::new();
         let authority = provider.path("ca.pem");
+        let (level, format) = match &self.log {
+            Some(level) => (level.as_str(), "json"),
+            None => ("warn", "text"),
+        };
         let _ = writeln!(
             text,
-            "[server]\ndata_dir = '{}'\n[federation]\nextra_ca = '{}'\n[outbound]\nallow_networks = ['127.0.0.0/8']\n[log]\nlevel = 'warn'",
+            "[server]\ndata_dir = '{}'\n[federation]\nextra_ca = '{}'\n[outbound]\nallow_networks = ['127.0.0.0/8']\n[log]\nlevel = '{level}'\nformat = '{format}'",
             self.path("data").display(),
             authority.display(),
         );
@@ -77,11 +99,19 @@ impl TestGateway {
     }
 
     fn launch(&mut self) {
+        let complaints = match &self.log {
+            Some(_) => {
+                let path = self.path("gateway.log");
+                let file = OpenOptions::new().create(true).append(true).open(path);
+                Stdio::from(file.expect("a log"))
+            }
+            None => Stdio::inherit(),
+        };
         let mut process = program(self.folder.path())
             .args(["push-gateway", "--config", "push.toml"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(complaints)
             .spawn()
             .expect("the gateway starts");
         let output = process.stdout.take().expect("standard output is piped");
@@ -101,6 +131,11 @@ impl TestGateway {
             ),
         }
         self.process = Some(process);
+    }
+
+    /// Where it listens: `127.0.0.1:PORT`.
+    pub(crate) fn place(&self) -> &str {
+        self.address.trim_start_matches("http://")
     }
 
     /// A homeserver's client.

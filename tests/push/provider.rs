@@ -28,8 +28,10 @@ pub(crate) struct Seen {
     pub(crate) body: Vec<u8>,
     /// When.
     pub(crate) at: Instant,
-    /// The status that was answered.
+    /// The status that was answered, or is going to be; 0 for none.
     pub(crate) said: u16,
+    /// When it was handed over to the line; never, if that broke before.
+    pub(crate) answered: Option<Instant>,
 }
 
 impl Seen {
@@ -43,6 +45,9 @@ impl Seen {
         self.headers.get(name).map_or("", String::as_str)
     }
 }
+
+/// What is answered when nothing else was said before.
+type Manner = Box<dyn FnMut(&Seen) -> Said + Send>;
 
 /// What is answered.
 #[derive(Clone, Debug)]
@@ -69,6 +74,11 @@ impl Said {
         Self::new(200, json!({}))
     }
 
+    /// Nothing, for longer than anybody waits.
+    pub(crate) fn nothing() -> Self {
+        Self::new(0, json!({})).after(Duration::from_secs(3_600))
+    }
+
     /// The same with one more header.
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
@@ -85,8 +95,22 @@ impl Said {
 #[derive(Default)]
 struct Book {
     seen: Vec<Seen>,
-    /// Answers in order; when there are none left, 200.
+    /// Answers in order.
     answers: VecDeque<Said>,
+    /// When there are none left; 200 without it.
+    manner: Option<Manner>,
+}
+
+impl Book {
+    fn judge(&mut self, seen: &Seen) -> Said {
+        if let Some(said) = self.answers.pop_front() {
+            return said;
+        }
+        match &mut self.manner {
+            Some(manner) => manner(seen),
+            None => Said::ok(),
+        }
+    }
 }
 
 /// A running provider. Stops when dropped.
@@ -156,6 +180,16 @@ impl Provider {
         self.book.lock().expect("a book").answers.push_back(said);
     }
 
+    /// From now on this decides what is answered.
+    pub(crate) fn will_judge(&self, manner: impl FnMut(&Seen) -> Said + Send + 'static) {
+        self.book.lock().expect("a book").manner = Some(Box::new(manner));
+    }
+
+    /// How much was asked so far.
+    pub(crate) fn count(&self) -> usize {
+        self.book.lock().expect("a book").seen.len()
+    }
+
     /// All that was asked so far.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.book.lock().expect("a book").seen.clone()
@@ -181,24 +215,28 @@ impl Drop for Provider {
 }
 
 async fn answer(book: &Mutex<Book>, request: &HttpRequest, body: &web::Bytes) -> HttpResponse {
-    let said = {
+    let (said, place) = {
         let mut book = book.lock().expect("a book");
-        let said = book.answers.pop_front().unwrap_or_else(Said::ok);
         let headers = request.headers().iter().map(|(name, value)| {
             let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
             (name.as_str().to_owned(), value)
         });
-        book.seen.push(Seen {
+        let mut seen = Seen {
             path: request.path().to_owned(),
             version: format!("{:?}", request.version()),
             headers: headers.collect(),
             body: body.to_vec(),
             at: Instant::now(),
-            said: said.status,
-        });
-        said
+            said: 0,
+            answered: None,
+        };
+        let said = book.judge(&seen);
+        seen.said = said.status;
+        book.seen.push(seen);
+        (said, book.seen.len() - 1)
     };
     tokio::time::sleep(said.after).await;
+    book.lock().expect("a book").seen[place].answered = Some(Instant::now());
     let status = StatusCode::from_u16(said.status).expect("a status");
     let mut response = HttpResponse::build(status);
     for (name, value) in said.headers {

@@ -74,6 +74,8 @@ fn new(words: &str) -> NewPush {
         data: "{}".to_owned(),
         notification: words.to_owned(),
         ttl_ms: 60_000,
+        counts: None,
+        trace: String::new(),
     }
 }
 

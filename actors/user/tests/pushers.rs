@@ -109,6 +109,7 @@ fn pushed(pusher: u64, room_id: &str, sequence: u64, unread: u64) -> UserCommand
         at_ms: 0,
         rooms: vec![(room_id.to_owned(), sequence)],
         unread,
+        missed_calls: unread / 2,
     }))
 }
 
@@ -132,6 +133,7 @@ fn what_became_of_pushes_is_kept_with_the_pusher() {
     let standing = only(&alice).standing;
     assert_eq!(standing.pushed["!a"], (7, 1_000_000));
     assert_eq!((standing.unread, standing.success_ms), (Some(1), 1_000_000));
+    assert_eq!(standing.missed_calls, 0);
     // Of a pusher that is gone nothing is kept.
     assert_eq!(alice.done(pushed(number + 100, "!a", 9, 0)), 0);
 

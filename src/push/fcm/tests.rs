@@ -24,6 +24,8 @@ fn made_with(notice: Value, default_payload: Value, badge_counts: bool) -> Data 
             notification: "{}".to_owned(),
             at_ms: 0,
             expires_ms: 1_000,
+            counts: None,
+            trace: String::new(),
         },
         attempts: 0,
         not_before_ms: 0,

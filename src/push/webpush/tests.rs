@@ -23,6 +23,8 @@ fn push(pushkey: &str) -> Push {
             notification: "{}".to_owned(),
             at_ms: 0,
             expires_ms: 1_000,
+            counts: None,
+            trace: String::new(),
         },
         attempts: 0,
         not_before_ms: 0,

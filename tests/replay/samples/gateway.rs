@@ -29,12 +29,19 @@ pub(crate) fn all() -> Vec<Sample<GatewayRecord>> {
         notification: "{\"event_id\":\"$e\"}".into(),
         at_ms: 1_700_000_000_001,
         expires_ms: 1_700_000_900_001,
+        counts: None,
+        trace: String::new(),
     };
     let counts = AcceptedPush {
         digest: None,
         ..accepted.clone()
     };
     let emptied = accepted.emptied();
+    let traced = AcceptedPush {
+        counts: Some("{\"counts\":{\"unread\":2}}".into()),
+        trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into(),
+        ..accepted.clone()
+    };
     let ended = |outcome| {
         GatewayRecord::Ended(EndedPush {
             push_id: named(),
@@ -51,6 +58,7 @@ pub(crate) fn all() -> Vec<Sample<GatewayRecord>> {
         sample("Accepted", GatewayRecord::Accepted(accepted)),
         sample("Accepted/counts", GatewayRecord::Accepted(counts)),
         sample("Accepted/emptied", GatewayRecord::Accepted(emptied)),
+        sample("Accepted/2", GatewayRecord::Accepted(traced)),
         sample(
             "Postponed",
             GatewayRecord::Postponed(PostponedPush {

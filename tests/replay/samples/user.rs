@@ -408,6 +408,17 @@ fn pushes() -> Vec<Sample<UserRecord>> {
                 at_ms: AT,
                 rooms: vec![("!r:example.org".into(), 300)],
                 unread: 2,
+                missed_calls: 0,
+            }),
+        ),
+        sample(
+            "Pushed/2",
+            UserRecord::Pushed(Pushed {
+                pusher: 31,
+                at_ms: AT,
+                rooms: vec![("!r:example.org".into(), 300)],
+                unread: 2,
+                missed_calls: 1,
             }),
         ),
         sample(

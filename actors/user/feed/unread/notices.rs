@@ -77,11 +77,20 @@ impl Tally {
         }
     }
 
-    /// The newest unread events that notify, as far as they are held one by one: those from a number on, oldest first, at most so many.
+    /// The newest unread events that notify, as far as they are held one by one: those from a number on, oldest first, at most so many; and before them the
+    /// newest that stands out, if none of them does.
     pub(crate) fn newest_unread(&self, from: Sequence, limit: usize) -> Vec<Sequence> {
-        let newest = self.counted.iter().rev().take(limit);
-        let newest = newest.map(|counted| counted.sequence);
-        let mut found: Vec<_> = newest.take_while(|sequence| *sequence >= from).collect();
+        let newest = self.counted.iter().rev();
+        let newest = newest.take_while(|counted| counted.sequence >= from);
+        let mut stands_out = false;
+        let mut found = Vec::new();
+        for counted in newest {
+            if found.len() >= limit && (stands_out || !counted.highlight) {
+                continue;
+            }
+            stands_out |= counted.highlight;
+            found.push(counted.sequence);
+        }
         found.reverse();
         found
     }
