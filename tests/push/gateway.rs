@@ -56,7 +56,7 @@ impl TestGateway {
         let authority = provider.path("ca.pem");
         let _ = writeln!(
             text,
-            "[server]\ndata_dir = '{}'\n[federation]\nextra_ca = '{}'\n[outbound]\nallow_networks = ['127.0.0.0/8']\n[log]\nlevel = 'warn'",
+            "[server]\ndata_dir = '{}'\n[federation]\nextra_ca = '{}'\n[outbound]\nallow_networks = ['127.0.0.1/32']\n[log]\nlevel = 'warn'",
             self.path("data").display(),
             authority.display(),
         );

@@ -2,6 +2,7 @@
 
 mod apns;
 mod attempts;
+mod browser;
 mod durable;
 mod edges;
 mod fcm;
@@ -11,4 +12,5 @@ mod mails;
 mod provider;
 mod proxy;
 mod pushers;
+mod sygnal;
 mod webpush;

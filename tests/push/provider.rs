@@ -9,7 +9,7 @@ use std::{
 };
 
 use actix_web::{HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, http::StatusCode, web};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::{RootCertStore, ServerConfig, server::WebPkiClientVerifier};
 use rustls_pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
@@ -82,11 +82,15 @@ impl Said {
     }
 }
 
+/// Says what is answered by what is asked.
+pub(crate) type Script = Arc<dyn Fn(&Seen) -> Said + Send + Sync>;
+
 #[derive(Default)]
 struct Book {
     seen: Vec<Seen>,
-    /// Answers in order; when there are none left, 200.
+    /// Answers in order; when there are none left, what the script says, or 200.
     answers: VecDeque<Said>,
+    script: Option<Script>,
 }
 
 /// A running provider. Stops when dropped.
@@ -100,21 +104,29 @@ pub(crate) struct Provider {
 impl Provider {
     /// Starts one that lets anybody in.
     pub(crate) async fn start() -> Self {
-        Self::start_with(false).await
+        Self::start_with(false, None).await
     }
 
     /// Starts one that lets only those in who have its certificate.
     pub(crate) async fn start_for_certified() -> Self {
-        Self::start_with(true).await
+        Self::start_with(true, None).await
     }
 
-    async fn start_with(wants_certificate: bool) -> Self {
+    /// Starts one that answers by a script.
+    pub(crate) async fn start_scripted(wants_certificate: bool, script: Script) -> Self {
+        Self::start_with(wants_certificate, Some(script)).await
+    }
+
+    async fn start_with(wants_certificate: bool, script: Option<Script>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let tls = write_certificates(folder.path(), wants_certificate);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         listener.set_nonblocking(true).expect("a socket");
-        let book: Arc<Mutex<Book>> = Arc::default();
+        let book = Arc::new(Mutex::new(Book {
+            script,
+            ..Book::default()
+        }));
         let served = book.clone();
         let server = HttpServer::new(move || {
             let book = served.clone();
@@ -161,6 +173,18 @@ impl Provider {
         self.book.lock().expect("a book").seen.clone()
     }
 
+    /// All that was asked so far, of which nothing is known any more from now on.
+    pub(crate) fn taken(&self) -> Vec<Seen> {
+        std::mem::take(&mut self.book.lock().expect("a book").seen)
+    }
+
+    /// Whoever believes in this one's authority believes in another's, too, from now on.
+    pub(crate) fn vouch_for(&self, other: &Self) {
+        let read = |provider: &Self| std::fs::read_to_string(provider.path("ca.pem"));
+        let both = [self, other].map(|provider| read(provider).expect("a file"));
+        std::fs::write(self.path("ca.pem"), both.concat()).expect("a file");
+    }
+
     /// Waits until so many were asked, and gives them.
     pub(crate) async fn wait_for(&self, number: usize) -> Vec<Seen> {
         for _ in 0..1_500 {
@@ -183,24 +207,34 @@ impl Drop for Provider {
 async fn answer(book: &Mutex<Book>, request: &HttpRequest, body: &web::Bytes) -> HttpResponse {
     let said = {
         let mut book = book.lock().expect("a book");
-        let said = book.answers.pop_front().unwrap_or_else(Said::ok);
         let headers = request.headers().iter().map(|(name, value)| {
             let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
             (name.as_str().to_owned(), value)
         });
-        book.seen.push(Seen {
+        let mut seen = Seen {
             path: request.path().to_owned(),
             version: format!("{:?}", request.version()),
             headers: headers.collect(),
             body: body.to_vec(),
             at: Instant::now(),
-            said: said.status,
-        });
+            said: 0,
+        };
+        let said = match (book.answers.pop_front(), &book.script) {
+            (Some(said), _) => said,
+            (None, Some(script)) => script(&seen),
+            (None, None) => Said::ok(),
+        };
+        seen.said = said.status;
+        book.seen.push(seen);
         said
     };
     tokio::time::sleep(said.after).await;
     let status = StatusCode::from_u16(said.status).expect("a status");
     let mut response = HttpResponse::build(status);
+    // Apple says it, and Sygnal knows answers by it.
+    if let Some(id) = request.headers().get("apns-id") {
+        response.insert_header(("apns-id", id.clone()));
+    }
     for (name, value) in said.headers {
         response.insert_header((name, value));
     }
@@ -215,7 +249,10 @@ fn write_certificates(folder: &Path, wants_certificate: bool) -> ServerConfig {
     std::fs::write(folder.join("ca.pem"), authority.pem()).expect("a file");
     let signed = |name: &str| {
         let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new([name.to_owned()]).expect("parameters");
+        let mut params = CertificateParams::new([name.to_owned()]).expect("parameters");
+        // The user ID, where Apple writes the topic.
+        let user_id = DnType::CustomDnType(vec![0, 9, 2_342, 19_200_300, 100, 1, 1]);
+        params.distinguished_name.push(user_id, name);
         let certificate = params.signed_by(&key, &authority).expect("a certificate");
         (certificate, key)
     };
