@@ -143,7 +143,12 @@ const PAYLOADS: &[Known] = &[
     Known {
         what: "long words to Apple",
         why: "1,024 bytes are more than a screen shows; Sygnal shortens to 4 KiB letter by letter, and does nothing else meanwhile",
-        fits: |one| one.of(&["long"], "apns payload aps alert loc-args"),
+        fits: |one| one.of(&["long", "very long"], "apns payload aps alert loc-args"),
+    },
+    Known {
+        what: "very long words to Apple",
+        why: "40,000 bytes of one stranger take Sygnal 14 seconds of CPU, and everybody else waits; here they are cut at once",
+        fits: |one| one.of(&["very long"], "time") && one.goes("late", "soon"),
     },
     Known {
         what: "long words to browsers",

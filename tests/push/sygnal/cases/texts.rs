@@ -225,6 +225,11 @@ fn long(cases: &mut Cases<'_>) {
     cases.each("long formatted words", "long", |told| {
         told["content"]["formatted_body"] = json!("x".repeat(5_000));
     });
+    let case = cases.changed("40,000 bytes", ("very long", "org.example.ios"), |told| {
+        told["content"]["body"] = json!("x".repeat(40_000));
+    });
+    // Sygnal does nothing else meanwhile.
+    case.alone = true;
     cases.each("a content of 50 texts", "long", |told| {
         for number in 0..50 {
             told["content"][format!("text{number}")] = json!("x".repeat(1_000));
