@@ -244,6 +244,9 @@ async fn answer(book: &Mutex<Book>, request: &HttpRequest, body: &web::Bytes) ->
 fn write_certificates(folder: &Path, wants_certificate: bool) -> ServerConfig {
     let mut params = CertificateParams::new(Vec::<String>::new()).expect("parameters");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // Who believes several knows them by their names.
+    let name = format!("authority of {}", folder.display());
+    params.distinguished_name.push(DnType::CommonName, name);
     let key = KeyPair::generate().expect("a key");
     let authority = CertifiedIssuer::self_signed(params, key).expect("an authority");
     std::fs::write(folder.join("ca.pem"), authority.pem()).expect("a file");
