@@ -5,13 +5,11 @@ use std::time::{Duration, Instant};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use super::{
-    super::{
-        gateway::NOTIFY,
-        provider::{Said, Seen},
-    },
-    Stage, Sygnal, key_of, python,
+use super::super::{
+    gateway::NOTIFY,
+    provider::{Said, Seen},
 };
+use super::{Stage, Sygnal, key_of, python};
 use crate::{
     client::stage::{fresh, on_own_servers},
     harness::{Client, PushGateway, Synapse, Town, client::encode},

@@ -7,14 +7,12 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{
-    super::{
-        browser::Browser,
-        gateway::{TestGateway, program, write_ec_key},
-        provider::{Provider, Said, Seen},
-    },
-    outcome::key_of,
+use super::super::{
+    browser::Browser,
+    gateway::{TestGateway, program, write_ec_key},
+    provider::{Provider, Said, Seen},
 };
+use super::outcome::key_of;
 use crate::harness::web::{Body, Reply, Web};
 
 /// What a provider says of a device, in order; 200 when there is nothing left.

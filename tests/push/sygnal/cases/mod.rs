@@ -10,10 +10,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{
-    super::{gateway::NOTIFY, provider::Said},
-    stage::Stage,
-};
+use super::super::{gateway::NOTIFY, provider::Said};
+use super::stage::Stage;
 
 /// One request, and what providers say to what comes of it.
 #[derive(Clone, Debug)]
