@@ -138,6 +138,8 @@ impl Provider {
             ))
         })
         .workers(1)
+        // Providers do not hang up on those who come back, and ask nobody whether he lives.
+        .keep_alive(Duration::from_secs(75))
         .shutdown_timeout(0)
         .disable_signals()
         .listen_rustls_0_23(listener, tls)
