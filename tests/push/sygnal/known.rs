@@ -167,11 +167,8 @@ const PAYLOADS: &[Known] = &[
     },
     Known {
         what: "a name that is empty",
-        why: "Apple's text gets a blank, as where there is no name at all; browsers get what the homeserver says",
-        fits: |one| {
-            one.of(&["empty name"], "apns payload aps alert loc-args")
-                || one.of(&["empty name"], "web payload sender_display_name")
-        },
+        why: "Apple's text gets a blank, as where there is no name at all",
+        fits: |one| one.of(&["empty name"], "apns payload aps alert loc-args"),
     },
     Known {
         what: "words that are no text, to Apple",
