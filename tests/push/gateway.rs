@@ -78,7 +78,7 @@ impl TestGateway {
         };
         let _ = writeln!(
             text,
-            "[server]\ndata_dir = '{}'\n[federation]\nextra_ca = '{}'\n[outbound]\nallow_networks = ['127.0.0.0/8']\n[log]\nlevel = '{level}'\nformat = '{format}'",
+            "[server]\ndata_dir = '{}'\n[federation]\nextra_ca = '{}'\n[outbound]\nallow_networks = ['127.0.0.1/32']\n[log]\nlevel = '{level}'\nformat = '{format}'",
             self.path("data").display(),
             authority.display(),
         );

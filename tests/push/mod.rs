@@ -2,6 +2,7 @@
 
 mod apns;
 mod attempts;
+mod browser;
 mod durable;
 mod edges;
 mod fcm;
@@ -13,6 +14,7 @@ mod provider;
 mod proxy;
 mod pushers;
 mod storm;
+mod sygnal;
 mod traced;
 mod unsure;
 mod webpush;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use actix_web::{HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, http::StatusCode, web};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::{RootCertStore, ServerConfig, server::WebPkiClientVerifier};
 use rustls_pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
@@ -138,7 +138,7 @@ impl Provider {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         listener.set_nonblocking(true).expect("a socket");
-        let book: Arc<Mutex<Book>> = Arc::default();
+        let book = Arc::new(Mutex::new(Book::default()));
         let served = book.clone();
         let server = HttpServer::new(move || {
             let book = served.clone();
@@ -150,6 +150,8 @@ impl Provider {
             ))
         })
         .workers(1)
+        // Providers do not hang up on those who come back, and ask nobody whether he lives.
+        .keep_alive(Duration::from_secs(75))
         .shutdown_timeout(0)
         .disable_signals()
         .listen_rustls_0_23(listener, tls)
@@ -193,6 +195,18 @@ impl Provider {
     /// All that was asked so far.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.book.lock().expect("a book").seen.clone()
+    }
+
+    /// All that was asked so far, of which nothing is known any more from now on.
+    pub(crate) fn taken(&self) -> Vec<Seen> {
+        std::mem::take(&mut self.book.lock().expect("a book").seen)
+    }
+
+    /// Whoever believes in this one's authority believes in another's, too, from now on.
+    pub(crate) fn vouch_for(&self, other: &Self) {
+        let read = |provider: &Self| std::fs::read_to_string(provider.path("ca.pem"));
+        let both = [self, other].map(|provider| read(provider).expect("a file"));
+        std::fs::write(self.path("ca.pem"), both.concat()).expect("a file");
     }
 
     /// Waits until so many were asked, and gives them.
@@ -239,6 +253,10 @@ async fn answer(book: &Mutex<Book>, request: &HttpRequest, body: &web::Bytes) ->
     book.lock().expect("a book").seen[place].answered = Some(Instant::now());
     let status = StatusCode::from_u16(said.status).expect("a status");
     let mut response = HttpResponse::build(status);
+    // Apple says it, and Sygnal knows answers by it.
+    if let Some(id) = request.headers().get("apns-id") {
+        response.insert_header(("apns-id", id.clone()));
+    }
     for (name, value) in said.headers {
         response.insert_header((name, value));
     }
@@ -248,12 +266,18 @@ async fn answer(book: &Mutex<Book>, request: &HttpRequest, body: &web::Bytes) ->
 fn write_certificates(folder: &Path, wants_certificate: bool) -> ServerConfig {
     let mut params = CertificateParams::new(Vec::<String>::new()).expect("parameters");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // Who believes several knows them by their names.
+    let name = format!("authority of {}", folder.display());
+    params.distinguished_name.push(DnType::CommonName, name);
     let key = KeyPair::generate().expect("a key");
     let authority = CertifiedIssuer::self_signed(params, key).expect("an authority");
     std::fs::write(folder.join("ca.pem"), authority.pem()).expect("a file");
     let signed = |name: &str| {
         let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new([name.to_owned()]).expect("parameters");
+        let mut params = CertificateParams::new([name.to_owned()]).expect("parameters");
+        // The user ID, where Apple writes the topic.
+        let user_id = DnType::CustomDnType(vec![0, 9, 2_342, 19_200_300, 100, 1, 1]);
+        params.distinguished_name.push(user_id, name);
         let certificate = params.signed_by(&key, &authority).expect("a certificate");
         (certificate, key)
     };

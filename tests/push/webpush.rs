@@ -1,90 +1,14 @@
 //! What browsers get: they decrypt it, and their push services read who sent it.
 
-use aws_lc_rs::{
-    aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
-    agreement::{ECDH_P256, PrivateKey, UnparsedPublicKey, agree},
-    hkdf::{HKDF_SHA256, KeyType, Prk, Salt},
-    signature,
-};
+use aws_lc_rs::signature;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::{
+    browser::Browser,
     gateway::{TestGateway, write_ec_key},
     provider::{Provider, Said},
 };
-
-/// A browser with a subscription.
-struct Browser {
-    key: PrivateKey,
-    public_key: Vec<u8>,
-    secret: [u8; 16],
-}
-
-struct Length(usize);
-
-impl KeyType for Length {
-    fn len(&self) -> usize {
-        self.0
-    }
-}
-
-fn expand(prk: &Prk, info: &[&[u8]], length: usize) -> Vec<u8> {
-    let mut out = vec![0; length];
-    let okm = prk.expand(info, Length(length)).expect("a length");
-    okm.fill(&mut out).expect("a length");
-    out
-}
-
-impl Browser {
-    fn new() -> Self {
-        let key = PrivateKey::generate(&ECDH_P256).expect("a key");
-        let public_key = key.compute_public_key().expect("a key");
-        Self {
-            public_key: public_key.as_ref().to_vec(),
-            key,
-            secret: [9; 16],
-        }
-    }
-
-    fn pushkey(&self) -> String {
-        URL_SAFE_NO_PAD.encode(&self.public_key)
-    }
-
-    fn data(&self, provider: &Provider) -> Value {
-        json!({
-            "endpoint": format!("{}/subscription", provider.url()),
-            "auth": URL_SAFE_NO_PAD.encode(self.secret),
-        })
-    }
-
-    /// RFC 8291, from the other side.
-    fn open(&self, body: &[u8]) -> Value {
-        let (salt, rest) = body.split_at(16);
-        let (size, rest) = rest.split_at(4);
-        assert_eq!(size, 4_096_u32.to_be_bytes());
-        let (length, rest) = rest.split_at(1);
-        let (theirs, sealed) = rest.split_at(usize::from(length[0]));
-        let peer = UnparsedPublicKey::new(&ECDH_P256, theirs);
-        let keying = agree(&self.key, peer, "no key", |shared| {
-            let prk = Salt::new(HKDF_SHA256, &self.secret).extract(shared);
-            let info: [&[u8]; 3] = [b"WebPush: info\0", &self.public_key, theirs];
-            Ok(expand(&prk, &info, 32))
-        });
-        let prk = Salt::new(HKDF_SHA256, salt).extract(&keying.expect("a key"));
-        let key = expand(&prk, &[b"Content-Encoding: aes128gcm\0"], 16);
-        let nonce = expand(&prk, &[b"Content-Encoding: nonce\0"], 12);
-        let key = UnboundKey::new(&AES_128_GCM, &key).expect("a key");
-        let mut sealed = sealed.to_vec();
-        let nonce = Nonce::try_assume_unique_for_key(&nonce).expect("a nonce");
-        let opened = LessSafeKey::new(key)
-            .open_in_place(nonce, Aad::empty(), &mut sealed)
-            .expect("it is for this browser");
-        let (delimiter, message) = opened.split_last().expect("a delimiter");
-        assert_eq!(*delimiter, 2);
-        serde_json::from_slice(message).expect("JSON")
-    }
-}
 
 fn app(provider: &Provider, more: &str) -> String {
     let key = provider.path("vapid.pem");

@@ -173,7 +173,10 @@ fn alert(notice: &Notice) -> Option<Alert> {
 
 fn of_message(notice: &Notice, from: String) -> Alert {
     let msgtype = notice.text("msgtype");
-    let body = msgtype.and_then(|_| notice.text("body")).map(short);
+    let body = msgtype.and_then(|_| notice.text("body"));
+    // An image needs no words.
+    let body = body.filter(|body| !body.is_empty() || msgtype == Some("m.image"));
+    let body = body.map(short);
     match (msgtype, body, room(notice)) {
         (Some("m.image"), Some(body), Some(room)) => {
             ("IMAGE_FROM_USER_IN_ROOM", vec![from, body, room])

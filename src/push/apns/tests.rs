@@ -112,6 +112,11 @@ fn keys_of_all_kinds() {
         ),
         (json!({ "content": {} }), "MSG_FROM_USER_IN_ROOM", 2),
         (
+            json!({ "content": { "msgtype": "m.text", "body": "" } }),
+            "MSG_FROM_USER_IN_ROOM",
+            2,
+        ),
+        (
             json!({ "type": "m.room.encrypted", "content": {}, "room_name": null }),
             "MSG_FROM_USER",
             1,

@@ -223,7 +223,10 @@ fn payload(delivery: &Delivery<'_>, badge_counts: bool) -> JsonObject {
         ("type", &notice.event_type),
     ];
     for (key, text) in texts {
-        if let Some(text) = text {
+        // Synapse's counts have a sender that is empty.
+        if let Some(text) = text
+            && !text.is_empty()
+        {
             payload.insert(key.to_owned(), json!(text));
         }
     }
@@ -239,7 +242,9 @@ fn payload(delivery: &Delivery<'_>, badge_counts: bool) -> JsonObject {
             payload.insert(key.to_owned(), json!(count));
         }
     }
-    if let Some(content) = &notice.content {
+    if let Some(content) = &notice.content
+        && !content.is_empty()
+    {
         payload.insert("content".to_owned(), Value::Object(content_of(content)));
     }
     payload

@@ -103,6 +103,12 @@ fn messages_begin_with_what_the_client_says() {
 }
 
 #[test]
+fn what_is_empty_is_left_out() {
+    let notice = json!({ "type": null, "sender": "", "content": {}, "counts": { "unread": 0 } });
+    assert_eq!(told(&notice, &json!({}), true), json!({ "unread": 0 }));
+}
+
+#[test]
 fn what_does_not_fit_is_left_out() {
     let notice = json!({ "event_id": "$e", "content": { "x": "y".repeat(5_000) } });
     assert_eq!(told(&notice, &json!({}), true), json!({ "event_id": "$e" }));
