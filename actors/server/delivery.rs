@@ -249,6 +249,8 @@ impl Delivery {
                     self.acknowledged = Some(departed.transaction_id.clone());
                 }
                 self.slot.wait_until(0);
+                let board = &self.context.board;
+                board.note_reached(&self.name, self.context.env.now_ms());
                 // Who was thought dead is not any more, and that is worth a record.
                 if self.state.failures > 0 || self.state.acknowledged_ms == 0 {
                     self.record_acknowledgement().await?;

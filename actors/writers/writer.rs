@@ -141,9 +141,6 @@ impl Writer {
         if let Some(turn) = self.next_turn() {
             return self.turn(appender, turn, ctx);
         }
-        self.meters
-            .queue_records
-            .set(self.desk.queued_records() as f64);
         let mut taken = self.take();
         if taken.batch.records.is_empty() && taken.batch.erasures.is_empty() {
             // What comes before an empty append has landed already, or its lineage would be broken.
@@ -151,6 +148,8 @@ impl Writer {
             self.queue_again(taken.succeed(Vec::new()));
             return self.schedule(ctx);
         }
+        let waiting = self.desk.queued_records();
+        self.meters.queue_records.set(waiting as f64);
         let run = async move {
             let started = Instant::now();
             let outcome = commit(appender.as_mut(), &mut taken).await;
@@ -160,6 +159,8 @@ impl Writer {
             |(appender, taken, outcome, took), writer: &mut Self, ctx| {
                 writer.meters.commit_seconds.record(took.as_secs_f64());
                 writer.committed(&*appender, taken, outcome);
+                let left = writer.desk.queued_records();
+                writer.meters.queue_records.set(left as f64);
                 writer.appender = Some(appender);
                 writer.schedule(ctx);
             },
@@ -295,19 +296,30 @@ impl Writer {
             Ok(landed) => {
                 let (told, written) = (landed.len(), taken.batch.records.len());
                 tracing::error!(told, written, "store told wrong number of places");
+                self.count_failure("failed");
                 taken.fail(&AppendError::Failed("the store told no places".into()));
             }
             Err(StoreError::Fenced(shard)) => {
                 tracing::error!(%shard, "shard is fenced, nothing more is written to it");
+                self.count_failure("fenced");
                 self.desk.fence(shard.number);
                 // The others have their turn again.
                 self.queue_again(taken.without(shard.number));
             }
             Err(error) => {
                 tracing::error!(family = %self.desk.family, writer = self.desk.index, %error, "batch failed");
+                self.count_failure("failed");
                 taken.fail(&AppendError::Failed(error.to_string()));
             }
         }
+    }
+}
+
+impl Writer {
+    fn count_failure(&self, reason: &'static str) {
+        let family = self.desk.family.name();
+        metrics::counter!("playhouse_append_failures_total", "family" => family, "reason" => reason)
+            .increment(1);
     }
 }
 
@@ -322,6 +334,7 @@ async fn commit(
         known => return known,
     };
     tracing::warn!(batch = %batch.id, doubt, "append in doubt");
+    metrics::counter!("playhouse_append_doubts_total").increment(1);
     taken.was_in_doubt = true;
     let (mut wait, longest) = SETTLE_BACKOFF;
     loop {
