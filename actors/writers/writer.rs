@@ -59,6 +59,8 @@ struct Meters {
     batch_records: metrics::Histogram,
     commit_seconds: metrics::Histogram,
     queue_records: metrics::Gauge,
+    failed: metrics::Counter,
+    fenced: metrics::Counter,
 }
 
 /// Rings when it is dropped.
@@ -99,6 +101,8 @@ impl Writer {
             batch_records: metrics::histogram!("playhouse_writer_batch_records", &labels),
             commit_seconds: metrics::histogram!("playhouse_writer_commit_seconds", &labels),
             queue_records: metrics::gauge!("playhouse_writer_queue_records", &labels),
+            failed: metrics::counter!("playhouse_append_failures_total", "family" => family, "reason" => "failed"),
+            fenced: metrics::counter!("playhouse_append_failures_total", "family" => family, "reason" => "fenced"),
         };
         birth
             .tail
@@ -296,30 +300,22 @@ impl Writer {
             Ok(landed) => {
                 let (told, written) = (landed.len(), taken.batch.records.len());
                 tracing::error!(told, written, "store told wrong number of places");
-                self.count_failure("failed");
+                self.meters.failed.increment(1);
                 taken.fail(&AppendError::Failed("the store told no places".into()));
             }
             Err(StoreError::Fenced(shard)) => {
                 tracing::error!(%shard, "shard is fenced, nothing more is written to it");
-                self.count_failure("fenced");
+                self.meters.fenced.increment(1);
                 self.desk.fence(shard.number);
                 // The others have their turn again.
                 self.queue_again(taken.without(shard.number));
             }
             Err(error) => {
                 tracing::error!(family = %self.desk.family, writer = self.desk.index, %error, "batch failed");
-                self.count_failure("failed");
+                self.meters.failed.increment(1);
                 taken.fail(&AppendError::Failed(error.to_string()));
             }
         }
-    }
-}
-
-impl Writer {
-    fn count_failure(&self, reason: &'static str) {
-        let family = self.desk.family.name();
-        metrics::counter!("playhouse_append_failures_total", "family" => family, "reason" => reason)
-            .increment(1);
     }
 }
 

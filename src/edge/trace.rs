@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use metrics::{Counter, Histogram, counter, histogram};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use uuid::Uuid;
 
 use super::endpoint::Endpoint;
@@ -38,6 +38,24 @@ pub(crate) struct Trace {
     /// Its identifier, also told to the client.
     pub(crate) id: String,
     began: Instant,
+    _open: Open,
+}
+
+/// Counts a request as long as it is being answered, also one whose client goes away.
+struct Open(Gauge);
+
+impl Open {
+    fn begin() -> Self {
+        let open = gauge!("playhouse_http_requests_open");
+        open.increment(1.0);
+        Self(open)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
 }
 
 impl Trace {
@@ -45,6 +63,7 @@ impl Trace {
         Self {
             id: Uuid::now_v7().to_string(),
             began: Instant::now(),
+            _open: Open::begin(),
         }
     }
 

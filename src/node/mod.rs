@@ -22,6 +22,7 @@ use self::{
     cluster::{Joined, Joining},
     gateway::GatewayListeners,
     listeners::Listeners,
+    metrics::Watched,
     tls::Certificates,
 };
 pub use self::{
@@ -35,7 +36,7 @@ pub(crate) use self::{
     shared_key::{SharedKey, refuse_beside_nodes},
 };
 use crate::{
-    admin, client,
+    admin, canary, client,
     config::{Config, Resource},
     edge::{App, Routes, route::MountError},
     federation_api, operator,
@@ -131,6 +132,11 @@ pub async fn start(config: Config, log: Option<LogHandle>) -> Result<RunningNode
     })?;
     let bound = listeners::open(&config, &app, &routes.finish(), acme.as_ref())?;
     tracing::info!(server_name = config.server.name, "started");
+    let watched = Watched {
+        data: config.server.data_dir.clone().into(),
+        app: Some(app.clone()),
+        gateway: gateway.as_ref().map(GatewayListeners::gateway),
+    };
     Ok(RunningNode {
         config,
         addresses: bound.addresses,
@@ -146,6 +152,8 @@ pub async fn start(config: Config, log: Option<LogHandle>) -> Result<RunningNode
             client::media::start(&app),
             Some(client::media::start_settling(&app)),
             acme.map(Acme::start),
+            Some(tokio::spawn(metrics::watch(watched))),
+            canary::start(&app),
         ]
         .into_iter()
         .flatten()
