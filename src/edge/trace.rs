@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use playhouse_actors::kernel::spans;
+use tracing::{Span, field::Empty};
 use uuid::Uuid;
 
 use super::endpoint::Endpoint;
@@ -67,9 +69,20 @@ impl Trace {
         }
     }
 
-    /// The span in which everything about the request is logged.
-    pub(crate) fn span(&self) -> tracing::Span {
-        tracing::info_span!("request", id = %self.id)
+    /// The span in which everything about the request is logged, and with which its trace begins where traces are collected.
+    pub(crate) fn span(&self, method: &str) -> Span {
+        if !spans::are_collected() {
+            return tracing::info_span!("request", id = %self.id);
+        }
+        tracing::info_span!(
+            "request",
+            id = %self.id,
+            otel.name = Empty,
+            otel.kind = "server",
+            http.request.method = method,
+            http.route = Empty,
+            http.response.status_code = Empty,
+        )
     }
 
     /// Counts and logs the end.
@@ -84,6 +97,13 @@ impl Trace {
             };
             gauges.answers[outcome].increment(1);
             gauges.seconds.record(took.as_secs_f64());
+        }
+        if spans::are_collected() {
+            let route = endpoint.map_or("", Endpoint::name);
+            let span = Span::current();
+            span.record("otel.name", format!("{method} {route}").as_str());
+            span.record("http.route", route);
+            span.record("http.response.status_code", status);
         }
         tracing::debug!(
             method,

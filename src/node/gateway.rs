@@ -260,5 +260,8 @@ impl RunningGateway {
         self.lone.close(ACTORS_END_WITHIN).await;
         self.upkeep.abort();
         tracing::info!("stopped");
+        if let Some(log) = self.log {
+            log.close().await;
+        }
     }
 }

@@ -10,6 +10,7 @@ mod listeners;
 mod logging;
 mod metrics;
 mod shared_key;
+mod spans;
 mod tls;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
@@ -223,5 +224,8 @@ impl RunningNode {
         }
         self.upkeep.abort();
         tracing::info!("stopped");
+        if let Some(log) = self.log {
+            log.close().await;
+        }
     }
 }
