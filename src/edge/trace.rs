@@ -103,7 +103,7 @@ impl Trace {
             let span = Span::current();
             span.record("otel.name", format!("{method} {route}").as_str());
             span.record("http.route", route);
-            span.record("http.response.status_code", status);
+            span.record("http.response.status_code", i64::from(status));
         }
         tracing::debug!(
             method,

@@ -2,6 +2,7 @@
 
 mod apns;
 mod attempts;
+mod backlog;
 mod durable;
 mod edges;
 mod fcm;
