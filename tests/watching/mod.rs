@@ -5,5 +5,6 @@
 mod alerts;
 mod canary;
 mod database;
+mod figures;
 mod rules;
 mod spans;

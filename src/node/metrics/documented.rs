@@ -34,6 +34,12 @@ fn figure(line: &'static str) -> Option<Figure> {
     })
 }
 
+/// What a figure means.
+pub(super) fn meaning(name: &str) -> &'static str {
+    let figure = all().find(|figure| figure.name == name);
+    figure.map_or("", |figure| figure.meaning)
+}
+
 /// Tells the recorder what all figures mean. Counters begin with 0: of one that is only seen when it is 1 Prometheus does not know that it was less.
 pub(super) fn describe() {
     for figure in all() {

@@ -2,6 +2,8 @@
 
 use std::{fmt::Write as _, fs};
 
+use super::documented;
+
 /// The kernel counts time in so many parts of a second, on all machines.
 const TICKS: f64 = 100.0;
 
@@ -32,8 +34,12 @@ pub(super) fn render() -> String {
     let mut text = String::new();
     for ((name, kind), value) in NAMES.into_iter().zip(values) {
         if let Some(value) = value {
+            let meaning = documented::meaning(name);
             // Writing to a string does not fail.
-            let _ = write!(text, "\n# TYPE {name} {kind}\n{name} {value}\n");
+            let _ = write!(
+                text,
+                "# HELP {name} {meaning}\n# TYPE {name} {kind}\n{name} {value}\n\n"
+            );
         }
     }
     text
