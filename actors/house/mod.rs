@@ -30,6 +30,7 @@
 //! | `event_journey` | `event_journey(&JourneyWish) -> EventJourney`, `inspect_room(&RoomId, Inspection) -> Inspected` |
 //! | `care` | `room_storage(&RoomId) -> RoomStorage`, `room_graph(&RoomId) -> RoomGraph`, `state_reason(&RoomId, key) -> StateReason`, `compare_state(&RoomId, servers) -> Comparison`, `refold_room(&RoomId)` |
 //! | `backlog` | `backlogs((after, limit), only_unfinished) -> Vec<Backlog>`, `pushers(after, limit)`, `parked(after, limit)`, `retry_parked(&ParkedPlace)`, `discard_parked(&ParkedPlace)` |
+//! | `figures` | `Figures`: `note(&House)`, `note_parked(&House)`, `note_size(&House)` set the gauges that nobody sets by the way |
 //! | `event_at` | `event_at(&RoomId, EventAtQuery) -> FoundEvent` |
 //! | `backups` | `backup_command(&UserId, BackupCommand)`, `backup_version(&UserId, Option<String>)`, `backup_sessions(&UserId, Selection) -> StoredSessions` |
 //! | `dehydrated` | `set_dehydrated_device`, `remove_dehydrated_device`, `dehydrated_device`, `dehydrated_events` |

@@ -59,7 +59,7 @@ impl Prometheus {
         let targets = bases.iter().map(|base| base.trim_start_matches("http://"));
         let targets: Vec<_> = targets.map(|target| format!("\"{target}\"")).collect();
         let config = format!(
-            "global: {{scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms}}\n\
+            "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 500ms}}\n\
              rule_files: [rules.yml]\n\
              scrape_configs:\n  - job_name: playhouse\n    static_configs: [{{targets: [{}]}}]\n    \
              metric_relabel_configs: [{{source_labels: [__name__], regex: \"{unseen}\", action: drop}}]\n",
