@@ -50,7 +50,7 @@ pub(super) fn current() -> Span {
 
 /// A command being decided.
 pub(super) fn decide(of: &Span) -> Span {
-    if of.is_none() {
+    if of.is_disabled() {
         return Span::none();
     }
     tracing::info_span!(target: TARGET, parent: of, "decide")
@@ -58,7 +58,7 @@ pub(super) fn decide(of: &Span) -> Span {
 
 /// An append, from when it is handed to the writer until its fate is known.
 pub(super) fn append(of: &Span) -> Span {
-    if of.is_none() {
+    if of.is_disabled() {
         return Span::none();
     }
     tracing::info_span!(target: TARGET, parent: of, "append")
@@ -66,7 +66,7 @@ pub(super) fn append(of: &Span) -> Span {
 
 /// The transaction in which an append is written.
 pub(crate) fn commit(of: &Span, family: &'static str) -> Span {
-    if of.is_none() {
+    if of.is_disabled() {
         return Span::none();
     }
     tracing::info_span!(target: TARGET, parent: of, "commit", family)
