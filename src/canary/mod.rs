@@ -8,6 +8,7 @@ mod watching;
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use playhouse_actors::{
     house::{House, HouseError, PurgeEnd, PurgeWish},
     room::message::SendEvent,
@@ -97,29 +98,28 @@ impl Canary {
             sent: 0,
         };
         // What was before is not watched.
-        canary.look(Duration::ZERO).await?;
+        let told = canary.ask(Duration::ZERO).await?;
+        canary.take(&told)?;
         Ok(canary)
     }
 
-    /// One message, and what the syncs tell until it is among it.
+    /// One message, and what the syncs tell until it is among it. The first of them waits for it already.
     async fn sing(&mut self) -> Result<(), HouseError> {
         self.sent += 1;
         let number = self.sent;
+        let within = Duration::from_millis(self.settings.timeout_ms);
         let began = Instant::now();
-        let deadline = began + Duration::from_millis(self.settings.timeout_ms);
-        let event_id = self.send(number).await?;
+        let (event_id, told) = tokio::try_join!(self.send(number), self.ask(within))?;
+        self.take(&told)?;
         while self.watching.seen() < number {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = within.saturating_sub(began.elapsed());
             if left.is_zero() {
                 metrics::counter!("playhouse_canary_late_total").increment(1);
                 tracing::warn!(number, %event_id, "no sync has told the canary's message in time");
                 return Ok(());
             }
-            let gaps = self.look(left).await?;
-            if gaps > 0 {
-                metrics::counter!("playhouse_canary_gaps_total").increment(gaps);
-                tracing::error!(gaps, "syncs have left out messages of the canary");
-            }
+            let told = self.ask(left).await?;
+            self.take(&told)?;
         }
         metrics::histogram!("playhouse_canary_seconds").record(began.elapsed().as_secs_f64());
         metrics::gauge!("playhouse_canary_last_seen_seconds").set(now_s(&self.house));
@@ -145,8 +145,8 @@ impl Canary {
         self.house.send_event(&self.room_id, event).await
     }
 
-    /// One sync, which waits so long for something to tell; how many messages it left out.
-    async fn look(&mut self, within: Duration) -> Result<u64, HouseError> {
+    /// One sync, which waits so long for something to tell.
+    async fn ask(&self, within: Duration) -> Result<Bytes, HouseError> {
         let query = SyncQuery {
             device_id: self.device_id.clone(),
             since: Some(self.since.clone()).filter(|since| !since.is_empty()),
@@ -156,10 +156,18 @@ impl Canary {
             timeout_ms: u64::try_from(within.as_millis()).unwrap_or(u64::MAX),
             state_after: false,
         };
-        let body = self.house.sync(&self.user_id, query).await?;
-        let (since, gaps) = self.watching.take(&self.room_id, &body)?;
+        self.house.sync(&self.user_id, query).await
+    }
+
+    /// Takes in what a sync has told.
+    fn take(&mut self, told: &[u8]) -> Result<(), HouseError> {
+        let (since, gaps) = self.watching.take(&self.room_id, told)?;
         self.since = since;
-        Ok(gaps)
+        if gaps > 0 {
+            metrics::counter!("playhouse_canary_gaps_total").increment(gaps);
+            tracing::error!(gaps, "syncs have left out messages of the canary");
+        }
+        Ok(())
     }
 
     /// Old messages go.
