@@ -218,6 +218,17 @@ pub struct Snapshot {
     pub payload: Bytes,
 }
 
+/// Connections to a database server which anybody on the node may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// So many may be in use at once.
+    pub most: usize,
+    /// So many are in use.
+    pub busy: usize,
+    /// So many are open and not in use.
+    pub idle: usize,
+}
+
 /// The read side, and what is neither record nor model. Shared by everybody on the node.
 pub trait LogStore: Send + Sync + 'static {
     /// How many shards there are.
@@ -321,6 +332,11 @@ pub trait LogStore: Send + Sync + 'static {
 
     /// Who may write what, where there can be more than one node; `None` where there cannot.
     fn register(&self) -> Option<Arc<dyn Register>> {
+        None
+    }
+
+    /// The connections to a database server, for the metrics; `None` where there is none.
+    fn connections(&self) -> Option<Connections> {
         None
     }
 

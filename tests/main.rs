@@ -11,3 +11,4 @@ mod journey;
 mod push;
 mod replay;
 mod tidy;
+mod watching;

@@ -30,6 +30,7 @@
 //! | `event_journey` | `event_journey(&JourneyWish) -> EventJourney`, `inspect_room(&RoomId, Inspection) -> Inspected` |
 //! | `care` | `room_storage(&RoomId) -> RoomStorage`, `room_graph(&RoomId) -> RoomGraph`, `state_reason(&RoomId, key) -> StateReason`, `compare_state(&RoomId, servers) -> Comparison`, `refold_room(&RoomId)` |
 //! | `backlog` | `backlogs((after, limit), only_unfinished) -> Vec<Backlog>`, `pushers(after, limit)`, `parked(after, limit)`, `retry_parked(&ParkedPlace)`, `discard_parked(&ParkedPlace)` |
+//! | `figures` | `Figures`: `note(&House)`, `note_parked(&House)`, `note_size(&House)` set the gauges that nobody sets by the way |
 //! | `event_at` | `event_at(&RoomId, EventAtQuery) -> FoundEvent` |
 //! | `backups` | `backup_command(&UserId, BackupCommand)`, `backup_version(&UserId, Option<String>)`, `backup_sessions(&UserId, Selection) -> StoredSessions` |
 //! | `dehydrated` | `set_dehydrated_device`, `remove_dehydrated_device`, `dehydrated_device`, `dehydrated_events` |
@@ -104,6 +105,7 @@ mod event_at;
 mod event_journey;
 mod event_keys;
 mod externals;
+mod figures;
 mod forgotten_rooms;
 mod gateway;
 mod handshakes;
@@ -204,6 +206,7 @@ use elsewhere::Elsewhere;
 pub use error::HouseError;
 pub use event_journey::{EventJourney, JOURNEY_PAGE_MAX, JourneyWish};
 pub use externals::{LoggedOut, Origin};
+pub use figures::Figures;
 pub use gateway::{GatewayOffice, LoneGateway};
 pub use handshakes::{HandedPdu, HandshakeError, Template, TemplateAsked};
 pub use join::JoinWish;

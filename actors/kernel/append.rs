@@ -9,6 +9,7 @@ use playhouse_schema::{
     address::Family,
     port::{Erasure, Landed, NewRecord},
 };
+use tracing::Span;
 
 /// Why an append did not happen.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +69,8 @@ pub struct Append {
     pub erasures: Vec<Erasure>,
     /// The life of the actor that appends.
     pub lineage: Lineage,
+    /// In which it is traced; none where nobody collects spans.
+    pub span: Span,
     /// Told the outcome.
     pub done: Done,
 }

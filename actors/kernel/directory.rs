@@ -17,6 +17,7 @@ use playhouse_schema::{
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, ActorStatus, SupervisionEvent};
 use tokio::sync::{Notify, Semaphore};
+use tracing::Instrument as _;
 
 use super::{
     append::Log,
@@ -24,6 +25,7 @@ use super::{
     keeper::{Birth, Keeper, Mail},
     parcel::across,
     reach::{Question, Told},
+    spans,
     vitals::{Ticket, Vitals, Whisper},
     ways::{Errand, Ways},
 };
@@ -153,10 +155,8 @@ impl<D: Domain> Directory<D> {
     /// Tells an entity to do something and waits until it is durable.
     pub async fn command(&self, entity: Entity, command: D::Command) -> Result<D::Reply, D::Error> {
         let timeout = Duration::from_millis(self.limits.call_timeout_ms);
-        across(
-            self.reach(entity, Told::<D>(across(command)), timeout)
-                .await,
-        )
+        let told = self.reach(entity, Told::<D>(across(command)), timeout);
+        across(told.instrument(spans::command(D::NAME)).await)
     }
 
     /// Asks an entity.
@@ -176,10 +176,8 @@ impl<D: Domain> Directory<D> {
         query: D::Query,
         timeout: Duration,
     ) -> Result<D::Answer, D::Error> {
-        across(
-            self.reach(entity, Question::<D>(across(query)), timeout)
-                .await,
-        )
+        let told = self.reach(entity, Question::<D>(across(query)), timeout);
+        across(told.instrument(spans::query(D::NAME)).await)
     }
 
     /// Lets an entity hear something, if it is awake; whether it will, where it is on this node.

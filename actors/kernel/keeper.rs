@@ -20,6 +20,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use super::{
     append::{Append, Landing, Lineage, Log},
     domain::{Committed, Decision, Domain, Myself, Port, Resident, Unavailable},
+    spans,
     vitals::{IDLE_CAPACITY_MAX, Outcome, Ticket, Vitals, Whisper},
     wake,
     ways::Lease,
@@ -231,7 +232,9 @@ impl<D: Domain> Kept<D> {
             let _ = port.send(Err(Unavailable::Overloaded.into()));
             return;
         }
-        let answer = match self.resident.state.decide(command, &self.resident.context) {
+        let decided = spans::decide(&ticket.span)
+            .in_scope(|| self.resident.state.decide(command, &self.resident.context));
+        let answer = match decided {
             Err(error) => Err(error),
             Ok(decision)
                 if decision.records.is_empty()
@@ -273,6 +276,7 @@ impl<D: Domain> Kept<D> {
             divisible,
             erasures,
             lineage: self.lineage.clone(),
+            span: spans::append(&ticket.span),
             done: Box::new(move |outcome| {
                 let _ticket = ticket;
                 let answer = match &outcome {

@@ -11,6 +11,7 @@ pub(crate) mod memory;
 pub mod parcel;
 mod reach;
 mod renew;
+pub mod spans;
 #[cfg(test)]
 pub(crate) mod tests;
 mod vitals;

@@ -10,8 +10,12 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tracing::Span;
 
-use super::append::{AppendError, Landing};
+use super::{
+    append::{AppendError, Landing},
+    spans,
+};
 
 /// One life's figures, shared by the actor, the directory and the appends under way.
 #[derive(Default)]
@@ -114,6 +118,8 @@ fn leave(vitals: &Vitals, outcome: Outcome) -> bool {
 pub(super) struct Ticket {
     all: Arc<AtomicUsize>,
     vitals: Arc<Vitals>,
+    /// In which the call was made.
+    pub(super) span: Span,
 }
 
 impl Ticket {
@@ -129,6 +135,7 @@ impl Ticket {
         let ticket = Self {
             all: all.clone(),
             vitals: vitals.clone(),
+            span: spans::current(),
         };
         (in_all < all_max && in_one < one_max).then(|| Arc::new(ticket))
     }
@@ -137,7 +144,11 @@ impl Ticket {
     pub(super) fn of_nobody() -> Arc<Self> {
         let (all, vitals) = (Arc::new(AtomicUsize::new(1)), Arc::new(Vitals::default()));
         vitals.calls.store(1, Ordering::Release);
-        Arc::new(Self { all, vitals })
+        Arc::new(Self {
+            all,
+            vitals,
+            span: spans::current(),
+        })
     }
 }
 

@@ -274,6 +274,11 @@ impl Delivery {
                     self.acknowledged = Some(departed.transaction_id.clone());
                 }
                 self.slot.wait_until(0);
+                let now_ms = self.context.env.now_ms();
+                let took_ms = now_ms.saturating_sub(departed.at_ms);
+                metrics::histogram!("playhouse_outbox_delivery_seconds")
+                    .record(took_ms as f64 / 1_000.0);
+                self.context.board.note_reached(&self.name, now_ms);
                 // Who was thought dead is not any more, and that is worth a record.
                 if self.state.failures > 0 || self.state.acknowledged_ms == 0 {
                     self.record_acknowledgement().await?;

@@ -15,8 +15,12 @@ use playhouse_schema::{
     port::{Erasure, Landed, NewRecord},
 };
 use tokio::sync::Notify;
+use tracing::Span;
 
-use crate::kernel::append::{Append, AppendError, Done, Landing, Lineage};
+use crate::kernel::{
+    append::{Append, AppendError, Done, Landing, Lineage},
+    spans,
+};
 
 /// Of an append that need not land as a whole so many records land at a time, and others in between.
 pub(super) const SLICE_RECORDS: usize = 64;
@@ -132,6 +136,9 @@ pub(super) struct Queued {
     /// Where the records landed that are not left any more.
     landed: Vec<Landed>,
     in_statement: bool,
+    /// In which it is traced, and the transaction in which it is.
+    span: Span,
+    committing: Span,
 }
 
 /// What an append writes.
@@ -169,12 +176,24 @@ impl Queued {
             divisible: append.divisible,
             landed: Vec::new(),
             in_statement: false,
+            span: append.span,
+            committing: Span::none(),
         }
+    }
+
+    fn begin(&mut self) {
+        self.in_statement = true;
+        self.committing = spans::commit(&self.span, self.desk.family.name());
+    }
+
+    fn end(&mut self) {
+        self.in_statement = false;
+        self.committing = Span::none();
     }
 
     /// Takes out what is to be written. From here on it may land without anybody knowing.
     pub(super) fn open(&mut self) -> Body {
-        self.in_statement = true;
+        self.begin();
         mem::take(&mut self.body)
     }
 
@@ -188,20 +207,20 @@ impl Queued {
         if !self.is_passed() {
             return None;
         }
-        self.in_statement = true;
+        self.begin();
         self.divisible -= SLICE_RECORDS;
         Some(self.body.records.drain(..SLICE_RECORDS).collect())
     }
 
     /// Some records that were cut off have landed.
     pub(super) fn land(&mut self, landed: impl Iterator<Item = Landed>) {
-        self.in_statement = false;
+        self.end();
         self.landed.extend(landed);
     }
 
     /// Some records that were cut off were not written.
     pub(super) fn mend(&mut self, cut: Vec<NewRecord>) {
-        self.in_statement = false;
+        self.end();
         self.divisible += cut.len();
         for record in cut.into_iter().rev() {
             self.body.records.push_front(record);
@@ -210,7 +229,7 @@ impl Queued {
 
     /// Puts back what was not written.
     pub(super) fn close(&mut self, body: Body) {
-        self.in_statement = false;
+        self.end();
         self.body = body;
     }
 

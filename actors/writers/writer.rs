@@ -59,6 +59,8 @@ struct Meters {
     batch_records: metrics::Histogram,
     commit_seconds: metrics::Histogram,
     queue_records: metrics::Gauge,
+    failed: metrics::Counter,
+    fenced: metrics::Counter,
 }
 
 /// Rings when it is dropped.
@@ -99,6 +101,8 @@ impl Writer {
             batch_records: metrics::histogram!("playhouse_writer_batch_records", &labels),
             commit_seconds: metrics::histogram!("playhouse_writer_commit_seconds", &labels),
             queue_records: metrics::gauge!("playhouse_writer_queue_records", &labels),
+            failed: metrics::counter!("playhouse_append_failures_total", "family" => family, "reason" => "failed"),
+            fenced: metrics::counter!("playhouse_append_failures_total", "family" => family, "reason" => "fenced"),
         };
         birth
             .tail
@@ -141,9 +145,6 @@ impl Writer {
         if let Some(turn) = self.next_turn() {
             return self.turn(appender, turn, ctx);
         }
-        self.meters
-            .queue_records
-            .set(self.desk.queued_records() as f64);
         let mut taken = self.take();
         if taken.batch.records.is_empty() && taken.batch.erasures.is_empty() {
             // What comes before an empty append has landed already, or its lineage would be broken.
@@ -151,6 +152,8 @@ impl Writer {
             self.queue_again(taken.succeed(Vec::new()));
             return self.schedule(ctx);
         }
+        let waiting = self.desk.queued_records();
+        self.meters.queue_records.set(waiting as f64);
         let run = async move {
             let started = Instant::now();
             let outcome = commit(appender.as_mut(), &mut taken).await;
@@ -160,6 +163,8 @@ impl Writer {
             |(appender, taken, outcome, took), writer: &mut Self, ctx| {
                 writer.meters.commit_seconds.record(took.as_secs_f64());
                 writer.committed(&*appender, taken, outcome);
+                let left = writer.desk.queued_records();
+                writer.meters.queue_records.set(left as f64);
                 writer.appender = Some(appender);
                 writer.schedule(ctx);
             },
@@ -295,16 +300,19 @@ impl Writer {
             Ok(landed) => {
                 let (told, written) = (landed.len(), taken.batch.records.len());
                 tracing::error!(told, written, "store told wrong number of places");
+                self.meters.failed.increment(1);
                 taken.fail(&AppendError::Failed("the store told no places".into()));
             }
             Err(StoreError::Fenced(shard)) => {
                 tracing::error!(%shard, "shard is fenced, nothing more is written to it");
+                self.meters.fenced.increment(1);
                 self.desk.fence(shard.number);
                 // The others have their turn again.
                 self.queue_again(taken.without(shard.number));
             }
             Err(error) => {
                 tracing::error!(family = %self.desk.family, writer = self.desk.index, %error, "batch failed");
+                self.meters.failed.increment(1);
                 taken.fail(&AppendError::Failed(error.to_string()));
             }
         }
@@ -322,6 +330,7 @@ async fn commit(
         known => return known,
     };
     tracing::warn!(batch = %batch.id, doubt, "append in doubt");
+    metrics::counter!("playhouse_append_doubts_total").increment(1);
     taken.was_in_doubt = true;
     let (mut wait, longest) = SETTLE_BACKOFF;
     loop {

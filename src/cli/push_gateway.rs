@@ -33,7 +33,7 @@ pub(super) fn execute(arguments: &Arguments, path: Option<&Path>) -> Result<(), 
 }
 
 fn run(path: Option<&Path>, config: Config) -> Result<(), Problem> {
-    let log = LogHandle::install(&config.log);
+    let log = LogHandle::install_traced(&config);
     let runtime = serve::runtime()?;
     runtime.block_on(async {
         let mut signals = Signals::new()?;

@@ -37,7 +37,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Problem> {
 }
 
 pub(super) fn run(path: Option<&Path>, config: &Config) -> Result<(), Problem> {
-    let log = LogHandle::install(&config.log);
+    let log = LogHandle::install_traced(config);
     let runtime = runtime()?;
     runtime.block_on(async {
         let mut signals = Signals::new()?;

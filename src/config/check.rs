@@ -31,6 +31,7 @@ impl Config {
         self.check_media()?;
         self.check_accounts()?;
         self.check_push_gateway()?;
+        self.check_watching()?;
         self.check_rest()
     }
 

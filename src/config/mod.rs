@@ -6,6 +6,7 @@ pub mod account_validity;
 pub mod acme;
 pub mod application_services;
 pub mod blocking;
+pub mod canary;
 pub mod captcha;
 pub(crate) mod check;
 mod check_accounts;
@@ -13,6 +14,7 @@ mod check_cluster;
 mod check_passwords;
 mod check_push;
 mod check_push_gateway;
+pub(crate) mod check_watching;
 pub mod cluster;
 pub mod consent;
 pub mod database;
@@ -50,6 +52,7 @@ pub mod sso;
 mod template;
 #[cfg(test)]
 mod tests;
+pub mod tracing;
 pub mod voip;
 
 use std::path::PathBuf;
@@ -61,6 +64,7 @@ pub use self::{
     acme::Acme,
     application_services::ApplicationServices,
     blocking::Blocking,
+    canary::Canary,
     captcha::Captcha,
     cluster::Cluster,
     consent::{Consent, Policy, PolicyText},
@@ -95,6 +99,7 @@ pub use self::{
     spam_check::SpamCheck,
     sso::{Provider, ProviderKind, Sso},
     template::Template,
+    tracing::Tracing,
     voip::Voip,
 };
 
@@ -178,6 +183,10 @@ pub struct Config {
     pub limits: Limits,
     /// What the server tells its operator.
     pub log: Log,
+    /// Where requests spend their time.
+    pub tracing: Tracing,
+    /// A user of the server's own that sends itself messages.
+    pub canary: Canary,
 }
 
 /// All sections, in the order of the file.
@@ -220,6 +229,8 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Federation::INFO,
     Limits::INFO,
     Log::INFO,
+    Tracing::INFO,
+    Canary::INFO,
 ];
 
 impl Config {

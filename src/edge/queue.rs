@@ -25,6 +25,7 @@ const USERS_MAX: usize = 10_000;
 /// A queue.
 pub(crate) struct Queue {
     places: Semaphore,
+    places_max: usize,
     wait_max: Duration,
     turns: Mutex<BTreeMap<OwnedUserId, Weak<Turn<()>>>>,
 }
@@ -39,8 +40,10 @@ impl Queue {
     /// A queue before so many places, in which nobody waits longer than this.
     pub(crate) fn new(places: u64, wait_max: Duration) -> Self {
         let places = usize::try_from(places).unwrap_or(usize::MAX);
+        let places_max = places.min(Semaphore::MAX_PERMITS);
         Self {
-            places: Semaphore::new(places.min(Semaphore::MAX_PERMITS)),
+            places: Semaphore::new(places_max),
+            places_max,
             wait_max,
             turns: Mutex::default(),
         }
@@ -60,6 +63,12 @@ impl Queue {
         };
         let admitted = tokio::time::timeout(self.wait_max, admitted).await;
         admitted.ok().flatten().ok_or_else(refusal)
+    }
+
+    /// So many places are taken.
+    pub(crate) fn taken(&self) -> usize {
+        let free = self.places.available_permits();
+        self.places_max.saturating_sub(free)
     }
 
     fn turn(&self, user_id: &UserId) -> Option<Arc<Turn<()>>> {

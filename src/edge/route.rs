@@ -186,7 +186,7 @@ pub(crate) async fn dispatch(
     payload: Payload,
 ) -> HttpResponse {
     let trace = Trace::begin();
-    let span = trace.span();
+    let span = trace.span(request.method().as_str());
     let mut response = if request.method() == Method::OPTIONS {
         HttpResponse::NoContent().finish()
     } else {

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use metrics::{Counter, Histogram, counter, histogram};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use playhouse_actors::kernel::spans;
+use tracing::{Span, field::Empty};
 use uuid::Uuid;
 
 use super::endpoint::Endpoint;
@@ -38,6 +40,24 @@ pub(crate) struct Trace {
     /// Its identifier, also told to the client.
     pub(crate) id: String,
     began: Instant,
+    _open: Open,
+}
+
+/// Counts a request as long as it is being answered, also one whose client goes away.
+struct Open(Gauge);
+
+impl Open {
+    fn begin() -> Self {
+        let open = gauge!("playhouse_http_requests_open");
+        open.increment(1.0);
+        Self(open)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
 }
 
 impl Trace {
@@ -45,12 +65,24 @@ impl Trace {
         Self {
             id: Uuid::now_v7().to_string(),
             began: Instant::now(),
+            _open: Open::begin(),
         }
     }
 
-    /// The span in which everything about the request is logged.
-    pub(crate) fn span(&self) -> tracing::Span {
-        tracing::info_span!("request", id = %self.id)
+    /// The span in which everything about the request is logged, and with which its trace begins where traces are collected.
+    pub(crate) fn span(&self, method: &str) -> Span {
+        if !spans::are_collected() {
+            return tracing::info_span!("request", id = %self.id);
+        }
+        tracing::info_span!(
+            "request",
+            id = %self.id,
+            otel.name = Empty,
+            otel.kind = "server",
+            http.request.method = method,
+            http.route = Empty,
+            http.response.status_code = Empty,
+        )
     }
 
     /// Counts and logs the end.
@@ -65,6 +97,13 @@ impl Trace {
             };
             gauges.answers[outcome].increment(1);
             gauges.seconds.record(took.as_secs_f64());
+        }
+        if spans::are_collected() {
+            let route = endpoint.map_or("", Endpoint::name);
+            let span = Span::current();
+            span.record("otel.name", format!("{method} {route}").as_str());
+            span.record("http.route", route);
+            span.record("http.response.status_code", i64::from(status));
         }
         tracing::debug!(
             method,

@@ -18,7 +18,9 @@ use playhouse_actors::{
 };
 
 use super::{
-    LogHandle, SigningKey, StartError, house, install_crypto, metrics, refuse_beside_nodes,
+    LogHandle, SigningKey, StartError, house, install_crypto,
+    metrics::{self, Watched},
+    refuse_beside_nodes,
     tls::Certificates,
 };
 use crate::{
@@ -96,6 +98,11 @@ impl GatewayListeners {
     /// Where homeservers reach it.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The gateway.
+    pub(super) fn gateway(&self) -> Arc<Gateway> {
+        self.gateway.clone()
     }
 
     /// Reads apps and certificates again. What cannot be used stays as it is.
@@ -180,6 +187,7 @@ pub struct RunningGateway {
     listeners: GatewayListeners,
     log: Option<LogHandle>,
     upkeep: tokio::task::JoinHandle<()>,
+    watch: tokio::task::JoinHandle<()>,
 }
 
 /// Starts a push gateway and nothing else on the current tokio runtime, which must be a multi-threaded one.
@@ -216,11 +224,17 @@ pub async fn start_gateway(
             return Err(error);
         }
     };
+    let watched = Watched {
+        data: config.server.data_dir.clone().into(),
+        app: None,
+        gateway: Some(listeners.gateway()),
+    };
     Ok(RunningGateway {
         lone,
         listeners,
         log,
         upkeep: tokio::spawn(metrics::upkeep()),
+        watch: tokio::spawn(metrics::watch(watched)),
     })
 }
 
@@ -241,9 +255,13 @@ impl RunningGateway {
     /// Stops in order: no new requests, requests end, attempts end, writers commit what they have. What waits is tried at the next start.
     pub async fn stop(self) {
         tracing::info!("stopping");
+        self.watch.abort();
         self.listeners.stop().await;
         self.lone.close(ACTORS_END_WITHIN).await;
         self.upkeep.abort();
         tracing::info!("stopped");
+        if let Some(log) = self.log {
+            log.close().await;
+        }
     }
 }

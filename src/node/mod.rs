@@ -10,6 +10,7 @@ mod listeners;
 mod logging;
 mod metrics;
 mod shared_key;
+mod spans;
 mod tls;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
@@ -22,6 +23,7 @@ use self::{
     cluster::{Joined, Joining},
     gateway::GatewayListeners,
     listeners::Listeners,
+    metrics::Watched,
     tls::Certificates,
 };
 pub use self::{
@@ -35,7 +37,7 @@ pub(crate) use self::{
     shared_key::{SharedKey, refuse_beside_nodes},
 };
 use crate::{
-    admin, client,
+    admin, canary, client,
     config::{Config, Resource},
     edge::{App, Routes, route::MountError},
     federation_api, operator,
@@ -131,6 +133,11 @@ pub async fn start(config: Config, log: Option<LogHandle>) -> Result<RunningNode
     })?;
     let bound = listeners::open(&config, &app, &routes.finish(), acme.as_ref())?;
     tracing::info!(server_name = config.server.name, "started");
+    let watched = Watched {
+        data: config.server.data_dir.clone().into(),
+        app: Some(app.clone()),
+        gateway: gateway.as_ref().map(GatewayListeners::gateway),
+    };
     Ok(RunningNode {
         config,
         addresses: bound.addresses,
@@ -146,6 +153,8 @@ pub async fn start(config: Config, log: Option<LogHandle>) -> Result<RunningNode
             client::media::start(&app),
             Some(client::media::start_settling(&app)),
             acme.map(Acme::start),
+            Some(tokio::spawn(metrics::watch(watched))),
+            canary::start(&app),
         ]
         .into_iter()
         .flatten()
@@ -215,5 +224,8 @@ impl RunningNode {
         }
         self.upkeep.abort();
         tracing::info!("stopped");
+        if let Some(log) = self.log {
+            log.close().await;
+        }
     }
 }

@@ -89,7 +89,21 @@ fn read(cert_path: &str, key_path: &str) -> Result<Arc<CertifiedKey>, StartError
         return Err(unusable(cert_path, &"there is no certificate in it"));
     }
     let key = PrivateKeyDer::from_pem_file(key_path).map_err(|error| unusable(key_path, &error))?;
-    certified(chain, key).map_err(|error| unusable(key_path, &error))
+    let until_s = ends_at(&chain);
+    let certified = certified(chain, key).map_err(|error| unusable(key_path, &error))?;
+    if let Some(until_s) = until_s {
+        let source = cert_path.to_owned();
+        metrics::gauge!("playhouse_tls_certificate_not_after_seconds", "source" => source)
+            .set(until_s as f64);
+    }
+    Ok(certified)
+}
+
+/// When the first certificate of a chain is good no more, seconds since the Unix epoch.
+fn ends_at(chain: &[CertificateDer<'_>]) -> Option<i64> {
+    let parsed = x509_parser::parse_x509_certificate(chain.first()?);
+    let (_, parsed) = parsed.ok()?;
+    Some(parsed.validity().not_after.timestamp())
 }
 
 /// A chain with the key that belongs to its first certificate.

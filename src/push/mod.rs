@@ -106,13 +106,18 @@ impl Gateway {
         *self.bounds.read()
     }
 
-    /// The figures.
-    fn figures(&self) -> String {
+    /// How much waits, and how long already.
+    pub(crate) fn note_figures(&self) {
         let backlog = self.office.backlog();
         let oldest_ms = backlog.oldest_ms.unwrap_or(u64::MAX);
         let age_ms = self.env.now_ms().saturating_sub(oldest_ms);
         metrics::gauge!("playhouse_push_waiting").set(backlog.waiting as f64);
         metrics::gauge!("playhouse_push_oldest_seconds").set(age_ms as f64 / 1_000.0);
+    }
+
+    /// The figures.
+    fn figures(&self) -> String {
+        self.note_figures();
         (self.metrics)()
     }
 }

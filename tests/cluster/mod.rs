@@ -11,6 +11,7 @@ mod load;
 mod netns;
 mod nodes;
 mod operators;
+mod ownerless;
 mod reshard;
 mod script;
 mod several;

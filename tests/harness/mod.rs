@@ -18,6 +18,7 @@ pub(crate) mod mail;
 mod operator;
 pub(crate) mod peer;
 mod process;
+pub(crate) mod prometheus;
 pub(crate) mod script;
 pub(crate) mod server;
 mod synapse;

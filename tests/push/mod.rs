@@ -2,6 +2,7 @@
 
 mod apns;
 mod attempts;
+mod backlog;
 mod browser;
 mod durable;
 mod edges;

@@ -379,5 +379,8 @@ impl Follower {
         metrics::gauge!("playhouse_outbox_destinations_behind").set(counts.behind as f64);
         metrics::gauge!("playhouse_outbox_destinations_backing_off").set(counts.backing_off as f64);
         metrics::gauge!("playhouse_outbox_waiting").set(counts.waiting as f64);
+        let reach = self.parts.board.reach(self.parts.env.now_ms());
+        metrics::gauge!("playhouse_outbox_destinations_reached").set(reach.reached as f64);
+        metrics::gauge!("playhouse_outbox_destinations_failing").set(reach.failing as f64);
     }
 }

@@ -92,6 +92,7 @@ impl Ground {
             }],
             erasures: Vec::new(),
             lineage: Lineage::default(),
+            span: tracing::Span::none(),
             done: Box::new(move |outcome| {
                 let _ = told.send(outcome);
             }),

@@ -2,7 +2,7 @@
 
 use ruma::RoomVersionId;
 
-use super::{EVENTS_MAX, Fates, Memory, Occasion, Receive, Resets, weigh::Weighing};
+use super::{EVENTS_MAX, Fate, Fates, Memory, Occasion, Receive, Resets, weigh::Weighing};
 use crate::{
     kernel::{Myself, Port, Resident, Unavailable},
     room::{
@@ -89,6 +89,7 @@ async fn take_all_in(
         let learned = weighing.learned();
         let found = std::mem::take(&mut weighing.resets);
         let room_id = weighing.room.room_id.clone();
+        let ends = weighing.room.extremities.len();
         let Some(take) = weighing.finish() else {
             return Ok(fates);
         };
@@ -96,6 +97,8 @@ async fn take_all_in(
             Ok(_) => {
                 memory.keep(learned);
                 resets.note(&room_id, context.env.now_ms(), found);
+                metrics::histogram!("playhouse_room_forward_extremities").record(ends as f64);
+                fates.iter().for_each(|(_, fate)| count(fate));
                 return Ok(fates);
             }
             Err(RoomError::Moved) => {}
@@ -103,4 +106,17 @@ async fn take_all_in(
         }
     }
     Err(Unavailable::Overloaded.into())
+}
+
+fn count(fate: &Fate) {
+    let fate = match fate {
+        Fate::Accepted => "accepted",
+        Fate::Known => "known",
+        Fate::SoftFailed(_) => "soft_failed",
+        Fate::Rejected(_) => "rejected",
+        Fate::Unrecommended(_) => "unrecommended",
+        Fate::Repeats(_) => "repeats",
+        Fate::Wanting { .. } => "wanting",
+    };
+    metrics::counter!("playhouse_received_events_total", "fate" => fate).increment(1);
 }

@@ -4,6 +4,7 @@
 //! destination lag, and then the log is asked.
 
 mod parts;
+mod reach;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,6 +24,8 @@ use ruma::{OwnedRoomId, OwnedServerName, OwnedUserId, ServerName};
 use tokio::sync::Notify;
 
 pub(crate) use self::parts::{combined, position_in};
+pub use self::reach::Reach;
+use self::reach::Reached;
 use super::slot::{Behind, Slot, Waiting};
 use crate::user::message::Presence;
 
@@ -67,6 +70,7 @@ pub struct OutboxBoard {
     /// Where destinations are on other nodes, too: which are here.
     parts: Option<RwLock<Parts>>,
     wanted: Notify,
+    reached: Reached,
 }
 
 /// The shards of destinations that are on this node.
@@ -117,6 +121,7 @@ impl OutboxBoard {
             layout,
             parts: None,
             wanted: Notify::new(),
+            reached: Reached::default(),
         }
     }
 

@@ -84,6 +84,7 @@ impl Author {
             records,
             erasures,
             lineage: self.lineage.clone(),
+            span: tracing::Span::none(),
             done: Box::new(move |outcome| {
                 let _ = sender.send(outcome);
             }),

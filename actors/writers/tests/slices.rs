@@ -17,6 +17,7 @@ impl Author {
             records: made,
             erasures: Vec::new(),
             lineage: self.lineage.clone(),
+            span: tracing::Span::none(),
             done: Box::new(move |outcome| {
                 let _ = sender.send(outcome);
             }),

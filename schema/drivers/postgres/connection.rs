@@ -18,7 +18,7 @@ use tokio::{
 use tokio_postgres::{Client, Config, Error, NoTls, Row, Statement, error::SqlState, types::ToSql};
 
 use super::super::PostgresBounds;
-use crate::port::StoreError;
+use crate::port::{Connections, StoreError};
 
 /// Prepared statements kept by a connection. Beyond that it starts afresh: texts are few and fixed.
 const STATEMENTS_KEPT: usize = 256;
@@ -301,6 +301,16 @@ impl Pool {
                 "all {} connections to the database are busy",
                 self.bounds.connections
             ))),
+        }
+    }
+
+    /// How many are in use.
+    pub(super) fn counts(&self) -> Connections {
+        let most = self.bounds.connections.max(1);
+        Connections {
+            most,
+            busy: most.saturating_sub(self.permits.available_permits()),
+            idle: self.idle.lock().len(),
         }
     }
 

@@ -43,8 +43,8 @@ use super::{
 use crate::{
     address::{Entity, Family, Layout, Position, Sequence, Shard},
     port::{
-        ChainedRecord, EntityHead, EntityRange, Head, KindSize, LogAppender, LogStore, ModelStore,
-        Snapshot, StoreError, StoreFuture, StoredRecord,
+        ChainedRecord, Connections, EntityHead, EntityRange, Head, KindSize, LogAppender, LogStore,
+        ModelStore, Snapshot, StoreError, StoreFuture, StoredRecord,
     },
     register::Register,
 };
@@ -434,6 +434,10 @@ impl LogStore for PostgresStore {
 
     fn register(&self) -> Option<Arc<dyn Register>> {
         Some(Arc::clone(&self.register) as Arc<dyn Register>)
+    }
+
+    fn connections(&self) -> Option<Connections> {
+        Some(self.pool.counts())
     }
 
     fn size_bytes(&self) -> StoreFuture<'_, u64> {

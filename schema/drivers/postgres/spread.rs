@@ -26,8 +26,8 @@ use super::PostgresStore;
 use crate::{
     address::{Entity, Family, Layout, Position, Sequence, Shard},
     port::{
-        ChainedRecord, EntityHead, EntityRange, Head, KindSize, LogAppender, LogStore, ModelStore,
-        Snapshot, StoreError, StoreFuture, StoredRecord,
+        ChainedRecord, Connections, EntityHead, EntityRange, Head, KindSize, LogAppender, LogStore,
+        ModelStore, Snapshot, StoreError, StoreFuture, StoredRecord,
     },
     register::Register,
 };
@@ -205,6 +205,15 @@ impl LogStore for SpreadStore {
 
     fn register(&self) -> Option<Arc<dyn Register>> {
         self.first().register()
+    }
+
+    fn connections(&self) -> Option<Connections> {
+        let counts = self.parts.iter().filter_map(|part| part.connections());
+        counts.reduce(|sum, one| Connections {
+            most: sum.most + one.most,
+            busy: sum.busy + one.busy,
+            idle: sum.idle + one.idle,
+        })
     }
 
     fn size_bytes(&self) -> StoreFuture<'_, u64> {

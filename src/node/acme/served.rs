@@ -55,7 +55,8 @@ impl Served {
     /// From now on this is shown: a key and the chain that belongs to it. What cannot be used changes nothing.
     pub(super) fn take(&self, pem: &[u8]) -> Result<(), String> {
         let fresh = read(pem)?;
-        metrics::gauge!("playhouse_tls_certificate_not_after_seconds").set(fresh.until_s as f64);
+        metrics::gauge!("playhouse_tls_certificate_not_after_seconds", "source" => "acme")
+            .set(fresh.until_s as f64);
         *self.current.write() = fresh;
         Ok(())
     }

@@ -11,6 +11,7 @@ mod numbers;
 mod policy;
 mod redactions;
 mod replays;
+mod resets;
 mod rules;
 mod sizes;
 mod slow;

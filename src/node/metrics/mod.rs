@@ -1,8 +1,14 @@
-//! The process's metrics recorder.
+//! The process's metrics recorder, and figures that nobody counts by the way.
+
+mod documented;
+mod process;
+mod watch;
 
 use std::{sync::OnceLock, time::Duration};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+pub(super) use self::watch::{Watched, watch};
 
 static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 
@@ -15,6 +21,9 @@ const SECONDS: &[f64] = &[
 /// Buckets of all sizes of batches.
 const COUNTS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
+/// What is counted in [`COUNTS`] though its name does not say so.
+const COUNTED: &str = "playhouse_room_forward_extremities";
+
 /// Histograms keep every value until they are drained.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
@@ -25,17 +34,23 @@ pub(super) fn install() {
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)
             .and_then(|builder| {
                 builder.set_buckets_for_metric(Matcher::Suffix("_records".to_owned()), COUNTS)
+            })
+            .and_then(|builder| {
+                builder.set_buckets_for_metric(Matcher::Full(COUNTED.to_owned()), COUNTS)
             });
         let recorder = builder.ok()?.build_recorder();
         let handle = recorder.handle();
         metrics::set_global_recorder(recorder).ok()?;
+        documented::describe();
+        metrics::gauge!("playhouse_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         Some(handle)
     });
 }
 
 /// The figures as Prometheus reads them.
 pub(super) fn render() -> String {
-    handle().map_or_else(String::new, PrometheusHandle::render)
+    let counted = handle().map_or_else(String::new, PrometheusHandle::render);
+    counted + &process::render()
 }
 
 /// Drains the histograms for ever.

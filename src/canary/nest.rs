@@ -1,0 +1,92 @@
+//! What the canary needs before it can sing: an account into which nobody can log in, and a room.
+
+use playhouse_actors::{
+    house::{House, HouseError, RoomWish},
+    room::message::Preset,
+    user::{
+        UserCommand, UserError,
+        message::{Login, Register},
+    },
+};
+use ruma::{DeviceId, OwnedRoomId, OwnedUserId, UserId};
+
+/// What kind of account it is.
+const KIND: &str = "bot";
+
+/// The room is for nobody elsewhere.
+const CREATION: &str = r#"{"m.federate":false}"#;
+
+/// Its user ID, with the node's name where there are several.
+pub(super) fn user_id(house: &House, localpart: &str) -> Result<OwnedUserId, HouseError> {
+    let server_name = house.env().server_name();
+    let node = house.ward().map(|ward| ward.name().as_str().to_lowercase());
+    let localpart = match node {
+        Some(node) => format!("{localpart}-{node}"),
+        None => localpart.to_owned(),
+    };
+    let user_id = UserId::parse(format!("@{localpart}:{server_name}"));
+    user_id.map_err(|error| HouseError::InvalidParam(format!("no name for a canary: {error}")))
+}
+
+/// Makes the account, unless it is there, and its device. An account that somebody could log in to is somebody else's.
+pub(super) async fn have_account(
+    house: &House,
+    user_id: &UserId,
+    device_id: &DeviceId,
+) -> Result<(), HouseError> {
+    let account = Register {
+        password_hash: None,
+        admin: false,
+        guest: false,
+        user_type: Some(KIND.to_owned()),
+        displayname: None,
+        login: None,
+        terms: None,
+    };
+    let command = UserCommand::Register(Box::new(account));
+    match house.user_command(user_id, command).await {
+        Ok(_) => {}
+        Err(UserError::UserInUse) => {
+            let known = house.account(user_id).await?;
+            if known.password_hash.is_some() || known.user_type.as_deref() != Some(KIND) {
+                let why = format!("{user_id} is somebody's account, the canary needs another name");
+                return Err(HouseError::InvalidParam(why));
+            }
+            if known.deactivated {
+                return Err(UserError::Deactivated.into());
+            }
+        }
+        Err(error) => return Err(error.into()),
+    }
+    // Its token is told to nobody, and ends with the next life.
+    let login = UserCommand::Login(Login {
+        device_id: Some(device_id.to_owned()),
+        display_name: None,
+        refresh: false,
+        access_lifetime_ms: 0,
+    });
+    house.user_command(user_id, login).await?;
+    Ok(())
+}
+
+/// The room in which it is; a new one if there is none.
+pub(super) async fn room_of(house: &House, user_id: &UserId) -> Result<OwnedRoomId, HouseError> {
+    if let Some(room_id) = house.joined_rooms(user_id).await?.into_iter().next() {
+        return Ok(room_id);
+    }
+    let wish = RoomWish {
+        creator: user_id.to_owned(),
+        version: None,
+        preset: Some(Preset::PrivateChat),
+        creation_content: Some(CREATION.to_owned()),
+        alias_localpart: None,
+        name: Some("Canary".to_owned()),
+        topic: None,
+        invites: Vec::new(),
+        is_direct: false,
+        public: false,
+        initial_state: Vec::new(),
+        power_level_content_override: None,
+    };
+    Ok(house.create_room(wish).await?.room_id)
+}

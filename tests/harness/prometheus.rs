@@ -1,0 +1,179 @@
+//! A real Prometheus with the rules that operators are given, in a hurry: each of their minutes is a second.
+
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use regex::Regex;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::{client::Client, database::free_port};
+
+/// The rules.
+pub(crate) const RULES: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/ops/prometheus/playhouse.rules.yml"
+);
+
+/// Whatever shall happen happens within this time.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// An alert is looked at for so long: no other comes after it. Longer than any in the rules lets itself be waited for, but one.
+const LOOKED_AT: Duration = Duration::from_secs(6);
+
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Runs it until standard input ends, with this test program for example.
+const GUARD: &str = r#""$@" </dev/null & pid=$!; read -r _; kill "$pid"; wait "$pid""#;
+
+/// Whatever one test does to the machine must not look like trouble to another: one at a time.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+/// A running Prometheus. Ends when dropped.
+pub(crate) struct Prometheus {
+    client: Client,
+    guard: Child,
+    _folder: TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Prometheus {
+    /// Starts one that watches what answers at these URLs. How full the disk is that the tests were given is nobody's concern.
+    pub(crate) async fn watching(bases: &[&str]) -> Self {
+        Self::start(bases, "playhouse_disk_.*").await
+    }
+
+    /// The same, and the disk is its concern.
+    pub(crate) async fn watching_disks(bases: &[&str]) -> Self {
+        Self::start(bases, "nothing").await
+    }
+
+    async fn start(bases: &[&str], unseen: &str) -> Self {
+        let turn = TURN.lock().await;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let targets = bases.iter().map(|base| base.trim_start_matches("http://"));
+        let targets: Vec<_> = targets.map(|target| format!("\"{target}\"")).collect();
+        let config = format!(
+            "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 500ms}}\n\
+             rule_files: [rules.yml]\n\
+             scrape_configs:\n  - job_name: playhouse\n    static_configs: [{{targets: [{}]}}]\n    \
+             metric_relabel_configs: [{{source_labels: [__name__], regex: \"{unseen}\", action: drop}}]\n",
+            targets.join(", ")
+        );
+        write(folder.path(), "prometheus.yml", &config);
+        let rules = std::fs::read_to_string(RULES).expect("the rules can be read");
+        write(folder.path(), "rules.yml", &hurried(&rules));
+        let address = format!("127.0.0.1:{}", free_port());
+        let guard = Command::new("sh")
+            .args(["-c", GUARD, "sh", "prometheus"])
+            .arg("--config.file=prometheus.yml")
+            .arg("--storage.tsdb.path=data")
+            .arg(format!("--web.listen-address={address}"))
+            .arg("--log.level=warn")
+            .current_dir(folder.path())
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("a shell starts");
+        let prometheus = Self {
+            client: Client::new(&format!("http://{address}")),
+            guard,
+            _folder: folder,
+            _turn: turn,
+        };
+        prometheus.await_answers(bases.len()).await;
+        prometheus
+    }
+
+    /// Waits until it has heard of everybody.
+    async fn await_answers(&self, targets: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let path = "/api/v1/query?query=up%20%3D%3D%201";
+            let asked = self.client.try_request(reqwest::Method::GET, path, None);
+            if let Ok(answer) = asked.await
+                && answer.body["data"]["result"].as_array().map(Vec::len) == Some(targets)
+            {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "Prometheus sees nothing (`ops/ci/test` installs it; Debian: apt-get install prometheus)"
+            );
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// The alerts that fire now.
+    async fn firing(&self) -> BTreeSet<String> {
+        let told = self.client.get("/api/v1/alerts").await.ok();
+        let alerts = told["data"]["alerts"].as_array().expect("a list");
+        let firing = alerts.iter().filter(|alert| alert["state"] == "firing");
+        let names = firing.filter_map(|alert| alert["labels"]["alertname"].as_str());
+        names.map(ToOwned::to_owned).collect()
+    }
+
+    /// Whether all is well, for a while.
+    pub(crate) async fn is_quiet(&self) {
+        let until = Instant::now() + LOOKED_AT;
+        while Instant::now() < until {
+            let firing = self.firing().await;
+            assert!(firing.is_empty(), "nothing has happened yet: {firing:?}");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Waits for an alert, does something again and again meanwhile, and fails the test if any other comes.
+    pub(crate) async fn only_fires(&self, name: &str, again: impl AsyncFn()) {
+        let only = BTreeSet::from([name.to_owned()]);
+        let deadline = Instant::now() + PATIENCE;
+        let mut since = None;
+        loop {
+            again().await;
+            let firing = self.firing().await;
+            assert!(firing.is_subset(&only), "{name} is expected: {firing:?}");
+            if firing == only {
+                let since = since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= LOOKED_AT {
+                    return;
+                }
+            }
+            assert!(Instant::now() < deadline, "{name} never fires");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// What an expression amounts to; nothing when it is empty.
+    pub(crate) async fn value(&self, expression: &str) -> Option<f64> {
+        let path = format!("/api/v1/query?query={}", super::client::encode(expression));
+        let told: Value = self.client.get(&path).await.ok();
+        let value = told["data"]["result"][0]["value"][1].as_str()?;
+        value.parse().ok()
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        drop(self.guard.stdin.take());
+        let _ = self.guard.wait();
+    }
+}
+
+/// The rules with a second for each minute: in `for:`, in ranges, and where an age stands as `* 60`.
+fn hurried(rules: &str) -> String {
+    let span = Regex::new(r"(for: |\[)(\d+)([mh])").expect("an expression");
+    let sooner = span.replace_all(rules, |found: &regex::Captures<'_>| {
+        let unit = if &found[3] == "h" { "m" } else { "s" };
+        format!("{}{}{unit}", &found[1], &found[2])
+    });
+    let age = Regex::new(r" \* 60\b").expect("an expression");
+    age.replace_all(&sooner, " * 1").into_owned()
+}
+
+fn write(folder: &Path, name: &str, text: &str) {
+    std::fs::write(folder.join(name), text).expect("it can be written");
+}
