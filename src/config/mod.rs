@@ -15,6 +15,7 @@ mod check_push;
 mod check_push_gateway;
 pub mod cluster;
 pub mod consent;
+pub mod dashboard;
 pub mod database;
 pub mod delayed_events;
 pub mod devices;
@@ -64,6 +65,7 @@ pub use self::{
     captcha::Captcha,
     cluster::Cluster,
     consent::{Consent, Policy, PolicyText},
+    dashboard::Dashboard,
     database::Database,
     delayed_events::DelayedEvents,
     devices::Devices,
@@ -176,6 +178,8 @@ pub struct Config {
     pub federation: Federation,
     /// Sizes, times and rates.
     pub limits: Limits,
+    /// The page for administrators.
+    pub dashboard: Dashboard,
     /// What the server tells its operator.
     pub log: Log,
 }
@@ -219,6 +223,7 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     PushGateway::INFO,
     Federation::INFO,
     Limits::INFO,
+    Dashboard::INFO,
     Log::INFO,
 ];
 
