@@ -99,6 +99,7 @@ async function open(arrived = false) {
   const page = session() ? (second !== undefined && found?.[3]) || found?.[2] : login;
   const title = page ? page.title(place.parts) : "No such page";
   const focused = document.activeElement?.id;
+  const wasWithin = main.contains(document.activeElement);
   frame(name);
   document.title = session() ? `${title} – ${session().server}` : "Playhouse";
   const heading = h("h1", { tabindex: "-1" }, title);
@@ -116,6 +117,7 @@ async function open(arrived = false) {
   body.removeAttribute("aria-busy");
   // Who has just looked for something goes on where it was typed.
   if (focused?.startsWith("field-")) document.getElementById(focused)?.focus();
+  else if (wasWithin && document.activeElement === document.body) heading.focus();
 }
 
 async function shown(page, view) {
