@@ -3,6 +3,7 @@
 mod balancer;
 mod chaos;
 mod checker;
+mod dashboard;
 mod fleet;
 mod load;
 mod netns;
