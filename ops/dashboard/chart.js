@@ -46,7 +46,8 @@ function path(line, place, [from, to, most]) {
     piece.push(`${x.toFixed(1)},${y.toFixed(1)}`);
   }
   pieces.push(piece);
-  const drawn = pieces.filter((points) => points.length > 1);
+  // A point by itself is drawn as a line to where it is.
+  const drawn = pieces.filter((points) => points.length > 0).map((points) => (points.length > 1 ? points : [...points, ...points]));
   return drawn.map((points) => svg("polyline", { class: `line line-${place}`, points: points.join(" ") }));
 }
 

@@ -3,7 +3,7 @@
 import { OWN, SYNAPSE, get } from "./api.js";
 import { chart } from "./chart.js";
 import { h, href, notice, section } from "./dom.js";
-import { SPAN_MS, level, mean, rate, sample } from "./figures.js";
+import { SPAN_MS, level, mean, nodes, rate, sample } from "./figures.js";
 import { bytes, figure, number, time } from "./format.js";
 import { session } from "./session.js";
 
@@ -86,17 +86,18 @@ function board(signal) {
 function gallery(signal) {
   const all = GRAPHS.map(([title, shown, lines]) => ({ lines: Object.values(lines), graph: chart(title, Object.keys(lines), shown) }));
   const stand = h("p", { class: "hint" });
-  const draw = (ts) => {
-    for (const { lines, graph } of all) graph.draw(lines.map((line) => line()), ts - SPAN_MS, ts);
+  const draw = (at) => {
+    for (const { lines, graph } of all) graph.draw(lines.map((line) => line()), at - SPAN_MS, at);
   };
   draw(Date.now());
   return {
     element: [h("div", { class: "charts" }, all.map(({ graph }) => graph.element)), stand],
     refresh: async () => {
       try {
-        const told = await sample(signal);
-        draw(told.ts);
-        stand.replaceChildren(`The last five minutes${told.node ? ` of the node ${told.node}, which answers` : ""}, as of `, time(told.ts), ".");
+        const at = await sample(signal);
+        draw(at);
+        const names = nodes();
+        stand.replaceChildren(`The last five minutes${names.length > 0 ? ` of what answers: ${names.join(", ")}` : ""}, as of `, time(at), ".");
       } catch (error) {
         if (!signal.aborted) stand.replaceChildren(`The figures could not be had: ${error.message}`);
         throw error;
