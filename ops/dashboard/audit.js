@@ -3,7 +3,7 @@
 import { OWN, at, call, get } from "./api.js";
 import { badge, button, h, link } from "./dom.js";
 import { confirm } from "./dialog.js";
-import { json, time } from "./format.js";
+import { json, person, time } from "./format.js";
 import { LIMIT, filters, onward, table } from "./list.js";
 import { may } from "./session.js";
 
@@ -27,7 +27,7 @@ function outcome(change) {
 
 function target(change) {
   if (!change.target) return "–";
-  if (change.kind === "user") return link(change.target, "users", change.target);
+  if (change.kind === "user") return person(change.target);
   if (change.kind === "room") return link(change.target, "rooms", change.target);
   return `${change.kind}: ${change.target}`;
 }

@@ -1,6 +1,7 @@
 // Numbers and times as people read them.
 
-import { h } from "./dom.js";
+import { h, link } from "./dom.js";
+import { session } from "./session.js";
 
 const NUMBER = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const FINE = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
@@ -56,4 +57,11 @@ export function count(value, one, many) {
 /** JSON to be read. */
 export function json(value) {
   return h("pre", { tabindex: "0" }, JSON.stringify(value, null, 2));
+}
+
+/** A user: a link to the page of an account of this server, or just the ID. */
+export function person(userId) {
+  if (!userId) return "–";
+  const server = userId.slice(userId.indexOf(":") + 1);
+  return server === session().server ? link(userId, "users", userId) : userId;
 }

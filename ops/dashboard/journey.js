@@ -2,7 +2,7 @@
 
 import { OWN, at, get } from "./api.js";
 import { badge, facts, h, href, link, section } from "./dom.js";
-import { number, time } from "./format.js";
+import { number, person, time } from "./format.js";
 import { LIMIT, field, onward, table } from "./list.js";
 import { state } from "./federation.js";
 
@@ -53,12 +53,12 @@ async function shown(view, eventId) {
     facts([
       ["Type", `${told.type}${told.state_key === undefined ? "" : `, state key “${told.state_key}”`}`],
       ["Room", link(told.room_id, "rooms", told.room_id)],
-      ["Sender", told.sender],
+      ["Sender", person(told.sender)],
     ]),
     section("Its way", steps(told)),
     section("Users of this server",
       table("How far the feeds of users have come", [
-        ["User", (one) => link(one.user_id, "users", one.user_id)],
+        ["User", (one) => person(one.user_id)],
         ["Feed", (one) => badge(one.feed, FEEDS[one.feed] ?? "plain")],
         ["Position", (one) => (one.position === undefined ? "–" : number(one.position))],
         ["Ahead of it", (one) => (one.ahead === undefined ? "–" : number(one.ahead))],

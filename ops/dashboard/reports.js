@@ -3,7 +3,7 @@
 import { SYNAPSE, at, call, get } from "./api.js";
 import { button, facts, h, href, link, section } from "./dom.js";
 import { confirm } from "./dialog.js";
-import { json, time } from "./format.js";
+import { json, person, time } from "./format.js";
 import { LIMIT, filters, numbered, place, table } from "./list.js";
 
 async function dismiss(view, kind, id, done) {
@@ -23,8 +23,6 @@ function kinds(isOfUsers) {
   return h("nav", { class: "kinds", "aria-label": "Kinds of reports" },
     h("ul", null, entry("Events", href("reports"), !isOfUsers), entry("Users", href("reports", "users"), isOfUsers)));
 }
-
-const person = (userId) => (userId ? link(userId, "users", userId) : "–");
 
 async function events(view) {
   const { query } = view;

@@ -3,7 +3,7 @@
 import { OWN, SYNAPSE, at, call, get } from "./api.js";
 import { button, facts, h, href, link, notice, redraw, section, tell } from "./dom.js";
 import { confirm } from "./dialog.js";
-import { bytes, count, number, time } from "./format.js";
+import { bytes, count, number, person, time } from "./format.js";
 import { LIMIT, field, table } from "./list.js";
 import { marks } from "./rooms.js";
 
@@ -100,7 +100,7 @@ async function quarantine(roomId) {
 function members(list) {
   const place = h("div");
   const draw = (from) => redraw(place,
-    table("Members", [["User", (userId) => link(userId, "users", userId)]], list.slice(from, from + LIMIT), "Nobody is in the room."),
+    table("Members", [["User", person]], list.slice(from, from + LIMIT), "Nobody is in the room."),
     h("p", { class: "buttons" },
       from > 0 ? button("Previous members", () => draw(from - LIMIT), { secondary: true, key: "before" }) : null,
       from + LIMIT < list.length ? button("Next members", () => draw(from + LIMIT), { secondary: true, key: "after" }) : null));
@@ -193,7 +193,7 @@ export default {
         ["Alias", room.canonical_alias],
         ["Topic", room.topic],
         ["Standing", marks({ ...room, blocked: blocked.block })],
-        ["Made by", room.creator],
+        ["Made by", person(room.creator)],
         ["Version", room.version],
         ["Who may join", room.join_rules],
         ["Who sees its history", room.history_visibility],
