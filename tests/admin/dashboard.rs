@@ -306,6 +306,7 @@ async fn users_and_rooms_are_looked_after() {
     let anna = server.register("anna").await;
     let room_id = boss.create_room(json!({"name": "Kitchen"})).await;
     let browser = Chromium::start("en").await;
+    browser.look(WIDE, "light").await;
     sign_in(&browser, &boss).await;
     go(&browser, ("#/users", "Users")).await;
     browser.type_into("User ID or name has in it", "ann").await;

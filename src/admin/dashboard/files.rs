@@ -24,7 +24,7 @@ const STYLE: &str = "text/css; charset=utf-8";
 const PICTURE: &str = "image/svg+xml";
 
 /// A file: its name, its type, what is in it.
-macro_rules! file {
+macro_rules! beside {
     ($name:literal, $kind:expr) => {
         (
             $name,
@@ -36,32 +36,32 @@ macro_rules! file {
 
 /// All that lies beside the page.
 const FILES: &[(&str, &str, &str)] = &[
-    file!("api.js", SCRIPT),
-    file!("app.js", SCRIPT),
-    file!("audit.js", SCRIPT),
-    file!("chart.js", SCRIPT),
-    file!("cluster.js", SCRIPT),
-    file!("dialog.js", SCRIPT),
-    file!("dom.js", SCRIPT),
-    file!("federation.js", SCRIPT),
-    file!("figures.js", SCRIPT),
-    file!("format.js", SCRIPT),
-    file!("icon.svg", PICTURE),
-    file!("journey.js", SCRIPT),
-    file!("list.js", SCRIPT),
-    file!("login.js", SCRIPT),
-    file!("media.js", SCRIPT),
-    file!("overview.js", SCRIPT),
-    file!("parked.js", SCRIPT),
-    file!("reports.js", SCRIPT),
-    file!("room.js", SCRIPT),
-    file!("rooms.js", SCRIPT),
-    file!("session.js", SCRIPT),
-    file!("style.css", STYLE),
-    file!("theme.js", SCRIPT),
-    file!("tokens.js", SCRIPT),
-    file!("user.js", SCRIPT),
-    file!("users.js", SCRIPT),
+    beside!("api.js", SCRIPT),
+    beside!("app.js", SCRIPT),
+    beside!("audit.js", SCRIPT),
+    beside!("chart.js", SCRIPT),
+    beside!("cluster.js", SCRIPT),
+    beside!("dialog.js", SCRIPT),
+    beside!("dom.js", SCRIPT),
+    beside!("federation.js", SCRIPT),
+    beside!("figures.js", SCRIPT),
+    beside!("format.js", SCRIPT),
+    beside!("icon.svg", PICTURE),
+    beside!("journey.js", SCRIPT),
+    beside!("list.js", SCRIPT),
+    beside!("login.js", SCRIPT),
+    beside!("media.js", SCRIPT),
+    beside!("overview.js", SCRIPT),
+    beside!("parked.js", SCRIPT),
+    beside!("reports.js", SCRIPT),
+    beside!("room.js", SCRIPT),
+    beside!("rooms.js", SCRIPT),
+    beside!("session.js", SCRIPT),
+    beside!("style.css", STYLE),
+    beside!("theme.js", SCRIPT),
+    beside!("tokens.js", SCRIPT),
+    beside!("user.js", SCRIPT),
+    beside!("users.js", SCRIPT),
 ];
 
 /// Leads to the page from where its slash was forgotten. The address is relative: a proxy may have it elsewhere.
