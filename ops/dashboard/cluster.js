@@ -17,8 +17,11 @@ let most = 0;
 /** An order to the nodes that is asked about first. */
 function order(refresh, { name, title, text, danger, fields, key, label, run }) {
   return button(name, async () => {
-    const isDone = await confirm({ title, text, danger, fields, action: name, run: async (wish) => { await run(wish); return "The nodes do it with their next beat."; } });
-    if (isDone) await refresh();
+    const done = async (wish) => {
+      await run(wish);
+      return "The nodes do it with their next beat.";
+    };
+    if (await confirm({ title, text, danger, fields, action: name, run: done })) await refresh();
   }, { secondary: !danger, danger, key, label });
 }
 
@@ -41,7 +44,8 @@ function nodeActions(node, refresh) {
     text: "It is taken off the list. If it runs it joins again by itself.",
     run: () => call("POST", `${path}/leave`, { body: {} }),
   });
-  return h("span", { class: "buttons" }, node.standing === "serving" ? drain : null, node.standing === "draining" ? join : null, node.standing === "dead" ? forget : null);
+  const fitting = { serving: drain, draining: join, dead: forget };
+  return h("span", { class: "buttons" }, fitting[node.standing]);
 }
 
 function nodes(told, refresh) {

@@ -1,4 +1,5 @@
-// Figures over the last minutes. Each answer has those of one node; behind a proxy it is now this node and now that one, so what each has said last is added up.
+// Figures over the last minutes. Each answer has those of one node; behind a proxy it is now this node and now that one, so what each has said last is
+// added up.
 
 import { OWN, get } from "./api.js";
 

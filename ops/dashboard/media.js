@@ -9,29 +9,34 @@ import { session } from "./session.js";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
+const ORDERS_OF_PIECES = [["created_ts", "When it came"], ["media_length", "Size"], ["last_access_ts", "Last use"]];
+const ORDERS_OF_USERS = [["media_length", "Size"], ["media_count", "Number"], ["user_id", "User ID"]];
+
 const piece = (kind, server, id) => `${SYNAPSE}/v1/media/${kind ? `${kind}/` : ""}${at`${server}/${id}`}`;
 
 /** Something that is done to a piece of media once it was confirmed. */
-function change(view, name, text, { danger, run, said }) {
+function change(view, name, text, { danger, run, said = "It is done.", after = view.reload }) {
+  const done = async () => {
+    await run();
+    return said;
+  };
   return button(name, async () => {
-    if (await confirm({ title: name, text, action: name, danger, run: async () => { await run(); return said; } })) view.reload();
+    if (await confirm({ title: name, text, action: name, danger, run: done })) after();
   }, { secondary: !danger, danger });
 }
 
 function actions(view, { server, id, isAway, isSafe }) {
   const isOurs = server === session().server;
-  return h("span", { class: "buttons" },
-    isAway
-      ? change(view, "Give out again", `${server}/${id} may be had again.`, { run: () => call("POST", piece("unquarantine", server, id), { body: {} }), said: "It is given out again." })
-      : change(view, "Put away", `Nobody is given ${server}/${id} any more, nor what has the same content. The audit log can take it back.`,
-        { run: () => call("POST", piece("quarantine", server, id), { body: {} }), said: "It is put away." }),
-    isOurs && !isAway
-      ? change(view, isSafe ? "End protection" : "Protect", isSafe ? "It may be put away again." : "It cannot be put away.",
-        { run: () => call("POST", `${SYNAPSE}/v1/media/${isSafe ? "unprotect" : "protect"}${at`/${id}`}`, { body: {} }), said: "It is done." })
-      : null,
-    isOurs
-      ? change(view, "Delete", `${id} is gone for ever.`, { danger: true, run: () => call("DELETE", piece("", server, id)), said: "It is deleted." })
-      : null);
+  const post = (path) => () => call("POST", path, { body: {} });
+  const back = () => change(view, "Give out again", `${server}/${id} may be had again.`, { run: post(piece("unquarantine", server, id)) });
+  const away = () => change(view, "Put away",
+    `Nobody is given ${server}/${id} any more, nor what has the same content. The audit log can take it back.`,
+    { run: post(piece("quarantine", server, id)) });
+  const guard = () => change(view, isSafe ? "End protection" : "Protect", isSafe ? "It may be put away again." : "It cannot be put away.",
+    { run: post(`${SYNAPSE}/v1/media/${isSafe ? "unprotect" : "protect"}${at`/${id}`}`) });
+  const remove = () => change(view, "Delete", `${id} is gone for ever.`,
+    { danger: true, run: () => call("DELETE", piece("", server, id)), said: "It is deleted.", after: () => view.go(href("media")) });
+  return h("span", { class: "buttons" }, isAway ? back() : away(), isOurs && !isAway ? guard() : null, isOurs ? remove() : null);
 }
 
 function standing(isAway, isSafe) {
@@ -43,14 +48,14 @@ async function ofUser(view, userId) {
   const told = await get(`${SYNAPSE}${at`/v1/users/${userId}/media`}`, {
     from: place(view),
     limit: LIMIT,
-    order_by: view.query.get("order_by"),
-    dir: view.query.get("dir"),
+    order_by: view.query.get("order_by") ?? "created_ts",
+    dir: view.query.get("dir") ?? "b",
   }, view.signal);
   const server = session().server;
   view.show(
     h("p", null, "Uploaded by ", link(userId, "users", userId)),
     filters(view, "Order of the list", [
-      { name: "order_by", label: "In order of", type: "select", options: [["created_ts", "When it came"], ["media_length", "Size"], ["last_access_ts", "Last use"]], usual: "created_ts" },
+      { name: "order_by", label: "In order of", type: "select", options: ORDERS_OF_PIECES, usual: "created_ts" },
       { name: "dir", label: "Direction", type: "select", options: [["b", "Falling"], ["f", "Rising"]], usual: "b" },
     ]),
     table("Media", [
@@ -135,7 +140,7 @@ async function all(view) {
     section("Who has how much",
       filters(view, "Look for users", [
         { name: "search", label: "User ID or name has in it", type: "search" },
-        { name: "order_by", label: "In order of", type: "select", options: [["media_length", "Size"], ["media_count", "Number"], ["user_id", "User ID"]], usual: "media_length" },
+        { name: "order_by", label: "In order of", type: "select", options: ORDERS_OF_USERS, usual: "media_length" },
         { name: "dir", label: "Direction", type: "select", options: [["b", "Falling"], ["f", "Rising"]], usual: "b" },
       ]),
       table("Media by user", [
@@ -148,8 +153,8 @@ async function all(view) {
     section("Cleaning up", h("p", { class: "buttons" },
       sweep("Drop copies of other servers' media", "They are fetched again when somebody wants them.", `${SYNAPSE}/v1/purge_media_cache`,
         (answer) => `${count(answer.deleted, "copy is", "copies are")} gone.`),
-      sweep("Delete media of this server", "They are gone for ever, but for pictures of users and rooms and what was put away or is protected.", `${SYNAPSE}/v1/media/delete`,
-        (answer) => `${count(answer.total, "piece is", "pieces are")} gone.`)),
+      sweep("Delete media of this server", "They are gone for ever, but for pictures of users and rooms and what was put away or is protected.",
+        `${SYNAPSE}/v1/media/delete`, (answer) => `${count(answer.total, "piece is", "pieces are")} gone.`)),
     h("p", { class: "hint" }, "Ten thousand at once at most: who asks again goes on.")),
   );
 }

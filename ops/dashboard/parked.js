@@ -42,9 +42,11 @@ export default {
     const after = Object.fromEntries(view.query);
     const told = await get(`${OWN}/parked`, { ...after, limit: LIMIT }, view.signal);
     const last = told.parked.at(-1);
-    const actions = (one) => (may("operate")
-      ? h("span", { class: "buttons" }, button("Try again", () => retry(view, one), { secondary: true }), button("Forget", () => discard(view, one), { danger: true }))
-      : "–");
+    const actions = (one) => {
+      if (!may("operate")) return "–";
+      const again = button("Try again", () => retry(view, one), { secondary: true });
+      return h("span", { class: "buttons" }, again, button("Forget", () => discard(view, one), { danger: true }));
+    };
     view.show(
       h("p", null, `${number(told.total)} in all. What follows a parked record was taken in; what should have come of it itself is missing.`),
       table("Parked records", [

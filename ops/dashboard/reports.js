@@ -18,6 +18,10 @@ async function dismiss(view, kind, id, done) {
   }) && done();
 }
 
+function takeOff(view, kind, id) {
+  return button("Take off", () => dismiss(view, kind, id, view.reload), { secondary: true, label: `Take off report ${id}` });
+}
+
 function kinds(isOfUsers) {
   const entry = (text, target, here) => h("li", null, h("a", { href: target, "aria-current": here ? "page" : null }, text));
   return h("nav", { class: "kinds", "aria-label": "Kinds of reports" },
@@ -49,7 +53,7 @@ async function events(view) {
       ["Sender", (report) => person(report.sender)],
       ["Reporter", (report) => person(report.user_id)],
       ["Reason", (report) => report.reason || "–"],
-      ["Actions", (report) => button("Take off", () => dismiss(view, "event_reports", report.id, view.reload), { secondary: true, label: `Take off report ${report.id}` })],
+      ["Actions", (report) => takeOff(view, "event_reports", report.id)],
     ], told.event_reports, "Nothing was reported."),
     numbered(view, told.event_reports.length, told.total),
   );
@@ -77,7 +81,7 @@ async function ofUsers(view) {
       ["Reported", (report) => person(report.target_user_id)],
       ["Reporter", (report) => person(report.user_id)],
       ["Reason", (report) => report.reason || "–"],
-      ["Actions", (report) => button("Take off", () => dismiss(view, "user_reports", report.id, view.reload), { secondary: true, label: `Take off report ${report.id}` })],
+      ["Actions", (report) => takeOff(view, "user_reports", report.id)],
     ], told.user_reports, "Nobody was reported."),
     numbered(view, told.user_reports.length, told.total),
   );

@@ -187,6 +187,7 @@ export default {
     const [room, blocked, present, stored, ends] = await Promise.all([
       ask(known(roomId)), ask(known(roomId, "/block")), ask(known(roomId, "/members")), ask(own(roomId, "/storage")), ask(own(roomId, "/graph")),
     ]);
+    const devices = count(room.joined_local_devices, "device", "devices");
     view.show(
       facts([
         ["Name", room.name],
@@ -197,7 +198,7 @@ export default {
         ["Version", room.version],
         ["Who may join", room.join_rules],
         ["Who sees its history", room.history_visibility],
-        ["Members", `${number(room.joined_members)}, ${number(room.joined_local_members)} of this server with ${count(room.joined_local_devices, "device", "devices")}`],
+        ["Members", `${number(room.joined_members)}, ${number(room.joined_local_members)} of this server with ${devices}`],
         ["Goes on in", room.replacement_room ? link(room.replacement_room, "rooms", room.replacement_room) : null],
       ]),
       h("p", { class: "links" }, link("Reports", "reports", { room_id: roomId }), " · ", link("Changes by administrators", "audit", { target: roomId })),

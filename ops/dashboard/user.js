@@ -33,7 +33,11 @@ function turning(view, user) {
     const name = names[isOn ? 1 : 0];
     return button(name, async () => {
       const asked = { title: `${name}: ${user.name}`, text, action: name, danger: !isOn };
-      if (await confirm({ ...asked, run: async () => { await turn(!isOn); return "It is done. The audit log can take it back."; } })) view.reload();
+      const run = async () => {
+        await turn(!isOn);
+        return "It is done. The audit log can take it back.";
+      };
+      if (await confirm({ ...asked, run })) view.reload();
     }, { secondary: true });
   });
 }
@@ -90,7 +94,8 @@ async function redact(view, userId, place) {
     if (hasEnded) return;
     const told = await get(`${SYNAPSE}${at`/v1/user/redact_status/${id}`}`, null, view.signal);
     const failed = Object.keys(told.failed_redactions || {}).length;
-    place.textContent = `Redaction: ${told.status}${failed ? `, ${count(failed, "event", "events")} could not be redacted` : ""}${told.error ? `, ${told.error}` : ""}.`;
+    const trouble = [failed ? `${count(failed, "event", "events")} could not be redacted` : null, told.error].filter(Boolean);
+    place.textContent = `Redaction: ${[told.status, ...trouble].join(", ")}.`;
     hasEnded = told.status !== "active";
     if (hasEnded) tell(place.textContent);
   };

@@ -137,8 +137,11 @@ mod tests {
 
     use super::*;
 
-    /// A file may have so many lines.
+    /// A file may have so many lines …
     const LINES_MAX: usize = 500;
+
+    /// … of so many characters.
+    const COLUMNS_MAX: usize = 160;
 
     #[test]
     fn every_file_is_served() {
@@ -174,6 +177,8 @@ mod tests {
         for (name, _, text) in FILES.iter().chain([&page]) {
             let lines = text.lines().count();
             assert!(lines <= LINES_MAX, "{name} has {lines} lines");
+            let longest = text.lines().map(|line| line.chars().count()).max();
+            assert!(longest <= Some(COLUMNS_MAX), "{name}: {longest:?} columns");
             for forbidden in [
                 "innerHTML",
                 "outerHTML",
