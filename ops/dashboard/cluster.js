@@ -52,7 +52,7 @@ function nodes(told, refresh) {
   const held = (node, family) => told.shards.filter((shard) => shard.family === family && shard.holder === node.name).length;
   const waiting = (node) => Object.values(node.queues).flat().reduce((total, one) => total + one, 0);
   return table("Nodes", [
-    ["Node", (node) => [node.name, node.name === told.node ? " (answers)" : ""]],
+    ["Node", (node) => [node.name, node.name === told.node ? " – this answers" : ""]],
     ["Standing", (node) => badge(node.standing, STANDINGS[node.standing] ?? "plain")],
     ["Roles", (node) => node.roles.join(", ")],
     ["Shards", (node) => FAMILIES.map((family) => `${family} ${held(node, family)}`).join(", ")],
