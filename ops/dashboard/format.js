@@ -5,7 +5,6 @@ import { session } from "./session.js";
 
 const NUMBER = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const FINE = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
-const TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
 /** A number. */
 export function number(value) {
@@ -30,12 +29,16 @@ export function bytes(value) {
   return `${NUMBER.format(rest)} ${units[unit]}`;
 }
 
-/** A moment, milliseconds since the Unix epoch. */
+const digits = (value) => String(value).padStart(2, "0");
+
+/** A moment, milliseconds since the Unix epoch, in the time zone of who reads it. */
 export function time(ms) {
   if (!ms) return "–";
   const moment = new Date(ms);
   if (Number.isNaN(moment.getTime())) return "–";
-  return h("time", { datetime: moment.toISOString() }, TIME.format(moment));
+  const date = [moment.getFullYear(), digits(moment.getMonth() + 1), digits(moment.getDate())].join("-");
+  const clock = [moment.getHours(), moment.getMinutes(), moment.getSeconds()].map(digits).join(":");
+  return h("time", { datetime: moment.toISOString() }, h("span", null, date), " ", h("span", null, clock));
 }
 
 /** How long something takes. */
