@@ -14,6 +14,9 @@ const STANDINGS = { serving: "good", draining: "plain", dead: "bad" };
 /** So many shards were on their way at once since the last time that none was. */
 let most = 0;
 
+/** The nodes that live, by name, as was told last: a table that stays as it is must not offer those of yesterday. */
+let living = [];
+
 /** An order to the nodes that is asked about first. */
 function order(refresh, { name, title, text, danger, fields, key, label, run }) {
   return button(name, async () => {
@@ -21,7 +24,7 @@ function order(refresh, { name, title, text, danger, fields, key, label, run }) 
       await run(wish);
       return "The nodes do it with their next beat.";
     };
-    if (await confirm({ title, text, danger, fields, action: name, run: done })) await refresh();
+    if (await confirm({ title, text, danger, fields: fields?.(), action: name, run: done })) await refresh();
   }, { secondary: !danger, danger, key, label });
 }
 
@@ -58,7 +61,6 @@ function nodes(told, refresh) {
     ["Shards", (node) => FAMILIES.map((family) => `${family} ${held(node, family)}`).join(", ")],
     ["Records a second", (node) => figure(node.load)],
     ["Waiting", (node) => number(waiting(node))],
-    ["Lease left", (node) => duration(node.lease_left_ms)],
     ["Since", (node) => time(node.joined_ts)],
     ["Actions", (node) => nodeActions(node, refresh)],
   ], told.nodes);
@@ -80,19 +82,19 @@ function moves(told) {
   ];
 }
 
-function shardActions(shard, living, refresh) {
+function shardActions(shard, refresh) {
   if (!may("operate")) return "–";
   const name = `${shard.family}/${shard.number}`;
   const path = `${OWN}${at`/cluster/shards/${shard.family}/${shard.number}`}`;
-  const where = { name: "node", label: "Node", type: "select", options: living.map((node) => [node, node]), usual: shard.wanted ?? living[0] };
+  const where = () => ({ name: "node", label: "Node", type: "select", options: living.map((node) => [node, node]), usual: shard.wanted ?? living[0] });
   const move = order(refresh, {
-    name: "Move", title: `Move ${name}`, key: `move-${name}`, label: `Move ${name}`, fields: [where],
+    name: "Move", title: `Move ${name}`, key: `move-${name}`, label: `Move ${name}`, fields: () => [where()],
     text: "It stays there until the load is balanced anew. Requests wait while it is on its way.",
     run: ({ node }) => call("POST", `${path}/move`, { body: { node } }),
   });
   const pin = order(refresh, {
     name: "Pin", title: `Pin ${name}`, key: `pin-${name}`, label: `Pin ${name}`,
-    fields: [where, { name: "alone", label: "The node holds nothing that is not pinned there", type: "checkbox" }],
+    fields: () => [where(), { name: "alone", label: "The node holds nothing that is not pinned there", type: "checkbox" }],
     text: "It is kept on the node, whatever the load.",
     run: ({ node, alone }) => call("PUT", `${path}/pin`, { body: { node, alone } }),
   });
@@ -105,7 +107,6 @@ function shardActions(shard, living, refresh) {
 }
 
 function shards(told, refresh) {
-  const living = told.nodes.filter((node) => node.standing !== "dead").map((node) => node.name);
   return FAMILIES.map((family) => {
     const own = told.shards.filter((shard) => shard.family === family);
     return h("details", { "data-key": `family-${family}` },
@@ -117,7 +118,7 @@ function shards(told, refresh) {
         ["Pinned to", (shard) => (shard.pinned ? `${shard.pinned}${shard.alone ? ", alone" : ""}` : "–")],
         ["Records a second", (shard) => (shard.load === null ? "–" : figure(shard.load))],
         ["Claimed", (shard) => number(shard.term)],
-        ["Actions", (shard) => shardActions(shard, living, refresh)],
+        ["Actions", (shard) => shardActions(shard, refresh)],
       ], own));
   });
 }
@@ -133,6 +134,7 @@ export default {
     const refresh = async () => {
       const told = await get(`${OWN}/cluster`, null, view.signal);
       const missing = told.missing_roles;
+      living = told.nodes.filter((node) => node.standing !== "dead").map((node) => node.name);
       redraw(places.alarm, missing.length > 0 ? notice(`No living node has ${missing.join(", ")}: what that is for is not done.`, "error") : []);
       redraw(places.moves, moves(told));
       redraw(places.nodes, nodes(told, refresh));

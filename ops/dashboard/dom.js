@@ -61,14 +61,19 @@ export function badge(text, kind = "plain") {
   return h("span", { class: `badge ${kind}` }, text);
 }
 
-/** Puts new content in a place and keeps the focus on the button or opened part that has the same key. */
+/**
+ * Puts new content in a place, a `div` without attributes. What is the same stays, so that nobody who reads there is thrown out; otherwise the focus goes to
+ * what has the same key, and what was unfolded is so again.
+ */
 export function redraw(place, ...children) {
-  const key = place.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-  const open = [...place.querySelectorAll("details[data-key][open]")].map((element) => element.dataset.key);
-  place.replaceChildren(...children.flat(Infinity).filter(Boolean));
-  for (const element of place.querySelectorAll("details[data-key]")) {
-    if (open.includes(element.dataset.key)) element.open = true;
+  const next = h("div", null, children);
+  const keys = [...place.querySelectorAll("details[data-key][open]")].map((element) => element.dataset.key);
+  for (const element of next.querySelectorAll("details[data-key]")) {
+    if (keys.includes(element.dataset.key)) element.open = true;
   }
+  if (next.isEqualNode(place)) return;
+  const key = place.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+  place.replaceChildren(...next.childNodes);
   if (!key) return;
   const same = [...place.querySelectorAll("[data-key]")].find((element) => element.dataset.key === key);
   if (same) same.focus();
