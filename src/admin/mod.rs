@@ -6,6 +6,7 @@
 mod audit;
 mod backlog;
 mod cluster;
+mod dashboard;
 mod devices;
 mod events;
 mod federation;
@@ -31,6 +32,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     audit::mount(routes);
     backlog::mount(routes);
     cluster::mount(routes);
+    dashboard::mount(routes);
     devices::mount(routes);
     events::mount(routes);
     federation::mount(routes);

@@ -17,6 +17,7 @@ mod check_push_gateway;
 pub(crate) mod check_watching;
 pub mod cluster;
 pub mod consent;
+pub mod dashboard;
 pub mod database;
 pub mod delayed_events;
 pub mod devices;
@@ -68,6 +69,7 @@ pub use self::{
     captcha::Captcha,
     cluster::Cluster,
     consent::{Consent, Policy, PolicyText},
+    dashboard::Dashboard,
     database::Database,
     delayed_events::DelayedEvents,
     devices::Devices,
@@ -181,6 +183,8 @@ pub struct Config {
     pub federation: Federation,
     /// Sizes, times and rates.
     pub limits: Limits,
+    /// The page for administrators.
+    pub dashboard: Dashboard,
     /// What the server tells its operator.
     pub log: Log,
     /// Where requests spend their time.
@@ -228,6 +232,7 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     PushGateway::INFO,
     Federation::INFO,
     Limits::INFO,
+    Dashboard::INFO,
     Log::INFO,
     Tracing::INFO,
     Canary::INFO,

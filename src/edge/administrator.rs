@@ -20,6 +20,13 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
+    /// The names of all roles of which everything may be done.
+    pub(crate) fn roles(&self) -> impl Iterator<Item = &'static str> {
+        let all = ALL_ROLES.into_iter();
+        all.filter(move |role| may(&self.roles, *role))
+            .map(role_name)
+    }
+
     /// Whether this may be done that takes a role, for endpoints of which only the request says what it takes.
     pub(crate) fn may(&self, role: AdminRole) -> Result<(), Failure> {
         if may(&self.roles, role) {

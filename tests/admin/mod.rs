@@ -3,6 +3,7 @@
 mod accounts;
 mod audit;
 mod backlog;
+pub(crate) mod dashboard;
 mod federation;
 mod journey;
 mod looking;

@@ -5,6 +5,7 @@ mod chaos;
 mod checker;
 #[cfg(test)]
 mod checker_tests;
+mod dashboard;
 mod figures;
 mod fleet;
 mod load;

@@ -211,12 +211,7 @@ impl Chromium {
             ("narrow", NARROW, "light"),
             ("dark", NARROW, "dark"),
         ] {
-            let metrics =
-                json!({"width": width, "height": 760, "deviceScaleFactor": 1, "mobile": false});
-            self.devtools("Emulation.setDeviceMetricsOverride", metrics)
-                .await;
-            let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
-            self.devtools("Emulation.setEmulatedMedia", features).await;
+            self.look(width, scheme).await;
             let wrong = self.run(INSPECT, json!([self.language])).await;
             assert_eq!(wrong, json!([]), "{name}, {kind}");
             self.picture(&format!("{name}-{kind}.png")).await;
@@ -234,12 +229,68 @@ impl Chromium {
         assert_eq!(log, json!([]));
     }
 
+    /// Has a screen so wide, of somebody who wishes for a light or a dark page.
+    pub(crate) async fn look(&self, width: u64, scheme: &str) {
+        let metrics =
+            json!({"width": width, "height": 760, "deviceScaleFactor": 1, "mobile": false});
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics)
+            .await;
+        let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        self.devtools("Emulation.setEmulatedMedia", features).await;
+    }
+
+    /// Waits until the body of a function finds that something is so.
+    pub(crate) async fn wait_until(&self, script: &str, arguments: Value) {
+        let end = Instant::now() + DEADLINE;
+        while self.run(script, arguments.clone()).await != json!(true) {
+            assert!(
+                Instant::now() < end,
+                "never so: {script} {arguments}; but: {}",
+                self.text().await
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Presses keys, one after the other, wherever the focus is.
+    pub(crate) async fn keys(&self, text: &str) {
+        let strokes: Vec<Value> = text
+            .chars()
+            .flat_map(|key| {
+                ["keyDown", "keyUp"].map(|kind| json!({"type": kind, "value": key.to_string()}))
+            })
+            .collect();
+        let body = json!({"actions": [{"type": "key", "id": "keyboard", "actions": strokes}]});
+        self.ask(Method::POST, "/actions", body).await;
+    }
+
+    /// Forgets what the browser has complained of: it was to be expected.
+    pub(crate) async fn forgive(&self) {
+        self.ask(Method::POST, "/se/log", json!({"type": "browser"}))
+            .await;
+    }
+
+    /// Has the page judged by axe-core: fails when it finds anything serious or critical.
+    pub(crate) async fn accessible(&self, name: &str) {
+        if self.run("return typeof axe", json!([])).await == "undefined" {
+            self.run(&axe(), json!([])).await;
+        }
+        let begin = "window.judged = null; axe.run(document, {resultTypes: ['violations']}).then((all) => { window.judged = all.violations; })";
+        self.run(begin, json!([])).await;
+        self.wait_until("return window.judged !== null", json!([]))
+            .await;
+        let serious = "return window.judged.filter((one) => ['serious', 'critical'].includes(one.impact)).map((one) => `${one.id}: ${one.nodes.map((node) => node.html)}`)";
+        let found = self.run(serious, json!([])).await;
+        assert_eq!(found, json!([]), "{name}");
+    }
+
     async fn devtools(&self, command: &str, parameters: Value) -> Value {
         let body = json!({"cmd": command, "params": parameters});
         self.ask(Method::POST, "/goog/cdp/execute", body).await
     }
 
-    async fn picture(&self, name: &str) {
+    /// Keeps a picture of the page.
+    pub(crate) async fn picture(&self, name: &str) {
         let wish = json!({"format": "png", "captureBeyondViewport": true});
         let taken = self.devtools("Page.captureScreenshot", wish).await;
         let bytes = STANDARD.decode(taken["data"].as_str().expect("a picture"));
@@ -247,6 +298,17 @@ impl Chromium {
         std::fs::create_dir_all(&folder).expect("a folder");
         std::fs::write(folder.join(name), bytes.expect("base64")).expect("the picture is kept");
     }
+}
+
+/// The script that judges pages.
+fn axe() -> String {
+    let place = "target/tools/node/node_modules/axe-core/axe.min.js";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(place);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| {
+        panic!(
+            "SKIPPED, AND THAT COUNTS AS FAILED: {place}: {error}; `ops/ci/test` installs axe-core"
+        )
+    })
 }
 
 /// Where the driver says that it listens.

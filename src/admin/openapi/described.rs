@@ -263,6 +263,18 @@ pub(crate) const ALL: &[Described] = &[
             ],
         ),
     ),
+    look(
+        "/figures",
+        "Show the figures of the node that answers, as Prometheus reads them, summed over endpoints",
+        (
+            &[],
+            &[
+                ("node", Text, "the node; null where there is only one"),
+                ("ts", Number, "when, milliseconds since the Unix epoch"),
+                ("figures", Objects, "each with name, labels and value"),
+            ],
+        ),
+    ),
     look("/openapi.json", "This description", (&[], &[])),
     look(
         "/parked",
@@ -440,5 +452,19 @@ pub(crate) const ALL: &[Described] = &[
         Operate,
         "End a token at once",
         (None, &[]),
+    ),
+    look(
+        "/whoami",
+        "Show who asks, and what is open to the caller",
+        (
+            &[],
+            &[
+                ("name", Text, "a user ID, or token: and an ID"),
+                ("roles", Texts, "whose endpoints are open"),
+                ("server_name", Text, "the name of the server"),
+                ("version", Text, "the version of the program"),
+                ("node", Text, "the node; null where there is only one"),
+            ],
+        ),
     ),
 ];

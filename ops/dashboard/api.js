@@ -1,0 +1,83 @@
+// Requests to the admin APIs.
+
+import { end, session } from "./session.js";
+
+/** Playhouse's own admin API: administrators and tools. */
+export const OWN = "/_playhouse/admin/v1";
+
+/** The one that tools for Synapse speak: administrators only. */
+export const SYNAPSE = "/_synapse/admin";
+
+/** The server said no, or could not be asked. */
+export class Refused extends Error {
+  constructor(status, body) {
+    super(sentence(status, body));
+    this.status = status;
+    this.code = body?.errcode;
+  }
+}
+
+function sentence(status, body) {
+  if (status === 0) return "The server cannot be reached.";
+  const why = typeof body?.error === "string" && body.error ? body.error : "no reason was given";
+  if (status === 429) return "Too many requests: wait a little and try again.";
+  return `${why} (${status}${body?.errcode ? `, ${body.errcode}` : ""})`;
+}
+
+/** A path in which what is put in is encoded. */
+export function at(texts, ...values) {
+  return texts.reduce((path, text, place) => path + encodeURIComponent(values[place - 1]) + text);
+}
+
+function address(path, query) {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(query || {})) {
+    if (value !== undefined && value !== null && value !== "" && value !== false) parameters.append(name, String(value));
+  }
+  const text = parameters.toString();
+  return text ? `${path}?${text}` : path;
+}
+
+/** Asks with a token, whoever is signed in. */
+export async function ask(token, method, path, { query, body, signal } = {}) {
+  const headers = {};
+  if (token) headers.Authorization = `Bearer ${token}`;
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  let answer;
+  try {
+    answer = await fetch(address(path, query), {
+      method,
+      headers,
+      signal,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      credentials: "omit",
+      cache: "no-store",
+      redirect: "error",
+    });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refused(0, null);
+  }
+  const told = await answer.json().catch(() => null);
+  if (!answer.ok) throw new Refused(answer.status, told);
+  return told;
+}
+
+/** Asks as who is signed in; a token that is good no more ends the session. */
+export async function call(method, path, options) {
+  const token = session()?.token;
+  try {
+    return await ask(token, method, path, options);
+  } catch (error) {
+    if (error.status === 401 && session()?.token === token) {
+      end();
+      document.dispatchEvent(new CustomEvent("playhouse:ended"));
+    }
+    throw error;
+  }
+}
+
+/** Looks. */
+export function get(path, query, signal) {
+  return call("GET", path, { query, signal });
+}

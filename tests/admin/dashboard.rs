@@ -1,0 +1,491 @@
+//! The dashboard in a real browser, and what it asks the server for. Pictures of all pages stay in `target/screenshots`.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::administrator;
+use crate::{
+    client::props::{room_path, text},
+    harness::{Chromium, Client, Options, TestServer, Town, client::encode},
+};
+
+const PAGE: &str = "/_playhouse/admin/";
+
+const OWN: &str = "/_playhouse/admin/v1";
+
+const SYNAPSE: &str = "/_synapse/admin";
+
+/// A wide screen.
+const WIDE: u64 = 1280;
+
+const TAB: &str = "\u{e004}";
+const ENTER: &str = "\u{e007}";
+const ESCAPE: &str = "\u{e00c}";
+
+/// What the menu leads to.
+const MENU: [&str; 11] = [
+    "Overview",
+    "Users",
+    "Rooms",
+    "Reports",
+    "Media",
+    "Federation",
+    "Cluster",
+    "Parked records",
+    "Event journey",
+    "Audit log",
+    "Tokens",
+];
+
+/// Waits until a page is there with all that it has asked for.
+pub(crate) async fn shown(browser: &Chromium, title: &str) {
+    let script = "return !document.querySelector('[aria-busy]') && document.querySelector('h1')?.textContent === arguments[0]";
+    browser.wait_until(script, json!([title])).await;
+}
+
+/// Goes to a page.
+pub(crate) async fn go(browser: &Chromium, (hash, title): (&str, &str)) {
+    browser
+        .run("location.hash = arguments[0]", json!([hash]))
+        .await;
+    shown(browser, title).await;
+}
+
+async fn open(browser: &Chromium, client: &Client) {
+    browser.open(&format!("{}{PAGE}", client.base())).await;
+    shown(browser, "Sign in").await;
+}
+
+/// Opens the dashboard and signs somebody in with the password of all test users.
+pub(crate) async fn sign_in(browser: &Chromium, client: &Client) {
+    open(browser, client).await;
+    fill_in(browser, client).await;
+    shown(browser, "Overview").await;
+}
+
+async fn fill_in(browser: &Chromium, client: &Client) {
+    browser.type_into("User name", &client.user_id).await;
+    browser.type_into("Password", "correct horse").await;
+    browser.press("Sign in").await;
+}
+
+/// Looks closely at the page that is shown, in both themes, on wide and narrow screens.
+pub(crate) async fn judge(browser: &Chromium, name: &str) {
+    for scheme in ["light", "dark"] {
+        browser.look(WIDE, scheme).await;
+        browser.accessible(&format!("{name}, {scheme}")).await;
+        browser
+            .picture(&format!("dashboard-{scheme}-{name}.png"))
+            .await;
+    }
+    browser.inspect(&format!("dashboard-{name}")).await;
+}
+
+/// Two servers of a town, of which the first has something for every page.
+struct Stage {
+    boss: Client,
+    /// What pages are called in files, where they are, and their titles.
+    pages: Vec<(&'static str, String, String)>,
+    _servers: [TestServer; 2],
+    _town: Town,
+}
+
+impl Stage {
+    async fn open() -> Self {
+        let town = Town::new(&["one.town", "two.town"]);
+        let server = town.open("one.town", &[]).await;
+        let other = town.open("two.town", &[]).await;
+        let boss = administrator(&server.client(), "boss").await;
+        let [anna, bert] = [server.register("anna").await, other.register("bert").await];
+        let wish = json!({"preset": "public_chat", "name": "Kitchen", "topic": "What we eat"});
+        let room_id = anna.create_room(wish).await;
+        let join = format!(
+            "/_matrix/client/v3/join/{}?server_name=one.town",
+            encode(&room_id)
+        );
+        bert.post(&join, json!({})).await.ok();
+        let event_id = anna.say(&room_id, "hello").await;
+        let media = furnish(&boss, &anna, (&room_id, &event_id)).await;
+        let reports = boss.get(&format!("{SYNAPSE}/v1/event_reports")).await.ok();
+        let report = reports["event_reports"][0]["id"].to_string();
+        let pages = pages(&anna.user_id, (&room_id, &event_id), (&media, &report));
+        Self {
+            boss,
+            pages,
+            _servers: [server, other],
+            _town: town,
+        }
+    }
+}
+
+/// Reports, media, changes and a token; gives the address of the media.
+async fn furnish(boss: &Client, anna: &Client, (room_id, event_id): (&str, &str)) -> String {
+    let reason = json!({"reason": "rude words"});
+    let report = room_path(room_id, &format!("report/{}", encode(event_id)));
+    anna.post(&report, reason.clone()).await.ok();
+    let report = format!("/_matrix/client/v3/users/{}/report", encode(&boss.user_id));
+    anna.post(&report, reason).await.ok();
+    let headers = [("content-type", "text/plain")];
+    let upload = "/_matrix/media/v3/upload?filename=note.txt";
+    let uploaded = anna
+        .with_headers(Method::POST, upload, &headers, b"a note".to_vec())
+        .await
+        .ok();
+    ban(boss, anna).await;
+    let wish = json!({"name": "a tool", "roles": ["read"]});
+    boss.post(&format!("{OWN}/tokens"), wish).await.ok();
+    text(&uploaded["content_uri"])
+}
+
+async fn ban(boss: &Client, anna: &Client) {
+    let user_id = encode(&anna.user_id);
+    let path = format!("{SYNAPSE}/v1/users/{user_id}/shadow_ban");
+    boss.post(&path, json!({})).await.ok();
+}
+
+fn pages(
+    user_id: &str,
+    (room_id, event_id): (&str, &str),
+    (media, report): (&str, &str),
+) -> Vec<(&'static str, String, String)> {
+    let [user, room, event, address] = [user_id, room_id, event_id, media].map(encode);
+    let page = |name, hash: &str, title: &str| (name, format!("#/{hash}"), title.to_owned());
+    // No two that follow each other have the same title: by that it is known that the next one is there.
+    vec![
+        page("overview", "", "Overview"),
+        page("users", "users", "Users"),
+        page("user", &format!("users/{user}"), user_id),
+        page("rooms", "rooms", "Rooms"),
+        page("room", &format!("rooms/{room}"), room_id),
+        page("reports", "reports", "Reports of events"),
+        page("reports-of-users", "reports/users", "Reports of users"),
+        page(
+            "report",
+            &format!("reports/event/{report}"),
+            &format!("Report {report}"),
+        ),
+        page("media", "media", "Media"),
+        page(
+            "media-of-user",
+            &format!("media/{user}"),
+            &format!("Media of {user_id}"),
+        ),
+        page("media-piece", &format!("media?address={address}"), "Media"),
+        page("federation", "federation", "Federation"),
+        page("cluster", "cluster", "Cluster"),
+        page("parked", "parked", "Parked records"),
+        page("journeys", "journey", "Event journey"),
+        page(
+            "journey",
+            &format!("journey/{event}"),
+            &format!("Journey of {event_id}"),
+        ),
+        page("audit", "audit", "Audit log"),
+        page("tokens", "tokens", "Tokens"),
+        page("nothing", "nothing", "No such page"),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_is_good_in_both_themes() {
+    let stage = Stage::open().await;
+    let browser = Chromium::start("en").await;
+    open(&browser, &stage.boss).await;
+    judge(&browser, "sign-in").await;
+    fill_in(&browser, &stage.boss).await;
+    shown(&browser, "Overview").await;
+    // The graphs live.
+    let drawn = "return document.querySelectorAll('.plot polyline').length > 0";
+    browser.wait_until(drawn, json!([])).await;
+    for (name, hash, title) in &stage.pages {
+        go(&browser, (hash, title)).await;
+        // What is folded is looked at too.
+        let unfold = "document.querySelectorAll('details').forEach((one) => { one.open = true; })";
+        browser.run(unfold, json!([])).await;
+        judge(&browser, name).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_theme_can_be_chosen() {
+    let server = TestServer::start().await;
+    let browser = Chromium::start("en").await;
+    open(&browser, &server.client()).await;
+    browser.look(WIDE, "light").await;
+    let choose = "const theme = document.getElementById('theme'); theme.value = arguments[0]; theme.dispatchEvent(new Event('change'))";
+    let back = "return getComputedStyle(document.body).backgroundColor";
+    let light = browser.run(back, json!([])).await;
+    browser.run(choose, json!(["dark"])).await;
+    let dark = browser.run(back, json!([])).await;
+    assert_ne!(light, dark);
+    // It is remembered, and the system is followed again when that is wanted.
+    open(&browser, &server.client()).await;
+    assert_eq!(browser.run(back, json!([])).await, dark);
+    browser.run(choose, json!(["auto"])).await;
+    assert_eq!(browser.run(back, json!([])).await, light);
+    browser.look(WIDE, "dark").await;
+    assert_eq!(browser.run(back, json!([])).await, dark);
+    browser.complaints().await;
+}
+
+/// What has the focus: one of its attributes, or its text.
+async fn focused(browser: &Chromium, what: &str) -> String {
+    let script = "const it = document.activeElement; return it[arguments[0]].trim()";
+    text(&browser.run(script, json!([what])).await)
+}
+
+/// Goes on by the tabulator until something has the focus.
+async fn walk_to(browser: &Chromium, wanted: &str) {
+    for _ in 0..80 {
+        browser.keys(TAB).await;
+        if focused(browser, "textContent").await == wanted {
+            return;
+        }
+    }
+    panic!("the keyboard does not lead to {wanted}");
+}
+
+async fn focus_first(browser: &Chromium) {
+    let script = "document.getElementById('skip').focus()";
+    browser.run(script, json!([])).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keyboard_is_enough() {
+    let server = TestServer::start().await;
+    let boss = administrator(&server.client(), "boss").await;
+    let anna = server.register("anna").await;
+    ban(&boss, &anna).await;
+    let browser = Chromium::start("en").await;
+    open(&browser, &boss).await;
+    for id in ["skip", "theme", "field-user"] {
+        browser.keys(TAB).await;
+        assert_eq!(focused(&browser, "id").await, id);
+    }
+    for keys in ["boss", TAB, "correct horse", ENTER] {
+        browser.keys(keys).await;
+    }
+    shown(&browser, "Overview").await;
+    focus_first(&browser).await;
+    for name in ["Sign out"].iter().chain(&MENU) {
+        walk_to(&browser, name).await;
+    }
+    focus_first(&browser).await;
+    browser.keys(ENTER).await;
+    assert_eq!(focused(&browser, "id").await, "main");
+
+    focus_first(&browser).await;
+    walk_to(&browser, "Audit log").await;
+    browser.keys(ENTER).await;
+    shown(&browser, "Audit log").await;
+    assert_eq!(focused(&browser, "textContent").await, "Audit log");
+    walk_to(&browser, "Undo").await;
+    let is_open = "return (document.querySelector('dialog[open]') !== null) === arguments[0]";
+    browser.keys(ENTER).await;
+    browser.wait_until(is_open, json!([true])).await;
+    // Who presses the key once more by mistake changes nothing.
+    assert_eq!(focused(&browser, "textContent").await, "Cancel");
+    judge(&browser, "question").await;
+    browser.keys(ESCAPE).await;
+    browser.wait_until(is_open, json!([false])).await;
+    assert_eq!(focused(&browser, "textContent").await, "Undo");
+    browser.keys(ENTER).await;
+    browser.wait_until(is_open, json!([true])).await;
+    walk_to(&browser, "Take it back").await;
+    browser.keys(ENTER).await;
+    browser.wait_for("It is taken back.").await;
+    let path = format!("{SYNAPSE}/v2/users/{}", encode(&anna.user_id));
+    assert_eq!(boss.get(&path).await.ok()["shadow_banned"], false);
+    browser.complaints().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_and_rooms_are_looked_after() {
+    let server = TestServer::start().await;
+    let boss = administrator(&server.client(), "boss").await;
+    let anna = server.register("anna").await;
+    let room_id = boss.create_room(json!({"name": "Kitchen"})).await;
+    let browser = Chromium::start("en").await;
+    browser.look(WIDE, "light").await;
+    sign_in(&browser, &boss).await;
+    go(&browser, ("#/users", "Users")).await;
+    browser.type_into("User ID or name has in it", "ann").await;
+    browser.press("Show").await;
+    browser.wait_for("1 to 1 of 1").await;
+    browser.press(&anna.user_id).await;
+    shown(&browser, &anna.user_id).await;
+    confirm(&browser, "Lock").await;
+    browser.wait_for("It is done.").await;
+    browser.press("Unlock").await;
+    let whoami = "/_matrix/client/v3/account/whoami";
+    anna.get(whoami).await.refused(401, "M_USER_LOCKED");
+
+    let hash = format!("#/rooms/{}", encode(&room_id));
+    browser.press("Cancel").await;
+    go(&browser, (&hash, &room_id)).await;
+    browser.wait_for("Kitchen").await;
+    browser.press("Delete the room").await;
+    // What cannot be taken back takes more than two presses.
+    submit(&browser).await;
+    assert_eq!(rooms_of(&boss).await, 1);
+    browser
+        .type_into(&format!("Type {room_id} to go on"), &room_id)
+        .await;
+    submit(&browser).await;
+    browser.wait_for("Deletion: complete.").await;
+    assert_eq!(rooms_of(&boss).await, 0);
+    browser.complaints().await;
+}
+
+/// In how many rooms somebody is.
+async fn rooms_of(boss: &Client) -> Value {
+    let user_id = encode(&boss.user_id);
+    let path = format!("{SYNAPSE}/v1/users/{user_id}/joined_rooms");
+    boss.get(&path).await.ok()["total"].clone()
+}
+
+/// Presses the button of the question that is open.
+pub(crate) async fn submit(browser: &Chromium) {
+    let script = "document.querySelector('dialog button[type=submit]').click()";
+    browser.run(script, json!([])).await;
+}
+
+/// Presses a button and says yes.
+async fn confirm(browser: &Chromium, name: &str) {
+    browser.press(name).await;
+    let is_open = "return document.querySelector('dialog[open]') !== null";
+    browser.wait_until(is_open, json!([])).await;
+    submit(browser).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_opens_what_it_may() {
+    let server = TestServer::start().await;
+    let boss = administrator(&server.client(), "boss").await;
+    let anna = server.register("anna").await;
+    let browser = Chromium::start("en").await;
+    open(&browser, &anna).await;
+    fill_in(&browser, &anna).await;
+    browser.wait_for("only for server administrators").await;
+    // Nothing is left of the session that was of no use.
+    let devices = anna.get("/_matrix/client/v3/devices").await.ok();
+    assert_eq!(devices["devices"].as_array().map(Vec::len), Some(1));
+
+    browser.type_into("Token", "nonsense").await;
+    browser.press("Use the token").await;
+    browser.wait_for("M_UNKNOWN_TOKEN").await;
+    browser.forgive().await;
+    let wish = json!({"name": "viewer", "roles": ["read"]});
+    let made = boss.post(&format!("{OWN}/tokens"), wish).await.ok();
+    browser.type_into("Token", &text(&made["token"])).await;
+    browser.press("Use the token").await;
+    shown(&browser, "Overview").await;
+    go(&browser, ("#/users", "Users")).await;
+    browser.wait_for("the tokens of tools open").await;
+    go(&browser, ("#/tokens", "Tokens")).await;
+    browser.wait_for("This takes the role operate").await;
+    judge(&browser, "tool").await;
+
+    let id = text(&made["id"]);
+    boss.delete(&format!("{OWN}/tokens/{id}")).await.ok();
+    go(&browser, ("#/audit", "Sign in")).await;
+    let kept = "return sessionStorage.length + [...Array(localStorage.length).keys()].map((at) => localStorage.key(at)).join()";
+    assert_eq!(browser.run(kept, json!([])).await, "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_loads_nothing_from_elsewhere() {
+    let server = TestServer::start().await;
+    let nobody = server.client();
+    let get = async |path: &str, known: &str| {
+        let headers = [("if-none-match", known)];
+        nobody
+            .with_headers(Method::GET, path, &headers, Vec::new())
+            .await
+    };
+    let page = get("/_playhouse/admin", "").await;
+    assert_eq!(page.status, 200);
+    let policy = page.header("content-security-policy").to_owned();
+    assert!(policy.starts_with("default-src 'none'"), "{policy}");
+    assert!(!policy.contains("unsafe"), "{policy}");
+    let html = String::from_utf8(page.bytes).expect("UTF-8");
+    let mut wanted: Vec<String> = html
+        .split("\"dashboard/")
+        .skip(1)
+        .filter_map(|rest| Some(rest.split_once('"')?.0.to_owned()))
+        .collect();
+    let mut looked_at = 0;
+    while let Some(name) = wanted.get(looked_at).cloned() {
+        looked_at += 1;
+        let path = format!("{PAGE}dashboard/{name}");
+        let file = get(&path, "").await;
+        assert_eq!(file.status, 200, "{name}");
+        assert_eq!(file.header("content-security-policy"), policy);
+        assert_eq!(get(&path, file.header("etag")).await.status, 304);
+        let script = String::from_utf8(file.bytes).expect("UTF-8");
+        let imported = script.split(" from \"./").skip(1);
+        let imported = imported.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned()));
+        for name in imported {
+            if !wanted.contains(&name) {
+                wanted.push(name);
+            }
+        }
+    }
+    assert!(looked_at > 20, "{wanted:?}");
+    get(&format!("{PAGE}dashboard/nothing.js"), "")
+        .await
+        .refused(404, "M_NOT_FOUND");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn figures_and_roles_are_told() {
+    let server = TestServer::start().await;
+    let boss = administrator(&server.client(), "boss").await;
+    let anna = server.register("anna").await;
+    let paths = ["whoami", "figures"].map(|name| format!("{OWN}/{name}"));
+    for path in &paths {
+        anna.get(path).await.refused(403, "M_FORBIDDEN");
+        let nobody = anna.nobody();
+        nobody.get(path).await.refused(401, "M_MISSING_TOKEN");
+    }
+    let told = boss.get(&paths[0]).await.ok();
+    assert_eq!(told["name"], json!(boss.user_id));
+    assert_eq!(told["roles"], json!(["read", "moderate", "operate"]));
+    assert_eq!(told["server_name"], "playhouse.test");
+    let wish = json!({"name": "mender", "roles": ["moderate"]});
+    let made = boss.post(&format!("{OWN}/tokens"), wish).await.ok();
+    let mut tool = boss.nobody();
+    tool.token = Some(text(&made["token"]));
+    let told = tool.get(&paths[0]).await.ok();
+    assert_eq!(told["name"], json!(format!("token:{}", text(&made["id"]))));
+    assert_eq!(told["roles"], json!(["read", "moderate"]));
+    let told = tool.get(&paths[1]).await.ok();
+    let figures = told["figures"].as_array().expect("figures");
+    let answered = figures.iter().filter(|figure| {
+        figure["name"] == "playhouse_http_requests_total" && figure["labels"]["outcome"] == "ok"
+    });
+    let answered: Vec<&Value> = answered.collect();
+    assert_eq!(answered.len(), 1, "{told}");
+    assert_eq!(answered[0]["labels"], json!({"outcome": "ok"}));
+    assert!(
+        answered[0]["value"]
+            .as_f64()
+            .is_some_and(|value| value > 0.0)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dashboard_can_be_switched_off() {
+    let switched = ("PLAYHOUSE_DASHBOARD_ENABLED", "false");
+    let server = TestServer::start_with(Options {
+        environment: vec![(switched.0.to_owned(), switched.1.to_owned())],
+        ..Options::default()
+    })
+    .await;
+    let boss = administrator(&server.client(), "boss").await;
+    for rest in ["", "dashboard/app.js"] {
+        let answer = boss.get(&format!("{PAGE}{rest}")).await;
+        answer.refused(404, "M_NOT_FOUND");
+    }
+    boss.get(&format!("{OWN}/whoami")).await.ok();
+}
