@@ -3,6 +3,7 @@
 mod accounts;
 mod audit;
 mod backlog;
+mod beside;
 mod federation;
 mod journey;
 mod looking;
