@@ -4,6 +4,7 @@
 
 pub mod account_validity;
 pub mod acme;
+pub mod admin;
 pub mod application_services;
 pub mod blocking;
 pub mod captcha;
@@ -59,6 +60,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     account_validity::AccountValidity,
     acme::Acme,
+    admin::Admin,
     application_services::ApplicationServices,
     blocking::Blocking,
     captcha::Captcha,
@@ -178,6 +180,8 @@ pub struct Config {
     pub limits: Limits,
     /// What the server tells its operator.
     pub log: Log,
+    /// Where `playhouse admin` finds a server that runs.
+    pub admin: Admin,
 }
 
 /// All sections, in the order of the file.
@@ -220,6 +224,7 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Federation::INFO,
     Limits::INFO,
     Log::INFO,
+    Admin::INFO,
 ];
 
 impl Config {

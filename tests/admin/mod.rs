@@ -4,6 +4,7 @@ mod accounts;
 mod audit;
 mod backlog;
 mod beside;
+mod command_line;
 mod federation;
 mod journey;
 mod ketesa;

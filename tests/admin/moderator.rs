@@ -1,5 +1,5 @@
-//! A moderation bot as Draupnir is one: a user who is an administrator, who follows a policy list, polls reports, bans, redacts, shuts rooms down, suspends and closes
-//! accounts; with the calls that Draupnir makes.
+//! A moderation bot as Draupnir is one: a user who is an administrator, who follows a policy list, polls reports, bans, redacts, shuts rooms down, suspends
+//! and closes accounts; with the calls that Draupnir makes.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! The same calls to a real Synapse and to this server, after the same preparations. What they answer is compared field by field; what differs stands in a table with
-//! the reason, and anything else fails. The table goes both ways: what differs no more must go from it.
+//! The same calls to a real Synapse and to this server, after the same preparations. What they answer is compared field by field; what differs stands in a
+//! table with the reason, and anything else fails. The table goes both ways: what differs no more must go from it.
 
 mod compare;
 mod scenario;

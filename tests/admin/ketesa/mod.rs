@@ -1,4 +1,5 @@
-//! What Ketesa (a fork of synapse-admin, 1.3.0) asks for on its pages of users and rooms, with the very queries that its data provider builds, and the fields that it reads.
+//! What Ketesa (a fork of synapse-admin, 1.3.0) asks for on its pages of users and rooms, with the very queries that its data provider builds, and the
+//! fields that it reads.
 
 mod rooms;
 mod users;
