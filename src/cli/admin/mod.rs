@@ -181,7 +181,7 @@ pub(super) async fn execute(arguments: Arguments, config: Config) -> Result<(), 
     };
     let doing = match command {
         Command::Login { name, to } => {
-            return login::log_in(&config, &reach, (&names.user(&name), to)).await;
+            return login::log_in(&config, &reach, (names.user(&name).as_str(), to)).await;
         }
         Command::Logout => return login::log_out(&config, &reach).await,
         Command::AddToken(wish) => return of_tools(Wish::Add(wish), &config, &reach).await,

@@ -171,7 +171,7 @@ fn key(entry: &Value) -> String {
 
 /// A difference that is known.
 struct Known {
-    /// Method and path of the row, or `*`.
+    /// Method and path of the row, or of one call, or `*`.
     row: String,
     /// The place, `*` for any part of it and `**` at the end for all that is below.
     place: String,
@@ -210,10 +210,10 @@ impl Table {
         }
     }
 
-    /// Why a difference is as it is, if it is known.
-    pub(super) fn reason(&self, row: &str, difference: &Difference) -> Option<&str> {
+    /// Why a difference is as it is, if it is known; by the names of row and call.
+    pub(super) fn reason(&self, names: [&str; 2], difference: &Difference) -> Option<&str> {
         let found = self.known.iter().position(|known| {
-            (known.row == "*" || known.row == row)
+            (known.row == "*" || names.contains(&known.row.as_str()))
                 && (known.synapse == "*" || known.synapse == difference.synapse)
                 && fits(&known.place, &difference.place)
         })?;
@@ -293,13 +293,16 @@ mod tests {
             ours: "x".to_owned(),
         };
         let errcode = difference("/body/errcode", "\"M_UNKNOWN\"");
-        assert_eq!(table.reason("GET /x", &errcode), Some("ours says more"));
+        assert_eq!(
+            table.reason(["GET /x", ""], &errcode),
+            Some("ours says more")
+        );
         let other = difference("/body/errcode", "\"M_FORBIDDEN\"");
-        assert_eq!(table.reason("GET /x", &other), None);
+        assert_eq!(table.reason(["GET /x", ""], &other), None);
         assert_eq!(table.unused().len(), 1);
         let below = difference("/body/a/b/c/d", "1");
-        assert_eq!(table.reason("GET /a", &below), Some("so it is"));
-        assert_eq!(table.reason("GET /b", &below), None);
+        assert_eq!(table.reason(["GET /a", ""], &below), Some("so it is"));
+        assert_eq!(table.reason(["GET /b", ""], &below), None);
         assert!(table.unused().is_empty());
     }
 

@@ -35,6 +35,7 @@ const PERIOD_MS: u64 = 365 * 24 * 60 * 60 * 1_000;
 /// A line of the table that is printed.
 struct Line {
     row: String,
+    call: String,
     difference: Difference,
     reason: Option<String>,
 }
@@ -97,9 +98,10 @@ async fn answers_are_those_of_synapse() {
     for call in calls(CALLS) {
         let row = row_of(&known, &call);
         for difference in compared(&mut worlds, &call, (row, &table)).await {
-            let reason = table.reason(&row.name(), &difference);
+            let reason = table.reason([&row.name(), &call.name()], &difference);
             lines.push(Line {
-                row: format!("{} {}", call.method, call.path),
+                row: row.name(),
+                call: call.name(),
                 reason: reason.map(ToOwned::to_owned),
                 difference,
             });
@@ -125,9 +127,11 @@ async fn compared(
             answer(&worlds[1], call).await,
         ];
         let found = differences(&answers[0].1, &answers[1].1);
-        let unknown = found
-            .iter()
-            .any(|difference| table.reason(&row.name(), difference).is_none());
+        let unknown = found.iter().any(|difference| {
+            table
+                .reason([&row.name(), &call.name()], difference)
+                .is_none()
+        });
         if unknown && call.method == Method::GET && Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(200)).await;
             continue;
@@ -178,6 +182,22 @@ fn print(lines: &[Line]) {
             ours,
         } = &line.difference;
         let reason = line.reason.as_deref().unwrap_or("**unknown**");
-        println!("| {} | {place} | {synapse} | {ours} | {reason} |", line.row);
+        println!(
+            "| {} | {place} | {synapse} | {ours} | {reason} |",
+            line.call
+        );
+    }
+    println!("\nLines for known.tsv, each once, to which a reason must be found:");
+    let unknown = lines.iter().filter(|line| line.reason.is_none());
+    let unknown: BTreeSet<_> = unknown
+        .map(|line| {
+            format!(
+                "{}\t{}\t{}\t",
+                line.row, line.difference.place, line.difference.synapse
+            )
+        })
+        .collect();
+    for line in unknown {
+        println!("{line}");
     }
 }

@@ -17,6 +17,13 @@ pub(super) struct Call {
     pub(super) any_order: bool,
 }
 
+impl Call {
+    /// As it is written in tables.
+    pub(super) fn name(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+}
+
 /// Reads `calls.txt`.
 pub(super) fn calls(text: &str) -> Vec<Call> {
     let mut calls: Vec<Call> = Vec::new();

@@ -41,17 +41,18 @@ impl World {
         for who in ["anna", "bert", "carl", "dora", "gail"] {
             world.enters(who, Client::register(base, who).await);
         }
+        for client in world.people.values() {
+            // Synapse gives everybody a name, this server nobody.
+            let path = format!(
+                "/_matrix/client/v3/profile/{}/displayname",
+                encode(&client.user_id)
+            );
+            let name = json!({"displayname": "Somebody"});
+            client.put(&path, name).await.ok();
+        }
         let anna = world.client("anna");
         let phone = anna.login_again().await;
-        world.call("anna_device", &anna.device_id);
         world.call("anna_phone", &phone.device_id);
-        let profile = format!(
-            "/_matrix/client/v3/profile/{}/displayname",
-            encode(&anna.user_id)
-        );
-        anna.put(&profile, json!({"displayname": "Anna"}))
-            .await
-            .ok();
         let keys = Identity::new().upload(&anna.user_id);
         anna.post("/_matrix/client/v3/keys/device_signing/upload", keys)
             .await
@@ -177,6 +178,7 @@ impl World {
 
     fn enters(&mut self, who: &'static str, client: Client) {
         self.call(who, &client.user_id);
+        self.call(&format!("{who}_device"), &client.device_id);
         self.people.insert(who, client);
     }
 
