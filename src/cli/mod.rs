@@ -9,6 +9,7 @@ mod config;
 mod export;
 mod key;
 mod log;
+mod manual;
 mod media;
 mod migrate;
 mod output;
@@ -21,7 +22,7 @@ mod user;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use self::output::{Problem, warn};
 use crate::{config::Config, node};
@@ -47,9 +48,8 @@ enum Command {
     /// Manage users
     #[command(subcommand)]
     User(user::Command),
-    /// Manage the tokens by which tools use the admin API
-    #[command(subcommand)]
-    Admin(admin::Command),
+    /// Administer a server that runs: users, rooms, reports, media, other servers, nodes, changes; and the tokens of tools
+    Admin(admin::Arguments),
     /// Manage registration tokens
     #[command(subcommand)]
     Token(token::Command),
@@ -69,6 +69,17 @@ enum Command {
     Cluster(cluster::Command),
     /// Run a push gateway and nothing else, or make its configuration of Sygnal's
     PushGateway(push_gateway::Arguments),
+    /// Print a script that completes this command line in a shell
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write it and those of all commands to a folder
+    Man {
+        /// The folder
+        #[arg(long, value_name = "FOLDER")]
+        to: Option<PathBuf>,
+    },
 }
 
 /// Runs the program with the process's arguments.
@@ -91,7 +102,7 @@ fn execute(arguments: Arguments) -> Result<(), Problem> {
         Command::Run => serve::run(path.as_deref(), &load()?),
         Command::Config(command) => config::execute(command, path.as_deref()),
         Command::User(command) => on_runtime(user::execute(command, with_warnings(load()?))),
-        Command::Admin(command) => on_runtime(admin::execute(command, with_warnings(load()?))),
+        Command::Admin(arguments) => on_runtime(admin::execute(arguments, with_warnings(load()?))),
         Command::Token(command) => on_runtime(token::execute(command, with_warnings(load()?))),
         Command::Key(command) => on_runtime(key::execute(command, load()?)),
         Command::Media(command) => on_runtime(media::execute(command, with_warnings(load()?))),
@@ -113,6 +124,11 @@ fn execute(arguments: Arguments) -> Result<(), Problem> {
             on_runtime(cluster::execute(command, config))
         }
         Command::PushGateway(arguments) => push_gateway::execute(&arguments, path.as_deref()),
+        Command::Completion { shell } => {
+            manual::complete(Arguments::command(), shell);
+            Ok(())
+        }
+        Command::Man { to } => manual::describe(Arguments::command(), to.as_deref()),
     }
 }
 
@@ -127,4 +143,14 @@ fn with_warnings(mut config: Config) -> Config {
 /// Runs a command to its end on a runtime like the server's.
 fn on_runtime<T>(future: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
     serve::runtime()?.block_on(future)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        Arguments::command().debug_assert();
+    }
 }

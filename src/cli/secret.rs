@@ -76,7 +76,8 @@ impl Registrar {
     }
 }
 
-fn base(config: &Config) -> String {
+/// Where the client listener of a configuration answers.
+pub(super) fn base(config: &Config) -> String {
     let scheme = if config.listen.client_has_tls() {
         "https"
     } else {

@@ -170,7 +170,8 @@ pub(super) fn running() -> Problem {
     )
 }
 
-fn password_or_new(given: Option<String>) -> Result<(String, bool), Problem> {
+/// The password that is given, or read from standard input, or made up: then it is to be told.
+pub(super) fn password_or_new(given: Option<String>) -> Result<(String, bool), Problem> {
     if let Some(password) = given {
         return Ok((password, false));
     }

@@ -4,6 +4,7 @@
 
 pub mod account_validity;
 pub mod acme;
+pub mod admin;
 pub mod application_services;
 pub mod blocking;
 pub mod canary;
@@ -63,6 +64,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     account_validity::AccountValidity,
     acme::Acme,
+    admin::Admin,
     application_services::ApplicationServices,
     blocking::Blocking,
     canary::Canary,
@@ -191,6 +193,8 @@ pub struct Config {
     pub tracing: Tracing,
     /// A user of the server's own that sends itself messages.
     pub canary: Canary,
+    /// Where `playhouse admin` finds a server that runs.
+    pub admin: Admin,
 }
 
 /// All sections, in the order of the file.
@@ -236,6 +240,7 @@ pub(crate) const SECTIONS: &[section::SectionInfo] = &[
     Log::INFO,
     Tracing::INFO,
     Canary::INFO,
+    Admin::INFO,
 ];
 
 impl Config {

@@ -3,11 +3,15 @@
 mod accounts;
 mod audit;
 mod backlog;
+mod beside;
+mod command_line;
 pub(crate) mod dashboard;
 mod federation;
 mod journey;
+mod ketesa;
 mod looking;
 mod media;
+mod moderator;
 mod openapi;
 mod power;
 mod purge_history;

@@ -35,7 +35,7 @@ async fn a_token_opens_what_its_roles_open() {
             // Nobody's devices and rooms, and nothing of what tools for Synapse know.
             for path in [
                 "/_matrix/client/v3/account/whoami",
-                "/_synapse/admin/v1/server_version",
+                "/_synapse/admin/v2/users",
             ] {
                 tool.get(path).await.refused(401, "M_UNKNOWN_TOKEN");
             }

@@ -13,7 +13,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Client, Town, town::House};
+use super::{Client, Town, server::SHARED_SECRET, town::House};
 
 /// Synapse on a busy machine takes so long to start at most.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -31,10 +31,18 @@ pub(crate) struct Synapse {
 impl Synapse {
     /// Starts one under a name of a town whose servers are called like their addresses: it has no other way to be told where others are.
     pub(crate) async fn start(town: &Town, name: &str) -> Self {
+        Self::start_with(town, name, json!({})).await
+    }
+
+    /// The same with further settings.
+    pub(crate) async fn start_with(town: &Town, name: &str, settings: Value) -> Self {
         let house = town.house(name);
         let folder = folder();
         let clients = SocketAddr::new(house.address.ip(), CLIENT_PORT);
-        let config = config(folder.path(), house, &town.authority());
+        let mut config = config(folder.path(), house, &town.authority());
+        for (key, value) in settings.as_object().into_iter().flatten() {
+            config[key.as_str()] = value.clone();
+        }
         let write = |name: &str, text: String| {
             std::fs::write(folder.path().join(name), text).expect("the file is written");
         };
@@ -179,6 +187,7 @@ fn config(folder: &Path, house: &House, authority: &Path) -> Value {
             "destination_min_retry_interval": 200, "destination_max_retry_interval": 1000
         },
         "enable_registration": true, "enable_registration_without_verification": true,
+        "registration_shared_secret": SHARED_SECRET,
         "bcrypt_rounds": 4,
         "presence": {"enabled": true},
         // Otherwise the same question is answered the same for minutes.

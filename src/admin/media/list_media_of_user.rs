@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use playhouse_schema::models::media::KeptMedia;
 use ruma::{
-    OwnedUserId, UInt,
+    OwnedUserId, UInt, UserId,
     api::{auth_scheme::AccessToken, request, response},
     metadata,
 };
@@ -67,10 +67,15 @@ pub(crate) struct Listed {
     quarantined_by: Option<String>,
     safe_from_quarantine: bool,
     upload_name: Option<String>,
+    /// Never anything: what previews bring belongs to nobody.
+    url_cache: Option<String>,
+    user_id: OwnedUserId,
+    /// Whether an access token is needed to fetch it.
+    authenticated: bool,
 }
 
-impl From<KeptMedia> for Listed {
-    fn from(kept: KeptMedia) -> Self {
+impl Listed {
+    fn of(kept: KeptMedia, user_id: &UserId, authenticated: bool) -> Self {
         Self {
             created_ts: UInt::new_saturating(kept.at_ms),
             last_access_ts: UInt::new_saturating(kept.used_ms),
@@ -80,6 +85,9 @@ impl From<KeptMedia> for Listed {
             quarantined_by: kept.quarantined_by,
             safe_from_quarantine: kept.protected,
             upload_name: kept.file_name,
+            url_cache: None,
+            user_id: user_id.to_owned(),
+            authenticated,
         }
     }
 }
@@ -101,8 +109,11 @@ pub(crate) async fn handle(
     };
     let (media, total) = list(&app, asked).await?;
     let next = from + media.len() as u64;
+    let authenticated = !app.config.media.unauthenticated_download;
+    let media = media.into_iter();
+    let media = media.map(|kept| Listed::of(kept, &request.user_id, authenticated));
     Ok(Response {
-        media: media.into_iter().map(Listed::from).collect(),
+        media: media.collect(),
         total: UInt::new_saturating(total),
         next_token: (next < total).then(|| UInt::new_saturating(next)),
     })

@@ -1,0 +1,238 @@
+//! Doing what a command is for, and telling how far it has come.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::{
+    call::{Call, Doing},
+    server::Server,
+    table::{Table, entries, fields, lines},
+};
+use crate::cli::{
+    output::{Problem, say, warn},
+    progress::{Bar, thousands},
+};
+
+/// How often is looked how far something has come.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+
+/// A node has so long to give its shards away.
+const DRAINED_WITHIN: Duration = Duration::from_secs(60);
+
+/// A page of a list has so many entries.
+const PAGE: u64 = 200;
+
+/// Something that takes long.
+pub(super) struct Work {
+    /// Where its beginning tells its ID.
+    pub(super) id: &'static str,
+    /// Where to ask how it stands.
+    pub(super) status: &'static str,
+    /// What is counted.
+    pub(super) label: &'static str,
+    /// Where the list is whose entries are counted; empty for seconds.
+    pub(super) count: &'static str,
+}
+
+/// Does it.
+pub(super) async fn perform(server: &Server, doing: Doing, as_json: bool) -> Result<(), Problem> {
+    match doing {
+        Doing::List(call, table, limit) => list(server, &call, (table, limit), as_json).await,
+        Doing::Show(call) => {
+            show(&server.ask(&call).await?, as_json);
+            Ok(())
+        }
+        Doing::Do(call, sentence) => {
+            let answer = server.ask(&call).await?;
+            match as_json {
+                true => show(&answer, true),
+                false => say(format_args!("{sentence}")),
+            }
+            Ok(())
+        }
+        Doing::SetPassword(call, sentence, password) => {
+            let mut answer = server.ask(&call).await?;
+            if !as_json {
+                say(format_args!("{sentence}"));
+            }
+            match (password, as_json) {
+                (Some(password), false) => say(format_args!("Password: {password}")),
+                (None, false) => {}
+                (password, true) => {
+                    // One that was made up is told nowhere else.
+                    if let (Some(fields), Some(password)) = (answer.as_object_mut(), password) {
+                        fields.insert("password".to_owned(), Value::String(password));
+                    }
+                    show(&answer, true);
+                }
+            }
+            Ok(())
+        }
+        Doing::Await(call, work) => wait(server, (&call, work), as_json).await,
+        Doing::Drain(node) => drain(server, &node, as_json).await,
+        Doing::DeleteMediaOfRoom(room_id) => delete_media(server, &room_id, as_json).await,
+    }
+}
+
+fn show(answer: &Value, as_json: bool) {
+    if as_json {
+        say(format_args!("{answer}"));
+        return;
+    }
+    for line in fields(answer) {
+        say(format_args!("{line}"));
+    }
+}
+
+async fn list(
+    server: &Server,
+    call: &Call,
+    (table, limit): (&Table, u64),
+    as_json: bool,
+) -> Result<(), Problem> {
+    let limit = if limit == 0 { u64::MAX } else { limit };
+    let mut bar = Bar::new();
+    let mut found: Vec<Value> = Vec::new();
+    let mut from: Option<String> = None;
+    let mut total;
+    loop {
+        let left = limit.saturating_sub(found.len() as u64);
+        let page = match table.next {
+            Some(_) => call.clone().ask("limit", left.min(PAGE)),
+            None => call.clone(),
+        };
+        let answer = server.ask(&page.ask_if("from", from.take())).await?;
+        let page = entries(&answer, table.rows);
+        let is_empty = page.is_empty();
+        found.extend(page);
+        total = answer.pointer(table.total).and_then(Value::as_u64);
+        from = table.next.and_then(|next| text(&answer[next]));
+        if from.is_none() || is_empty || found.len() as u64 >= limit {
+            break;
+        }
+        bar.tell("entries", found.len() as u64, total.unwrap_or(0));
+    }
+    bar.end();
+    let is_cut = from.is_some() || found.len() as u64 > limit;
+    found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    if as_json {
+        say(format_args!("{}", Value::from(found)));
+        return Ok(());
+    }
+    for line in lines(table.columns, &found) {
+        say(format_args!("{line}"));
+    }
+    if is_cut {
+        let of = total.map_or_else(String::new, |total| format!(" of {}", thousands(total)));
+        warn(format_args!(
+            "{}{of} shown: --limit 0 shows all",
+            thousands(found.len() as u64)
+        ));
+    }
+    Ok(())
+}
+
+/// What names the next page: a text or a number.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+async fn wait(server: &Server, (call, work): (&Call, &Work), as_json: bool) -> Result<(), Problem> {
+    let begun = server.ask(call).await?;
+    let id = begun.pointer(work.id).and_then(text);
+    let id = id.ok_or_else(|| Problem::new("the server did not say how to ask for its end"))?;
+    let status = Call::get(work.status).of(id);
+    let began = Instant::now();
+    let mut bar = Bar::new();
+    loop {
+        let told = server.ask(&status).await?;
+        let done = match told.pointer(work.count) {
+            Some(Value::Array(entries)) => entries.len() as u64,
+            _ => began.elapsed().as_secs(),
+        };
+        bar.tell(work.label, done, 0);
+        match told["status"].as_str() {
+            Some("complete") => {
+                bar.end();
+                show(&told, as_json);
+                return Ok(());
+            }
+            Some("failed") => {
+                let error = told["error"].as_str().unwrap_or("no reason given");
+                return Err(Problem::new(format!("it failed: {error}")));
+            }
+            _ => sleep(LOOK_EVERY).await,
+        }
+    }
+}
+
+async fn drain(server: &Server, node: &str, as_json: bool) -> Result<(), Problem> {
+    let order = Call::post("/_playhouse/admin/v1/cluster/nodes/{}/drain").of(node);
+    server.ask(&order).await?;
+    let began = Instant::now();
+    let mut bar = Bar::new();
+    let mut all = None;
+    loop {
+        let status = server
+            .ask(&Call::get("/_playhouse/admin/v1/cluster"))
+            .await?;
+        let nodes = entries(&status, "/nodes");
+        let found = nodes.iter().find(|one| one["name"] == node);
+        let left = found.and_then(|one| one["shards"].as_u64()).unwrap_or(0);
+        let all = *all.get_or_insert(left);
+        bar.tell("shards given away", all.saturating_sub(left), all);
+        if left == 0 {
+            bar.end();
+            match as_json {
+                true => show(&json!({"node": node, "shards": 0}), true),
+                false => say(format_args!("{node} holds no shards.")),
+            }
+            return Ok(());
+        }
+        if began.elapsed() >= DRAINED_WITHIN {
+            return Err(Problem::new(format!(
+                "{node} still holds {left} shards: is there another node with its roles?"
+            )));
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+async fn delete_media(server: &Server, room_id: &str, as_json: bool) -> Result<(), Problem> {
+    let known = Call::get("/_synapse/admin/v1/room/{}/media").of(room_id);
+    let known = entries(&server.ask(&known).await?, "/local");
+    let all = known.len() as u64;
+    let mut bar = Bar::new();
+    let mut deleted = 0;
+    for (done, uri) in known.iter().enumerate() {
+        bar.tell("pieces of media", done as u64, all);
+        let named = uri.as_str().and_then(|uri| uri.strip_prefix("mxc://"));
+        let Some((server_name, media_id)) = named.and_then(|named| named.split_once('/')) else {
+            continue;
+        };
+        let delete = Call::delete("/_synapse/admin/v1/media/{}/{}");
+        let told = server.ask(&delete.of(server_name).of(media_id)).await;
+        match told {
+            Ok(told) => deleted += told["total"].as_u64().unwrap_or(0),
+            // Several events may show the same piece.
+            Err(problem) => warn(format_args!("{server_name}/{media_id}: {problem}")),
+        }
+    }
+    bar.tell("pieces of media", all, all);
+    bar.end();
+    match as_json {
+        true => show(&json!({"deleted": deleted, "total": all}), true),
+        false => say(format_args!(
+            "Deleted: {} of {}",
+            thousands(deleted),
+            thousands(all)
+        )),
+    }
+    Ok(())
+}
