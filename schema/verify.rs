@@ -166,6 +166,19 @@ impl Walk {
         self.replaced.len() as u64
     }
 
+    /// Replaced payloads of which no note that was passed speaks, with their digests.
+    pub(crate) fn unnoted(&self) -> Vec<(Entity, Sequence, Digest)> {
+        let is_noted = |address: &(Entity, Sequence), digest: &Digest| {
+            let note = self.notes.get(address);
+            note.is_some_and(|(noted, _)| noted == digest)
+        };
+        self.replaced
+            .iter()
+            .filter(|(address, replaced)| !is_noted(address, &replaced.digest))
+            .map(|((entity, sequence), replaced)| (entity.clone(), *sequence, replaced.digest))
+            .collect()
+    }
+
     /// Passes the next record.
     pub(crate) fn step(&mut self, chained: &ChainedRecord) -> Result<(), Damage> {
         let record = &chained.record;

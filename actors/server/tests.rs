@@ -125,7 +125,7 @@ fn acknowledged_progress_survives_until_the_round_ends() {
 #[test]
 fn the_board_holds_the_position_back_until_it_is_safe() {
     let none = Positions::new();
-    let board = OutboxBoard::new(Layout { shards: 1 }, &none, &none);
+    let board = OutboxBoard::new(Layout { shards: 1, era: 0 }, &none, &none);
     let (name, room_id) = (server_name!("far.example"), room_id!("!r:x").to_owned());
     let place = |position| Place {
         shard: Shard {

@@ -166,6 +166,7 @@ pub(crate) async fn open_store(config: &Config) -> Result<Arc<dyn LogStore>, Sta
     let writers = config.database.writers as usize;
     let layout = Layout {
         shards: config.database.shards as u16,
+        era: 0,
     };
     let database = match config.database.addresses() {
         [] => DatabaseConfig::Sqlite {

@@ -42,6 +42,7 @@ use playhouse_schema::{
     record::{
         ERASURE, Kind,
         codec::{ErasureNote, Record},
+        restore::{self, RestoreRecord, Restored},
     },
 };
 
@@ -352,6 +353,24 @@ fn records_of_servers() {
     use samples::server::{VARIANTS, all, name};
     let entity = Entity::server("elsewhere.example");
     check::<Server>("server", &entity, &all(), VARIANTS, name);
+}
+
+#[test]
+fn records_of_restores() {
+    let record = RestoreRecord::Restored(Restored {
+        until_ms: 1_700_000_000_000,
+        at_ms: 1_700_000_000_001,
+    });
+    let golden = read("restore");
+    let payload = record.encode().to_vec();
+    complete("restore", &golden, &[(record.kind(), "Restored", payload)]);
+    let stored = stored(&restore::entity(), 1, &golden["Restored"], None);
+    let decoded = RestoreRecord::decode(&stored).expect("old bytes are read");
+    assert_eq!(
+        (stored.kind, decoded),
+        (record.kind(), Some(record.clone()))
+    );
+    assert_eq!(stored.payload, record.encode());
 }
 
 #[test]

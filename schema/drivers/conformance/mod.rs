@@ -1,6 +1,7 @@
 //! One body of tests that both drivers pass.
 
 mod appending;
+mod backing_up;
 mod cluster;
 mod erasing;
 mod folding;
@@ -41,7 +42,7 @@ impl Ground {
                 folder: folder.path().join("data"),
                 writers,
             },
-            layout: Layout { shards: 4 },
+            layout: Layout { shards: 4, era: 0 },
             folder,
         }
     }
@@ -60,7 +61,7 @@ impl Ground {
                 owner: "test".into(),
                 bounds: PostgresBounds::default(),
             }),
-            layout: Layout { shards: 4 },
+            layout: Layout { shards: 4, era: 0 },
             folder: tempfile::tempdir().unwrap(),
         }
     }
@@ -127,6 +128,7 @@ macro_rules! suites {
             appending::heads_survive_reopening,
             appending::settling_tells_whether_a_batch_landed,
             appending::a_foreign_shard_is_refused,
+            backing_up::a_house_begins_anew_from_a_moment,
             reading::ranges_run_both_ways,
             reading::sizes_are_told_by_kind,
             reading::records_are_found_by_key_and_by_number,

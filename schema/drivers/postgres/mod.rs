@@ -100,6 +100,7 @@ fn stores(
     let databases = addresses.len();
     let here = Layout {
         shards: layout.shards / databases as u16,
+        ..layout
     };
     let share = Share {
         layout,

@@ -200,6 +200,26 @@ pub(super) fn prepare(
     Ok((connection, facts))
 }
 
+/// Opens a file that another process may be using. Nothing of it is made or changed.
+pub(super) fn look(
+    path: &Path,
+    _purpose: Purpose,
+    _wanted: Facts,
+) -> Result<(Connection, Facts), StoreError> {
+    let refuse = |why: &str| {
+        let path = path.display();
+        Err(StoreError::Incompatible(format!("{path} {why}")))
+    };
+    if !path.exists() {
+        return refuse("is not there");
+    }
+    let connection = connect_writer(path)?;
+    match read_meta(&connection, path)? {
+        Some((ground::VERSION, facts)) => Ok((connection, facts)),
+        _ => refuse("is of another version of this program: start the server with this one first"),
+    }
+}
+
 /// What a file says about itself; `None` when it is empty.
 fn read_meta(connection: &Connection, path: &Path) -> Result<Option<(i64, Facts)>, StoreError> {
     let foreign =
@@ -226,13 +246,14 @@ fn read_meta(connection: &Connection, path: &Path) -> Result<Option<(i64, Facts)
     ground::check_version(version, read(meta::OLDEST)?)?;
     let shards = ShardNumber::try_from(read(meta::SHARDS)?).map_err(|_| foreign())?;
     let writers = usize::try_from(read(meta::WRITERS)?).map_err(|_| foreign())?;
+    let era = u32::try_from(value(meta::ERA)?.unwrap_or(0)).map_err(|_| foreign())?;
     if shards == 0 || shards > Layout::SHARDS_MAX || writers == 0 {
         return Err(foreign());
     }
     Ok(Some((
         version,
         Facts {
-            layout: Layout { shards },
+            layout: Layout { shards, era },
             writers,
             is_unfinished: value(meta::UNFINISHED)?.is_some_and(|value| value != 0),
         },
@@ -271,6 +292,9 @@ fn update(
         ];
         for value in values {
             set_meta(&transaction, value)?;
+        }
+        if facts.layout.era > 0 {
+            set_meta(&transaction, (meta::ERA, i64::from(facts.layout.era)))?;
         }
         if purpose.is_first() && facts.is_unfinished {
             set_meta(&transaction, (meta::UNFINISHED, 1))?;
