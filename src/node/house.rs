@@ -163,12 +163,22 @@ fn notices(config: &Config) -> Option<NoticeSettings> {
 
 /// Opens the store alone.
 pub(crate) async fn open_store(config: &Config) -> Result<Arc<dyn LogStore>, StartError> {
-    let writers = config.database.writers as usize;
     let layout = Layout {
         shards: config.database.shards as u16,
         era: 0,
     };
-    let database = match config.database.addresses() {
+    Ok(drivers::open_with_layout(database(config), layout).await?)
+}
+
+/// Opens the store to read its log, whether or not a server uses it.
+pub(crate) async fn open_store_beside(config: &Config) -> Result<Arc<dyn LogStore>, StartError> {
+    Ok(drivers::open_beside(database(config)).await?)
+}
+
+/// The database of the configuration.
+pub(crate) fn database(config: &Config) -> DatabaseConfig {
+    let writers = config.database.writers as usize;
+    match config.database.addresses() {
         [] => DatabaseConfig::Sqlite {
             folder: config.server.data_dir.clone().into(),
             writers,
@@ -179,8 +189,7 @@ pub(crate) async fn open_store(config: &Config) -> Result<Arc<dyn LogStore>, Sta
             owner: identity::owner_name(),
             bounds: config.database.bounds(),
         }),
-    };
-    Ok(drivers::open_with_layout(database, layout).await?)
+    }
 }
 
 pub(super) fn server_name(config: &Config) -> OwnedServerName {

@@ -7,7 +7,7 @@ use crate::{
     address::{Entity, Family},
     backup::{RestoreWish, back_up, complete, layout_after, restore},
     drivers::{DatabaseConfig, hold, open, open_beside},
-    migrate::port::{HeldStore, Side},
+    migrate::port::Side,
     models,
     port::{LogStore, NewRecord, StoreError},
     record::{
