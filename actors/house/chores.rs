@@ -22,6 +22,7 @@ use super::{
     outboxes::Outboxes,
     purges::{Purger, purges},
     pushers::{Pushes, push_to_shard},
+    recoveries::HouseRecovery,
     retention::Sweeper,
     stale_devices::StaleDevices,
 };
@@ -33,7 +34,7 @@ use crate::{
         feeds::board::FeedBoard,
         forgettings, leavings,
         members::Members,
-        overtaken, profiles,
+        overtaken, profiles, recoveries,
         task::{Running, Source, forget_position, numbered},
         upkeep,
     },
@@ -176,6 +177,16 @@ fn follow(chores: &mut Chores, members: &Arc<HouseMembers>, parts: &Parts<'_>) {
     chores.add(("erasures", Family::Users), move || {
         Box::pin(one(erasures::start(source.clone(), eraser.clone())))
     });
+    if parts.config.env.network.is_on() {
+        let recovery = HouseRecovery {
+            outlet: parts.later.outlet.clone(),
+        };
+        let recovery: Arc<dyn recoveries::Recoverer> = Arc::new(recovery);
+        let source = parts.source.clone();
+        chores.add(("recoveries", Family::Servers), move || {
+            Box::pin(one(recoveries::start(source.clone(), recovery.clone())))
+        });
+    }
     let source = parts.source.clone();
     chores.add(("upkeep", Family::Rooms), move || {
         let started = upkeep::start(source.clone(), members.clone(), server_name.clone());
