@@ -1,6 +1,7 @@
 //! What must hold although processes die, bytes rot and clients lie.
 
 mod acked;
+mod backup;
 mod delayed;
 mod fuzz;
 mod hostile;
