@@ -313,6 +313,11 @@ pub trait LogStore: Send + Sync + 'static {
     /// freed space back. Takes its time, and may be called while everything else goes on.
     fn scrub(&self) -> StoreFuture<'_, ()>;
 
+    /// Gives all freed space back to the file system, whatever that takes. For a database that nobody else uses meanwhile.
+    fn compact(&self) -> StoreFuture<'_, ()> {
+        self.scrub()
+    }
+
     /// Drops all snapshots.
     fn drop_snapshots(&self) -> StoreFuture<'_, ()>;
 

@@ -20,7 +20,7 @@ use super::{
     members::HouseMembers,
     opening::Later,
     outboxes::Outboxes,
-    purges::{Purger, purges},
+    purges::{Purger, pause_at, purges},
     pushers::{Pushes, push_to_shard},
     recoveries::HouseRecovery,
     retention::Sweeper,
@@ -250,6 +250,7 @@ fn sweep(chores: &mut Chores, members: &Arc<HouseMembers>, parts: &Parts<'_>) {
         store: members.store.clone(),
         env: config.env.clone(),
         settings: config.retention,
+        pause: pause_at(config.erasures_per_second),
     };
     chores.add(("retention", Family::Rooms), move || {
         let sweeper = sweeper.clone();
@@ -273,6 +274,7 @@ fn sweep(chores: &mut Chores, members: &Arc<HouseMembers>, parts: &Parts<'_>) {
         bells: later.purge_bells.clone(),
         board: later.blocks.clone(),
         outlet: later.outlet.clone(),
+        pause: pause_at(config.erasures_per_second),
     };
     let shard = chores.layout.shard_of(&purges());
     chores.add_at(("purges", shard), move || {

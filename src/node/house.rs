@@ -91,6 +91,7 @@ async fn open_house_in(
         max_ms: retention.max_ms(),
         sweep_every_ms: retention.sweep_every_ms,
     };
+    house.erasures_per_second = retention.erasures_per_second;
     house.stale_devices = StaleDeviceSettings {
         after_ms: config.devices.stale_after_ms(),
         sweep_every_ms: config.devices.sweep_every_ms,

@@ -420,6 +420,18 @@ impl LogStore for PostgresStore {
         })
     }
 
+    /// Tables are written anew, each locked as long as that takes.
+    fn compact(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            let connection = self.pool.connect().await?;
+            for statement in ["SET statement_timeout = 0", "VACUUM FULL"] {
+                let done = connection.client.batch_execute(statement).await;
+                done.map_err(|error| failure(&error))?;
+            }
+            Ok(())
+        })
+    }
+
     fn drop_snapshots(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             for family in Family::ALL {

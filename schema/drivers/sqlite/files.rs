@@ -179,6 +179,38 @@ pub(super) fn write_anew(connection: &Connection) -> Result<(), StoreError> {
     empty_wal(connection)
 }
 
+/// A log file is written anew beside its writer when at least this much, and this share of it (one part in so many), holds nothing …
+const SHRUNK_FROM: (u64, u64) = (256 << 10, 5);
+
+/// … and no more than this is left: the writer waits so long as that takes, and gives up after [`BUSY_TIMEOUT`].
+const SHRUNK_BYTES_MAX: u64 = 256 << 20;
+
+/// Files larger than this are not looked through.
+const LOOKED_BYTES_MAX: u64 = 2 << 30;
+
+/// What was replaced leaves holes in a log file. Gives them back where that is worth the while; for larger files that is an operator's to do
+/// (`playhouse log compact`), while nobody writes.
+pub(super) fn shrink(path: &Path) -> Result<(), StoreError> {
+    let connection = connect_writer(path)?;
+    let count = |sql: &str| {
+        let count = connection.query_row(sql, (), |row| row.get::<_, Option<i64>>(0));
+        count
+            .map(|count| u64::try_from(count.unwrap_or(0)).unwrap_or(0))
+            .map_err(failure)
+    };
+    let page = count("PRAGMA page_size")?;
+    let all = count("PRAGMA page_count")? * page;
+    if all < SHRUNK_FROM.0 || all > LOOKED_BYTES_MAX {
+        return Ok(());
+    }
+    let free = count("PRAGMA freelist_count")? * page + count("SELECT sum(unused) FROM dbstat")?;
+    let is_worth_it = free >= SHRUNK_FROM.0 && free >= all / SHRUNK_FROM.1;
+    if !is_worth_it || all.saturating_sub(free) > SHRUNK_BYTES_MAX {
+        return Ok(());
+    }
+    write_anew(&connection)
+}
+
 /// Makes a file or brings it up to date. Returns what it was fixed to when it was made, and a connection: closing it would cost a checkpoint.
 pub(super) fn prepare(
     path: &Path,

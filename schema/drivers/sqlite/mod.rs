@@ -193,6 +193,19 @@ impl Inner {
     fn scrub(&self) -> Result<(), StoreError> {
         for file in self.logs.iter().flatten() {
             file.with(files::empty_wal)?;
+            // The space is not missing to anybody who reads or writes.
+            if let Err(error) = files::shrink(file.path()) {
+                tracing::info!(%error, "space that was freed in the log is kept for now");
+            }
+        }
+        files::write_anew(&self.snapshots.lock())?;
+        self.models.write_anew()
+    }
+
+    /// Writes all files anew.
+    fn compact(&self) -> Result<(), StoreError> {
+        for file in self.logs.iter().flatten() {
+            files::write_anew(&files::connect_writer(file.path())?)?;
         }
         files::write_anew(&self.snapshots.lock())?;
         self.models.write_anew()
@@ -380,6 +393,10 @@ impl LogStore for SqliteStore {
 
     fn scrub(&self) -> StoreFuture<'_, ()> {
         Box::pin(run(Arc::clone(&self.inner), true, Inner::scrub))
+    }
+
+    fn compact(&self) -> StoreFuture<'_, ()> {
+        Box::pin(run(Arc::clone(&self.inner), true, Inner::compact))
     }
 
     fn drop_snapshots(&self) -> StoreFuture<'_, ()> {
