@@ -162,6 +162,7 @@ fn follow(chores: &mut Chores, members: &Arc<HouseMembers>, parts: &Parts<'_>) {
     let eraser: Arc<dyn erasures::Eraser> = Arc::new(HouseEraser {
         users: members.users.clone(),
         store: members.store.clone(),
+        models: members.models.clone(),
     });
     let server_name = members.server_name.clone();
     let members: Arc<dyn Members> = members.clone();
@@ -248,6 +249,7 @@ fn sweep(chores: &mut Chores, members: &Arc<HouseMembers>, parts: &Parts<'_>) {
     let sweeper = Sweeper {
         rooms: members.rooms.clone(),
         store: members.store.clone(),
+        models: members.models.clone(),
         env: config.env.clone(),
         settings: config.retention,
         pause: pause_at(config.erasures_per_second),
@@ -270,6 +272,7 @@ fn sweep(chores: &mut Chores, members: &Arc<HouseMembers>, parts: &Parts<'_>) {
         rooms: members.rooms.clone(),
         purges: later.purges.clone(),
         store: members.store.clone(),
+        models: members.models.clone(),
         env: config.env.clone(),
         bells: later.purge_bells.clone(),
         board: later.blocks.clone(),

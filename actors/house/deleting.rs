@@ -261,8 +261,7 @@ impl Purger {
             self.come_to(&mut course, (last, count), stop).await?;
         }
         self.store.drop_snapshot(&entity).await?;
-        self.store.scrub().await?;
-        Ok(())
+        self.scrub().await
     }
 
     /// The newest record with which a room was emptied.

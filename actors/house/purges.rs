@@ -17,7 +17,10 @@ use tokio::sync::Notify;
 use super::{House, HouseError, delays::HouseOutlet, surprise};
 use crate::{
     env::Env,
-    followers::task::{Running, Stop},
+    followers::{
+        models::Models,
+        task::{Running, Stop},
+    },
     kernel::Directory,
     purges::{BlockBoard, PurgeAnswer, PurgeCommand, PurgeError, PurgeQuery, Purges},
     room::{Room, RoomCommand, RoomError, event::RoomEvent, purge::goes, redact::RedactionTarget},
@@ -186,6 +189,7 @@ pub(super) struct Purger {
     pub(super) rooms: Arc<Directory<Room>>,
     pub(super) purges: Arc<Directory<Purges>>,
     pub(super) store: Arc<dyn LogStore>,
+    pub(super) models: Arc<Models>,
     pub(super) env: Env,
     pub(super) bells: Arc<PurgeBells>,
     pub(super) board: Arc<BlockBoard>,
@@ -355,8 +359,18 @@ impl Purger {
             self.come_to(&mut course, (last, count), stop).await?;
         }
         // Also when there was nothing left to do: who did it may have ended before this.
-        self.store.scrub().await?;
+        self.scrub().await?;
         Ok(course.done.erased)
+    }
+
+    /// Leaves nothing on disk of what is gone. What is derived of it goes a little later, and must have gone before.
+    pub(super) async fn scrub(&self) -> Result<(), Trouble> {
+        self.models
+            .all_caught_up()
+            .await
+            .map_err(HouseError::from)?;
+        self.store.scrub().await?;
+        Ok(())
     }
 
     /// How far a room was gone through, as it was noted.

@@ -15,7 +15,10 @@ use ruma::RoomId;
 
 use crate::{
     env::Env,
-    followers::task::{Running, Stop},
+    followers::{
+        models::Models,
+        task::{Running, Stop},
+    },
     kernel::Directory,
     room::{
         Room, RoomCommand, RoomError,
@@ -40,6 +43,7 @@ const PLACES_MAX: usize = 100_000;
 pub(super) struct Sweeper {
     pub(super) rooms: Arc<Directory<Room>>,
     pub(super) store: Arc<dyn LogStore>,
+    pub(super) models: Arc<Models>,
     pub(super) env: Env,
     pub(super) settings: RetentionSettings,
     /// After each page of records.
@@ -93,6 +97,7 @@ impl Sweeper {
                 }
                 Err(Trouble::Stopped) => return,
                 Err(Trouble::Failed(error)) => {
+                    is_scrubbed = false;
                     tracing::warn!(%error, "cannot take out expired events, will try again");
                 }
             }
@@ -128,6 +133,8 @@ impl Sweeper {
             after = last;
         }
         if count > 0 || !is_scrubbed {
+            let caught_up = self.models.all_caught_up().await;
+            caught_up.map_err(|error| Trouble::Failed(error.to_string()))?;
             self.store.scrub().await?;
         }
         Ok(count)
