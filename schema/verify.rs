@@ -196,8 +196,10 @@ impl Walk {
         if record.kind == record::ERASURE {
             let note: ErasureNote = rmp_serde::from_slice(&record.payload)
                 .map_err(|_| self.damage(position, "the erasure note does not decode"))?;
-            self.notes
-                .insert(address(note.sequence), (note.digest, position));
+            for sequence in note.sequences() {
+                self.notes
+                    .insert(address(sequence), (note.digest, position));
+            }
         }
         self.position = position;
         self.chain = chained.chain;

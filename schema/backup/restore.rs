@@ -299,7 +299,11 @@ fn chained(at: &mut Head, draft: &Draft, (sequence, at_ms): (Sequence, u64)) -> 
 fn notes(walk: &Walk) -> Result<Vec<Draft>, StoreError> {
     let unnoted = walk.unnoted().into_iter();
     let note = |(entity, sequence, digest)| {
-        let payload = rmp_serde::to_vec(&ErasureNote { sequence, digest });
+        let payload = rmp_serde::to_vec(&ErasureNote {
+            sequence,
+            digest,
+            others: Vec::new(),
+        });
         let payload = payload.map_err(|error| StoreError::Database(error.to_string()))?;
         Ok(Draft {
             entity,

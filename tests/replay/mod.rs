@@ -378,16 +378,19 @@ fn notes_of_erasures() {
     let note = ErasureNote {
         sequence: 7,
         digest: [9; 32],
+        others: Vec::new(),
     };
-    let payload = rmp_serde::to_vec(&note).expect("a note is encoded");
+    let of_several = ErasureNote {
+        others: vec![8, 9],
+        ..note.clone()
+    };
     let golden = read("store");
-    complete(
-        "store",
-        &golden,
-        &[(ERASURE, "ErasureNote", payload.clone())],
-    );
-    let line = &golden["ErasureNote"];
-    assert_eq!((line.kind, &line.payload), (ERASURE, &payload));
-    let decoded: ErasureNote = rmp_serde::from_slice(&line.payload).expect("a note is read");
-    assert_eq!(decoded, note);
+    for (label, note) in [("ErasureNote", note), ("ErasureNote/2", of_several)] {
+        let payload = rmp_serde::to_vec(&note).expect("a note is encoded");
+        complete("store", &golden, &[(ERASURE, label, payload.clone())]);
+        let line = &golden[label];
+        assert_eq!((line.kind, &line.payload), (ERASURE, &payload));
+        let decoded: ErasureNote = rmp_serde::from_slice(&line.payload).expect("a note is read");
+        assert_eq!(decoded, note);
+    }
 }

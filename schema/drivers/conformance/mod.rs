@@ -135,6 +135,7 @@ macro_rules! suites {
             reading::heads_of_entities_come_in_the_order_asked,
             reading::an_older_snapshot_never_replaces_a_newer_one,
             erasing::an_erasure_keeps_the_chain,
+            erasing::one_note_speaks_of_several,
             erasing::what_is_not_there_cannot_be_erased,
             erasing::what_is_erased_or_dropped_is_scrubbed,
             folding::memberships_are_found_both_ways,
@@ -193,6 +194,7 @@ fn erasure(entity: &Entity, target: Sequence, note: Sequence, text: &str) -> Era
     Erasure {
         entity: entity.clone(),
         target,
+        others: Vec::new(),
         note,
         payload: Bytes::copy_from_slice(text.as_bytes()),
     }
