@@ -8,3 +8,4 @@ mod hostile;
 mod log;
 mod migrate;
 mod peers;
+mod purge;
