@@ -1,6 +1,7 @@
 //! What was lost of shared rooms by a restore from a backup, asked of the other servers in them.
 //!
-//! A server tells the ends of a room's graph to whoever wants to make an event for a user. From those it is walked back to what is known here, and what was found is
+//! A server tells the ends of a room's graph to whoever wants to make an event for a user. From those it is walked back to what is known here, and what was
+//! found is
 //! taken in from the oldest to the newest, as if it came now.
 
 use std::{

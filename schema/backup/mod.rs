@@ -1,9 +1,12 @@
 //! A copy of the log that is made while the house serves, and how a house begins anew from one.
 //!
-//! A backup is the beginning of the log up to some positions, in a data folder that says of itself that it is unfinished, so that no server takes it for its own.
-//! Whatever the engine of the house is, that of a backup is SQLite. The log only grows: what stands at a position when the copying begins is read at leisure while
+//! A backup is the beginning of the log up to some positions, in a data folder that says of itself that it is unfinished, so that no server takes it for its
+//! own.
+//! Whatever the engine of the house is, that of a backup is SQLite. The log only grows: what stands at a position when the copying begins is read at leisure
+//! while
 //! more is written behind it. Payloads that are replaced meanwhile are copied as they are found; a record that was replaced and whose note came too late gets
-//! another note when the backup is restored. What is derived from the log is left out, but for how far those readers of the log have come that do something for each
+//! another note when the backup is restored. What is derived from the log is left out, but for how far those readers of the log have come that do something
+//! for each
 //! record once.
 
 mod restore;
@@ -150,7 +153,8 @@ async fn all_parked(
 const PARKED_MAX: usize = 100_000;
 
 impl Course<'_> {
-    /// Copies the beginning of a shard, and checks each record on the way. Tells page by page what was copied; gives the walk along it, and the head that it has now.
+    /// Copies the beginning of a shard, and checks each record on the way. Tells page by page what was copied; gives the walk along it, and the head that it
+    /// has now.
     async fn copy(
         &self,
         ours: Head,

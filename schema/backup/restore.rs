@@ -1,8 +1,11 @@
 //! A house that begins anew from a backup: the log up to a moment, and what has to be said after it.
 //!
-//! What was after the moment is lost to the house, but not to everybody else. So before the house opens again it is recorded that no one-time key of before is given out,
-//! since it may have been; that what took something away between the moment and the end of the backup (devices that were removed, tokens that were revoked, accounts
-//! that were closed or locked) is done again, so that nobody gets back what was taken; and that other servers are to be asked for what they know. The new log is
+//! What was after the moment is lost to the house, but not to everybody else. So before the house opens again it is recorded that no one-time key of before
+//! is given out,
+//! since it may have been; that what took something away between the moment and the end of the backup (devices that were removed, tokens that were revoked,
+//! accounts
+//! that were closed or locked) is done again, so that nobody gets back what was taken; and that other servers are to be asked for what they know. The new log
+//! is
 //! of another era, so that sync tokens of before are not taken for its own.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -17,7 +17,8 @@ pub(super) fn now_ms() -> u64 {
     since.map_or(0, |since| since.as_millis() as u64)
 }
 
-/// Reads `2026-11-22T17:30:00Z` (also with a space, without seconds, with thousandths, with an offset in place of the Z; without either it is UTC), or milliseconds
+/// Reads `2026-11-22T17:30:00Z` (also with a space, without seconds, with thousandths, with an offset in place of the Z; without either it is UTC), or
+/// milliseconds
 /// since the Unix epoch.
 pub(super) fn parse(text: &str) -> Option<u64> {
     let text = text.trim();

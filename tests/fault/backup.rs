@@ -1,4 +1,5 @@
-//! A backup is made while everybody writes. A house that begins anew from it at a moment is as it was then, gives out no one-time key that may have been given out, and
+//! A backup is made while everybody writes. A house that begins anew from it at a moment is as it was then, gives out no one-time key that may have been
+//! given out, and
 //! hears from the other servers what it has lost.
 
 use std::{

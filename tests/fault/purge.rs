@@ -1,4 +1,5 @@
-//! What is purged is gone: the server is killed again and again while history is taken out of a room and while the room is deleted, and at the end no file has a word of
+//! What is purged is gone: the server is killed again and again while history is taken out of a room and while the room is deleted, and at the end no file
+//! has a word of
 //! it, and its space is free.
 //!
 //! `PLAYHOUSE_TEST_PURGE_KILLS` asks for more kills than a few (100 take some minutes), `PLAYHOUSE_TEST_PURGE_EVENTS` for more events.
