@@ -118,7 +118,7 @@ pub async fn restore(
             progress.done += records;
             told(progress);
         };
-        let cut = course.cut(head, wish, (&mut restored, &mut passed)).await?;
+        let cut = course.cut(head, wish, &mut restored, &mut passed).await?;
         cuts.insert(head.shard, cut);
     }
     bring_readers(course, &cuts).await?;
@@ -164,16 +164,14 @@ async fn bring_readers(
     target.apply(statements, Vec::new()).await
 }
 
-/// What is counted, and who hears how many records were passed.
-type Count<'a> = (&'a mut Restored, &'a mut (dyn FnMut(u64) + Send));
-
 impl Course<'_> {
     /// Brings a shard up to the moment, and says what has to be said after it. Tells where the moment is in it.
     async fn cut(
         self,
         ours: Head,
         wish: RestoreWish,
-        (restored, passed): Count<'_>,
+        restored: &mut Restored,
+        passed: &mut (dyn FnMut(u64) + Send),
     ) -> Result<Position, BackupError> {
         let bound = Bound {
             position: ours.position,
