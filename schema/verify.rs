@@ -168,13 +168,11 @@ impl Walk {
 
     /// Replaced payloads of which no note that was passed speaks, with their digests.
     pub(crate) fn unnoted(&self) -> Vec<(Entity, Sequence, Digest)> {
-        let is_noted = |address: &(Entity, Sequence), digest: &Digest| {
-            let note = self.notes.get(address);
-            note.is_some_and(|(noted, _)| noted == digest)
-        };
-        self.replaced
-            .iter()
-            .filter(|(address, replaced)| !is_noted(address, &replaced.digest))
+        let unnoted = self.replaced.iter().filter(|(address, replaced)| {
+            let note = self.notes.get(*address);
+            note.is_none_or(|(noted, _)| *noted != replaced.digest)
+        });
+        unnoted
             .map(|((entity, sequence), replaced)| (entity.clone(), *sequence, replaced.digest))
             .collect()
     }
