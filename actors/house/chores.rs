@@ -163,6 +163,7 @@ fn follow(chores: &mut Chores, members: &Arc<HouseMembers>, parts: &Parts<'_>) {
         users: members.users.clone(),
         store: members.store.clone(),
         models: members.models.clone(),
+        pause: pause_at(parts.config.erasures_per_second),
     });
     let server_name = members.server_name.clone();
     let members: Arc<dyn Members> = members.clone();

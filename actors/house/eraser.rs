@@ -1,6 +1,6 @@
 //! How the records of an erased account are replaced.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use playhouse_schema::{
@@ -23,6 +23,8 @@ pub(super) struct HouseEraser {
     pub(super) users: Arc<Directory<User>>,
     pub(super) store: Arc<dyn LogStore>,
     pub(super) models: Arc<Models>,
+    /// After each page of records.
+    pub(super) pause: Duration,
 }
 
 impl HouseEraser {
@@ -47,6 +49,7 @@ impl HouseEraser {
             if !private.is_empty() {
                 let command = UserCommand::EraseHistory(private);
                 self.users.command(entity.clone(), command).await?;
+                tokio::time::sleep(self.pause).await;
             }
             from = last + 1;
         }
