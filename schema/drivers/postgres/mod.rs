@@ -408,6 +408,7 @@ impl LogStore for PostgresStore {
     fn scrub(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             // Over a large table it takes longer than any other statement may. What is derived has old versions, too.
+            let connection = self.pool.connect().await?;
             for statement in ["SET statement_timeout = 0", "VACUUM"] {
                 let done = connection.client.batch_execute(statement).await;
                 done.map_err(|error| failure(&error))?;
