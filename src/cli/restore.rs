@@ -16,12 +16,16 @@ use playhouse_schema::{
 };
 
 use super::{
-    backup::{self, KEY, Manifest, OLD_KEYS},
+    backup::tell_media,
     moment,
     output::{Problem, say, warn},
     progress::{Bar, thousands},
 };
-use crate::{config::Config, node};
+use crate::{
+    backups::{self, KEY, Manifest, OLD_KEYS},
+    config::Config,
+    node,
+};
 
 /// From where, and up to when.
 #[derive(clap::Args)]
@@ -69,15 +73,18 @@ pub(super) async fn execute(arguments: Arguments, config: Config) -> Result<(), 
     bring_keys(folder, &config)?;
     let restored = bring_log(folder, &config, wish).await?;
     if manifest.media && !arguments.no_media {
-        let (from, to) = (backup::media(&config, folder)?, backup::own_media(&config)?);
-        backup::bring_media(&from, &to).await?;
+        let (from, to) = (
+            backups::media(&config, folder)?,
+            backups::own_media(&config)?,
+        );
+        tell_media(&backups::bring_media(&from, &to).await?);
     }
     report(&restored, until_ms);
     Ok(())
 }
 
 async fn bring_log(folder: &Path, config: &Config, wish: RestoreWish) -> Result<Restored, Problem> {
-    let source = held("the backup", backup::database(folder), Side::Backup).await?;
+    let source = held("the backup", backups::database(folder), Side::Backup).await?;
     let layout = layout_after(source.log().layout(), wish.now_ms);
     let target = held("the database", node::database(config), Side::To(layout)).await?;
     let mut bar = Bar::new();
@@ -124,20 +131,17 @@ async fn held(
 
 /// A key that is there is the server's, and stays.
 fn bring_keys(folder: &Path, config: &Config) -> Result<(), Problem> {
-    let key = config.signing_key_path();
+    let (key, old) = backups::key_paths(config);
     if key.exists() {
         return Ok(());
     }
     if let Some(parent) = key.parent() {
         fs::create_dir_all(parent)?;
     }
-    let mut old = key.as_os_str().to_owned();
-    old.push(".old");
-    let old = PathBuf::from(old);
     for (name, to) in [(OLD_KEYS, &old), (KEY, &key)] {
         let from = folder.join(name);
         if from.exists() && !to.exists() {
-            backup::write_private(to, &fs::read(&from)?)?;
+            backups::write_private(to, &fs::read(&from)?)?;
         }
     }
     if !key.exists() {

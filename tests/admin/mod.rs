@@ -3,6 +3,7 @@
 mod accounts;
 mod audit;
 mod backlog;
+mod backups;
 mod federation;
 mod journey;
 mod looking;
