@@ -188,7 +188,7 @@ impl Stage {
         let files = files(&self.server.data()).into_iter();
         let holding = files.filter(|(path, _)| {
             let bytes = fs::read(path).unwrap_or_default();
-            memchr_of(&bytes, text.as_bytes())
+            holds(&bytes, text.as_bytes())
         });
         holding.map(|(path, _)| path).collect()
     }
@@ -209,7 +209,7 @@ fn files(folder: &Path) -> Vec<(String, u64)> {
     found
 }
 
-fn memchr_of(bytes: &[u8], text: &[u8]) -> bool {
+fn holds(bytes: &[u8], text: &[u8]) -> bool {
     let Some(first) = text.first() else {
         return false;
     };
