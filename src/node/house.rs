@@ -83,15 +83,8 @@ async fn open_house_in(
     house.default_room_version = room_version(config);
     house.rooms = limits;
     house.users = limits;
-    let retention = &config.retention;
-    house.retention = RetentionSettings {
-        enabled: retention.enabled,
-        default_ms: retention.default_ms(),
-        min_ms: retention.min_ms(),
-        max_ms: retention.max_ms(),
-        sweep_every_ms: retention.sweep_every_ms,
-    };
-    house.erasures_per_second = retention.erasures_per_second;
+    house.retention = retention(config);
+    house.erasures_per_second = config.retention.erasures_per_second;
     house.stale_devices = StaleDeviceSettings {
         after_ms: config.devices.stale_after_ms(),
         sweep_every_ms: config.devices.sweep_every_ms,
@@ -146,6 +139,18 @@ async fn open_house_in(
     house.called = identity::process_name();
     house.cluster = joining.map(Joining::settings);
     Ok(House::open(store, house).await?)
+}
+
+/// How long events are kept.
+fn retention(config: &Config) -> RetentionSettings {
+    let retention = &config.retention;
+    RetentionSettings {
+        enabled: retention.enabled,
+        default_ms: retention.default_ms(),
+        min_ms: retention.min_ms(),
+        max_ms: retention.max_ms(),
+        sweep_every_ms: retention.sweep_every_ms,
+    }
 }
 
 /// How the server tells its users something.
