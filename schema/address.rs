@@ -100,6 +100,10 @@ impl Place {
 pub struct Layout {
     /// Shards in each family, 1 to 64.
     pub shards: ShardNumber,
+    /// Which life of the log it is: 0 for one that was never restored from a backup, and another number after each time. Positions that the life before had
+    /// given are given again, for something else: whoever was told one then must not be believed now.
+    #[serde(default)]
+    pub era: u32,
 }
 
 impl Layout {
@@ -123,7 +127,7 @@ impl Layout {
 
 impl Default for Layout {
     fn default() -> Self {
-        Self { shards: 16 }
+        Self { shards: 16, era: 0 }
     }
 }
 

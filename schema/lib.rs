@@ -4,6 +4,7 @@
 //! rest of the house reads and appends ([`port`]) and their two drivers. Must not know: actors, HTTP, or any rule of Matrix beyond identifiers.
 
 pub mod address;
+pub mod backup;
 pub mod chain;
 pub mod drivers;
 pub mod ground;

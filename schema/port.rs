@@ -68,10 +68,22 @@ pub struct Erasure {
     pub entity: Entity,
     /// Which record of that entity is replaced.
     pub target: Sequence,
+    /// Further records of it that are replaced by the same: one note speaks of all.
+    pub others: Vec<Sequence>,
     /// The number that the erasure's own record takes within the entity.
     pub note: Sequence,
-    /// What stands there from now on.
+    /// What stands there from now on. A record of which next to nothing is left ([`ERASED_BYTES`]) is not found by its key any more.
     pub payload: Bytes,
+}
+
+/// What is no longer than this is no record's content, but the mark that there was one.
+pub const ERASED_BYTES: usize = 16;
+
+impl Erasure {
+    /// All records that are replaced.
+    pub fn targets(&self) -> impl Iterator<Item = Sequence> {
+        std::iter::once(self.target).chain(self.others.iter().copied())
+    }
 }
 
 /// A record as stored. Nodes send it to each other.
@@ -323,6 +335,11 @@ pub trait LogStore: Send + Sync + 'static {
     /// Sees to it that nothing is left on disk of what was erased from the log or deleted from what is derived of it, as far as the engine goes, and gives
     /// freed space back. Takes its time, and may be called while everything else goes on.
     fn scrub(&self) -> StoreFuture<'_, ()>;
+
+    /// Gives all freed space back to the file system, whatever that takes. For a database that nobody else uses meanwhile.
+    fn compact(&self) -> StoreFuture<'_, ()> {
+        self.scrub()
+    }
 
     /// Drops all snapshots.
     fn drop_snapshots(&self) -> StoreFuture<'_, ()>;

@@ -166,6 +166,17 @@ impl Walk {
         self.replaced.len() as u64
     }
 
+    /// Replaced payloads of which no note that was passed speaks, with their digests.
+    pub(crate) fn unnoted(&self) -> Vec<(Entity, Sequence, Digest)> {
+        let unnoted = self.replaced.iter().filter(|(address, replaced)| {
+            let note = self.notes.get(*address);
+            note.is_none_or(|(noted, _)| *noted != replaced.digest)
+        });
+        unnoted
+            .map(|((entity, sequence), replaced)| (entity.clone(), *sequence, replaced.digest))
+            .collect()
+    }
+
     /// Passes the next record.
     pub(crate) fn step(&mut self, chained: &ChainedRecord) -> Result<(), Damage> {
         let record = &chained.record;
@@ -183,8 +194,10 @@ impl Walk {
         if record.kind == record::ERASURE {
             let note: ErasureNote = rmp_serde::from_slice(&record.payload)
                 .map_err(|_| self.damage(position, "the erasure note does not decode"))?;
-            self.notes
-                .insert(address(note.sequence), (note.digest, position));
+            for sequence in note.sequences() {
+                self.notes
+                    .insert(address(sequence), (note.digest, position));
+            }
         }
         self.position = position;
         self.chain = chained.chain;

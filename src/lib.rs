@@ -1,6 +1,7 @@
 //! Playhouse, a Matrix homeserver: the edges that speak HTTP, configuration, command line, and the launch of a node.
 
 mod admin;
+mod backups;
 mod canary;
 pub mod cli;
 mod client;

@@ -73,6 +73,7 @@ pub fn schedule(number: u8) -> Entity {
 pub fn schedule_of_user(user_id: &str) -> Entity {
     let layout = Layout {
         shards: u16::from(SCHEDULES),
+        era: 0,
     };
     let shard = layout.shard_of(&Entity::user(user_id));
     schedule(shard.number as u8)

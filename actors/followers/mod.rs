@@ -18,6 +18,7 @@ pub mod outboxes;
 pub mod overtaken;
 pub mod profiles;
 pub mod rebuild;
+pub mod recoveries;
 pub mod task;
 #[cfg(test)]
 mod tests;

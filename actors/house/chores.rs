@@ -20,8 +20,9 @@ use super::{
     members::HouseMembers,
     opening::Later,
     outboxes::Outboxes,
-    purges::{Purger, purges},
+    purges::{Purger, pause_at, purges},
     pushers::{Pushes, push_to_shard},
+    recoveries::HouseRecovery,
     retention::Sweeper,
     stale_devices::StaleDevices,
 };
@@ -33,7 +34,7 @@ use crate::{
         feeds::board::FeedBoard,
         forgettings, leavings,
         members::Members,
-        overtaken, profiles,
+        overtaken, profiles, recoveries,
         task::{Running, Source, forget_position, numbered},
         upkeep,
     },
@@ -161,6 +162,8 @@ fn follow(chores: &mut Chores, members: &Arc<HouseMembers>, parts: &Parts<'_>) {
     let eraser: Arc<dyn erasures::Eraser> = Arc::new(HouseEraser {
         users: members.users.clone(),
         store: members.store.clone(),
+        models: members.models.clone(),
+        pause: pause_at(parts.config.erasures_per_second),
     });
     let server_name = members.server_name.clone();
     let members: Arc<dyn Members> = members.clone();
@@ -176,6 +179,16 @@ fn follow(chores: &mut Chores, members: &Arc<HouseMembers>, parts: &Parts<'_>) {
     chores.add(("erasures", Family::Users), move || {
         Box::pin(one(erasures::start(source.clone(), eraser.clone())))
     });
+    if parts.config.env.network.is_on() {
+        let recovery = HouseRecovery {
+            outlet: parts.later.outlet.clone(),
+        };
+        let recovery: Arc<dyn recoveries::Recoverer> = Arc::new(recovery);
+        let source = parts.source.clone();
+        chores.add(("recoveries", Family::Servers), move || {
+            Box::pin(one(recoveries::start(source.clone(), recovery.clone())))
+        });
+    }
     let source = parts.source.clone();
     chores.add(("upkeep", Family::Rooms), move || {
         let started = upkeep::start(source.clone(), members.clone(), server_name.clone());
@@ -237,8 +250,10 @@ fn sweep(chores: &mut Chores, members: &Arc<HouseMembers>, parts: &Parts<'_>) {
     let sweeper = Sweeper {
         rooms: members.rooms.clone(),
         store: members.store.clone(),
+        models: members.models.clone(),
         env: config.env.clone(),
         settings: config.retention,
+        pause: pause_at(config.erasures_per_second),
     };
     chores.add(("retention", Family::Rooms), move || {
         let sweeper = sweeper.clone();
@@ -258,10 +273,12 @@ fn sweep(chores: &mut Chores, members: &Arc<HouseMembers>, parts: &Parts<'_>) {
         rooms: members.rooms.clone(),
         purges: later.purges.clone(),
         store: members.store.clone(),
+        models: members.models.clone(),
         env: config.env.clone(),
         bells: later.purge_bells.clone(),
         board: later.blocks.clone(),
         outlet: later.outlet.clone(),
+        pause: pause_at(config.erasures_per_second),
     };
     let shard = chores.layout.shard_of(&purges());
     chores.add_at(("purges", shard), move || {

@@ -47,6 +47,8 @@ pub struct HouseConfig {
     pub search: bool,
     /// How long events are kept.
     pub retention: RetentionSettings,
+    /// So many records are replaced in a second at most, where many are.
+    pub erasures_per_second: u64,
     /// Which devices are removed because nobody uses them.
     pub stale_devices: StaleDeviceSettings,
     /// Who counts as active, and how many may.
@@ -91,6 +93,7 @@ impl HouseConfig {
             gateway: GatewaySettings::default(),
             search: true,
             retention: RetentionSettings::default(),
+            erasures_per_second: 10_000,
             stale_devices: StaleDeviceSettings::default(),
             active_users: ActiveSettings::default(),
             outbox: OutboxSettings::default(),

@@ -19,7 +19,7 @@ use ruma::{OwnedRoomId, RoomId};
 
 use super::{
     House, HouseError,
-    purges::{PAGE_RECORDS, PAUSE, Purger, Trouble, purges},
+    purges::{PAGE_RECORDS, Purger, Trouble, purges},
     surprise,
 };
 use crate::{
@@ -92,7 +92,7 @@ impl Purger {
             }
         }
         if deletion.purge {
-            self.clear(&room_id, stop).await?;
+            self.clear(&room_id, &deletion.id, stop).await?;
         }
         Ok(())
     }
@@ -229,17 +229,18 @@ impl Purger {
         Ok(())
     }
 
-    /// Replaces all that was recorded before the room was emptied. What an earlier attempt has done costs only the reading.
-    async fn clear(&self, room_id: &RoomId, stop: &mut Stop) -> Result<(), Trouble> {
+    /// Replaces all that was recorded before the room was emptied. What an earlier attempt has done since it was last noted costs only the reading.
+    async fn clear(&self, room_id: &RoomId, id: &str, stop: &mut Stop) -> Result<(), Trouble> {
         let entity = Entity::room(room_id.as_str());
         let Some(emptied) = self.emptied_at(&entity).await? else {
             return Ok(());
         };
         let gone = RoomRecord::Gone(Gone {}).encode();
-        let mut from = 1;
-        while from < emptied {
+        let mut course = self.course(id, &entity).await?;
+        course.done.of = emptied;
+        while course.done.up_to + 1 < emptied {
             let range = EntityRange {
-                from,
+                from: course.done.up_to + 1,
                 to: emptied - 1,
                 backwards: false,
                 limit: PAGE_RECORDS,
@@ -252,21 +253,15 @@ impl Purger {
                 !matches!(record.kind, ERASURE | kind::EMPTIED) && record.payload != gone
             });
             let left: Vec<_> = left.map(|record| record.sequence).collect();
-            if !left.is_empty() {
+            let count = left.len();
+            if count > 0 {
                 let command = RoomCommand::Clear(left);
                 self.rooms.command(entity.clone(), command).await?;
-                if !stop.pause(PAUSE).await {
-                    return Err(Trouble::Stopped);
-                }
             }
-            if stop.is_told() {
-                return Err(Trouble::Stopped);
-            }
-            from = last + 1;
+            self.come_to(&mut course, (last, count), stop).await?;
         }
         self.store.drop_snapshot(&entity).await?;
-        self.store.scrub().await?;
-        Ok(())
+        self.scrub().await
     }
 
     /// The newest record with which a room was emptied.

@@ -1,6 +1,6 @@
 //! How the records of an erased account are replaced.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use playhouse_schema::{
@@ -10,7 +10,7 @@ use playhouse_schema::{
 use ruma::UserId;
 
 use crate::{
-    followers::erasures::Eraser,
+    followers::{erasures::Eraser, models::Models},
     kernel::Directory,
     user::{User, UserCommand, UserError, tombstone},
 };
@@ -22,6 +22,9 @@ const PAGE_RECORDS: usize = 200;
 pub(super) struct HouseEraser {
     pub(super) users: Arc<Directory<User>>,
     pub(super) store: Arc<dyn LogStore>,
+    pub(super) models: Arc<Models>,
+    /// After each page of records.
+    pub(super) pause: Duration,
 }
 
 impl HouseEraser {
@@ -46,6 +49,7 @@ impl HouseEraser {
             if !private.is_empty() {
                 let command = UserCommand::EraseHistory(private);
                 self.users.command(entity.clone(), command).await?;
+                tokio::time::sleep(self.pause).await;
             }
             from = last + 1;
         }
@@ -65,6 +69,9 @@ impl Eraser for HouseEraser {
         Box::pin(async move {
             let entity = Entity::user(user_id.as_str());
             self.store.drop_snapshot(&entity).await?;
+            // What is derived of it goes a little later.
+            let caught_up = self.models.all_caught_up().await;
+            caught_up.map_err(|error| UserError::Store(error.to_string()))?;
             self.store.scrub().await?;
             Ok(())
         })

@@ -139,6 +139,7 @@ mod receive;
 mod receive_edus;
 mod receive_missing;
 mod recommend;
+mod recoveries;
 mod redacting;
 mod register;
 mod remote_devices;

@@ -7,7 +7,7 @@ use playhouse_schema::{
     port::{EntityRange, LogStore, StoreError, StoredRecord},
     record::{
         codec::Record as _,
-        purge::{Purge, PurgeEnded},
+        purge::{Purge, PurgeEnded, PurgeProgress},
         room::{Placement, RoomRecord, kind},
     },
 };
@@ -17,7 +17,10 @@ use tokio::sync::Notify;
 use super::{House, HouseError, delays::HouseOutlet, surprise};
 use crate::{
     env::Env,
-    followers::task::{Running, Stop},
+    followers::{
+        models::Models,
+        task::{Running, Stop},
+    },
     kernel::Directory,
     purges::{BlockBoard, PurgeAnswer, PurgeCommand, PurgeError, PurgeQuery, Purges},
     room::{Room, RoomCommand, RoomError, event::RoomEvent, purge::goes, redact::RedactionTarget},
@@ -27,8 +30,16 @@ use crate::{
 /// So many records are read and replaced at once: each costs a note in the same transaction.
 pub(super) const PAGE_RECORDS: usize = 200;
 
-/// The pause after each page of records, so that nobody notices.
+/// A short while, in which nobody notices that something is being done.
 pub(super) const PAUSE: Duration = Duration::from_millis(20);
+
+/// After so many records it is noted how far a room was gone through: a restart goes on from there.
+const NOTED_RECORDS: Sequence = 5_000;
+
+/// The pause after each page of records, so that in a second no more than so many are replaced.
+pub(super) fn pause_at(records_per_second: u64) -> Duration {
+    Duration::from_millis(PAGE_RECORDS as u64 * 1_000 / records_per_second.max(1))
+}
 
 /// What failed is tried again after so long.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -85,6 +96,15 @@ impl House {
     pub async fn purge_standing(&self, id: &str) -> Result<PurgeAnswer, HouseError> {
         let query = PurgeQuery::Standing(id.to_owned());
         Ok(self.purges.query(purges(), query).await?)
+    }
+
+    /// How far a purge has come, or what a deletion takes out of the log; `None` before the first records are done, and after the last.
+    pub async fn purge_progress(&self, id: &str) -> Result<Option<PurgeProgress>, HouseError> {
+        let query = PurgeQuery::Progress(id.to_owned());
+        match self.purges.query(purges(), query).await? {
+            PurgeAnswer::Progress(progress) => Ok(progress),
+            _ => Err(surprise("Progress")),
+        }
     }
 
     /// Where an event stands in the log of its room, and when it was sent.
@@ -169,10 +189,20 @@ pub(super) struct Purger {
     pub(super) rooms: Arc<Directory<Room>>,
     pub(super) purges: Arc<Directory<Purges>>,
     pub(super) store: Arc<dyn LogStore>,
+    pub(super) models: Arc<Models>,
     pub(super) env: Env,
     pub(super) bells: Arc<PurgeBells>,
     pub(super) board: Arc<BlockBoard>,
     pub(super) outlet: Arc<HouseOutlet>,
+    /// After each page of records.
+    pub(super) pause: Duration,
+}
+
+/// How far a room was gone through.
+pub(super) struct Course {
+    pub(super) done: PurgeProgress,
+    /// As far as that is noted.
+    noted: Sequence,
 }
 
 /// Why a purge does not come to its end.
@@ -302,13 +332,13 @@ impl Purger {
         outcome
     }
 
-    /// Goes through the records of a room. What an earlier attempt has done costs only the reading.
+    /// Goes through the records of a room. What an earlier attempt has done since it was last noted costs only the reading.
     async fn carry_out(&self, purge: &Purge, stop: &mut Stop) -> Result<u64, Trouble> {
         let entity = Entity::room(&purge.room_id);
-        let (mut from, mut count) = (1, 0);
+        let mut course = self.course(&purge.id, &entity).await?;
         loop {
             let range = EntityRange {
-                from,
+                from: course.done.up_to + 1,
                 to: Sequence::MAX >> 1,
                 backwards: false,
                 limit: PAGE_RECORDS,
@@ -321,23 +351,68 @@ impl Purger {
                 .iter()
                 .filter_map(|record| self.target(record, purge))
                 .collect();
-            if !targets.is_empty() {
-                count += targets.len() as u64;
+            let count = targets.len();
+            if count > 0 {
                 let command = RoomCommand::Purge(Box::new(purge.clone()), targets);
                 self.rooms.command(entity.clone(), command).await?;
-                if !stop.pause(PAUSE).await {
-                    return Err(Trouble::Stopped);
-                }
             }
-            if stop.is_told() {
-                return Err(Trouble::Stopped);
-            }
-            from = last + 1;
+            self.come_to(&mut course, (last, count), stop).await?;
         }
-        if count > 0 {
-            self.store.scrub().await?;
+        // Also when there was nothing left to do: who did it may have ended before this.
+        self.scrub().await?;
+        Ok(course.done.erased)
+    }
+
+    /// Leaves nothing on disk of what is gone. What is derived of it goes a little later, and must have gone before.
+    pub(super) async fn scrub(&self) -> Result<(), Trouble> {
+        self.models
+            .all_caught_up()
+            .await
+            .map_err(HouseError::from)?;
+        self.store.scrub().await?;
+        Ok(())
+    }
+
+    /// How far a room was gone through, as it was noted.
+    pub(super) async fn course(&self, id: &str, entity: &Entity) -> Result<Course, Trouble> {
+        let query = PurgeQuery::Progress(id.to_owned());
+        let noted = match self.purges.query(purges(), query).await? {
+            PurgeAnswer::Progress(noted) => noted,
+            _ => return Err(Trouble::Passing(surprise("Progress").to_string())),
+        };
+        let heads = self.store.entity_heads(std::slice::from_ref(entity));
+        let head = heads.await?.into_iter().flatten().next();
+        let done = noted.unwrap_or(PurgeProgress {
+            id: id.to_owned(),
+            up_to: 0,
+            of: head.map_or(0, |head| head.sequence),
+            erased: 0,
+        });
+        Ok(Course {
+            noted: done.up_to,
+            done,
+        })
+    }
+
+    /// A page of a room is done. Notes that now and then, and lets others have their turn.
+    pub(super) async fn come_to(
+        &self,
+        course: &mut Course,
+        (up_to, erased): (Sequence, usize),
+        stop: &mut Stop,
+    ) -> Result<(), Trouble> {
+        course.done.up_to = up_to;
+        course.done.erased += erased as u64;
+        if course.done.up_to - course.noted >= NOTED_RECORDS {
+            course.noted = course.done.up_to;
+            let command = PurgeCommand::Progress(course.done.clone());
+            self.purges.command(purges(), command).await?;
         }
-        Ok(count)
+        let goes_on = erased == 0 || stop.pause(self.pause).await;
+        if !goes_on || stop.is_told() {
+            return Err(Trouble::Stopped);
+        }
+        Ok(())
     }
 
     fn target(&self, stored: &StoredRecord, purge: &Purge) -> Option<RedactionTarget> {

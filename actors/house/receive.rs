@@ -220,7 +220,11 @@ impl House {
     }
 
     /// Takes in checked events with all they need.
-    async fn take_in(&self, scene: Scene<'_>, pdus: Vec<CheckedPdu>) -> Result<Fates, HouseError> {
+    pub(super) async fn take_in(
+        &self,
+        scene: Scene<'_>,
+        pdus: Vec<CheckedPdu>,
+    ) -> Result<Fates, HouseError> {
         let mut events: Vec<_> = pdus.into_iter().map(next).collect();
         let wanted: BTreeSet<_> = events
             .iter()

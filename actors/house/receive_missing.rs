@@ -240,7 +240,7 @@ impl House {
     }
 
     /// Those of some events that the room has no record of, at most so many.
-    async fn unknown_of(
+    pub(super) async fn unknown_of(
         &self,
         room_id: &RoomId,
         event_ids: Vec<OwnedEventId>,

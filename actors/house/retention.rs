@@ -15,7 +15,10 @@ use ruma::RoomId;
 
 use crate::{
     env::Env,
-    followers::task::{Running, Stop},
+    followers::{
+        models::Models,
+        task::{Running, Stop},
+    },
     kernel::Directory,
     room::{
         Room, RoomCommand, RoomError,
@@ -31,9 +34,6 @@ const PAGE_ROOMS: usize = 100;
 /// So many records are read and replaced at once: each costs a note in the same transaction.
 const PAGE_RECORDS: usize = 200;
 
-/// The pause after each page of records, so that nobody notices.
-const PAUSE: Duration = Duration::from_millis(20);
-
 /// Of so many rooms it is remembered how far they were looked through. Others are looked through from the beginning: what was done before costs only the
 /// reading.
 const PLACES_MAX: usize = 100_000;
@@ -43,8 +43,11 @@ const PLACES_MAX: usize = 100_000;
 pub(super) struct Sweeper {
     pub(super) rooms: Arc<Directory<Room>>,
     pub(super) store: Arc<dyn LogStore>,
+    pub(super) models: Arc<Models>,
     pub(super) env: Env,
     pub(super) settings: RetentionSettings,
+    /// After each page of records.
+    pub(super) pause: Duration,
 }
 
 /// Why a sweep ends early.
@@ -82,12 +85,19 @@ impl Sweeper {
     async fn run(self, mut stop: Stop) {
         let every = Duration::from_millis(self.settings.sweep_every_ms.max(1));
         let mut places = BTreeMap::new();
+        // Whoever did this before may have ended before the freed space was seen to.
+        let mut is_scrubbed = false;
         while stop.pause(every).await {
-            match self.sweep(&mut places, &mut stop).await {
-                Ok(0) => {}
-                Ok(count) => tracing::info!(count, "expired events taken out"),
+            match self.sweep(&mut places, is_scrubbed, &mut stop).await {
+                Ok(count) => {
+                    is_scrubbed = true;
+                    if count > 0 {
+                        tracing::info!(count, "expired events taken out");
+                    }
+                }
                 Err(Trouble::Stopped) => return,
                 Err(Trouble::Failed(error)) => {
+                    is_scrubbed = false;
                     tracing::warn!(%error, "cannot take out expired events, will try again");
                 }
             }
@@ -98,6 +108,7 @@ impl Sweeper {
     async fn sweep(
         &self,
         places: &mut BTreeMap<String, Sequence>,
+        is_scrubbed: bool,
         stop: &mut Stop,
     ) -> Result<u64, Trouble> {
         let models = self.store.models();
@@ -121,7 +132,9 @@ impl Sweeper {
             }
             after = last;
         }
-        if count > 0 {
+        if count > 0 || !is_scrubbed {
+            let caught_up = self.models.all_caught_up().await;
+            caught_up.map_err(|error| Trouble::Failed(error.to_string()))?;
             self.store.scrub().await?;
         }
         Ok(count)
@@ -156,7 +169,7 @@ impl Sweeper {
                 let (erased, left) = self.expire(&entity, targets).await?;
                 count += erased;
                 kept = kept.or(left);
-                if !stop.pause(PAUSE).await {
+                if !stop.pause(self.pause).await {
                     return Err(Trouble::Stopped);
                 }
                 // Time goes on from event to event: what comes after is younger still.

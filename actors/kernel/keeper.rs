@@ -98,6 +98,9 @@ pub(super) struct Kept<D: Domain> {
 /// After so many records have landed without a moment of rest, the next command waits for one: the domain must hear of them.
 const LANDED_MAX: usize = 256;
 
+/// So many records more are replaced with one note, when the same is to stand in the place of all.
+const OTHERS_MAX: usize = 255;
+
 impl<D: Domain> Actor for Keeper<D> {
     type Msg = Mail<D>;
     type State = Kept<D>;
@@ -316,12 +319,21 @@ impl<D: Domain> Kept<D> {
                 });
             }
             for (target, payload) in erasures {
+                let same = replaced.last_mut().filter(|last: &&mut Erasure| {
+                    last.payload == payload && last.others.len() < OTHERS_MAX
+                });
+                if let Some(same) = same {
+                    same.others.push(target);
+                    state.erased(same.note, Some((target, &payload)));
+                    continue;
+                }
                 // The store writes one record of its own for each erasure.
                 resident.sequence += 1;
                 state.erased(resident.sequence, Some((target, &payload)));
                 replaced.push(Erasure {
                     entity: resident.entity.clone(),
                     target,
+                    others: Vec::new(),
                     note: resident.sequence,
                     payload,
                 });

@@ -19,8 +19,8 @@ use imbl::OrdMap;
 use playhouse_schema::{
     address::{Entity, Position, Sequence},
     record::purge::{
-        Deletion, DeletionMoved, Purge, PurgeEnded, PurgeRecord, RedactionMoved, RoomBlockSet,
-        UserRedaction,
+        Deletion, DeletionMoved, Purge, PurgeEnded, PurgeProgress, PurgeRecord, RedactionMoved,
+        RoomBlockSet, UserRedaction,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,8 @@ pub struct Purges {
     deletions: Deletions,
     blocks: Blocks,
     redactions: Redactions,
+    /// By the names of purges and deletions that are not at their ends.
+    progress: OrdMap<String, PurgeProgress>,
 }
 
 /// What can be done with purges.
@@ -53,6 +55,8 @@ pub enum PurgeCommand {
     Begin(Purge),
     /// It has come to its end.
     End(PurgeEnded),
+    /// It has come further, or what a deletion takes out of the log.
+    Progress(PurgeProgress),
     /// A room is to be deleted. Refused with `Busy` while it is being deleted, or too many wait.
     Delete(Box<Deletion>),
     /// A deletion has come further.
@@ -74,6 +78,8 @@ pub enum PurgeCommand {
 pub enum PurgeQuery {
     /// How one stands.
     Standing(String),
+    /// How far a purge has come, or what a deletion takes out of the log.
+    Progress(String),
     /// All that wait, in the order of their names.
     Waiting,
     /// How a deletion stands.
@@ -99,6 +105,8 @@ pub enum PurgeAnswer {
     Active,
     /// It has come to its end.
     Ended(PurgeEnded),
+    /// How far it has come, when that is known.
+    Progress(Option<PurgeProgress>),
     /// All that wait.
     Waiting(Vec<Purge>),
     /// Deletions.
@@ -153,6 +161,11 @@ impl Purges {
                 let is_waiting = self.waiting.contains_key(&ended.id);
                 Ok(is_waiting.then_some(PurgeRecord::Ended(ended)))
             }
+            PurgeCommand::Progress(progress) => {
+                let id = &progress.id;
+                let is_waiting = self.waiting.contains_key(id) || self.deletions.is_waiting(id);
+                Ok(is_waiting.then_some(PurgeRecord::Progressed(progress)))
+            }
             PurgeCommand::Delete(deletion) => self.deletions.begin(*deletion),
             PurgeCommand::Move(moved) => {
                 let is_waiting = self.deletions.is_waiting(&moved.id);
@@ -184,6 +197,7 @@ impl Purges {
                     .map(|(_, ended)| PurgeAnswer::Ended(ended.clone()))
                     .ok_or(PurgeError::Unknown)
             }
+            PurgeQuery::Progress(id) => Ok(PurgeAnswer::Progress(self.progress.get(&id).cloned())),
             PurgeQuery::Waiting => Ok(PurgeAnswer::Waiting(
                 self.waiting.values().cloned().collect(),
             )),
@@ -241,7 +255,11 @@ impl Domain for Purges {
             PurgeRecord::Begun(purge) => {
                 self.waiting.insert(purge.id.clone(), purge.clone());
             }
+            PurgeRecord::Progressed(progress) => {
+                self.progress.insert(progress.id.clone(), progress.clone());
+            }
             PurgeRecord::Ended(ended) => {
+                self.progress.remove(&ended.id);
                 let purge = self.waiting.remove(&ended.id);
                 self.ends.push_back((purge, ended.clone()));
                 if self.ends.len() > ENDS_MAX {
@@ -250,7 +268,10 @@ impl Domain for Purges {
             }
             PurgeRecord::DeletionBegun(deletion) => self.deletions.begun(deletion),
             PurgeRecord::DeletionMoved(moved) => self.deletions.moved(moved),
-            PurgeRecord::DeletionEnded(ended) => self.deletions.ended(ended),
+            PurgeRecord::DeletionEnded(ended) => {
+                self.progress.remove(&ended.id);
+                self.deletions.ended(ended);
+            }
             PurgeRecord::RoomBlockSet(set) => self.blocks.set(set),
             PurgeRecord::RedactionBegun(redaction) => self.redactions.begun(redaction),
             PurgeRecord::RedactionMoved(moved) => self.redactions.moved(moved),
@@ -284,7 +305,7 @@ impl Domain for Purges {
     }
 
     fn weight_bytes(&self) -> usize {
-        256 + (self.waiting.len() + self.ends.len()) * 256
+        256 + (self.waiting.len() + self.ends.len() + self.progress.len()) * 256
             + self.deletions.weight_bytes()
             + self.blocks.weight_bytes()
             + self.redactions.weight_bytes()
@@ -330,12 +351,29 @@ mod tests {
         assert_eq!(done(&mut purges, purge("two", "!a")), Err(PurgeError::Busy));
         assert_eq!(done(&mut purges, purge("two", "!b")), Ok(()));
         assert_eq!(purges.tell(standing("one")), Ok(PurgeAnswer::Active));
+        let progress = |id: &str| PurgeProgress {
+            id: id.to_owned(),
+            up_to: 5,
+            of: 7,
+            erased: 3,
+        };
+        for id in ["one", "three"] {
+            assert_eq!(
+                done(&mut purges, PurgeCommand::Progress(progress(id))),
+                Ok(())
+            );
+        }
+        let come = |id: &str| PurgeQuery::Progress(id.to_owned());
+        let told = PurgeAnswer::Progress(Some(progress("one")));
+        assert_eq!(purges.tell(come("one")), Ok(told));
+        assert_eq!(purges.tell(come("three")), Ok(PurgeAnswer::Progress(None)));
         let waiting = purges.tell(PurgeQuery::Waiting);
         assert!(matches!(waiting, Ok(PurgeAnswer::Waiting(all)) if all.len() == 2));
         for _ in 0..2 {
             assert_eq!(done(&mut purges, end("one")), Ok(()));
         }
         assert_eq!(purges.ends.len(), 1);
+        assert!(purges.progress.is_empty());
         assert!(matches!(
             purges.tell(standing("one")),
             Ok(PurgeAnswer::Ended(_))

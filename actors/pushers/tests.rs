@@ -229,7 +229,7 @@ fn anna() -> OwnedUserId {
 
 /// A board of two shards with one user on it; everything up to positions of 5 is distributed.
 fn board(is_alone: bool) -> Arc<PushBoard> {
-    let layout = Layout { shards: 2 };
+    let layout = Layout { shards: 2, era: 0 };
     let board = PushBoard::new(layout, &Positions::from([(0, 5), (1, 5)]), is_alone);
     board.pusher_set(&anna());
     board

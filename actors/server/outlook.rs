@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn an_event_is_followed_to_its_destination() {
         let positions = Positions::from([(0, 9)]);
-        let layout = Layout { shards: 1 };
+        let layout = Layout { shards: 1, era: 0 };
         let board = OutboxBoard::new(layout, &positions, &positions);
         let (name, room_id) = (
             server_name!("b.example"),

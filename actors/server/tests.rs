@@ -188,7 +188,7 @@ fn post(board: &OutboxBoard, name: &ServerName, position: u64) {
 #[test]
 fn what_a_transaction_holds_is_not_sent_again() {
     let none = Positions::new();
-    let new_board = || OutboxBoard::new(Layout { shards: 1 }, &none, &none);
+    let new_board = || OutboxBoard::new(Layout { shards: 1, era: 0 }, &none, &none);
     let (board, name) = (new_board(), server_name!("far.example"));
     let (room_id, message) = (
         room_id!("!r:x").to_owned(),
@@ -233,7 +233,7 @@ fn what_a_transaction_holds_is_not_sent_again() {
 #[test]
 fn the_board_holds_the_position_back_until_it_is_safe() {
     let none = Positions::new();
-    let board = OutboxBoard::new(Layout { shards: 1 }, &none, &none);
+    let board = OutboxBoard::new(Layout { shards: 1, era: 0 }, &none, &none);
     let name = server_name!("far.example");
     let post = |position| post(&board, name, position);
     post(1);

@@ -67,8 +67,8 @@ impl Taken {
     pub(super) fn is_erased_by(&self, queued: &Queued) -> bool {
         queued.body.erasures.iter().any(|erasure| {
             let mut written = self.batch.records.iter();
-            written
-                .any(|record| record.sequence == erasure.target && record.entity == erasure.entity)
+            let is_target = |sequence: u64| erasure.targets().any(|target| target == sequence);
+            written.any(|record| record.entity == erasure.entity && is_target(record.sequence))
         })
     }
 

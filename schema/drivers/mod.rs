@@ -91,6 +91,18 @@ pub async fn open_with_layout(
     }
 }
 
+/// Opens a database that a server may be using, to read its log while that goes on. It must have been opened by this version of the program before.
+///
+/// Must be called inside a tokio runtime for PostgreSQL.
+pub async fn open_beside(config: DatabaseConfig) -> Result<Arc<dyn LogStore>, StoreError> {
+    match config {
+        DatabaseConfig::Sqlite { folder, .. } => {
+            Ok(Arc::new(sqlite::SqliteStore::open_beside(&folder)?))
+        }
+        DatabaseConfig::Postgres(config) => postgres::open(&config, Layout::default()).await,
+    }
+}
+
 /// Opens a database for a migration alone. Refused with [`StoreError::Locked`] when somebody else uses it.
 ///
 /// Must be called inside a tokio runtime for PostgreSQL.

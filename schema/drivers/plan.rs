@@ -96,10 +96,9 @@ impl Heads {
         // Of several replacements of one payload the last one stands, on both engines.
         let mut replacements = BTreeMap::new();
         for erasure in &batch.erasures {
-            replacements.insert(
-                (erasure.entity.as_str(), erasure.target),
-                &erasure.payload[..],
-            );
+            for target in erasure.targets() {
+                replacements.insert((erasure.entity.as_str(), target), &erasure.payload[..]);
+            }
             planner.add(Draft {
                 entity: &erasure.entity,
                 sequence: erasure.note,
@@ -108,6 +107,7 @@ impl Heads {
                 payload: Cow::Owned(encode_note(&ErasureNote {
                     sequence: erasure.target,
                     digest: chain::digest(&erasure.payload),
+                    others: erasure.others.clone(),
                 })?),
             })?;
         }

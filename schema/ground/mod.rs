@@ -29,7 +29,9 @@ pub(crate) mod meta {
     pub(crate) const SHARDS: &str = "shards";
     /// Files of each family (SQLite).
     pub(crate) const WRITERS: &str = "writers";
-    /// 1 as long as a migration has not brought everything; absent in a database that no migration has made.
+    /// Which life of the log this is, after it was restored from a backup; absent before ([`crate::address::Layout::era`]).
+    pub(crate) const ERA: &str = "era";
+    /// 1 as long as a migration or a restore has not brought everything; absent in a database that neither has made. A backup is never anything else.
     pub(crate) const UNFINISHED: &str = "unfinished";
     /// Databases of the house (PostgreSQL).
     pub(crate) const DATABASES: &str = "databases";
@@ -164,7 +166,9 @@ impl Dialect {
 /// Why nothing but a migration opens a database that a migration has begun to fill.
 pub(crate) fn unfinished() -> StoreError {
     StoreError::Incompatible(
-        "the database is the unfinished target of a migration: run `playhouse migrate` again, it goes on where it was".into(),
+        "the database is a backup (`playhouse restore` brings it back), the unfinished target of a migration (run `playhouse migrate` again, it goes on where it was), \
+         or of a restore that was cut off (begin it again with an empty one)"
+            .into(),
     )
 }
 

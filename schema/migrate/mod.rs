@@ -175,6 +175,11 @@ impl Migration {
                 to: shards.1,
             });
         }
+        if from.log().layout().era != to.log().layout().era {
+            return Err(MigrateError::Foreign(
+                "it was made for another life of the log: name an empty database".to_owned(),
+            ));
+        }
         let heads = heads_of(&*from, End::From).await?;
         let there = heads_of(&*to, End::To).await?;
         let is_unfinished = to.is_unfinished().await.map_err(End::To.failed())?;

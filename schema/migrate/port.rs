@@ -13,6 +13,8 @@ use crate::{
 pub enum Side {
     /// To read it: it must be there and complete.
     From,
+    /// To read a backup: it is there, and never anything but unfinished.
+    Backup,
     /// To fill it: it is made when it is missing, with this layout, and is unfinished until the migration says otherwise.
     To(Layout),
 }

@@ -172,10 +172,11 @@ impl Model for Relations {
         if record.kind == ERASURE {
             let note: ErasureNote = rmp_serde::from_slice(&record.payload)
                 .map_err(|error| StoreError::Damaged(format!("erasure: {error}")))?;
-            return Ok(vec![Statement {
+            let removal = |sequence| Statement {
                 sql: REMOVE,
-                values: vec![room_id, number(note.sequence)],
-            }]);
+                values: vec![room_id.clone(), number(sequence)],
+            };
+            return Ok(note.sequences().map(removal).collect());
         }
         if record.kind != kind::EVENT || !may_hold(&record.payload, "m.relates_to") {
             return Ok(Vec::new());

@@ -55,4 +55,14 @@ pub struct ErasureNote {
     pub sequence: Sequence,
     /// The digest of the new payload.
     pub digest: Digest,
+    /// Further records of the entity that were replaced by the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Sequence>,
+}
+
+impl ErasureNote {
+    /// The numbers of all records that were replaced.
+    pub fn sequences(&self) -> impl Iterator<Item = Sequence> {
+        std::iter::once(self.sequence).chain(self.others.iter().copied())
+    }
 }

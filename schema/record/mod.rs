@@ -20,6 +20,7 @@ pub mod peer_user;
 pub mod purge;
 pub mod push;
 pub mod quarantine;
+pub mod restore;
 pub mod room;
 pub mod server;
 pub mod sliding;

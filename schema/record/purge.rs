@@ -36,6 +36,22 @@ pub enum PurgeRecord {
     /// Such a redaction has come to its end.
     #[serde(rename = "z")]
     RedactionEnded(PurgeEnded),
+    /// A purge, or what a deletion takes out of the log, has come further.
+    #[serde(rename = "p")]
+    Progressed(PurgeProgress),
+}
+
+/// How far the records of a room were gone through.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PurgeProgress {
+    /// Whose progress it is.
+    pub id: String,
+    /// The room's records up to this one are done …
+    pub up_to: Sequence,
+    /// … of so many.
+    pub of: Sequence,
+    /// The contents of so many are gone.
+    pub erased: u64,
 }
 
 /// A purge.
@@ -178,6 +194,7 @@ impl Record for PurgeRecord {
             PurgeRecord::RedactionBegun(_) => 496,
             PurgeRecord::RedactionMoved(_) => 497,
             PurgeRecord::RedactionEnded(_) => 498,
+            PurgeRecord::Progressed(_) => 499,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod audit;
 mod backlog;
+mod backups;
 mod cluster;
 mod dashboard;
 mod devices;
@@ -31,6 +32,7 @@ use crate::edge::{Failure, Routes, Session};
 pub(crate) fn mount(routes: &mut Routes) {
     audit::mount(routes);
     backlog::mount(routes);
+    backups::mount(routes);
     cluster::mount(routes);
     dashboard::mount(routes);
     devices::mount(routes);

@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn shards_are_read() {
-        let layout = Layout { shards: 16 };
+        let layout = Layout { shards: 16, era: 0 };
         let shard = read_shard(layout, "rooms/3").unwrap();
         assert_eq!((shard.family, shard.number), (Family::Rooms, 3));
         let room = read_shard(layout, "!a:b").unwrap();

@@ -10,7 +10,10 @@ use playhouse_schema::{
     verify::verify_shard,
 };
 
-use super::output::{Problem, say};
+use super::{
+    output::{Problem, say},
+    progress::thousands,
+};
 use crate::{
     config::Config,
     node::{self, StartError},
@@ -23,6 +26,8 @@ pub(super) enum Command {
     Verify,
     /// Drop snapshots and read models: they are folded from the log again
     Rebuild,
+    /// Write the database anew, so that all the space is free that erased records took
+    Compact,
     /// List the records that a read model or follower could not take in, and why
     Parked,
 }
@@ -41,8 +46,24 @@ pub(super) async fn execute(command: Command, config: Config) -> Result<(), Prob
             node::refuse_beside_nodes(&*store).await?;
             rebuild(&*store).await
         }
+        Command::Compact => {
+            node::refuse_beside_nodes(&*store).await?;
+            compact(&*store).await
+        }
         Command::Parked => parked(&*store).await,
     }
+}
+
+async fn compact(store: &dyn LogStore) -> Result<(), Problem> {
+    let before = store.size_bytes().await?;
+    store.compact().await?;
+    let after = store.size_bytes().await?;
+    say(format_args!(
+        "{} bytes, and {} before.",
+        thousands(after),
+        thousands(before)
+    ));
+    Ok(())
 }
 
 async fn verify(store: &dyn LogStore) -> Result<(), Problem> {

@@ -3,6 +3,7 @@
 //! Owns what is printed for people. What it does it does through the configuration, the node and the house.
 
 mod admin;
+mod backup;
 mod cluster;
 mod cluster_status;
 mod config;
@@ -12,9 +13,11 @@ mod log;
 mod manual;
 mod media;
 mod migrate;
+mod moment;
 mod output;
 mod progress;
 mod push_gateway;
+mod restore;
 mod secret;
 mod serve;
 mod token;
@@ -64,6 +67,10 @@ enum Command {
     Log(log::Command),
     /// Bring everything from SQLite to PostgreSQL or back, while no server runs. It may be interrupted and run again: it goes on where it was
     Migrate(migrate::Arguments),
+    /// Copy everything into a folder, while the server serves or not
+    Backup(backup::Arguments),
+    /// Begin anew from a backup, with what it holds up to a moment, while no server runs
+    Restore(restore::Arguments),
     /// Look at the nodes of a server, and tell them what to do
     #[command(subcommand)]
     Cluster(cluster::Command),
@@ -114,6 +121,12 @@ fn execute(arguments: Arguments) -> Result<(), Problem> {
                 Config::default()
             };
             on_runtime(migrate::execute(arguments, with_warnings(config)))
+        }
+        Command::Backup(arguments) => {
+            on_runtime(backup::execute(arguments, with_warnings(load()?)))
+        }
+        Command::Restore(arguments) => {
+            on_runtime(restore::execute(arguments, with_warnings(load()?)))
         }
         Command::Cluster(command) => {
             let config = if command.needs_config() {

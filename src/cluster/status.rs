@@ -338,7 +338,7 @@ mod tests {
 
     #[test]
     fn shards_are_named() {
-        let layout = Layout { shards: 4 };
+        let layout = Layout { shards: 4, era: 0 };
         let shard = shard_of(layout, "users", 3).unwrap();
         assert_eq!(shard.to_string(), "users/3");
         assert_eq!(shard_of(layout, "users", 4), None);

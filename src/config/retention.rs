@@ -15,6 +15,8 @@ section! {
         lifetime_max_ms: u64 = 0;
         /// Expired events are looked for so often, milliseconds.
         sweep_every_ms: u64 = 3_600_000;
+        /// So many records are taken out of the log in a second, when events expire, accounts are erased, and rooms are purged or deleted. At least 1.
+        erasures_per_second: u64 = 10_000;
     }
 }
 

@@ -11,6 +11,9 @@ section! {
         data_dir: String = "./data".to_owned(), variable "PLAYHOUSE_DATA_DIR";
         /// The file with the signing key; relative paths start in the data folder. It is made at the first start.
         signing_key: String = "signing.key".to_owned();
+        /// Administrators may have backups made in this folder by the admin API, each in a folder of its own; relative paths start in the data folder. Without
+        /// it they may not; `playhouse backup` makes them wherever it is told.
+        backup_dir: Option<String> = None, sample "backups";
         /// The URL under which clients reach this server. Without it a server named `localhost` tells its client listener's address, any other nothing.
         client_url: Option<String> = None, sample "https://matrix.example.org";
         /// An identity server to tell clients of in `/.well-known/matrix/client`.

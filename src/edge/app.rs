@@ -22,6 +22,7 @@ use super::{
     uiaa::Interactive,
 };
 use crate::{
+    backups::BackupDesk,
     client::{media::Fetches, rendezvous::Meetings, sso::Providers},
     config::{Config, check::Network},
     federation::ServerRules,
@@ -46,6 +47,8 @@ pub(crate) struct App {
     pub(crate) repeats: Repeats,
     /// Media files.
     pub(crate) blobs: Blobs,
+    /// Backups that administrators want.
+    pub(crate) backups: Arc<BackupDesk>,
     /// Thumbnails of them.
     pub(crate) thumbnails: Thumbnails,
     /// Uploads that count against a limit, one at a time for each user.
@@ -109,6 +112,7 @@ impl App {
             interactive: Interactive::new(&house, third_party::stage_params(&config)),
             thumbnails: Thumbnails::new(blobs.clone(), media),
             repeats: Repeats::new(house.desks()),
+            backups: Arc::default(),
             blobs,
             third_party: ThirdParty::new(&config, trust).map_err(StartError::Outside)?,
             gateways: Gateways::new(&config, trust),

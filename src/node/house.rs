@@ -83,14 +83,8 @@ async fn open_house_in(
     house.default_room_version = room_version(config);
     house.rooms = limits;
     house.users = limits;
-    let retention = &config.retention;
-    house.retention = RetentionSettings {
-        enabled: retention.enabled,
-        default_ms: retention.default_ms(),
-        min_ms: retention.min_ms(),
-        max_ms: retention.max_ms(),
-        sweep_every_ms: retention.sweep_every_ms,
-    };
+    house.retention = retention(config);
+    house.erasures_per_second = config.retention.erasures_per_second;
     house.stale_devices = StaleDeviceSettings {
         after_ms: config.devices.stale_after_ms(),
         sweep_every_ms: config.devices.sweep_every_ms,
@@ -150,6 +144,18 @@ fn auto_join(config: &Config) -> AutoJoin {
     }
 }
 
+/// How long events are kept.
+fn retention(config: &Config) -> RetentionSettings {
+    let retention = &config.retention;
+    RetentionSettings {
+        enabled: retention.enabled,
+        default_ms: retention.default_ms(),
+        min_ms: retention.min_ms(),
+        max_ms: retention.max_ms(),
+        sweep_every_ms: retention.sweep_every_ms,
+    }
+}
+
 /// How the server tells its users something.
 fn notices(config: &Config) -> Option<NoticeSettings> {
     let notices = &config.server_notices;
@@ -166,11 +172,22 @@ fn notices(config: &Config) -> Option<NoticeSettings> {
 
 /// Opens the store alone.
 pub(crate) async fn open_store(config: &Config) -> Result<Arc<dyn LogStore>, StartError> {
-    let writers = config.database.writers as usize;
     let layout = Layout {
         shards: config.database.shards as u16,
+        era: 0,
     };
-    let database = match config.database.addresses() {
+    Ok(drivers::open_with_layout(database(config), layout).await?)
+}
+
+/// Opens the store to read its log, whether or not a server uses it.
+pub(crate) async fn open_store_beside(config: &Config) -> Result<Arc<dyn LogStore>, StartError> {
+    Ok(drivers::open_beside(database(config)).await?)
+}
+
+/// The database of the configuration.
+pub(crate) fn database(config: &Config) -> DatabaseConfig {
+    let writers = config.database.writers as usize;
+    match config.database.addresses() {
         [] => DatabaseConfig::Sqlite {
             folder: config.server.data_dir.clone().into(),
             writers,
@@ -181,8 +198,7 @@ pub(crate) async fn open_store(config: &Config) -> Result<Arc<dyn LogStore>, Sta
             owner: identity::owner_name(),
             bounds: config.database.bounds(),
         }),
-    };
-    Ok(drivers::open_with_layout(database, layout).await?)
+    }
 }
 
 pub(super) fn server_name(config: &Config) -> OwnedServerName {

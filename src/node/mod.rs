@@ -33,7 +33,7 @@ pub use self::{
     logging::LogHandle,
 };
 pub(crate) use self::{
-    house::{open_house, open_store},
+    house::{database, open_house, open_store, open_store_beside},
     shared_key::{SharedKey, refuse_beside_nodes},
 };
 use crate::{

@@ -3,6 +3,7 @@
 mod accounts;
 mod audit;
 mod backlog;
+mod backups;
 mod beside;
 mod command_line;
 pub(crate) mod dashboard;

@@ -103,7 +103,7 @@ async fn what_is_rebuilt_is_the_same() {
     }
 }
 
-async fn populate(server: &TestServer) -> (Client, Client) {
+pub(super) async fn populate(server: &TestServer) -> (Client, Client) {
     let anna = server.register("anna").await;
     let bert = server.register("bert").await;
     for index in 0..4 {

@@ -42,6 +42,7 @@ use playhouse_schema::{
     record::{
         ERASURE, Kind,
         codec::{ErasureNote, Record},
+        restore::{self, RestoreRecord, Restored},
     },
 };
 
@@ -355,20 +356,41 @@ fn records_of_servers() {
 }
 
 #[test]
+fn records_of_restores() {
+    let record = RestoreRecord::Restored(Restored {
+        until_ms: 1_700_000_000_000,
+        at_ms: 1_700_000_000_001,
+    });
+    let golden = read("restore");
+    let payload = record.encode().to_vec();
+    complete("restore", &golden, &[(record.kind(), "Restored", payload)]);
+    let stored = stored(&restore::entity(), 1, &golden["Restored"], None);
+    let decoded = RestoreRecord::decode(&stored).expect("old bytes are read");
+    assert_eq!(
+        (stored.kind, decoded),
+        (record.kind(), Some(record.clone()))
+    );
+    assert_eq!(stored.payload, record.encode());
+}
+
+#[test]
 fn notes_of_erasures() {
     let note = ErasureNote {
         sequence: 7,
         digest: [9; 32],
+        others: Vec::new(),
     };
-    let payload = rmp_serde::to_vec(&note).expect("a note is encoded");
+    let of_several = ErasureNote {
+        others: vec![8, 9],
+        ..note.clone()
+    };
     let golden = read("store");
-    complete(
-        "store",
-        &golden,
-        &[(ERASURE, "ErasureNote", payload.clone())],
-    );
-    let line = &golden["ErasureNote"];
-    assert_eq!((line.kind, &line.payload), (ERASURE, &payload));
-    let decoded: ErasureNote = rmp_serde::from_slice(&line.payload).expect("a note is read");
-    assert_eq!(decoded, note);
+    for (label, note) in [("ErasureNote", note), ("ErasureNote/2", of_several)] {
+        let payload = rmp_serde::to_vec(&note).expect("a note is encoded");
+        complete("store", &golden, &[(ERASURE, label, payload.clone())]);
+        let line = &golden[label];
+        assert_eq!((line.kind, &line.payload), (ERASURE, &payload));
+        let decoded: ErasureNote = rmp_serde::from_slice(&line.payload).expect("a note is read");
+        assert_eq!(decoded, note);
+    }
 }

@@ -23,7 +23,7 @@ use crate::{
     kernel::memory::MemoryRegister,
 };
 
-const LAYOUT: Layout = Layout { shards: 8 };
+const LAYOUT: Layout = Layout { shards: 8, era: 0 };
 
 /// So many shards there are.
 const ALL: usize = 8 * Family::ALL.len();

@@ -260,6 +260,14 @@ impl Models {
         Ok(())
     }
 
+    /// The same for all models.
+    pub async fn all_caught_up(&self) -> Result<(), Lagging> {
+        for model in self.tables.keys().copied() {
+            self.caught_up(model).await?;
+        }
+        Ok(())
+    }
+
     async fn heads(&self, family: Family) -> Result<Vec<(ShardNumber, Position)>, Lagging> {
         if self.abroad.is_none() {
             let numbers = 0..self.log.layout().shards;

@@ -177,15 +177,19 @@ impl Books {
         }
         for erasure in &batch.erasures {
             let place = self.entities[&(erasure.entity.clone(), erasure.target)];
-            let shelf = self.shards.entry(place.0).or_default();
-            let target = &mut shelf.records[place.1 as usize - 1];
-            target
-                .erased
-                .get_or_insert(chain::digest(&target.record.payload));
-            target.record.payload = erasure.payload.clone();
+            for sequence in erasure.targets() {
+                let place = self.entities[&(erasure.entity.clone(), sequence)];
+                let shelf = self.shards.entry(place.0).or_default();
+                let target = &mut shelf.records[place.1 as usize - 1];
+                target
+                    .erased
+                    .get_or_insert(chain::digest(&target.record.payload));
+                target.record.payload = erasure.payload.clone();
+            }
             let note = ErasureNote {
                 sequence: erasure.target,
                 digest: chain::digest(&erasure.payload),
+                others: erasure.others.clone(),
             };
             self.push(StoredRecord {
                 shard: place.0,

@@ -80,7 +80,7 @@ impl MemoryStore {
     /// An empty log.
     pub(crate) fn with(shards: u16, appenders: usize) -> Arc<Self> {
         Arc::new(Self {
-            layout: Layout { shards },
+            layout: Layout { shards, era: 0 },
             appenders,
             books: Arc::default(),
             held: Arc::default(),

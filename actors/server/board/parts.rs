@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn each_shard_is_given_what_it_has_not() {
-        let layout = Layout { shards: 2 };
+        let layout = Layout { shards: 2, era: 0 };
         let board = OutboxBoard::in_parts(layout, &Positions::new(), &Positions::new());
         let room_id = OwnedRoomId::try_from("!a:x").expect("a room");
         let names = (0..50).map(|number| format!("s{number}.example"));
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_shard_does_not_leave_while_something_is_posted() {
-        let layout = Layout { shards: 1 };
+        let layout = Layout { shards: 1, era: 0 };
         let board = OutboxBoard::in_parts(layout, &Positions::new(), &Positions::new());
         let name = OwnedServerName::try_from("a.example").expect("a name");
         board.want(0);

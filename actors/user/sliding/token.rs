@@ -65,7 +65,10 @@ mod tests {
             },
         };
         assert_eq!(Pos::parse(&pos.write(layout), layout), Some(pos.clone()));
-        assert_eq!(Pos::parse(&pos.write(layout), Layout { shards: 4 }), None);
+        assert_eq!(
+            Pos::parse(&pos.write(layout), Layout { shards: 4, era: 0 }),
+            None
+        );
         for nonsense in ["", "1", "1~2~3", "1~2~3~", "x~1~1~sAQ", "s123"] {
             assert_eq!(Pos::parse(nonsense, layout), None);
         }

@@ -5,7 +5,7 @@
 //!
 //! | field | means |
 //! |---|---|
-//! | layout | number of shards; a token of another layout is treated as none (initial sync) |
+//! | layout | number of shards, and which life of the log it is; a token of another layout, or from before the log was restored from a backup, is treated as none (initial sync) |
 //! | rooms | per shard of the rooms family in which the user has a room: everything that concerns the user up to this position was told |
 //! | devices | per shard of the users family: device list changes of other users up to this position were told |
 //! | own | the sequence in the user's own log up to which account data was told |
@@ -82,7 +82,7 @@ impl SyncToken {
             return Ok(Parsed::Outdated);
         }
         let mut reader = Reader(rest);
-        if reader.number()? != u64::from(layout.shards) {
+        if reader.number()? != mark_of(layout) {
             return Ok(Parsed::Outdated);
         }
         let rooms = reader.vector()?;
@@ -113,7 +113,7 @@ impl SyncToken {
     pub fn write(&self, layout: Layout) -> String {
         let mut out = Vec::with_capacity(64);
         out.push(VERSION);
-        push_number(&mut out, u64::from(layout.shards));
+        push_number(&mut out, mark_of(layout));
         push_vector(&mut out, &self.rooms);
         push_vector(&mut out, &self.devices);
         push_number(&mut out, self.own);
@@ -142,6 +142,11 @@ impl SyncToken {
     pub fn device_position(&self, shard: ShardNumber) -> Position {
         self.devices.get(&shard).copied().unwrap_or(0)
     }
+}
+
+/// A log that was never restored is marked by the number of its shards alone.
+fn mark_of(layout: Layout) -> u64 {
+    u64::from(layout.shards) | (u64::from(layout.era) << 8)
 }
 
 /// The mark of a room in [`SyncToken::typing`].
@@ -251,10 +256,17 @@ mod tests {
 
     #[test]
     fn other_layouts_and_formats_begin_anew_and_nonsense_is_refused() {
-        let word = SyncToken::default().write(Layout { shards: 4 });
+        let word = SyncToken::default().write(Layout { shards: 4, era: 0 });
         let layout = Layout::default();
         assert_eq!(SyncToken::parse(&word, layout), Ok(Parsed::Outdated));
         assert_eq!(SyncToken::parse("sAgA", layout), Ok(Parsed::Outdated));
+        let restored = Layout { era: 7, ..layout };
+        let before = SyncToken::default().write(layout);
+        assert_eq!(SyncToken::parse(&before, restored), Ok(Parsed::Outdated));
+        let after = SyncToken::default().write(restored);
+        assert_eq!(SyncToken::parse(&after, layout), Ok(Parsed::Outdated));
+        let token = Parsed::Token(SyncToken::default());
+        assert_eq!(SyncToken::parse(&after, restored), Ok(token));
         for nonsense in ["", "s", "t12", "s1_2_3", "s???", "sAQ"] {
             assert_eq!(SyncToken::parse(nonsense, layout), Err(MalformedToken));
         }
@@ -275,7 +287,7 @@ mod tests {
         ) {
             let to_device = ToDeviceIndex { sequence, partial };
             let token = SyncToken { rooms, devices, own, to_device, life, serial, typing };
-            let layout = Layout { shards: 64 };
+            let layout = Layout { shards: 64, era: 0 };
             prop_assert_eq!(SyncToken::parse(&token.write(layout), layout), Ok(Parsed::Token(token)));
         }
 

@@ -64,6 +64,7 @@ impl Author {
         let erasure = Erasure {
             entity: self.entity.clone(),
             target,
+            others: Vec::new(),
             note: self.sequence,
             payload: Bytes::from_static(b"gone"),
         };

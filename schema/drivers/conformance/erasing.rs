@@ -3,7 +3,7 @@
 use super::{Ground, append, appenders, batch, erasure, erasures, record, rooms};
 use crate::{
     address::Family,
-    port::{Snapshot, StoreError},
+    port::{NewRecord, Snapshot, StoreError},
     record::{ERASURE, codec::ErasureNote},
     verify::verify_shard,
 };
@@ -34,6 +34,41 @@ pub(super) async fn an_erasure_keeps_the_chain(ground: Ground) {
     assert_eq!(note.sequence, 1);
     let verified = verify_shard(&*store, shard).await.unwrap();
     assert_eq!((verified.position, verified.erased), (5, 1));
+}
+
+pub(super) async fn one_note_speaks_of_several(ground: Ground) {
+    let store = ground.open().await;
+    let room = &rooms(1)[0];
+    let mut writers = appenders(&store, Family::Rooms).await;
+    let keyed = |sequence, key: &str| NewRecord {
+        key: Some(key.into()),
+        ..record(room, sequence, "a secret of some length")
+    };
+    let records = vec![keyed(1, "$one"), keyed(2, "$two"), keyed(3, "$three")];
+    append(&store, &mut writers, &batch(1, records))
+        .await
+        .unwrap();
+    let mut all = erasure(room, 1, 4, "gone");
+    all.others = vec![3];
+    append(&store, &mut writers, &erasures(2, vec![all]))
+        .await
+        .unwrap();
+    let shard = store.layout().shard_of(room);
+    let stored = store.read_shard(shard, 0, 10).await.unwrap();
+    let texts: Vec<_> = stored.iter().map(|record| &record.payload[..]).collect();
+    assert_eq!(texts[0], b"gone");
+    assert_eq!(texts[1], b"a secret of some length");
+    assert_eq!(texts[2], b"gone");
+    assert_eq!(stored.len(), 4);
+    let note: ErasureNote = rmp_serde::from_slice(texts[3]).unwrap();
+    assert_eq!(note.sequences().collect::<Vec<_>>(), [1, 3]);
+    let verified = verify_shard(&*store, shard).await.unwrap();
+    assert_eq!((verified.position, verified.erased), (4, 2));
+    // Of what is gone nothing is found.
+    for (key, is_there) in [("$one", false), ("$two", true), ("$three", false)] {
+        let found = store.find(Family::Rooms, key).await.unwrap();
+        assert_eq!(found.is_some(), is_there, "{key}");
+    }
 }
 
 pub(super) async fn what_is_not_there_cannot_be_erased(ground: Ground) {

@@ -445,6 +445,7 @@ pub(super) async fn relations_are_found_and_go(place: Ground) {
     let note = ErasureNote {
         sequence: 6,
         digest: Default::default(),
+        others: Vec::new(),
     };
     let mut erasure = relating("!1", 10, ("$p", "m.thread"));
     erasure.kind = ERASURE;

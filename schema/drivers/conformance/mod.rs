@@ -1,6 +1,7 @@
 //! One body of tests that both drivers pass.
 
 mod appending;
+mod backing_up;
 mod cluster;
 mod erasing;
 mod folding;
@@ -41,7 +42,7 @@ impl Ground {
                 folder: folder.path().join("data"),
                 writers,
             },
-            layout: Layout { shards: 4 },
+            layout: Layout { shards: 4, era: 0 },
             folder,
         }
     }
@@ -60,7 +61,7 @@ impl Ground {
                 owner: "test".into(),
                 bounds: PostgresBounds::default(),
             }),
-            layout: Layout { shards: 4 },
+            layout: Layout { shards: 4, era: 0 },
             folder: tempfile::tempdir().unwrap(),
         }
     }
@@ -127,12 +128,14 @@ macro_rules! suites {
             appending::heads_survive_reopening,
             appending::settling_tells_whether_a_batch_landed,
             appending::a_foreign_shard_is_refused,
+            backing_up::a_house_begins_anew_from_a_moment,
             reading::ranges_run_both_ways,
             reading::sizes_are_told_by_kind,
             reading::records_are_found_by_key_and_by_number,
             reading::heads_of_entities_come_in_the_order_asked,
             reading::an_older_snapshot_never_replaces_a_newer_one,
             erasing::an_erasure_keeps_the_chain,
+            erasing::one_note_speaks_of_several,
             erasing::what_is_not_there_cannot_be_erased,
             erasing::what_is_erased_or_dropped_is_scrubbed,
             folding::memberships_are_found_both_ways,
@@ -191,6 +194,7 @@ fn erasure(entity: &Entity, target: Sequence, note: Sequence, text: &str) -> Era
     Erasure {
         entity: entity.clone(),
         target,
+        others: Vec::new(),
         note,
         payload: Bytes::copy_from_slice(text.as_bytes()),
     }

@@ -182,6 +182,7 @@ pub(super) async fn what_is_gone_is_not_found(ground: Ground) {
         payload: rmp_serde::to_vec(&ErasureNote {
             sequence: first,
             digest: [0; 32],
+            others: Vec::new(),
         })
         .unwrap()
         .into(),

@@ -143,7 +143,7 @@ fn layout_and_files_are_fixed_when_the_folder_is_made() {
             folder: data(&ground),
             writers: 1,
         };
-        let store = open_with_layout(config, Layout { shards: 64 })
+        let store = open_with_layout(config, Layout { shards: 64, era: 0 })
             .await
             .unwrap();
         assert_eq!(store.layout(), ground.layout);

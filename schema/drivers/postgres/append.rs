@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     address::{Family, Layout, Shard, ShardNumber},
-    port::{Batch, Head, Landed, LogAppender, StoreError, StoreFuture},
+    port::{Batch, ERASED_BYTES, Head, Landed, LogAppender, StoreError, StoreFuture},
     record,
     register::Claim,
 };
@@ -79,7 +79,8 @@ impl Texts {
         // Likewise the root of a negative number, when there is nothing to replace.
         let replaced = format!(
             "replaced AS (\
-               UPDATE log_{family} AS l SET erased = COALESCE(l.erased, sha256(l.payload)), payload = x.payload \
+               UPDATE log_{family} AS l SET erased = COALESCE(l.erased, sha256(l.payload)), payload = x.payload, \
+                 key = CASE WHEN length(x.payload) <= {ERASED_BYTES} THEN NULL ELSE l.key END \
                FROM fence, unnest($17::text[], $18::bigint[], $19::bytea[]) AS x(entity, target, payload) JOIN entity_{family} AS e ON e.name = x.entity \
                WHERE fence.ours = 1 AND l.entity = e.id AND l.sequence = x.target AND l.kind <> {} RETURNING 1)",
             record::ERASURE

@@ -85,6 +85,7 @@ async fn read_meta(client: &impl GenericClient) -> Result<Option<Found>, StoreEr
     let version = value(meta::VERSION)?;
     ground::check_version(version, value(meta::OLDEST)?)?;
     let shards = ShardNumber::try_from(value(meta::SHARDS)?).map_err(|_| foreign())?;
+    let era = u32::try_from(find(meta::ERA).unwrap_or(0)).map_err(|_| foreign())?;
     if shards == 0 || shards > Layout::SHARDS_MAX {
         return Err(foreign());
     }
@@ -102,7 +103,7 @@ async fn read_meta(client: &impl GenericClient) -> Result<Option<Found>, StoreEr
     Ok(Some(Found {
         version,
         facts: Facts {
-            layout: Layout { shards },
+            layout: Layout { shards, era },
             seat,
             is_whole: find(meta::WHOLE).is_none_or(|value| value != 0),
             is_unfinished: find(meta::UNFINISHED).is_some_and(|value| value != 0),
@@ -174,6 +175,9 @@ async fn be_born(transaction: &Transaction<'_>, wanted: Facts) -> Result<(), Sto
     ];
     for value in values {
         set_meta(transaction, value).await?;
+    }
+    if wanted.layout.era > 0 {
+        set_meta(transaction, (meta::ERA, i64::from(wanted.layout.era))).await?;
     }
     if wanted.is_unfinished {
         set_meta(transaction, (meta::UNFINISHED, 1)).await?;

@@ -196,11 +196,11 @@ impl PostgresHold {
 fn wanted(found: &[Option<Facts>], side: Side) -> Result<Facts, StoreError> {
     let unfinished_part = found.iter().flatten().any(|facts| facts.is_unfinished);
     match (side, found.first().copied().flatten()) {
-        (Side::From, None) => Err(StoreError::Incompatible(
+        (Side::From | Side::Backup, None) => Err(StoreError::Incompatible(
             "there is no Playhouse database at this PostgreSQL address".into(),
         )),
         (Side::From, Some(_)) if unfinished_part => Err(unfinished()),
-        (Side::From, Some(_)) if found.iter().any(Option::is_none) => {
+        (Side::From | Side::Backup, Some(_)) if found.iter().any(Option::is_none) => {
             Err(StoreError::Incompatible(
                 "the databases were never all made: start the server once".into(),
             ))

@@ -100,6 +100,7 @@ fn stores(
     let databases = addresses.len();
     let here = Layout {
         shards: layout.shards / databases as u16,
+        ..layout
     };
     let share = Share {
         layout,
@@ -402,17 +403,26 @@ impl LogStore for PostgresStore {
         })
     }
 
-    /// A vacuum of what erasures touch takes old versions of rows out of all reach of SQL and makes room for new ones. The bytes on the pages, in the server's own
+    /// A vacuum takes old versions of rows out of all reach of SQL and makes room for new ones. The bytes on the pages, in the server's own
     /// write-ahead log and in its backups are the server's to overwrite.
     fn scrub(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            // Over a large table it takes longer than any other statement may.
+            // Over a large table it takes longer than any other statement may. What is derived has old versions, too.
             let connection = self.pool.connect().await?;
-            let patient = "SET statement_timeout = 0";
-            let set = connection.client.batch_execute(patient).await;
-            set.map_err(|error| failure(&error))?;
-            for vacuum in read::VACUUMS.iter() {
-                let done = connection.client.batch_execute(vacuum).await;
+            for statement in ["SET statement_timeout = 0", "VACUUM"] {
+                let done = connection.client.batch_execute(statement).await;
+                done.map_err(|error| failure(&error))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Tables are written anew, each locked as long as that takes.
+    fn compact(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            let connection = self.pool.connect().await?;
+            for statement in ["SET statement_timeout = 0", "VACUUM FULL"] {
+                let done = connection.client.batch_execute(statement).await;
                 done.map_err(|error| failure(&error))?;
             }
             Ok(())

@@ -33,13 +33,6 @@ static ENTITY_HEADS: LazyLock<[String; 3]> = LazyLock::new(|| {
     })
 });
 
-/// Vacuums of everything that erasures touch.
-pub(super) static VACUUMS: LazyLock<Vec<String>> = LazyLock::new(|| {
-    let tables = ["log", "snapshot"];
-    let of_family = |family| tables.map(|table| format!("VACUUM {table}_{family}"));
-    Family::ALL.into_iter().flat_map(of_family).collect()
-});
-
 fn of(texts: &'static [String; 3], family: Family) -> &'static str {
     match family {
         Family::Rooms => &texts[0],

@@ -192,6 +192,13 @@ impl LogStore for SpreadStore {
         })
     }
 
+    fn compact(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            try_join_all(self.parts.iter().map(|part| part.compact())).await?;
+            Ok(())
+        })
+    }
+
     fn drop_snapshots(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             try_join_all(self.parts.iter().map(|part| part.drop_snapshots())).await?;

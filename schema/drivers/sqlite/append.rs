@@ -14,7 +14,7 @@ use super::{
 use crate::{
     address::{Family, ShardNumber},
     chain::{self, Digest},
-    port::{Batch, Head, Landed, LogAppender, StoreError, StoreFuture},
+    port::{Batch, ERASED_BYTES, Head, Landed, LogAppender, StoreError, StoreFuture},
     record,
 };
 
@@ -64,7 +64,8 @@ impl Texts {
                 record::ERASURE
             ),
             replace: format!(
-                "UPDATE log_{family} SET erased = $1, payload = $2 WHERE entity = (SELECT id FROM entity_{family} WHERE name = $3) AND sequence = $4"
+                "UPDATE log_{family} SET erased = $1, payload = $2, key = CASE WHEN $3 THEN NULL ELSE key END \
+                 WHERE entity = (SELECT id FROM entity_{family} WHERE name = $4) AND sequence = $5"
             ),
         }
     }
@@ -266,6 +267,7 @@ fn replace(
             statement.execute((
                 &original[..],
                 replacement.payload,
+                replacement.payload.len() <= ERASED_BYTES,
                 replacement.entity,
                 replacement.target,
             ))

@@ -179,6 +179,38 @@ pub(super) fn write_anew(connection: &Connection) -> Result<(), StoreError> {
     empty_wal(connection)
 }
 
+/// A log file is written anew beside its writer when at least this much, and this share of it (one part in so many), holds nothing …
+const SHRUNK_FROM: (u64, u64) = (256 << 10, 5);
+
+/// … and no more than this is left: the writer waits so long as that takes, and gives up after [`BUSY_TIMEOUT`].
+const SHRUNK_BYTES_MAX: u64 = 256 << 20;
+
+/// Files larger than this are not looked through.
+const LOOKED_BYTES_MAX: u64 = 2 << 30;
+
+/// What was replaced leaves holes in a log file. Gives them back where that is worth the while; for larger files that is an operator's to do
+/// (`playhouse log compact`), while nobody writes.
+pub(super) fn shrink(path: &Path) -> Result<(), StoreError> {
+    let connection = connect_writer(path)?;
+    let count = |sql: &str| {
+        let count = connection.query_row(sql, (), |row| row.get::<_, Option<i64>>(0));
+        count
+            .map(|count| u64::try_from(count.unwrap_or(0)).unwrap_or(0))
+            .map_err(failure)
+    };
+    let page = count("PRAGMA page_size")?;
+    let all = count("PRAGMA page_count")? * page;
+    if all < SHRUNK_FROM.0 || all > LOOKED_BYTES_MAX {
+        return Ok(());
+    }
+    let free = count("PRAGMA freelist_count")? * page + count("SELECT sum(unused) FROM dbstat")?;
+    let is_worth_it = free >= SHRUNK_FROM.0 && free >= all / SHRUNK_FROM.1;
+    if !is_worth_it || all.saturating_sub(free) > SHRUNK_BYTES_MAX {
+        return Ok(());
+    }
+    write_anew(&connection)
+}
+
 /// Makes a file or brings it up to date. Returns what it was fixed to when it was made, and a connection: closing it would cost a checkpoint.
 pub(super) fn prepare(
     path: &Path,
@@ -198,6 +230,26 @@ pub(super) fn prepare(
         sync_folder(folder)?;
     }
     Ok((connection, facts))
+}
+
+/// Opens a file that another process may be using. Nothing of it is made or changed.
+pub(super) fn look(
+    path: &Path,
+    _purpose: Purpose,
+    _wanted: Facts,
+) -> Result<(Connection, Facts), StoreError> {
+    let refuse = |why: &str| {
+        let path = path.display();
+        Err(StoreError::Incompatible(format!("{path} {why}")))
+    };
+    if !path.exists() {
+        return refuse("is not there");
+    }
+    let connection = connect_writer(path)?;
+    match read_meta(&connection, path)? {
+        Some((ground::VERSION, facts)) => Ok((connection, facts)),
+        _ => refuse("is of another version of this program: start the server with this one first"),
+    }
 }
 
 /// What a file says about itself; `None` when it is empty.
@@ -226,13 +278,14 @@ fn read_meta(connection: &Connection, path: &Path) -> Result<Option<(i64, Facts)
     ground::check_version(version, read(meta::OLDEST)?)?;
     let shards = ShardNumber::try_from(read(meta::SHARDS)?).map_err(|_| foreign())?;
     let writers = usize::try_from(read(meta::WRITERS)?).map_err(|_| foreign())?;
+    let era = u32::try_from(value(meta::ERA)?.unwrap_or(0)).map_err(|_| foreign())?;
     if shards == 0 || shards > Layout::SHARDS_MAX || writers == 0 {
         return Err(foreign());
     }
     Ok(Some((
         version,
         Facts {
-            layout: Layout { shards },
+            layout: Layout { shards, era },
             writers,
             is_unfinished: value(meta::UNFINISHED)?.is_some_and(|value| value != 0),
         },
@@ -271,6 +324,9 @@ fn update(
         ];
         for value in values {
             set_meta(&transaction, value)?;
+        }
+        if facts.layout.era > 0 {
+            set_meta(&transaction, (meta::ERA, i64::from(facts.layout.era)))?;
         }
         if purpose.is_first() && facts.is_unfinished {
             set_meta(&transaction, (meta::UNFINISHED, 1))?;

@@ -72,14 +72,14 @@ impl SqliteHold {
     pub(crate) fn open(folder: &Path, writers: usize, side: Side) -> Result<Self, StoreError> {
         let first = log_path(folder, Family::Rooms, 0);
         let wanted = match side {
-            Side::From if !first.exists() => {
+            Side::From | Side::Backup if !first.exists() => {
                 return Err(StoreError::Incompatible(format!(
                     "there is no Playhouse database in {}",
                     folder.display()
                 )));
             }
             // It is there, so nothing is made by what is wanted.
-            Side::From => Facts {
+            Side::From | Side::Backup => Facts {
                 layout: Layout::default(),
                 writers,
                 is_unfinished: false,

@@ -17,6 +17,8 @@ use std::{
     sync::Arc,
 };
 
+use rusqlite::Connection;
+
 pub(crate) use self::hold::SqliteHold;
 use self::{
     append::SqliteAppender,
@@ -57,7 +59,8 @@ struct Inner {
     snapshots: Writer,
     snapshot_readers: Readers,
     models: Arc<SqliteModels>,
-    _lock: FolderLock,
+    /// None for one that is only read.
+    _lock: Option<FolderLock>,
 }
 
 impl SqliteStore {
@@ -87,9 +90,33 @@ impl SqliteStore {
         files::make_folder(folder)?;
         files::make_folder(&folder.join("log"))?;
         let lock = FolderLock::take(folder)?;
+        Self::assemble(folder, wanted, Some(lock), files::prepare)
+    }
+
+    /// Opens a folder that another process may be using, to read it. Nothing is made or brought up to date.
+    pub(crate) fn open_beside(folder: &Path) -> Result<Self, StoreError> {
+        // What is there says what it is.
+        let wanted = Facts {
+            layout: Layout::default(),
+            writers: 1,
+            is_unfinished: false,
+        };
+        let store = Self::assemble(folder, wanted, None, files::look)?;
+        if store.inner.is_unfinished {
+            return Err(ground::unfinished());
+        }
+        Ok(store)
+    }
+
+    fn assemble(
+        folder: &Path,
+        wanted: Facts,
+        lock: Option<FolderLock>,
+        open: fn(&Path, Purpose, Facts) -> Result<(Connection, Facts), StoreError>,
+    ) -> Result<Self, StoreError> {
         // The first file dictates: a folder whose making was interrupted is completed as it was begun.
         let path = log_path(folder, Family::Rooms, 0);
-        let (connection, facts) = files::prepare(&path, Purpose::log(Family::Rooms, 0), wanted)?;
+        let (connection, facts) = open(&path, Purpose::log(Family::Rooms, 0), wanted)?;
         let mut logs = [
             vec![Readers::with_first(path, connection)?],
             Vec::new(),
@@ -98,13 +125,13 @@ impl SqliteStore {
         for (family, readers) in Family::ALL.into_iter().zip(&mut logs) {
             for index in readers.len()..facts.writers {
                 let path = log_path(folder, family, index);
-                let (connection, _) = files::prepare(&path, Purpose::log(family, index), facts)?;
+                let (connection, _) = open(&path, Purpose::log(family, index), facts)?;
                 readers.push(Readers::with_first(path, connection)?);
             }
         }
         let snapshots = folder.join("snapshots.db");
         let models = folder.join("models.db");
-        let derived = |path, scope| files::prepare(path, Purpose::derived(scope), facts);
+        let derived = |path, scope| open(path, Purpose::derived(scope), facts);
         let (snapshot_writer, _) = derived(&snapshots, Scope::Snapshots)?;
         let (model_writer, _) = derived(&models, Scope::Models)?;
         Ok(Self {
@@ -169,6 +196,19 @@ impl Inner {
     fn scrub(&self) -> Result<(), StoreError> {
         for file in self.logs.iter().flatten() {
             file.with(files::empty_wal)?;
+            // The space is not missing to anybody who reads or writes.
+            if let Err(error) = files::shrink(file.path()) {
+                tracing::info!(%error, "space that was freed in the log is kept for now");
+            }
+        }
+        files::write_anew(&self.snapshots.lock())?;
+        self.models.write_anew()
+    }
+
+    /// Writes all files anew.
+    fn compact(&self) -> Result<(), StoreError> {
+        for file in self.logs.iter().flatten() {
+            files::write_anew(&files::connect_writer(file.path())?)?;
         }
         files::write_anew(&self.snapshots.lock())?;
         self.models.write_anew()
@@ -358,6 +398,10 @@ impl LogStore for SqliteStore {
 
     fn scrub(&self) -> StoreFuture<'_, ()> {
         Box::pin(run(Arc::clone(&self.inner), true, Inner::scrub))
+    }
+
+    fn compact(&self) -> StoreFuture<'_, ()> {
+        Box::pin(run(Arc::clone(&self.inner), true, Inner::compact))
     }
 
     fn drop_snapshots(&self) -> StoreFuture<'_, ()> {

@@ -258,11 +258,14 @@ impl Model for MessageSearch {
 fn forget(record: &StoredRecord) -> Result<Vec<Statement>, StoreError> {
     let note: ErasureNote = rmp_serde::from_slice(&record.payload)
         .map_err(|error| StoreError::Damaged(format!("erasure: {error}")))?;
-    let statement = |sql| Statement {
+    let statement = |sql, sequence| Statement {
         sql,
-        values: vec![text(record.entity.name()), number(note.sequence)],
+        values: vec![text(record.entity.name()), number(sequence)],
     };
-    Ok(vec![statement(REMOVE_WORDS), statement(REMOVE)])
+    let removals = note
+        .sequences()
+        .flat_map(|sequence| [REMOVE_WORDS, REMOVE].map(|sql| statement(sql, sequence)));
+    Ok(removals.collect())
 }
 
 fn add(record: &StoredRecord) -> Result<Vec<Statement>, StoreError> {

@@ -104,6 +104,30 @@ pub(crate) const ALL: &[Described] = &[
         "Take a change back; of registration tokens and the admin flag this takes the role operate instead",
         (None, &[]),
     ),
+    for_operators(look(
+        "/backups",
+        "List the backups in the folder for them",
+        (
+            &[],
+            &[(
+                "backups",
+                Objects,
+                "the one that is being made, then those that are whole, the newest first",
+            )],
+        ),
+    )),
+    change(
+        ("POST", "/backups"),
+        Operate,
+        "Have a backup made",
+        (
+            Some((
+                &[],
+                &[("media", Truth, "with media; true when nothing is said")],
+            )),
+            &[("name", Text, "the name of its folder")],
+        ),
+    ),
     look(
         "/cluster",
         "Show the nodes, which of them holds which shard, and how busy they are",

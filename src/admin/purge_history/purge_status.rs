@@ -9,7 +9,7 @@ use ruma::{
 };
 
 use crate::{
-    admin::only_administrators,
+    admin::{only_administrators, rooms::Progress},
     edge::{App, Failure, Session},
 };
 
@@ -36,6 +36,9 @@ pub(crate) struct Response {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
+    /// How far it has come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) progress: Option<Progress>,
 }
 
 /// Tells how a purge stands.
@@ -48,9 +51,11 @@ pub(crate) async fn handle(
     let error = match app.house.purge_standing(&request.purge_id).await? {
         PurgeAnswer::Ended(ended) => ended.error,
         _ => {
+            let progress = app.house.purge_progress(&request.purge_id).await?;
             return Ok(Response {
                 status: "active".to_owned(),
                 error: None,
+                progress: progress.map(Progress::from),
             });
         }
     };
@@ -62,5 +67,6 @@ pub(crate) async fn handle(
     Ok(Response {
         status: status.to_owned(),
         error,
+        progress: None,
     })
 }

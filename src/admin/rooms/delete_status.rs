@@ -8,7 +8,7 @@ use ruma::{
     metadata,
 };
 
-use super::Shown;
+use super::{Progress, Shown};
 use crate::{
     admin::only_administrators,
     edge::{App, Failure, Session},
@@ -45,9 +45,10 @@ pub(crate) async fn handle(
 ) -> Result<Response, Failure> {
     only_administrators(&caller)?;
     let standing = app.house.deletion(&request.delete_id).await?;
-    Ok(Response {
-        shown: Shown::of(standing, app.house.env().now_ms()),
-    })
+    let mut shown = Shown::of(standing, app.house.env().now_ms());
+    let progress = app.house.purge_progress(&request.delete_id).await?;
+    shown.progress = progress.map(Progress::from);
+    Ok(Response { shown })
 }
 
 /// All deletions of a room.

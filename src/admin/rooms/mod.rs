@@ -16,7 +16,7 @@ mod list_rooms;
 mod make_room_admin;
 
 use playhouse_actors::purges::{DeletionStanding, DeletionState};
-use playhouse_schema::models::rooms::Listed;
+use playhouse_schema::{models::rooms::Listed, record::purge::PurgeProgress};
 use serde::Serialize;
 
 use crate::edge::Routes;
@@ -109,6 +109,27 @@ impl ShutDown {
     }
 }
 
+/// How far the records of a room were gone through. Synapse tells nothing like it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Progress {
+    /// So many are done …
+    records_done: u64,
+    /// … of so many.
+    records: u64,
+    /// The contents of so many are gone.
+    erased: u64,
+}
+
+impl From<PurgeProgress> for Progress {
+    fn from(progress: PurgeProgress) -> Self {
+        Self {
+            records_done: progress.up_to.min(progress.of),
+            records: progress.of,
+            erased: progress.erased,
+        }
+    }
+}
+
 /// How a deletion stands.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Shown {
@@ -123,6 +144,9 @@ pub(crate) struct Shown {
     pub(crate) error: Option<String>,
     /// What it has done.
     pub(crate) shutdown_room: ShutDown,
+    /// How far what is taken out of the log has come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) progress: Option<Progress>,
 }
 
 impl Shown {
@@ -140,6 +164,7 @@ impl Shown {
             status,
             error: error.and_then(|ended| ended.error.clone()),
             shutdown_room: ShutDown::of(standing),
+            progress: None,
         }
     }
 }

@@ -114,6 +114,7 @@ impl Scene {
         let of_rooms = shards.iter().filter(|shard| shard["family"] == "rooms");
         let layout = Layout {
             shards: u16::try_from(of_rooms.count()).expect("few shards"),
+            era: 0,
         };
         let canaries = Canaries::settle(&fleet.boss, layout).await;
         Self {

@@ -1,13 +1,13 @@
 //! Records of history that was taken out of rooms.
 
 use playhouse_schema::record::purge::{
-    Deletion, DeletionMoved, DeletionRoom, Purge, PurgeEnded, PurgeRecord, RedactionMoved,
-    RoomBlockSet, UserRedaction,
+    Deletion, DeletionMoved, DeletionRoom, Purge, PurgeEnded, PurgeProgress, PurgeRecord,
+    RedactionMoved, RoomBlockSet, UserRedaction,
 };
 
 use super::{super::Sample, sample};
 
-pub(crate) const VARIANTS: usize = 9;
+pub(crate) const VARIANTS: usize = 10;
 
 pub(crate) fn name(record: &PurgeRecord) -> &'static str {
     match record {
@@ -20,6 +20,7 @@ pub(crate) fn name(record: &PurgeRecord) -> &'static str {
         PurgeRecord::RedactionBegun(_) => "RedactionBegun",
         PurgeRecord::RedactionMoved(_) => "RedactionMoved",
         PurgeRecord::RedactionEnded(_) => "RedactionEnded",
+        PurgeRecord::Progressed(_) => "Progressed",
     }
 }
 
@@ -71,6 +72,12 @@ pub(crate) fn all() -> Vec<Sample<PurgeRecord>> {
         by: "@boss:example.org".into(),
         at_ms: 1_700_000_000_007,
     };
+    let progress = PurgeProgress {
+        id: "abc".into(),
+        up_to: 7,
+        of: 70_000,
+        erased: 5,
+    };
     let [redaction, redaction_moved, redaction_ended] = redaction();
     vec![
         sample("DeletionBegun", PurgeRecord::DeletionBegun(deletion)),
@@ -82,6 +89,7 @@ pub(crate) fn all() -> Vec<Sample<PurgeRecord>> {
         sample("RedactionBegun", redaction),
         sample("RedactionMoved", redaction_moved),
         sample("RedactionEnded", redaction_ended),
+        sample("Progressed", PurgeRecord::Progressed(progress)),
     ]
 }
 

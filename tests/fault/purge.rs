@@ -1,0 +1,317 @@
+//! What is purged is gone: the server is killed again and again while history is taken out of a room and while the room is deleted, and at the end no file
+//! has a word of
+//! it, and its space is free.
+//!
+//! `PLAYHOUSE_TEST_PURGE_KILLS` asks for more kills than a few (100 take some minutes), `PLAYHOUSE_TEST_PURGE_EVENTS` for more events.
+
+use std::{fs, path::Path, time::Duration};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    client::retention::is_stored,
+    harness::{Client, Database, Options, TestServer, administrator, client::encode, wish},
+};
+
+/// Stands in every message and in every picture.
+const SAID: &str = "a word that nobody must find";
+
+/// Stands in the name and the topic of the room.
+const NAMED: &str = "the name of the dark corner";
+
+/// Is said in another room.
+const KEPT: &str = "a word that stays";
+
+const PICTURES: usize = 24;
+const PICTURE_BYTES: usize = 400_000;
+
+/// So much of what the room has taken is free at the end.
+const RETURNED: f64 = 0.95;
+
+const RATE: &str = "PLAYHOUSE_RETENTION_ERASURES_PER_SECOND";
+
+/// What is waited for comes in less.
+const LOOKS: usize = 1_200;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_on_sqlite() {
+    let kills = wish("PLAYHOUSE_TEST_PURGE_KILLS").unwrap_or(6);
+    let events = wish("PLAYHOUSE_TEST_PURGE_EVENTS").unwrap_or(1_000);
+    purge(Options::default(), kills, events).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_on_postgres() {
+    let options = Options {
+        database: Some(Database::create()),
+        ..Options::default()
+    };
+    purge(options, 2, 400).await;
+}
+
+/// The stage on which a room is made and purged.
+struct Stage {
+    server: TestServer,
+    boss: Client,
+    anna: Client,
+    bert: Client,
+    room_id: String,
+    other: String,
+}
+
+impl Stage {
+    async fn open(options: Options) -> Self {
+        let server = TestServer::start_exactly(options);
+        let boss = administrator(&server.client(), "boss").await;
+        let [anna, bert] = [server.register("anna").await, server.register("bert").await];
+        let other = anna.create_room(json!({})).await;
+        anna.say(&other, KEPT).await;
+        Self {
+            server,
+            boss,
+            anna,
+            bert,
+            room_id: String::new(),
+            other,
+        }
+    }
+
+    fn at_new_place(&mut self) {
+        let base = self.server.base().to_owned();
+        for client in [&mut self.boss, &mut self.anna, &mut self.bert] {
+            *client = client.at(&base);
+        }
+    }
+
+    /// The bytes of all files, while nobody runs whose files are longer than what is in them.
+    fn disk(&mut self) -> u64 {
+        self.server.stop();
+        let bytes = files(&self.server.data())
+            .iter()
+            .map(|(_, bytes)| bytes)
+            .sum();
+        self.server.start_again();
+        self.at_new_place();
+        bytes
+    }
+
+    /// Everybody talks, and shows pictures.
+    async fn fill(&mut self, events: usize) {
+        let wish =
+            json!({"preset": "public_chat", "name": NAMED, "topic": format!("topic: {NAMED}")});
+        self.room_id = self.anna.create_room(wish).await;
+        self.bert.join(&self.room_id).await;
+        let talk = async |speaker: &Client| {
+            for line in 0..events / 2 {
+                let body = format!("{line}: {SAID}. {}", filler(line));
+                speaker.say(&self.room_id, &body).await;
+            }
+        };
+        tokio::join!(talk(&self.anna), talk(&self.bert));
+        for number in 0..PICTURES {
+            let mut bytes = format!("{number} {SAID} ").into_bytes();
+            bytes.resize(PICTURE_BYTES, number as u8);
+            let headers = [("content-type", "image/png")];
+            let path = "/_matrix/media/v3/upload?filename=dark.png";
+            let uploaded = self.anna.with_headers(Method::POST, path, &headers, bytes);
+            let uri = uploaded.await.ok()["content_uri"].clone();
+            let content = json!({"msgtype": "m.image", "body": SAID, "url": uri});
+            let path = format!(
+                "/_matrix/client/v3/rooms/{}/send/m.room.message/picture{number}",
+                encode(&self.room_id)
+            );
+            self.anna.put(&path, content).await.ok();
+        }
+        // Whoever searches has the words indexed.
+        let search = json!({"search_categories": {"room_events": {"search_term": "nobody"}}});
+        let path = "/_matrix/client/v3/search";
+        let found = self.anna.post(path, search).await.ok();
+        let count = &found["search_categories"]["room_events"]["count"];
+        assert!(count.as_u64() > Some(0), "{found}");
+        // The newest event of a room is never purged.
+        self.bert.say(&self.room_id, "the last word").await;
+    }
+
+    async fn delete_media(&self) {
+        let path = format!("/_synapse/admin/v1/room/{}/media", encode(&self.room_id));
+        let listed = self.boss.get(&path).await.ok();
+        let uris = listed["local"].as_array().expect("a list");
+        assert_eq!(uris.len(), PICTURES);
+        for uri in uris {
+            let name = uri
+                .as_str()
+                .expect("an address")
+                .trim_start_matches("mxc://");
+            let path = format!("/_synapse/admin/v1/media/{name}");
+            self.boss.delete(&path).await.ok();
+        }
+    }
+
+    /// Kills the server so often, at moments nobody knows, while something is being done. Tells how often it was not done yet.
+    async fn kill(&mut self, kills: usize, status: &str) -> usize {
+        let mut in_time = 0;
+        let mut come = 0;
+        for _ in 0..kills {
+            let moment = uuid::Uuid::now_v7().as_u128() as u64 % 250;
+            tokio::time::sleep(Duration::from_millis(moment)).await;
+            self.server.kill();
+            self.server.start_again();
+            self.at_new_place();
+            let told = self.boss.get(status).await.ok();
+            in_time += usize::from(told["status"] == "active");
+            let done = told["progress"]["records_done"].as_u64().unwrap_or(come);
+            assert!(done >= come, "it has gone back: {told}");
+            come = done;
+        }
+        in_time
+    }
+
+    async fn done(&self, status: &str) {
+        for _ in 0..LOOKS {
+            let told = self.boss.get(status).await.ok();
+            if told["status"] != "active" {
+                assert_eq!(told["status"], "complete", "{told}");
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("it does not come to its end");
+    }
+
+    /// The files in which a text stands.
+    fn found(&self, text: &str) -> Vec<String> {
+        if self.server.database().is_some() {
+            let is_there = is_stored(&self.server, text);
+            return is_there.then(|| "the log".to_owned()).into_iter().collect();
+        }
+        let files = files(&self.server.data()).into_iter();
+        let holding = files.filter(|(path, _)| {
+            let bytes = fs::read(path).unwrap_or_default();
+            holds(&bytes, text.as_bytes())
+        });
+        holding.map(|(path, _)| path).collect()
+    }
+}
+
+/// All files below a folder, with their sizes.
+fn files(folder: &Path) -> Vec<(String, u64)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            let bytes = entry.metadata().map_or(0, |metadata| metadata.len());
+            found.push((path.display().to_string(), bytes));
+        }
+    }
+    found
+}
+
+fn holds(bytes: &[u8], text: &[u8]) -> bool {
+    let Some(first) = text.first() else {
+        return false;
+    };
+    let mut rest = bytes;
+    while let Some(at) = rest.iter().position(|byte| byte == first) {
+        if rest[at..].starts_with(text) {
+            return true;
+        }
+        rest = &rest[at + 1..];
+    }
+    false
+}
+
+/// Words as people write them, as many as a longer message has.
+fn filler(line: usize) -> String {
+    let words = [
+        "when", "shall", "we", "three", "meet", "again", "in", "thunder",
+    ];
+    let words = (0..120).map(|number| words[(line * 7 + number * number) % words.len()]);
+    words.collect::<Vec<_>>().join(" ")
+}
+
+async fn purge(options: Options, kills: usize, events: usize) {
+    let mut stage = Stage::open(options).await;
+    let before = stage.disk();
+    stage.fill(events).await;
+    let full = stage.disk();
+    assert!(!stage.found(SAID).is_empty() && !stage.found(NAMED).is_empty());
+    stage.delete_media().await;
+    // Slow enough that it is killed in the midst of it.
+    let rate = (events * 5 / kills.max(1)).max(50);
+    stage.server.set(RATE, &rate.to_string());
+    stage.server.restart();
+    stage.at_new_place();
+    let path = format!(
+        "/_synapse/admin/v1/purge_history/{}",
+        encode(&stage.room_id)
+    );
+    let all = json!({"purge_up_to_ts": 99_999_999_999_999_u64, "delete_local_events": true});
+    let begun = stage.boss.post(&path, all).await.ok();
+    let status = format!(
+        "/_synapse/admin/v1/purge_history_status/{}",
+        name(&begun["purge_id"])
+    );
+    let mut in_time = stage.kill(kills / 2, &status).await;
+    stage.done(&status).await;
+    assert_eq!(stage.found(SAID), Vec::<String>::new(), "after the purge");
+    let path = format!("/_synapse/admin/v2/rooms/{}", encode(&stage.room_id));
+    let wish = Some(json!({"purge": true, "force_purge": true}));
+    let begun = stage.boss.request(Method::DELETE, &path, wish).await.ok();
+    let status = format!(
+        "/_synapse/admin/v2/rooms/delete_status/{}",
+        name(&begun["delete_id"])
+    );
+    in_time += stage.kill(kills - kills / 2, &status).await;
+    stage.done(&status).await;
+    for text in [SAID, NAMED] {
+        assert_eq!(stage.found(text), Vec::<String>::new(), "{text}");
+    }
+    let after = stage.disk();
+    for text in [SAID, NAMED] {
+        assert_eq!(stage.found(text), Vec::<String>::new(), "{text}");
+    }
+    let kept = stage.anna.history(&stage.other).await;
+    assert!(kept.iter().any(|event| event["content"]["body"] == KEPT));
+    tell_figures(&stage, [before, full, after], (events, kills, in_time));
+    stage.server.stop();
+    let (whole, text) = stage.server.command_line(&["log", "verify"]);
+    assert!(whole, "{text}");
+    let (done, text) = stage.server.command_line(&["log", "compact"]);
+    assert!(done, "{text}");
+}
+
+fn name(value: &Value) -> &str {
+    value.as_str().expect("a name")
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "the figures belong into the test's output"
+)]
+fn tell_figures(
+    stage: &Stage,
+    [before, full, after]: [u64; 3],
+    (events, kills, in_time): (usize, usize, usize),
+) {
+    println!("{kills} kills, {in_time} of them before the end; no file has a word of it");
+    if stage.server.database().is_some() {
+        return;
+    }
+    let pictures = (PICTURES * PICTURE_BYTES) as u64;
+    let share = |taken: u64| {
+        let left = after.saturating_sub(before) as f64;
+        1.0 - left / taken as f64
+    };
+    let (all, text) = (share(full - before), share(full - before - pictures));
+    println!(
+        "{events} messages and {PICTURES} pictures took {} bytes, of which {} are left: {:.1} % are free; without the pictures {:.1} %",
+        full - before,
+        after.saturating_sub(before),
+        all * 100.0,
+        text * 100.0
+    );
+    assert!(all >= RETURNED, "only {all} of the space is free");
+}
