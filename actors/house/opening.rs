@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use playhouse_schema::{
-    models::{
-        AnyModel, Model as _, all, device_sightings::DeviceSightings, message_search::MessageSearch,
-    },
+    models::{AnyModel, Model as _, all, message_search::MessageSearch},
     port::{LogStore, StoreError},
 };
 
@@ -53,8 +51,6 @@ use crate::{
 /// The models that are wanted.
 fn models(config: &HouseConfig) -> Vec<Box<dyn AnyModel>> {
     let mut models = all();
-    let finds_stale = config.stale_devices.after_ms.is_some();
-    models.retain(|model| finds_stale || model.name() != DeviceSightings::NAME);
     models.retain(|model| config.search || model.name() != MessageSearch::NAME);
     if !config.env.network.is_on() {
         models.retain(|model| !outboxes::MODELS.contains(&model.name()));
