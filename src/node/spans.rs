@@ -5,14 +5,22 @@ use std::{collections::HashMap, fmt, time::Duration};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
-use opentelemetry::KeyValue;
+use opentelemetry::{
+    Context, KeyValue,
+    trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState},
+};
 use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::{
     Resource,
     trace::{BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider},
 };
-use playhouse_actors::kernel::spans;
+use playhouse_actors::{
+    kernel::spans,
+    trace::{self, Collected, TraceContext},
+};
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::{
     config::{Config, check_watching::header_of},
@@ -68,7 +76,33 @@ pub(super) fn open(config: &Config) -> Result<Option<SdkTracerProvider>, String>
         .with_span_processor(processor)
         .build();
     spans::collect();
+    trace::collect_with(named);
     Ok(Some(provider))
+}
+
+/// Puts a span below one of another process, if there is one, and says what the collector will call it.
+fn named(span: &Span, parent: Option<&TraceContext>) -> Option<Collected> {
+    if let Some(parent) = parent.map(TraceContext::collected) {
+        if !parent.is_sampled {
+            return None;
+        }
+        let remote = SpanContext::new(
+            TraceId::from_bytes(parent.trace.to_be_bytes()),
+            SpanId::from_bytes(parent.span.to_be_bytes()),
+            TraceFlags::SAMPLED,
+            true,
+            TraceState::default(),
+        );
+        let above = Context::new().with_remote_span_context(remote);
+        span.set_parent(above).ok()?;
+    }
+    let context = span.context();
+    let named = context.span().span_context().clone();
+    named.is_valid().then(|| Collected {
+        trace: u128::from_be_bytes(named.trace_id().to_bytes()),
+        span: u64::from_be_bytes(named.span_id().to_bytes()),
+        is_sampled: named.is_sampled(),
+    })
 }
 
 /// Brings spans over. It is used by a thread of its own, which may block, and goes on when everything else has ended.
