@@ -95,7 +95,8 @@ fn main() -> ExitCode {
 async fn compare(options: &Options) -> Outcome<bool> {
     let arrived = Arc::<AtomicUsize>::default();
     let counted = arrived.clone();
-    let script = Arc::new(move |seen: &Seen| {
+    let provider = Provider::start().await;
+    provider.will_judge(move |seen: &Seen| {
         if seen.path == "/token" {
             let token = json!({ "access_token": "t", "expires_in": 3_600, "token_type": "Bearer" });
             return Said::new(200, token);
@@ -103,7 +104,6 @@ async fn compare(options: &Options) -> Outcome<bool> {
         counted.fetch_add(1, Ordering::Relaxed);
         Said::ok()
     });
-    let provider = Provider::start_scripted(false, script).await;
     let keys = Keys::make(&provider)?;
     let cores = options.cores.as_deref();
     let mut gateways = vec![Running::playhouse(
