@@ -42,6 +42,9 @@ const LONG_READ: usize = 1_000;
 /// A snapshot of so many bytes does not, either, when it is saved.
 const LONG_SNAPSHOT: usize = 64 << 10;
 
+/// How a file is opened, by what it is for and what is known of it.
+type Opening = fn(&Path, Purpose, Facts) -> Result<(Connection, Facts), StoreError>;
+
 /// An opened data folder.
 pub(crate) struct SqliteStore {
     inner: Arc<Inner>,
@@ -112,7 +115,7 @@ impl SqliteStore {
         folder: &Path,
         wanted: Facts,
         lock: Option<FolderLock>,
-        open: fn(&Path, Purpose, Facts) -> Result<(Connection, Facts), StoreError>,
+        open: Opening,
     ) -> Result<Self, StoreError> {
         // The first file dictates: a folder whose making was interrupted is completed as it was begun.
         let path = log_path(folder, Family::Rooms, 0);
