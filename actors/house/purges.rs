@@ -376,9 +376,8 @@ impl Purger {
     /// How far a room was gone through, as it was noted.
     pub(super) async fn course(&self, id: &str, entity: &Entity) -> Result<Course, Trouble> {
         let query = PurgeQuery::Progress(id.to_owned());
-        let noted = match self.purges.query(purges(), query).await? {
-            PurgeAnswer::Progress(noted) => noted,
-            _ => return Err(Trouble::Passing(surprise("Progress").to_string())),
+        let PurgeAnswer::Progress(noted) = self.purges.query(purges(), query).await? else {
+            return Err(Trouble::Passing(surprise("Progress").to_string()));
         };
         let heads = self.store.entity_heads(std::slice::from_ref(entity));
         let head = heads.await?.into_iter().flatten().next();

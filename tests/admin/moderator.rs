@@ -183,7 +183,7 @@ async fn a_policy_is_enforced(bot: &Bot, (anna, spammer): (&Client, &Client), ha
         .client
         .set_state(&bot.list, "m.policy.rule.user", "rule:@spam-*", rule);
     set.await.ok();
-    assert_eq!(bot.enforce().await, [spammer.user_id.clone()]);
+    assert_eq!(bot.enforce().await, std::slice::from_ref(&spammer.user_id));
     spammer
         .post(&room_path(hall, "join"), json!({}))
         .await
