@@ -14,11 +14,13 @@ use playhouse_actors::{
 use ruma::{DeviceId, OwnedRoomId, OwnedUserId, RoomId, UserId, events::StateEventType};
 use serde::Deserialize;
 
+use super::EVENT_TYPE;
+
 /// What kind of account it is.
 const KIND: &str = "bot";
 
-/// The room is for nobody elsewhere.
-const CREATION: &str = r#"{"m.federate":false}"#;
+/// The room is for nobody elsewhere, and can be told from any other.
+const CREATION: &str = r#"{"m.federate":false,"type":"playhouse.canary"}"#;
 
 /// Its user ID, with the node's name where there are several.
 pub(super) fn user_id(house: &House, localpart: &str) -> Result<OwnedUserId, HouseError> {
@@ -82,6 +84,13 @@ pub(super) async fn have_account(
 #[derive(Deserialize)]
 struct Created {
     sender: OwnedUserId,
+    content: CreatedContent,
+}
+
+#[derive(Deserialize)]
+struct CreatedContent {
+    #[serde(rename = "type")]
+    room_type: Option<String>,
 }
 
 /// The room that it has made; a new one if there is none. Others may have taken it into theirs, where it must neither sing nor clear anything away.
@@ -126,5 +135,7 @@ async fn is_made_by(house: &House, room_id: &RoomId, user_id: &UserId) -> Result
         return Ok(false);
     };
     let created = serde_json::from_slice::<Created>(&event);
-    Ok(created.is_ok_and(|created| *created.sender == *user_id))
+    Ok(created.is_ok_and(|created| {
+        *created.sender == *user_id && created.content.room_type.as_deref() == Some(EVENT_TYPE)
+    }))
 }
