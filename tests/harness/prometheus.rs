@@ -33,6 +33,9 @@ const BY_SLOWNESS: [&str; 3] = [
     "PlayhouseShardsWithoutOwner",
 ];
 
+/// What to do where it is missing.
+const MISSING: &str = "`ops/ci/test` installs Prometheus (Debian: apt-get install prometheus)";
+
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Runs it until standard input ends, with this test program for example.
@@ -61,6 +64,9 @@ impl Prometheus {
     }
 
     async fn start(bases: &[&str], unseen: &str) -> Self {
+        // Who lacks it hears of it at once.
+        let known = Command::new("prometheus").arg("--version").output();
+        assert!(known.is_ok_and(|known| known.status.success()), "{MISSING}");
         let turn = TURN.lock().await;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let targets = bases.iter().map(|base| base.trim_start_matches("http://"));
@@ -107,10 +113,7 @@ impl Prometheus {
             {
                 return;
             }
-            assert!(
-                Instant::now() < deadline,
-                "Prometheus sees nothing (`ops/ci/test` installs it; Debian: apt-get install prometheus)"
-            );
+            assert!(Instant::now() < deadline, "Prometheus sees nothing");
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
