@@ -56,7 +56,7 @@ impl Delivery {
             };
             let body = body::of_event(target, gateway, &told, badge);
             let rooms = vec![(candidate.room_id.to_string(), candidate.sequence)];
-            let span = self.span(target, Some(candidate));
+            let span = Self::span(target, Some(candidate));
             let trace = TraceContext::open(&span, None, &self.pushing.parts.env);
             let pushing = self.push((target, gateway), (body, &trace), (rooms, badge));
             match pushing.instrument(span).await? {
@@ -68,7 +68,7 @@ impl Delivery {
             return Ok(Pushes::Taken);
         }
         let body = body::of_counts(target, gateway, badge);
-        let span = self.span(target, None);
+        let span = Self::span(target, None);
         let trace = TraceContext::open(&span, None, &self.pushing.parts.env);
         self.push((target, gateway), (body, &trace), (Vec::new(), badge))
             .instrument(span)
@@ -90,17 +90,16 @@ impl Delivery {
         has_fallen || target.is_unsure && failing_ms < self.pushing.parts.settings.give_up_ms
     }
 
-    /// The span in which everything about a push happens.
-    fn span(&self, target: &Target, told: Option<&Candidate>) -> Span {
+    /// The span in which everything about a push happens. Whose it is and in which room stands in the log only: whoever collects spans may be somebody else.
+    fn span(target: &Target, told: Option<&Candidate>) -> Span {
         let span = tracing::info_span!(
             target: HOPS, "push",
             trace_id = Empty, span_id = Empty, parent_id = Empty,
-            event_id = Empty, room_id = Empty, recorded_ms = Empty, outcome = Empty,
-            user_id = %self.user_id, pusher = target.number, app_id = target.app_id,
+            event_id = Empty, recorded_ms = Empty, outcome = Empty,
+            pusher = target.number, app_id = target.app_id,
         );
         if let Some(candidate) = told {
             span.record("event_id", candidate.event.pdu.event_id.as_str());
-            span.record("room_id", candidate.room_id.as_str());
             span.record("recorded_ms", candidate.recorded_ms);
         }
         span
@@ -113,7 +112,8 @@ impl Delivery {
         (body, trace): (Bytes, &TraceContext),
         (rooms, badge): (Vec<(String, Sequence)>, Badge),
     ) -> Result<Pushes, Halt> {
-        tracing::debug!(target: HOPS, hop = "judged", "a push is to go out");
+        let room_id = rooms.first().map(|(room_id, _)| room_id.as_str());
+        tracing::debug!(target: HOPS, hop = "judged", user_id = %self.user_id, room_id, "a push is to go out");
         let outcome = self.request((target, gateway), (body, trace)).await?;
         let count = |outcome: &'static str| {
             metrics::counter!("playhouse_pushes_total", "kind" => "http", "outcome" => outcome)

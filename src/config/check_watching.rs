@@ -47,6 +47,11 @@ impl Config {
                 canary.localpart
             )
         })?;
+        let of_notices = self.server_notices.localpart.as_ref();
+        require(
+            !canary.enabled || of_notices != Some(&canary.localpart),
+            || "[canary] localpart: [server_notices] speaks by this name".to_owned(),
+        )?;
         for (key, value, range) in [
             ("every_ms", canary.every_ms, 100..=3_600_000),
             ("timeout_ms", canary.timeout_ms, 100..=120_000),
@@ -88,6 +93,10 @@ mod tests {
             ),
             ("[canary]\nevery_ms = 0", "[canary] every_ms"),
             ("[canary]\nlocalpart = 'Canary Bird'", "[canary] localpart"),
+            (
+                "[canary]\nenabled = true\n[server_notices]\nlocalpart = 'canary'",
+                "[canary] localpart",
+            ),
         ] {
             let error = parse(file, &[]).unwrap_err();
             assert!(error.contains(complaint), "{file}: {error}");

@@ -21,10 +21,20 @@ pub(crate) const RULES: &str = concat!(
 );
 
 /// Whatever shall happen happens within this time.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// An alert is looked at for so long: no other comes after it. Longer than any in the rules lets itself be waited for, but one.
 const LOOKED_AT: Duration = Duration::from_secs(6);
+
+/// These a machine causes that is too busy for seconds which stand for minutes: they may come by themselves, but not stay.
+const BY_SLOWNESS: [&str; 3] = [
+    "PlayhouseCommitSlow",
+    "PlayhouseDown",
+    "PlayhouseShardsWithoutOwner",
+];
+
+/// What to do where it is missing.
+const MISSING: &str = "`ops/ci/test` installs Prometheus (Debian: apt-get install prometheus)";
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -54,6 +64,9 @@ impl Prometheus {
     }
 
     async fn start(bases: &[&str], unseen: &str) -> Self {
+        // Who lacks it hears of it at once.
+        let known = Command::new("prometheus").arg("--version").output();
+        assert!(known.is_ok_and(|known| known.status.success()), "{MISSING}");
         let turn = TURN.lock().await;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let targets = bases.iter().map(|base| base.trim_start_matches("http://"));
@@ -100,10 +113,7 @@ impl Prometheus {
             {
                 return;
             }
-            assert!(
-                Instant::now() < deadline,
-                "Prometheus sees nothing (`ops/ci/test` installs it; Debian: apt-get install prometheus)"
-            );
+            assert!(Instant::now() < deadline, "Prometheus sees nothing");
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
@@ -117,26 +127,33 @@ impl Prometheus {
         names.map(ToOwned::to_owned).collect()
     }
 
-    /// Whether all is well, for a while.
+    /// Waits until all is well for a while. At once only what comes of slowness may be otherwise.
     pub(crate) async fn is_quiet(&self) {
-        let until = Instant::now() + LOOKED_AT;
-        while Instant::now() < until {
+        let deadline = Instant::now() + PATIENCE;
+        let mut since = Instant::now();
+        while since.elapsed() < LOOKED_AT {
             let firing = self.firing().await;
-            assert!(firing.is_empty(), "nothing has happened yet: {firing:?}");
+            let trouble = without_slowness(&firing);
+            assert!(trouble.is_empty(), "nothing has happened yet: {firing:?}");
+            if !firing.is_empty() {
+                since = Instant::now();
+            }
+            assert!(Instant::now() < deadline, "it is never quiet: {firing:?}");
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
     /// Waits for an alert, does something again and again meanwhile, and fails the test if any other comes.
     pub(crate) async fn only_fires(&self, name: &str, again: impl AsyncFn()) {
-        let only = BTreeSet::from([name.to_owned()]);
         let deadline = Instant::now() + PATIENCE;
         let mut since = None;
         loop {
             again().await;
-            let firing = self.firing().await;
-            assert!(firing.is_subset(&only), "{name} is expected: {firing:?}");
-            if firing == only {
+            let mut firing = self.firing().await;
+            let is_firing = firing.remove(name);
+            let others = without_slowness(&firing);
+            assert!(others.is_empty(), "{name} is expected: {firing:?}");
+            if is_firing {
                 let since = since.get_or_insert_with(Instant::now);
                 if since.elapsed() >= LOOKED_AT {
                     return;
@@ -147,8 +164,17 @@ impl Prometheus {
         }
     }
 
+    /// Waits until an expression amounts to something.
+    pub(crate) async fn until(&self, expression: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.value(expression).await.is_none() {
+            assert!(Instant::now() < deadline, "never: {expression}");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
     /// What an expression amounts to; nothing when it is empty.
-    pub(crate) async fn value(&self, expression: &str) -> Option<f64> {
+    async fn value(&self, expression: &str) -> Option<f64> {
         let path = format!("/api/v1/query?query={}", super::client::encode(expression));
         let told: Value = self.client.get(&path).await.ok();
         let value = told["data"]["result"][0]["value"][1].as_str()?;
@@ -161,6 +187,11 @@ impl Drop for Prometheus {
         drop(self.guard.stdin.take());
         let _ = self.guard.wait();
     }
+}
+
+fn without_slowness(firing: &BTreeSet<String>) -> Vec<&str> {
+    let firing = firing.iter().map(String::as_str);
+    firing.filter(|name| !BY_SLOWNESS.contains(name)).collect()
 }
 
 /// The rules with a second for each minute: in `for:`, in ranges, and where an age stands as `* 60`.

@@ -111,6 +111,14 @@ impl Book {
             None => Said::ok(),
         }
     }
+
+    /// What was asked may have been taken out meanwhile, and something else stand in its place.
+    fn note_answered(&mut self, place: usize, at: Instant) {
+        let seen = self.seen.get_mut(place);
+        if let Some(seen) = seen.filter(|seen| seen.at == at) {
+            seen.answered = Some(Instant::now());
+        }
+    }
 }
 
 /// A running provider. Stops when dropped.
@@ -211,7 +219,7 @@ impl Provider {
 
     /// Waits until so many were asked, and gives them.
     pub(crate) async fn wait_for(&self, number: usize) -> Vec<Seen> {
-        for _ in 0..1_500 {
+        for _ in 0..6_000 {
             let seen = self.seen();
             if seen.len() >= number {
                 return seen;
@@ -229,7 +237,7 @@ impl Drop for Provider {
 }
 
 async fn answer(book: &Mutex<Book>, request: &HttpRequest, body: &web::Bytes) -> HttpResponse {
-    let (said, place) = {
+    let (said, place, at) = {
         let mut book = book.lock().expect("a book");
         let headers = request.headers().iter().map(|(name, value)| {
             let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
@@ -246,11 +254,12 @@ async fn answer(book: &Mutex<Book>, request: &HttpRequest, body: &web::Bytes) ->
         };
         let said = book.judge(&seen);
         seen.said = said.status;
+        let at = seen.at;
         book.seen.push(seen);
-        (said, book.seen.len() - 1)
+        (said, book.seen.len() - 1, at)
     };
     tokio::time::sleep(said.after).await;
-    book.lock().expect("a book").seen[place].answered = Some(Instant::now());
+    book.lock().expect("a book").note_answered(place, at);
     let status = StatusCode::from_u16(said.status).expect("a status");
     let mut response = HttpResponse::build(status);
     // Apple says it, and Sygnal knows answers by it.

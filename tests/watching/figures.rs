@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::harness::{Options, TestServer};
 
 /// Figures of which nothing was counted yet are told after this time.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What `promtool` says of figures that can be read, but are called otherwise than it would like.
 const MATTERS_OF_TASTE: i32 = 3;

@@ -20,7 +20,7 @@ use crate::harness::{
 };
 
 /// Whatever shall come comes within this time.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 async fn collector() -> Web {
     Web::start("127.0.0.1", |_| {

@@ -6,7 +6,10 @@ use playhouse_actors::{
 };
 use ruma::OwnedUserId;
 
-use crate::edge::{App, Failure};
+use crate::{
+    canary,
+    edge::{App, Failure},
+};
 
 /// Somebody whom another system vouches for.
 pub(super) struct Vouched<'a> {
@@ -27,6 +30,9 @@ impl Vouched<'_> {
                 let localpart = self.localpart.to_ascii_lowercase();
                 let user_id = format!("@{localpart}:{}", app.env().server_name());
                 let known = OwnedUserId::try_from(user_id).map_err(Failure::internal)?;
+                if canary::owns(app, &known).await? {
+                    return Err(Failure::forbidden("this account is the server's own"));
+                }
                 return Ok((known, false));
             }
             Err(error) => return Err(error.into()),

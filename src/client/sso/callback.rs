@@ -18,6 +18,7 @@ use super::{
     register, stage,
 };
 use crate::{
+    canary,
     config::{Provider, ProviderKind},
     edge::{App, Browser, Failure, Prepared},
 };
@@ -180,6 +181,9 @@ async fn first_time(
             Ok(_) => newcomer.chosen = Some(localpart),
             Err(HouseError::User(UserError::UserInUse)) if provider.allow_existing_users => {
                 let user_id = existing(app, &localpart)?;
+                if canary::owns(app, &user_id).await? {
+                    return Err(Failure::forbidden("this account is the server's own"));
+                }
                 register::link(app, &newcomer.origin, &user_id).await?;
                 let admitted = Admitted {
                     user_id,

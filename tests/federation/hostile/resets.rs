@@ -35,6 +35,5 @@ async fn a_reset_is_an_alert() {
     }
     let name = "PlayhouseStateReset";
     prometheus.only_fires(name, async || {}).await;
-    let resets = prometheus.value("playhouse_state_resets_total").await;
-    assert_eq!(resets, Some(1.0));
+    prometheus.until("playhouse_state_resets_total == 1").await;
 }
