@@ -113,7 +113,7 @@ async fn list(
     let mut bar = Bar::new();
     let mut found: Vec<Value> = Vec::new();
     let mut from: Option<String> = None;
-    let mut total;
+    let (mut total, mut has_more);
     loop {
         let left = limit.saturating_sub(found.len() as u64);
         let page = match table.next {
@@ -125,6 +125,7 @@ async fn list(
         let is_empty = page.is_empty();
         found.extend(page);
         total = answer.pointer(table.total).and_then(Value::as_u64);
+        has_more = answer["limited"] == true;
         from = table.next.and_then(|next| text(&answer[next]));
         if from.is_none() || is_empty || found.len() as u64 >= limit {
             break;
@@ -134,6 +135,11 @@ async fn list(
     bar.end();
     let is_cut = from.is_some() || found.len() as u64 > limit;
     found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    if has_more {
+        warn(format_args!(
+            "There are more than the server tells at once."
+        ));
+    }
     if as_json {
         say(format_args!("{}", one_line(&Value::from(found))));
         return Ok(());
