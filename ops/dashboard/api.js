@@ -24,8 +24,12 @@ function sentence(status, body) {
   return `${why} (${status}${body?.errcode ? `, ${body.errcode}` : ""})`;
 }
 
-/** A path in which what is put in is encoded. */
+/**
+ * A path in which what is put in is encoded. What would lead to another endpoint is not put in: browsers shorten paths, and addresses of pages may come from
+ * anybody.
+ */
 export function at(texts, ...values) {
+  if (values.some((value) => ["", ".", ".."].includes(String(value)))) throw new Refused(400, { error: "This names nothing" });
   return texts.reduce((path, text, place) => path + encodeURIComponent(values[place - 1]) + text);
 }
 

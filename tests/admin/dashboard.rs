@@ -334,6 +334,9 @@ async fn users_and_rooms_are_looked_after() {
     submit(&browser).await;
     browser.wait_for("Deletion: complete.").await;
     assert_eq!(rooms_of(&boss).await, 0);
+    // A link that somebody sends leads to no other endpoint.
+    go(&browser, ("#/users/..", "..")).await;
+    browser.wait_for("This names nothing").await;
     browser.complaints().await;
 }
 

@@ -28,6 +28,8 @@ pub(super) enum Doing {
     Do(Call, String),
     /// Changes something, says this, and tells the password if it was made up.
     SetPassword(Call, String, Option<String>),
+    /// The same, where nothing is yet.
+    Make(Call, String, Option<String>),
     /// Begins something that takes long, and waits for its end.
     Await(Call, &'static Work),
     /// Lets a node give its shards away, and waits for that.
@@ -91,6 +93,15 @@ impl Call {
     pub(super) fn with(mut self, body: Value) -> Self {
         self.body = Some(body);
         self
+    }
+
+    /// The question what is there now, where this goes.
+    pub(super) fn looking(&self) -> Self {
+        Self {
+            method: Method::GET,
+            body: None,
+            ..self.clone()
+        }
     }
 
     /// Where it goes, at a server.

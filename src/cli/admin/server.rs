@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode, redirect::Policy};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::call::Call;
+use super::{call::Call, table::harmless_whole};
 use crate::{
     cli::{output::Problem, secret::base},
     config::Config,
@@ -61,6 +61,19 @@ impl Server {
 
     /// Makes a request; the body of what succeeds.
     pub(super) async fn ask(&self, call: &Call) -> Result<Value, Problem> {
+        self.answer(call).await?.told()
+    }
+
+    /// The same for what may not be there, which is `None`.
+    pub(super) async fn ask_for(&self, call: &Call) -> Result<Option<Value>, Problem> {
+        let answer = self.answer(call).await?;
+        if answer.is_of_nothing() {
+            return Ok(None);
+        }
+        answer.told().map(Some)
+    }
+
+    async fn answer(&self, call: &Call) -> Result<Answer, Problem> {
         let url = call.url(&self.base)?;
         let is_known_to_tools = url.path().contains("/_synapse/");
         let mut request = self.http.request(call.method.clone(), url);
@@ -80,15 +93,36 @@ impl Server {
             }
             bytes.extend_from_slice(&piece);
         }
-        let body = serde_json::from_slice::<Value>(&bytes);
-        if status.is_success() {
-            return body.map_err(|_| Problem::new("the answer is not JSON: is it this server?"));
-        }
-        Err(refusal(
+        Ok(Answer {
             status,
-            &body.unwrap_or_default(),
+            body: serde_json::from_slice(&bytes).ok(),
             is_known_to_tools,
-        ))
+        })
+    }
+}
+
+/// What a server answers.
+struct Answer {
+    status: StatusCode,
+    /// `None` when it is not JSON.
+    body: Option<Value>,
+    is_known_to_tools: bool,
+}
+
+impl Answer {
+    fn is_of_nothing(&self) -> bool {
+        let body = self.body.as_ref();
+        let errcode = body.and_then(|body| body["errcode"].as_str());
+        self.status == StatusCode::NOT_FOUND && errcode == Some("M_NOT_FOUND")
+    }
+
+    fn told(self) -> Result<Value, Problem> {
+        if self.status.is_success() {
+            let body = self.body;
+            return body.ok_or_else(|| Problem::new("the answer is not JSON: is it this server?"));
+        }
+        let body = self.body.unwrap_or_default();
+        Err(refusal(self.status, &body, self.is_known_to_tools))
     }
 }
 
@@ -120,11 +154,9 @@ fn unreachable(error: reqwest::Error) -> Problem {
 }
 
 fn refusal(status: StatusCode, body: &Value, is_known_to_tools: bool) -> Problem {
-    let error = body["error"].as_str().unwrap_or("no reason given");
-    let errcode = body["errcode"]
-        .as_str()
-        .unwrap_or(status.as_str())
-        .to_owned();
+    // Other servers, and names of rooms, may have part in what it says.
+    let error = harmless_whole(body["error"].as_str().unwrap_or("no reason given"));
+    let errcode = harmless_whole(body["errcode"].as_str().unwrap_or(status.as_str()));
     let hint = match status {
         StatusCode::UNAUTHORIZED if is_known_to_tools => {
             ": this takes the access token of a user who is an administrator (`playhouse admin login`), not one of `add-token`"

@@ -1,5 +1,7 @@
 //! What the server says, for people: tables and fields.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value};
 
 /// Characters of a cell; the rest is cut.
@@ -100,13 +102,37 @@ fn harmless(text: &str) -> String {
     cut(&harmless_whole(text))
 }
 
-fn harmless_whole(text: &str) -> String {
+/// The same, however long it is.
+pub(super) fn harmless_whole(text: &str) -> String {
     let shown = text.chars().map(|character| {
-        let steers = character.is_control()
-            || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if steers { '\u{fffd}' } else { character }
+        if steers(character) {
+            '\u{fffd}'
+        } else {
+            character
+        }
     });
     shown.collect()
+}
+
+/// JSON in one line. What would steer a terminal stands in texts only, and there a number may stand for it.
+pub(super) fn one_line(value: &Value) -> String {
+    let mut shown = String::new();
+    for character in value.to_string().chars() {
+        if steers(character) {
+            let _ = write!(shown, "\\u{:04x}", u32::from(character));
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+fn steers(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
 }
 
 fn cut(text: &str) -> String {
@@ -244,6 +270,15 @@ mod tests {
                 "@b\u{fffd}[2Jx  no     -                    -",
             ]
         );
+    }
+
+    #[test]
+    fn json_steers_no_terminal_and_says_the_same() {
+        let value = json!({"na\u{9b}me": "\u{1b}[2J \u{9d}0;x\u{7f} \u{202e}é \\ \u{1f600}"});
+        let shown = one_line(&value);
+        assert!(!shown.contains(steers), "{shown}");
+        assert!(shown.contains("\\u009b") && shown.contains('é'), "{shown}");
+        assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), value);
     }
 
     #[test]

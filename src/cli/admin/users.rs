@@ -88,7 +88,7 @@ pub(super) enum Command {
         #[arg(long)]
         per_second: Option<u64>,
         /// So many at once
-        #[arg(long)]
+        #[arg(long, requires = "per_second")]
         burst: Option<u64>,
         /// As for everybody
         #[arg(long, conflicts_with_all = ["per_second", "burst"])]
@@ -294,7 +294,7 @@ impl Command {
                 }
                 let call = Call::put(V2).of(user_id.clone()).with(body);
                 let told = made_up.then_some(password);
-                Doing::SetPassword(call, format!("Made: {user_id}"), told)
+                Doing::Make(call, format!("Made: {user_id}"), told)
             }
             Command::ResetPassword {
                 name,

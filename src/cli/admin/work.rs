@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use super::{
     call::{Call, Doing},
     server::Server,
-    table::{Table, entries, fields, lines},
+    table::{Table, entries, fields, harmless_whole, lines, one_line},
 };
 use crate::cli::{
     output::{Problem, say, warn},
@@ -53,22 +53,16 @@ pub(super) async fn perform(server: &Server, doing: Doing, as_json: bool) -> Res
             Ok(())
         }
         Doing::SetPassword(call, sentence, password) => {
-            let mut answer = server.ask(&call).await?;
-            if !as_json {
-                say(format_args!("{sentence}"));
+            set_password(server, (&call, sentence.as_str(), password), as_json).await
+        }
+        Doing::Make(call, sentence, password) => {
+            // The request would change an account that is there: its password, and who is an administrator.
+            if server.ask_for(&call.looking()).await?.is_some() {
+                return Err(Problem::new(
+                    "this account is there already (`reset-password` sets a password)",
+                ));
             }
-            match (password, as_json) {
-                (Some(password), false) => say(format_args!("Password: {password}")),
-                (None, false) => {}
-                (password, true) => {
-                    // One that was made up is told nowhere else.
-                    if let (Some(fields), Some(password)) = (answer.as_object_mut(), password) {
-                        fields.insert("password".to_owned(), Value::String(password));
-                    }
-                    show(&answer, true);
-                }
-            }
-            Ok(())
+            set_password(server, (&call, sentence.as_str(), password), as_json).await
         }
         Doing::Await(call, work) => wait(server, (&call, work), as_json).await,
         Doing::Drain(node) => drain(server, &node, as_json).await,
@@ -76,9 +70,32 @@ pub(super) async fn perform(server: &Server, doing: Doing, as_json: bool) -> Res
     }
 }
 
+async fn set_password(
+    server: &Server,
+    (call, sentence, password): (&Call, &str, Option<String>),
+    as_json: bool,
+) -> Result<(), Problem> {
+    let mut answer = server.ask(call).await?;
+    if !as_json {
+        say(format_args!("{sentence}"));
+    }
+    match (password, as_json) {
+        (Some(password), false) => say(format_args!("Password: {password}")),
+        (None, false) => {}
+        (password, true) => {
+            // One that was made up is told nowhere else.
+            if let (Some(fields), Some(password)) = (answer.as_object_mut(), password) {
+                fields.insert("password".to_owned(), Value::String(password));
+            }
+            show(&answer, true);
+        }
+    }
+    Ok(())
+}
+
 fn show(answer: &Value, as_json: bool) {
     if as_json {
-        say(format_args!("{answer}"));
+        say(format_args!("{}", one_line(answer)));
         return;
     }
     for line in fields(answer) {
@@ -96,7 +113,7 @@ async fn list(
     let mut bar = Bar::new();
     let mut found: Vec<Value> = Vec::new();
     let mut from: Option<String> = None;
-    let mut total;
+    let (mut total, mut has_more);
     loop {
         let left = limit.saturating_sub(found.len() as u64);
         let page = match table.next {
@@ -108,6 +125,7 @@ async fn list(
         let is_empty = page.is_empty();
         found.extend(page);
         total = answer.pointer(table.total).and_then(Value::as_u64);
+        has_more = answer["limited"] == true;
         from = table.next.and_then(|next| text(&answer[next]));
         if from.is_none() || is_empty || found.len() as u64 >= limit {
             break;
@@ -117,8 +135,13 @@ async fn list(
     bar.end();
     let is_cut = from.is_some() || found.len() as u64 > limit;
     found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    if has_more {
+        warn(format_args!(
+            "There are more than the server tells at once."
+        ));
+    }
     if as_json {
-        say(format_args!("{}", Value::from(found)));
+        say(format_args!("{}", one_line(&Value::from(found))));
         return Ok(());
     }
     for line in lines(table.columns, &found) {
@@ -164,7 +187,7 @@ async fn wait(server: &Server, (call, work): (&Call, &Work), as_json: bool) -> R
                 return Ok(());
             }
             Some("failed") => {
-                let error = told["error"].as_str().unwrap_or("no reason given");
+                let error = harmless_whole(told["error"].as_str().unwrap_or("no reason given"));
                 return Err(Problem::new(format!("it failed: {error}")));
             }
             _ => sleep(LOOK_EVERY).await,
@@ -209,7 +232,7 @@ async fn delete_media(server: &Server, room_id: &str, as_json: bool) -> Result<(
     let known = entries(&server.ask(&known).await?, "/local");
     let all = known.len() as u64;
     let mut bar = Bar::new();
-    let mut deleted = 0;
+    let (mut deleted, mut failed) = (0, 0);
     for (done, uri) in known.iter().enumerate() {
         bar.tell("pieces of media", done as u64, all);
         let named = uri.as_str().and_then(|uri| uri.strip_prefix("mxc://"));
@@ -217,11 +240,15 @@ async fn delete_media(server: &Server, room_id: &str, as_json: bool) -> Result<(
             continue;
         };
         let delete = Call::delete("/_synapse/admin/v1/media/{}/{}");
-        let told = server.ask(&delete.of(server_name).of(media_id)).await;
-        match told {
-            Ok(told) => deleted += told["total"].as_u64().unwrap_or(0),
-            // Several events may show the same piece.
-            Err(problem) => warn(format_args!("{server_name}/{media_id}: {problem}")),
+        match server.ask_for(&delete.of(server_name).of(media_id)).await {
+            Ok(Some(told)) => deleted += told["total"].as_u64().unwrap_or(0),
+            // Events go on to show what was deleted before.
+            Ok(None) => {}
+            Err(problem) => {
+                failed += 1;
+                let piece = harmless_whole(media_id);
+                warn(format_args!("{piece}: {problem}"));
+            }
         }
     }
     bar.tell("pieces of media", all, all);
@@ -234,5 +261,11 @@ async fn delete_media(server: &Server, room_id: &str, as_json: bool) -> Result<(
             thousands(all)
         )),
     }
-    Ok(())
+    match failed {
+        0 => Ok(()),
+        failed => Err(Problem::new(format!(
+            "{} could not be deleted",
+            thousands(failed)
+        ))),
+    }
 }
