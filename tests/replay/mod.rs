@@ -382,7 +382,7 @@ fn notes_of_erasures() {
     };
     let of_several = ErasureNote {
         others: vec![8, 9],
-        ..note.clone()
+        ..note
     };
     let golden = read("store");
     for (label, note) in [("ErasureNote", note), ("ErasureNote/2", of_several)] {

@@ -23,7 +23,7 @@ pub(super) fn add(cases: &mut Cases<'_>) {
         });
     }
     cases.each("a message without counts", "plain", |told| {
-        without(told, "counts")
+        without(told, "counts");
     });
     cases.each("nothing at all", "counts", |told| {
         *told = json!({ "devices": told["devices"] });
@@ -62,7 +62,7 @@ fn apps(cases: &mut Cases<'_>) {
             told["content"] = json!({ "lifetime": 60_000, "offer": { "sdp": "m=audio" } });
         });
         cases.changed("nothing but the event", (about, app_id), |told| {
-            without(told, "type")
+            without(told, "type");
         });
         cases.changed("counts", (about, app_id), counts);
     }

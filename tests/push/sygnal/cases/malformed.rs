@@ -113,7 +113,7 @@ fn types(cases: &mut Cases<'_>) {
         });
     }
     cases.each("a count below zero", "plain", |told| {
-        told["counts"]["unread"] = json!(-1)
+        told["counts"]["unread"] = json!(-1);
     });
     for field in ["content", "event_id", "room_name", "user_is_target"] {
         cases.changed(
@@ -125,7 +125,7 @@ fn types(cases: &mut Cases<'_>) {
         );
     }
     cases.changed("counts are null", ("null", "org.example.ios"), |told| {
-        told["counts"] = Value::Null
+        told["counts"] = Value::Null;
     });
     cases.changed("a count is null", ("null", "org.example.ios"), |told| {
         told["counts"]["unread"] = Value::Null;

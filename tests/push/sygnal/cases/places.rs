@@ -168,17 +168,17 @@ fn several(cases: &mut Cases<'_>) {
 fn subscriptions(cases: &mut Cases<'_>) {
     let web = |about| (about, "org.example.web");
     cases.changed("no endpoint", web("plain"), |told| {
-        without(data(told), "endpoint")
+        without(data(told), "endpoint");
     });
     cases.changed("no secret", web("plain"), |told| {
-        without(data(told), "auth")
+        without(data(told), "auth");
     });
     cases.changed("a secret that is a number", web("plain"), |told| {
         data(told)["auth"] = json!(3);
     });
     cases.changed("empty data", web("plain"), |told| *data(told) = json!({}));
     cases.changed("no data", web("plain"), |told| {
-        without(&mut told["devices"][0], "data")
+        without(&mut told["devices"][0], "data");
     });
     cases.changed("a short secret", web("subscription"), |told| {
         data(told)["auth"] = json!("xxxx");

@@ -26,7 +26,7 @@ fn messages(cases: &mut Cases<'_>) {
         ("an own type of message", "org.example.own"),
     ] {
         cases.each(name, PLAIN, |told| {
-            told["content"]["msgtype"] = json!(msgtype)
+            told["content"]["msgtype"] = json!(msgtype);
         });
     }
     for (name, msgtype) in [("an emote", "m.emote"), ("an image", "m.image")] {
@@ -40,14 +40,14 @@ fn messages(cases: &mut Cases<'_>) {
         told["content"] = json!({ "msgtype": "m.image", "url": "mxc://example.org/x" });
     });
     cases.each("no words", PLAIN, |told| {
-        told["content"]["body"] = json!("")
+        told["content"]["body"] = json!("");
     });
     cases.each("no type of message", PLAIN, |told| {
         told["content"] = json!({ "body": "floating" });
     });
     cases.each("no content", PLAIN, |told| without(told, "content"));
     cases.each("an empty content", PLAIN, |told| {
-        told["content"] = json!({})
+        told["content"] = json!({});
     });
     cases.each("formatted words", PLAIN, |told| {
         told["content"]["format"] = json!("org.matrix.custom.html");
@@ -73,7 +73,7 @@ fn secrets_and_priorities(cases: &mut Cases<'_>) {
     cases.each("low priority", PLAIN, |told| told["prio"] = json!("low"));
     cases.each("no priority", PLAIN, |told| without(told, "prio"));
     cases.each("an unknown priority", PLAIN, |told| {
-        told["prio"] = json!("urgent")
+        told["prio"] = json!("urgent");
     });
     cases.each("a sound", PLAIN, |told| {
         told["devices"][0]["tweaks"] = json!({ "sound": "bing", "highlight": true });
@@ -104,10 +104,10 @@ fn rooms_and_people(cases: &mut Cases<'_>) {
         told["room_alias"] = json!("#mission:example.org");
     });
     cases.each("a room without a name", PLAIN, |told| {
-        without(told, "room_name")
+        without(told, "room_name");
     });
     cases.each("a sender without a name", PLAIN, |told| {
-        without(told, "sender_display_name")
+        without(told, "sender_display_name");
     });
     cases.each("nobody", PLAIN, |told| {
         without(told, "sender");
@@ -141,7 +141,7 @@ fn other_events(cases: &mut Cases<'_>) {
         without(told, "room_name");
     });
     cases.each("an invite of somebody else", PLAIN, |told| {
-        member(told, "invite", false)
+        member(told, "invite", false);
     });
     cases.each("a removal", PLAIN, |told| member(told, "leave", true));
     cases.each("an event of an own type", PLAIN, |told| {
@@ -156,7 +156,7 @@ fn other_events(cases: &mut Cases<'_>) {
 fn defaults(cases: &mut Cases<'_>) {
     let mut with = |name: &str, about, default: Value| {
         cases.each(name, about, |told| {
-            data(told)["default_payload"] = default.clone()
+            data(told)["default_payload"] = default.clone();
         });
     };
     with("a default of texts", "default", json!({ "cs": "x" }));
