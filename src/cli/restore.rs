@@ -32,7 +32,8 @@ use crate::{
 pub(super) struct Arguments {
     /// The folder of the backup
     folder: PathBuf,
-    /// The moment to go back to, as 2026-11-22T17:30:00Z or in milliseconds since 1970; without it all that is in the backup, whatever its clocks said. Later moments than that of the backup are refused
+    /// The moment to go back to, as 2026-11-22T17:30:00Z or in milliseconds since 1970; without it all that is in the backup, whatever its clocks said. Later
+    /// moments than that of the backup are refused
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
     /// Leave media out
