@@ -186,7 +186,7 @@ impl Course<'_> {
         };
         let mut devices = BTreeSet::new();
         let (walk, mut at) = self
-            .copy(ours, bound, &mut |page| {
+            .copy(Walk::new(ours.shard), ours, bound, &mut |page| {
                 devices.extend(page.iter().filter_map(|one| device_with_keys(&one.record)));
                 passed(page.len() as u64);
             })
