@@ -222,13 +222,23 @@ impl Course<'_> {
             let page = self.from.read_shard(shard, after, PAGE).await?;
             let early = page.iter().filter(|record| record.at_ms <= until_ms);
             out_of_time += early.count() as u64;
-            let taking = page.iter().filter(|record| takes_away(record));
-            drafts.extend(taking.map(|record| Draft {
-                entity: record.entity.clone(),
-                kind: record.kind,
-                payload: record.payload.clone(),
-                begins: false,
-            }));
+            for record in &page {
+                let Some(user_record) = user_record(record) else {
+                    continue;
+                };
+                if gives_back(&user_record) {
+                    drafts.retain(|draft: &Draft| {
+                        (&draft.entity, draft.kind) != (&record.entity, record.kind)
+                    });
+                } else if takes_away(&user_record) {
+                    drafts.push(Draft {
+                        entity: record.entity.clone(),
+                        kind: record.kind,
+                        payload: record.payload.clone(),
+                        begins: false,
+                    });
+                }
+            }
             match page.last() {
                 Some(last) if page.len() == PAGE => after = last.position,
                 _ => return Ok((drafts, out_of_time)),
@@ -357,17 +367,26 @@ fn device_with_keys(record: &StoredRecord) -> Option<(Entity, String)> {
 }
 
 /// Whether a record takes something from its user that nobody is to get back by a restore.
-fn takes_away(record: &StoredRecord) -> bool {
+fn takes_away(record: &UserRecord) -> bool {
     matches!(
-        user_record(record),
-        Some(
-            UserRecord::Deactivated(Deactivated { .. })
-                | UserRecord::LockSet(true)
-                | UserRecord::SuspensionSet(true)
-                | UserRecord::ShadowBanSet(true)
-                | UserRecord::AdminSet(false)
-                | UserRecord::DeviceRemoved(_)
-                | UserRecord::TokensRevoked(_)
-        )
+        record,
+        UserRecord::Deactivated(Deactivated { .. })
+            | UserRecord::LockSet(true)
+            | UserRecord::SuspensionSet(true)
+            | UserRecord::ShadowBanSet(true)
+            | UserRecord::AdminSet(false)
+            | UserRecord::DeviceRemoved(_)
+            | UserRecord::TokensRevoked(_)
+    )
+}
+
+/// Whether a record takes back what records of its kind took away before.
+fn gives_back(record: &UserRecord) -> bool {
+    matches!(
+        record,
+        UserRecord::LockSet(false)
+            | UserRecord::SuspensionSet(false)
+            | UserRecord::ShadowBanSet(false)
+            | UserRecord::AdminSet(true)
     )
 }
