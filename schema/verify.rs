@@ -128,6 +128,8 @@ pub(crate) struct Walk {
     pub(crate) position: Position,
     /// … and the chain value there.
     pub(crate) chain: Digest,
+    /// Only links are looked at: nothing of the following is kept.
+    is_brief: bool,
     replaced: BTreeMap<(Entity, Sequence), Replaced>,
     /// The newest note on each replaced record, with its own position.
     notes: BTreeMap<(Entity, Sequence), (Digest, Position)>,
@@ -140,8 +142,17 @@ impl Walk {
             shard,
             position: 0,
             chain: GENESIS,
+            is_brief: false,
             replaced: BTreeMap::new(),
             notes: BTreeMap::new(),
+        }
+    }
+
+    /// The same for one who only looks at links, and keeps nothing in memory: which payloads were replaced is not known afterwards.
+    pub(crate) fn of_links(shard: Shard) -> Self {
+        Self {
+            is_brief: true,
+            ..Self::new(shard)
         }
     }
 
@@ -184,14 +195,14 @@ impl Walk {
         let payload = check_link((self.position, &self.chain), chained)
             .map_err(|what| self.damage(position, what))?;
         let address = |sequence| (record.entity.clone(), sequence);
-        if chained.erased.is_some() {
+        if chained.erased.is_some() && !self.is_brief {
             let replaced = Replaced {
                 position,
                 digest: payload,
             };
             self.replaced.insert(address(record.sequence), replaced);
         }
-        if record.kind == record::ERASURE {
+        if record.kind == record::ERASURE && !self.is_brief {
             let note: ErasureNote = rmp_serde::from_slice(&record.payload)
                 .map_err(|_| self.damage(position, "the erasure note does not decode"))?;
             for sequence in note.sequences() {

@@ -66,6 +66,9 @@ const EVENTS_TAKEN: usize = 500;
 /// So many events of a room, and bytes of them, are held while it is walked back. What lies beyond is a gap, as after a long absence.
 const HELD_MAX: (usize, usize) = (10_000, 32 * 1024 * 1024);
 
+/// So often a server is asked for more of a room: one that answers with next to nothing each time must not keep others waiting for long.
+const ROUNDS_MAX: usize = 2 * HELD_MAX.0 / EVENTS_ASKED;
+
 /// So many events are taken in at a time.
 const BATCH: usize = 100;
 
@@ -288,9 +291,14 @@ impl House {
         ends: Vec<OwnedEventId>,
     ) -> Result<Vec<CheckedPdu>, HouseError> {
         let mut found = BTreeMap::<OwnedEventId, CheckedPdu>::new();
-        let mut bytes = 0;
+        let (mut bytes, mut rounds) = (0, 0);
         let mut wanted = self.unknown_of(scene.room_id, ends, ENDS_MAX).await?;
-        while !wanted.is_empty() && found.len() < HELD_MAX.0 && bytes < HELD_MAX.1 {
+        while !wanted.is_empty()
+            && found.len() < HELD_MAX.0
+            && bytes < HELD_MAX.1
+            && rounds < ROUNDS_MAX
+        {
+            rounds += 1;
             let Some(pdus) = self.stretch_before(scene, &wanted).await else {
                 break;
             };

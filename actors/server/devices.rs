@@ -7,6 +7,9 @@
 //!
 //! A record may concern many devices, each of which has an EDU and an ID of its own. The last of them always has the last ID that the record can give, so that
 //! what comes next can name it whatever has become of the devices meanwhile.
+//!
+//! A log that was restored from a backup gives the numbers of the lost stretch again, for something else. Its IDs are others, so that nobody takes a change for
+//! one that was told in the life before, and whoever heard of that asks for the whole list.
 
 use std::collections::BTreeMap;
 
@@ -34,9 +37,17 @@ const IDS_EACH: u64 = 1 << 20;
 /// Whoever is told of all devices is told so under other IDs than those who were told of the change: up to here, and from here on.
 const IDS_TOLD: u64 = IDS_EACH / 2;
 
+/// So many lives of the log are told apart.
+const ERAS: u64 = 1 << 14;
+
+/// By how much the IDs of a life are others than those of a log that was never restored.
+fn shift(era: u32) -> u64 {
+    u64::from(era) % ERAS
+}
+
 /// The last of a record's stream IDs, by which it is known.
-fn stream_id(sequence: Sequence) -> u64 {
-    sequence * IDS_EACH + (IDS_EACH - 1)
+fn stream_id(sequence: Sequence, era: u32) -> u64 {
+    sequence * IDS_EACH + (IDS_EACH - 1 - shift(era))
 }
 
 /// Where EDUs stand in the sequence.
@@ -48,18 +59,20 @@ struct Chain {
     before: Option<Sequence>,
     /// The first of its IDs that is used.
     first: u64,
+    /// The life of the log.
+    era: u32,
 }
 
 impl Chain {
     /// Gives EDUs their IDs: each names the one before it.
     fn link(self, mut contents: Vec<JsonValue>) -> Vec<JsonValue> {
         let last = contents.len().saturating_sub(1);
-        let mut prev = self.before.map(stream_id);
+        let mut prev = self.before.map(|before| stream_id(before, self.era));
         for (content, index) in contents.iter_mut().zip(0..) {
             let id = if index == last {
-                stream_id(self.sequence)
+                stream_id(self.sequence, self.era)
             } else {
-                self.sequence * IDS_EACH + self.first + index as u64
+                self.sequence * IDS_EACH + self.first + shift(self.era) + index as u64
             };
             content["stream_id"] = json!(id);
             content["prev_id"] = json!(Vec::from_iter(prev));
@@ -172,6 +185,7 @@ async fn edus_of(
         sequence,
         before,
         first: 0,
+        era: context.store.layout().era,
     };
     let mut edus = chain.link(contents);
     if has_keys {
@@ -251,6 +265,7 @@ pub(super) async fn all(
         sequence: newest,
         before,
         first: IDS_TOLD,
+        era: context.store.layout().era,
     };
     let mut edus = chain.link(devices.collect());
     if keys.master.is_some() {
@@ -280,7 +295,8 @@ pub(crate) async fn newest(
 ) -> Result<u64, StoreError> {
     let entity = Entity::user(user_id.as_str());
     let newest = before(store, &entity, sequence + 1).await?;
-    Ok(newest.map_or(0, stream_id))
+    let era = store.layout().era;
+    Ok(newest.map_or(0, |newest| stream_id(newest, era)))
 }
 
 /// The change of devices before a change.
@@ -404,11 +420,13 @@ mod tests {
             sequence: 3,
             before: None,
             first: 0,
+            era: 0,
         };
         let second = Chain {
             sequence: 7,
             before: Some(3),
             first: 0,
+            era: 0,
         };
         let mut all = link(2, first);
         all.extend(link(3, second));
@@ -418,8 +436,8 @@ mod tests {
             assert!(pair[0].0 < pair[1].0, "{all:?}");
         }
         // A record of one device is known by the same ID as one of many.
-        assert_eq!(link(1, second)[0].0, stream_id(7));
-        assert_eq!(all[4].0, stream_id(7));
+        assert_eq!(link(1, second)[0].0, stream_id(7, 0));
+        assert_eq!(all[4].0, stream_id(7, 0));
         assert!(link(0, second).is_empty());
     }
 
@@ -433,12 +451,39 @@ mod tests {
                     sequence,
                     before,
                     first,
+                    era: 0,
                 },
             )
         };
         let (change, all) = (told(0), told(IDS_TOLD));
         assert!(change[..2].iter().all(|one| !all.contains(one)));
-        assert_eq!((change[2].0, all[2].0), (stream_id(7), stream_id(7)));
-        assert!(stream_id(1 << 32) < 1 << 53);
+        assert_eq!((change[2].0, all[2].0), (stream_id(7, 0), stream_id(7, 0)));
+        assert!(stream_id(1 << 32, 0) < 1 << 53);
+    }
+
+    #[test]
+    fn a_restored_log_gives_other_ids() {
+        let told = |era, first| {
+            let (sequence, before) = (7, Some(3));
+            link(
+                3,
+                Chain {
+                    sequence,
+                    before,
+                    first,
+                    era,
+                },
+            )
+        };
+        for first in [0, IDS_TOLD] {
+            let (lost, now) = (told(0, first), told(1_763_838_000, first));
+            for (id, prev) in &now {
+                let is_known = |known: &u64| lost.iter().any(|(id, _)| id == known);
+                assert!(!is_known(id) && *id / IDS_EACH == 7);
+                // Who heard of the life that is lost finds that something is missing.
+                assert!(!prev.iter().any(is_known) && *prev != lost[0].1);
+            }
+            assert!(now.is_sorted_by(|one, next| one.0 < next.0 && next.1 == [one.0]));
+        }
     }
 }

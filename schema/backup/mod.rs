@@ -100,8 +100,10 @@ pub async fn back_up(
             position: head.position,
             at_ms: u64::MAX,
         };
+        // A server that serves meanwhile has its memory for other things than what was ever erased.
+        let walk = Walk::of_links(head.shard);
         let (walk, _) = course
-            .copy(*head, bound, &mut |page| {
+            .copy(walk, *head, bound, &mut |page| {
                 progress.done += page.len() as u64;
                 told(progress);
             })
@@ -157,12 +159,12 @@ impl Course<'_> {
     /// has now.
     async fn copy(
         &self,
+        mut walk: Walk,
         ours: Head,
         bound: Bound,
         copied: &mut (dyn FnMut(&[ChainedRecord]) + Send),
     ) -> Result<(Walk, Head), BackupError> {
         let shard = ours.shard;
-        let mut walk = Walk::new(shard);
         let mut at = head_of(self.to, shard).await?;
         loop {
             let page = self.from.read_chain(shard, at.position, PAGE).await?;

@@ -39,6 +39,8 @@ use crate::{
 pub struct RestoreWish {
     /// What was recorded later is left out, milliseconds since the Unix epoch.
     pub until_ms: u64,
+    /// Nothing is left out, whatever time is written at it: a clock may have been wrong.
+    pub is_whole: bool,
     /// When it is done.
     pub now_ms: u64,
 }
@@ -48,8 +50,10 @@ pub struct RestoreWish {
 pub struct Restored {
     /// So many records were brought.
     pub records: u64,
-    /// So many of the backup are later than the moment.
+    /// So many of the backup are later than the moment, or stand behind one that is …
     pub left_out: u64,
+    /// … and so many of these are not later themselves: the clock was set back.
+    pub out_of_time: u64,
     /// Of so many devices one-time keys are given out no more.
     pub devices: u64,
     /// So many times was done again what took something away.
@@ -175,11 +179,14 @@ impl Course<'_> {
     ) -> Result<Position, BackupError> {
         let bound = Bound {
             position: ours.position,
-            at_ms: wish.until_ms,
+            at_ms: match wish.is_whole {
+                true => u64::MAX,
+                false => wish.until_ms,
+            },
         };
         let mut devices = BTreeSet::new();
         let (walk, mut at) = self
-            .copy(ours, bound, &mut |page| {
+            .copy(Walk::new(ours.shard), ours, bound, &mut |page| {
                 devices.extend(page.iter().filter_map(|one| device_with_keys(&one.record)));
                 passed(page.len() as u64);
             })
@@ -189,7 +196,8 @@ impl Course<'_> {
         restored.left_out += ours.position.saturating_sub(cut);
         let notes = notes(&walk)?;
         restored.erased += self.say(&mut at, notes, wish.now_ms).await?;
-        let again = self.taken_away(ours.shard, cut).await?;
+        let (again, out_of_time) = self.behind((ours.shard, cut), wish.until_ms).await?;
+        restored.out_of_time += out_of_time;
         restored.done_again += self.say(&mut at, again, wish.now_ms).await?;
         let dropped = devices.into_iter().map(|(entity, device_id)| {
             Draft::new(entity, &UserRecord::OneTimeKeysDropped(device_id))
@@ -202,25 +210,38 @@ impl Course<'_> {
         Ok(cut)
     }
 
-    /// What took something away from users after the moment.
-    async fn taken_away(self, shard: Shard, cut: Position) -> Result<Vec<Draft>, StoreError> {
-        let mut drafts = Vec::new();
-        if shard.family != Family::Users {
-            return Ok(drafts);
-        }
+    /// What took something away from users after the moment, and how many records behind it are not later than it.
+    async fn behind(
+        self,
+        (shard, cut): (Shard, Position),
+        until_ms: u64,
+    ) -> Result<(Vec<Draft>, u64), StoreError> {
+        let (mut drafts, mut out_of_time) = (Vec::new(), 0);
         let mut after = cut;
         loop {
             let page = self.from.read_shard(shard, after, PAGE).await?;
-            let taking = page.iter().filter(|record| takes_away(record));
-            drafts.extend(taking.map(|record| Draft {
-                entity: record.entity.clone(),
-                kind: record.kind,
-                payload: record.payload.clone(),
-                begins: false,
-            }));
+            let early = page.iter().filter(|record| record.at_ms <= until_ms);
+            out_of_time += early.count() as u64;
+            for record in &page {
+                let Some(user_record) = user_record(record) else {
+                    continue;
+                };
+                if gives_back(&user_record) {
+                    drafts.retain(|draft: &Draft| {
+                        (&draft.entity, draft.kind) != (&record.entity, record.kind)
+                    });
+                } else if takes_away(&user_record) {
+                    drafts.push(Draft {
+                        entity: record.entity.clone(),
+                        kind: record.kind,
+                        payload: record.payload.clone(),
+                        begins: false,
+                    });
+                }
+            }
             match page.last() {
                 Some(last) if page.len() == PAGE => after = last.position,
-                _ => return Ok(drafts),
+                _ => return Ok((drafts, out_of_time)),
             }
         }
     }
@@ -330,7 +351,8 @@ fn said_of(wish: RestoreWish) -> Draft {
 }
 
 fn user_record(record: &StoredRecord) -> Option<UserRecord> {
-    if record.entity.prefix() != "user" {
+    // Most records are of rooms.
+    if record.shard.family != Family::Users || record.entity.prefix() != "user" {
         return None;
     }
     UserRecord::decode(record).ok().flatten()
@@ -338,10 +360,6 @@ fn user_record(record: &StoredRecord) -> Option<UserRecord> {
 
 /// The device that a record gives one-time keys to.
 fn device_with_keys(record: &StoredRecord) -> Option<(Entity, String)> {
-    // Most records are of rooms.
-    if record.shard.family != Family::Users {
-        return None;
-    }
     match user_record(record)? {
         UserRecord::OneTimeKeysAdded(added) => Some((record.entity.clone(), added.device_id)),
         _ => None,
@@ -349,17 +367,26 @@ fn device_with_keys(record: &StoredRecord) -> Option<(Entity, String)> {
 }
 
 /// Whether a record takes something from its user that nobody is to get back by a restore.
-fn takes_away(record: &StoredRecord) -> bool {
+fn takes_away(record: &UserRecord) -> bool {
     matches!(
-        user_record(record),
-        Some(
-            UserRecord::Deactivated(Deactivated { .. })
-                | UserRecord::LockSet(true)
-                | UserRecord::SuspensionSet(true)
-                | UserRecord::ShadowBanSet(true)
-                | UserRecord::AdminSet(false)
-                | UserRecord::DeviceRemoved(_)
-                | UserRecord::TokensRevoked(_)
-        )
+        record,
+        UserRecord::Deactivated(Deactivated { .. })
+            | UserRecord::LockSet(true)
+            | UserRecord::SuspensionSet(true)
+            | UserRecord::ShadowBanSet(true)
+            | UserRecord::AdminSet(false)
+            | UserRecord::DeviceRemoved(_)
+            | UserRecord::TokensRevoked(_)
+    )
+}
+
+/// Whether a record takes back what records of its kind took away before.
+fn gives_back(record: &UserRecord) -> bool {
+    matches!(
+        record,
+        UserRecord::LockSet(false)
+            | UserRecord::SuspensionSet(false)
+            | UserRecord::ShadowBanSet(false)
+            | UserRecord::AdminSet(true)
     )
 }

@@ -99,7 +99,7 @@ pub async fn open_beside(config: DatabaseConfig) -> Result<Arc<dyn LogStore>, St
         DatabaseConfig::Sqlite { folder, .. } => {
             Ok(Arc::new(sqlite::SqliteStore::open_beside(&folder)?))
         }
-        DatabaseConfig::Postgres(config) => postgres::open(&config, Layout::default()).await,
+        DatabaseConfig::Postgres(config) => postgres::open_beside(&config).await,
     }
 }
 

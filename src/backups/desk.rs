@@ -43,6 +43,18 @@ pub(crate) struct Ground {
     pub(crate) media: Option<Blobs>,
 }
 
+/// A thread that panics leaves the place to the next one, too.
+struct Ending<'a>(&'a BackupDesk);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if let Some(last) = self.0.0.lock().as_mut().filter(|last| !last.is_over) {
+            last.is_over = true;
+            last.error = Some("it was cut off".to_owned());
+        }
+    }
+}
+
 impl BackupDesk {
     /// The folder in which administrators may have backups made.
     pub(crate) fn folder(config: &Config) -> Option<PathBuf> {
@@ -75,6 +87,7 @@ impl BackupDesk {
         let thread = std::thread::Builder::new().name("backup".to_owned());
         // Files are written where it is called, and that takes longer than others should wait.
         let begun = thread.spawn(move || {
+            let _ending = Ending(&desk);
             let outcome = runtime.block_on(desk.run(&folder, &ground, now_ms));
             match &outcome {
                 Ok(()) => tracing::info!(folder = %folder.display(), "backed up"),
@@ -140,5 +153,27 @@ impl BackupDesk {
         found.sort_by_key(|(_, manifest)| std::cmp::Reverse(manifest.until_ms));
         found.truncate(LISTED_MAX);
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_panics_is_over() {
+        let desk = BackupDesk(Mutex::new(Some(LastBackup {
+            name: "1".to_owned(),
+            done: 0,
+            all: 0,
+            is_over: false,
+            error: None,
+        })));
+        drop(Ending(&desk));
+        let last = desk.last().unwrap();
+        assert!(last.is_over && last.error.is_some());
+        desk.end(None);
+        drop(Ending(&desk));
+        assert!(desk.last().unwrap().error.is_none());
     }
 }

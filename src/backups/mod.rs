@@ -5,9 +5,9 @@
 mod desk;
 
 use std::{
-    fs::{self, DirBuilder, OpenOptions},
+    fs::{self, DirBuilder, OpenOptions, Permissions},
     io::{ErrorKind, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -235,7 +235,8 @@ fn make_empty(folder: &Path) -> Result<(), BackupFailed> {
     if folder.exists() {
         let mut entries = fs::read_dir(folder).map_err(at(folder))?;
         return match entries.next() {
-            None => Ok(()),
+            // What is put there is for nobody else to read, whoever made the folder for it.
+            None => fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(at(folder)),
             Some(_) => Err(BackupFailed::Unfit(format!(
                 "{} is not empty: each backup has a folder of its own",
                 folder.display()
@@ -262,4 +263,24 @@ fn bring_keys(folder: &Path, config: &Config) -> Result<bool, BackupFailed> {
         }
     }
     Ok(has_key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_for_its_owner_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        let mode = |folder: &Path| fs::metadata(folder).unwrap().permissions().mode() & 0o777;
+        let there = parent.path().join("there");
+        fs::create_dir(&there).unwrap();
+        fs::set_permissions(&there, Permissions::from_mode(0o755)).unwrap();
+        for folder in [there, parent.path().join("backups/new")] {
+            make_empty(&folder).unwrap();
+            assert_eq!(mode(&folder), 0o700);
+            write_private(&folder.join(MANIFEST), b"{}").unwrap();
+            assert!(matches!(make_empty(&folder), Err(BackupFailed::Unfit(_))));
+        }
+    }
 }

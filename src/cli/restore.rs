@@ -32,7 +32,8 @@ use crate::{
 pub(super) struct Arguments {
     /// The folder of the backup
     folder: PathBuf,
-    /// The moment to go back to, as 2026-11-22T17:30:00Z or in milliseconds since 1970; without it all that is in the backup. Later moments than that of the backup are refused
+    /// The moment to go back to, as 2026-11-22T17:30:00Z or in milliseconds since 1970; without it all that is in the backup, whatever its clocks said. Later
+    /// moments than that of the backup are refused
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
     /// Leave media out
@@ -67,6 +68,7 @@ pub(super) async fn execute(arguments: Arguments, config: Config) -> Result<(), 
     }
     let wish = RestoreWish {
         until_ms,
+        is_whole: arguments.to.is_none(),
         now_ms: moment::now_ms(),
     };
     // Before the database: a server without its key makes another one.
@@ -79,7 +81,7 @@ pub(super) async fn execute(arguments: Arguments, config: Config) -> Result<(), 
         );
         tell_media(&backups::bring_media(&from, &to).await?);
     }
-    report(&restored, until_ms);
+    report(&restored, wish);
     Ok(())
 }
 
@@ -153,17 +155,24 @@ fn bring_keys(folder: &Path, config: &Config) -> Result<(), Problem> {
     Ok(())
 }
 
-fn report(restored: &Restored, until_ms: u64) {
+fn report(restored: &Restored, wish: RestoreWish) {
     say(format_args!(
         "Restored: {} records, everything until {}. {} later ones of the backup were left out; {} erasures among them hold all the same, and {} times was \
          done again what took a device, a token or an account away. The one-time keys of {} devices are given out no more.",
         thousands(restored.records),
-        moment::shown(until_ms),
+        moment::shown(wish.until_ms),
         thousands(restored.left_out),
         thousands(restored.erased),
         thousands(restored.done_again),
         thousands(restored.devices),
     ));
+    if restored.out_of_time > 0 {
+        warn(format_args!(
+            "{} of those that were left out were recorded before that moment by the clock of then, but behind later ones: it had been set back. \
+             Without --to everything in the backup is brought back",
+            thousands(restored.out_of_time)
+        ));
+    }
     say(format_args!(
         "Start the server: it asks the others for what it has lost of shared rooms. Clients begin with a whole sync."
     ));

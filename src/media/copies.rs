@@ -44,6 +44,8 @@ pub(crate) async fn copy(from: &Blobs, to: &Blobs, removes: bool) -> Result<Copi
                         copied.damaged.push(name);
                         continue;
                     }
+                    // Where a server uses the place, it was removed after it was listed.
+                    Err(BlobError::Missing) => continue,
                     Err(error) => return Err(error),
                 }
             }

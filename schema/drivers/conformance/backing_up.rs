@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Ground, append, appenders, batch, erasure, erasures, record, rooms};
 use crate::{
     address::{Entity, Family},
-    backup::{RestoreWish, back_up, complete, layout_after, restore},
+    backup::{RestoreWish, Restored, back_up, complete, layout_after, restore},
     drivers::{DatabaseConfig, hold, open, open_beside},
     migrate::port::Side,
     models,
@@ -48,15 +48,24 @@ async fn backed_up(ground: &Ground, folder: &str) -> DatabaseConfig {
     config
 }
 
-async fn restored(ground: &Ground, backup: &DatabaseConfig, until: u64) -> Arc<dyn LogStore> {
+/// Up to a moment, or all of a backup that was begun at it.
+async fn restored(
+    ground: &Ground,
+    backup: &DatabaseConfig,
+    (until, is_whole): (u64, bool),
+) -> (Arc<dyn LogStore>, Restored) {
     let source = hold(backup.clone(), Side::Backup).await.unwrap();
     let wish = RestoreWish {
         until_ms: moment(until),
+        is_whole,
         now_ms: moment(1_000_000),
     };
     let layout = layout_after(source.log().layout(), wish.now_ms);
     let config = DatabaseConfig::Sqlite {
-        folder: ground.folder.path().join(format!("restored-{until}")),
+        folder: ground
+            .folder
+            .path()
+            .join(format!("restored-{until}-{is_whole}")),
         writers: 2,
     };
     let target = hold(config.clone(), Side::To(layout)).await.unwrap();
@@ -65,14 +74,14 @@ async fn restored(ground: &Ground, backup: &DatabaseConfig, until: u64) -> Arc<d
         refused,
         Some(StoreError::Locked(_) | StoreError::Incompatible(_))
     ));
-    restore(&*source.log(), &*target, wish, &mut |_| {})
+    let restored = restore(&*source.log(), &*target, wish, &mut |_| {})
         .await
         .unwrap();
     complete(&*target, &mut |_| {}).await.unwrap();
     drop(target);
     let store = open(config).await.unwrap();
     assert_eq!(store.layout(), layout);
-    store
+    (store, restored)
 }
 
 async fn texts(store: &Arc<dyn LogStore>, entity: &Entity) -> Vec<String> {
@@ -101,7 +110,16 @@ pub(super) async fn a_house_begins_anew_from_a_moment(ground: Ground) {
         keys: Vec::new(),
     });
     let gone = UserRecord::DeviceRemoved("E".to_owned());
-    for (id, sequence, record) in [(4, 1, &keys), (7, 2, &gone)] {
+    let locked = UserRecord::LockSet(true);
+    let unlocked = UserRecord::LockSet(false);
+    let suspended = UserRecord::SuspensionSet(true);
+    for (id, sequence, record) in [
+        (4, 1, &keys),
+        (7, 2, &gone),
+        (7, 3, &locked),
+        (7, 4, &unlocked),
+        (7, 5, &suspended),
+    ] {
         let records = vec![of_user(&user, sequence, record)];
         append(&store, &mut of_users, &batch(id, records))
             .await
@@ -117,10 +135,11 @@ pub(super) async fn a_house_begins_anew_from_a_moment(ground: Ground) {
     append(&store, &mut writers, &later).await.unwrap();
     let refused = open(backup.clone()).await.err();
     assert!(matches!(refused, Some(StoreError::Incompatible(_))));
-    let all = restored(&ground, &backup, 9).await;
+    let (all, _) = restored(&ground, &backup, (9, false)).await;
     assert_eq!(texts(&all, room).await, ["first", "gone", "third", "late"]);
     // What was erased after the moment stays so.
-    let early = restored(&ground, &backup, 4).await;
+    let (early, told) = restored(&ground, &backup, (4, false)).await;
+    assert_eq!((told.left_out, told.out_of_time), (6, 0));
     assert_eq!(texts(&early, room).await, ["first", "gone", "third"]);
     let shard = early.layout().shard_of(&user);
     let of_user = early.read_shard(shard, 0, 10).await.unwrap();
@@ -129,11 +148,38 @@ pub(super) async fn a_house_begins_anew_from_a_moment(ground: Ground) {
         .map(|record| UserRecord::decode(record).unwrap().unwrap())
         .collect();
     let dropped = UserRecord::OneTimeKeysDropped("D".to_owned());
-    assert_eq!(of_user, [keys, gone, dropped]);
+    assert_eq!(of_user, [keys, gone, suspended, dropped]);
     let shard = early.layout().shard_of(&restores::entity());
     let said = early.read_shard(shard, 0, 10).await.unwrap();
     let said = RestoreRecord::decode(&said[0]).unwrap();
     assert!(
         matches!(said, Some(RestoreRecord::Restored(restored)) if restored.until_ms == moment(4))
     );
+}
+
+pub(super) async fn a_clock_that_was_wrong_costs_nothing(ground: Ground) {
+    let store = ground.open().await;
+    let room = &rooms(1)[0];
+    let mut writers = appenders(&store, Family::Rooms).await;
+    for (id, sequence, text) in [
+        (1, 1, "first"),
+        (1 << 40, 2, "from the future"),
+        (2, 3, "then"),
+    ] {
+        let records = vec![record(room, sequence, text)];
+        append(&store, &mut writers, &batch(id, records))
+            .await
+            .unwrap();
+    }
+    let backup = backed_up(&ground, "backup").await;
+    let (all, told) = restored(&ground, &backup, (3, true)).await;
+    assert_eq!(
+        texts(&all, room).await,
+        ["first", "from the future", "then"]
+    );
+    assert_eq!((told.left_out, told.out_of_time), (0, 0));
+    // Who names a moment is told what is missing of it.
+    let (some, told) = restored(&ground, &backup, (3, false)).await;
+    assert_eq!(texts(&some, room).await, ["first"]);
+    assert_eq!((told.left_out, told.out_of_time), (2, 1));
 }

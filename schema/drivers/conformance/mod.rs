@@ -128,6 +128,7 @@ macro_rules! suites {
             appending::heads_survive_reopening,
             appending::settling_tells_whether_a_batch_landed,
             appending::a_foreign_shard_is_refused,
+            backing_up::a_clock_that_was_wrong_costs_nothing,
             backing_up::a_house_begins_anew_from_a_moment,
             reading::ranges_run_both_ways,
             reading::sizes_are_told_by_kind,

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     address::{Family, Layout},
-    drivers::{DatabaseConfig, hold, open},
+    drivers::{DatabaseConfig, hold, open, open_beside},
     migrate::port::Side,
     port::{LogStore, StoreError},
     register::{Beat, Claim, NodeName, Standing},
@@ -47,6 +47,24 @@ async fn write_rooms(store: &Arc<dyn LogStore>, sequence: u64) {
     let records = records.iter().map(|room| record(room, sequence, "a"));
     let batch = batch(sequence.into(), records.collect());
     append(store, &mut writers, &batch).await.unwrap();
+}
+
+#[test]
+fn who_only_reads_changes_nothing() {
+    let ground = Ground::several(2, 1);
+    let beside = || async { open_beside(ground.config.clone()).await.err() };
+    run(async {
+        let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
+        assert!(matches!(beside().await, Some(StoreError::Incompatible(_))));
+        assert_eq!(number(&ground, 0, tables), 0, "an empty one stays so");
+        ground.open().await;
+        assert!(beside().await.is_none());
+        let older = "UPDATE meta SET value = value - 1 WHERE name = 'version' RETURNING value";
+        let version = number(&ground, 1, older);
+        assert!(matches!(beside().await, Some(StoreError::Incompatible(_))));
+        let now = "SELECT value FROM meta WHERE name = 'version'";
+        assert_eq!(number(&ground, 1, now), version);
+    });
 }
 
 #[test]

@@ -54,6 +54,17 @@ pub(super) async fn prepare(config: &Config, wanted: Facts) -> Result<Facts, Sto
     }
 }
 
+/// Refuses a database in which [`prepare`] would have something to do.
+pub(super) async fn must_be_prepared(config: &Config) -> Result<(), StoreError> {
+    let connection = Connection::open_patiently(config).await?;
+    let why = match read_meta(&connection.client).await? {
+        Some(found) if found.version == ground::VERSION => return Ok(()),
+        Some(_) => "is of another version of this program: start the server with this one first",
+        None => "is not Playhouse's: is the address the right one?",
+    };
+    Err(StoreError::Incompatible(format!("the database {why}")))
+}
+
 /// What the database says of itself now; `None` when it is new.
 pub(super) async fn facts(client: &Client) -> Result<Option<Facts>, StoreError> {
     Ok(read_meta(client).await?.map(|found| found.facts))

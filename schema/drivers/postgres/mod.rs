@@ -91,6 +91,16 @@ pub(crate) async fn open(
     Ok(join(stores(config, addresses, layout)))
 }
 
+/// Opens databases that a server may be using. Nothing is made or brought up to date.
+pub(crate) async fn open_beside(config: &PostgresConfig) -> Result<Arc<dyn LogStore>, StoreError> {
+    let addresses = configure_all(config)?;
+    for (index, address) in addresses.iter().enumerate() {
+        let prepared = ground::must_be_prepared(address).await;
+        prepared.map_err(|error| several::name((index, addresses.len()), error))?;
+    }
+    open(config, Layout::default()).await
+}
+
 /// Stores over databases that are ready, in their order.
 fn stores(
     config: &PostgresConfig,

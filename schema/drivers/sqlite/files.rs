@@ -182,15 +182,20 @@ pub(super) fn write_anew(connection: &Connection) -> Result<(), StoreError> {
 /// A log file is written anew beside its writer when at least this much, and this share of it (one part in so many), holds nothing …
 const SHRUNK_FROM: (u64, u64) = (256 << 10, 5);
 
-/// … and no more than this is left: the writer waits so long as that takes, and gives up after [`BUSY_TIMEOUT`].
-const SHRUNK_BYTES_MAX: u64 = 256 << 20;
+/// … and no more than this is left: the writer, and with it everybody who sends something, waits as long as that takes.
+const SHRUNK_BYTES_MAX: u64 = 16 << 20;
 
-/// Files larger than this are not looked through.
-const LOOKED_BYTES_MAX: u64 = 2 << 30;
+/// More than this is not looked through: a reader that takes its time keeps the writer from emptying the write-ahead log after an erasure.
+const LOOKED_BYTES_MAX: u64 = 64 << 20;
 
 /// What was replaced leaves holes in a log file. Gives them back where that is worth the while; for larger files that is an operator's to do
 /// (`playhouse log compact`), while nobody writes.
 pub(super) fn shrink(path: &Path) -> Result<(), StoreError> {
+    shrink_within(path, (LOOKED_BYTES_MAX, SHRUNK_BYTES_MAX))
+}
+
+/// The same, if no more than so much has to be looked through, and no more than so much to be written.
+fn shrink_within(path: &Path, (looked_max, left_max): (u64, u64)) -> Result<(), StoreError> {
     let connection = connect_writer(path)?;
     let count = |sql: &str| {
         let count = connection.query_row(sql, (), |row| row.get::<_, Option<i64>>(0));
@@ -200,12 +205,14 @@ pub(super) fn shrink(path: &Path) -> Result<(), StoreError> {
     };
     let page = count("PRAGMA page_size")?;
     let all = count("PRAGMA page_count")? * page;
-    if all < SHRUNK_FROM.0 || all > LOOKED_BYTES_MAX {
+    let unused = count("PRAGMA freelist_count")? * page;
+    // Free pages cost neither looking nor writing.
+    if all < SHRUNK_FROM.0 || all.saturating_sub(unused) > looked_max {
         return Ok(());
     }
-    let free = count("PRAGMA freelist_count")? * page + count("SELECT sum(unused) FROM dbstat")?;
+    let free = unused + count("SELECT sum(unused) FROM dbstat")?;
     let is_worth_it = free >= SHRUNK_FROM.0 && free >= all / SHRUNK_FROM.1;
-    if !is_worth_it || all.saturating_sub(free) > SHRUNK_BYTES_MAX {
+    if !is_worth_it || all.saturating_sub(free) > left_max {
         return Ok(());
     }
     write_anew(&connection)
@@ -380,5 +387,43 @@ impl Writer {
     /// Whether somebody writes just now: who locks it would wait.
     pub(super) fn is_busy(&self) -> bool {
         self.0.is_locked()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_keep_the_writer_waiting_is_not_shrunk() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.db");
+        let writer = connect_writer(&path).unwrap();
+        writer
+            .execute_batch("CREATE TABLE log (place BIGINT PRIMARY KEY, payload BLOB NOT NULL)")
+            .unwrap();
+        for place in 0_i64..64 {
+            let insert = "INSERT INTO log VALUES ($1, zeroblob(16384))";
+            writer.execute(insert, [place]).unwrap();
+        }
+        writer
+            .execute("UPDATE log SET payload = x'00' WHERE place >= 16", ())
+            .unwrap();
+        let size = || {
+            empty_wal(&writer).unwrap();
+            fs::metadata(&path).unwrap().len()
+        };
+        let full = size();
+        assert!(full > 64 * 16_384);
+        // A quarter of a mebibyte is left.
+        for too_much in [(100 << 10, u64::MAX), (u64::MAX, 100 << 10)] {
+            shrink_within(&path, too_much).unwrap();
+            assert_eq!(size(), full);
+        }
+        shrink_within(&path, (1 << 20, 1 << 20)).unwrap();
+        assert!(size() < full / 2);
+        let count = "SELECT count(*) FROM log WHERE length(payload) = 16384";
+        let kept = writer.query_row(count, (), |row| row.get::<_, i64>(0));
+        assert_eq!(kept.unwrap(), 16);
     }
 }
