@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use playhouse_schema::{
+    address::Sequence,
     models::{Model as _, threepids},
     record::user::{PushesSettled, PushesWait, RoomMailed},
 };
@@ -222,18 +223,25 @@ pub(super) fn is_given_up(standing: &Standing, (give_up_ms, now_ms): (u64, u64))
 
 /// What is kept of the rooms of a mail.
 fn told_of(settings: &MailSettings, (target, unread): (&Target, &[Candidate])) -> Vec<RoomMailed> {
-    let mut rooms: BTreeMap<&OwnedRoomId, (u64, u64)> = BTreeMap::new();
+    let mut rooms: BTreeMap<&OwnedRoomId, (u64, u64, Sequence)> = BTreeMap::new();
     for one in unread {
         let at_ms = one.recorded_ms;
-        let span = rooms.entry(&one.room_id).or_insert((at_ms, at_ms));
-        *span = (span.0.min(at_ms), span.1.max(at_ms));
+        let first = (at_ms, at_ms, one.sequence);
+        let told = rooms.entry(&one.room_id).or_insert(first);
+        *told = (
+            told.0.min(at_ms),
+            told.1.max(at_ms),
+            told.2.max(one.sequence),
+        );
     }
-    let told = rooms.into_iter().map(|(room_id, (oldest_ms, newest_ms))| {
+    let told = rooms.into_iter().map(|(room_id, told)| {
+        let (oldest_ms, newest_ms, newest) = told;
         let before = target.standing.mailed.get(room_id.as_str());
         RoomMailed {
             room_id: room_id.to_string(),
             newest_ms,
             throttle_ms: throttle_ms(settings, before, oldest_ms),
+            newest,
         }
     });
     told.collect()
@@ -243,7 +251,7 @@ fn told_of(settings: &MailSettings, (target, unread): (&Target, &[Candidate])) -
 pub(super) fn untold(target: &Target, mut events: Vec<Candidate>) -> Vec<Candidate> {
     events.retain(|one| {
         let mailed = target.standing.mailed.get(one.room_id.as_str());
-        mailed.is_none_or(|mailed| one.recorded_ms > mailed.newest_ms)
+        mailed.is_none_or(|mailed| one.sequence > mailed.newest)
     });
     events
 }

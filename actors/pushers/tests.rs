@@ -206,6 +206,7 @@ fn mails_grow_rarer_until_a_room_is_quiet() {
         at_ms: 0,
         newest_ms: 0,
         throttle_ms,
+        newest: 0,
     };
     let first = settings.throttle_ms;
     assert_eq!(throttle_ms(&settings, None, hour), first);
@@ -469,6 +470,7 @@ fn mails_do_not_tell_the_same_twice() {
         at_ms: 10,
         newest_ms: 3,
         throttle_ms: 1,
+        newest: 3,
     };
     let room_id = events()[0].room_id.to_string();
     let mut standing = Standing::clone(&target.standing);

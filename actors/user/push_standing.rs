@@ -68,6 +68,9 @@ pub struct Mailed {
     pub newest_ms: u64,
     /// The next one comes no sooner than so much later.
     pub throttle_ms: u64,
+    /// The number of the newest event that it told.
+    #[serde(default)]
+    pub newest: Sequence,
 }
 
 /// A pusher that was removed by others than its user.
@@ -212,6 +215,7 @@ impl Standing {
                 at_ms: settled.at_ms,
                 newest_ms: room.newest_ms,
                 throttle_ms: room.throttle_ms,
+                newest: room.newest,
             };
             self.mailed.insert(room.room_id.clone(), mailed);
         }

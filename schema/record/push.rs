@@ -64,6 +64,9 @@ pub struct RoomMailed {
     pub newest_ms: u64,
     /// The next mail comes no sooner than so many milliseconds after this one, as far as this room goes.
     pub throttle_ms: u64,
+    /// The number of the newest event that it told.
+    #[serde(default)]
+    pub newest: Sequence,
 }
 
 /// A pusher was removed because its gateway knows its key no more, or because it cannot be pushed to.

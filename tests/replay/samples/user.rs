@@ -444,6 +444,20 @@ fn pushes() -> Vec<Sample<UserRecord>> {
                     room_id: "!r:example.org".into(),
                     newest_ms: AT,
                     throttle_ms: 600_000,
+                    newest: 0,
+                }],
+            }),
+        ),
+        sample(
+            "PushesSettled/2",
+            UserRecord::PushesSettled(PushesSettled {
+                pusher: 31,
+                at_ms: AT,
+                mailed: vec![RoomMailed {
+                    room_id: "!r:example.org".into(),
+                    newest_ms: AT,
+                    throttle_ms: 600_000,
+                    newest: 7,
                 }],
             }),
         ),
