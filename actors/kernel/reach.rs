@@ -233,6 +233,8 @@ impl<D: Domain> Directory<D> {
                 Ok(()) => break,
                 // An actor on its way to sleep refuses: the message comes back unread and goes to its next life.
                 Err(ractor::MessagingErr::SendErr(unread)) => {
+                    // A runtime that ends lets no life begin, and ends nobody who gives it no chance to.
+                    tokio::task::yield_now().await;
                     let Some(next) = self.find_after(entity, &actor) else {
                         return match A::from_unread(unread) {
                             Some(asked) => Outcome::Refused(asked),

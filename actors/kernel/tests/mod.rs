@@ -461,3 +461,25 @@ async fn who_cannot_be_read_says_so() {
     }
     assert_eq!(house.ask("!b:a", Question::Sum).await, Ok(1));
 }
+
+/// A runtime that ends lets no life begin. Who looks for one then must not look for ever: nobody could end it.
+#[test]
+fn a_runtime_ends_whoever_asks() {
+    let (told, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
+        let house = runtime.block_on(house(sleepless()));
+        let (began, begun) = std::sync::mpsc::channel();
+        runtime.spawn(async move {
+            let _ = began.send(());
+            // Meanwhile the runtime is told to end.
+            std::thread::sleep(Duration::from_millis(300));
+            let _ = house.ask("!a:a", Question::Sum).await;
+        });
+        begun.recv().unwrap();
+        drop(runtime);
+        let _ = told.send(());
+    });
+    assert_eq!(ended.recv_timeout(Duration::from_secs(60)), Ok(()));
+}
