@@ -35,7 +35,7 @@ async fn act(client: &Client, delay_id: &str, action: &str) -> crate::harness::c
 
 /// Waits until so many are scheduled.
 async fn scheduled(client: &Client, count: usize) -> Vec<Value> {
-    for _ in 0..400 {
+    for _ in 0..4_800 {
         let list = client.get(LIST).await.ok();
         let list = list["delayed_events"].as_array().expect("a list").clone();
         if list.len() == count {

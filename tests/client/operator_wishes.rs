@@ -18,7 +18,7 @@ async fn rooms_of(client: &Client) -> Vec<String> {
 
 /// Waits for what follows by itself.
 async fn eventually(holds: impl AsyncFn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while !holds().await {
         assert!(Instant::now() < deadline, "it never came");
         tokio::time::sleep(Duration::from_millis(20)).await;

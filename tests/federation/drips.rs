@@ -31,7 +31,7 @@ const HASTY: [(&str, &str); 2] = [
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Who drips is cut off within this time: generous, since many tests run at once, and far less than a request takes at this pace.
-const CUT_OFF_WITHIN: Duration = Duration::from_secs(30);
+const CUT_OFF_WITHIN: Duration = Duration::from_secs(120);
 
 /// So many drip at once in each way.
 const EACH: usize = 20;

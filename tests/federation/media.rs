@@ -40,7 +40,7 @@ const IN_PARTS: &str = "multipart/mixed; boundary=far";
 const TAIL: &[u8] = b"\r\n--far--\r\n";
 
 /// What has to happen happens in less.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A server, and another one whose media its users want.
 struct Stage {
