@@ -110,7 +110,7 @@ fn times(arrived: &[Arrived], event_id: &str) -> usize {
 }
 
 /// What an administrator sees of a user's pushers.
-async fn shown(admin: &Client, user_id: &str) -> Value {
+pub(super) async fn shown(admin: &Client, user_id: &str) -> Value {
     let path = format!("/_synapse/admin/v1/users/{}/pushers", encode(user_id));
     admin.get(&path).await.ok()
 }
