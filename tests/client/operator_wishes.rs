@@ -180,7 +180,7 @@ async fn syncs_tell_nothing_of_some_rooms() {
         anna.say(&silent, "psst").await;
         let heard = anna.say(&told, "hello").await;
         let since = text(&first["next_batch"]);
-        let next = anna.sync(Some(&since), "&timeout=10000").await;
+        let next = anna.sync(Some(&since), "&timeout=60000").await;
         let timeline = &next["rooms"]["join"][&told]["timeline"]["events"];
         assert_eq!(timeline[0]["event_id"], heard, "{next}");
         assert!(next["rooms"]["join"][&silent].is_null(), "{next}");
