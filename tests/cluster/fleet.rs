@@ -94,6 +94,8 @@ impl Fleet {
             self.hide(0).await;
             let mut leaving = self.nodes.remove(0);
             self.order(&["drain", &leaving.name]);
+            // Who ends waits for that itself, but not for as long as a busy machine may need.
+            self.settled().await;
             leaving.server.stop();
             self.order(&["leave", &leaving.name]);
         }
