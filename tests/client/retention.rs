@@ -1,6 +1,6 @@
 //! How long events are kept (MSC1763).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
