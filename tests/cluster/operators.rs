@@ -119,7 +119,7 @@ async fn what_nodes_do_is_shown() {
 
 #[tokio::test]
 async fn a_hot_room_gets_a_node_to_itself() {
-    let shared = Shared::new();
+    let shared = Shared::steady();
     let (one, mut two) = (shared.start("n1", false), shared.start("n2", false));
     let boss = administrator(&one.client(), "boss").await;
     let room_id = boss.create_room(json!({})).await;

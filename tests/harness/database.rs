@@ -119,6 +119,9 @@ impl Postgres {
                 // Processes die in tests and the machine does not: waiting for the disk would show nothing.
                 "-c",
                 "fsync=off",
+                // It would look into each of hundreds of databases in turn.
+                "-c",
+                "autovacuum_naptime=30min",
             ])
             .current_dir(folder.path())
             .stdin(Stdio::piped())
