@@ -21,6 +21,14 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(180);
 /// Ports for who is told where to listen: below those that the kernel gives away, which any connection may take in the meantime.
 const PORTS: Range<u32> = 12_000..32_000;
 
+/// Processes die in tests and the machine does not: waiting for the disk would show nothing. Hundreds of databases need not be looked into in turn.
+const SETTINGS: [&str; 4] = [
+    "max_connections=1000",
+    "shared_buffers=64MB",
+    "fsync=off",
+    "autovacuum_naptime=30min",
+];
+
 /// Runs PostgreSQL: ends it when this test program has ended, however it ended, and starts it again when it is told a signal and a time to wait.
 const GUARD: &str = r#"data=$1; shift
 end() { kill -"$1" "$(head -n 1 "$data/postmaster.pid")" || kill "$pid"; wait "$pid"; }
@@ -105,24 +113,8 @@ impl Postgres {
             .args(words("postgres"))
             .arg("-D")
             .arg(&data)
-            .args([
-                "-h",
-                host,
-                "-p",
-                &port.to_string(),
-                "-k",
-                "",
-                "-c",
-                "max_connections=1000",
-                "-c",
-                "shared_buffers=64MB",
-                // Processes die in tests and the machine does not: waiting for the disk would show nothing.
-                "-c",
-                "fsync=off",
-                // It would look into each of hundreds of databases in turn.
-                "-c",
-                "autovacuum_naptime=30min",
-            ])
+            .args(["-h", host, "-p", &port.to_string(), "-k", ""])
+            .args(SETTINGS.iter().flat_map(|setting| ["-c", *setting]))
             .current_dir(folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
