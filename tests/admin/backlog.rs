@@ -14,7 +14,7 @@ const ADMIN: &str = "/_playhouse/admin/v1";
 
 async fn destination(boss: &Client, wanted: impl Fn(&Value) -> bool) -> Value {
     let path = format!("{ADMIN}/destinations");
-    for _ in 0..600 {
+    for _ in 0..2_400 {
         let told = boss.get(&path).await.ok();
         if wanted(&told["destinations"][0]) {
             return told["destinations"][0].clone();

@@ -13,7 +13,7 @@ use crate::{
 const BACKUPS: &str = "/_playhouse/admin/v1/backups";
 
 async fn whole(boss: &Client, name: &Value) -> Value {
-    for _ in 0..600 {
+    for _ in 0..2_400 {
         let told = boss.get(BACKUPS).await.ok();
         let backups = told["backups"].as_array().expect("a list");
         let found = backups.iter().find(|one| one["name"] == *name);

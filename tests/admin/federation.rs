@@ -13,7 +13,7 @@ use crate::{
 const PATH: &str = "/_synapse/admin/v1/federation/destinations";
 
 async fn until(boss: &Client, path: &str, fits: impl Fn(&Value) -> bool) -> Value {
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_secs(120);
     loop {
         let answer = boss.get(path).await;
         if answer.status == 200 && fits(&answer.body) {

@@ -17,7 +17,7 @@ fn path(event_id: &str, query: &str) -> String {
 
 /// Asks until the answer is as wanted.
 async fn until(boss: &Client, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-    for _ in 0..600 {
+    for _ in 0..2_400 {
         let told = boss.get(path).await.ok();
         if wanted(&told) {
             return told;
@@ -154,7 +154,7 @@ async fn an_event_is_followed_to_other_servers() {
     assert_eq!(told["destinations"][0]["server_name"], "two.town");
     // There it came from elsewhere, and is for nobody else.
     let arrived = path(&event_id, "");
-    for _ in 0..200 {
+    for _ in 0..2_400 {
         if boss_of_two.get(&arrived).await.status == 200 {
             break;
         }

@@ -18,7 +18,7 @@ use crate::{
 const ADMIN: &str = "/_synapse/admin/v1";
 
 /// What follows comes within this time.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The bot: who it is, which list it follows and which rooms it guards.
 struct Bot {

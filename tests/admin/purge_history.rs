@@ -25,7 +25,7 @@ async fn done(boss: &Client, begun: &Value) -> Value {
         "/_synapse/admin/v1/purge_history_status/{}",
         text(&begun["purge_id"])
     );
-    for _ in 0..300 {
+    for _ in 0..2_400 {
         let told = boss.get(&path).await.ok();
         if told["status"] != "active" {
             return told;

@@ -142,7 +142,7 @@ async fn a_rooms_state_is_compared_with_that_of_others() {
     );
     let mut told = Value::Null;
     // What was said last must have come there first.
-    for _ in 0..200 {
+    for _ in 0..2_400 {
         told = boss.get(&compare).await.ok();
         if told["servers"][1]["same"] == true {
             break;

@@ -26,7 +26,7 @@ async fn deleted(boss: &Client, begun: &Value) -> Value {
         "/_synapse/admin/v2/rooms/delete_status/{}",
         text(&begun["delete_id"])
     );
-    for _ in 0..300 {
+    for _ in 0..2_400 {
         let told = boss.get(&path).await.ok();
         if told["status"] != "active" {
             return told;
@@ -222,7 +222,7 @@ async fn a_room_that_all_have_forgotten_goes() {
         boss.get(&status).await.refused(404, "M_NOT_FOUND");
         act(&bert, "forget").await;
         let mut told = Value::Null;
-        for _ in 0..300 {
+        for _ in 0..2_400 {
             let answer = boss.get(&status).await;
             told = answer.body["results"][0].clone();
             if told["status"] == "complete" {

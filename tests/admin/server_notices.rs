@@ -27,7 +27,7 @@ fn notice(user_id: &str, body: &str) -> Value {
 
 /// The one room into which a user is invited; the invite may still be on its way.
 async fn invited(client: &Client) -> String {
-    for _ in 0..200 {
+    for _ in 0..2_400 {
         let news = client.sync(None, "").await;
         let invites = news["rooms"]["invite"].as_object().cloned();
         let invites = invites.unwrap_or_default();
@@ -42,7 +42,7 @@ async fn invited(client: &Client) -> String {
 
 /// Waits until a user sees that a room is one for notices.
 async fn is_tagged(client: &Client, room_id: &str) {
-    for _ in 0..200 {
+    for _ in 0..2_400 {
         let news = client.sync(None, "").await;
         let told = &news["rooms"]["join"][room_id]["account_data"]["events"];
         let mut data = told.as_array().into_iter().flatten();
@@ -152,7 +152,7 @@ async fn users_are_told_that_the_server_is_closed() {
         let [boss, phone] = [&boss, &anna].map(|client| client.at(server.base()));
         let mut rooms = Value::Null;
         let mut events = json!([]);
-        for _ in 0..200 {
+        for _ in 0..2_400 {
             let answer = phone.get("/_matrix/client/v3/sync").await;
             answer.refused(403, "M_RESOURCE_LIMIT_EXCEEDED");
             rooms = phone.get("/_matrix/client/v3/joined_rooms").await.ok()["joined_rooms"].clone();

@@ -119,7 +119,7 @@ async fn a_token_ends_by_itself() {
     on_own_servers(&[], async |server| {
         let boss = administrator(&server.client(), "boss").await;
         let (short, _) = tool(&boss, json!(["read"]), 1).await;
-        for _ in 0..200 {
+        for _ in 0..12_000 {
             if short.get(AUDIT).await.status == 401 {
                 break;
             }

@@ -17,7 +17,7 @@ const DAY_MS: &str = "86400000";
 
 /// Asks who one is until the answer has this status.
 async fn until(client: &Client, status: u16) -> Answer {
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_secs(120);
     loop {
         let answer = client.get(WHOAMI).await;
         if answer.status == status {

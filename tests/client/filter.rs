@@ -25,7 +25,7 @@ async fn event_fields_cut_events_down() {
         assert_eq!(names, ["type"], "{event}");
     }
     anna.say(&room_id, "hello").await;
-    let query = format!("{filter}&timeout=10000");
+    let query = format!("{filter}&timeout=60000");
     let next = anna.sync(first["next_batch"].as_str(), &query).await;
     assert_eq!(
         timeline(&next, &room_id),
@@ -46,7 +46,7 @@ async fn event_format_federation_tells_pdus() {
     assert_eq!(event["room_id"], room_id);
     assert!(event["hashes"].is_object() && event["prev_events"].is_array());
     let next = anna.say(&room_id, "again").await;
-    let query = format!("{filter}&timeout=10000");
+    let query = format!("{filter}&timeout=60000");
     let sync = anna.sync(sync["next_batch"].as_str(), &query).await;
     let event = &timeline(&sync, &room_id)[0];
     assert_eq!(event["event_id"], next);

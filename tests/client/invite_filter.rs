@@ -27,7 +27,7 @@ async fn sees_invite(client: &Client, room_id: &str) -> bool {
 
 /// Waits until an invite of somebody else's is told.
 async fn comes_to_see_invite(client: &Client, room_id: &str) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while !sees_invite(client, room_id).await {
         assert!(Instant::now() < deadline, "the invite is never told");
         tokio::time::sleep(Duration::from_millis(20)).await;

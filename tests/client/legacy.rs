@@ -68,7 +68,7 @@ async fn snapshots_tell_rooms_and_streams_go_on_from_them() {
         assert_eq!(room(&archived, &left)["membership"], "leave");
         // The stream goes on where the snapshot ended, and waits.
         let end = encode(&text(&answer["end"]));
-        let query = format!("from={end}&timeout=20000");
+        let query = format!("from={end}&timeout=60000");
         let (heard, _) = tokio::join!(listen(&bert, &query), anna.say(&joined, "news"));
         assert!(
             heard["chunk"]
@@ -106,7 +106,7 @@ async fn a_room_is_looked_into() {
         assert!(told.get("membership").is_none());
         assert!(texts(&told["state"], "/type").contains(&"m.room.create".to_owned()));
         let end = encode(&text(&told["messages"]["end"]));
-        let path = format!("room_id={}&timeout=20000&from={end}", encode(&open));
+        let path = format!("room_id={}&timeout=60000&from={end}", encode(&open));
         let (heard, _) = tokio::join!(listen(&guest, &path), anna.say(&open, "third"));
         assert_eq!(said(&heard["chunk"]), ["third"]);
         let end = encode(&text(&heard["end"]));

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// What a test waits for comes within this time.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The path of something in a room.
 pub(crate) fn room_path(room_id: &str, rest: &str) -> String {

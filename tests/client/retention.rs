@@ -1,6 +1,6 @@
 //! How long events are kept (MSC1763).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -73,11 +73,15 @@ async fn expired_events_are_shown_to_nobody_and_taken_out() {
         let forever = anna.create_room(json!({})).await;
         let kept = anna.say(&forever, "kept for ever").await;
         let room_id = anna.create_room(json!({"name": "short"})).await;
+        let begun = Instant::now();
         let first = anna.say(&room_id, "a secret that goes").await;
         anna.say(&room_id, "another that goes").await;
         keep_for(&anna, &room_id, json!({"max_lifetime": 1500})).await;
-        assert_eq!(bodies(&anna, &room_id).await.len(), 2);
-        event(&anna, &room_id, &first).await.ok();
+        let shown = bodies(&anna, &room_id).await.len();
+        let seen = event(&anna, &room_id, &first).await.status;
+        // A slow server may have been asked too late.
+        let is_late = begun.elapsed() >= Duration::from_millis(1500);
+        assert!(is_late || (shown, seen) == (2, 200), "{shown} {seen}");
         tokio::time::sleep(Duration::from_millis(1600)).await;
         // Shown no more at once, whatever stands in the log still.
         event(&anna, &room_id, &first)
@@ -94,7 +98,7 @@ async fn expired_events_are_shown_to_nobody_and_taken_out() {
         );
         anna.get(&context).await.refused(404, "M_NOT_FOUND");
         let mut gone = false;
-        for _ in 0..200 {
+        for _ in 0..1_200 {
             gone = !is_stored(server, "a secret that goes") && !is_stored(server, "another that");
             if gone {
                 break;
@@ -140,7 +144,7 @@ async fn the_newest_event_of_a_room_stays() {
         for body in ["one", "two", "three"] {
             anna.say(&room_id, body).await;
         }
-        for _ in 0..200 {
+        for _ in 0..2_400 {
             if !is_stored(server, "\"two\"") {
                 break;
             }
@@ -149,7 +153,7 @@ async fn the_newest_event_of_a_room_stays() {
         assert_eq!(bodies(&anna, &room_id).await, ["three"]);
         assert!(!is_stored(server, "\"two\"") && is_stored(server, "\"three\""));
         anna.say(&room_id, "four").await;
-        for _ in 0..200 {
+        for _ in 0..2_400 {
             if !is_stored(server, "\"three\"") {
                 break;
             }

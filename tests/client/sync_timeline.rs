@@ -57,7 +57,7 @@ async fn a_message_wakes_a_long_poll() {
         let since = bert.now_in(&room_id).await;
         let started = Instant::now();
         let (answer, event_id) = tokio::join!(
-            bert.sync_until(&since, "timeout=60000", |answer| {
+            bert.sync_until(&since, "timeout=90000", |answer| {
                 answer["rooms"]["join"].get(&room_id).is_some()
             }),
             anna.say(&room_id, "wake up")
@@ -65,7 +65,7 @@ async fn a_message_wakes_a_long_poll() {
         let timeline = &answer["rooms"]["join"][&room_id]["timeline"];
         assert_eq!(ids(&timeline["events"]), [event_id]);
         assert_eq!(timeline["limited"], false);
-        assert!(started.elapsed() < Duration::from_secs(30));
+        assert!(started.elapsed() < Duration::from_secs(60));
     })
     .await;
 }
@@ -124,9 +124,9 @@ async fn full_state_is_given_at_once() {
         let since = anna.now_in(&room_id).await;
         let started = Instant::now();
         let answer = anna
-            .sync(Some(&since), "full_state=true&timeout=60000")
+            .sync(Some(&since), "full_state=true&timeout=90000")
             .await;
-        assert!(started.elapsed() < Duration::from_secs(30));
+        assert!(started.elapsed() < Duration::from_secs(60));
         let room = &answer["rooms"]["join"][&room_id];
         let told = types(&room["state"]["events"]);
         for event_type in ["m.room.create", "m.room.name", "m.room.power_levels"] {
@@ -291,9 +291,9 @@ async fn long_polls_end_when_the_server_stops() {
         };
         let started = Instant::now();
         tokio::task::block_in_place(|| server.stop());
-        assert!(started.elapsed() < Duration::from_secs(30));
+        assert!(started.elapsed() < Duration::from_secs(90));
         // Whether the poll arrived before the end or not, it does not hang.
-        let ended = tokio::time::timeout(Duration::from_secs(30), poll).await;
+        let ended = tokio::time::timeout(Duration::from_secs(120), poll).await;
         let status = ended.expect("the poll ends").expect("no panic");
         assert!(matches!(status, Ok(200 | 503) | Err(_)), "{status:?}");
     })

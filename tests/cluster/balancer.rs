@@ -15,7 +15,7 @@ use tokio::{
 use crate::harness::{Client, Front, Options, TestServer};
 
 /// Whatever is waited for happens within this time.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 async fn server(name: &str) -> TestServer {
     let environment = vec![("PLAYHOUSE_SERVER_NAME".to_owned(), name.to_owned())];

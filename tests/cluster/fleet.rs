@@ -12,7 +12,10 @@ use crate::{
 };
 
 /// Shards find their places within this time.
-const SETTLED_WITHIN: Duration = Duration::from_secs(120);
+const SETTLED_WITHIN: Duration = Duration::from_secs(300);
+
+/// Who gets no answer in this time asks again.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -91,6 +94,8 @@ impl Fleet {
             self.hide(0).await;
             let mut leaving = self.nodes.remove(0);
             self.order(&["drain", &leaving.name]);
+            // Who ends waits for that itself, but not for as long as a busy machine may need.
+            self.settled().await;
             leaving.server.stop();
             self.order(&["leave", &leaving.name]);
         }
@@ -107,7 +112,7 @@ impl Fleet {
     /// How the cluster stands; nothing when nobody can say.
     pub(super) async fn status(&self) -> Option<Value> {
         let asked = self.boss.try_request(Method::GET, CLUSTER, None);
-        let answer = tokio::time::timeout(SETTLED_WITHIN, asked).await;
+        let answer = tokio::time::timeout(ANSWER_WITHIN, asked).await;
         let answer = answer.ok()?.ok()?;
         (answer.status == 200).then_some(answer.body)
     }

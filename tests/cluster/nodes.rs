@@ -16,13 +16,13 @@ use crate::{
 };
 
 /// Longer than a lease, and than anything that waits for one.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(240);
 
 impl Shared {
     /// What a node says that does not start.
     fn refused(&self, data: &Path, environment: &[(String, String)]) -> String {
         let output = Command::new("timeout")
-            .args(["30", env!("CARGO_BIN_EXE_playhouse"), "run"])
+            .args(["120", env!("CARGO_BIN_EXE_playhouse"), "run"])
             .env("PLAYHOUSE_SERVER_NAME", SERVER_NAME)
             .env("PLAYHOUSE_DATA_DIR", data)
             .env("PLAYHOUSE_LISTEN", "127.0.0.1:0")
@@ -84,7 +84,7 @@ pub(super) async fn healthy(server: &TestServer, expected: u16) {
 
 #[tokio::test]
 async fn nodes_are_one_server() {
-    let shared = Shared::new();
+    let shared = Shared::steady();
     let (one, mut two) = (shared.start("n1", false), shared.start("n2", false));
     settled(&one, &["n1", "n2"]).await;
     let key = |server: &TestServer| fs::read(server.data().join("signing.key")).ok();

@@ -13,7 +13,7 @@ use crate::{
     harness::{Client, TestServer, client::encode},
 };
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(240);
 
 /// What holds shards and does nothing else.
 const HOLDS: &str = "rooms,users,servers";
@@ -73,7 +73,7 @@ async fn run(server: &TestServer, arguments: &[&str]) {
 
 #[tokio::test]
 async fn what_nodes_do_is_shown() {
-    let shared = Shared::new();
+    let shared = Shared::steady();
     let (one, two) = (shared.start("n1", false), shared.start("n2", false));
     let boss = administrator(&one.client(), "boss").await;
     let room_id = boss.create_room(json!({})).await;
@@ -119,7 +119,7 @@ async fn what_nodes_do_is_shown() {
 
 #[tokio::test]
 async fn a_hot_room_gets_a_node_to_itself() {
-    let shared = Shared::new();
+    let shared = Shared::steady();
     let (one, mut two) = (shared.start("n1", false), shared.start("n2", false));
     let boss = administrator(&one.client(), "boss").await;
     let room_id = boss.create_room(json!({})).await;

@@ -50,7 +50,7 @@ fn size() -> Size {
 async fn nodes_come_and_go_and_no_client_notices() {
     let size = size();
     let begun = Instant::now();
-    let mut fleet = Fleet::start(Shared::new(), size.nodes[0], false).await;
+    let mut fleet = Fleet::start(Shared::steady(), size.nodes[0], false).await;
     let load = Load::begin(&fleet.front.base(), &size.plan).await;
     load.until_acked(size.between).await;
     for round in 1..=size.rounds {

@@ -21,9 +21,18 @@ pub(super) struct Shared {
     folder: TempDir,
     /// Where each node has a place of its own.
     pub(super) wires: Option<Wires>,
+    /// How long a node has its shards without saying that it lives; as usual when none.
+    lease_ms: Option<u64>,
 }
 
 impl Shared {
+    /// The same as new, for tests in which no node is killed: one that the machine does not let run for seconds keeps what it has.
+    pub(super) fn steady() -> Self {
+        let mut shared = Self::new();
+        shared.lease_ms = Some(20_000);
+        shared
+    }
+
     /// A database of its own, and nothing in it.
     pub(super) fn new() -> Self {
         Self::over(Database::create(), None)
@@ -35,6 +44,7 @@ impl Shared {
             database,
             folder: tempfile::tempdir().expect("a temporary folder"),
             wires,
+            lease_ms: None,
         };
         shared.write("secret", "the secret of a cluster in tests");
         shared.write("other", "the secret of another cluster");
@@ -59,6 +69,9 @@ impl Shared {
             ("PLAYHOUSE_MEDIA_DIR", path("media")),
             ("PLAYHOUSE_LISTEN_WORKERS", "1".to_owned()),
         ];
+        if let Some(lease_ms) = self.lease_ms {
+            variables.push(("PLAYHOUSE_CLUSTER_LEASE_MS", lease_ms.to_string()));
+        }
         if let Some(wires) = &self.wires {
             let address = wires.address(name);
             let place = |port: u16| format!("{address}:{port}");

@@ -235,7 +235,7 @@ async fn large_backups_are_read_in_pieces_and_deleted_for_good() {
         .await
         .refused(413, "M_TOO_LARGE");
     if server.database().is_none() {
-        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(120);
         loop {
             server.stop();
             if !holds(&server, "WORSE-COPY") && !holds(&server, "BETTER-COPY-0-") {

@@ -175,12 +175,12 @@ async fn signatures_are_checked_and_seen_by_whom_they_concern() {
             "{told}"
         );
     }
-    let answer = other.sync(Some(&since), "timeout=20000").await;
+    let answer = other.sync(Some(&since), "timeout=60000").await;
     assert_eq!(
         answer["device_lists"]["changed"],
         json!([alice.user_id, bob.user_id])
     );
-    let answer = bob.sync(Some(&bobs), "timeout=20000").await;
+    let answer = bob.sync(Some(&bobs), "timeout=60000").await;
     assert_eq!(answer["device_lists"]["changed"], json!([alice.user_id]));
 
     // A device that goes takes the signatures on it along.

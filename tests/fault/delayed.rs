@@ -70,7 +70,7 @@ async fn cancel_one(anna: &Client) -> Option<String> {
 }
 
 async fn wait_until_sent(anna: &Client) {
-    for _ in 0..1_000 {
+    for _ in 0..6_000 {
         let list = anna.get(LIST).await.ok();
         if list["delayed_events"] == json!([]) {
             return;

@@ -32,7 +32,7 @@ const RETURNED: f64 = 0.95;
 const RATE: &str = "PLAYHOUSE_RETENTION_ERASURES_PER_SECOND";
 
 /// What is waited for comes in less.
-const LOOKS: usize = 1_200;
+const LOOKS: usize = 4_800;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_on_sqlite() {

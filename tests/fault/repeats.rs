@@ -24,7 +24,7 @@ const MESSAGES: usize = 60;
 const DEATHS: usize = 3;
 
 /// What is sent arrives in less.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Which transactions brought which message.
 type Arrivals = Arc<Mutex<BTreeMap<String, Vec<String>>>>;

@@ -23,15 +23,15 @@ use crate::harness::{Town, client::encode};
 
 /// Settings that let the patience end soon.
 const HASTY: [(&str, &str); 2] = [
-    ("PLAYHOUSE_LIMITS_HEAD_TIMEOUT_MS", "1500"),
-    ("PLAYHOUSE_LIMITS_BODY_TIMEOUT_MS", "1500"),
+    ("PLAYHOUSE_LIMITS_HEAD_TIMEOUT_MS", "4000"),
+    ("PLAYHOUSE_LIMITS_BODY_TIMEOUT_MS", "4000"),
 ];
 
 /// So long a byte waits for the one before it.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Who drips is cut off within this time: generous, since many tests run at once, and far less than a request takes at this pace.
-const CUT_OFF_WITHIN: Duration = Duration::from_secs(30);
+const CUT_OFF_WITHIN: Duration = Duration::from_secs(120);
 
 /// So many drip at once in each way.
 const EACH: usize = 20;

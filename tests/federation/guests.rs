@@ -26,7 +26,7 @@ const NEAR: &str = "near.test";
 const BOB: &str = "@bob:near.test";
 
 /// What happened elsewhere is noticed in less.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 async fn start(peers: &Peers) -> (TestServer, Client) {
     let mut environment = peers.environment();

@@ -25,7 +25,7 @@ const NEAR: &str = "near.test";
 const BOB: &str = "@bob:near.test";
 
 /// What was taken in is told in less.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 async fn start(peers: &Peers) -> TestServer {
     TestServer::start_with(Options {

@@ -125,7 +125,7 @@ async fn invites_cross_and_are_accepted_or_rejected() {
     all.bert.leave(&room_id).await;
     let path = format!("state/m.room.member/{}", encode(&all.bert.user_id));
     let mut membership = Value::Null;
-    for _ in 0..500 {
+    for _ in 0..6_000 {
         membership = all.anna.look(&room_id, &path).await.ok()["membership"].clone();
         if membership == "leave" {
             break;

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Whatever a page should come to, it comes to within this.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(180);
 
 /// Looks at the page and tells what somebody who cannot see it, or sees it on a telephone, would stumble over.
 const INSPECT: &str = include_str!("inspect.js");

@@ -3,11 +3,12 @@
 use std::{
     fs::OpenOptions,
     io::Write as _,
+    ops::Range,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
         OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -15,7 +16,18 @@ use std::{
 use tempfile::TempDir;
 
 /// PostgreSQL answers this long after it was started at the latest.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
+const ANSWERS_WITHIN: Duration = Duration::from_secs(180);
+
+/// Ports for who is told where to listen: below those that the kernel gives away, which any connection may take in the meantime.
+const PORTS: Range<u32> = 12_000..32_000;
+
+/// Processes die in tests and the machine does not: waiting for the disk would show nothing. Hundreds of databases need not be looked into in turn.
+const SETTINGS: [&str; 4] = [
+    "max_connections=1000",
+    "shared_buffers=64MB",
+    "fsync=off",
+    "autovacuum_naptime=30min",
+];
 
 /// Runs PostgreSQL: ends it when this test program has ended, however it ended, and starts it again when it is told a signal and a time to wait.
 const GUARD: &str = r#"data=$1; shift
@@ -50,11 +62,12 @@ pub(crate) struct Postgres {
     port: u16,
     binaries: PathBuf,
     guard: Child,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 static SHARED: OnceLock<Postgres> = OnceLock::new();
 static NEXT: AtomicU64 = AtomicU64::new(1);
+static NEXT_PORT: AtomicU32 = AtomicU32::new(0);
 
 impl Postgres {
     /// Starts one that listens at an address. What its command line begins with may put it where that address is.
@@ -85,6 +98,7 @@ impl Postgres {
                 "--username=postgres",
                 "--encoding=UTF8",
                 "--locale=C",
+                "--no-sync",
                 "-D",
             ])
             .arg(&data));
@@ -99,18 +113,8 @@ impl Postgres {
             .args(words("postgres"))
             .arg("-D")
             .arg(&data)
-            .args([
-                "-h",
-                host,
-                "-p",
-                &port.to_string(),
-                "-k",
-                "",
-                "-c",
-                "max_connections=600",
-                "-c",
-                "shared_buffers=64MB",
-            ])
+            .args(["-h", host, "-p", &port.to_string(), "-k", ""])
+            .args(SETTINGS.iter().flat_map(|setting| ["-c", *setting]))
             .current_dir(folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -122,7 +126,7 @@ impl Postgres {
             port,
             binaries,
             guard,
-            _folder: folder,
+            folder,
         };
         postgres.await_answer();
         postgres
@@ -150,15 +154,24 @@ impl Postgres {
     /// Ends it by a signal (`INT` in order, `QUIT` without), starts it again so many milliseconds later, and waits until it answers.
     pub(crate) fn restart(&self, signal: &str, pause_ms: u64) {
         let mut input = self.guard.stdin.as_ref().expect("standard input is piped");
+        let before = self.postmaster();
         let (seconds, rest) = (pause_ms / 1_000, pause_ms % 1_000);
         let line = format!("{signal} {seconds}.{rest:03}\n");
         input.write_all(line.as_bytes()).expect("the guard reads");
         let deadline = Instant::now() + ANSWERS_WITHIN;
-        while self.answers() {
+        // Whether it answers tells nothing: on a busy machine it may be back between two questions.
+        while self.postmaster() == before {
             assert!(Instant::now() < deadline, "PostgreSQL does not end");
             std::thread::sleep(Duration::from_millis(5));
         }
         self.await_answer();
+    }
+
+    /// The number of the process that runs, as its data folder tells it.
+    fn postmaster(&self) -> Option<String> {
+        let file = self.folder.path().join("data").join("postmaster.pid");
+        let told = std::fs::read_to_string(file).ok()?;
+        told.lines().next().map(ToOwned::to_owned)
     }
 
     fn await_answer(&self) {
@@ -225,10 +238,17 @@ fn binaries() -> PathBuf {
     place.expect("PostgreSQL is not installed: `ops/ci/test` installs it (Debian: apt-get install postgresql)")
 }
 
-/// A port that nobody listens on.
+/// A port that nobody listens on. No other test of this program is given it.
 pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a free port")
-        .port()
+    // Two runs of the program at the same time begin at different places.
+    let first = std::process::id().wrapping_mul(97);
+    let mut tries = PORTS;
+    let free = tries.find_map(|_| {
+        let turn = first.wrapping_add(NEXT_PORT.fetch_add(1, Ordering::Relaxed));
+        let port = PORTS.start + turn % (PORTS.end - PORTS.start);
+        let port = u16::try_from(port).ok()?;
+        let listener = std::net::TcpListener::bind(("127.0.0.1", port));
+        listener.is_ok().then_some(port)
+    });
+    free.expect("a free port")
 }

@@ -15,7 +15,7 @@ use tokio::{runtime::Builder, sync::oneshot};
 use super::client::Client;
 
 /// The balancer has seen within this time that the nodes are others: it looks five times in a second.
-const SEEN_WITHIN: Duration = Duration::from_secs(20);
+const SEEN_WITHIN: Duration = Duration::from_secs(120);
 
 /// A balancer and its file. It ends when dropped.
 pub(crate) struct Front {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::web::{Body, Reply, Web};
 
 /// So long a test waits for a push.
-const WAIT_MAX: Duration = Duration::from_secs(30);
+const WAIT_MAX: Duration = Duration::from_secs(120);
 
 /// How a gateway answers.
 #[derive(Clone, Debug)]

@@ -108,7 +108,7 @@ impl MailSink {
                 came.await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), wait)
+        tokio::time::timeout(Duration::from_secs(120), wait)
             .await
             .expect("a mail comes")
     }

@@ -37,7 +37,7 @@ use super::{
 const SEED: [u8; 32] = [9; 32];
 
 /// What is sent arrives in less.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The events that each was sent, and the rules by which they answer.
 #[derive(Clone, Default)]

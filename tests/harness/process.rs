@@ -10,7 +10,7 @@ use std::{
 };
 
 /// A server says where it listens within this time. A node that was killed waits until its old lease has run out.
-const LISTENS_WITHIN: Duration = Duration::from_secs(30);
+const LISTENS_WITHIN: Duration = Duration::from_secs(180);
 
 /// A process that listens. Killed when dropped.
 pub(super) struct Process {

@@ -10,7 +10,7 @@ use std::{
 use regex::Regex;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{client::Client, database::free_port};
 
@@ -41,15 +41,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Runs it until standard input ends, with this test program for example.
 const GUARD: &str = r#""$@" </dev/null & pid=$!; read -r _; kill "$pid"; wait "$pid""#;
 
-/// Whatever one test does to the machine must not look like trouble to another: one at a time.
-static TURN: Mutex<()> = Mutex::const_new(());
+/// Whatever one test does to the machine must not look like trouble to many others: few at a time.
+static TURNS: Semaphore = Semaphore::const_new(2);
 
 /// A running Prometheus. Ends when dropped.
 pub(crate) struct Prometheus {
     client: Client,
     guard: Child,
     _folder: TempDir,
-    _turn: MutexGuard<'static, ()>,
+    _turn: SemaphorePermit<'static>,
 }
 
 impl Prometheus {
@@ -67,7 +67,7 @@ impl Prometheus {
         // Who lacks it hears of it at once.
         let known = Command::new("prometheus").arg("--version").output();
         assert!(known.is_ok_and(|known| known.status.success()), "{MISSING}");
-        let turn = TURN.lock().await;
+        let turn = TURNS.acquire().await.expect("it is never closed");
         let folder = tempfile::tempdir().expect("a temporary folder");
         let targets = bases.iter().map(|base| base.trim_start_matches("http://"));
         let targets: Vec<_> = targets.map(|target| format!("\"{target}\"")).collect();

@@ -29,7 +29,7 @@ from nio import (
 )
 from nio.responses import RegisterResponse
 
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 240
 
 
 class Device:

@@ -65,7 +65,7 @@ async fn a_start_does_nothing_for_rooms_that_sleep() {
 
 /// Waits until the follower that looks at each room's newcomers is done: else the next life goes on with it, and asks rooms.
 async fn until_followed(server: &TestServer) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         let metrics = metrics(&server.client()).await;
         let count = |name: &str, label: &str| -> u64 {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::harness::{Options, TestServer};
+use crate::harness::{Options, TestServer, database::free_port};
 
 /// What the scripts of matrix-js-sdk share.
 const SHARED: &str = "sdk.mjs";
@@ -72,10 +72,7 @@ pub(super) async fn tell(command: &mut Command, arguments: &[String], end: &str)
 
 /// A server that keeps its address when it is started again.
 pub(super) async fn on_fixed_port() -> TestServer {
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a free port")
-        .port();
+    let port = free_port();
     let environment = vec![("PLAYHOUSE_LISTEN".to_owned(), format!("127.0.0.1:{port}"))];
     TestServer::start_with(Options {
         environment,

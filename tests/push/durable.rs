@@ -90,7 +90,7 @@ async fn outlives(database: Option<String>) {
 
 /// Waits until the provider has taken the notifications of so many events, and gives all that it was asked, by event.
 async fn when_all_have_it(provider: &Provider, number: usize) -> BTreeMap<String, Vec<Seen>> {
-    for _ in 0..1_500 {
+    for _ in 0..6_000 {
         let mut asked: BTreeMap<String, Vec<Seen>> = BTreeMap::new();
         for seen in provider.seen() {
             asked.entry(event(&seen)).or_default().push(seen);
@@ -136,7 +136,7 @@ async fn what_is_on_its_way_ends_before_the_process() {
     provider.wait_for(1).await;
     let begun = Instant::now();
     gateway.stop();
-    assert!(begun.elapsed() < Duration::from_secs(20));
+    assert!(begun.elapsed() < Duration::from_secs(120));
     gateway.start_again();
     gateway.notify(message("$two", "AAAA")).await;
     let seen = provider.wait_for(2).await;
@@ -154,7 +154,7 @@ async fn what_is_too_late_is_not_sent() {
     assert!(gateway.notify(message("$one", "AAAA")).await.is_empty());
     assert!(gateway.notify(message("$two", "AAAA")).await.is_empty());
     // The first ends without a second attempt if its time is over before that; the second one is never sent after its own.
-    for _ in 0..1_500 {
+    for _ in 0..6_000 {
         let (_, figures) = gateway.client().text("/metrics").await;
         if figures.contains("playhouse_push_waiting 0") {
             break;

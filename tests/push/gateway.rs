@@ -123,7 +123,7 @@ impl TestGateway {
                 }
             }
         });
-        match receiver.recv_timeout(Duration::from_secs(30)) {
+        match receiver.recv_timeout(Duration::from_secs(120)) {
             Ok(address) => self.address = address,
             Err(error) => panic!(
                 "the gateway never said where it listens: {error}; {:?}",

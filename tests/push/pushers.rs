@@ -110,7 +110,7 @@ fn times(arrived: &[Arrived], event_id: &str) -> usize {
 }
 
 /// What an administrator sees of a user's pushers.
-async fn shown(admin: &Client, user_id: &str) -> Value {
+pub(super) async fn shown(admin: &Client, user_id: &str) -> Value {
     let path = format!("/_synapse/admin/v1/users/{}/pushers", encode(user_id));
     admin.get(&path).await.ok()
 }
@@ -300,7 +300,7 @@ async fn a_rejected_key_ends_its_pusher() {
                 .map(|one| one["pushkey"].as_str().unwrap_or_default().to_owned())
                 .collect()
         };
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(120);
         while keys(&pair.anna.get(path).await.ok()) != [other.as_str()] {
             assert!(Instant::now() < deadline, "the pusher stays");
         }
@@ -373,7 +373,7 @@ async fn a_crash_repeats_nothing_that_was_taken() {
         let second = pair.bert.say(&other, "two").await;
         gateway.pushed(&pair.key, &second).await;
         // That it was taken is kept a moment later: before that nobody can tell.
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(120);
         while shown(&admin, &pair.anna.user_id).await["pushers"][0]["unread"] != 2 {
             assert!(Instant::now() < deadline, "nothing is kept");
         }
@@ -413,7 +413,7 @@ async fn private_places_are_not_asked() {
         ));
         anna.post(SET, named).await.ok();
         bert.say(&room_id, "hello").await;
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(120);
         loop {
             let shown = shown(&admin, &anna.user_id).await;
             if shown["pushers"][0]["reason"] == "this address is not asked" {

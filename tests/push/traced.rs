@@ -29,7 +29,7 @@ const SPANS: [&str; 4] = ["push", "push_request", "push_notify", "push_attempt"]
 
 const PUSHKEY: &str = "0a0b0c0d0e0f0001";
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A message: the event, when it was sent, and what the provider was asked for.
 struct Message {

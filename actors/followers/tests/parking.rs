@@ -203,7 +203,7 @@ async fn followers_park_and_another_program_tries_again() {
         ground.rename("one").await.landed[0].position,
         ground.rename("two").await.landed[0].position,
     ];
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
     while parked().await < 2 {
         assert!(tokio::time::Instant::now() < deadline, "both are parked");
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -254,7 +254,7 @@ async fn a_follower_tries_again_when_somebody_wants_it() {
         .unwrap();
     ground.rename("one").await;
     let database = ground.store.models();
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
     let mut is_asked = false;
     loop {
         let parked = parked::all(&*database, 10).await.unwrap();

@@ -51,7 +51,7 @@ use crate::{
 
 mod erasing;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 async fn store(folder: &Path) -> Arc<dyn LogStore> {
     let config = DatabaseConfig::Sqlite {

@@ -133,7 +133,7 @@ impl Stage {
 
     /// Waits until nothing more is being fetched.
     async fn settle(&self) {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
         while self.trial.house.is_fetching_devices() {
             assert!(tokio::time::Instant::now() < deadline);
             tokio::time::sleep(Duration::from_millis(2)).await;

@@ -110,14 +110,14 @@ async fn house(shards: u16, appenders: usize) -> House {
 }
 
 async fn outcome(receiver: oneshot::Receiver<Outcome>) -> Outcome {
-    let answer = tokio::time::timeout(Duration::from_secs(20), receiver).await;
+    let answer = tokio::time::timeout(Duration::from_secs(120), receiver).await;
     answer.expect("an outcome in time").expect("done is called")
 }
 
 async fn read(reader: &mut TailReader, records: usize) -> Vec<StoredRecord> {
     let mut read = Vec::new();
     while read.len() < records {
-        let next = tokio::time::timeout(Duration::from_secs(20), reader.next()).await;
+        let next = tokio::time::timeout(Duration::from_secs(120), reader.next()).await;
         read.extend(next.expect("records in time"));
     }
     assert_eq!(read.len(), records);

@@ -20,8 +20,8 @@ use postgres::{Config, NoTls};
 /// The server lives as long as its standard input is open, that is as long as this process.
 const SCRIPT: &str = r#"
 folder=$(mktemp -d) || exit 1
-"$0/initdb" -D "$folder/data" -U playhouse -A trust -E UTF8 --locale=C >"$folder/initdb.log" 2>&1 || { cat "$folder/initdb.log" >&2; exit 1; }
-"$0/postgres" -D "$folder/data" -k "$folder" -c listen_addresses= -c max_connections=400 >"$folder/server.log" 2>&1 </dev/null &
+"$0/initdb" -D "$folder/data" -U playhouse -A trust -E UTF8 --locale=C --no-sync >"$folder/initdb.log" 2>&1 || { cat "$folder/initdb.log" >&2; exit 1; }
+"$0/postgres" -D "$folder/data" -k "$folder" -c listen_addresses= -c max_connections=400 -c fsync=off >"$folder/server.log" 2>&1 </dev/null &
 server=$!
 echo "$folder"
 read -r _

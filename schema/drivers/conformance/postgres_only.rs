@@ -89,7 +89,7 @@ fn cut_off(ground: &Ground) -> std::thread::JoinHandle<bool> {
             .execute("SELECT 1 FROM shard_rooms FOR UPDATE", &[])
             .unwrap();
         held.send(()).unwrap();
-        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        let deadline = std::time::Instant::now() + Duration::from_secs(120);
         while std::time::Instant::now() < deadline {
             let ended = transaction
                 .execute(
@@ -268,7 +268,7 @@ async fn impatient(ground: &Ground) -> Arc<dyn LogStore> {
     };
     let bounds = PostgresBounds {
         connections: 2,
-        statement_timeout: Duration::from_millis(500),
+        statement_timeout: Duration::from_millis(2_000),
     };
     let config = PostgresConfig { bounds, ..config };
     open(DatabaseConfig::Postgres(config)).await.unwrap()
@@ -276,7 +276,7 @@ async fn impatient(ground: &Ground) -> Arc<dyn LogStore> {
 
 /// Waits until so many of the store's connections, and no more, are in such a state; nobody else's are counted.
 async fn connections(ground: &Ground, state: &'static str, expected: i64) {
-    for _ in 0..1_000 {
+    for _ in 0..10_000 {
         let count = beside(ground, move |client| {
             let sql = "SELECT count(*) FROM pg_stat_activity \
                  WHERE datname = current_database() AND application_name = 'playhouse' AND state = $1";
@@ -330,7 +330,7 @@ fn a_scrub_may_take_longer_than_a_question() {
                 .batch_execute("LOCK TABLE log_rooms IN SHARE MODE")
                 .unwrap();
             held.send(()).unwrap();
-            transaction.batch_execute("SELECT pg_sleep(1)").unwrap();
+            transaction.batch_execute("SELECT pg_sleep(3)").unwrap();
         });
         wait_held.recv().unwrap();
         store.scrub().await.unwrap();
@@ -344,7 +344,7 @@ fn new_tables_may_take_longer_than_a_question() {
     run(async {
         let store = impatient(&ground).await;
         let table = "CREATE TABLE IF NOT EXISTS slow_1 (name TEXT PRIMARY KEY)";
-        let long = "SELECT pg_sleep(1)";
+        let long = "SELECT pg_sleep(3)";
         store.models().create(&[table, long]).await.unwrap();
         // It is so for that alone.
         let asked = store.models().query(slow()).await;

@@ -25,7 +25,7 @@ use super::{
     *,
 };
 
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
 
 /// An actor that does what it is told.
 #[derive(Default)]

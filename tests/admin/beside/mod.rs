@@ -27,7 +27,7 @@ const ENDPOINTS: &str = include_str!("endpoints.tsv");
 const NOT_APPLICABLE: &str = include_str!("../../../ops/ci/admin-not-applicable.tsv");
 
 /// What follows the log comes within this time, here and there: until then a GET is repeated.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// So long an account is good where validity is switched on.
 const PERIOD_MS: u64 = 365 * 24 * 60 * 60 * 1_000;

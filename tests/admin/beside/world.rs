@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What other servers bring comes within this time.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// All have the same version: it is not what is compared.
 const ROOM_VERSION: &str = "11";

@@ -24,7 +24,7 @@ const V2: &str = "/_synapse/admin/v2";
 const REFERENCE: &str = "from=0&limit=10&order_by=id&dir=b";
 
 /// What follows the log comes within this time.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Fails the test for a field that is missing.
 #[track_caller]

@@ -16,19 +16,24 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::{task::JoinSet, time};
 
-use crate::harness::{Client, client::encode};
+use crate::{
+    cluster::load::{create_room, history},
+    harness::{Client, client::encode},
+};
 
-/// A shard is tried so often.
+/// A shard is tried so often at first, and later each time that this part of the time has gone by: who is slow is not made slower.
 const TRY_EVERY: Duration = Duration::from_millis(50);
+const TRY_EVERY_PART: u32 = 20;
 
-/// An attempt is given up after this time: others are under way.
+/// An attempt is given up after this time at first, and later after this part of the time: others are under way.
 const TRY_FOR: Duration = Duration::from_secs(2);
+const TRY_FOR_PART: u32 = 2;
 
 /// So many attempts are under way for a shard at most.
 const TRIES_MAX: usize = 24;
 
 /// A shard is served again within this time.
-const SERVED_WITHIN: Duration = Duration::from_secs(90);
+const SERVED_WITHIN: Duration = Duration::from_secs(300);
 
 /// So many rooms are made at once while shards have none.
 const ROOMS_AT_ONCE: usize = 8;
@@ -88,11 +93,12 @@ impl Canaries {
             voices: BTreeMap::new(),
             ledger: Arc::default(),
         };
+        let none = json!({});
         for made in (0..ROOMS_MAX).step_by(ROOMS_AT_ONCE) {
             if canaries.voices.len() == usize::from(layout.shards) {
                 return canaries;
             }
-            let rooms = (made..made + ROOMS_AT_ONCE).map(|_| client.create_room(json!({})));
+            let rooms = (made..made + ROOMS_AT_ONCE).map(|_| create_room(client, &none));
             for room_id in join_all(rooms).await {
                 let shard = layout.shard_of(&Entity::room(&room_id));
                 let voice = Voice {
@@ -137,7 +143,7 @@ impl Canaries {
     /// Whatever was acknowledged stands in its room once, and nothing stands there twice.
     pub(super) async fn check(&self) {
         for voice in self.voices.values() {
-            let history = voice.client.history(&voice.room_id).await;
+            let history = history(&voice.client, &voice.room_id).await;
             let mut said = BTreeSet::new();
             let mut known = BTreeSet::new();
             for event in &history {
@@ -183,8 +189,7 @@ impl Voice {
     /// Says something again and again, by one node after the other, until it is acknowledged.
     async fn until_heard(self, doors: &[String], since: Instant) -> Duration {
         let mut tries = JoinSet::new();
-        let mut ticks = time::interval(TRY_EVERY);
-        let mut turn = 0;
+        let (mut next, mut turn) = (time::Instant::now(), 0);
         loop {
             tokio::select! {
                 Some(tried) = tries.join_next() => {
@@ -192,9 +197,11 @@ impl Voice {
                         return since.elapsed();
                     }
                 }
-                _ = ticks.tick(), if tries.len() < TRIES_MAX => {
+                () = time::sleep_until(next), if tries.len() < TRIES_MAX => {
                     let door = doors[turn % doors.len()].clone();
-                    tries.spawn(self.clone().say(door, TRY_FOR));
+                    let within = TRY_FOR.max(since.elapsed() / TRY_FOR_PART);
+                    tries.spawn(self.clone().say(door, within));
+                    next = time::Instant::now() + TRY_EVERY.max(since.elapsed() / TRY_EVERY_PART);
                     turn += 1;
                 }
             }

@@ -26,16 +26,22 @@ use super::{
     checker::{self, History, Line, Loaded, Report, Rooms, Seen, write_rooms},
     figures::{Figures, Stalls},
 };
-use crate::harness::{Client, client::Answer};
+use crate::harness::{
+    Client,
+    client::{Answer, encode},
+};
 
 /// Who gets no answer in this time takes the request for lost.
-const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 /// What failed is tried again after this time.
 const AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 /// Something is tried again for so long, and waited for so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
+
+const REGISTER: &str = "/_matrix/client/v3/register";
+const LOGIN: &str = "/_matrix/client/v3/login";
 
 /// So many accounts are made at once.
 const ACCOUNTS_AT_ONCE: usize = 8;
@@ -204,7 +210,7 @@ impl Load {
         finish(&mut self.writers).await;
         let (mut rooms, mut goal) = (Rooms::new(), Goal::new());
         for (room_id, member) in &self.rooms {
-            let events = member.history(room_id).await;
+            let events = history(member, room_id).await;
             let events: Vec<_> = events.iter().map(|event| seen(room_id, event)).collect();
             if let Some(last) = events.last() {
                 goal.insert(room_id.clone(), last.id.clone());
@@ -246,9 +252,24 @@ async fn accounts(base: &str, plan: &Plan, (kind, count): (&str, usize)) -> Vec<
         .collect();
     let mut clients = Vec::new();
     for some in names.chunks(ACCOUNTS_AT_ONCE) {
-        clients.extend(join_all(some.iter().map(|name| Client::register(base, name))).await);
+        clients.extend(join_all(some.iter().map(|name| account(base, name))).await);
     }
     clients
+}
+
+async fn account(base: &str, name: &str) -> Client {
+    let client = Client::new(base);
+    let wish =
+        json!({"username": name, "password": "correct horse", "auth": {"type": "m.login.dummy"}});
+    let mut answer = insist(&client, Method::POST, REGISTER, Some(&wish)).await;
+    if answer.body["errcode"] == "M_USER_IN_USE" {
+        // It was made, and the answer got lost.
+        let wish = json!({
+            "type": "m.login.password", "identifier": {"type": "m.id.user", "user": name}, "password": "correct horse"
+        });
+        answer = insist(&client, Method::POST, LOGIN, Some(&wish)).await;
+    }
+    client.with_session(&answer.ok())
 }
 
 /// Who is in a room: at least two of many, and everybody is somewhere.
@@ -264,11 +285,48 @@ async fn make_room(writers: &[Client], readers: &[Client]) -> String {
         // All writers set state.
         "power_level_content_override": {"state_default": 0},
     });
-    let room_id = writers[0].create_room(wish).await;
+    let room_id = create_room(&writers[0], &wish).await;
+    let path = format!("/_matrix/client/v3/join/{}", encode(&room_id));
     for member in writers[1..].iter().chain(readers) {
-        member.join(&room_id).await;
+        insist(member, Method::POST, &path, Some(&json!({})))
+            .await
+            .ok();
     }
     room_id
+}
+
+/// Makes a room, whatever trouble there is.
+pub(super) async fn create_room(client: &Client, wish: &Value) -> String {
+    let path = "/_matrix/client/v3/createRoom";
+    let answer = insist(client, Method::POST, path, Some(wish)).await.ok();
+    answer["room_id"].as_str().expect("a room ID").to_owned()
+}
+
+/// A whole room's history, oldest first, whatever trouble there is.
+pub(super) async fn history(client: &Client, room_id: &str) -> Vec<Value> {
+    let (room, mut events, mut from) = (encode(room_id), Vec::new(), String::new());
+    loop {
+        let path = format!("/_matrix/client/v3/rooms/{room}/messages?dir=f&limit=1000{from}");
+        let page = insist(client, Method::GET, &path, None).await.ok();
+        events.extend(page["chunk"].as_array().expect("a chunk").iter().cloned());
+        match page["end"].as_str() {
+            Some(end) => from = format!("&from={}", encode(end)),
+            None => return events,
+        }
+    }
+}
+
+/// Asks until there is no trouble: a node that was not let run for longer than its lease has lost its shards, and that is none of a test's concern.
+async fn insist(client: &Client, method: Method, path: &str, body: Option<&Value>) -> Answer {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let asked = client.try_request(method.clone(), path, body.cloned());
+        match asked.await {
+            Ok(answer) if !may_go_well(Some(&answer)) => return answer,
+            trouble => assert!(Instant::now() < deadline, "{path}: {trouble:?}"),
+        }
+        time::sleep(AGAIN_AFTER).await;
+    }
 }
 
 /// Asks once: no answer when there is none in time, or not all of it.

@@ -94,7 +94,7 @@ impl World {
         let (anna, bert) = (self.anna.at(server.base()), self.bert.at(server.base()));
         let since = token(&bert).await;
         let event_id = anna.say(&self.rooms[0], "going on").await;
-        let answer = bert.sync(Some(&since), "timeout=20000").await;
+        let answer = bert.sync(Some(&since), "timeout=60000").await;
         assert!(answer.to_string().contains(&event_id), "{answer}");
         let name = "going-on";
         let made = json!({"room_alias_name": name, "preset": "public_chat"});

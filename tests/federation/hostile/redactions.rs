@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// What a test waits for comes within this time.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A redaction by somebody who has not heard what is redacted.
 fn redaction(by: &Guest, target: &str) -> Made {

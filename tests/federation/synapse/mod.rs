@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// What servers have to tell each other they have told within this time.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Where clients ask Playhouse, at its address.
 const CLIENT_PORT: u16 = 8008;

@@ -266,7 +266,7 @@ impl Reader {
 
     /// Syncs until everything has come.
     pub(super) async fn finish(&mut self, truth: &Truth) {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(120);
         loop {
             self.sync(false).await;
             let missing = self.missing(truth);

@@ -32,7 +32,7 @@ use crate::harness::{Database, Options, PushGateway, TestServer, wish};
 const CALM_WITHIN: Duration = Duration::from_secs(300);
 
 /// What was on the line when it was cut may be seen at its other end so much later.
-const ECHO: Duration = Duration::from_secs(1);
+const ECHO: Duration = Duration::from_secs(3);
 
 /// Whoever refuses the same push more often than this makes the test long, and shows nothing new.
 const REFUSALS_MAX: u32 = 2;

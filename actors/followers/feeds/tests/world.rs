@@ -351,7 +351,7 @@ impl World {
 
     /// Waits until everything committed is announced.
     pub(super) async fn settle(&self) {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
         let wanted = heads(&*self.store, Family::Rooms).await.unwrap();
         let devices = heads(&*self.store, Family::Users).await.unwrap();
         loop {

@@ -52,7 +52,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const ATTEMPTS: usize = 12;
 
 /// Whoever waits for something waits so long.
-const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(120);
 
 /// What is done wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
