@@ -186,11 +186,15 @@ pub(crate) async fn dispatch(
     payload: Payload,
 ) -> HttpResponse {
     let trace = Trace::begin();
-    let span = trace.span(request.method().as_str());
     let mut response = if request.method() == Method::OPTIONS {
         HttpResponse::NoContent().finish()
     } else {
-        serve(&app, table.as_deref(), &trace, request.clone(), payload)
+        let found = table
+            .ok_or_else(|| Failure::internal("a listener without a table"))
+            .and_then(|table| table.find(request.method(), request.uri().path()));
+        let endpoint = found.as_ref().ok().map(|(endpoint, _)| &**endpoint);
+        let span = trace.span(request.method().as_str(), endpoint);
+        serve(&app, found, &trace, request.clone(), payload)
             .instrument(span)
             .await
     };
@@ -203,16 +207,13 @@ pub(crate) async fn dispatch(
 
 async fn serve(
     app: &Arc<App>,
-    table: Option<&Table>,
+    found: Result<(Arc<Endpoint>, Vec<String>), Failure>,
     trace: &Trace,
     request: HttpRequest,
     payload: Payload,
 ) -> HttpResponse {
     let uri = request.uri().clone();
     let method = request.method().clone();
-    let found = table
-        .ok_or_else(|| Failure::internal("a listener without a table"))
-        .and_then(|table| table.find(&method, uri.path()));
     let (endpoint, outcome) = match found {
         Err(failure) => (None, Err(failure)),
         Ok((endpoint, path)) => {

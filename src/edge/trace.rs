@@ -70,17 +70,19 @@ impl Trace {
     }
 
     /// The span in which everything about the request is logged, and with which its trace begins where traces are collected.
-    pub(crate) fn span(&self, method: &str) -> Span {
+    pub(crate) fn span(&self, method: &str, endpoint: Option<&Endpoint>) -> Span {
         if !spans::are_collected() {
             return tracing::info_span!("request", id = %self.id);
         }
+        let route = endpoint.map_or("", Endpoint::name);
+        // What is below it fixes its name, so it must be there from the beginning.
         tracing::info_span!(
             "request",
             id = %self.id,
-            otel.name = Empty,
+            otel.name = format!("{method} {route}").trim_end(),
             otel.kind = "server",
             http.request.method = method,
-            http.route = Empty,
+            http.route = route,
             http.response.status_code = Empty,
         )
     }
@@ -99,11 +101,7 @@ impl Trace {
             gauges.seconds.record(took.as_secs_f64());
         }
         if spans::are_collected() {
-            let route = endpoint.map_or("", Endpoint::name);
-            let span = Span::current();
-            span.record("otel.name", format!("{method} {route}").as_str());
-            span.record("http.route", route);
-            span.record("http.response.status_code", i64::from(status));
+            Span::current().record("http.response.status_code", i64::from(status));
         }
         tracing::debug!(
             method,
