@@ -13,6 +13,8 @@ pub(super) struct Call {
     pub(super) body: Option<String>,
     /// Names for what an answer says, and where it says it.
     pub(super) keep: Vec<(String, String)>,
+    /// Where both servers say what when the call is over: until then it is made again.
+    pub(super) until: Option<(String, String)>,
     /// Lists are compared whatever their order.
     pub(super) any_order: bool,
 }
@@ -37,6 +39,9 @@ pub(super) fn calls(text: &str) -> Vec<Call> {
             match words[..] {
                 ["as", who] => last.who = who.to_owned(),
                 ["keep", name, pointer] => last.keep.push((name.to_owned(), pointer.to_owned())),
+                ["until", pointer, text] => {
+                    last.until = Some((pointer.to_owned(), text.to_owned()));
+                }
                 ["any", "order"] => last.any_order = true,
                 _ => panic!("what does it mean? {line}"),
             }
@@ -53,6 +58,7 @@ pub(super) fn calls(text: &str) -> Vec<Call> {
             path: path.to_owned(),
             body,
             keep: Vec::new(),
+            until: None,
             any_order: false,
         });
     }

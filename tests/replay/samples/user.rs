@@ -400,27 +400,30 @@ fn messages() -> Vec<Sample<UserRecord>> {
 
 fn pushes() -> Vec<Sample<UserRecord>> {
     let lag = vec![(0, 7), (1, 0)];
+    let pushed = |missed_calls| {
+        UserRecord::Pushed(Pushed {
+            pusher: 31,
+            at_ms: AT,
+            rooms: vec![("!r:example.org".into(), 300)],
+            unread: 2,
+            missed_calls,
+        })
+    };
+    let settled = |newest| {
+        UserRecord::PushesSettled(PushesSettled {
+            pusher: 31,
+            at_ms: AT,
+            mailed: vec![RoomMailed {
+                room_id: "!r:example.org".into(),
+                newest_ms: AT,
+                throttle_ms: 600_000,
+                newest,
+            }],
+        })
+    };
     vec![
-        sample(
-            "Pushed",
-            UserRecord::Pushed(Pushed {
-                pusher: 31,
-                at_ms: AT,
-                rooms: vec![("!r:example.org".into(), 300)],
-                unread: 2,
-                missed_calls: 0,
-            }),
-        ),
-        sample(
-            "Pushed/2",
-            UserRecord::Pushed(Pushed {
-                pusher: 31,
-                at_ms: AT,
-                rooms: vec![("!r:example.org".into(), 300)],
-                unread: 2,
-                missed_calls: 1,
-            }),
-        ),
+        sample("Pushed", pushed(0)),
+        sample("Pushed/2", pushed(1)),
         sample(
             "PushFailed",
             UserRecord::PushFailed(PushFailed {
@@ -435,32 +438,8 @@ fn pushes() -> Vec<Sample<UserRecord>> {
             "PushesWait",
             UserRecord::PushesWait(PushesWait { pusher: 31, lag }),
         ),
-        sample(
-            "PushesSettled",
-            UserRecord::PushesSettled(PushesSettled {
-                pusher: 31,
-                at_ms: AT,
-                mailed: vec![RoomMailed {
-                    room_id: "!r:example.org".into(),
-                    newest_ms: AT,
-                    throttle_ms: 600_000,
-                    newest: 0,
-                }],
-            }),
-        ),
-        sample(
-            "PushesSettled/2",
-            UserRecord::PushesSettled(PushesSettled {
-                pusher: 31,
-                at_ms: AT,
-                mailed: vec![RoomMailed {
-                    room_id: "!r:example.org".into(),
-                    newest_ms: AT,
-                    throttle_ms: 600_000,
-                    newest: 7,
-                }],
-            }),
-        ),
+        sample("PushesSettled", settled(0)),
+        sample("PushesSettled/2", settled(7)),
         sample(
             "PusherRejected",
             UserRecord::PusherRejected(PusherRejected {
