@@ -2,7 +2,6 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::Duration,
@@ -37,28 +36,13 @@ struct RoomList {
     shows: watch::Receiver<Value>,
 }
 
-/// The client. It is built now if it is not yet; who builds it already is waited for.
-fn client() -> PathBuf {
-    let folder = tools().join("sdk");
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--locked", "--manifest-path"])
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/Cargo.toml"))
-        .arg("--target-dir")
-        .arg(&folder)
-        .output()
-        .expect("cargo runs");
-    let said = String::from_utf8_lossy(&built.stderr);
-    assert!(built.status.success(), "{said}");
-    folder.join("debug/room-list")
-}
-
 impl RoomList {
-    fn start(client: &Path, server: &TestServer, user: &Client) -> Self {
-        let mut program = Command::new(client)
+    fn start(server: &TestServer, user: &Client) -> Self {
+        let mut program = Command::new(tools().join("sdk/debug/room-list"))
             .args([server.base(), &user.user_id, "correct horse"])
             .stdout(Stdio::piped())
             .spawn()
-            .expect("the client runs");
+            .expect("the client runs: `ops/ci/test` builds it");
         let output = BufReader::new(program.stdout.take().expect("standard output is piped"));
         let (sender, shows) = watch::channel(Value::Null);
         thread::spawn(move || {
@@ -154,10 +138,9 @@ impl Scene {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn matrix_sdk_shows_every_room_in_order() {
-    let client = tokio::task::spawn_blocking(client).await.expect("no panic");
     let mut server = on_fixed_port().await;
     let mut scene = Scene::open(&server).await;
-    let mut list = RoomList::start(&client, &server, &scene.bob);
+    let mut list = RoomList::start(&server, &scene.bob);
     list.agrees(&scene.rooms).await;
     let mut dice = Dice(0x0001_2345_6789);
     for step in 1..=STEPS {
@@ -180,6 +163,6 @@ async fn matrix_sdk_shows_every_room_in_order() {
         }
     }
     // A client that comes anew sees the same.
-    let mut other = RoomList::start(&client, &server, &scene.bob);
+    let mut other = RoomList::start(&server, &scene.bob);
     other.agrees(&scene.rooms).await;
 }
