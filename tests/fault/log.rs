@@ -1,6 +1,9 @@
 //! The log finds its own damage, and everything else can be made again from it.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 
@@ -106,6 +109,7 @@ async fn what_is_rebuilt_is_the_same() {
 pub(super) async fn populate(server: &TestServer) -> (Client, Client) {
     let anna = server.register("anna").await;
     let bert = server.register("bert").await;
+    let mut shared = Vec::new();
     for index in 0..4 {
         let alias = format!("room{index}");
         let room_id = anna
@@ -113,6 +117,7 @@ pub(super) async fn populate(server: &TestServer) -> (Client, Client) {
             .await;
         if index < 3 {
             bert.join(&room_id).await;
+            shared.push(room_id.clone());
         } else {
             let invite = format!("/_matrix/client/v3/rooms/{}/invite", encode(&room_id));
             anna.post(&invite, json!({"user_id": bert.user_id}))
@@ -141,6 +146,15 @@ pub(super) async fn populate(server: &TestServer) -> (Client, Client) {
     bert.put(&profile, json!({"displayname": "Bert"}))
         .await
         .ok();
+    // Rooms hear of it a little later.
+    let deadline = Instant::now() + Duration::from_secs(120);
+    for room_id in &shared {
+        let path = format!("state/m.room.member/{}", encode(&bert.user_id));
+        while anna.look(room_id, &path).await.ok()["displayname"] != "Bert" {
+            assert!(Instant::now() < deadline, "{room_id} does not hear of it");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
     let data = format!(
         "/_matrix/client/v3/user/{}/account_data/org.example",
         encode(&bert.user_id)
