@@ -241,6 +241,17 @@ pub struct Connections {
     pub idle: usize,
 }
 
+/// The newest positions of a family's shards, as far as somebody tells.
+#[derive(Debug)]
+pub struct KnownHeads {
+    /// Those that are told.
+    pub heads: Vec<Head>,
+    /// Shards of which nothing is told now: their database does not answer.
+    pub silent: Vec<ShardNumber>,
+    /// Why the first of them is silent.
+    pub trouble: Option<StoreError>,
+}
+
 /// The read side, and what is neither record nor model. Shared by everybody on the node.
 pub trait LogStore: Send + Sync + 'static {
     /// How many shards there are.
@@ -254,6 +265,17 @@ pub trait LogStore: Send + Sync + 'static {
 
     /// The newest position of every shard of a family.
     fn heads(&self, family: Family) -> StoreFuture<'_, Vec<Head>>;
+
+    /// The same where a house lies in several databases of which one may be away: what the others tell. Fails only when none answers.
+    fn known_heads(&self, family: Family) -> StoreFuture<'_, KnownHeads> {
+        Box::pin(async move {
+            Ok(KnownHeads {
+                heads: self.heads(family).await?,
+                silent: Vec::new(),
+                trouble: None,
+            })
+        })
+    }
 
     /// Records of one entity.
     fn read_entity<'a>(

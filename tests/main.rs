@@ -1,6 +1,7 @@
 //! All tests that need a whole server, in one program.
 
 mod admin;
+mod book;
 mod client;
 mod cluster;
 mod e2ee;

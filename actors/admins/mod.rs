@@ -1,12 +1,17 @@
 //! Who administers this server besides the users that are administrators, and what all of them have changed.
 //!
-//! Owns which tokens of tools are good, and the order in which changes were made. Must not know what a change does: that is said by who makes it.
+//! Owns which tokens of tools are good, the order in which changes were made, and moderation policies with their runs. Must not know what a change does: that
+//! is said by who makes it.
 
 pub mod audit;
+pub mod policies;
 pub mod tokens;
 
 pub use audit::{AuditCommand, AuditLog};
-pub use playhouse_schema::record::admin::AdminRole;
+pub use playhouse_schema::record::admin::{AdminRole, PolicyAction, PolicyRule};
+pub use policies::{
+    Policies, Policy, PolicyAnswer, PolicyCommand, PolicyQuery, PolicyReply, PolicyRun,
+};
 pub use tokens::{AdminToken, AdminTokens, TokenAnswer, TokenCommand, TokenQuery, TokenReply};
 
 use serde::{Deserialize, Serialize};
@@ -45,6 +50,9 @@ pub enum AdminError {
     /// Somebody has changed it since.
     #[error("it has been changed since")]
     ChangedSince,
+    /// A policy would do something else than its dry run has shown.
+    #[error("what the policy matches has changed since the dry run: make another one")]
+    Differs,
     /// It could not be asked.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),

@@ -230,8 +230,14 @@ impl Domain for AdminTokens {
         match record {
             AdminRecord::TokenMade(made) => self.make(made),
             AdminRecord::TokenRevoked(revoked) => self.end(&revoked.id),
-            // A topic of its own.
-            AdminRecord::ChangeBegun(_) | AdminRecord::ChangeEnded(_) => {}
+            // Topics of their own.
+            AdminRecord::ChangeBegun(_)
+            | AdminRecord::ChangeEnded(_)
+            | AdminRecord::PolicySaved(_)
+            | AdminRecord::PolicyDeleted(_)
+            | AdminRecord::PolicyRunBegun(_)
+            | AdminRecord::PolicyRunEnded(_)
+            | AdminRecord::PolicyRunUndone(_) => {}
         }
     }
 

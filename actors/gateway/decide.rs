@@ -115,19 +115,17 @@ fn accept(
     Ok(Decision::new(records, GatewayReply::Accepted(push_id)))
 }
 
-/// The counts of a repetition, when they are others than those that the device is told: the event is passed on once, but the device must not go on showing what
-/// was true when it was sent for the first time.
+/// The counts of a repetition, when they are others than those that the device is told last: the event is passed on once, but the device must not go on showing
+/// what was true when it was sent for the first time.
 fn changed_counts(outbox: &Outbox, push_id: &str, repeated: &NewPush) -> Option<NewPush> {
     let counts = repeated.counts.clone()?;
-    let told = match outbox.named(push_id) {
-        Some(push) => push.accepted.counts.as_ref(),
-        None => {
-            let finished = outbox.finished.get(push_id);
-            let alive = finished.filter(|finished| !finished.rejected)?;
-            alive.counts.as_ref()
-        }
-    };
-    (told != Some(&counts)).then(|| NewPush {
+    let finished = outbox.finished.get(push_id);
+    if finished.is_some_and(|finished| finished.rejected) {
+        return None;
+    }
+    let told = outbox.counted.get(&repeated.device);
+    let is_told = told.is_some_and(|(_, told)| *told == counts);
+    (!is_told).then(|| NewPush {
         digest: None,
         notification: counts,
         ..repeated.clone()

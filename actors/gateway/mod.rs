@@ -106,7 +106,7 @@ fn number_of(entity: &Entity) -> u8 {
 
 impl Domain for Outbox {
     const NAME: &'static str = "gateway";
-    const SNAPSHOT_VERSION: u32 = 2;
+    const SNAPSHOT_VERSION: u32 = 3;
 
     type Record = GatewayRecord;
     type Command = GatewayCommand;

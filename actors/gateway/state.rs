@@ -58,9 +58,6 @@ pub(super) struct Finished {
     device: String,
     /// The pushkey is dead.
     pub(super) rejected: bool,
-    /// What it said of counts.
-    #[serde(default)]
-    pub(super) counts: Option<String>,
 }
 
 /// Contents that are still in the log though nobody needs them.
@@ -91,6 +88,9 @@ pub struct Outbox {
     /// When a device's pushkey was found to be dead.
     pub(super) rejected: OrdMap<String, u64>,
     rejected_by_age: OrdSet<(u64, String)>,
+    /// The counts that each device is told last, and when they were accepted.
+    pub(super) counted: OrdMap<String, (u64, String)>,
+    counted_by_age: OrdSet<(u64, String)>,
     /// By the record that accepted them.
     pub(super) spent: OrdMap<Sequence, Arc<Spent>>,
     /// What all of it weighs.
@@ -104,6 +104,7 @@ struct Written {
     finished: Vec<(String, Finished)>,
     rejected: Vec<(String, u64)>,
     spent: Vec<(Sequence, Arc<Spent>)>,
+    counted: Vec<(String, (u64, String))>,
 }
 
 impl Outbox {
@@ -123,12 +124,18 @@ impl Outbox {
     /// Takes in one record.
     pub(super) fn take_in(&mut self, sequence: Sequence, record: &GatewayRecord) {
         match record {
-            GatewayRecord::Accepted(accepted) => self.insert(Arc::new(Push {
-                sequence,
-                attempts: 0,
-                not_before_ms: accepted.at_ms,
-                accepted: accepted.clone(),
-            })),
+            GatewayRecord::Accepted(accepted) => {
+                if let Some(counts) = &accepted.counts {
+                    let counts = (accepted.at_ms, counts.clone());
+                    self.remember_counts(accepted.device.clone(), counts);
+                }
+                self.insert(Arc::new(Push {
+                    sequence,
+                    attempts: 0,
+                    not_before_ms: accepted.at_ms,
+                    accepted: accepted.clone(),
+                }));
+            }
             GatewayRecord::Postponed(postponed) => self.postpone(postponed),
             GatewayRecord::Ended(ended) => self.end(ended),
             GatewayRecord::Told { device } => self.forget_rejected(device),
@@ -197,6 +204,16 @@ impl Outbox {
             self.forget_rejected(&accepted.device);
             self.remember_rejected(accepted.device.clone(), ended.at_ms);
         }
+        let is_taken = matches!(
+            ended.outcome,
+            PushOutcome::Delivered | PushOutcome::Needless
+        );
+        let told_last = self.counted.get(&accepted.device);
+        let is_last = told_last.map(|(_, counts)| counts) == accepted.counts.as_ref();
+        // The device shows others still.
+        if !is_taken && is_last {
+            self.forget_counts(&accepted.device);
+        }
         self.finish(
             ended.push_id.clone(),
             Finished {
@@ -204,7 +221,6 @@ impl Outbox {
                 digest: accepted.digest.clone(),
                 device: accepted.device.clone(),
                 rejected: told.is_some(),
-                counts: accepted.counts.clone(),
             },
         );
         // While the log is folded, what was taken out of it is read without.
@@ -258,6 +274,18 @@ impl Outbox {
         }
     }
 
+    fn remember_counts(&mut self, device: String, counts: (u64, String)) {
+        self.forget_counts(&device);
+        self.counted_by_age.insert((counts.0, device.clone()));
+        self.counted.insert(device, counts);
+    }
+
+    fn forget_counts(&mut self, device: &str) {
+        if let Some((at_ms, _)) = self.counted.remove(device) {
+            self.counted_by_age.remove(&(at_ms, device.to_owned()));
+        }
+    }
+
     fn forget_old(&mut self, now_ms: u64) {
         while let Some((at_ms, push_id)) = self.finished_by_age.get_min().cloned() {
             let is_old = at_ms.saturating_add(FINISHED_KEPT_MS) <= now_ms;
@@ -271,6 +299,13 @@ impl Outbox {
             {
                 self.known.remove(&digest);
             }
+        }
+        while let Some((at_ms, device)) = self.counted_by_age.get_min().cloned() {
+            let is_old = at_ms.saturating_add(FINISHED_KEPT_MS) <= now_ms;
+            if !is_old && self.counted.len() <= FINISHED_MAX {
+                break;
+            }
+            self.forget_counts(&device);
         }
         while let Some((at_ms, device)) = self.rejected_by_age.get_min().cloned() {
             let is_old = at_ms.saturating_add(REJECTED_KEPT_MS) <= now_ms;
@@ -291,6 +326,7 @@ impl Outbox {
         let rejected = self.rejected.iter();
         let finished = self.finished.iter();
         let spent = self.spent.iter();
+        let counted = self.counted.iter();
         let written = Written {
             pushes: self.pushes.values().map(|push| push.emptied()).collect(),
             finished: finished
@@ -301,6 +337,9 @@ impl Outbox {
                 .collect(),
             spent: spent
                 .map(|(sequence, spent)| (*sequence, spent.clone()))
+                .collect(),
+            counted: counted
+                .map(|(device, counts)| (device.clone(), counts.clone()))
                 .collect(),
         };
         rmp_serde::to_vec(&written)
@@ -323,6 +362,9 @@ impl Outbox {
         }
         for (device, at_ms) in written.rejected {
             outbox.remember_rejected(device, at_ms);
+        }
+        for (device, counts) in written.counted {
+            outbox.remember_counts(device, counts);
         }
         outbox.spent = written.spent.into_iter().collect();
         Some(outbox)

@@ -166,6 +166,31 @@ fn a_repetition_tells_other_counts_and_nothing_else() {
 }
 
 #[test]
+fn a_repetition_is_measured_by_what_the_device_was_told_last() {
+    let mut trial = Trial::new();
+    let counted = |event: &str, unread: u64| NewPush {
+        counts: Some(format!("counts {unread}")),
+        ..new("a", Some(event))
+    };
+    let [first, second] = [("$e", 1), ("$f", 2)].map(|(event, unread)| {
+        let push_id = trial.accept(counted(event, unread));
+        trial.settle(&push_id, Verdict::Delivered, false);
+        push_id
+    });
+    assert_ne!(first, second);
+    assert_eq!(trial.accept(counted("$e", 2)), first);
+    assert!(trial.outbox.pushes.is_empty(), "it was told with the other");
+    assert_eq!(trial.accept(counted("$e", 1)), first);
+    assert_eq!(trial.outbox.pushes.len(), 1, "it goes on showing 2");
+    // What the provider never took the device does not show.
+    let (_, waits) = trial.outbox.pushes.get_max().expect("it waits");
+    let push_id = waits.accepted.push_id.clone();
+    trial.settle(&push_id, Verdict::Refused("too large".to_owned()), false);
+    assert_eq!(trial.accept(counted("$e", 1)), first);
+    assert_eq!(trial.outbox.pushes.len(), 1);
+}
+
+#[test]
 fn a_repetition_for_a_dead_pushkey_tells_nothing() {
     let mut trial = Trial::new();
     let counted = |unread: u64| NewPush {

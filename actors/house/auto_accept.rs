@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use ruma::{OwnedServerName, UserId, events::room::member::MembershipState};
+use ruma::{OwnedServerName, RoomId, UserId, events::room::member::MembershipState};
 
 use super::{House, HouseError, JoinWish, delays::HouseOutlet};
 use crate::{
@@ -88,7 +88,7 @@ impl House {
         let MemberEvent {
             room_id, user_id, ..
         } = invite;
-        if !self.is_invited(invite).await? || !self.is_shown(user_id, invite).await? {
+        if !self.is_invited(room_id, user_id).await? || !self.is_shown(user_id, invite).await? {
             return Ok(());
         }
         let wish = JoinWish {
@@ -110,8 +110,12 @@ impl House {
         Ok(())
     }
 
-    async fn is_invited(&self, invite: &MemberEvent) -> Result<bool, HouseError> {
-        let (room_id, user_id) = (&invite.room_id, &invite.user_id);
+    /// Whether an invite of a user stands.
+    pub(super) async fn is_invited(
+        &self,
+        room_id: &RoomId,
+        user_id: &UserId,
+    ) -> Result<bool, HouseError> {
         if let Some(told) = self.told_of(room_id, user_id).await? {
             return Ok(told.membership() == Some(MembershipState::Invite));
         }
@@ -133,6 +137,12 @@ impl House {
                 return Ok(false);
             }
             Err(error) => return Err(error),
+        }
+        let hidden = self.user_query(user_id, UserQuery::HiddenInvites).await?;
+        if let UserAnswer::HiddenInvites(hidden) = hidden
+            && hidden.hides(&invite.room_id, invite.sequence)
+        {
+            return Ok(false);
         }
         let query = UserQuery::JudgeInvite(invite.sender.clone());
         let verdict = self.user_query(user_id, query).await?;

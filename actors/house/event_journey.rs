@@ -2,26 +2,37 @@
 //!
 //! Nothing here reads more the longer a room's history is: single records, a page of members, a page of destinations.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use futures_util::future::join_all;
 use playhouse_schema::{
     address::{Entity, Family, Position, Sequence, Shard},
-    models::memberships,
+    models::{
+        Model as _,
+        memberships::{self, Memberships},
+    },
     port::{EntityRange, StoredRecord},
     record::{
         codec::Record as _,
         room::{Placement, RoomRecord, Verdict, kind},
     },
 };
-use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, UserId};
+use ruma::{
+    EventId, OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, ServerName, UserId,
+    events::TimelineEventType,
+};
 
-use super::{House, HouseError, surprise};
+use super::{EventPushes, House, HouseError, surprise};
 use crate::{
+    pushers::PushedEvent,
     room::{
         RoomAnswer, RoomError, RoomQuery,
         event::RoomEvent,
         inspect::{Inspected, Inspection},
+        wire::is_handed_in,
     },
     server::{Outlook, SentEvent},
     user::{UserAnswer, UserError, UserQuery, answer::FeedPlace},
@@ -36,6 +47,10 @@ const MEMBERS_MAX: usize = 1_000;
 /// So many records behind an event are looked at for what it brought about.
 const RECORDS_BEHIND: usize = 16;
 
+/// Of an event after which its room has got more records than so many it is not made out who was there then, and of one in a room that has ever branched
+/// neither: that takes the longer the more has changed since, and there the longer the more has ever changed.
+const RECORDS_SINCE_MAX: u64 = 500;
+
 /// Which part of a journey is wanted.
 #[derive(Clone, Debug)]
 pub struct JourneyWish {
@@ -47,6 +62,17 @@ pub struct JourneyWish {
     pub servers_after: String,
     /// So many of both at most.
     pub limit: usize,
+}
+
+/// A user of this server who is in the room, and what the user has heard of the event.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// Who.
+    pub user_id: OwnedUserId,
+    /// How far the feed is; `None` while nobody syncs.
+    pub place: Option<FeedPlace>,
+    /// What pushers have told; `None` when there were none to tell.
+    pub pushes: Option<EventPushes>,
 }
 
 /// What is known of an event's way.
@@ -73,13 +99,16 @@ pub struct EventJourney {
     /// It is an end of the event graph.
     pub is_end: bool,
     /// Users of this server that are in the room.
-    pub users: Vec<(OwnedUserId, Option<FeedPlace>)>,
+    pub users: Vec<Listener>,
     /// Where to go on with users.
     pub users_next: Option<String>,
-    /// Destinations in the room now.
+    /// Destinations that it is for: those that were in the room when it came (where that takes long to make out, those that are there now), and whoever it
+    /// brings in or out.
     pub servers: Vec<(OwnedServerName, Outlook)>,
     /// Where to go on with destinations.
     pub servers_next: Option<String>,
+    /// Who was in the room just after this record has it.
+    audience_at: Sequence,
 }
 
 impl EventJourney {
@@ -87,23 +116,39 @@ impl EventJourney {
     fn is_told(&self) -> bool {
         self.event.verdict == Verdict::Accepted && self.event.placement == Placement::Live
     }
+
+    /// Whether other servers have it from `own`: it is of one of its users, or was handed to it to be passed on. A redaction that this server holds may be one
+    /// of which others know the target.
+    fn is_sent(&self, own: &ServerName) -> bool {
+        let pdu = &self.event.pdu;
+        let passes = self.event.verdict.has_passed() && self.event.placement == Placement::Live;
+        passes && (pdu.sender.server_name() == own || is_handed_in(own, pdu.json()))
+    }
+
+    /// The event as those who push see it.
+    fn pushed(&self) -> PushedEvent {
+        PushedEvent {
+            room_id: self.room_id.clone(),
+            number: self.shard.number,
+            position: self.position,
+            sequence: self.event.sequence,
+            recorded_ms: self.recorded_ms,
+        }
+    }
 }
 
 impl House {
     /// The way of an event. Refused with `NotFound` when it is not recorded.
     pub async fn event_journey(&self, wish: &JourneyWish) -> Result<EventJourney, HouseError> {
         let mut journey = self.recorded(&wish.event_id).await?;
-        let room_id = journey.room_id.clone();
         self.look_behind(&mut journey).await?;
         self.look_at_room(&mut journey).await?;
         let limit = wish.limit.clamp(1, JOURNEY_PAGE_MAX);
-        if !journey.is_told() {
-            return Ok(journey);
+        if journey.is_told() {
+            (journey.users, journey.users_next) =
+                self.heard_by(&journey, (&wish.users_after, limit)).await?;
         }
-        (journey.users, journey.users_next) =
-            self.heard_by(&room_id, (&wish.users_after, limit)).await?;
-        let sender = journey.event.pdu.sender.clone();
-        if self.is_local(sender.server_name()) {
+        if journey.is_sent(self.env.server_name()) {
             (journey.servers, journey.servers_next) =
                 self.sent_to(&journey, (&wish.servers_after, limit)).await?;
         }
@@ -124,6 +169,7 @@ impl House {
             recorded_ms: stored.at_ms,
             redacted_by,
             state_before: (event.before, false),
+            audience_at: event.sequence.saturating_sub(1),
             event,
             resolutions: Vec::new(),
             in_force: None,
@@ -178,6 +224,9 @@ impl House {
         };
         let mut ends = graph.ends.iter();
         journey.is_end = ends.any(|end| end.event_id == event.pdu.event_id);
+        if graph.forked || graph.sequence.saturating_sub(event.sequence) > RECORDS_SINCE_MAX {
+            journey.audience_at = graph.sequence;
+        }
         let Some(state_key) = event.pdu.state_key.clone() else {
             return Ok(());
         };
@@ -205,15 +254,19 @@ impl House {
         }
     }
 
-    /// A page of this server's users in a room, and how far each has heard of it.
+    /// A page of this server's users in the room, and what each has heard of the event.
     async fn heard_by(
         &self,
-        room_id: &RoomId,
+        journey: &EventJourney,
         (after, limit): (&str, usize),
-    ) -> Result<(Vec<(OwnedUserId, Option<FeedPlace>)>, Option<String>), HouseError> {
+    ) -> Result<(Vec<Listener>, Option<String>), HouseError> {
+        let model = Memberships::NAME;
+        self.models
+            .reached(model, journey.shard, journey.position)
+            .await?;
         let store = self.models.store();
-        let found =
-            memberships::of_room(&**store, room_id.as_str(), "join", after, MEMBERS_MAX).await?;
+        let room_id = journey.room_id.as_str();
+        let found = memberships::of_room(&**store, room_id, "join", after, MEMBERS_MAX).await?;
         let mut next = found.last().map(|member| member.user_id.clone());
         next = next.filter(|_| found.len() == MEMBERS_MAX);
         let mut users: Vec<OwnedUserId> = found
@@ -225,15 +278,24 @@ impl House {
             users.truncate(limit);
             next = users.last().map(ToString::to_string);
         }
+        let pushed = journey.pushed();
         let asked = users
-            .iter()
-            .map(|user_id| self.feed_place(user_id, room_id));
-        let places = join_all(asked).await;
-        let mut heard = Vec::with_capacity(users.len());
-        for (user_id, place) in users.into_iter().zip(places) {
-            heard.push((user_id, place?));
-        }
-        Ok((heard, next))
+            .into_iter()
+            .map(|user_id| self.listener(user_id, (&journey.event, &pushed)));
+        let heard: Result<Vec<_>, HouseError> = join_all(asked).await.into_iter().collect();
+        Ok((heard?, next))
+    }
+
+    async fn listener(
+        &self,
+        user_id: OwnedUserId,
+        (event, pushed): (&Arc<RoomEvent>, &PushedEvent),
+    ) -> Result<Listener, HouseError> {
+        Ok(Listener {
+            place: self.feed_place(&user_id, &pushed.room_id).await?,
+            pushes: self.pushes_of(&user_id, (event, pushed)).await?,
+            user_id,
+        })
     }
 
     async fn feed_place(
@@ -251,19 +313,15 @@ impl House {
         }
     }
 
-    /// A page of the destinations in a room, and how things stand with each.
+    /// A page of the destinations that an event is for, and how things stand with each.
     async fn sent_to(
         &self,
         journey: &EventJourney,
         (after, limit): (&str, usize),
     ) -> Result<(Vec<(OwnedServerName, Outlook)>, Option<String>), HouseError> {
-        let sender = &journey.event.pdu.sender;
-        let access = self.room_access(&journey.room_id, sender).await?;
-        let mut servers: Vec<OwnedServerName> = access
-            .servers
-            .into_iter()
-            .filter(|server| !self.is_local(server) && server.as_str() > after)
-            .collect();
+        let mut servers = self.destinations_of(journey).await?;
+        servers.retain(|server| !self.is_local(server) && server.as_str() > after);
+        let mut servers: Vec<OwnedServerName> = servers.into_iter().collect();
         servers.sort();
         let mut next = None;
         if servers.len() > limit {
@@ -287,6 +345,38 @@ impl House {
             }
         }
         Ok((sent, next))
+    }
+
+    /// The servers that an event is for: as those know it who send it, where that can be made out at once.
+    async fn destinations_of(
+        &self,
+        journey: &EventJourney,
+    ) -> Result<BTreeSet<OwnedServerName>, HouseError> {
+        let pdu = &journey.event.pdu;
+        let query = RoomQuery::Servers(journey.audience_at);
+        let servers = match self.room_query(&journey.room_id, query).await {
+            Ok(RoomAnswer::Servers(servers)) => servers,
+            Ok(_) => return Err(surprise("Servers")),
+            Err(RoomError::UnknownRoom) => BTreeMap::new(),
+            Err(error) => return Err(error.into()),
+        };
+        let mut servers: BTreeSet<_> = servers.into_keys().collect();
+        if pdu.event_type != TimelineEventType::RoomMember {
+            return Ok(servers);
+        }
+        let target = pdu
+            .state_key
+            .as_deref()
+            .and_then(|it| UserId::parse(it).ok());
+        if let Some(target) = target {
+            if self.is_local(pdu.sender.server_name()) {
+                servers.insert(target.server_name().to_owned());
+            } else {
+                // Who handed it over has it.
+                servers.remove(target.server_name());
+            }
+        }
+        Ok(servers)
     }
 }
 

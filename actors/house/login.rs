@@ -48,6 +48,7 @@ impl House {
 
     /// Logs in a user who has proved who they are.
     pub async fn login(&self, user_id: &UserId, login: Login) -> Result<LoggedIn, HouseError> {
+        self.must_not_be_notifier(user_id)?;
         self.must_have_room(user_id).await?;
         match self
             .user_command(user_id, UserCommand::Login(login))

@@ -13,7 +13,7 @@
 //! | `register` | `register(NewAccount) -> MadeAccount`, `available_user_id(&str) -> OwnedUserId`, `is_registration_token_valid`, `hold_registration_token(token, session)`, `release_registration_token(session)` |
 //! | `login` | `login_by_password(user, password, Login) -> (OwnedUserId, LoggedIn)`, `login(&UserId, Login) -> LoggedIn`, `refresh(&str) -> LoggedIn`, `logout(&Session)`, `logout_all(&UserId)`, `is_password(&UserId, String) -> bool`, `set_password`, `hash_password`, `account(&UserId) -> Account`, `acting(&UserId, Option<&DeviceId>) -> (Account, bool)` |
 //! | `administer` | `set_account(&UserId, AccountWish) -> bool`, `administer(&UserId, AdminDecision)`, `log_in_as(&UserId, until_ms) -> LoggedIn`, `memberships_of(&UserId)`, `find_accounts(&Wanted, &Page)` |
-//! | `admins` | `make_admin_token(TokenWish) -> (String, String)`, `revoke_admin_token(id, by)`, `admin_tokens()`, `admin_of_token(&str)`, `begin_change(ChangeBegun)`, `end_change(ChangeEnded)`, `changes(&WantedChanges, limit)`, `noted_change(id)`; `standing`: `standing_of(&ChangeTarget)`; `undo`: `undo(&Change, by)` |
+//! | `admins` | `make_admin_token(TokenWish) -> (String, String)`, `revoke_admin_token(id, by)`, `admin_tokens()`, `admin_of_token(&str)`, `begin_change(ChangeBegun)`, `end_change(ChangeEnded)`, `changes(&WantedChanges, limit)`, `noted_change(id)`, `policies()`, `policy(name)`, `save_policy(name, PolicyRule, by)`, `delete_policy(name, by)`, `dry_run(name) -> DryRun`, `apply_policy(PolicyWish) -> Applied`; `standing`: `standing_of(&ChangeTarget)`; `undo`: `undo(&Change, by)` |
 //! | `pretend` | `pretended_event_id()`, `pretended_room_id()`: for those whose events reach nobody |
 //! | `create_room` | `create_room(RoomWish) -> MadeRoom` |
 //! | `handshakes` | `template_for_peer(server, Handshake, TemplateAsked) -> Template`, `take_handed(server, Handshake, HandedPdu) -> Handed` |
@@ -104,6 +104,7 @@ mod error;
 mod event_at;
 mod event_journey;
 mod event_keys;
+mod event_pushes;
 mod externals;
 mod figures;
 mod forgotten_rooms;
@@ -189,7 +190,7 @@ use active_users::ActiveDesk;
 pub use active_users::ActiveSettings;
 pub use administer::AccountWish;
 use admins::Admins;
-pub use admins::{Change, TokenWish};
+pub use admins::{Applied, Change, DryRun, MatchedInvite, PolicyWish, TokenWish};
 pub use aliases::ResolvedAlias;
 use alone::Mark;
 use among::Among;
@@ -205,7 +206,8 @@ pub use deletions::DeletionWish;
 pub use desks::{Desks, Found, Held, Places};
 use elsewhere::Elsewhere;
 pub use error::HouseError;
-pub use event_journey::{EventJourney, JOURNEY_PAGE_MAX, JourneyWish};
+pub use event_journey::{EventJourney, JOURNEY_PAGE_MAX, JourneyWish, Listener};
+pub use event_pushes::EventPushes;
 pub use externals::{LoggedOut, Origin};
 pub use figures::Figures;
 pub use gateway::{GatewayOffice, LoneGateway};

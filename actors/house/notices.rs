@@ -194,6 +194,21 @@ impl House {
         }
     }
 
+    /// Whether somebody is the user as whom the server speaks: nobody gets into that account, whoever vouches for them.
+    pub fn is_notifier(&self, user_id: &UserId) -> bool {
+        let notices = self.config.notices.as_ref();
+        notices.is_some_and(|notices| notices.user_id == *user_id)
+    }
+
+    /// Refuses a session to the user as whom the server speaks.
+    pub(super) fn must_not_be_notifier(&self, user_id: &UserId) -> Result<(), HouseError> {
+        if self.is_notifier(user_id) {
+            let why = "this account is the server's own";
+            return Err(HouseError::Forbidden(why.to_owned()));
+        }
+        Ok(())
+    }
+
     fn notice_settings(&self) -> Result<&NoticeSettings, HouseError> {
         let why = || HouseError::InvalidParam("this server sends no notices".to_owned());
         self.config.notices.as_ref().ok_or_else(why)

@@ -266,7 +266,7 @@ impl House {
     }
 
     /// What push rules look at besides an event.
-    async fn related(
+    pub(super) async fn related(
         &self,
         judge: &Judge,
         room_id: &RoomId,

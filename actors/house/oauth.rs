@@ -35,6 +35,7 @@ impl House {
         user_id: &UserId,
         login: ClientLogin,
     ) -> Result<LoggedIn, HouseError> {
+        self.must_not_be_notifier(user_id)?;
         self.must_have_room(user_id).await?;
         let command = OauthCommand::Admit(login.client_id.clone());
         self.oauth.command(clients(), command).await?;

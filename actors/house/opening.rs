@@ -245,6 +245,7 @@ impl Opening {
             admins: Admins {
                 tokens: self.directory(env.clone(), limits).await?,
                 audit: self.directory(env.clone(), limits).await?,
+                policies: self.directory(env.clone(), limits).await?,
             },
             reports: self.directory(env.clone(), limits).await?,
             passes: self.directory(env.clone(), limits).await?,

@@ -52,8 +52,7 @@ impl House {
     /// The user ID of a local part, if it may be given to a new account: `InvalidUsername` by grammar, `UserError::UserInUse` when taken.
     pub async fn available_user_id(&self, username: &str) -> Result<OwnedUserId, HouseError> {
         let user_id = self.new_user_id(username)?;
-        let notices = self.config.notices.as_ref();
-        if notices.is_some_and(|notices| notices.user_id == user_id) {
+        if self.is_notifier(&user_id) {
             return Err(UserError::UserInUse.into());
         }
         match self.account(&user_id).await {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{House, HouseError, MediaName};
 use crate::{
+    admins::AdminError,
     kernel::Unavailable,
     media::MediaError,
     purges::PurgeError,
@@ -24,6 +25,8 @@ impl House {
             "room" => self.standing_of_room(&target.name).await,
             "media" => self.standing_of_media(&target.name).await,
             "registration_token" => self.standing_of_token(&target.name).await,
+            "policy" => self.standing_of_policy(&target.name).await,
+            "policy_run" => self.standing_of_policy_run(&target.name).await,
             _ => Ok(Value::Null),
         };
         match told {
@@ -116,6 +119,7 @@ fn is_passing(error: &HouseError) -> bool {
         HouseError::User(UserError::Unavailable(error))
         | HouseError::Media(MediaError::Unavailable(error))
         | HouseError::Purge(PurgeError::Unavailable(error))
+        | HouseError::Admin(AdminError::Unavailable(error))
         | HouseError::Registration(RegistrationError::Unavailable(error)) => {
             *error != Unavailable::Damaged
         }

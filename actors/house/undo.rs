@@ -138,6 +138,12 @@ fn way(action: &str, request: &str) -> Result<Way, &'static str> {
         | "DELETE /_synapse/admin/v1/registration_tokens/{token}" => {
             (&["uses_allowed", "expiry_time"], Operate)
         }
+        "POST /_playhouse/admin/v1/policies/{policy}/apply" => {
+            if asks_for(request, "tell_servers") {
+                return Err("the other servers were told, and the invites are gone");
+            }
+            (&["applied"], Moderate)
+        }
         "PUT /_synapse/admin/v1/users/{user_id}/admin" => (&["admin"], Operate),
         "PUT /_synapse/admin/v2/users/{user_id}" => {
             if !asks_only_for(request, &["admin", "locked"]) {
@@ -166,6 +172,12 @@ fn asks_only_for(request: &str, known: &[&str]) -> bool {
     body.is_some_and(|body| body.keys().all(|key| known.contains(&key.as_str())))
 }
 
+/// Whether the body of a request said yes to a field.
+fn asks_for(request: &str, field: &str) -> bool {
+    let request: Value = serde_json::from_str(request).unwrap_or_default();
+    request["body"][field] == true
+}
+
 /// Why what an endpoint does cannot be taken back.
 fn lasting(action: &str) -> &'static str {
     let says = |words: &[&str]| words.iter().any(|word| action.contains(word));
@@ -177,6 +189,8 @@ fn lasting(action: &str) -> &'static str {
         "it took something back: make that change again instead"
     } else if says(&["/tokens"]) {
         "a token is told once: make another one, or revoke it"
+    } else if says(&["/policies"]) {
+        "a policy does nothing until it is applied: write it as it was, which is noted here"
     } else if says(&["/quarantine", "/media/quarantine"]) {
         "it is not noted which of many pieces were put away by it: give them out again one by one"
     } else if action.starts_with("DELETE ") || says(&["/delete", "purge"]) {
@@ -197,6 +211,7 @@ impl House {
         let target = undo.target.name.as_str();
         match undo.target.kind.as_str() {
             "registration_token" => self.undo_token(target, undo).await,
+            "policy_run" => self.undo_policy_run(target, by).await,
             "room" => {
                 let room_id = <&RoomId>::try_from(target).map_err(|_| unfit())?;
                 for (_, value) in undo.differing() {
@@ -380,6 +395,24 @@ mod tests {
         // A token that was changed would be deleted, or made anew.
         assert!(!of(set, (false, true)) && !of(set, (true, false)));
         assert!(!of(make, (true, true)) && !of(delete, (false, false)));
+    }
+
+    #[test]
+    fn a_policy_is_taken_back_where_nobody_was_told() {
+        let apply = "POST /_playhouse/admin/v1/policies/{policy}/apply";
+        let standings = (r#"{"inviter":"*"}"#, r#"{"applied":true}"#);
+        let of = |request: &str, standings| Undo::of(&change(apply, request, standings));
+        let undo = of(r#"{"body":{"token":"…"}}"#, standings).expect("a way");
+        assert_eq!(undo.role(), AdminRole::Moderate);
+        assert!(of(r#"{"body":{"tell_servers":true}}"#, standings).is_err());
+        let taken_back = (standings.0, r#"{"policy":"spam"}"#);
+        assert!(of(r#"{"body":{"token":"…"}}"#, taken_back).is_err());
+        let saved = change(
+            "PUT /_playhouse/admin/v1/policies/{policy}",
+            "{}",
+            standings,
+        );
+        assert!(Undo::of(&saved).is_err());
     }
 
     #[test]

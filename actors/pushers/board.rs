@@ -4,7 +4,7 @@
 //! where there are several nodes, each shard has a position of its own in the database, and "here" is the node that pushes to its users.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -17,9 +17,12 @@ use playhouse_schema::address::{Entity, Layout, Position, Shard, ShardNumber};
 use ruma::{OwnedRoomId, OwnedUserId, UserId};
 use tokio::sync::{Notify, watch};
 
-use super::slot::Slot;
+use super::{
+    prospect::{Left, PushedEvent},
+    slot::Slot,
+};
 use crate::{
-    server::board::Place,
+    server::board::{Place, Wanted},
     user::{PusherEar, message::RoomNews},
 };
 
@@ -70,7 +73,7 @@ struct Parts {
     /// Each with the positions up to which all was distributed to its users before; what is read again before them is not for them.
     begun: BTreeMap<ShardNumber, Positions>,
     /// Those for which reading has not begun.
-    wanted: BTreeSet<ShardNumber>,
+    wanted: Wanted,
 }
 
 /// What the board tells of all users.
@@ -295,6 +298,22 @@ impl PushBoard {
         parts.read().begun.contains_key(&self.part_of(user_id))
     }
 
+    /// What is left to do about an event for a user's pushers; `None` when the user is not here.
+    pub(super) fn left_for(&self, user_id: &UserId, event: &PushedEvent) -> Option<Left> {
+        if !self.has_begun(user_id) {
+            return None;
+        }
+        let distributed = self.rooms.get(usize::from(event.number));
+        let distributed = distributed.map_or(0, |known| known.load(Ordering::Acquire));
+        if event.position > distributed {
+            return Some(Left::Unread);
+        }
+        let slot = self.slots.get(user_id).map(|slot| slot.clone());
+        let place = (event.number, event.position);
+        let holds = slot.is_some_and(|slot| slot.holds(&event.room_id, place));
+        Some(if holds { Left::Waiting } else { Left::Nothing })
+    }
+
     /// The shard of a user.
     pub(super) fn part_of(&self, user_id: &UserId) -> ShardNumber {
         let entity = Entity::user(user_id.as_str());
@@ -309,7 +328,22 @@ impl PushBoard {
     /// The users of a shard come here.
     pub fn want(&self, number: ShardNumber) {
         if let Some(parts) = &self.parts {
-            parts.write().wanted.insert(number);
+            parts.write().wanted.want(number);
+            self.wanted.notify_one();
+        }
+    }
+
+    /// Users have come for whom reading cannot begin before this time.
+    pub(super) fn put_off(&self, numbers: &[ShardNumber], until_ms: u64) {
+        if let Some(parts) = &self.parts {
+            parts.write().wanted.put_off(numbers, until_ms);
+        }
+    }
+
+    /// For those it is time again for whom reading could not begin before.
+    pub(super) fn want_again(&self, now_ms: u64) {
+        if let Some(parts) = &self.parts {
+            parts.write().wanted.again(now_ms);
             self.wanted.notify_one();
         }
     }
@@ -320,7 +354,7 @@ impl PushBoard {
             let Some(parts) = &self.parts else {
                 return std::future::pending().await;
             };
-            let wanted: Vec<_> = parts.read().wanted.iter().copied().collect();
+            let wanted = parts.read().wanted.now();
             if !wanted.is_empty() {
                 return wanted;
             }
@@ -341,7 +375,7 @@ impl PushBoard {
         let mut from = (!parts.begun.is_empty()).then_some(now);
         for (number, at) in taken {
             // It may have left again meanwhile.
-            if !parts.wanted.remove(&number) {
+            if !parts.wanted.begin(number) {
                 continue;
             }
             from = Some(match from {
@@ -365,7 +399,7 @@ impl PushBoard {
         if let Some(parts) = &self.parts {
             let mut parts = parts.write();
             parts.begun.remove(&number);
-            parts.wanted.remove(&number);
+            parts.wanted.leave(number);
         }
         self.slots.retain(|user_id, slot| {
             let leaves = self.part_of(user_id) == number;

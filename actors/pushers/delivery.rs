@@ -27,6 +27,7 @@ use crate::{
     user::{
         UserAnswer, UserCommand, UserError, UserQuery,
         feed::unread::{Judge, notices::Notice},
+        hidden_invites::HiddenInvites,
         push_standing::{PushNote, RoomPositions},
     },
 };
@@ -168,8 +169,11 @@ impl Delivery {
         if let Some(flood) = &batch.flood {
             self.lag_all(&mut targets, flood).await?;
         }
+        let numbers = targets.iter().map(|target| target.number).collect();
+        let assured = self.slot.assured(&numbers);
         for target in &mut targets {
-            target.is_unsure |= batch.leaves_unsure(&target.standing);
+            let is_open = !assured.contains(&target.number);
+            target.is_unsure |= is_open && batch.leaves_unsure(&target.standing);
         }
         // From here on a room that does not answer or a gateway that is slow hold nobody's position up.
         if targets.iter().all(|target| target.standing.lag.is_some()) {
@@ -284,7 +288,18 @@ impl Delivery {
         let UserAnswer::Judging(rules, ignored) = self.ask(UserQuery::Judging).await? else {
             return Err(Halt::Trouble("no fitting answer to Judging".to_owned()));
         };
+        let hidden = match self.ask(UserQuery::HiddenInvites).await {
+            Ok(UserAnswer::HiddenInvites(hidden)) => hidden,
+            // Whose account is closed meanwhile has no invites.
+            Err(UserError::Deactivated | UserError::UnknownUser) => HiddenInvites::default(),
+            Ok(_) => {
+                let trouble = "no fitting answer to HiddenInvites";
+                return Err(Halt::Trouble(trouble.to_owned()));
+            }
+            Err(error) => return Err(error.into()),
+        };
         Ok(Reading {
+            hidden,
             sources: self.pushing.parts.sources.clone(),
             judge: Arc::new(Judge {
                 user_id: self.user_id.clone(),
@@ -309,7 +324,7 @@ impl Delivery {
         // With a flood anything may have happened that is nowhere told. Other rules count otherwise, also where nothing happened.
         let known = known.filter(|_| batch.flood.is_none());
         let known = known.and_then(|mut known| {
-            let is_good = known.goes_by(&reading.judge);
+            let is_good = known.goes_by(reading);
             is_good.then_some(known)
         });
         let Some(mut ledger) = known else {

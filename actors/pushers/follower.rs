@@ -7,8 +7,8 @@ use std::{
 };
 
 use playhouse_schema::{
-    address::{Family, Sequence, ShardNumber},
-    models::parked::Parked,
+    address::{Family, Position, Sequence, ShardNumber},
+    models::{Model as _, parked::Parked, pushers::Pushers},
     port::{StoreError, StoredRecord},
     record::{
         codec::Record as _,
@@ -44,6 +44,9 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// What could not be read is read again so much later.
 pub(super) const AGAIN: Duration = Duration::from_millis(200);
+
+/// Whether a database is there again that was away is looked for so much later, milliseconds.
+const AWAY_MS: u64 = 5_000;
 
 /// Starts it.
 pub fn start(tail: Arc<Tail>, pushing: Arc<Pushing>) -> Running {
@@ -155,6 +158,10 @@ impl Follower {
 
     /// Users of shards are pushed to from here now: what their pushers have not heard of yet is read.
     async fn begin(&mut self, numbers: &[ShardNumber], stop: &mut Stop) -> Result<(), Stopped> {
+        let numbers = &self.ready(numbers).await[..];
+        if numbers.is_empty() {
+            return Ok(());
+        }
         self.begin_after_heads(stop).await?;
         // Who has pushers must be known before the first record is read for them.
         restore::restore(&self.pushing, Some(numbers), stop).await?;
@@ -169,15 +176,35 @@ impl Follower {
         Ok(())
     }
 
+    /// Those of these shards of which it is known by now who has pushers. The others are tried again later.
+    async fn ready(&self, numbers: &[ShardNumber]) -> Vec<ShardNumber> {
+        let parts = &self.pushing.parts;
+        let fold = (Pushers::NAME, Family::Users);
+        let (ready, wait_ms) = match parts.models.caught_up_in(fold, numbers).await {
+            Ok(ready) => (ready, AWAY_MS),
+            Err(error) => {
+                tracing::warn!(follower = NAME, %error, "cannot tell who has pushers");
+                (Vec::new(), AGAIN.as_millis() as u64)
+            }
+        };
+        let mut late = numbers.to_vec();
+        late.retain(|number| !ready.contains(number));
+        let until_ms = parts.env.now_ms() + wait_ms;
+        self.pushing.board().put_off(&late, until_ms);
+        ready
+    }
+
     /// Tells the board what was recorded before now.
     async fn begin_after_heads(&self, stop: &mut Stop) -> Result<(), Stopped> {
         loop {
-            match self.pushing.parts.store.heads(Family::Rooms).await {
-                Ok(heads) => {
-                    let heads = heads.iter();
-                    let heads: Positions = heads
-                        .map(|head| (head.shard.number, head.position))
-                        .collect();
+            match self.pushing.parts.store.known_heads(Family::Rooms).await {
+                Ok(known) => {
+                    let heads = known.heads.iter();
+                    let heads = heads.map(|head| (head.shard.number, head.position));
+                    // Where nobody tells, anything may be older than this process.
+                    let silent = known.silent.iter();
+                    let silent = silent.map(|number| (*number, Position::MAX));
+                    let heads: Positions = heads.chain(silent).collect();
                     self.pushing.board().begin_after(&heads);
                     return Ok(());
                 }
@@ -207,6 +234,7 @@ impl Follower {
 
     async fn tick(&mut self) {
         let now_ms = self.pushing.parts.env.now_ms();
+        self.pushing.board().want_again(now_ms);
         for user_id in self.pushing.board().due(now_ms) {
             self.pushing.nudge(&user_id);
         }

@@ -141,6 +141,7 @@ impl Delivery {
                     missed_calls: badge.missed_calls,
                 }))
                 .await?;
+                self.slot.assure(target.number);
                 tracing::debug!(target: HOPS, hop = "noted", "a push is noted as taken");
                 Ok(Pushes::Taken)
             }

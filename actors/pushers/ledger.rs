@@ -15,6 +15,7 @@ use crate::{
             surroundings::Sources,
             unread::{Judge, Tally, Unread},
         },
+        hidden_invites::HiddenInvites,
         sync::counts::{self, Span},
     },
 };
@@ -33,6 +34,8 @@ const READS_MAX: usize = 50;
 pub(super) struct Reading {
     pub(super) sources: Arc<dyn Sources>,
     pub(super) judge: Arc<Judge>,
+    /// Invites that a moderator took out of the user's sight.
+    pub(super) hidden: HiddenInvites,
 }
 
 /// A room that the user is joined to.
@@ -63,6 +66,8 @@ pub(super) struct Ledger {
     judge: Arc<Judge>,
     rooms: BTreeMap<OwnedRoomId, Entry>,
     invites: BTreeMap<OwnedRoomId, Invite>,
+    /// Those of the invites that are not shown.
+    hidden: HiddenInvites,
     uses: u64,
     /// No unread events are held one by one.
     is_thin: bool,
@@ -75,6 +80,7 @@ impl Ledger {
             judge: reading.judge.clone(),
             rooms: BTreeMap::new(),
             invites: BTreeMap::new(),
+            hidden: reading.hidden.clone(),
             uses: 0,
             is_thin: false,
         };
@@ -82,11 +88,12 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Whether it was counted by rules and ignored users that say the same as these.
-    pub(super) fn goes_by(&mut self, judge: &Arc<Judge>) -> bool {
-        let is_same = is_same(&self.judge, judge);
+    /// Whether it was counted by rules and ignored users that say the same as these. Takes in which invites are hidden now.
+    pub(super) fn goes_by(&mut self, reading: &Reading) -> bool {
+        let is_same = is_same(&self.judge, &reading.judge);
         if is_same {
-            self.judge = judge.clone();
+            self.judge = reading.judge.clone();
+            self.hidden = reading.hidden.clone();
         }
         is_same
     }
@@ -190,9 +197,15 @@ impl Ledger {
             .collect()
     }
 
+    /// Invites that the user is shown.
+    fn shown(&self) -> impl Iterator<Item = (&OwnedRoomId, &Invite)> {
+        let invites = self.invites.iter();
+        invites.filter(move |(room_id, invite)| !self.hidden.hides(room_id, invite.sequence))
+    }
+
     /// Invites that came after these positions.
     pub(super) fn invites_after(&self, lag: &Positions) -> Vec<(OwnedRoomId, Invite)> {
-        let invites = self.invites.iter();
+        let invites = self.shown();
         invites
             .filter(|(_, invite)| invite.position > lag.get(&invite.shard).copied().unwrap_or(0))
             .map(|(room_id, invite)| (room_id.clone(), *invite))
@@ -201,7 +214,8 @@ impl Ledger {
 
     /// An invite into a room that stands.
     pub(super) fn invite(&self, room_id: &OwnedRoomId) -> Option<Invite> {
-        self.invites.get(room_id).copied()
+        let invite = self.invites.get(room_id).copied()?;
+        (!self.hidden.hides(room_id, invite.sequence)).then_some(invite)
     }
 
     /// What gateways are told.
@@ -212,7 +226,7 @@ impl Ledger {
             false => entry.notifications,
         });
         Badge {
-            unread: unread.sum::<u64>() + self.invites.len() as u64,
+            unread: unread.sum::<u64>() + self.shown().count() as u64,
             missed_calls: self.rooms.values().map(|entry| entry.missed_calls).sum(),
         }
     }
@@ -350,6 +364,7 @@ impl Ledger {
             judge,
             rooms: (0..rooms).map(entry).collect(),
             invites: BTreeMap::new(),
+            hidden: HiddenInvites::default(),
             uses: 0,
             is_thin: false,
         }

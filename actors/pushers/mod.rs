@@ -35,6 +35,7 @@ mod newcomers;
 mod plan;
 mod port;
 mod positions;
+mod prospect;
 mod restore;
 mod slot;
 #[cfg(test)]
@@ -52,6 +53,7 @@ pub use port::{
     Digest, DigestMessage, DigestRoom, NoPostman, Postman, Push, PushTaken, PushTrouble,
 };
 pub use positions::{NAME, forget as forget_positions, leave, open_board};
+pub use prospect::{Left, PushFate, PushedEvent, Signs, left_for};
 
 use crate::{
     env::Env,

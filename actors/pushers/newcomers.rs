@@ -7,7 +7,8 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use playhouse_schema::{
-    address::Family,
+    address::{Family, Shard},
+    models::{Model as _, pushers::Pushers},
     port::StoredRecord,
     record::{
         room::may_hold,
@@ -25,6 +26,7 @@ use super::{
 };
 use crate::{
     followers::task::{Stop, Stopped},
+    room::context::Folded as _,
     user::PusherEar as _,
     writers::{Tail, TailReader},
 };
@@ -52,12 +54,17 @@ impl Newcomers {
         stop: &mut Stop,
     ) -> Result<Self, Stopped> {
         loop {
-            match pushing.parts.store.heads(Family::Users).await {
-                Ok(heads) => {
-                    let heads = heads.iter();
-                    let from: Vec<_> = heads
-                        .map(|head| (head.shard.number, head.position))
-                        .collect();
+            match pushing.parts.store.known_heads(Family::Users).await {
+                Ok(known) => {
+                    let heads = known.heads.iter();
+                    let heads = heads.map(|head| (head.shard.number, head.position));
+                    // Of a shard that does not tell how far it is, what the read model contains is no news.
+                    let silent = known.silent.iter().map(|number| {
+                        let (family, number) = (Family::Users, *number);
+                        let shard = Shard { family, number };
+                        (number, pushing.parts.models.folded(Pushers::NAME, shard))
+                    });
+                    let from: Vec<_> = heads.chain(silent).collect();
                     return Ok(Self {
                         users: tail.follow(Family::Users, &from),
                         history: History::new(pushing.board().positions()),

@@ -69,7 +69,8 @@ pub(super) fn targets(book: &PusherBook, mails: bool) -> Vec<Target> {
         .collect()
 }
 
-fn target(named: &NamedPusher) -> Option<Target> {
+/// A pusher, if it is switched on and can be used.
+pub(super) fn target(named: &NamedPusher) -> Option<Target> {
     let pusher = &named.pusher;
     let wire: Wire = serde_json::from_str(&pusher.json).ok()?;
     (wire.enabled != Some(false)).then_some(())?;

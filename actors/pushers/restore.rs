@@ -12,7 +12,7 @@ use crate::followers::task::{Stop, Stopped};
 /// So many users are read at once.
 const PAGE: usize = 1_000;
 
-/// Puts users onto the board: all of them, or those of some shards. Insists.
+/// Puts users onto the board: all of them, or those of some shards, of which all is taken in that was recorded before. Insists.
 pub(super) async fn restore(
     pushing: &Pushing,
     only: Option<&[ShardNumber]>,
@@ -31,8 +31,10 @@ pub(super) async fn restore(
 
 async fn read(pushing: &Pushing, only: Option<&[ShardNumber]>) -> Result<(), String> {
     let (parts, board) = (&pushing.parts, pushing.board());
-    let caught_up = parts.models.caught_up(pushers::Pushers::NAME).await;
-    caught_up.map_err(|error| error.to_string())?;
+    if only.is_none() {
+        let caught_up = parts.models.caught_up(pushers::Pushers::NAME).await;
+        caught_up.map_err(|error| error.to_string())?;
+    }
     let models = parts.store.models();
     let meant = |name: &str| -> Option<OwnedUserId> {
         let user_id = UserId::parse(name).ok()?;

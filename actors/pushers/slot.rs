@@ -1,9 +1,12 @@
 //! One user on the board: what waits to be judged, and what is remembered of the last time.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
-use playhouse_schema::address::Sequence;
+use playhouse_schema::address::{Position, Sequence, ShardNumber};
 use ruma::{EventId, OwnedRoomId, RoomId};
 
 use super::{board::Positions, ledger::Ledger};
@@ -107,6 +110,8 @@ pub(super) struct Inner {
     ledger: Option<(Box<Ledger>, u64)>,
     /// When mails become due, by pusher.
     mail_due_ms: BTreeMap<Sequence, u64>,
+    /// Pushers whose gateways this process has told the counts, since anything was in doubt.
+    assured: BTreeSet<Sequence>,
 }
 
 /// One user on the board.
@@ -233,6 +238,7 @@ impl Slot {
         }
         // A push may have been taken, and could not be noted.
         inner.waiting.is_unsure = true;
+        inner.assured.clear();
         inner.ledger = None;
         inner.pause_ms = pause_ms;
         inner.next_ms = inner.next_ms.max(1);
@@ -240,7 +246,21 @@ impl Slot {
 
     /// What an earlier process was doing about what waits nobody knows.
     pub(super) fn doubt(&self) {
-        self.0.lock().waiting.is_unsure = true;
+        let mut inner = self.0.lock();
+        inner.waiting.is_unsure = true;
+        inner.assured.clear();
+    }
+
+    /// A gateway was told the counts: whatever an earlier process has told it is no matter any more, however much is still read again.
+    pub(super) fn assure(&self, pusher: Sequence) {
+        self.0.lock().assured.insert(pusher);
+    }
+
+    /// Which of these pushers are in no doubt. Others are forgotten.
+    pub(super) fn assured(&self, pushers: &BTreeSet<Sequence>) -> BTreeSet<Sequence> {
+        let mut inner = self.0.lock();
+        inner.assured.retain(|pusher| pushers.contains(pusher));
+        inner.assured.clone()
     }
 
     /// There is something to try at this time, and not later.
@@ -297,6 +317,20 @@ impl Slot {
             let event = news.event();
             event.is_some_and(|event| event.pdu.redacts.as_deref() == Some(event_id))
         })
+    }
+
+    /// Whether what lies at a place waits, or may be in hand.
+    pub(super) fn holds(
+        &self,
+        room_id: &RoomId,
+        (number, position): (ShardNumber, Position),
+    ) -> bool {
+        let inner = self.0.lock();
+        let is_after = |floor: &Positions| position > floor.get(&number).copied().unwrap_or(0);
+        let dirty = inner.waiting.rooms.get(room_id);
+        dirty.is_some_and(|dirty| position >= dirty.first.position)
+            || inner.waiting.flood.as_ref().is_some_and(is_after)
+            || inner.in_hand.as_ref().is_some_and(is_after)
     }
 
     /// The user has left this node.

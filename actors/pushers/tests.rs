@@ -394,6 +394,19 @@ fn positions_are_told_as_of_a_time() {
 }
 
 #[test]
+fn a_doubt_is_over_once_the_counts_are_told() {
+    let board = board(true);
+    let slot = board.slot(&anna());
+    let assured = |pushers: &[u64]| slot.assured(&pushers.iter().copied().collect());
+    slot.assure(7);
+    slot.assure(9);
+    assert!(assured(&[7, 8]).into_iter().eq([7]));
+    assert!(assured(&[7, 9]).into_iter().eq([7]), "the other was gone");
+    slot.put_back(0);
+    assert!(assured(&[7]).is_empty());
+}
+
+#[test]
 fn what_was_taken_back_meanwhile_is_not_at_hand() {
     let board = board(true);
     let room_id = owned_room_id!("!r:example.org");

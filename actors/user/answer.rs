@@ -14,8 +14,8 @@ use ruma::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    grants::TokenGrant, invite_filter::InviteVerdict, message::ToDeviceIndex, pushers::PusherBook,
-    sliding::threads::ThreadChanges,
+    grants::TokenGrant, hidden_invites::HiddenInvites, invite_filter::InviteVerdict,
+    message::ToDeviceIndex, pushers::PusherBook, sliding::threads::ThreadChanges,
 };
 use crate::{env::JsonObject, kernel::parcel::json_text, room::message::JsonText};
 
@@ -56,6 +56,8 @@ pub enum UserAnswer {
     Reading(Vec<OwnedUserId>, Option<Sequence>),
     /// See [`UserQuery::JudgeInvite`](super::UserQuery::JudgeInvite).
     Invite(InviteVerdict),
+    /// See [`UserQuery::HiddenInvites`](super::UserQuery::HiddenInvites).
+    HiddenInvites(HiddenInvites),
     /// Push rules in force, and users whose events are not wanted.
     Judging(
         #[serde(with = "json_text")] Arc<Ruleset>,

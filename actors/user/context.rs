@@ -34,7 +34,7 @@ pub trait PusherEar: Send + Sync + 'static {
     /// A user of this node has a pusher, or has changed one. It is not durable yet; a question to the user tells when it is.
     fn pusher_set(&self, user_id: &UserId);
 
-    /// A user of this node who has pushers has changed what counts: push rules, or who is ignored. Not durable yet either.
+    /// What counts has changed for a user of this node who has pushers: push rules, who is ignored, or which invites are hidden. Not durable yet either.
     fn rules_changed(&self, user_id: &UserId);
 }
 

@@ -15,7 +15,7 @@ use super::{
     deactivate, dehydrate, erase_history,
     error::UserError,
     feed::{self, Feed},
-    forget_room, grants, inherit_room, login, mark_direct,
+    forget_room, grants, hidden_invites, inherit_room, login, mark_direct,
     message::{UserAnswer, UserCommand, UserQuery, UserReply, UserSignal},
     note_devices_seen, note_transaction, push_standing, pushers, queue_to_device, refresh,
     register, remove_devices, rename_device, send_to_device, set_account_data, set_password,
@@ -141,10 +141,11 @@ impl Domain for User {
 
 /// Whether a record changes what counts as unread.
 fn changes_rules(record: &UserRecord) -> bool {
-    let UserRecord::AccountDataSet(data) = record else {
-        return false;
-    };
-    RULES.contains(&data.name.as_str())
+    match record {
+        UserRecord::AccountDataSet(data) => RULES.contains(&data.name.as_str()),
+        UserRecord::InvitesHidden(_) | UserRecord::InvitesShown(_) => true,
+        _ => false,
+    }
 }
 
 /// Whether a record ends or changes sessions that may be cached.
@@ -261,6 +262,7 @@ impl User {
             UserCommand::ForgetRoom { room_id, until } => {
                 forget_room::decide(self, (&room_id, until), limits)
             }
+            UserCommand::TurnInvites(wish) => hidden_invites::decide(self, *wish),
             UserCommand::QueueToDevice {
                 message_id,
                 sender,
@@ -381,6 +383,7 @@ impl User {
                 self.forgotten.get(&room_id).copied(),
             ),
             UserQuery::JudgeInvite(inviter) => UserAnswer::Invite(self.judge_invite(&inviter)),
+            UserQuery::HiddenInvites => hidden_invites::tell(self)?,
             UserQuery::Judging => UserAnswer::Judging(self.push_rules(), self.ignored()),
             UserQuery::Pushers => UserAnswer::Pushers(self.pushers_answer()),
             UserQuery::PusherBook => UserAnswer::PusherBook(Box::new(self.pusher_book())),

@@ -16,6 +16,7 @@ pub use super::administer::AdminDecision;
 pub use super::answer::{Account, Device, IdentityKeys, Presence, Session, UserAnswer};
 pub use super::feed::FeedSignal;
 pub use super::grants::{ClientLogin, GrantOf, TokenGrant};
+pub use super::hidden_invites::InviteWish;
 pub use super::key_messages::{
     AddSignatures, SetDehydratedDevice, SignatureFailure, UploadKeys, UploadSigningKeys,
 };
@@ -184,6 +185,8 @@ pub enum UserCommand {
         /// Device ID or `*`, and content.
         messages: Vec<(String, JsonText)>,
     },
+    /// Hide invites, or show them again: a run of a moderation policy wants it. Answers `Count`: how many the run hides then, or did before.
+    TurnInvites(Box<InviteWish>),
     /// Remember that a transaction of a device is done. Answers `Done`.
     NoteTransaction {
         /// The device.
@@ -230,6 +233,8 @@ pub enum UserReply {
     DeviceId(OwnedDeviceId),
     /// Signatures that were not taken in.
     SignatureFailures(Vec<SignatureFailure>),
+    /// So many.
+    Count(u64),
 }
 
 /// What a user can be asked.
@@ -292,6 +297,8 @@ pub enum UserQuery {
     Reading(OwnedRoomId),
     /// Whether this inviter's invites are wanted. Answers `Invite`.
     JudgeInvite(OwnedUserId),
+    /// The invites that are not shown because a moderator did not want it. Answers `HiddenInvites`.
+    HiddenInvites,
     /// Where the user is told of notifications. Answers `Pushers`.
     Pushers,
     /// All that is known of the user's pushers. Answers `PusherBook`.

@@ -24,6 +24,7 @@ pub mod feed;
 mod fold_keys;
 mod forget_room;
 mod grants;
+pub mod hidden_invites;
 pub mod identity;
 mod inbound;
 mod inherit_room;

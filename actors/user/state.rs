@@ -19,6 +19,7 @@ use super::{
     data::AccountData,
     device::DeviceState,
     fold_keys::{Dehydrated, Signed},
+    hidden_invites::HiddenInvites,
     inbound::Received,
     push_standing::EndedPusher,
     pushers::Pusher,
@@ -96,6 +97,8 @@ pub struct User {
     pub(super) filters: Vector<Arc<str>>,
     /// Rooms that were forgotten, and up to which of the user's member events in them. A stay that began after it is not.
     pub forgotten: OrdMap<OwnedRoomId, Sequence>,
+    /// Invites that a moderator took out of the user's sight.
+    pub(super) hidden_invites: HiddenInvites,
     /// Cross-signing keys.
     pub cross_signing: CrossSigning,
     /// Signatures that were added after upload, by user and key.
@@ -158,6 +161,7 @@ impl User {
             account_data: AccountData::default(),
             filters: Vector::new(),
             forgotten: OrdMap::new(),
+            hidden_invites: HiddenInvites::default(),
             cross_signing: CrossSigning::default(),
             signatures: OrdMap::new(),
             signed_others: 0,
@@ -183,6 +187,7 @@ impl User {
         self.fold_messages(change, record);
         self.fold_pushers(change.sequence, record);
         self.fold_sliding(change.sequence, record);
+        self.hidden_invites.fold(change.sequence, record);
         if self.changes_device_list(record) {
             self.device_list_change = change;
             self.expect_position(change, Unplaced::DeviceList);
@@ -365,6 +370,7 @@ impl User {
             + self.account_data.bytes()
             + self.account_data.len() * 200
             + self.forgotten.len() * 80
+            + self.hidden_invites.weight_bytes()
             + self.signatures.len() * 500
             + self.pushers.len() * 1_000
             + self.connections.weight_bytes()

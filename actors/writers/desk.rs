@@ -22,8 +22,9 @@ use crate::kernel::{
     spans,
 };
 
-/// Of an append that need not land as a whole so many records land at a time, and others in between.
-pub(super) const SLICE_RECORDS: usize = 64;
+/// Of an append that need not land as a whole so many records land at a time, and others in between. With 64 of them nine of ten commits to SQLite took up to
+/// 6.2 ms, with 16 up to 2.2 ms, and a single record takes 1.7 ms: that is how long others wait.
+pub(super) const SLICE_RECORDS: usize = 16;
 
 /// The place of one writer. Writers come and go, their desk stays.
 pub(super) struct Desk {

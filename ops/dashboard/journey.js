@@ -7,6 +7,7 @@ import { LIMIT, field, onward, table } from "./list.js";
 import { state } from "./federation.js";
 
 const VERDICTS = { accepted: "good", soft_failed: "bad", rejected: "bad", held: "plain", powerless: "bad" };
+const PUSHES = { pushed: "good", waiting: "bad", ended: "bad" };
 const FEEDS = { heard: "good", behind: "bad", asleep: "plain" };
 
 function finder(view, eventId) {
@@ -41,6 +42,13 @@ function destination(one) {
   return names[one.state] ?? state(one.state);
 }
 
+/** What a pusher has told, or why not. */
+function push(one) {
+  const kind = PUSHES[one.state] ?? "plain";
+  const reason = one.reason ? ` ${one.reason}` : "";
+  return h("div", null, badge(one.state.replace("_", " "), kind), ` ${one.app_id}`, one.pushed_ts ? [", ", time(one.pushed_ts)] : "", reason);
+}
+
 async function shown(view, eventId) {
   const { query } = view;
   const told = await get(`${OWN}${at`/events/${eventId}/journey`}`, {
@@ -62,6 +70,7 @@ async function shown(view, eventId) {
         ["Feed", (one) => badge(one.feed, FEEDS[one.feed] ?? "plain")],
         ["Position", (one) => (one.position === undefined ? "–" : number(one.position))],
         ["Ahead of it", (one) => (one.ahead === undefined ? "–" : number(one.ahead))],
+        ["Pushes", (one) => (one.pushes.length === 0 ? "–" : one.pushes.map(push))],
       ], told.users, "Nobody of this server is in the room."),
       onward(view, told.users_next, "users_from", "Pages of users")),
     section("Other servers",

@@ -41,7 +41,12 @@ async function revoke(view, one) {
     action: "End it",
     danger: true,
     run: async () => {
-      await call("DELETE", `${OWN}${at`/tokens/${one.id}`}`);
+      try {
+        await call("DELETE", `${OWN}${at`/tokens/${one.id}`}`);
+      } catch (error) {
+        // Somebody else was faster, or it has ended by itself since it was listed: it is as it was wanted.
+        if (error.status !== 404) throw error;
+      }
       return "The token is good no more.";
     },
   }) && view.reload();

@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-const TABLES: [&str; 3] = [
+const TABLES: [&str; 4] = [
     "CREATE TABLE IF NOT EXISTS memberships_1 (
         user_id {{text}} NOT NULL,
         room_id {{text}} NOT NULL,
@@ -35,6 +35,7 @@ const TABLES: [&str; 3] = [
         PRIMARY KEY (user_id, room_id)
     )",
     "CREATE INDEX IF NOT EXISTS memberships_1_room ON memberships_1 (room_id, membership, user_id)",
+    "CREATE INDEX IF NOT EXISTS memberships_1_invites ON memberships_1 (user_id, room_id) WHERE membership = 'invite'",
     "CREATE TABLE IF NOT EXISTS memberships_1_events (
         room_id {{text}} NOT NULL,
         sequence BIGINT NOT NULL,
@@ -84,6 +85,10 @@ pub(super) const OF_USER: &str = "SELECT user_id, room_id, membership, sender, e
 pub(super) const OF_ROOM: &str = "SELECT user_id, room_id, membership, sender, event_id, sequence, shard, position, \
      since_sequence, since_position, stay_from, stay_to \
      FROM memberships_1 WHERE room_id = $1 AND membership = $2 AND user_id > $3 ORDER BY user_id LIMIT $4";
+
+pub(super) const INVITES: &str = "SELECT user_id, room_id, membership, sender, event_id, sequence, shard, position, \
+     since_sequence, since_position, stay_from, stay_to \
+     FROM memberships_1 WHERE membership = 'invite' AND (user_id, room_id) > ($1, $2) ORDER BY user_id, room_id LIMIT $3";
 
 pub(super) const OF_BOTH: &str = "SELECT theirs.since_sequence, own.since_sequence FROM memberships_1 theirs \
      JOIN memberships_1 own ON own.room_id = theirs.room_id AND own.membership = 'join' \
@@ -296,6 +301,16 @@ pub async fn of_room(
         number(limit as u64),
     ];
     rows(store, (OF_ROOM, values), read).await
+}
+
+/// Pending invites of all users, by user ID and room ID: at most `limit` after a user and a room (empty for the first).
+pub async fn invites(
+    store: &dyn ModelStore,
+    (user_id, room_id): (&str, &str),
+    limit: usize,
+) -> Result<Vec<Membership>, StoreError> {
+    let values = vec![text(user_id), text(room_id), number(limit as u64)];
+    rows(store, (INVITES, values), read).await
 }
 
 /// Since which of a room's records two users are both joined to it: the one, and the other. `None` when not both are.

@@ -48,6 +48,7 @@ const STATEMENTS: &[&str] = &[
     memberships::REMOVE,
     memberships::OF_USER,
     memberships::OF_ROOM,
+    memberships::INVITES,
     memberships::OF_BOTH,
     memberships::ROOM_WITH,
     memberships::SHARED,

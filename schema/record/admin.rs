@@ -1,8 +1,12 @@
-//! Records of administrators: the tokens of their tools, and what was changed through the admin APIs.
+//! Records of administrators: the tokens of their tools, what was changed through the admin APIs, and moderation policies.
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+pub use super::policy::{
+    PolicyAction, PolicyDeleted, PolicyRule, PolicyRunBegun, PolicyRunEnded, PolicyRunUndone,
+    PolicySaved,
+};
 use super::{Kind, codec::Record};
 use crate::address::Sequence;
 
@@ -21,6 +25,21 @@ pub enum AdminRecord {
     /// It is known what became of a change.
     #[serde(rename = "e")]
     ChangeEnded(ChangeEnded),
+    /// A moderation policy was written down.
+    #[serde(rename = "ps")]
+    PolicySaved(PolicySaved),
+    /// A moderation policy was struck out.
+    #[serde(rename = "pd")]
+    PolicyDeleted(PolicyDeleted),
+    /// A policy is about to be applied.
+    #[serde(rename = "pb")]
+    PolicyRunBegun(PolicyRunBegun),
+    /// A policy was applied.
+    #[serde(rename = "pe")]
+    PolicyRunEnded(PolicyRunEnded),
+    /// What a policy did was taken back.
+    #[serde(rename = "pu")]
+    PolicyRunUndone(PolicyRunUndone),
 }
 
 /// What an administrator may do.
@@ -125,6 +144,11 @@ impl Record for AdminRecord {
             AdminRecord::TokenRevoked(_) => 841,
             AdminRecord::ChangeBegun(_) => CHANGE_BEGUN,
             AdminRecord::ChangeEnded(_) => CHANGE_ENDED,
+            AdminRecord::PolicySaved(_) => 844,
+            AdminRecord::PolicyDeleted(_) => 845,
+            AdminRecord::PolicyRunBegun(_) => 846,
+            AdminRecord::PolicyRunEnded(_) => 847,
+            AdminRecord::PolicyRunUndone(_) => 848,
         }
     }
 }

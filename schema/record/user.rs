@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+pub use super::invites::{HiddenInvite, InvitesHidden};
 pub use super::push::{PushFailed, Pushed, PusherRejected, PushesSettled, PushesWait, RoomMailed};
 pub use super::sliding::{
     SlidingRoomKept, SlidingSyncKept, SlidingTold, SlidingWish, ThreadSubscriptionSet,
@@ -154,6 +155,12 @@ pub enum UserRecord {
     /// The user accepted the terms.
     #[serde(rename = "te")]
     TermsAccepted(TermsAccepted),
+    /// A moderator took invites out of the user's sight.
+    #[serde(rename = "ih")]
+    InvitesHidden(InvitesHidden),
+    /// The invites that this run of a policy hides are shown again.
+    #[serde(rename = "iv")]
+    InvitesShown(Sequence),
     /// What stood here is erased. Never written as a record of its own: the record keeps the kind that it had.
     #[serde(rename = "er")]
     Erased,
@@ -164,6 +171,12 @@ pub const ACCOUNT_DATA_SET: Kind = 513;
 
 /// The kind of [`UserRecord::PusherSet`].
 pub const PUSHER_SET: Kind = 531;
+
+/// The kind of [`UserRecord::Pushed`].
+pub const PUSHED: Kind = 533;
+
+/// The kind of [`UserRecord::PushesSettled`].
+pub const PUSHES_SETTLED: Kind = 536;
 
 /// The kind of [`UserRecord::Deactivated`].
 pub const DEACTIVATED: Kind = 502;
@@ -204,13 +217,15 @@ impl Record for UserRecord {
             UserRecord::ToDeviceSent(_) => 530,
             UserRecord::PusherSet(_) => PUSHER_SET,
             UserRecord::PusherRemoved(_) => 532,
-            UserRecord::Pushed(_) => 533,
+            UserRecord::Pushed(_) => PUSHED,
             UserRecord::PushFailed(_) => 534,
             UserRecord::PushesWait(_) => 535,
-            UserRecord::PushesSettled(_) => 536,
+            UserRecord::PushesSettled(_) => PUSHES_SETTLED,
             UserRecord::PusherRejected(_) => 537,
             UserRecord::SlidingSyncKept(_) => 540,
             UserRecord::ThreadSubscriptionSet(_) => 541,
+            UserRecord::InvitesHidden(_) => 542,
+            UserRecord::InvitesShown(_) => 543,
             UserRecord::ValiditySet(_) => 545,
             UserRecord::RenewalMailed(_) => 546,
             UserRecord::UserTypeSet(_) => 547,

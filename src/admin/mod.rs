@@ -15,6 +15,7 @@ mod fields;
 mod media;
 pub(crate) mod openapi;
 mod paging;
+mod policies;
 mod purge_history;
 mod registration_tokens;
 mod reports;
@@ -40,6 +41,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     federation::mount(routes);
     media::mount(routes);
     openapi::mount(routes);
+    policies::mount(routes);
     purge_history::mount(routes);
     registration_tokens::mount(routes);
     reports::mount(routes);

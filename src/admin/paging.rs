@@ -31,6 +31,33 @@ impl Span {
     }
 }
 
+/// A page of a list that goes on after its last entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sheet {
+    limit: usize,
+}
+
+impl Sheet {
+    /// As it is asked for: so many entries when nothing is said, and never more than these.
+    pub(super) fn of(limit: Option<u64>, (usual, most): (u64, u64)) -> Self {
+        Self {
+            limit: limit.unwrap_or(usual).clamp(1, most) as usize,
+        }
+    }
+
+    /// So many are to be looked for: one more than are told says whether there are more.
+    pub(super) fn wanted(self) -> usize {
+        self.limit + 1
+    }
+
+    /// Takes away what is not told. Whether there are more.
+    pub(super) fn cut<T>(self, found: &mut Vec<T>) -> bool {
+        let has_more = found.len() > self.limit;
+        found.truncate(self.limit);
+        has_more
+    }
+}
+
 /// Whether a list is wanted backwards.
 pub(super) fn is_backwards(dir: Option<&str>, otherwise: bool) -> Result<bool, Failure> {
     match dir {
@@ -53,6 +80,19 @@ mod tests {
         assert_eq!(span.next(4, 9), None);
         assert_eq!(span.next(0, 9), None);
         assert_eq!(Span::of(None, None).limit, LIMIT);
+    }
+
+    #[test]
+    fn a_sheet_has_more_after_it_only_when_there_is_more() {
+        let limits = [None, Some(0), Some(7), Some(5_000)];
+        let wanted = limits.map(|limit| Sheet::of(limit, (50, 200)).wanted());
+        assert_eq!(wanted, [51, 2, 8, 201]);
+        let sheet = Sheet::of(Some(2), (50, 200));
+        for (found, has_more) in [(0, false), (2, false), (3, true)] {
+            let mut found = vec!["entry"; found];
+            assert_eq!(sheet.cut(&mut found), has_more);
+            assert!(found.len() <= 2);
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod cluster;
 mod cluster_status;
 mod config;
 mod export;
+mod health;
 mod key;
 mod log;
 mod manual;
@@ -74,6 +75,8 @@ enum Command {
     /// Look at the nodes of a server, and tell them what to do
     #[command(subcommand)]
     Cluster(cluster::Command),
+    /// Ask the server of this configuration, on this machine, whether it is well: the exit status says it
+    Health,
     /// Run a push gateway and nothing else, or make its configuration of Sygnal's
     PushGateway(push_gateway::Arguments),
     /// Print a script that completes this command line in a shell
@@ -136,6 +139,7 @@ fn execute(arguments: Arguments) -> Result<(), Problem> {
             };
             on_runtime(cluster::execute(command, config))
         }
+        Command::Health => on_runtime(health::ask(&with_warnings(load()?))),
         Command::PushGateway(arguments) => push_gateway::execute(&arguments, path.as_deref()),
         Command::Completion { shell } => {
             manual::complete(Arguments::command(), shell);

@@ -40,6 +40,8 @@ pub mod presence;
 pub mod previews;
 pub mod push;
 pub mod push_gateway;
+#[cfg(test)]
+mod reference;
 pub mod registration;
 pub mod rendezvous;
 pub mod retention;

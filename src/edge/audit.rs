@@ -33,13 +33,18 @@ const CLUSTER: &str = "/_playhouse/admin/v1/cluster/";
 const NOTED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Endpoints of which only the answer tells what the change was about: the kind of it, and the field.
-const TOLD_LATER: [(&str, &str, &str); 3] = [
+const TOLD_LATER: [(&str, &str, &str); 4] = [
     (
         "/_synapse/admin/v1/registration_tokens/new",
         "registration_token",
         "token",
     ),
     ("/_playhouse/admin/v1/tokens", "admin_token", "id"),
+    (
+        "/_playhouse/admin/v1/policies/{policy}/apply",
+        "policy_run",
+        "run",
+    ),
     (BY_SECRET, "user", "user_id"),
 ];
 
@@ -177,9 +182,14 @@ impl Change {
     fn told(&self, body: &[u8]) -> Option<ChangeTarget> {
         let (_, kind, field) = TOLD_LATER.iter().find(|(path, ..)| *path == self.path)?;
         let answer: Value = serde_json::from_slice(body).ok()?;
+        let name = match answer.get(field)? {
+            Value::String(name) => name.clone(),
+            Value::Number(number) => number.to_string(),
+            _ => return None,
+        };
         Some(ChangeTarget {
             kind: (*kind).to_owned(),
-            name: answer.get(field)?.as_str()?.to_owned(),
+            name,
         })
     }
 }

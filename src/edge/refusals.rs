@@ -232,7 +232,7 @@ impl From<AdminError> for Failure {
                 Self::invalid_param(message)
             }
             AdminError::TooMany => Self::new(ErrorCode::Unknown, error.to_string()),
-            AdminError::ChangedSince => {
+            AdminError::ChangedSince | AdminError::Differs => {
                 Self::new(ErrorCode::Unknown, error.to_string()).with_status(409)
             }
             AdminError::Unavailable(error) => error.into(),

@@ -224,9 +224,12 @@ fn rooms(desk: &Desk<'_>, hall: &str) {
     desk.says(&["room", "make-admin", hall, "bert"]);
     desk.says(&["room", "block", hall, "on"]);
     desk.says(&["room", "block", hall, "off"]);
+    // Who is not in the room can redact nothing there, and that is no success.
+    let why = desk.refuses(&["user", "redact", "bert", "--room", hall, "--as-admin"]);
+    assert!(why.contains("could not be redacted: "), "{why}");
     desk.says(&["room", "join", hall, "boss"]);
     assert!(desk.told(&["room", "refold", hall])["changed"].is_boolean());
-    let redacted = desk.told(&["user", "redact", "anna", "--room", hall, "--as-admin"]);
+    let redacted = desk.told(&["user", "redact", "bert", "--room", hall]);
     assert_eq!(redacted["status"], "complete");
     let purged = desk.told(&["room", "purge", hall, "--older-days", "0"]);
     assert_eq!(purged["status"], "complete");
@@ -259,6 +262,7 @@ async fn everything_else_is_administered() {
         let desk = logged_in(server, "boss", "correct horse").expect("he is one");
         reports(&desk, (&bert, &hall), &event_id).await;
         media(&desk, (&anna, &hall)).await;
+        policies(&desk, (&anna, &bert)).await;
         registration_tokens(&desk);
         what_was_done(&desk, &event_id);
         tools(&desk);
@@ -277,6 +281,29 @@ async fn reports(desk: &Desk<'_>, (bert, hall): (&Client, &str), event_id: &str)
     desk.says(&["report", "delete", &id]);
     assert_eq!(desk.told(&["report", "list"]), json!([]));
     assert_eq!(desk.told(&["report", "users"]), json!([]));
+}
+
+async fn policies(desk: &Desk<'_>, (anna, bert): (&Client, &Client)) {
+    let body = json!({"name": "Casino", "invite": [anna.user_id]});
+    let room_id = bert.create_room(body).await;
+    let inviter = bert.user_id.as_str();
+    let bounds = ["--inviter", inviter, "--room-name", "casino*"];
+    desk.says(&[["policy", "save", "casino"].as_slice(), bounds.as_slice()].concat());
+    assert!(desk.says(&["policy", "list"]).contains("casino"));
+    let shown = desk.told(&["policy", "dry-run", "casino"]);
+    assert_eq!(shown["sample"][0]["room_id"], json!(room_id));
+    let token = text(&shown["token"]);
+    let applied = desk.told(&["policy", "apply", "casino", &token]);
+    assert_eq!(applied["invites"], 1);
+    let change = desk.told(&["audit", "list", "--limit", "1"])[0].clone();
+    desk.says(&["audit", "undo", &change["id"].to_string()]);
+    let runs = desk.told(&["policy", "runs"]);
+    assert_eq!(runs[0]["undone_by"], "@boss:playhouse.test");
+    desk.says(&["policy", "delete", "casino"]);
+    assert!(
+        desk.refuses(&["policy", "dry-run", "casino"])
+            .contains("M_NOT_FOUND")
+    );
 }
 
 async fn media(desk: &Desk<'_>, (anna, hall): (&Client, &str)) {
@@ -400,6 +427,24 @@ async fn the_command_line_is_described() {
         assert!(is_fine && said.contains("Made: "), "{said}");
         let (is_fine, said) = server.command_line(&["admin", "tokens"]);
         assert!(is_fine && said.contains("first (read, operate)"), "{said}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_asks_whether_a_server_is_well() {
+    on_own_servers(&[], async |server| {
+        let base = server.base().to_owned();
+        let place = base.trim_start_matches("http://");
+        let mut asking = server.command(&["health"]);
+        asking.env("PLAYHOUSE_LISTEN", place);
+        let well = asking.output().expect("the program runs");
+        assert!(well.status.success(), "{}", utf8(&well.stderr));
+        server.stop();
+        let gone = asking.output().expect("the program runs");
+        let said = utf8(&gone.stderr);
+        assert!(!gone.status.success(), "{said}");
+        assert!(said.contains("nothing answers at"), "{said}");
     })
     .await;
 }

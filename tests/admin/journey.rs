@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::administrator;
+use super::{Shared, administrator};
 use crate::{
     client::{props::text, stage::on_own_servers},
-    harness::{Client, Town, client::encode},
+    harness::{Client, client::encode},
 };
 
 fn path(event_id: &str, query: &str) -> String {
@@ -128,25 +128,17 @@ async fn what_became_of_an_event_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_is_followed_to_other_servers() {
-    let town = Town::new(&["one.town", "two.town"]);
-    let one = town.open("one.town", &[]).await;
-    let mut two = town.open("two.town", &[]).await;
-    let boss = administrator(&one.client(), "boss").await;
+    let mut shared = Shared::open().await;
+    let (boss, anna) = (shared.boss.clone(), shared.anna.clone());
+    let (two, room_id) = (&mut shared.two, &shared.room_id);
     let boss_of_two = administrator(&two.client(), "boss").await;
-    let [anna, bert] = [one.register("anna").await, two.register("bert").await];
-    let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
-    let join = format!(
-        "/_matrix/client/v3/join/{}?server_name=one.town",
-        encode(&room_id)
-    );
-    bert.post(&join, json!({})).await.ok();
     let state = |told: &Value| {
         told["destinations"][0]["state"]
             .as_str()
             .unwrap_or_default()
             .to_owned()
     };
-    let event_id = anna.say(&room_id, "hello").await;
+    let event_id = anna.say(room_id, "hello").await;
     let told = until(&boss, &path(&event_id, ""), |told| {
         state(told) == "delivered"
     })
@@ -168,7 +160,7 @@ async fn an_event_is_followed_to_other_servers() {
     assert_eq!(told["received_from"], "one.town");
     assert_eq!(told["destinations"], json!([]));
     two.kill();
-    let event_id = anna.say(&room_id, "are you there").await;
+    let event_id = anna.say(room_id, "are you there").await;
     let failed = |told: &Value| told["destinations"][0]["failures"].as_u64() > Some(0);
     let told = until(&boss, &path(&event_id, ""), failed).await;
     assert_ne!(state(&told), "delivered", "{told}");

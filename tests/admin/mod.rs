@@ -9,11 +9,14 @@ mod command_line;
 pub(crate) mod dashboard;
 mod federation;
 mod journey;
+mod journeys;
 mod ketesa;
 mod looking;
 mod media;
 mod moderator;
 mod openapi;
+mod policies;
+mod policies_meanwhile;
 mod power;
 mod purge_history;
 mod quarantine;
@@ -24,7 +27,47 @@ mod room_care;
 mod rooms;
 mod server_notices;
 mod standing;
+mod token_page;
 mod tokens;
 mod users;
 
+use serde_json::json;
+
 pub(crate) use crate::harness::administrator;
+use crate::harness::{Client, TestServer, Town, client::encode};
+
+/// Two servers, one.town and two.town, and a public room of the first in which a user of each is.
+struct Shared {
+    two: TestServer,
+    /// An administrator of the first.
+    boss: Client,
+    /// A user of the first, who made the room.
+    anna: Client,
+    room_id: String,
+    _one: TestServer,
+    _town: Town,
+}
+
+impl Shared {
+    async fn open() -> Self {
+        let town = Town::new(&["one.town", "two.town"]);
+        let one = town.open("one.town", &[]).await;
+        let two = town.open("two.town", &[]).await;
+        let boss = administrator(&one.client(), "boss").await;
+        let [anna, bert] = [one.register("anna").await, two.register("bert").await];
+        let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
+        let join = format!(
+            "/_matrix/client/v3/join/{}?server_name=one.town",
+            encode(&room_id)
+        );
+        bert.post(&join, json!({})).await.ok();
+        Self {
+            two,
+            boss,
+            anna,
+            room_id,
+            _one: one,
+            _town: town,
+        }
+    }
+}

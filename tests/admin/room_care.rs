@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::administrator;
+use super::{Shared, administrator};
 use crate::{
     client::{props::text, stage::on_own_servers},
-    harness::{Town, client::encode, only_alone},
+    harness::{client::encode, only_alone},
 };
 
 fn path(room_id: &str, rest: &str) -> String {
@@ -125,21 +125,9 @@ async fn state_says_why_it_is_in_force() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rooms_state_is_compared_with_that_of_others() {
-    let town = Town::new(&["one.town", "two.town"]);
-    let one = town.open("one.town", &[]).await;
-    let two = town.open("two.town", &[]).await;
-    let boss = administrator(&one.client(), "boss").await;
-    let [anna, bert] = [one.register("anna").await, two.register("bert").await];
-    let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
-    let join = format!(
-        "/_matrix/client/v3/join/{}?server_name=one.town",
-        encode(&room_id)
-    );
-    bert.post(&join, json!({})).await.ok();
-    let compare = path(
-        &room_id,
-        "compare?server_name=two.town&server_name=one.town",
-    );
+    let shared = Shared::open().await;
+    let (boss, room_id) = (&shared.boss, &shared.room_id);
+    let compare = path(room_id, "compare?server_name=two.town&server_name=one.town");
     let mut told = Value::Null;
     // What was said last must have come there first.
     for _ in 0..2_400 {
@@ -156,10 +144,10 @@ async fn a_rooms_state_is_compared_with_that_of_others() {
         "{told}"
     );
     assert!(told["servers"][0]["error"].is_string(), "{told}");
-    boss.get(&path(&room_id, "compare"))
+    boss.get(&path(room_id, "compare"))
         .await
         .refused(400, "M_INVALID_PARAM");
-    boss.get(&path(&room_id, "compare?server_name=%20"))
+    boss.get(&path(room_id, "compare?server_name=%20"))
         .await
         .refused(400, "M_INVALID_PARAM");
 }

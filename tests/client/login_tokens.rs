@@ -6,7 +6,7 @@ use super::{
     props::text,
     stage::{on_each_engine, on_own_servers},
 };
-use crate::harness::{Client, client::Answer};
+use crate::harness::{Client, administrator, client::Answer};
 
 const GET_TOKEN: &str = "/_matrix/client/v1/login/get_token";
 const LOGIN: &str = "/_matrix/client/v3/login";
@@ -126,6 +126,41 @@ async fn a_signed_token_of_another_system_logs_in() {
         }
         let body = json!({"type": "org.matrix.login.jwt"});
         nobody.post(LOGIN, body).await.refused(400, "M_MISSING_PARAM");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_gets_into_the_account_of_server_notices() {
+    let settings = [
+        ("PLAYHOUSE_JWT_ENABLED", "true"),
+        ("PLAYHOUSE_JWT_SECRET", "a secret of two systems"),
+        ("PLAYHOUSE_SERVER_NOTICES_LOCALPART", "notices"),
+    ];
+    on_own_servers(&settings, async |server| {
+        let boss = administrator(&server.client(), "boss").await;
+        let claims = json!({"sub": "Notices", "exp": 4_000_000_000u64});
+        let token = signed(&claims, "a secret of two systems");
+        let refused = async || {
+            let answer = log_in(&boss, "org.matrix.login.jwt", &token).await;
+            answer.refused(403, "M_FORBIDDEN");
+        };
+        // Neither before there is an account nor when there is one.
+        refused().await;
+        let anna = server.register("anna").await;
+        let notice = json!({"user_id": anna.user_id, "content": {"msgtype": "m.text", "body": "mind the gap"}});
+        let path = "/_synapse/admin/v1/send_server_notice";
+        boss.post(path, notice).await.ok();
+        refused().await;
+        // A password does not help either.
+        let account = "/_synapse/admin/v2/users/@notices:playhouse.test";
+        let wish = json!({"password": "correct horse"});
+        boss.put(account, wish).await.ok();
+        let body = json!({
+            "type": "m.login.password", "identifier": {"type": "m.id.user", "user": "notices"}, "password": "correct horse",
+        });
+        let answer = server.client().post(LOGIN, body).await;
+        answer.refused(403, "M_FORBIDDEN");
     })
     .await;
 }

@@ -68,6 +68,22 @@ struct Wish {
 impl Stalls {
     /// Measures.
     pub(crate) fn of(loaded: &Loaded) -> Self {
+        Self::among(loaded, |_| true)
+    }
+
+    /// Those that fall into some times, and the others.
+    pub(crate) fn parted(loaded: &Loaded, times: &[(u64, u64)]) -> [Self; 2] {
+        let is_within = |(since_ns, at_ns): (u64, u64)| {
+            let mut times = times.iter();
+            times.any(|(from_ns, to_ns)| since_ns < *to_ns && *from_ns < at_ns)
+        };
+        [
+            Self::among(loaded, is_within),
+            Self::among(loaded, |wait| !is_within(wait)),
+        ]
+    }
+
+    fn among(loaded: &Loaded, is_meant: impl Fn((u64, u64)) -> bool) -> Self {
         let mut rooms: BTreeMap<Name, Vec<(u64, Moment)>> = BTreeMap::new();
         for wish in wishes(loaded) {
             let moments = rooms.entry(wish.room).or_default();
@@ -80,7 +96,11 @@ impl Stalls {
         let (mut longest, mut all): (Vec<Duration>, Vec<Duration>) = (Vec::new(), Vec::new());
         for moments in rooms.values_mut() {
             moments.sort_unstable();
-            let waits = waits(moments);
+            let waits = waits(moments).into_iter();
+            let waits = waits.filter(|wait| is_meant(*wait));
+            let waits: Vec<_> = waits
+                .map(|(since_ns, at_ns)| Duration::from_nanos(at_ns - since_ns))
+                .collect();
             longest.extend(waits.iter().max().copied());
             all.extend(waits);
         }
@@ -117,7 +137,8 @@ fn wishes(loaded: &Loaded) -> impl Iterator<Item = Wish> {
     wishes.into_values()
 }
 
-fn waits(moments: &[(u64, Moment)]) -> Vec<Duration> {
+/// From when to when somebody waited.
+fn waits(moments: &[(u64, Moment)]) -> Vec<(u64, u64)> {
     let mut waits = Vec::new();
     let (mut waiting, mut since_ns) = (0_usize, 0);
     for (at_ns, moment) in moments {
@@ -128,7 +149,7 @@ fn waits(moments: &[(u64, Moment)]) -> Vec<Duration> {
             waiting += 1;
             continue;
         }
-        waits.push(Duration::from_nanos(at_ns - since_ns));
+        waits.push((since_ns, *at_ns));
         waiting -= 1;
         // What is given up ends nobody else's wait.
         if *moment == Moment::Acknowledged || waiting == 0 {

@@ -23,6 +23,25 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub(super) struct Node {
     pub(super) name: String,
     pub(super) server: TestServer,
+    /// What it is for, with commas between; everything when that is empty.
+    pub(super) roles: String,
+}
+
+impl Node {
+    fn is_for(&self, roles: &[&str]) -> bool {
+        let mut own = self.roles.split(',');
+        self.roles.is_empty() || own.any(|role| roles.contains(&role))
+    }
+
+    /// Whether clients may ask it.
+    pub(super) fn is_edge(&self) -> bool {
+        self.is_for(&["edge"])
+    }
+
+    /// Whether shards find a place there.
+    fn holds(&self) -> bool {
+        self.is_for(&["rooms", "users", "servers"])
+    }
 }
 
 /// See the module's documentation.
@@ -44,6 +63,7 @@ impl Fleet {
         let first = Node {
             name: "n1".to_owned(),
             server: shared.start("n1", to_files),
+            roles: String::new(),
         };
         let front = Front::before(&[first.server.base()], true);
         let boss = administrator(&Client::new(&front.base()), "boss").await;
@@ -60,8 +80,8 @@ impl Fleet {
     }
 
     fn bases(&self) -> Vec<&str> {
-        let nodes = self.nodes.iter();
-        nodes.map(|node| node.server.base()).collect()
+        let edges = self.nodes.iter().filter(|node| node.is_edge());
+        edges.map(|node| node.server.base()).collect()
     }
 
     /// The balancer brings requests to all nodes that run.
@@ -71,21 +91,38 @@ impl Fleet {
 
     /// The balancer brings requests to all but one.
     pub(super) async fn hide(&self, hidden: usize) {
+        let hidden = self.nodes[hidden].server.base();
         let mut bases = self.bases();
-        bases.remove(hidden);
+        bases.retain(|base| *base != hidden);
         self.front.turn_to(&bases).await;
     }
 
     /// New nodes, until there are so many.
     pub(super) async fn grow_to(&mut self, count: usize) {
         while self.nodes.len() < count {
-            self.started += 1;
-            let name = format!("n{}", self.started);
-            let server = self.shared.start(&name, self.to_files);
-            self.nodes.push(Node { name, server });
-            self.show_all();
+            self.add("");
         }
         self.settled().await;
+    }
+
+    /// One more node for each of these roles, with commas between.
+    pub(super) async fn add_parts(&mut self, parts: &[&str]) {
+        for roles in parts {
+            self.add(roles);
+        }
+        self.settled().await;
+    }
+
+    fn add(&mut self, roles: &str) {
+        self.started += 1;
+        let name = format!("n{}", self.started);
+        let server = self.shared.start_for((name.as_str(), roles), self.to_files);
+        self.nodes.push(Node {
+            name,
+            server,
+            roles: roles.to_owned(),
+        });
+        self.show_all();
     }
 
     /// The eldest go, until there are so many: nobody asks them any more, they give their shards away, they end, they are forgotten.
@@ -117,9 +154,10 @@ impl Fleet {
         (answer.status == 200).then_some(answer.body)
     }
 
-    /// Waits until each node that runs holds something, and nobody else anything.
+    /// Waits until each node that is for it holds something, and nobody else anything.
     pub(super) async fn settled(&self) -> Value {
-        let names: Vec<_> = self.nodes.iter().map(|node| node.name.as_str()).collect();
+        let holders = self.nodes.iter().filter(|node| node.holds());
+        let names: Vec<_> = holders.map(|node| node.name.as_str()).collect();
         let deadline = Instant::now() + SETTLED_WITHIN;
         loop {
             let status = self.status().await;

@@ -116,7 +116,7 @@ impl Wires {
     }
 
     /// This program's address.
-    fn outside(&self) -> Ipv4Addr {
+    pub(super) fn outside(&self) -> Ipv4Addr {
         self.in_subnet(254)
     }
 

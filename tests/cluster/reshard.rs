@@ -1,16 +1,21 @@
 //! Nodes come and go under steady load, and no client notices.
 //!
 //! `PLAYHOUSE_TEST_RESHARD_ROUNDS` asks for the full size: 200 rooms, 64 writers and 64 readers, four nodes that become eight and then three, as often as it
-//! says. `PLAYHOUSE_TEST_RESHARD_ROOMS`, `…_WRITERS`, `…_READERS` and `…_PAUSE_MS` (between two messages of one writer) change it.
+//! says. `PLAYHOUSE_TEST_RESHARD_ROOMS`, `…_WRITERS`, `…_READERS` and `…_PAUSE_MS` (between two messages of one writer) change it. `…_STALL_MS` is the longest
+//! that a room may stand still (no more than told otherwise), `…_LEASE_MS` the lease of nodes (a long one: none is killed here).
 
 use std::time::{Duration, Instant};
 
 use super::{
+    figures::Stalls,
     fleet::Fleet,
-    load::{Load, Plan},
+    load::{Load, Outcome, Plan},
     shared::Shared,
 };
-use crate::harness::wish;
+use crate::harness::{is_durable, wish};
+
+/// A room stands still for less.
+const STALL: Duration = Duration::from_millis(250);
 
 /// How much there is of everything.
 struct Size {
@@ -50,13 +55,25 @@ fn size() -> Size {
 async fn nodes_come_and_go_and_no_client_notices() {
     let size = size();
     let begun = Instant::now();
-    let mut fleet = Fleet::start(Shared::steady(), size.nodes[0], false).await;
+    let lease_ms = wish("PLAYHOUSE_TEST_RESHARD_LEASE_MS");
+    let shared = lease_ms.map_or_else(Shared::steady, |lease_ms| Shared::of_lease(Some(lease_ms)));
+    println!(
+        "{} rounds of {:?} nodes; {:?}; PostgreSQL waits for the disk: {}",
+        size.rounds,
+        size.nodes,
+        size.plan,
+        is_durable()
+    );
+    let mut fleet = Fleet::start(shared, size.nodes[0], false).await;
     let load = Load::begin(&fleet.front.base(), &size.plan).await;
     load.until_acked(size.between).await;
+    let mut moves = Vec::new();
     for round in 1..=size.rounds {
         for count in size.nodes {
+            let since_ns = load.now_ns();
             fleet.grow_to(count).await;
             fleet.shrink_to(count).await;
+            moves.push((since_ns, load.now_ns()));
             load.until_acked(size.between).await;
         }
         println!(
@@ -67,7 +84,29 @@ async fn nodes_come_and_go_and_no_client_notices() {
     }
     let outcome = load.end().await;
     println!("{}\n{}", outcome.figures, outcome.stalls);
+    tell(&outcome, &moves);
     assert!(outcome.report.is_clean(), "{}", outcome.report);
     assert_eq!(outcome.figures.failures(), 0, "{}", outcome.figures);
     assert_eq!(outcome.stalls.longest.len(), size.plan.rooms);
+    if let Some(stall_ms) = wish("PLAYHOUSE_TEST_RESHARD_STALL_MS") {
+        let longest = outcome.stalls.max();
+        assert!(longest <= Duration::from_millis(stall_ms), "{longest:?}");
+    }
+}
+
+/// What moves do, and what this machine does by itself.
+#[expect(
+    clippy::print_stdout,
+    reason = "the figures belong into the test's output"
+)]
+fn tell(outcome: &Outcome, moves: &[(u64, u64)]) {
+    let parted = Stalls::parted(&outcome.loaded, moves);
+    for (when, stalls) in ["while nodes come and go", "while nothing moves"]
+        .iter()
+        .zip(&parted)
+    {
+        let over = stalls.all.iter().filter(|stall| **stall > STALL).count();
+        print!("{when}: {over} longer than {STALL:?}\n{stalls}");
+    }
+    println!("the report: {}", outcome.report);
 }

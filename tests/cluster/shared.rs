@@ -23,13 +23,20 @@ pub(super) struct Shared {
     pub(super) wires: Option<Wires>,
     /// How long a node has its shards without saying that it lives; as usual when none.
     lease_ms: Option<u64>,
+    /// What else each node is told.
+    pub(super) more: Vec<(String, String)>,
 }
 
 impl Shared {
     /// The same as new, for tests in which no node is killed: one that the machine does not let run for seconds keeps what it has.
     pub(super) fn steady() -> Self {
+        Self::of_lease(Some(20_000))
+    }
+
+    /// The same as new, with another lease.
+    pub(super) fn of_lease(lease_ms: Option<u64>) -> Self {
         let mut shared = Self::new();
-        shared.lease_ms = Some(20_000);
+        shared.lease_ms = lease_ms;
         shared
     }
 
@@ -45,6 +52,7 @@ impl Shared {
             folder: tempfile::tempdir().expect("a temporary folder"),
             wires,
             lease_ms: None,
+            more: Vec::new(),
         };
         shared.write("secret", "the secret of a cluster in tests");
         shared.write("other", "the secret of another cluster");
@@ -81,6 +89,7 @@ impl Shared {
         let variables = variables.into_iter();
         variables
             .map(|(name, value)| (name.to_owned(), value))
+            .chain(self.more.iter().cloned())
             .collect()
     }
 

@@ -17,8 +17,11 @@ use crate::{
     },
 };
 
-/// So many messages tell how fast another room is.
-const MESSAGES: usize = 300;
+/// So many messages, before and again afterwards, tell how fast another room is.
+const MESSAGES: usize = 600;
+
+/// Messages of a server that has just started, which say nothing about those that follow.
+const WARM_UP: usize = 100;
 
 /// The members of a room are known within this time.
 const WHOLE_WITHIN: Duration = Duration::from_secs(600);
@@ -119,7 +122,9 @@ async fn joined_while_others_talk(arrival: Arrival) {
     let ours = crowd.open().await;
     let (anna, bert) = (ours.register("anna").await, ours.register("bert").await);
     let other = bert.create_room(json!({"preset": "private_chat"})).await;
-    let quiet = speak(&bert, &other, |count| count >= MESSAGES).await;
+    speak(&bert, &other, |count| count >= WARM_UP).await;
+    let mut quiet = speak(&bert, &other, |count| count >= MESSAGES).await;
+    let before = p99(&quiet);
     let (idle_bytes, begun) = (ours.peak_bytes(), Instant::now());
     let whole = tokio::spawn({
         let anna = anna.clone();
@@ -134,15 +139,22 @@ async fn joined_while_others_talk(arrival: Arrival) {
     });
     let busy = speak(&bert, &other, |count| whole.is_finished() && count >= 10).await;
     let (joined, talked, whole) = whole.await.expect("it does not panic");
+    let peak_bytes = ours.peak_bytes();
+    let after = speak(&bert, &other, |count| count >= MESSAGES).await;
+    quiet.extend(&after);
+    quiet.sort();
     println!(
         "{} members, {arrival:?}: joined after {joined:?}, first message shown after {talked:?}, whole after {whole:?}, memory peak {} MiB (before: {} MiB), \
-         others' p99 {:?} before and {:?} meanwhile ({} messages), keys asked {} times",
+         others' p99 {before:?} before, {:?} meanwhile ({} messages) and {:?} afterwards: {:.2} of its base, median {:?} and {:?} meanwhile, keys asked {} times",
         members(),
-        ours.peak_bytes() >> 20,
+        peak_bytes >> 20,
         idle_bytes >> 20,
-        p99(&quiet),
         p99(&busy),
         busy.len(),
+        p99(&after),
+        p99(&busy).as_secs_f64() / p99(&quiet).as_secs_f64(),
+        quiet[quiet.len() / 2],
+        busy[busy.len() / 2],
         crowd.key_requests(),
     );
     assert!(crowd.key_requests() <= 2, "{}", crowd.key_requests());

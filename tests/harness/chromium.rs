@@ -270,17 +270,30 @@ impl Chromium {
             .await;
     }
 
-    /// Has the page judged by axe-core: fails when it finds anything serious or critical.
+    /// Has the page judged by axe-core: fails when it finds anything serious or critical. Tells what it has looked for, and what less it has found.
+    #[expect(
+        clippy::print_stdout,
+        reason = "what was found belongs into the test's output"
+    )]
     pub(crate) async fn accessible(&self, name: &str) {
         if self.run("return typeof axe", json!([])).await == "undefined" {
             self.run(&axe(), json!([])).await;
         }
-        let begin = "window.judged = null; axe.run(document, {resultTypes: ['violations']}).then((all) => { window.judged = all.violations; })";
+        let begin = "window.judged = null; axe.run(document, {resultTypes: ['violations']}).then((all) => { window.judged = all.violations; window.kept = all.passes; })";
         self.run(begin, json!([])).await;
         self.wait_until("return window.judged !== null", json!([]))
             .await;
         let serious = "return window.judged.filter((one) => ['serious', 'critical'].includes(one.impact)).map((one) => `${one.id}: ${one.nodes.map((node) => node.html)}`)";
         let found = self.run(serious, json!([])).await;
+        let less = "return window.judged.filter((one) => !['serious', 'critical'].includes(one.impact)).map((one) => `${one.id} (${one.impact})`)";
+        let (less, passed) = (
+            self.run(less, json!([])).await,
+            self.run("return window.kept.length", json!([])).await,
+        );
+        println!(
+            "axe: {name}: {passed} rules kept, {} serious or critical, lesser: {less}",
+            found.as_array().map_or(0, Vec::len)
+        );
         assert_eq!(found, json!([]), "{name}");
     }
 

@@ -15,6 +15,8 @@ use std::{
 
 use tempfile::TempDir;
 
+use super::wishes::is_durable;
+
 /// PostgreSQL answers this long after it was started at the latest.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(180);
 
@@ -22,12 +24,15 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(180);
 const PORTS: Range<u32> = 12_000..32_000;
 
 /// Processes die in tests and the machine does not: waiting for the disk would show nothing. Hundreds of databases need not be looked into in turn.
-const SETTINGS: [&str; 4] = [
+const HURRIED: [&str; 4] = [
     "max_connections=1000",
     "shared_buffers=64MB",
     "fsync=off",
     "autovacuum_naptime=30min",
 ];
+
+/// Of what is measured: as operators have it, and as `ops/cluster` starts it.
+const DURABLE: [&str; 2] = ["max_connections=1000", "shared_buffers=128MB"];
 
 /// Runs PostgreSQL: ends it when this test program has ended, however it ended, and starts it again when it is told a signal and a time to wait.
 const GUARD: &str = r#"data=$1; shift
@@ -114,7 +119,7 @@ impl Postgres {
             .arg("-D")
             .arg(&data)
             .args(["-h", host, "-p", &port.to_string(), "-k", ""])
-            .args(SETTINGS.iter().flat_map(|setting| ["-c", *setting]))
+            .args(settings().iter().flat_map(|setting| ["-c", *setting]))
             .current_dir(folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -197,6 +202,10 @@ impl Drop for Postgres {
         drop(self.guard.stdin.take());
         let _ = self.guard.wait();
     }
+}
+
+fn settings() -> &'static [&'static str] {
+    if is_durable() { &DURABLE } else { &HURRIED }
 }
 
 /// Who has another address is let in, too: the network of the tests.

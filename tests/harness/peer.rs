@@ -49,6 +49,7 @@ struct Minds {
 /// Other servers on one port.
 pub(crate) struct Peers {
     names: Vec<String>,
+    host: String,
     port: u16,
     folder: tempfile::TempDir,
     minds: Minds,
@@ -57,7 +58,12 @@ pub(crate) struct Peers {
 impl Peers {
     /// Starts servers of these names.
     pub(crate) async fn start(names: &[&str]) -> Self {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        Self::start_at("127.0.0.1", names).await
+    }
+
+    /// The same at an address of this machine.
+    pub(crate) async fn start_at(host: &str, names: Vec<String>) -> Self {
         let mut ca = CertificateParams::new(Vec::new()).expect("an authority");
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let ca = CertifiedIssuer::self_signed(ca, TlsKey::generate().expect("a key"));
@@ -75,9 +81,10 @@ impl Peers {
             .expect("a certificate with its key");
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("ca.pem"), ca.pem()).expect("a file");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let listener = TcpListener::bind((host, 0)).await.expect("a port");
         let peers = Self {
             names,
+            host: host.to_owned(),
             port: listener.local_addr().expect("an address").port(),
             folder,
             minds: Minds::default(),
@@ -95,7 +102,7 @@ impl Peers {
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
         let places = self.names.iter();
         let places: Vec<_> = places
-            .map(|name| format!("{name}=127.0.0.1:{}", self.port))
+            .map(|name| format!("{name}={}:{}", self.host, self.port))
             .collect();
         let ca = self.folder.path().join("ca.pem");
         [
@@ -103,11 +110,16 @@ impl Peers {
             ("PLAYHOUSE_FEDERATION_OVERRIDES", places.join(",")),
             (
                 "PLAYHOUSE_FEDERATION_ALLOW_NETWORKS",
-                "127.0.0.0/8".to_owned(),
+                format!("127.0.0.0/8,{}/32", self.host),
             ),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .to_vec()
+    }
+
+    /// What they are called.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
     }
 
     /// From now on they answer by these rules, where these have an answer.
@@ -122,6 +134,14 @@ impl Peers {
     pub(crate) fn received(&self, name: &str) -> Vec<Value> {
         let received = self.minds.received.lock();
         received.get(name).cloned().unwrap_or_default()
+    }
+
+    /// Whether one of them was sent a fitting event.
+    pub(crate) fn was_sent(&self, name: &str, fits: impl Fn(&Value) -> bool) -> bool {
+        let received = self.minds.received.lock();
+        let events = received.get(name).into_iter().flatten();
+        // What came last is looked for most.
+        events.rev().any(fits)
     }
 
     /// Waits until one of them was sent a fitting event.
@@ -156,11 +176,21 @@ pub(crate) fn signed(name: &str, object: Value) -> CanonicalJsonObject {
 pub(crate) async fn ask_as(
     name: &str,
     client: &Client,
+    request: (Method, &str),
+    body: Option<&str>,
+) -> Answer {
+    ask_of((name, SERVER_NAME), client, request, body).await
+}
+
+/// The same of a server with a name of its own.
+pub(crate) async fn ask_of(
+    (name, destination): (&str, &str),
+    client: &Client,
     (method, path): (Method, &str),
     body: Option<&str>,
 ) -> Answer {
     let mut request = json!({
-        "method": method.as_str(), "uri": path, "origin": name, "destination": SERVER_NAME,
+        "method": method.as_str(), "uri": path, "origin": name, "destination": destination,
     });
     if let Some(body) = body {
         request["content"] = serde_json::from_str(body).expect("JSON");
@@ -169,7 +199,7 @@ pub(crate) async fn ask_as(
     let signature = serde_json::to_value(&request).expect("JSON");
     let signature = signature["signatures"][name]["ed25519:peer"].as_str();
     let header = format!(
-        "X-Matrix origin=\"{name}\",destination=\"{SERVER_NAME}\",key=\"ed25519:peer\",sig=\"{}\"",
+        "X-Matrix origin=\"{name}\",destination=\"{destination}\",key=\"ed25519:peer\",sig=\"{}\"",
         signature.expect("a signature")
     );
     let headers = [

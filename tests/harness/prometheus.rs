@@ -143,23 +143,32 @@ impl Prometheus {
         }
     }
 
-    /// Waits for an alert, does something again and again meanwhile, and fails the test if any other comes.
+    /// Waits for an alert, does something again and again meanwhile, and fails the test if any other comes. In the end nothing else fires for a while, not even
+    /// what comes of slowness.
+    #[expect(
+        clippy::print_stdout,
+        reason = "which alerts were seen to fire belongs into the test's output"
+    )]
     pub(crate) async fn only_fires(&self, name: &str, again: impl AsyncFn()) {
-        let deadline = Instant::now() + PATIENCE;
-        let mut since = None;
+        let (begun, deadline) = (Instant::now(), Instant::now() + PATIENCE);
+        let mut since: Option<Instant> = None;
         loop {
             again().await;
             let mut firing = self.firing().await;
             let is_firing = firing.remove(name);
             let others = without_slowness(&firing);
             assert!(others.is_empty(), "{name} is expected: {firing:?}");
-            if is_firing {
-                let since = since.get_or_insert_with(Instant::now);
-                if since.elapsed() >= LOOKED_AT {
-                    return;
-                }
+            if !firing.is_empty() {
+                println!("beside {name}, by slowness: {firing:?}");
+                since = None;
+            } else if is_firing && since.get_or_insert_with(Instant::now).elapsed() >= LOOKED_AT {
+                println!(
+                    "{name} fires, and only it for {LOOKED_AT:?}, {:?} after the deed",
+                    begun.elapsed()
+                );
+                return;
             }
-            assert!(Instant::now() < deadline, "{name} never fires");
+            assert!(Instant::now() < deadline, "{name} never fires alone");
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }

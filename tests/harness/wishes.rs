@@ -1,8 +1,8 @@
-//! What is wished of a run of the test program: numbers in the environment.
+//! What is wished of a run of the test program, in the environment.
 
 use std::str::FromStr;
 
-/// The number in a variable; `None` where there is none.
+/// The number or the word in a variable; `None` where there is none.
 #[expect(
     clippy::disallowed_methods,
     reason = "the test program has no configuration of its own"
@@ -14,6 +14,11 @@ pub(crate) fn wish<T: FromStr>(variable: &str) -> Option<T> {
 /// So many nodes a server of the tests is made of: `PLAYHOUSE_TEST_NODES`.
 pub(crate) fn nodes_wished() -> usize {
     wish("PLAYHOUSE_TEST_NODES").unwrap_or(1).max(1)
+}
+
+/// Whether PostgreSQL waits for the disk, as where something is measured: `PLAYHOUSE_TEST_FSYNC=on`.
+pub(crate) fn is_durable() -> bool {
+    wish::<String>("PLAYHOUSE_TEST_FSYNC").is_some_and(|wished| wished == "on")
 }
 
 /// Whether this test cannot be passed by several nodes while several are wished for; then it says why, and the test returns.

@@ -245,6 +245,30 @@ async fn invites_of_the_ignored_are_not_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn hidden_invites_are_not_counted() {
+    on_servers(async |server, gateway| {
+        let pair = pair(server, gateway, json!({})).await;
+        let admin = administrator(&pair.anna, &fresh("admin")).await;
+        let carl = server.register(&fresh("carl")).await;
+        let invite = json!({"preset": "private_chat", "invite": [pair.anna.user_id]});
+        carl.create_room(invite).await;
+        gateway.counts(&pair.key, 1).await;
+        let policy = format!("/_playhouse/admin/v1/policies/{}", fresh("spam"));
+        let rule = json!({"inviter": carl.user_id});
+        admin.put(&policy, rule).await.ok();
+        let shown = admin.get(&format!("{policy}/dry_run")).await.ok();
+        let body = json!({"token": shown["token"]});
+        admin.post(&format!("{policy}/apply"), body).await.ok();
+        // At once, and with the next message.
+        gateway.counts(&pair.key, 0).await;
+        let first = pair.bert.say(&pair.room_id, "one").await;
+        let told = gateway.pushed(&pair.key, &first).await;
+        assert_eq!(told["counts"]["unread"], 1, "{told}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn invites_calls_and_secrets_are_pushed() {
     on_servers(async |server, gateway| {
         let pair = pair(server, gateway, json!({})).await;

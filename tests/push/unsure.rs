@@ -37,6 +37,38 @@ async fn a_push_under_way_at_a_crash_is_followed_by_the_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn after_a_crash_the_counts_are_told_once_however_many_rooms_are_read_again() {
+    on_servers(async |server, gateway| {
+        let pair = pair(server, gateway, json!({})).await;
+        let mut rooms = vec![pair.room_id.clone()];
+        for _ in 0..8 {
+            let wish = json!({"preset": "public_chat"});
+            let room_id = pair.anna.create_room(wish).await;
+            pair.bert.join(&room_id).await;
+            rooms.push(room_id);
+        }
+        gateway.set(Manner::Stalls);
+        for room_id in &rooms {
+            let event_id = pair.bert.say(room_id, "hello").await;
+            pair.read(room_id, &event_id).await;
+        }
+        gateway.until(&pair.key, |all| !all.is_empty()).await;
+        server.kill();
+        gateway.set(Manner::Takes);
+        server.start_again();
+        gateway.counts(&pair.key, 0).await;
+        // Whatever is read again is before this.
+        let pair = pair.at(server);
+        let last = pair.bert.say(&pair.room_id, "are you there").await;
+        gateway.pushed(&pair.key, &last).await;
+        let taken = gateway.taken(&pair.key);
+        let alone = taken.iter().filter(|one| one.event_id().is_none());
+        assert_eq!(alone.count(), 1, "{taken:#?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_another_device_takes_is_missed_no_more() {
     on_servers(async |server, gateway| {
         let pair = pair(server, gateway, json!({})).await;

@@ -125,7 +125,14 @@ impl Sources for HouseSources {
 
     fn heads(&self, family: Family) -> BoxFuture<'static, Result<Vector, StoreError>> {
         let store = self.store.clone();
-        Box::pin(async move { super::heads(&*store, family).await })
+        Box::pin(async move {
+            let known = store.known_heads(family).await?;
+            let heads = known.heads.iter();
+            let heads = heads.map(|head| (head.shard.number, head.position));
+            let silent = known.silent.iter();
+            let silent = silent.map(|number| (*number, Position::MAX));
+            Ok(heads.chain(silent).collect())
+        })
     }
 
     fn ask_room(

@@ -260,6 +260,18 @@ impl Models {
         Ok(())
     }
 
+    /// The same of some shards alone: others may be in a database that is away. Which of them tell how far they are, and are taken in.
+    pub async fn caught_up_in(
+        &self,
+        fold: (&'static str, Family),
+        meant: &[ShardNumber],
+    ) -> Result<Vec<ShardNumber>, Lagging> {
+        let mut wanted = self.known_heads(fold.1).await?;
+        wanted.retain(|(number, _)| meant.contains(number));
+        self.wait_for(fold, &wanted).await?;
+        Ok(wanted.into_iter().map(|(number, _)| number).collect())
+    }
+
     /// The same for all models.
     pub async fn all_caught_up(&self) -> Result<(), Lagging> {
         for model in self.tables.keys().copied() {
@@ -268,24 +280,33 @@ impl Models {
         Ok(())
     }
 
+    /// How far the log is: all of it, or nobody knows.
     async fn heads(&self, family: Family) -> Result<Vec<(ShardNumber, Position)>, Lagging> {
+        let known = self.known_heads(family).await?;
+        if known.len() < usize::from(self.log.layout().shards) {
+            return Err(Lagging);
+        }
+        Ok(known)
+    }
+
+    /// How far the log is where that is told.
+    async fn known_heads(&self, family: Family) -> Result<Vec<(ShardNumber, Position)>, Lagging> {
         if self.abroad.is_none() {
             let numbers = 0..self.log.layout().shards;
             let head = |number| (number, self.tail.head(Shard { family, number }));
             return Ok(numbers.map(head).collect());
         }
-        match self.log.heads(family).await {
-            Ok(heads) => {
-                let heads = heads.iter();
-                Ok(heads
-                    .map(|head| (head.shard.number, head.position))
-                    .collect())
-            }
-            Err(error) => {
-                tracing::warn!(%family, %error, "cannot read heads");
-                Err(Lagging)
-            }
+        let known = self.log.known_heads(family).await.map_err(|error| {
+            tracing::warn!(%family, %error, "cannot read heads");
+            Lagging
+        })?;
+        if let Some(error) = &known.trouble {
+            tracing::warn!(%family, shards = ?known.silent, %error, "cannot read heads of some shards");
         }
+        let heads = known.heads.iter();
+        Ok(heads
+            .map(|head| (head.shard.number, head.position))
+            .collect())
     }
 
     async fn wait_for(

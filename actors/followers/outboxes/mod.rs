@@ -18,7 +18,7 @@ use playhouse_schema::{
         destinations::{self, Destinations},
         parked::Parked,
     },
-    port::{LogStore, Statement, StoreError, StoredRecord},
+    port::{Head, LogStore, Statement, StoreError, StoredRecord},
     record::server::Lag,
 };
 use ruma::{OwnedRoomId, OwnedServerName, OwnedUserId, ServerName};
@@ -47,6 +47,15 @@ const SAVE_EVERY: Duration = Duration::from_secs(2);
 
 /// How often it is looked whom it is time to try again.
 const TICK: Duration = Duration::from_millis(200);
+
+/// Those of a shard are read when the model tells of them as they are, or tried again later: it is waited so long, …
+const FOLDED_WITHIN: Duration = Duration::from_secs(10);
+
+/// … and then tried again after so many milliseconds, …
+const AGAIN_MS: u64 = 200;
+
+/// … or after so many, when the database did not answer.
+const AWAY_MS: u64 = 5_000;
 
 /// So many destinations are read at once at the start.
 const PAGE: usize = 1_000;
@@ -210,6 +219,10 @@ impl Follower {
 
     /// Destinations of shards have come to this node: what they have not been sent yet is read.
     async fn begin(&mut self, numbers: &[ShardNumber], stop: &mut Stop) -> Result<(), Stopped> {
+        let numbers = &self.ready(numbers, stop).await?[..];
+        if numbers.is_empty() {
+            return Ok(());
+        }
         let mut taken = Vec::new();
         for number in numbers {
             let stored = self.position_of(*number, stop).await?;
@@ -222,6 +235,55 @@ impl Follower {
         // It is known as of what was read last; what is read now may lie before it.
         self.audience = Audience::new(self.parts.env.server_name().to_owned());
         self.restore(stop, Some(numbers)).await
+    }
+
+    /// Those of these shards of whose destinations the model tells what was recorded before now. The others are tried again later.
+    async fn ready(
+        &self,
+        numbers: &[ShardNumber],
+        stop: &mut Stop,
+    ) -> Result<Vec<ShardNumber>, Stopped> {
+        let known = self.store.known_heads(Family::Servers).await;
+        let known = known.inspect_err(|error| tracing::warn!(%error, "cannot read heads"));
+        let mut heads = known.map(|known| known.heads).unwrap_or_default();
+        heads.retain(|head| numbers.contains(&head.shard.number));
+        let deadline = Instant::now() + FOLDED_WITHIN;
+        let mut ready = Vec::new();
+        for head in &heads {
+            if self.is_folded(head, Some(deadline), stop).await? {
+                ready.push(head.shard.number);
+            }
+        }
+        let now_ms = self.parts.env.now_ms();
+        let (mut late, mut away) = (Vec::new(), Vec::new());
+        for number in numbers.iter().filter(|number| !ready.contains(number)) {
+            let is_known = heads.iter().any(|head| head.shard.number == *number);
+            let to = if is_known { &mut late } else { &mut away };
+            to.push(*number);
+        }
+        self.parts.board.put_off(&late, now_ms + AGAIN_MS);
+        self.parts.board.put_off(&away, now_ms + AWAY_MS);
+        Ok(ready)
+    }
+
+    /// Waits, until a time if there is one, for the model to contain a shard up to a position. Whether it does.
+    async fn is_folded(
+        &self,
+        head: &Head,
+        until: Option<Instant>,
+        stop: &mut Stop,
+    ) -> Result<bool, Stopped> {
+        let models = &self.parts.models;
+        while models.folded(Destinations::NAME, head.shard) < head.position {
+            if until.is_some_and(|until| Instant::now() >= until) {
+                return Ok(false);
+            }
+            models.urge(Destinations::NAME, Family::Servers);
+            if !stop.pause(Duration::from_millis(20)).await {
+                return Err(Stopped);
+            }
+        }
+        Ok(true)
     }
 
     async fn position_of(
@@ -263,12 +325,9 @@ impl Follower {
         only: Option<&[ShardNumber]>,
     ) -> Result<(), StoreError> {
         let is_meant = |number: ShardNumber| only.is_none_or(|only| only.contains(&number));
-        for head in self.store.heads(Family::Servers).await? {
-            while is_meant(head.shard.number)
-                && self.parts.models.folded(Destinations::NAME, head.shard) < head.position
-            {
-                self.parts.models.urge(Destinations::NAME, Family::Servers);
-                if !stop.pause(Duration::from_millis(20)).await {
+        if only.is_none() {
+            for head in self.store.heads(Family::Servers).await? {
+                if self.is_folded(&head, None, stop).await.is_err() {
                     return Ok(());
                 }
             }
@@ -294,6 +353,7 @@ impl Follower {
 
     async fn tick(&mut self) {
         let now_ms = self.parts.env.now_ms();
+        self.parts.board.want_again(now_ms);
         for name in self.parts.board.due(now_ms) {
             self.nudge(&name);
         }

@@ -3,6 +3,7 @@
 mod books;
 mod dice;
 mod register;
+mod silent;
 
 use std::{
     mem,
@@ -17,8 +18,8 @@ use parking_lot::Mutex;
 use playhouse_schema::{
     address::{Entity, Family, Layout, Position, Sequence, Shard, ShardNumber},
     port::{
-        Batch, ChainedRecord, EntityHead, EntityRange, Head, Landed, LogAppender, LogStore,
-        ModelStore, Snapshot, StoreError, StoreFuture, StoredRecord,
+        Batch, ChainedRecord, EntityHead, EntityRange, Head, KnownHeads, Landed, LogAppender,
+        LogStore, ModelStore, Snapshot, StoreError, StoreFuture, StoredRecord,
     },
     register::{Claim, Register},
 };
@@ -68,6 +69,7 @@ pub(crate) struct MemoryStore {
     passes: Arc<AtomicU64>,
     shard_reads: AtomicU64,
     open_failures: AtomicU64,
+    silent: silent::Silent,
     shared: OnceLock<(Arc<dyn ModelStore>, Arc<MemoryRegister>)>,
 }
 
@@ -89,6 +91,7 @@ impl MemoryStore {
             passes: Arc::default(),
             shard_reads: AtomicU64::new(0),
             open_failures: AtomicU64::new(0),
+            silent: silent::Silent::default(),
             shared: OnceLock::new(),
         })
     }
@@ -362,13 +365,11 @@ impl LogStore for MemoryStore {
     }
 
     fn heads(&self, family: Family) -> StoreFuture<'_, Vec<Head>> {
-        let books = self.books.lock();
-        let shards = 0..self.layout.shards;
-        ready(
-            shards
-                .map(|number| books.head(Shard { family, number }))
-                .collect(),
-        )
+        Box::pin(std::future::ready(self.told(family)))
+    }
+
+    fn known_heads(&self, family: Family) -> StoreFuture<'_, KnownHeads> {
+        ready(self.known(family))
     }
 
     fn read_entity<'a>(
@@ -422,6 +423,9 @@ impl LogStore for MemoryStore {
         limit: usize,
     ) -> StoreFuture<'_, Vec<StoredRecord>> {
         self.shard_reads.fetch_add(1, Ordering::SeqCst);
+        if let Some(error) = self.refusal(shard) {
+            return Box::pin(std::future::ready(Err(error)));
+        }
         let chained = self.chained(shard, after, limit);
         ready(chained.into_iter().map(|chained| chained.record).collect())
     }

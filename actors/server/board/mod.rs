@@ -5,6 +5,7 @@
 
 mod parts;
 mod reach;
+mod wanted;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,9 +24,12 @@ use playhouse_schema::{
 use ruma::{OwnedRoomId, OwnedServerName, OwnedUserId, ServerName};
 use tokio::sync::Notify;
 
-pub(crate) use self::parts::{combined, position_in};
 pub use self::reach::Reach;
 use self::reach::Reached;
+pub(crate) use self::{
+    parts::{combined, position_in},
+    wanted::Wanted,
+};
 use super::slot::{Behind, Slot, Waiting};
 use crate::user::message::Presence;
 
@@ -79,7 +83,7 @@ struct Parts {
     /// Each with the positions up to which all was distributed to its destinations before; what is read again before them is not for them.
     begun: BTreeMap<ShardNumber, Lag>,
     /// Those for which reading has not begun.
-    wanted: BTreeSet<ShardNumber>,
+    wanted: Wanted,
 }
 
 /// What the board tells of all destinations.

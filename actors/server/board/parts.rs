@@ -51,7 +51,22 @@ impl OutboxBoard {
     /// The destinations of a shard come here.
     pub fn want(&self, number: ShardNumber) {
         if let Some(parts) = &self.parts {
-            parts.write().wanted.insert(number);
+            parts.write().wanted.want(number);
+            self.wanted.notify_one();
+        }
+    }
+
+    /// Destinations have come for which reading cannot begin before this time.
+    pub fn put_off(&self, numbers: &[ShardNumber], until_ms: u64) {
+        if let Some(parts) = &self.parts {
+            parts.write().wanted.put_off(numbers, until_ms);
+        }
+    }
+
+    /// For those it is time again for which reading could not begin before.
+    pub fn want_again(&self, now_ms: u64) {
+        if let Some(parts) = &self.parts {
+            parts.write().wanted.again(now_ms);
             self.wanted.notify_one();
         }
     }
@@ -62,7 +77,7 @@ impl OutboxBoard {
             let Some(parts) = &self.parts else {
                 return std::future::pending().await;
             };
-            let wanted: Vec<_> = parts.read().wanted.iter().copied().collect();
+            let wanted = parts.read().wanted.now();
             if !wanted.is_empty() {
                 return wanted;
             }
@@ -83,7 +98,7 @@ impl OutboxBoard {
         let mut from = (!parts.begun.is_empty()).then_some(now);
         for (number, at) in taken {
             // It may have left again meanwhile.
-            if !parts.wanted.remove(&number) {
+            if !parts.wanted.begin(number) {
                 continue;
             }
             from = Some(match from {
@@ -106,7 +121,7 @@ impl OutboxBoard {
             // Nobody is posting any more when this is had, and nobody will.
             let mut parts = parts.write();
             parts.begun.remove(&number);
-            parts.wanted.remove(&number);
+            parts.wanted.leave(number);
         }
         self.slots.retain(|name, _| self.part_of(name) != number);
         settled

@@ -7,6 +7,7 @@ use playhouse_schema::address::Sequence;
 use ruma::{DeviceId, OwnedRoomId, OwnedUserId, RoomId, UserId, push::Ruleset};
 
 use crate::user::{
+    hidden_invites::InviteTurn,
     message::{Presence, ToDeviceIndex},
     sliding::{connection::SentRooms, threads::ThreadChanges},
 };
@@ -76,6 +77,12 @@ pub(crate) trait Account: Send + Sync + 'static {
 
     /// Whether the user has forgotten a membership, which began with this record of the room.
     fn has_forgotten(&self, room_id: &RoomId, since: Sequence) -> bool;
+
+    /// What a moderator did last about an invite that began with this record of the room.
+    fn invite_turn(&self, room_id: &RoomId, since: Sequence) -> Option<InviteTurn>;
+
+    /// The rooms about whose invites a moderator did something after a sequence.
+    fn invites_turned(&self, after: Sequence) -> BTreeSet<OwnedRoomId>;
 
     /// Presence as last kept.
     fn presence(&self) -> Option<Presence>;

@@ -14,6 +14,7 @@ use super::account::{Account, DataVisitor};
 use crate::user::{
     User,
     data::DataKey,
+    hidden_invites::InviteTurn,
     invite_filter::InviteVerdict,
     message::{Presence, ToDeviceIndex},
     sliding::{connection::SentRooms, threads::ThreadChanges},
@@ -176,6 +177,14 @@ impl Account for User {
 
     fn has_forgotten(&self, room_id: &RoomId, since: Sequence) -> bool {
         User::has_forgotten(self, room_id, since)
+    }
+
+    fn invite_turn(&self, room_id: &RoomId, since: Sequence) -> Option<InviteTurn> {
+        self.hidden_invites.turn(room_id, since)
+    }
+
+    fn invites_turned(&self, after: Sequence) -> BTreeSet<OwnedRoomId> {
+        self.hidden_invites.turned_after(after)
     }
 
     fn presence(&self) -> Option<Presence> {

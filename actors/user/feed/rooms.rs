@@ -10,6 +10,7 @@ use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId, events::room::member::Membe
 
 use super::{account::Account, unread::Unread};
 use crate::user::{
+    hidden_invites::InviteTurn,
     message::{NewsKind, RoomNews},
     sliding::glimpse::Glimpse,
     sync::token::{SyncToken, Vector},
@@ -120,6 +121,26 @@ impl RoomEntry {
             MembershipState::Leave | MembershipState::Ban
         );
         is_over && account.has_forgotten(room_id, self.since_sequence)
+    }
+
+    /// What a moderator did last about it, if it is an invite.
+    pub(crate) fn invite_turn(
+        &self,
+        room_id: &RoomId,
+        account: &dyn Account,
+    ) -> Option<InviteTurn> {
+        let turn = account.invite_turn(room_id, self.since_sequence);
+        turn.filter(|_| self.membership == MembershipState::Invite)
+    }
+
+    /// Whether it is an invite that is not shown to the user, as of the user's newest durable record.
+    pub(crate) fn is_hidden(
+        &self,
+        room_id: &RoomId,
+        (account, durable): (&dyn Account, Sequence),
+    ) -> bool {
+        self.invite_turn(room_id, account)
+            .is_some_and(|turn| turn.is_hidden_at(durable))
     }
 
     /// Whether a time of being joined began after a position and is over.

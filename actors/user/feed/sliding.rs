@@ -145,7 +145,7 @@ impl Feed {
             self.park(account, home, waiter);
             return;
         }
-        let unknown = self.unknown(&waiter.request);
+        let unknown = self.unknown(&**account, &waiter.request);
         let spaces = spaces(&waiter.request);
         if unknown.is_empty() && spaces.is_empty() {
             self.answer_sliding(account, home, waiter);
@@ -206,7 +206,7 @@ impl Feed {
     }
 
     /// The rooms of lists of which is not known what lists go by.
-    fn unknown(&self, request: &Request) -> Vec<(OwnedRoomId, u64)> {
+    fn unknown(&self, account: &dyn Account, request: &Request) -> Vec<(OwnedRoomId, u64)> {
         let Some(sliding) = &request.sliding else {
             return Vec::new();
         };
@@ -215,7 +215,7 @@ impl Feed {
         self.rooms
             .iter()
             .filter(|(room_id, entry)| {
-                sliding::list::is_listed(entry)
+                sliding::list::is_listed(self, account, (room_id, entry))
                     && entry.glimpse.known().is_none()
                     && (all || asked.room_subscriptions.contains_key(*room_id))
             })

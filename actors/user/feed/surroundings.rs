@@ -102,7 +102,8 @@ pub trait Sources: Send + Sync + 'static {
     /// The layout of the log.
     fn layout(&self) -> Layout;
 
-    /// The newest position of each shard of a family, as the database has it.
+    /// The newest position of each shard of a family, as the database has it; the highest number there is for one whose database is away: nobody knows of
+    /// anything that is not in it.
     fn heads(&self, family: Family) -> BoxFuture<'static, Result<Vector, StoreError>>;
 
     /// Asks a room.

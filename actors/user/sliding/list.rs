@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use ruma::{OwnedRoomId, UserId, events::room::member::MembershipState};
+use ruma::{OwnedRoomId, RoomId, UserId, events::room::member::MembershipState};
 
 use super::request::{Filters, RoomConfig, SlidingRequest};
 use crate::{
@@ -47,11 +47,15 @@ pub(super) struct Facts<'a> {
 }
 
 /// Whether a room may stand in a list.
-pub(crate) fn is_listed(entry: &RoomEntry) -> bool {
+pub(crate) fn is_listed(
+    feed: &Feed,
+    account: &dyn Account,
+    (room_id, entry): (&RoomId, &RoomEntry),
+) -> bool {
     matches!(
         entry.membership,
         MembershipState::Join | MembershipState::Invite | MembershipState::Knock
-    )
+    ) && !entry.is_hidden(room_id, (account, feed.durable))
 }
 
 /// Finds what is wanted.
@@ -64,7 +68,7 @@ pub(super) fn select<'q>(
     let ordered = if request.lists.is_empty() {
         Vec::new()
     } else {
-        ordered(feed)
+        ordered(feed, facts.account)
     };
     for (name, list) in &request.lists {
         let fits = |(room_id, entry): &&(&OwnedRoomId, &RoomEntry)| {
@@ -89,7 +93,9 @@ pub(super) fn select<'q>(
         }
     }
     for (room_id, config) in &request.room_subscriptions {
-        if feed.rooms.get(room_id).is_some_and(is_listed) && !feed.is_silent(room_id) {
+        let entry = feed.rooms.get(room_id);
+        let is_listed = entry.is_some_and(|it| is_listed(feed, facts.account, (room_id, it)));
+        if is_listed && !feed.is_silent(room_id) {
             let wanted = selection.want(room_id, config, &config.wish(facts.user_id));
             wanted.is_subscribed = true;
         }
@@ -112,11 +118,13 @@ impl<'q> Selection<'q> {
 }
 
 /// All rooms that may stand in a list, those first in which something happened last.
-fn ordered(feed: &Feed) -> Vec<(&OwnedRoomId, &RoomEntry)> {
+fn ordered<'f>(feed: &'f Feed, account: &dyn Account) -> Vec<(&'f OwnedRoomId, &'f RoomEntry)> {
     let mut rooms: Vec<_> = feed
         .rooms
         .iter()
-        .filter(|(room_id, entry)| is_listed(entry) && !feed.is_silent(room_id))
+        .filter(|(room_id, entry)| {
+            is_listed(feed, account, (room_id, entry)) && !feed.is_silent(room_id)
+        })
         .collect();
     // Rooms of the same moment stay in the order of their IDs.
     rooms.sort_by_key(|(_, entry)| Reverse(entry.glimpse.bump_ms()));

@@ -23,7 +23,7 @@ pub(crate) fn has_news(feed: &Feed, account: &dyn Account, request: &Request) ->
         (has_rooms && !feed.is_silent(room_id))
             || (has_devices && entry.may_move_after(Some(after)))
     });
-    if may_tell {
+    if may_tell || (has_rooms && !account.invites_turned(since.own).is_empty()) {
         return true;
     }
     let types = |serial: u64| {

@@ -377,6 +377,10 @@ impl Making<'_> {
         *told = SlidingTold::Live;
     }
 
+    fn is_hidden(&self, room_id: &OwnedRoomId, entry: &RoomEntry) -> bool {
+        entry.is_hidden(room_id, (&*self.plan.account, self.feed.durable))
+    }
+
     /// Rooms that the client has and the user has left: told once, whatever the lists say.
     fn tell_departures(&mut self) {
         for (room_id, sent) in &self.base.clone() {
@@ -384,12 +388,14 @@ impl Making<'_> {
                 self.changes.push((room_id.clone(), None));
                 continue;
             };
-            if is_listed(entry) {
+            if is_listed(self.feed, &*self.plan.account, (room_id, entry)) {
                 continue;
             }
+            let is_hidden = self.is_hidden(room_id, entry);
             let live = self.plan.since_of(entry);
             let since = after(sent.events, live.unwrap_or(0));
-            let stay = Stay::find(entry, since);
+            let mut stay = Stay::find(entry, since);
+            stay.hide_if(is_hidden);
             let since = since.filter(|_| !stay.is_unknown);
             let window = Window {
                 timeline_limit: sent.timeline_limit as usize,
@@ -399,7 +405,10 @@ impl Making<'_> {
             };
             // Who left and came back more often than is remembered is told all anew.
             let is_initial = since.is_none();
-            let room = self.plan_room((room_id, entry), (stay, since), (window, is_initial));
+            let mut room = self.plan_room((room_id, entry), (stay, since), (window, is_initial));
+            if is_hidden {
+                room.source = Source::Hidden;
+            }
             self.plan.rooms.push(room);
             self.changes.push((room_id.clone(), None));
         }
@@ -420,7 +429,7 @@ impl Making<'_> {
             else {
                 continue;
             };
-            if !is_listed(entry) {
+            if !is_listed(self.feed, &*self.plan.account, (room_id, entry)) {
                 continue;
             }
             let live = self.plan.since_of(entry).unwrap_or(0);

@@ -64,8 +64,10 @@ pub(crate) fn gather_direct(plan: &Plan) -> Gathered<'_> {
         .iter()
         .map(|room| {
             let mut part = RoomPart::default();
-            if let Source::Direct(direct) = &room.source {
-                part.add_direct(plan, direct);
+            match &room.source {
+                Source::Direct(direct) => part.add_direct(plan, direct),
+                Source::Hidden => part.add_end(plan, room),
+                Source::Nothing | Source::Room => {}
             }
             if let UnreadPlan::Known(counts) = &room.unread {
                 part.unread = Some(counts.clone());
@@ -212,6 +214,7 @@ async fn try_answer<'p>(plan: &'p Plan, room: &'p RoomPlan) -> Result<Answered<'
     let part = &mut answered.part;
     match (&room.source, room.section) {
         (Source::Nothing, _) => {}
+        (Source::Hidden, _) => part.add_end(plan, room),
         (Source::Direct(direct), _) => part.add_direct(plan, direct),
         (Source::Room, Section::Invite | Section::Knock) => {
             let query = RoomQuery::Stripped {

@@ -64,5 +64,6 @@ fn has_own_news(feed: &Feed, account: &dyn Account, request: &Request) -> bool {
     });
     changed
         || !account.rooms_with_data(since.own).is_empty()
+        || !account.invites_turned(since.own).is_empty()
         || !account.signed_users(since.own).is_empty()
 }

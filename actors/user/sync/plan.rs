@@ -103,8 +103,7 @@ impl Plan {
 
     /// Notes the rooms that are joined, if a room is asked.
     pub(crate) fn note_joined(&mut self, feed: &Feed) {
-        let is_asked = |room: &RoomPlan| matches!(room.source, Source::Room);
-        if self.rooms.iter().any(is_asked) {
+        if self.rooms.iter().any(RoomPlan::asks) {
             self.joined = feed.rooms.joined().cloned().collect();
         }
     }
@@ -159,10 +158,10 @@ impl Plan {
     /// Whether everything is at hand.
     pub(crate) fn is_direct(&self) -> bool {
         self.devices_until.is_none()
-            && self.rooms.iter().all(|room| {
-                !matches!(room.source, Source::Room)
-                    && !matches!(room.unread, UnreadPlan::Read { .. })
-            })
+            && self
+                .rooms
+                .iter()
+                .all(|room| !room.asks() && !matches!(room.unread, UnreadPlan::Read { .. }))
     }
 
     /// Adds changes of device lists.
@@ -255,19 +254,27 @@ impl Plan {
         }
         if feed.durable > self.since.own {
             rooms.extend(self.account.rooms_with_data(self.since.own));
+            rooms.extend(self.account.invites_turned(self.since.own));
         }
         rooms
     }
 
     fn room(&self, feed: &Feed, room_id: &OwnedRoomId, entry: &RoomEntry) -> Option<RoomPlan> {
         let since = self.since_of(entry);
-        let stay = Stay::find(entry, since);
+        let mut stay = Stay::find(entry, since);
+        let turn = entry.invite_turn(room_id, &*self.account);
+        let is_hidden = turn.is_some_and(|turn| turn.is_hidden_at(self.durable));
+        // Hiding it is its end, also to a client that was not told of this invite: it may know an earlier one to the same room.
+        let has_turned = !self.is_initial
+            && turn.is_some_and(|turn| turn.is_within(self.since.own, self.durable));
+        stay.hide_if(is_hidden);
         let (section, is_new, was_joined) = (stay.section, stay.is_new, stay.was_joined);
         let anew = self.is_initial || self.request.full_state;
         let has_news = since.is_none_or(|since| entry.newest > since);
         let shown = match section {
             Section::Join => true,
-            Section::Invite | Section::Knock => anew || is_new,
+            Section::Invite | Section::Knock => anew || is_new || has_turned,
+            Section::Leave if is_hidden => has_turned,
             // That a room was left is told once, also when it was forgotten since.
             Section::Leave if anew => {
                 let is_kept = !entry.is_forgotten(room_id, &*self.account);
@@ -290,13 +297,15 @@ impl Plan {
             was_joined,
             typing: self.typing(feed, room_id, entry),
             unread: UnreadPlan::None,
-            is_wanted: anew || (is_new && section != Section::Leave),
+            is_wanted: anew || has_turned || (is_new && section != Section::Leave),
             known_members: Vec::new(),
             is_silent: false,
             moves: true,
             window: None,
         };
-        if anew || has_news {
+        if is_hidden {
+            room.source = Source::Hidden;
+        } else if anew || has_news || has_turned {
             room.source = self.source(feed, entry, &mut room);
         }
         Some(room)
@@ -380,11 +389,13 @@ fn next_token(
     }
 }
 
-/// Whether account data was set that is not durable.
+/// Whether account data was set, or an invite hidden or shown, that is not durable.
 pub(crate) fn has_data_in_flight(feed: &Feed, account: &dyn Account) -> bool {
     let mut in_flight = false;
     account.visit_data(feed.durable, &mut |_, _, _| in_flight = true);
-    in_flight || !account.rooms_with_data(feed.durable).is_empty()
+    in_flight
+        || !account.rooms_with_data(feed.durable).is_empty()
+        || !account.invites_turned(feed.durable).is_empty()
 }
 
 fn latest(known: &Vector, since: &Vector) -> Vector {

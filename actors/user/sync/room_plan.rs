@@ -88,6 +88,13 @@ impl Stay {
         }
     }
 
+    /// An invite that is not shown is one that has ended.
+    pub(crate) fn hide_if(&mut self, is_hidden: bool) {
+        if is_hidden {
+            self.section = Section::Leave;
+        }
+    }
+
     /// Whether the user was away meanwhile.
     pub(crate) fn has_come_back(&self) -> bool {
         self.section == Section::Join && self.is_new && self.was_joined
@@ -95,6 +102,15 @@ impl Stay {
 }
 
 impl RoomPlan {
+    /// Whether the room is asked: for what it tells, or for those in it whom one who was joined leaves behind.
+    pub(crate) fn asks(&self) -> bool {
+        match self.source {
+            Source::Room => true,
+            Source::Hidden => self.moves && self.was_joined,
+            Source::Nothing | Source::Direct(_) => false,
+        }
+    }
+
     /// Nothing of the room is told, but who came and went.
     pub(crate) fn silence(&mut self) {
         self.is_silent = true;
@@ -108,6 +124,8 @@ impl RoomPlan {
 pub(crate) enum Source {
     /// Nothing happened: only account data or typing.
     Nothing,
+    /// It is an invite that is not shown any more. The room knows of no end.
+    Hidden,
     /// From the news at hand.
     Direct(Direct),
     /// Ask the room.

@@ -96,6 +96,25 @@ impl RoomPart {
         }
     }
 
+    /// Adds the end of an invite that is not shown any more. In sliding sync nothing but a member event tells it: one that no room has.
+    pub(crate) fn add_end(&mut self, plan: &Plan, room: &RoomPlan) {
+        if room.window.is_none() {
+            return;
+        }
+        let user_id = plan.home.user_id.as_str();
+        let room_id = room.room_id.as_str().trim_start_matches('!');
+        let mut body = Body::new(256);
+        body.key("type").string("m.room.member");
+        body.key("event_id").string(&format!("$hidden-{room_id}"));
+        body.key("sender").string(user_id);
+        body.key("state_key").string(user_id);
+        body.key("origin_server_ts").number(plan.now_ms);
+        body.key("content").object(|body| {
+            body.key("membership").string("leave");
+        });
+        self.state.push(body.finish());
+    }
+
     /// Adds what does not come from the room, and cuts what does down to the fields that are wanted.
     pub(crate) fn add_own(&mut self, plan: &Plan, room: &RoomPlan) {
         if room.window.is_some() {

@@ -3,6 +3,7 @@
 mod administer;
 mod cross_signing;
 mod data;
+mod hidden_invites;
 mod keys;
 mod parcels;
 mod properties;

@@ -1,3 +1,4 @@
+mod silent;
 mod slices;
 mod turns;
 

@@ -84,6 +84,9 @@ from: None,
         ("!1", "@b", "join"),
         ("!1", "@c", "leave"),
         ("!2", "@a", "leave"),
+        ("!2", "@b", "invite"),
+        ("!3", "@b", "invite"),
+        ("!3", "@d", "invite"),
     ] {
         fold(&*store, Entity::room(room), member(user, membership)).await;
     }
@@ -103,6 +106,15 @@ from: None,
         .await
         .unwrap();
     assert_eq!((rest.len(), &*rest[0].user_id), (1, "@b"));
+    let mut after = (String::new(), String::new());
+    for (user, room) in [("@b", "!2"), ("@b", "!3"), ("@d", "!3")] {
+        let found = memberships::invites(&*store, (&after.0, &after.1), 1).await;
+        let found = found.unwrap().remove(0);
+        assert_eq!((&*found.user_id, &*found.room_id), (user, room));
+        after = (found.user_id, found.room_id);
+    }
+    let none = memberships::invites(&*store, (&after.0, &after.1), 1).await;
+    assert!(none.unwrap().is_empty());
 }
 
 pub(super) async fn members_that_a_state_brings_are_found(place: Ground) {

@@ -101,6 +101,41 @@ fn each_database_holds_its_shards() {
 }
 
 #[test]
+fn a_database_that_is_away_silences_its_own_shards_only() {
+    let ground = Ground::several(2, 1);
+    run(async {
+        let store = ground.open().await;
+        write_rooms(&store, 1).await;
+        let all = store.heads(Family::Rooms).await.unwrap();
+        let known = store.known_heads(Family::Rooms).await.unwrap();
+        assert_eq!(known.heads, all);
+        assert!(known.silent.is_empty() && known.trouble.is_none());
+        let rename = |database, sql: &'static str| {
+            ask(&ground, database, move |client| {
+                client.batch_execute(sql).unwrap();
+            });
+        };
+        rename(1, "ALTER TABLE shard_rooms RENAME TO away");
+        assert!(store.heads(Family::Rooms).await.is_err());
+        let known = store.known_heads(Family::Rooms).await.unwrap();
+        let there: Vec<_> = all
+            .iter()
+            .filter(|head| head.shard.number % 2 == 0)
+            .copied()
+            .collect();
+        assert_eq!(known.heads, there);
+        assert_eq!(known.silent, [1, 3]);
+        assert!(known.trouble.is_some());
+        rename(0, "ALTER TABLE shard_rooms RENAME TO away");
+        assert!(store.known_heads(Family::Rooms).await.is_err());
+        for database in [0, 1] {
+            rename(database, "ALTER TABLE away RENAME TO shard_rooms");
+        }
+        assert_eq!(store.heads(Family::Rooms).await.unwrap(), all);
+    });
+}
+
+#[test]
 fn addresses_that_are_not_those_of_the_house_are_refused() {
     let ground = Ground::several(2, 1);
     let other = Ground::several(2, 1);

@@ -18,19 +18,23 @@
 //! A first database that was brought back from an older backup gives terms a second time. Beside the log, where later epochs are known, they are refused until
 //! the register has counted past them: shards are not served for some beats, but never have two owners, since an equal epoch lets in the same owner only.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
+use tokio::time::timeout;
 
 use super::PostgresStore;
 use crate::{
-    address::{Entity, Family, Layout, Position, Sequence, Shard},
+    address::{Entity, Family, Layout, Position, Sequence, Shard, ShardNumber},
     port::{
-        ChainedRecord, Connections, EntityHead, EntityRange, Head, KindSize, LogAppender, LogStore,
-        ModelStore, Snapshot, StoreError, StoreFuture, StoredRecord,
+        ChainedRecord, Connections, EntityHead, EntityRange, Head, KindSize, KnownHeads,
+        LogAppender, LogStore, ModelStore, Snapshot, StoreError, StoreFuture, StoredRecord,
     },
     register::Register,
 };
+
+/// What the others tell does not wait longer for one that is away.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Several databases as one.
 pub(super) struct SpreadStore {
@@ -52,8 +56,13 @@ impl SpreadStore {
         &self.parts[0]
     }
 
+    /// In which of them a shard is.
+    fn index_of(&self, number: ShardNumber) -> usize {
+        usize::from(number) % self.parts.len()
+    }
+
     fn part_of(&self, shard: Shard) -> &PostgresStore {
-        &self.parts[usize::from(shard.number) % self.parts.len()]
+        &self.parts[self.index_of(shard.number)]
     }
 
     /// Where an entity's records and its snapshot are.
@@ -99,6 +108,38 @@ impl LogStore for SpreadStore {
         })
     }
 
+    fn known_heads(&self, family: Family) -> StoreFuture<'_, KnownHeads> {
+        Box::pin(async move {
+            let parts = self.parts.iter().map(|part| async move {
+                let told = timeout(ANSWERS_WITHIN, part.heads(family)).await;
+                told.unwrap_or_else(|_| Err(StoreError::Database("it does not answer".to_owned())))
+            });
+            let mut known = KnownHeads {
+                heads: Vec::new(),
+                silent: Vec::new(),
+                trouble: None,
+            };
+            for (index, told) in join_all(parts).await.into_iter().enumerate() {
+                match told {
+                    Ok(heads) => known.heads.extend(heads),
+                    Err(error) => {
+                        let shards = 0..self.layout.shards;
+                        let is_there = |number: &ShardNumber| self.index_of(*number) == index;
+                        known.silent.extend(shards.filter(is_there));
+                        known.trouble.get_or_insert(error);
+                    }
+                }
+            }
+            match known.trouble {
+                Some(error) if known.heads.is_empty() => Err(error),
+                trouble => {
+                    known.heads.sort_by_key(|head| head.shard);
+                    Ok(KnownHeads { trouble, ..known })
+                }
+            }
+        })
+    }
+
     fn read_entity<'a>(
         &'a self,
         entity: &'a Entity,
@@ -131,7 +172,7 @@ impl LogStore for SpreadStore {
             let mut asked: Vec<Vec<(usize, Entity)>> = vec![Vec::new(); self.parts.len()];
             for (place, entity) in entities.iter().enumerate() {
                 let shard = self.layout.shard_of(entity);
-                asked[usize::from(shard.number) % self.parts.len()].push((place, entity.clone()));
+                asked[self.index_of(shard.number)].push((place, entity.clone()));
             }
             let parts = self.parts.iter().zip(asked);
             let answers = parts.map(|(part, asked)| self.heads_in(part, asked));

@@ -10,13 +10,13 @@ use ruma::{
 use serde::{Deserialize, Serialize};
 
 use super::Shown;
-use crate::edge::{Admin, App, Failure};
+use crate::{
+    admin::paging::Sheet,
+    edge::{Admin, App, Failure},
+};
 
-/// A page has so many changes …
-const LIMIT: u64 = 50;
-
-/// … and never more than these: each may have a large body.
-const LIMIT_MAX: u64 = 200;
+/// A page has so many changes, and never more than these: each may have a large body.
+const LIMITS: (u64, u64) = (50, 200);
 
 metadata! {
     method: GET,
@@ -63,7 +63,7 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Response, Failure> {
     let query = request.query;
-    let limit = query.limit.unwrap_or(LIMIT).clamp(1, LIMIT_MAX) as usize;
+    let sheet = Sheet::of(query.limit, LIMITS);
     let wanted = WantedChanges {
         by: query.by,
         action: query.action,
@@ -73,9 +73,8 @@ pub(crate) async fn handle(
         until_ms: query.until,
         before: query.from,
     };
-    let mut found = app.house.changes(&wanted, limit + 1).await?;
-    let has_more = found.len() > limit;
-    found.truncate(limit);
+    let mut found = app.house.changes(&wanted, sheet.wanted()).await?;
+    let has_more = sheet.cut(&mut found);
     let next = found.last().filter(|_| has_more).map(|change| change.id);
     Ok(Response {
         changes: found.into_iter().map(Shown::from).collect(),

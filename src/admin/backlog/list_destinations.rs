@@ -12,13 +12,13 @@ use ruma::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::edge::{Admin, App, Failure};
+use crate::{
+    admin::paging::Sheet,
+    edge::{Admin, App, Failure},
+};
 
-/// A page has so many destinations …
-const LIMIT: u64 = 50;
-
-/// … and never more than these.
-const LIMIT_MAX: u64 = 200;
+/// A page has so many destinations, and never more than these.
+const LIMITS: (u64, u64) = (50, 200);
 
 metadata! {
     method: GET,
@@ -131,11 +131,13 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Response, Failure> {
     let query = request.query;
-    let limit = query.limit.unwrap_or(LIMIT).clamp(1, LIMIT_MAX) as usize;
+    let sheet = Sheet::of(query.limit, LIMITS);
     let from = query.from.unwrap_or_default();
     let only_unfinished = query.unfinished.unwrap_or(false);
-    let found = app.house.backlogs((&from, limit), only_unfinished).await?;
-    let next = found.last().filter(|_| found.len() == limit);
+    let wanted = (from.as_str(), sheet.wanted());
+    let mut found = app.house.backlogs(wanted, only_unfinished).await?;
+    let has_more = sheet.cut(&mut found);
+    let next = found.last().filter(|_| has_more);
     let next = next.map(|last| last.destination.server_name.clone());
     Ok(Response {
         destinations: found.into_iter().map(Shown::from).collect(),

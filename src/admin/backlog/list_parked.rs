@@ -9,13 +9,13 @@ use ruma::{
 use serde::{Deserialize, Serialize};
 
 use super::{Place, Shown};
-use crate::edge::{Admin, App, Failure};
+use crate::{
+    admin::paging::Sheet,
+    edge::{Admin, App, Failure},
+};
 
-/// A page has so many records …
-const LIMIT: u64 = 50;
-
-/// … and never more than these.
-const LIMIT_MAX: u64 = 500;
+/// A page has so many records, and never more than these.
+const LIMITS: (u64, u64) = (50, 500);
 
 metadata! {
     method: GET,
@@ -83,10 +83,9 @@ pub(crate) async fn handle(
             ));
         }
     };
-    let limit = limit.unwrap_or(LIMIT).clamp(1, LIMIT_MAX) as usize;
-    let (mut found, total) = app.house.parked(after.as_ref(), limit + 1).await?;
-    let limited = found.len() > limit;
-    found.truncate(limit);
+    let sheet = Sheet::of(limit, LIMITS);
+    let (mut found, total) = app.house.parked(after.as_ref(), sheet.wanted()).await?;
+    let limited = sheet.cut(&mut found);
     Ok(Response {
         parked: found.into_iter().map(Shown::from).collect(),
         limited,

@@ -9,13 +9,13 @@ use ruma::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::edge::{Admin, App, Failure};
+use crate::{
+    admin::paging::Sheet,
+    edge::{Admin, App, Failure},
+};
 
-/// A page has so many pushers …
-const LIMIT: u64 = 100;
-
-/// … and never more than these.
-const LIMIT_MAX: u64 = 1_000;
+/// A page has so many pushers, and never more than these.
+const LIMITS: (u64, u64) = (100, 1_000);
 
 metadata! {
     method: GET,
@@ -79,16 +79,15 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Response, Failure> {
     let query = request.query;
-    let limit = query.limit.unwrap_or(LIMIT).clamp(1, LIMIT_MAX) as usize;
+    let sheet = Sheet::of(query.limit, LIMITS);
     let after = ListedPusher {
         user_id: query.from_user.unwrap_or_default(),
         app_id: query.from_app.unwrap_or_default(),
         pushkey: query.from_key.unwrap_or_default(),
         device_id: None,
     };
-    let mut found = app.house.pushers(&after, limit + 1).await?;
-    let limited = found.len() > limit;
-    found.truncate(limit);
+    let mut found = app.house.pushers(&after, sheet.wanted()).await?;
+    let limited = sheet.cut(&mut found);
     Ok(Response {
         pushers: found.into_iter().map(Shown::from).collect(),
         limited,

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use playhouse_actors::{
-    house::{EventJourney, JourneyWish},
+    house::{EventJourney, EventPushes, JourneyWish, Listener},
+    pushers::PushFate,
     server::{Arrival, Outlook},
-    user::answer::FeedPlace,
+    user::{push_standing::EndedPusher, pushers::NamedPusher},
 };
 use playhouse_schema::record::room::{Placement, Verdict};
 use ruma::{
@@ -141,9 +142,44 @@ struct Heard {
     /// So far is that from the event's position; negative when it is behind.
     #[serde(skip_serializing_if = "Option::is_none")]
     ahead: Option<i64>,
+    /// The push rules in force notify of it. Not told of those without pushers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notifies: Option<bool>,
+    /// What the user's pushers have told.
+    pushes: Vec<Told>,
 }
 
-/// A destination in the room.
+/// What a pusher has told of the event.
+#[derive(Clone, Debug, Serialize)]
+struct Told {
+    app_id: String,
+    /// The device that set the pusher. Its key is not told: whoever has that can push to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_id: Option<String>,
+    /// `pushed`, `waiting`, `not_read`, `silent`, `off`, `older`, `overtaken`, `passed` or `ended`.
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pushed_ts: Option<u64>,
+    /// Failures since the last success.
+    failures: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failing_since_ts: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_attempt_ts: Option<u64>,
+    /// When the pusher was removed, and not by its user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_ts: Option<u64>,
+    /// Why the last attempt failed, or the pusher was removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+/// A time of 0 is none.
+fn known(at_ms: u64) -> Option<u64> {
+    (at_ms > 0).then_some(at_ms)
+}
+
+/// A destination that it is for.
 #[derive(Clone, Debug, Serialize)]
 struct Sent {
     server_name: OwnedServerName,
@@ -159,10 +195,11 @@ struct Sent {
 }
 
 impl Heard {
-    fn of((user_id, place): (OwnedUserId, Option<FeedPlace>), position: u64) -> Self {
-        let known = place.map(|place| place.known);
+    fn of(listener: Listener, position: u64) -> Self {
+        let known = listener.place.map(|place| place.known);
+        let notifies = listener.pushes.as_ref().map(|pushes| pushes.notifies);
         Self {
-            user_id,
+            user_id: listener.user_id,
             feed: match known {
                 None => "asleep",
                 Some(known) if known >= position => "heard",
@@ -170,14 +207,65 @@ impl Heard {
             },
             position: known,
             ahead: known.map(|known| (known as i64).saturating_sub(position as i64)),
+            notifies,
+            pushes: listener.pushes.map(Told::all).unwrap_or_default(),
+        }
+    }
+}
+
+impl Told {
+    fn all(pushes: EventPushes) -> Vec<Self> {
+        let pushers = pushes.pushers.into_iter();
+        let pushers = pushers.map(|(named, fate)| Self::of(named, fate));
+        pushers
+            .chain(pushes.ended.into_iter().map(Self::of_ended))
+            .collect()
+    }
+
+    fn of(named: NamedPusher, fate: PushFate) -> Self {
+        let standing = &named.pusher.standing;
+        Self {
+            state: match fate {
+                PushFate::Pushed(_) => "pushed",
+                PushFate::Waiting => "waiting",
+                PushFate::Unread => "not_read",
+                PushFate::Silent => "silent",
+                PushFate::Off => "off",
+                PushFate::Older => "older",
+                PushFate::Overtaken => "overtaken",
+                PushFate::Passed => "passed",
+            },
+            pushed_ts: match fate {
+                PushFate::Pushed(at_ms) => Some(at_ms),
+                _ => None,
+            },
+            failures: standing.failures,
+            failing_since_ts: known(standing.failing_since_ms),
+            next_attempt_ts: known(standing.next_ms),
+            ended_ts: None,
+            reason: standing.reason.clone(),
+            app_id: named.app_id,
+            device_id: named.pusher.device_id,
+        }
+    }
+
+    fn of_ended(ended: EndedPusher) -> Self {
+        Self {
+            app_id: ended.app_id,
+            device_id: None,
+            state: "ended",
+            pushed_ts: None,
+            failures: 0,
+            failing_since_ts: None,
+            next_attempt_ts: None,
+            ended_ts: known(ended.at_ms),
+            reason: Some(ended.reason),
         }
     }
 }
 
 impl Sent {
     fn of((server_name, outlook): (OwnedServerName, Outlook)) -> Self {
-        // There is no such time.
-        let known = |at_ms: u64| (at_ms > 0).then_some(at_ms);
         Self {
             server_name,
             state: match outlook.arrival {

@@ -271,7 +271,7 @@ pub(crate) const ALL: &[Described] = &[
                 (
                     "users",
                     Objects,
-                    "how far the feed of each user of this server has come",
+                    "how far the feed of each user of this server has come, and what pushers have told",
                 ),
                 ("users_next", Text, "users_from of the next page"),
                 (

@@ -2,6 +2,7 @@
 
 pub(crate) mod described;
 mod describing;
+mod policies;
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use utoipa::openapi::{
 use self::{
     described::{ALL, BASE},
     describing::{Described, Field, Holds},
+    policies::POLICIES,
 };
 use crate::edge::{Admin, App, Failure, RawJson, Routes, administrator::role_name};
 
@@ -57,9 +59,14 @@ pub(crate) async fn handle(
     Ok(RawJson(body.into()))
 }
 
+/// All endpoints.
+pub(crate) fn all() -> impl Iterator<Item = &'static Described> {
+    ALL.iter().chain(POLICIES)
+}
+
 fn document() -> OpenApi {
     let mut paths = Paths::new();
-    for one in ALL {
+    for one in all() {
         let path = format!("{BASE}{}", one.path);
         paths.add_path_operation(path, vec![method(one.method)], operation(one));
     }
@@ -184,7 +191,7 @@ mod tests {
         let text = serde_json::to_string(&document()).unwrap();
         let told: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(told["info"]["title"], "Playhouse admin API");
-        for one in ALL {
+        for one in all() {
             let method = one.method.to_ascii_lowercase();
             let operation = &told["paths"][format!("{BASE}{}", one.path)][method];
             assert_eq!(operation["summary"], one.summary, "{}", one.path);

@@ -8,6 +8,7 @@ mod destinations;
 mod house;
 mod login;
 mod media;
+mod policies;
 mod registration;
 mod reports;
 mod rooms;
@@ -59,6 +60,9 @@ enum Command {
     /// What users complained of
     #[command(subcommand)]
     Report(reports::Command),
+    /// Rules by which is moderated
+    #[command(subcommand)]
+    Policy(policies::Command),
     /// Media
     #[command(subcommand)]
     Media(media::Command),
@@ -190,6 +194,7 @@ pub(super) async fn execute(arguments: Arguments, config: Config) -> Result<(), 
         Command::User(command) => command.doing(&names)?,
         Command::Room(command) => command.doing(&names)?,
         Command::Report(command) => command.doing(&names),
+        Command::Policy(command) => command.doing(),
         Command::Media(command) => command.doing(&names)?,
         Command::RegistrationToken(command) => command.doing(),
         Command::Destination(command) => command.doing(),

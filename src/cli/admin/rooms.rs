@@ -198,6 +198,10 @@ static DELETING: Work = Work {
     status: "/_synapse/admin/v2/rooms/delete_status/{}",
     label: "users made to leave",
     count: "/shutdown_room/kicked_users",
+    undone: Some((
+        "/shutdown_room/failed_to_kick_users",
+        "users who could not be made to leave",
+    )),
 };
 
 static PURGING: Work = Work {
@@ -205,6 +209,7 @@ static PURGING: Work = Work {
     status: "/_synapse/admin/v1/purge_history_status/{}",
     label: "purging history, seconds",
     count: "",
+    undone: None,
 };
 
 impl Command {

@@ -221,6 +221,7 @@ static REDACTING: Work = Work {
     status: "/_synapse/admin/v1/user/redact_status/{}",
     label: "redacting, seconds",
     count: "",
+    undone: Some(("/failed_redactions", "events that could not be redacted")),
 };
 
 const V2: &str = "/_synapse/admin/v2/users/{}";

@@ -34,6 +34,25 @@ pub(super) struct Work {
     pub(super) label: &'static str,
     /// Where the list is whose entries are counted; empty for seconds.
     pub(super) count: &'static str,
+    /// Where that is listed at the end which could not be done, and what that is.
+    pub(super) undone: Option<(&'static str, &'static str)>,
+}
+
+impl Work {
+    /// Why what has ended is no success; `None` when it is one.
+    fn trouble(&self, told: &Value) -> Option<String> {
+        if told["status"] == "failed" {
+            let error = harmless_whole(told["error"].as_str().unwrap_or("no reason given"));
+            return Some(format!("it failed: {error}"));
+        }
+        let (place, what) = self.undone?;
+        let undone = match told.pointer(place)? {
+            Value::Array(entries) => entries.len(),
+            Value::Object(entries) => entries.len(),
+            _ => 0,
+        };
+        (undone > 0).then(|| format!("{what}: {}", thousands(undone as u64)))
+    }
 }
 
 /// Does it.
@@ -181,14 +200,12 @@ async fn wait(server: &Server, (call, work): (&Call, &Work), as_json: bool) -> R
         };
         bar.tell(work.label, done, 0);
         match told["status"].as_str() {
-            Some("complete") => {
+            Some("complete" | "failed") => {
                 bar.end();
                 show(&told, as_json);
-                return Ok(());
-            }
-            Some("failed") => {
-                let error = harmless_whole(told["error"].as_str().unwrap_or("no reason given"));
-                return Err(Problem::new(format!("it failed: {error}")));
+                return work
+                    .trouble(&told)
+                    .map_or(Ok(()), |why| Err(Problem::new(why)));
             }
             _ => sleep(LOOK_EVERY).await,
         }
@@ -267,5 +284,32 @@ async fn delete_media(server: &Server, room_id: &str, as_json: bool) -> Result<(
             "{} could not be deleted",
             thousands(failed)
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WORK: Work = Work {
+        id: "/id",
+        status: "/status/{}",
+        label: "seconds",
+        count: "",
+        undone: Some(("/done/failed", "not done")),
+    };
+
+    #[test]
+    fn what_is_done_in_part_is_no_success() {
+        let trouble = |told: Value| WORK.trouble(&told);
+        assert_eq!(trouble(json!({"status": "complete"})), None);
+        let all = json!({"status": "complete", "done": {"failed": []}});
+        assert_eq!(trouble(all), None);
+        let some = json!({"status": "complete", "done": {"failed": ["@anna:test", "@bert:test"]}});
+        assert_eq!(trouble(some).as_deref(), Some("not done: 2"));
+        let some = json!({"status": "complete", "done": {"failed": {"$event": "why"}}});
+        assert_eq!(trouble(some).as_deref(), Some("not done: 1"));
+        let failed = json!({"status": "failed", "error": "no disk"});
+        assert_eq!(trouble(failed).as_deref(), Some("it failed: no disk"));
     }
 }

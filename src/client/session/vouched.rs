@@ -30,7 +30,7 @@ impl Vouched<'_> {
                 let localpart = self.localpart.to_ascii_lowercase();
                 let user_id = format!("@{localpart}:{}", app.env().server_name());
                 let known = OwnedUserId::try_from(user_id).map_err(Failure::internal)?;
-                if canary::owns(app, &known).await? {
+                if app.house.is_notifier(&known) || canary::owns(app, &known).await? {
                     return Err(Failure::forbidden("this account is the server's own"));
                 }
                 return Ok((known, false));

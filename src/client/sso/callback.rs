@@ -181,7 +181,7 @@ async fn first_time(
             Ok(_) => newcomer.chosen = Some(localpart),
             Err(HouseError::User(UserError::UserInUse)) if provider.allow_existing_users => {
                 let user_id = existing(app, &localpart)?;
-                if canary::owns(app, &user_id).await? {
+                if app.house.is_notifier(&user_id) || canary::owns(app, &user_id).await? {
                     return Err(Failure::forbidden("this account is the server's own"));
                 }
                 register::link(app, &newcomer.origin, &user_id).await?;

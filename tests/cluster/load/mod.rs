@@ -90,6 +90,8 @@ pub(super) struct Outcome {
     pub(super) figures: Figures,
     /// How long rooms stood still.
     pub(super) stalls: Stalls,
+    /// All that was told.
+    pub(super) loaded: Loaded,
 }
 
 impl Load {
@@ -191,6 +193,11 @@ impl Load {
         self.acked.load(Ordering::Relaxed)
     }
 
+    /// The time by which the history goes.
+    pub(super) fn now_ns(&self) -> u64 {
+        self.history.now_ns()
+    }
+
     /// Waits until so many more events are acknowledged.
     pub(super) async fn until_acked(&self, more: usize) {
         let (wanted, deadline) = (self.acked() + more, Instant::now() + PATIENCE);
@@ -236,6 +243,7 @@ impl Load {
             report,
             figures: Figures::of(&loaded),
             stalls: Stalls::of(&loaded),
+            loaded,
         }
     }
 }
@@ -257,7 +265,8 @@ async fn accounts(base: &str, plan: &Plan, (kind, count): (&str, usize)) -> Vec<
     clients
 }
 
-async fn account(base: &str, name: &str) -> Client {
+/// Makes an account, whatever trouble there is.
+pub(super) async fn account(base: &str, name: &str) -> Client {
     let client = Client::new(base);
     let wish =
         json!({"username": name, "password": "correct horse", "auth": {"type": "m.login.dummy"}});

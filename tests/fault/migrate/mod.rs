@@ -16,20 +16,27 @@ use serde_json::Value;
 use self::world::{World, look};
 use crate::harness::{Database, Dice, Options, TestServer, wish};
 
-/// What comes a little later has so long to come.
+/// What comes a little later has so long to come, and where looking takes long time for some more looks.
 const SETTLES_WITHIN: Duration = Duration::from_secs(180);
+const LOOKS: u32 = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_notices_a_migration() {
-    let events = wish("PLAYHOUSE_TEST_MIGRATE_EVENTS").unwrap_or(3_000);
+    let wished: Option<usize> = wish("PLAYHOUSE_TEST_MIGRATE_EVENTS");
+    let events = wished.unwrap_or(3_000);
     let kills = wish("PLAYHOUSE_TEST_MIGRATE_KILLS").unwrap_or(6);
     let mut dice = Dice(wish("PLAYHOUSE_TEST_MIGRATE_SEED").unwrap_or(1));
     let mut server = TestServer::start_exactly(Options::default());
+    let begun = Instant::now();
     let world = World::make(&server, events).await;
+    println!("{events} messages are there after {:?}", begun.elapsed());
     let before = settled(&world, &server).await;
     server.stop();
     let (data, dsn) = (server.data().display().to_string(), Database::create());
     let (data, dsn) = (data.as_str(), dsn.as_str());
+    if wished.is_some() {
+        undisturbed(&server, data);
+    }
 
     let there = ["migrate", "--from", data, "--to", dsn];
     server.use_database(Some(dsn.to_owned()));
@@ -112,6 +119,26 @@ fn remove(folder: &std::path::Path, name: &str) {
     }
 }
 
+/// How long it takes there and back when nobody kills it.
+#[expect(
+    clippy::print_stdout,
+    reason = "the figures belong into the test's output"
+)]
+fn undisturbed(server: &TestServer, data: &str) {
+    let back = server.data().with_file_name("back").display().to_string();
+    let dsn = Database::create();
+    let mut from = data;
+    for to in [dsn.as_str(), back.as_str()] {
+        let started = Instant::now();
+        let (done, text) = server.command_line(&["migrate", "--from", from, "--to", to]);
+        println!("without a kill, to {to}: {:?}: {text}", started.elapsed());
+        assert!(done, "{text}");
+        from = to;
+    }
+    // It takes as much room as what is migrated.
+    std::fs::remove_dir_all(back).expect("the folder goes");
+}
+
 /// Migrates, and kills the program some times on the way.
 #[expect(
     clippy::print_stdout,
@@ -163,7 +190,9 @@ async fn settled(world: &World, server: &TestServer) -> Vec<(String, Value)> {
         assert!(Instant::now() < deadline, "names never come into all rooms");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    let looked = Instant::now();
     let mut seen = look(world, server).await;
+    let deadline = Instant::now() + SETTLES_WITHIN.max(looked.elapsed() * LOOKS);
     loop {
         let again = look(world, server).await;
         if again == seen {
@@ -175,12 +204,22 @@ async fn settled(world: &World, server: &TestServer) -> Vec<(String, Value)> {
 }
 
 /// The same answers as before.
+#[expect(
+    clippy::print_stdout,
+    reason = "the figures belong into the test's output"
+)]
 async fn agree(world: &World, server: &TestServer, before: &[(String, Value)]) {
-    let deadline = Instant::now() + SETTLES_WITHIN;
+    let looked = Instant::now();
     let mut after = look(world, server).await;
+    let deadline = Instant::now() + SETTLES_WITHIN.max(looked.elapsed() * LOOKS);
     while after != before && Instant::now() < deadline {
         after = look(world, server).await;
     }
+    println!(
+        "{} answers looked at in {:?}",
+        after.len(),
+        looked.elapsed()
+    );
     assert_eq!(after.len(), before.len());
     for ((name, before), (again, after)) in before.iter().zip(&after) {
         assert_eq!(name, again);

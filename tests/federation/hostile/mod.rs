@@ -5,7 +5,6 @@ mod chains;
 mod edus;
 mod ends;
 mod events;
-mod guest;
 mod joins;
 mod numbers;
 mod policy;
@@ -21,12 +20,12 @@ use std::{collections::BTreeSet, time::Duration};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use self::guest::Guest;
 use crate::{
     client::{props::ids, stage::fresh},
     harness::{
         Client, Options, Peers, TestServer,
         client::{Answer, encode},
+        guest::{self, Guest},
         made::Made,
         peer::ask_as,
     },

@@ -257,6 +257,17 @@ impl World {
     fn tell(&self, verdict: &Verdict, seed: u64, took: Duration) {
         let cuts = self.breaks.lock().expect("breaks").len();
         println!("{:?}, seed {seed}, {took:?}", self.kills);
+        let Kills {
+            gateway,
+            homeserver,
+            at_rest,
+        } = self.kills;
+        println!(
+            "{} kills of processes while it stormed, {} while all was quiet; the line to the provider was reset {} times",
+            gateway + homeserver - 2 * at_rest,
+            2 * at_rest,
+            cuts - (gateway - at_rest)
+        );
         println!("{cuts} times an answer of the provider could be lost (kills and broken lines)");
         println!("{}", verdict.figures(&self.provider.seen()));
         println!("{} recounts of badges, all equal", self.recounts);

@@ -55,7 +55,10 @@ async fn the_same_requests_come_to_the_same_or_it_is_known_why() {
     .await;
 
     let report = Report::of(&cases, &theirs, &ours);
-    println!("{requests} requests\n\n{report}");
+    println!(
+        "{requests} requests\n\n{report}\nevery single difference:\n\n{}",
+        report.every()
+    );
     let (unknown, gone) = (report.unknown(), report.gone());
     assert!(unknown.is_empty(), "unknown differences: {unknown:#?}");
     assert!(gone.is_empty(), "differences that are gone: {gone:#?}");

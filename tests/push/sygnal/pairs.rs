@@ -184,6 +184,22 @@ async fn story(stage: &Stage, [anna, bert]: [&Client; 2], gateway: &str) {
     until_gone(anna, full).await;
     let left = anna.get(PUSHERS).await.ok();
     assert_eq!(left["pushers"].as_array().map(Vec::len), Some(3), "{left}");
+    tell(stage, &phones);
+}
+
+/// What each device was asked to show.
+#[expect(
+    clippy::print_stdout,
+    reason = "what arrived belongs into the test's output"
+)]
+fn tell(stage: &Stage, phones: &[Phone]) {
+    for phone in phones {
+        let got = got(stage, phone);
+        println!("{} got {}:", phone.app_id, got.len());
+        for one in got {
+            println!("  {one}");
+        }
+    }
 }
 
 /// Waits until a pusher has ended.

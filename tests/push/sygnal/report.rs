@@ -42,6 +42,18 @@ impl Report {
         unknown.map(|(one, _)| one).collect()
     }
 
+    /// Every single difference, one line each, for whoever does not trust in kinds.
+    pub(super) fn every(&self) -> String {
+        let mut text =
+            "| request | where | Sygnal | ours | what |\n|---|---|---|---|---|\n".to_owned();
+        for (one, kind) in &self.found {
+            let line = [&one.name, &one.field, &one.theirs, &one.ours].map(|cell| shown(cell));
+            let what = kind.map_or("**unknown**", |kind| kind.what);
+            text.push_str(&format!("| {} | {what} |\n", line.join(" | ")));
+        }
+        text
+    }
+
     /// Known kinds of which there is no difference.
     pub(super) fn gone(&self) -> Vec<&'static str> {
         let gone = known().filter(|kind| self.of_kind(kind).next().is_none());

@@ -2,12 +2,13 @@
 
 use playhouse_schema::record::admin::{
     AdminRecord, AdminRole, AdminTokenMade, AdminTokenRevoked, ChangeBegun, ChangeEnded,
-    ChangeTarget,
+    ChangeTarget, PolicyAction, PolicyDeleted, PolicyRule, PolicyRunBegun, PolicyRunEnded,
+    PolicyRunUndone, PolicySaved,
 };
 
 use super::{super::Sample, sample};
 
-pub(crate) const VARIANTS: usize = 4;
+pub(crate) const VARIANTS: usize = 9;
 
 pub(crate) fn name(record: &AdminRecord) -> &'static str {
     match record {
@@ -15,6 +16,11 @@ pub(crate) fn name(record: &AdminRecord) -> &'static str {
         AdminRecord::TokenRevoked(_) => "TokenRevoked",
         AdminRecord::ChangeBegun(_) => "ChangeBegun",
         AdminRecord::ChangeEnded(_) => "ChangeEnded",
+        AdminRecord::PolicySaved(_) => "PolicySaved",
+        AdminRecord::PolicyDeleted(_) => "PolicyDeleted",
+        AdminRecord::PolicyRunBegun(_) => "PolicyRunBegun",
+        AdminRecord::PolicyRunEnded(_) => "PolicyRunEnded",
+        AdminRecord::PolicyRunUndone(_) => "PolicyRunUndone",
     }
 }
 
@@ -54,10 +60,63 @@ pub(crate) fn all() -> Vec<Sample<AdminRecord>> {
         after: Some("{\"admin\":true}".into()),
         undoes: Some(7),
     };
-    vec![
+    let mut all = vec![
         sample("TokenMade", AdminRecord::TokenMade(made)),
         sample("TokenRevoked", AdminRecord::TokenRevoked(revoked)),
         sample("ChangeBegun", AdminRecord::ChangeBegun(begun)),
         sample("ChangeEnded", AdminRecord::ChangeEnded(ended)),
+    ];
+    all.extend(policies());
+    all
+}
+
+fn policies() -> Vec<Sample<AdminRecord>> {
+    let rule = PolicyRule {
+        action: PolicyAction::RejectInvites,
+        inviter: Some("@spam*".into()),
+        inviter_server: Some("*.bad.example".into()),
+        room_id: Some("!r*".into()),
+        room_name: Some("*casino*".into()),
+        user_id: Some("@a*".into()),
+        age_min_ms: Some(1),
+        age_max_ms: Some(600_000),
+    };
+    let (policy, by) = ("casino".to_owned(), "@boss:example.org".to_owned());
+    let saved = PolicySaved {
+        name: policy.clone(),
+        rule: rule.clone(),
+        by: by.clone(),
+        at_ms: 1_700_000_000_005,
+    };
+    let deleted = PolicyDeleted {
+        name: policy.clone(),
+        by: by.clone(),
+        at_ms: 1_700_000_000_006,
+    };
+    let begun = PolicyRunBegun {
+        continues: Some(3),
+        policy,
+        rule,
+        users: vec!["@alice:example.org".into()],
+        tells_servers: false,
+        by: by.clone(),
+        at_ms: 1_700_000_000_007,
+    };
+    let ended = PolicyRunEnded {
+        run: 7,
+        invites: 2,
+        at_ms: 1_700_000_000_008,
+    };
+    let undone = PolicyRunUndone {
+        run: 7,
+        by,
+        at_ms: 1_700_000_000_009,
+    };
+    vec![
+        sample("PolicySaved", AdminRecord::PolicySaved(saved)),
+        sample("PolicyDeleted", AdminRecord::PolicyDeleted(deleted)),
+        sample("PolicyRunBegun", AdminRecord::PolicyRunBegun(begun)),
+        sample("PolicyRunEnded", AdminRecord::PolicyRunEnded(ended)),
+        sample("PolicyRunUndone", AdminRecord::PolicyRunUndone(undone)),
     ]
 }

@@ -2,17 +2,17 @@
 
 use playhouse_schema::record::user::{
     CrossSigningKeysSet, Deactivated, DehydratedDeviceSet, DeviceAdded, DeviceKeysSet,
-    DeviceRenamed, DeviceSeen, KeyClaimed, NamedJson, OneTimeKeysAdded, PresenceKept, PushFailed,
-    Pushed, PusherNamed, PusherRejected, PusherSet, PushesSettled, PushesWait, RateOverride,
-    Registered, RemoteToDevice, RenewalMailed, RoomAccountDataSet, RoomForgotten, RoomMailed,
-    SignedKey, SlidingRoomKept, SlidingSyncKept, SlidingTold, SlidingWish, TermsAccepted,
-    ThreadSubscriptionSet, ToDevice, ToDeviceAcknowledged, ToDeviceReceived, ToDeviceSent,
-    TokenIssued, TransactionDone, UserRecord, ValiditySet,
+    DeviceRenamed, DeviceSeen, HiddenInvite, InvitesHidden, KeyClaimed, NamedJson,
+    OneTimeKeysAdded, PresenceKept, PushFailed, Pushed, PusherNamed, PusherRejected, PusherSet,
+    PushesSettled, PushesWait, RateOverride, Registered, RemoteToDevice, RenewalMailed,
+    RoomAccountDataSet, RoomForgotten, RoomMailed, SignedKey, SlidingRoomKept, SlidingSyncKept,
+    SlidingTold, SlidingWish, TermsAccepted, ThreadSubscriptionSet, ToDevice, ToDeviceAcknowledged,
+    ToDeviceReceived, ToDeviceSent, TokenIssued, TransactionDone, UserRecord, ValiditySet,
 };
 
 use super::{super::Sample, sample};
 
-pub(crate) const VARIANTS: usize = 47;
+pub(crate) const VARIANTS: usize = 49;
 
 const AT: u64 = 1_700_000_000_001;
 
@@ -64,6 +64,8 @@ pub(crate) fn name(record: &UserRecord) -> &'static str {
         UserRecord::ShadowBanSet(_) => "ShadowBanSet",
         UserRecord::RateOverrideSet(_) => "RateOverrideSet",
         UserRecord::TermsAccepted(_) => "TermsAccepted",
+        UserRecord::InvitesHidden(_) => "InvitesHidden",
+        UserRecord::InvitesShown(_) => "InvitesShown",
         UserRecord::Erased => "Erased",
     }
 }
@@ -91,7 +93,22 @@ pub(crate) fn all() -> Vec<Sample<UserRecord>> {
     all.extend(sliding());
     all.extend(messages());
     all.extend(pushes());
+    all.extend(invites());
     all
+}
+
+fn invites() -> Vec<Sample<UserRecord>> {
+    let hidden = InvitesHidden {
+        run: 7,
+        invites: vec![HiddenInvite {
+            room_id: room(),
+            until: 300,
+        }],
+    };
+    vec![
+        sample("InvitesHidden", UserRecord::InvitesHidden(hidden)),
+        sample("InvitesShown", UserRecord::InvitesShown(7)),
+    ]
 }
 
 fn account() -> Vec<Sample<UserRecord>> {

@@ -1,6 +1,7 @@
 //! Users whose nodes only hold shards are pushed to by nodes that are for it.
 
 use futures_util::future::BoxFuture;
+use playhouse_schema::{address::Entity, port::LogStore as _};
 
 use super::*;
 use crate::{
@@ -85,8 +86,18 @@ async fn until_noted(house: &House, client: &Client) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let noted = tokio::time::timeout(Duration::from_secs(60), noted).await;
+    let noted = tokio::time::timeout(Duration::from_secs(120), noted).await;
     assert!(noted.is_ok(), "it is noted");
+}
+
+/// Waits until a node has pushed an event.
+async fn until_pushed_by(node: &Node, sent: &Sent, event_id: &OwnedEventId) {
+    until("the other goes on", || {
+        let sent = sent.lock();
+        sent.iter()
+            .any(|(by, pushed)| *by == node.name.as_str() && *pushed == event_id.as_str())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -114,15 +125,47 @@ async fn users_are_pushed_to_by_nodes_that_are_for_it() {
     let second = say(&left.house, &bob.user_id, &room_id, "second")
         .await
         .unwrap();
-    until("the other goes on", || {
-        let sent = sent.lock();
-        sent.iter()
-            .any(|(node, pushed)| *node == left.name.as_str() && *pushed == second.as_str())
-    })
-    .await;
+    until_pushed_by(&left, &sent, &second).await;
     let firsts = sent.lock();
     let firsts = firsts
         .iter()
         .filter(|(_, pushed)| pushed.as_str() == first.as_str());
     assert_eq!(firsts.count(), 1, "what was pushed is not pushed again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shard_that_cannot_be_read_keeps_nobody_from_pushing_to_others() {
+    let mut town = Town::new().await;
+    let sent = Sent::default();
+    let holder = node(&mut town, "n0", &HOLDS, &sent).await;
+    let one = node(&mut town, "n1", &PUSHES, &sent).await;
+    let two = node(&mut town, "n2", &PUSHES, &sent).await;
+    town.settled(&[&holder]).await;
+    let alice = Client::register(&one.house, "alice").await;
+    let bob = Client::register(&two.house, "bob").await;
+    let room_id = make_room(&one.house, &alice.user_id).await;
+    join(&one.house, &bob.user_id, &room_id).await;
+    set_pusher(&one.house, &alice).await;
+    let first = say(&one.house, &bob.user_id, &room_id, "first")
+        .await
+        .unwrap();
+    let by = pusher_of(&sent, &first).await;
+    until_noted(&one.house, &alice).await;
+    let layout = town.store.layout();
+    let users = [&alice, &bob].map(|client| Entity::user(client.user_id.as_str()));
+    let [alices, bobs] = users.map(|entity| layout.shard_of(&entity).number);
+    let used = [
+        alices,
+        bobs,
+        layout.shard_of(&Entity::room(room_id.as_str())).number,
+    ];
+    let silent = (0..layout.shards).find(|number| !used.contains(number));
+    town.store.silence(silent);
+    let (gone, left) = if by == "n1" { (one, two) } else { (two, one) };
+    gone.kill();
+    let second = say(&left.house, &bob.user_id, &room_id, "second")
+        .await
+        .unwrap();
+    until_pushed_by(&left, &sent, &second).await;
+    town.store.silence(None);
 }

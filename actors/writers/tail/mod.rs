@@ -1,13 +1,13 @@
 //! The committed records in memory, as they come. Followers read from here; the log closes every gap.
 
+mod reader;
+
 use std::{
     collections::BTreeMap,
-    mem,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -17,6 +17,7 @@ use playhouse_schema::{
 };
 use tokio::sync::mpsc;
 
+pub use self::reader::TailReader;
 use super::whereabouts::{Readers, Whereabouts};
 
 /// So many batches may wait for one follower; what does not fit it reads from the log.
@@ -24,12 +25,6 @@ const FOLLOWER_BATCHES_MAX: usize = 1_024;
 
 /// So many records may wait for one follower.
 const FOLLOWER_RECORDS_MAX: usize = 32_768;
-
-/// One answer of a reader holds about so many records at most.
-const READ_RECORDS_MAX: usize = 512;
-
-/// Waits before the log is asked again after it failed or did not show what its head promises: the first and the longest.
-const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(2));
 
 /// What the writers of this node have committed.
 pub struct Tail {
@@ -112,9 +107,9 @@ impl Tail {
 
     /// Reads how far the log is: for what other nodes have committed and not told.
     pub async fn catch_up(&self, family: Family) -> Result<(), StoreError> {
-        let heads = self.store.heads(family).await?;
-        self.publish(family, Arc::default(), &heads);
-        Ok(())
+        let known = self.store.known_heads(family).await?;
+        self.publish(family, Arc::default(), &known.heads);
+        known.trouble.map_or(Ok(()), Err)
     }
 
     /// Hands committed records on, and the heads of the writer's shards after them. Never waits: a follower that is full will read the log.
@@ -182,18 +177,7 @@ impl Tail {
                 missed: false,
             });
         }
-        TailReader {
-            tail: self.clone(),
-            family,
-            told: cursors.clone(),
-            cursors,
-            batches,
-            backlog,
-            current: None,
-            targets: Vec::new(),
-            ready: Vec::new(),
-            is_primed: false,
-        }
+        TailReader::new(self.clone(), family, (cursors, batches, backlog))
     }
 }
 
@@ -214,9 +198,14 @@ impl FamilyTail {
 
     fn advance(&self, heads: &[Head]) {
         for head in heads {
-            if let Some(known) = self.head(head.shard.number) {
-                known.fetch_max(head.position, Ordering::AcqRel);
-            }
+            self.reach(head.shard.number, head.position);
+        }
+    }
+
+    /// A shard has come at least so far.
+    fn reach(&self, shard: ShardNumber, position: Position) {
+        if let Some(known) = self.head(shard) {
+            known.fetch_max(position, Ordering::AcqRel);
         }
     }
 }
@@ -234,171 +223,4 @@ impl Follower {
         self.missed = true;
         !self.sender.is_closed()
     }
-}
-
-/// One follower's way through a family: every record of every shard once, each shard in order.
-pub struct TailReader {
-    tail: Arc<Tail>,
-    family: Family,
-    /// The newest position in `ready` or told, by shard.
-    cursors: Vec<Position>,
-    /// The newest position that was told.
-    told: Vec<Position>,
-    batches: mpsc::Receiver<Batches>,
-    backlog: Arc<Backlog>,
-    /// A batch and how much of it was looked at.
-    current: Option<(Batches, usize)>,
-    /// Positions to read from the log before the channel is looked at again, by shard.
-    targets: Vec<(ShardNumber, Position)>,
-    /// Read but not told; survives a `next` that was given up.
-    ready: Vec<StoredRecord>,
-    is_primed: bool,
-}
-
-impl TailReader {
-    /// The next records, at least one; waits for them, and for the log when that fails. May be given up and called again: nothing is lost.
-    pub async fn next(&mut self) -> Vec<StoredRecord> {
-        self.prime().await;
-        while self.ready.is_empty() {
-            if self.backlog.overflowed.swap(false, Ordering::AcqRel) {
-                self.aim();
-            }
-            if let Some((shard, target)) = self.targets.last().copied() {
-                if self.read(shard, target).await {
-                    self.targets.pop();
-                }
-                continue;
-            }
-            self.drain().await;
-            if !self.ready.is_empty() {
-                break;
-            }
-            // The channel is empty: what the heads show beyond it never came through it.
-            self.aim();
-            if self.targets.is_empty()
-                && let Some(batch) = self.batches.recv().await
-            {
-                self.current = Some((batch, 0));
-            }
-        }
-        self.told.clone_from(&self.cursors);
-        mem::take(&mut self.ready)
-    }
-
-    /// The newest position of a shard that [`TailReader::next`] has given out, or the one it started after.
-    pub fn position(&self, shard: ShardNumber) -> Position {
-        self.told.get(usize::from(shard)).copied().unwrap_or(0)
-    }
-
-    /// Learns how far the log is: a writer may have committed, or another node, before anybody followed.
-    async fn prime(&mut self) {
-        let mut wait = RETRY_WAIT.0;
-        while !self.is_primed {
-            match self.tail.store.heads(self.family).await {
-                Ok(heads) => {
-                    self.tail.publish(self.family, Arc::default(), &heads);
-                    self.is_primed = true;
-                }
-                Err(error) => {
-                    tracing::warn!(family = %self.family, %error, "cannot read heads");
-                    pause(&mut wait).await;
-                }
-            }
-        }
-    }
-
-    /// Sets the known heads as targets of the shards that are behind them.
-    fn aim(&mut self) {
-        let Some(tail) = self.tail.families.get(&self.family) else {
-            return;
-        };
-        let heads = (0..).zip(&tail.heads).zip(&self.cursors);
-        let heads =
-            heads.map(|((shard, head), cursor)| (shard, head.load(Ordering::Acquire), cursor));
-        self.targets = heads
-            .filter(|(_, head, cursor)| head > cursor)
-            .map(|(shard, head, _)| (shard, head))
-            .collect();
-    }
-
-    /// Takes what waits in the channel.
-    async fn drain(&mut self) {
-        while self.ready.len() < READ_RECORDS_MAX {
-            if self.current.is_none() {
-                self.current = self.batches.try_recv().ok().map(|batch| (batch, 0));
-            }
-            let Some((batch, seen)) = &self.current else {
-                return;
-            };
-            let Some(record) = batch.get(*seen).cloned() else {
-                self.backlog
-                    .records
-                    .fetch_sub(batch.len(), Ordering::AcqRel);
-                self.current = None;
-                continue;
-            };
-            let number = record.shard.number;
-            let cursor = self.cursor(number);
-            if record.position > cursor + 1 && !self.read(number, record.position - 1).await {
-                continue;
-            }
-            self.take(record);
-            if let Some((_, seen)) = &mut self.current {
-                *seen += 1;
-            }
-        }
-    }
-
-    fn cursor(&self, shard: ShardNumber) -> Position {
-        self.cursors
-            .get(usize::from(shard))
-            .copied()
-            .unwrap_or(Position::MAX - 1)
-    }
-
-    fn take(&mut self, record: StoredRecord) {
-        if let Some(cursor) = self.cursors.get_mut(usize::from(record.shard.number))
-            && record.position == *cursor + 1
-        {
-            *cursor = record.position;
-            self.ready.push(record);
-        }
-    }
-
-    /// Reads one page of a shard from the log; whether it has come to `target`.
-    async fn read(&mut self, shard: ShardNumber, target: Position) -> bool {
-        #[cfg(test)]
-        if self.tail.skips_gaps.load(Ordering::SeqCst) {
-            if let Some(cursor) = self.cursors.get_mut(usize::from(shard)) {
-                *cursor = target.max(*cursor);
-            }
-            return true;
-        }
-        let mut wait = RETRY_WAIT.0;
-        loop {
-            let cursor = self.cursor(shard);
-            if cursor >= target {
-                return true;
-            }
-            let missing = usize::try_from(target - cursor).unwrap_or(usize::MAX);
-            let place = Shard {
-                family: self.family,
-                number: shard,
-            };
-            let limit = missing.min(READ_RECORDS_MAX);
-            match self.tail.store.read_shard(place, cursor, limit).await {
-                Ok(page) => page.into_iter().for_each(|record| self.take(record)),
-                Err(error) => tracing::warn!(shard = %place, %error, "cannot read log"),
-            }
-            if self.cursor(shard) > cursor {
-                return self.cursor(shard) >= target;
-            }
-            pause(&mut wait).await;
-        }
-    }
-}
-
-async fn pause(wait: &mut Duration) {
-    tokio::time::sleep(*wait).await;
-    *wait = (*wait * 2).min(RETRY_WAIT.1);
 }

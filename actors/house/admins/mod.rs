@@ -1,4 +1,7 @@
-//! Who may administer this server, and what administrators have changed.
+//! Who may administer this server, what administrators have changed, and by which policies they moderate.
+
+mod matching;
+mod policies;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -15,11 +18,15 @@ use playhouse_schema::{
     },
 };
 
+pub use self::{
+    matching::MatchedInvite,
+    policies::{Applied, DryRun, PolicyWish},
+};
 use super::{House, HouseError, surprise};
 use crate::{
     admins::{
-        AdminError, AdminToken, AdminTokens, AuditCommand, AuditLog, TokenAnswer, TokenCommand,
-        TokenQuery, TokenReply,
+        AdminError, AdminToken, AdminTokens, AuditCommand, AuditLog, Policies, TokenAnswer,
+        TokenCommand, TokenQuery, TokenReply,
     },
     kernel::Directory,
     user::token,
@@ -29,6 +36,7 @@ use crate::{
 pub(super) struct Admins {
     pub(super) tokens: Arc<Directory<AdminTokens>>,
     pub(super) audit: Arc<Directory<AuditLog>>,
+    pub(super) policies: Arc<Directory<Policies>>,
 }
 
 impl Admins {
@@ -36,6 +44,7 @@ impl Admins {
     pub(super) async fn close(&self, within: Duration) {
         self.tokens.close(within).await;
         self.audit.close(within).await;
+        self.policies.close(within).await;
     }
 }
 
