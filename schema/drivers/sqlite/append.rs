@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     super::plan::{Heads, Moved, Plan, Replacement, StoredHead, bound, check_shards},
     Inner,
-    files::{connect_writer, empty_wal, failure},
+    files::{empty_wal, failure},
     read,
 };
 use crate::{
@@ -78,13 +78,13 @@ impl SqliteAppender {
         family: Family,
         index: usize,
     ) -> Result<Self, StoreError> {
-        let Some(file) = inner.files_of(family).get(index) else {
+        if inner.files_of(family).get(index).is_none() {
             return Err(StoreError::Database(format!(
                 "family {family} has {} appenders, so none is number {index}",
                 inner.writers
             )));
-        };
-        let connection = connect_writer(file.path())?;
+        }
+        let connection = inner.connect_writer(family, index)?;
         let heads = Heads::new(family, inner.layout);
         Ok(Self {
             inner,
@@ -137,6 +137,7 @@ impl SqliteAppender {
 
     /// Moves the write-ahead log into the file and empties it, so that erased text is not left there.
     fn truncate(&mut self) {
+        let _moving = self.inner.log_of(self.family, self.index).hold();
         self.truncate_due = empty_wal(&self.connection).is_err();
         if self.truncate_due {
             tracing::warn!(family = %self.family, "erased text is still in the write-ahead log, trying again at the next append");
@@ -144,8 +145,7 @@ impl SqliteAppender {
     }
 
     fn settle_now(&mut self, batch: &Batch) -> Result<Option<Vec<Landed>>, StoreError> {
-        let path = self.inner.files_of(self.family)[self.index].path();
-        self.connection = connect_writer(path)?;
+        self.connection = self.inner.connect_writer(self.family, self.index)?;
         let stored = read::heads(&self.connection, self.family)?;
         self.check_epochs(&stored)?;
         let plan = self.heads.plan(batch)?;

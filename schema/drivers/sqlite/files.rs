@@ -19,7 +19,7 @@ use crate::{
 /// How long a connection waits for another one's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Pages in the write-ahead log before a commit moves them into the file: some 4 MiB for each file that is written.
+/// Pages in the write-ahead log before a commit moves them into the file, where nobody does it beside the writer: some 4 MiB for each file that is written.
 const CHECKPOINT_PAGES: u32 = 1_000;
 
 /// A write-ahead log that had to grow, because a reader was in the way, is cut back to so many bytes.

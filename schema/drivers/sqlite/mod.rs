@@ -5,6 +5,7 @@
 //! Calls are short and block where they are made; what takes long goes to tokio's blocking threads, and so does what would wait for it.
 
 mod append;
+mod checkpoints;
 mod files;
 mod hold;
 mod models;
@@ -22,6 +23,7 @@ use rusqlite::Connection;
 pub(crate) use self::hold::SqliteHold;
 use self::{
     append::SqliteAppender,
+    checkpoints::{Checkpoints, WriteAhead},
     files::{Facts, FolderLock, Purpose, Writer},
     models::SqliteModels,
     readers::Readers,
@@ -59,6 +61,9 @@ struct Inner {
     is_unfinished: bool,
     /// By family and file number.
     logs: [Vec<Readers>; 3],
+    /// Their write-ahead logs, and who moves them into the files.
+    ahead: [Vec<Arc<WriteAhead>>; 3],
+    checkpoints: Checkpoints,
     snapshots: Writer,
     snapshot_readers: Readers,
     models: Arc<SqliteModels>,
@@ -132,6 +137,10 @@ impl SqliteStore {
                 readers.push(Readers::with_first(path, connection)?);
             }
         }
+        let ahead = logs.each_ref().map(|files| {
+            let files = files.iter();
+            files.map(|file| WriteAhead::new(file.path())).collect()
+        });
         let snapshots = folder.join("snapshots.db");
         let models = folder.join("models.db");
         let derived = |path, scope| open(path, Purpose::derived(scope), facts);
@@ -143,7 +152,9 @@ impl SqliteStore {
                 layout: facts.layout,
                 writers: facts.writers,
                 is_unfinished: facts.is_unfinished,
+                checkpoints: Checkpoints::start(ahead.iter().map(Vec::len).sum())?,
                 logs,
+                ahead,
                 snapshots: Writer::new(snapshot_writer)?,
                 snapshot_readers: Readers::new(snapshots),
                 models: Arc::new(SqliteModels::new(&models, model_writer)?),
@@ -153,17 +164,39 @@ impl SqliteStore {
     }
 }
 
+fn rank(family: Family) -> usize {
+    match family {
+        Family::Rooms => 0,
+        Family::Users => 1,
+        Family::Servers => 2,
+    }
+}
+
 fn log_path(folder: &Path, family: Family, index: usize) -> PathBuf {
     folder.join("log").join(format!("{family}-{index}.db"))
 }
 
 impl Inner {
     fn files_of(&self, family: Family) -> &[Readers] {
-        match family {
-            Family::Rooms => &self.logs[0],
-            Family::Users => &self.logs[1],
-            Family::Servers => &self.logs[2],
-        }
+        &self.logs[rank(family)]
+    }
+
+    fn log_of(&self, family: Family, index: usize) -> &Arc<WriteAhead> {
+        &self.ahead[rank(family)][index]
+    }
+
+    /// A connection that writes a file of the log.
+    fn connect_writer(&self, family: Family, index: usize) -> Result<Connection, StoreError> {
+        let log = self.log_of(family, index);
+        let mut connection = files::connect_writer(self.files_of(family)[index].path())?;
+        self.checkpoints.watch(&mut connection, log)?;
+        Ok(connection)
+    }
+
+    /// The files of the log with their write-ahead logs.
+    fn all_logs(&self) -> impl Iterator<Item = (&Readers, &Arc<WriteAhead>)> {
+        let files = self.logs.iter().flatten();
+        files.zip(self.ahead.iter().flatten())
     }
 
     fn file_of(&self, shard: Shard) -> &Readers {
@@ -197,7 +230,8 @@ impl Inner {
     /// Log files hold nothing that was erased, but their write-ahead logs may, when a reader was in the way. The derived files are written anew: rows of theirs
     /// are put between others, and what moves on a page leaves remains.
     fn scrub(&self) -> Result<(), StoreError> {
-        for file in self.logs.iter().flatten() {
+        for (file, log) in self.all_logs() {
+            let _moving = log.hold();
             file.with(files::empty_wal)?;
             // The space is not missing to anybody who reads or writes.
             if let Err(error) = files::shrink(file.path()) {
@@ -210,7 +244,8 @@ impl Inner {
 
     /// Writes all files anew.
     fn compact(&self) -> Result<(), StoreError> {
-        for file in self.logs.iter().flatten() {
+        for (file, log) in self.all_logs() {
+            let _moving = log.hold();
             files::write_anew(&files::connect_writer(file.path())?)?;
         }
         files::write_anew(&self.snapshots.lock())?;
