@@ -32,8 +32,11 @@ const EVENTS_MAX: usize = 300_000;
 /// So many servers are believed to be in a room whose members are not told.
 const SERVERS_MAX: usize = 20_000;
 
-/// So many events are handed to the room at a time; up to so many, all is recorded at once.
+/// So many events are handed at a time to a room into which somebody comes: nobody asks it anything yet.
 const CHUNK: usize = 20_000;
+
+/// So many to a room that is in use: who asks it something meanwhile waits until they are recorded.
+pub(super) const SMALL_CHUNK: usize = 256;
 
 /// So many events are checked in one go, aside.
 const CHECKED_AT_ONCE: usize = 250;
@@ -90,7 +93,7 @@ impl House {
         let sound = self.sound(&journey.room_id, finished, answer).await?;
         let events = sound.events.into_iter();
         let events = events.map(|pdu| pdu.brought_by(server)).collect();
-        let chunks = self.receive_chunks(&journey.room_id, &version, events);
+        let chunks = self.receive_chunks((&journey.room_id, &version), events, CHUNK);
         let mut events = chunks.await?;
         let event_id = sound.join.event_id.clone();
         events.push(ReceivedEvent {
@@ -115,15 +118,15 @@ impl House {
         }
     }
 
-    /// Has a room take in what only authorises, as long as it is too much for one record; answers the rest.
+    /// Has a room take in what only authorises, as long as there is more than it takes at a time; answers the rest.
     pub(super) async fn receive_chunks(
         &self,
-        room_id: &RoomId,
-        version: &RoomVersionId,
+        (room_id, version): (&RoomId, &RoomVersionId),
         mut events: Vec<CheckedPdu>,
+        at_a_time: usize,
     ) -> Result<Vec<ReceivedEvent>, HouseError> {
-        while events.len() > CHUNK {
-            let rest = events.split_off(CHUNK);
+        while events.len() > at_a_time {
+            let rest = events.split_off(at_a_time);
             let chunk = std::mem::replace(&mut events, rest);
             let chunk = chunk.into_iter().map(outlier).collect();
             self.receive(room_id, Some(version.clone()), chunk).await?;

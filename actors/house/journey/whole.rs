@@ -17,7 +17,7 @@ use ruma::{OwnedRoomId, OwnedServerName, RoomId, ServerName};
 use serde_json::value::RawValue;
 use tokio::sync::{Semaphore, watch};
 
-use super::arrive::Arrival;
+use super::arrive::{Arrival, SMALL_CHUNK};
 use crate::{
     house::{
         House, HouseError,
@@ -279,7 +279,8 @@ impl House {
             tracing::info!(%room_id, "what is told of a room's members is no state");
             return Ok(());
         };
-        let events = self.receive_chunks(room_id, &gate.version, events).await?;
+        let room = (room_id, &gate.version);
+        let events = self.receive_chunks(room, events, SMALL_CHUNK).await?;
         let wish = Receive {
             events,
             occasion: Occasion::Completion {

@@ -10,6 +10,9 @@ use ruma::{EventId, OwnedEventId, OwnedServerName, events::TimelineEventType};
 use super::weigh::Weighing;
 use crate::room::{RoomError, event::RoomEvent, query::past::Moment, state::StateMap};
 
+/// After so many events others get their turn: a log that answers at once would let none have it.
+const FOUND_IN_A_ROW: usize = 20;
+
 impl Weighing {
     /// The state that was just told by another server has gaps.
     pub(super) fn begin_gaps(
@@ -78,7 +81,10 @@ impl Weighing {
             return Ok(());
         }
         let (mut changes, mut replaced) = (Vec::new(), Vec::new());
-        for event_id in state {
+        for (index, event_id) in state.iter().enumerate() {
+            if index % FOUND_IN_A_ROW == FOUND_IN_A_ROW - 1 {
+                tokio::task::yield_now().await;
+            }
             let Some(event) = self.find(event_id).await? else {
                 continue;
             };
