@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::shared::{CLUSTER, Shared, is_settled};
+use super::shared::{CLUSTER, Shared, is_at_rest};
 use crate::{
     admin::administrator,
     harness::{Options, TestServer, server::SERVER_NAME},
@@ -38,7 +38,8 @@ impl Shared {
     }
 }
 
-fn status(server: &TestServer) -> Value {
+/// What the register says.
+pub(super) fn status(server: &TestServer) -> Value {
     let (is_fine, text) = server.command_line(&["cluster", "status", "--json"]);
     assert!(is_fine, "{text}");
     let line = text.lines().find(|line| line.starts_with('{'));
@@ -62,10 +63,10 @@ pub(super) async fn until(
     }
 }
 
-/// Each of the nodes holds something, and nobody else anything.
+/// Each of the nodes holds something, nobody else anything, and nothing is on its way.
 pub(super) async fn settled(server: &TestServer, nodes: &[&str]) -> Value {
     until(server, "the shards find no place", |status| {
-        is_settled(status, nodes)
+        is_at_rest(status, nodes)
     })
     .await
 }
@@ -149,8 +150,10 @@ async fn nodes_are_one_server() {
 
 #[tokio::test]
 async fn who_is_killed_is_replaced() {
-    let shared = Shared::new();
+    let shared = Shared::steady();
     let (one, mut two) = (shared.start("n1", false), shared.start("n2", false));
+    // A nonce for registration does not outlive a move.
+    settled(&one, &["n1", "n2"]).await;
     let boss = administrator(&one.client(), "boss").await;
     let mut rooms = Vec::new();
     for _ in 0..6 {
@@ -172,7 +175,7 @@ async fn who_is_killed_is_replaced() {
 
 #[tokio::test]
 async fn nobody_joins_beside_a_server_that_is_alone() {
-    let shared = Shared::new();
+    let shared = Shared::steady();
     let mut alone = TestServer::start_exactly(Options {
         database: Some(shared.database.clone()),
         ..Options::default()
@@ -191,7 +194,7 @@ async fn nobody_joins_beside_a_server_that_is_alone() {
 
 #[tokio::test]
 async fn who_does_not_belong_is_refused() {
-    let shared = Shared::new();
+    let shared = Shared::steady();
     let one = shared.start("n1", false);
     settled(&one, &["n1"]).await;
     let folder = tempfile::tempdir().expect("a temporary folder");
