@@ -114,9 +114,9 @@ async fn what_nodes_do_is_shown() {
     assert_eq!(seen["missing_roles"], json!([]));
     // What one node at a time does is done, and has come to the end.
     let done = until(&one, "nobody folds", |status| {
-        let readers = status["readers"].as_array().expect("readers");
-        let at_end = readers.iter().all(|reader| reader["behind"] == 0);
-        let folds_once = self::readers(status, "user_names").len() == 1;
+        let told = status["readers"].as_array().expect("readers");
+        let at_end = told.iter().all(|reader| reader["behind"] == 0);
+        let folds_once = readers(status, "user_names").len() == 1;
         at_end && folds_once && status["moves"] == json!([])
     })
     .await;
