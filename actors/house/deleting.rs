@@ -171,7 +171,7 @@ impl Purger {
                     house.forget_gone(room_id, &user_id).await?;
                 }
             }
-            house.part(&others).await;
+            house.part(room_id, &others).await;
         }
         Ok(())
     }

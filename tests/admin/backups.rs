@@ -1,6 +1,6 @@
 //! Backups that administrators have the running server make.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -26,6 +26,23 @@ async fn whole(boss: &Client, name: &Value) -> Value {
     panic!("it is not made");
 }
 
+/// Has one made, and a second one refused while it is made. One that was over before the second was asked for proves nothing: then once more.
+async fn one_at_a_time(boss: &Client) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        let begun = boss.post(BACKUPS, json!({})).await.ok();
+        let second = boss.post(BACKUPS, json!({})).await;
+        if second.status != 200 {
+            second.refused(409, "M_INVALID_PARAM");
+            return begun;
+        }
+        assert!(Instant::now() < deadline, "none is ever refused");
+        for name in [&begun["name"], &second.body["name"]] {
+            assert_eq!(whole(boss, name).await["status"], "complete");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_server_makes_backups() {
     if only_alone("each node tells of its own backups") {
@@ -41,10 +58,7 @@ async fn a_running_server_makes_backups() {
             .await
             .refused(403, "M_FORBIDDEN");
         assert_eq!(boss.get(BACKUPS).await.ok(), json!({"backups": []}));
-        let begun = boss.post(BACKUPS, json!({})).await.ok();
-        boss.post(BACKUPS, json!({}))
-            .await
-            .refused(409, "M_INVALID_PARAM");
+        let begun = one_at_a_time(&boss).await;
         let told = whole(&boss, &begun["name"]).await;
         assert_eq!(
             (&told["status"], &told["media"]),

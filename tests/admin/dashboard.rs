@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::administrator;
+use super::{administrator, awaited};
 use crate::{
     client::props::{room_path, text},
     harness::{Chromium, Client, Options, TestServer, Town, client::encode},
@@ -278,7 +278,9 @@ async fn the_keyboard_is_enough() {
     walk_to(&browser, "Audit log").await;
     browser.keys(ENTER).await;
     shown(&browser, "Audit log").await;
-    assert_eq!(focused(&browser, "textContent").await, "Audit log");
+    // The heading, once the page is there.
+    let is_focused = "return document.activeElement.textContent.trim() === arguments[0]";
+    browser.wait_until(is_focused, json!(["Audit log"])).await;
     walk_to(&browser, "Undo").await;
     let is_open = "return (document.querySelector('dialog[open]') !== null) === arguments[0]";
     browser.keys(ENTER).await;
@@ -327,24 +329,24 @@ async fn users_and_rooms_are_looked_after() {
     browser.press("Delete the room").await;
     // What cannot be taken back takes more than two presses.
     submit(&browser).await;
-    assert_eq!(rooms_of(&boss).await, 1);
+    are_rooms_of(&boss, 1).await;
     browser
         .type_into(&format!("Type {room_id} to go on"), &room_id)
         .await;
     submit(&browser).await;
     browser.wait_for("Deletion: complete.").await;
-    assert_eq!(rooms_of(&boss).await, 0);
+    are_rooms_of(&boss, 0).await;
     // A link that somebody sends leads to no other endpoint.
     go(&browser, ("#/users/..", "..")).await;
     browser.wait_for("This names nothing").await;
     browser.complaints().await;
 }
 
-/// In how many rooms somebody is.
-async fn rooms_of(boss: &Client) -> Value {
+/// Waits until somebody is in so many rooms.
+async fn are_rooms_of(boss: &Client, count: usize) {
     let user_id = encode(&boss.user_id);
     let path = format!("{SYNAPSE}/v1/users/{user_id}/joined_rooms");
-    boss.get(&path).await.ok()["total"].clone()
+    awaited(boss, &path, |told| told["total"] == count).await;
 }
 
 /// Presses the button of the question that is open.
@@ -371,8 +373,10 @@ async fn a_token_opens_what_it_may() {
     fill_in(&browser, &anna).await;
     browser.wait_for("only for server administrators").await;
     // Nothing is left of the session that was of no use.
-    let devices = anna.get("/_matrix/client/v3/devices").await.ok();
-    assert_eq!(devices["devices"].as_array().map(Vec::len), Some(1));
+    awaited(&anna, "/_matrix/client/v3/devices", |told| {
+        told["devices"].as_array().map(Vec::len) == Some(1)
+    })
+    .await;
 
     browser.type_into("Token", "nonsense").await;
     browser.press("Use the token").await;

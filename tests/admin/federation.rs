@@ -39,11 +39,12 @@ async fn destinations_are_seen_and_tried_again() {
     bert.post(&join, json!({})).await.ok();
     anna.say(&room_id, "hello").await;
     let path = format!("{PATH}/two.town");
-    let told = until(&boss, &path, |told| told["last_successful_ts"].is_u64()).await;
-    assert_eq!(
-        (&told["retry_last_ts"], &told["failure_ts"]),
-        (&json!(0), &Value::Null)
-    );
+    // A busy machine may have let an attempt fail before.
+    let told = until(&boss, &path, |told| {
+        told["last_successful_ts"].is_u64() && told["failure_ts"] == Value::Null
+    })
+    .await;
+    assert_eq!(told["retry_last_ts"], 0, "{told}");
     let all = boss.get(PATH).await.ok();
     assert_eq!(
         (&all["total"], &all["destinations"][0]["destination"]),

@@ -31,10 +31,28 @@ mod token_page;
 mod tokens;
 mod users;
 
-use serde_json::json;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
 
 pub(crate) use crate::harness::administrator;
 use crate::harness::{Client, TestServer, Town, client::encode};
+
+/// What follows the log comes within this time: generous, since many tests run at once.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Asks until the answer is as it should be. Which rooms a user is in follows the log, for example: it is told a moment after somebody else was answered.
+async fn awaited(client: &Client, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let told = client.get(path).await.ok();
+        if is_so(&told) {
+            return told;
+        }
+        assert!(Instant::now() < deadline, "{path}: {told}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
 
 /// Two servers, one.town and two.town, and a public room of the first in which a user of each is.
 struct Shared {

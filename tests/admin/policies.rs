@@ -32,7 +32,7 @@ const SLIDING: &str = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sy
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Who waits is told in less: before the wait for news would be over by itself.
-const PROMPTLY: Duration = Duration::from_secs(50);
+const PROMPTLY: Duration = Duration::from_secs(100);
 
 /// So many requests are under way at once.
 const AT_ONCE: usize = 16;
@@ -258,7 +258,7 @@ async fn slid(client: &Client, pos: Option<String>, fits: impl Fn(&Value) -> boo
         let mut pos = pos;
         loop {
             let after = pos.map(|pos| format!("&pos={}", encode(&pos)));
-            let path = format!("{SLIDING}?timeout=60000{}", after.unwrap_or_default());
+            let path = format!("{SLIDING}?timeout=110000{}", after.unwrap_or_default());
             let answer = client.post(&path, body.clone()).await.ok();
             if fits(&answer) {
                 return answer;
@@ -275,7 +275,7 @@ async fn followed(client: &Client, since: String, fits: impl Fn(&Value) -> bool)
     let follow = async {
         let mut since = since;
         loop {
-            let answer = client.sync(Some(&since), "timeout=60000").await;
+            let answer = client.sync(Some(&since), "timeout=110000").await;
             if fits(&answer) {
                 return answer;
             }

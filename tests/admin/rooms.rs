@@ -5,11 +5,17 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::administrator;
+use super::{administrator, awaited, policies::synced};
 use crate::{
-    client::{props::text, retention::is_stored, stage::on_own_servers},
+    client::{
+        props::{room_path, text},
+        retention::is_stored,
+        stage::on_own_servers,
+    },
     harness::{Client, Town, client::encode},
 };
+
+const JOINED: &str = "/_matrix/client/v3/joined_rooms";
 
 fn path(version: &str, room_id: &str, rest: &str) -> String {
     format!("/_synapse/admin/{version}/rooms/{}{rest}", encode(room_id))
@@ -110,10 +116,9 @@ async fn a_deleted_room_leaves_nothing_behind() {
         let hall = &*text(&done["new_room_id"]);
         let all = boss.get(&status).await.ok();
         assert_eq!(all["results"], json!([told]));
-        let rooms = anna.get("/_matrix/client/v3/joined_rooms").await.ok();
-        assert_eq!(rooms["joined_rooms"], json!([hall]));
-        let news = bert.sync(Some(&text(&since["next_batch"])), "").await;
-        assert!(news["rooms"]["join"][hall].is_object(), "{news}");
+        awaited(&anna, JOINED, |told| told["joined_rooms"] == json!([hall])).await;
+        let is_there = |news: &Value| news["rooms"]["join"][hall].is_object();
+        let news = synced(&bert, Some(&text(&since["next_batch"])), is_there).await;
         assert!(news["rooms"]["join"][&room_id].is_null(), "{news}");
         let history = bert.history(hall).await;
         assert!(history.iter().any(|event| event["content"]["body"] == "come in"));
@@ -144,8 +149,7 @@ async fn a_room_is_closed_and_kept() {
             "kicked_users": [anna.user_id], "failed_to_kick_users": [], "local_aliases": [], "new_room_id": null
         });
         assert_eq!(told, wanted);
-        let rooms = anna.get("/_matrix/client/v3/joined_rooms").await.ok();
-        assert_eq!(rooms["joined_rooms"], json!([]));
+        awaited(&anna, JOINED, |told| told["joined_rooms"] == json!([])).await;
         joins(&anna, "#old:playhouse.test").await.refused(404, "M_NOT_FOUND");
         assert!(is_stored(server, "stays on disk"));
         // A second time there is nobody to move, and the rest goes.
@@ -172,9 +176,10 @@ async fn a_deleted_room_can_be_joined_again() {
     let told = delete(&boss, ("v1", &room_id), json!({})).await;
     assert_eq!(told["kicked_users"], json!([bert.user_id]));
     assert!(!is_stored(&two, "first visit"));
+    // It is on its way to the other server.
     let member = format!("state/m.room.member/{}", encode(&bert.user_id));
-    let told = anna.look(&room_id, &member).await.ok();
-    assert_eq!(told["membership"], "leave");
+    let member = room_path(&room_id, &member);
+    awaited(&anna, &member, |told| told["membership"] == "leave").await;
     joins(&bert, alias).await.ok();
     bert.say(&room_id, "second visit").await;
     let bodies: Vec<_> = bert.history(&room_id).await;

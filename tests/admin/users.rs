@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::administrator;
+use super::{administrator, awaited};
 use crate::{
     client::stage::{fresh, on_each_engine, on_own_servers},
     harness::{Client, client::encode},
@@ -187,8 +187,9 @@ async fn accounts_are_judged() {
         let anna = stage.user("anna").await;
         let room_id = anna.create_room(json!({})).await;
         let whoami = "/_matrix/client/v3/account/whoami";
-        let joined = boss.get(&v1(&anna.user_id, "joined_rooms")).await.ok();
-        assert_eq!(joined, json!({"joined_rooms": [room_id], "total": 1}));
+        let joined = json!({"joined_rooms": [room_id], "total": 1});
+        let path = v1(&anna.user_id, "joined_rooms");
+        awaited(&boss, &path, |told| *told == joined).await;
         let whois = format!("/_synapse/admin/v1/whois/{}", encode(&anna.user_id));
         for client in [&boss, &anna] {
             let told = client.get(&whois).await.ok();

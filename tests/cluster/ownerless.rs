@@ -8,7 +8,7 @@ use crate::harness::prometheus::Prometheus;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shards_without_a_node_are_an_alert() {
-    let shared = Shared::new();
+    let shared = Shared::steady();
     let most = "edge,rooms,users,media,push,appservice,directory,background";
     let first = shared.start_for(("n1", most), false);
     let mut second = shared.start_for(("n2", "servers,background"), false);

@@ -1,20 +1,12 @@
 //! A house in several databases: one node, two nodes, and from one database to several and back.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use serde_json::json;
 
-use serde_json::{Value, json};
-use tempfile::TempDir;
-
+use super::{nodes::settled, shared::Shared};
 use crate::harness::{Client, Database, Options, TestServer};
 
 /// So many rooms that both databases hold some.
 const ROOMS: usize = 12;
-
-/// Longer than a lease, and than anything that waits for one.
-const LONG: Duration = Duration::from_secs(240);
 
 async fn fill(anna: &Client) -> Vec<String> {
     let mut rooms = Vec::new();
@@ -117,58 +109,10 @@ async fn a_house_moves_into_several_databases_and_out_of_them() {
     }
 }
 
-fn status(server: &TestServer) -> Value {
-    let (is_fine, text) = server.command_line(&["cluster", "status", "--json"]);
-    assert!(is_fine, "{text}");
-    let line = text.lines().find(|line| line.starts_with('{'));
-    serde_json::from_str(line.expect("a line of JSON")).expect("JSON")
-}
-
-/// Waits until these nodes hold all shards, and each of them some.
-async fn settled(server: &TestServer, nodes: &[&str]) {
-    let deadline = Instant::now() + LONG;
-    loop {
-        let status = status(server);
-        let shards = status["shards"].as_array().expect("shards");
-        let held = |node: &str| {
-            let shards = shards.iter();
-            shards.filter(|shard| shard["holder"] == node).count()
-        };
-        let held: Vec<_> = nodes.iter().copied().map(held).collect();
-        if held.iter().all(|held| *held > 0) && held.iter().sum::<usize>() == shards.len() {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{status}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-fn node(name: &str, (database, folder): (&str, &TempDir)) -> TestServer {
-    let path = |name: &str| folder.path().join(name).display().to_string();
-    let variables = [
-        ("PLAYHOUSE_CLUSTER_LISTEN", "127.0.0.1:0".to_owned()),
-        ("PLAYHOUSE_CLUSTER_SECRET_FILE", path("secret")),
-        ("PLAYHOUSE_CLUSTER_NAME", name.to_owned()),
-        ("PLAYHOUSE_MEDIA_DIR", path("media")),
-        ("PLAYHOUSE_LISTEN_WORKERS", "1".to_owned()),
-    ];
-    let environment = variables.map(|(name, value)| (name.to_owned(), value));
-    TestServer::start_exactly(Options {
-        database: Some(database.to_owned()),
-        environment: environment.to_vec(),
-        ..Options::default()
-    })
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_over_two_databases_take_over_from_each_other() {
-    let database = Database::create_several(2);
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let secret = folder.path().join("secret");
-    fs::write(secret, "the secret of a cluster in tests").expect("it can be written");
-    let shared = (database.as_str(), &folder);
-    let one = node("n1", shared);
-    let mut two = node("n2", shared);
+    let shared = Shared::steady_over(Database::create_several(2));
+    let (one, mut two) = (shared.start("n1", false), shared.start("n2", false));
     settled(&one, &["n1", "n2"]).await;
     let anna = one.register("anna").await;
     let there = anna.at(two.base());

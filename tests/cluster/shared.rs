@@ -15,6 +15,9 @@ pub(super) const CLUSTER: &str = "/_playhouse/admin/v1/cluster";
 const CLIENT_PORT: u16 = 8008;
 const CLUSTER_PORT: u16 = 8449;
 
+/// Longer than a busy machine lets a node wait for its turn, and far shorter than what is waited for shards that change hands.
+const STEADY_LEASE_MS: u64 = 20_000;
+
 /// What nodes share.
 pub(super) struct Shared {
     pub(super) database: String,
@@ -28,9 +31,18 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// The same as new, for tests in which no node is killed: one that the machine does not let run for seconds keeps what it has.
+    /// The same as new, for tests in which no lease has to end soon: a node that the machine does not let run for seconds keeps what it has, and who waits for it
+    /// gets an answer. One that is killed has its port closed, by which the others find that out at once; if they do not, its lease ends in time for those who
+    /// wait.
     pub(super) fn steady() -> Self {
-        Self::of_lease(Some(20_000))
+        Self::of_lease(Some(STEADY_LEASE_MS))
+    }
+
+    /// The same as steady, over a database that is given.
+    pub(super) fn steady_over(database: String) -> Self {
+        let mut shared = Self::over(database, None);
+        shared.lease_ms = Some(STEADY_LEASE_MS);
+        shared
     }
 
     /// The same as new, with another lease.
@@ -41,7 +53,7 @@ impl Shared {
     }
 
     /// A database of its own, and nothing in it.
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self::over(Database::create(), None)
     }
 
@@ -138,7 +150,7 @@ pub(super) fn held_by(status: &Value, node: Option<&str>) -> usize {
         .count()
 }
 
-/// Whether each of these nodes holds something, and nobody else anything.
+/// Whether each of these nodes holds something, and nobody else anything. Shards may be about to go from one of them to another: see [`is_at_rest`].
 pub(super) fn is_settled(status: &Value, nodes: &[&str]) -> bool {
     let all = status["shards"].as_array().map_or(0, Vec::len);
     let held: Vec<_> = nodes
@@ -146,4 +158,12 @@ pub(super) fn is_settled(status: &Value, nodes: &[&str]) -> bool {
         .map(|node| held_by(status, Some(node)))
         .collect();
     held.iter().all(|held| *held > 0) && held.iter().sum::<usize>() == all
+}
+
+/// The same, and no shard goes anywhere: whoever holds one that is to go elsewhere has perhaps ended already what lives in it.
+pub(super) fn is_at_rest(status: &Value, nodes: &[&str]) -> bool {
+    let is_moving = status["moves"]
+        .as_array()
+        .is_none_or(|moves| !moves.is_empty());
+    is_settled(status, nodes) && !is_moving
 }

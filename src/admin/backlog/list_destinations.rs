@@ -6,6 +6,7 @@ use playhouse_actors::{
     house::{Backlog, OldestEvent},
     server::Outlook,
 };
+use playhouse_schema::models::destinations::Destination;
 use ruma::{
     api::{auth_scheme::AccessToken, request, response},
     metadata,
@@ -89,17 +90,43 @@ impl From<OldestEvent> for Oldest {
     }
 }
 
+/// What is told of attempts: all of it by the actor, or all of it by the model.
+struct Attempts {
+    failures: u64,
+    failing_since_ms: u64,
+    next_ms: u64,
+    acknowledged_ms: u64,
+}
+
+impl Attempts {
+    /// What the actor says is newer than what the model says: half of one and half of the other would be true at no time.
+    fn of(destination: &Destination, outlook: Option<&Outlook>) -> Self {
+        match outlook {
+            Some(outlook) => Self {
+                failures: outlook.failures,
+                failing_since_ms: outlook.failing_since_ms,
+                next_ms: outlook.next_ms,
+                acknowledged_ms: outlook.acknowledged_ms,
+            },
+            None => Self {
+                failures: destination.failures,
+                failing_since_ms: destination.failing_since_ms,
+                next_ms: destination.next_ms,
+                acknowledged_ms: destination.acknowledged_ms,
+            },
+        }
+    }
+}
+
 impl From<Backlog> for Shown {
     fn from(backlog: Backlog) -> Self {
         // There is no such time.
         let known = |at_ms: u64| (at_ms > 0).then_some(at_ms);
         let (destination, outlook) = (backlog.destination, backlog.outlook);
+        let attempts = Attempts::of(&destination, outlook.as_ref());
+        let failures = attempts.failures;
         let waiting = outlook.as_ref().map_or(0, |outlook| outlook.waiting);
         let has = |is_so: fn(&Outlook) -> bool| outlook.as_ref().is_some_and(is_so);
-        // What the actor says is newer than what the model says.
-        let failures = outlook
-            .as_ref()
-            .map_or(destination.failures, |outlook| outlook.failures);
         let state = if failures > 0 {
             "unreachable"
         } else if has(|outlook| outlook.is_behind) {
@@ -114,9 +141,9 @@ impl From<Backlog> for Shown {
         Self {
             state,
             failures,
-            failing_since_ts: known(destination.failing_since_ms).filter(|_| failures > 0),
-            next_attempt_ts: known(destination.next_ms).filter(|_| failures > 0),
-            last_success_ts: known(destination.acknowledged_ms),
+            failing_since_ts: known(attempts.failing_since_ms).filter(|_| failures > 0),
+            next_attempt_ts: known(attempts.next_ms).filter(|_| failures > 0),
+            last_success_ts: known(attempts.acknowledged_ms),
             waiting,
             oldest_undelivered: backlog.oldest.map(Oldest::from),
             server_name: destination.server_name,
@@ -143,4 +170,93 @@ pub(crate) async fn handle(
         destinations: found.into_iter().map(Shown::from).collect(),
         next,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A destination that the model knows since before the first failure.
+    fn before() -> Destination {
+        Destination {
+            server_name: "b.example".to_owned(),
+            lags: false,
+            in_flight: true,
+            failures: 0,
+            failing_since_ms: 0,
+            failed_ms: 0,
+            next_ms: 0,
+            acknowledged_ms: 5,
+        }
+    }
+
+    /// What its actor says.
+    fn outlook() -> Outlook {
+        Outlook {
+            arrival: None,
+            in_flight: None,
+            is_behind: false,
+            waiting: 0,
+            oldest: None,
+            is_delivering: false,
+            failures: 0,
+            failing_since_ms: 0,
+            next_ms: 0,
+            acknowledged_ms: 0,
+        }
+    }
+
+    fn shown(destination: Destination, outlook: Option<Outlook>) -> Shown {
+        Shown::from(Backlog {
+            destination,
+            outlook,
+            oldest: None,
+        })
+    }
+
+    /// State, failures, failing since, next attempt, last success.
+    fn told(shown: &Shown) -> (&str, u64, [Option<u64>; 3]) {
+        let times = [
+            shown.failing_since_ts,
+            shown.next_attempt_ts,
+            shown.last_success_ts,
+        ];
+        (shown.state, shown.failures, times)
+    }
+
+    #[test]
+    fn who_is_unreachable_is_so_since_a_time() {
+        let failing = Outlook {
+            failures: 1,
+            failing_since_ms: 7,
+            next_ms: 9,
+            acknowledged_ms: 6,
+            ..outlook()
+        };
+        let shown = shown(before(), Some(failing));
+        let times = [Some(7), Some(9), Some(6)];
+        assert_eq!(told(&shown), ("unreachable", 1, times));
+    }
+
+    #[test]
+    fn who_is_reached_again_has_succeeded() {
+        let failing = Destination {
+            failures: 3,
+            failing_since_ms: 7,
+            failed_ms: 8,
+            next_ms: 9,
+            ..before()
+        };
+        let reached = Outlook {
+            acknowledged_ms: 11,
+            ..outlook()
+        };
+        let times = [None, None, Some(11)];
+        let newer = shown(failing.clone(), Some(reached));
+        assert_eq!(told(&newer), ("up_to_date", 0, times));
+        // Nobody was asked: the model says all of it.
+        let times = [Some(7), Some(9), Some(5)];
+        let older = shown(failing, None);
+        assert_eq!(told(&older), ("unreachable", 3, times));
+    }
 }

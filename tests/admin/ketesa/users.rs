@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{PATIENCE, REFERENCE, V1, V2, ends, has, names};
 use crate::{
-    admin::administrator,
+    admin::{administrator, awaited},
     client::{
         props::{list, text},
         stage::on_own_servers,
@@ -173,14 +173,12 @@ async fn user_tabs(boss: &Client, anna: &Client) {
         "safe_from_quarantine",
     ];
     has(&told["media"][0], &shown);
-    let told = boss
-        .get(&of_user(&format!("joined_rooms?{REFERENCE}")))
-        .await
-        .ok();
-    assert_eq!(
-        (&told["joined_rooms"], &told["total"]),
-        (&json!([room_id]), &json!(1))
-    );
+    let joined = of_user(&format!("joined_rooms?{REFERENCE}"));
+    let told = awaited(boss, &joined, |told| {
+        told["joined_rooms"] == json!([room_id])
+    })
+    .await;
+    assert_eq!(told["total"], 1);
     let told = boss
         .get(&of_user(&format!("memberships?{REFERENCE}")))
         .await
