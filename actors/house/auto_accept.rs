@@ -156,6 +156,7 @@ fn judged(error: &HouseError) -> NotAccepted {
         HouseError::Unreachable(_)
         | HouseError::Busy
         | HouseError::Store(_)
+        | HouseError::Lagging(_)
         | HouseError::Room(
             RoomError::Unavailable(_) | RoomError::Store(_) | RoomError::Broken(_),
         )

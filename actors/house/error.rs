@@ -113,15 +113,12 @@ pub enum HouseError {
     /// More than may be done at once: try again later.
     #[error("too much at once")]
     Busy,
+    /// What a read model knows is older than what was acknowledged: try again.
+    #[error(transparent)]
+    Lagging(#[from] Lagging),
     /// The store could not be read.
     #[error("store: {0}")]
     Store(String),
-}
-
-impl From<Lagging> for HouseError {
-    fn from(error: Lagging) -> Self {
-        HouseError::Store(error.to_string())
-    }
 }
 
 impl From<Unavailable> for HouseError {

@@ -233,9 +233,9 @@ impl From<HouseError> for Trouble {
             HouseError::Room(error) => error.into(),
             HouseError::Purge(error) => error.into(),
             HouseError::Store(error) => Self::Passing(error),
-            HouseError::User(UserError::Unavailable(_)) | HouseError::Busy => {
-                Self::Passing(error.to_string())
-            }
+            HouseError::User(UserError::Unavailable(_))
+            | HouseError::Lagging(_)
+            | HouseError::Busy => Self::Passing(error.to_string()),
             error => Self::Hopeless(error.to_string()),
         }
     }

@@ -86,8 +86,12 @@ impl Failure {
 
     /// `M_LIMIT_EXCEEDED` with the time to wait, in the body and as a `Retry-After` header.
     pub(crate) fn limit_exceeded(retry_after_ms: u64) -> Self {
-        let mut failure = Self::new(ErrorCode::LimitExceeded, "too many requests")
-            .with("retry_after_ms", retry_after_ms);
+        Self::new(ErrorCode::LimitExceeded, "too many requests").with_retry(retry_after_ms)
+    }
+
+    /// The same with the time to wait, milliseconds, in the body and as a `Retry-After` header.
+    pub(crate) fn with_retry(self, retry_after_ms: u64) -> Self {
+        let mut failure = self.with("retry_after_ms", retry_after_ms);
         failure.0.retry_after_ms = Some(retry_after_ms);
         failure
     }

@@ -340,6 +340,11 @@ impl From<HouseError> for Failure {
                 Self::new(ErrorCode::ResourceLimitExceeded, message).with_status(400)
             }
             HouseError::Busy => Self::limit_exceeded(OVERLOADED_RETRY_MS),
+            HouseError::Lagging(_) => {
+                Self::new(ErrorCode::Unknown, "there is much to do, try again")
+                    .with_status(503)
+                    .with_retry(OVERLOADED_RETRY_MS)
+            }
             HouseError::Store(reason) => Self::internal(reason),
         }
     }

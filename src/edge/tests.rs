@@ -1,7 +1,10 @@
 //! Routing and the failure table. What needs a whole server is tested from outside.
 
 use actix_web::http::Method;
-use playhouse_actors::{kernel::Unavailable, room::RoomError, user::UserError};
+use playhouse_actors::{
+    followers::models::Lagging, house::HouseError, kernel::Unavailable, room::RoomError,
+    user::UserError,
+};
 use ruma::api::error::ErrorCode;
 
 use super::{
@@ -110,6 +113,7 @@ fn failures_have_their_codes_and_statuses() {
         (Unavailable::Overloaded.into(), 429, "M_LIMIT_EXCEEDED"),
         (Unavailable::Stopped.into(), 503, "M_UNKNOWN"),
         (Unavailable::Damaged.into(), 500, "M_UNKNOWN"),
+        (HouseError::from(Lagging).into(), 503, "M_UNKNOWN"),
         (
             Failure::new(ErrorCode::MissingToken, ""),
             401,

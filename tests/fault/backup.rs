@@ -111,6 +111,15 @@ impl Load {
         load
     }
 
+    /// Waits until somebody has written.
+    async fn has_begun(&self) {
+        let deadline = Instant::now() + BACK_WITHIN;
+        while self.count() == 0 {
+            assert!(Instant::now() < deadline, "nobody writes");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }
@@ -207,6 +216,7 @@ impl Stage {
             claimed.extend(claim(&bert, &anna).await);
         }
         let folder = tempfile::tempdir().expect("a folder");
+        load.has_begun().await;
         back_up(&server, &folder.path().join("backup"), &load);
         // Of these the backup knows nothing.
         for _ in 0..5 {
@@ -381,8 +391,16 @@ async fn other_servers_tell_what_was_lost() {
         known.len(),
     ));
     assert!(wished.is_none() || took < BACK_SOON, "after {took:?} only");
-    let topic = anna.look(&room_id, "state/m.room.topic").await.ok();
-    assert_eq!(topic["topic"], "lost");
+    // What was lost is state again when all of it has been weighed.
+    let deadline = Instant::now() + BACK_WITHIN;
+    loop {
+        let topic = anna.look(&room_id, "state/m.room.topic").await;
+        if topic.body["topic"] == "lost" {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{}", topic.body);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     let said = anna.say(&room_id, "here again").await;
     has(&bert, &room_id, &BTreeSet::from([said])).await;
     let said = bert.say(&room_id, "welcome").await;

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -128,12 +128,14 @@ impl Stage {
     async fn round(&mut self, round: usize) -> Vec<Written> {
         let base = Arc::new(Mutex::new(self.one.base().to_owned()));
         let stop = Arc::new(AtomicBool::new(false));
+        let acked = Arc::new(AtomicUsize::new(0));
         let device = (self.reader.user_id.clone(), self.reader.device_id.clone());
         let tasks = self.writers.iter().enumerate().map(|(index, writer)| {
             let pen = Pen {
                 writer: writer.clone(),
                 base: base.clone(),
                 stop: stop.clone(),
+                acked: acked.clone(),
                 room_id: self.room_id.clone(),
                 device: device.clone(),
                 name: format!("{round}-{index}"),
@@ -141,6 +143,11 @@ impl Stage {
             tokio::spawn(pen.write())
         });
         let tasks: Vec<_> = tasks.collect();
+        let deadline = Instant::now() + ARRIVED_WITHIN;
+        while acked.load(Ordering::Relaxed) <= WRITERS {
+            assert!(Instant::now() < deadline, "the writers hardly write");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         self.befall(round, &base).await;
         stop.store(true, Ordering::Relaxed);
         let mut written = Vec::new();
@@ -252,6 +259,8 @@ struct Pen {
     writer: Client,
     base: Arc<Mutex<String>>,
     stop: Arc<AtomicBool>,
+    /// So often an event and a message were acknowledged, of all writers.
+    acked: Arc<AtomicUsize>,
     room_id: String,
     device: (String, String),
     name: String,
@@ -278,6 +287,7 @@ impl Pen {
             let body = json!({"messages": {user_id: {device_id: {"name": name}}}});
             self.put(&path, body).await;
             written.messages.push(name);
+            self.acked.fetch_add(1, Ordering::Relaxed);
         }
         written
     }

@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::harness::{
     Client, Options, Peers, TestServer,
     client::encode,
+    database::free_port,
     made::PlayedRoom,
     peer::{public_keys, signed},
     script::{Asked, Reply},
@@ -154,7 +155,8 @@ impl Stage {
         let mut names = vec![MAKER];
         names.extend(living.iter().map(String::as_str));
         let peers = Peers::start(&names).await;
-        let places = [refusing().await, silent().await];
+        // At the first nobody listens, and no other test is given it.
+        let places = [free_port(), silent().await];
         let dead: Vec<_> = (0..dead).map(|it| format!("d{it}.dead")).collect();
         let mut users = vec![format!("@maker:{MAKER}")];
         users.extend(
@@ -247,12 +249,6 @@ fn vouched(question: &Value) -> Value {
         signed(MAKER, keys)
     });
     json!({"server_keys": keys.collect::<Vec<_>>()})
-}
-
-/// A port at which nobody listens.
-async fn refusing() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    listener.local_addr().expect("an address").port()
 }
 
 /// A port at which connections are taken and nothing is ever answered.

@@ -23,8 +23,8 @@ use crate::harness::{Town, client::encode};
 
 /// Settings that let the patience end soon.
 const HASTY: [(&str, &str); 2] = [
-    ("PLAYHOUSE_LIMITS_HEAD_TIMEOUT_MS", "4000"),
-    ("PLAYHOUSE_LIMITS_BODY_TIMEOUT_MS", "4000"),
+    ("PLAYHOUSE_LIMITS_HEAD_TIMEOUT_MS", "10000"),
+    ("PLAYHOUSE_LIMITS_BODY_TIMEOUT_MS", "10000"),
 ];
 
 /// So long a byte waits for the one before it.

@@ -1,6 +1,10 @@
 //! A mail server that keeps what it is given.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use parking_lot::Mutex;
 use tokio::{
@@ -16,6 +20,8 @@ pub(crate) struct Mail {
     pub(crate) to: String,
     /// Head and body, with soft line breaks undone.
     pub(crate) text: String,
+    /// When it came: before its sender heard that it was taken.
+    pub(crate) at: Instant,
 }
 
 impl Mail {
@@ -130,6 +136,7 @@ async fn serve(stream: TcpStream, kept: Arc<Kept>) {
             let mail = Mail {
                 to: std::mem::take(&mut to),
                 text: plain(&std::mem::take(&mut text)),
+                at: Instant::now(),
             };
             kept.mails.lock().push(mail);
             kept.came.notify_waiters();

@@ -5,7 +5,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::{
-    gateway::{TestGateway, apns_app, message},
+    gateway::{PATIENT, TestGateway, apns_app, message},
     provider::{Provider, Said},
 };
 
@@ -102,7 +102,7 @@ async fn a_certificate_opens_the_door_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_dead_tokens_are_rejected() {
     let provider = Provider::start().await;
-    let gateway = TestGateway::start(&provider, &[apns_app(&provider, "")], "");
+    let gateway = TestGateway::start(&provider, &[apns_app(&provider, "")], PATIENT);
     let cases = [
         (410, "Unregistered", true),
         (400, "BadDeviceToken", true),

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{
-    gateway::{NOTIFY, TestGateway, apns_app, message},
+    gateway::{NOTIFY, PATIENT, TestGateway, apns_app, message},
     provider::{Provider, Said},
 };
 use crate::harness::{Client, Options, TestServer, database::free_port};
@@ -70,22 +70,19 @@ async fn several_apps_and_devices() {
 #[tokio::test(flavor = "multi_thread")]
 async fn figures_are_for_this_machine() {
     let provider = Provider::start().await;
-    let gateway = TestGateway::start(&provider, &[apns_app(&provider, "")], "");
+    let gateway = TestGateway::start(&provider, &[apns_app(&provider, "")], PATIENT);
     provider.will_say(Said::new(410, json!({ "reason": "Unregistered" })));
     gateway.notify(message("$one", "AAAA")).await;
     gateway.notify(message("$one", "BBBB")).await;
     let client = gateway.client();
-    let (status, figures) = client.text("/metrics").await;
-    assert_eq!(status, 200);
-    for line in [
+    let wanted = [
         "playhouse_push_attempts_total{provider=\"apns\",outcome=\"delivered\"} 1",
         "playhouse_push_rejected_total{provider=\"apns\",reason=\"Unregistered\"} 1",
         "playhouse_push_notifications_total 2",
         "playhouse_push_oldest_seconds 0",
         "playhouse_push_attempt_seconds_count{provider=\"apns\"} 2",
-    ] {
-        assert!(figures.contains(line), "{line}: {figures}");
-    }
+    ];
+    let figures = TestGateway::tells(&client, &wanted).await;
     assert!(!figures.contains("AAAA"));
     let headers = [("x-forwarded-for", "192.0.2.1")];
     let strangers = client.with_headers(Method::GET, "/metrics", &headers, Vec::new());
@@ -115,6 +112,8 @@ async fn a_homeserver_may_have_one_beside_it() {
     let told = gateway.post(NOTIFY, body("$one")).await.ok();
     assert_eq!(told, json!({ "rejected": Value::Array(Vec::new()) }));
     provider.wait_for(1).await;
+    // That it was taken is kept a moment later: before that nobody can tell.
+    TestGateway::tells(&gateway, &["playhouse_push_waiting 0"]).await;
     server.kill();
     server.start_again();
     // What it knew of it outlived it, too.

@@ -114,7 +114,7 @@ async fn a_token_that_has_ended_is_fetched_anew() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_dead_tokens_are_rejected() {
     let provider = Provider::start().await;
-    let gateway = TestGateway::start(&provider, &[app(&provider)], "answer_within_ms = 4000");
+    let gateway = TestGateway::start(&provider, &[app(&provider)], "answer_within_ms = 15000");
     provider.will_say(token("t1"));
     let violation =
         json!({ "fieldViolations": [{ "field": "message.token", "description": "no" }] });

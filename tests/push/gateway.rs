@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -18,6 +18,12 @@ use crate::harness::{Client, client::Answer};
 
 /// Where homeservers post.
 pub(crate) const NOTIFY: &str = "/_matrix/push/v1/notify";
+
+/// What a gateway does is done in less.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A setting for tests of what a homeserver is answered: a slow machine's providers have spoken by then.
+pub(crate) const PATIENT: &str = "answer_within_ms = 60000";
 
 /// A running gateway. Killed when dropped.
 pub(crate) struct TestGateway {
@@ -123,7 +129,7 @@ impl TestGateway {
                 }
             }
         });
-        match receiver.recv_timeout(Duration::from_secs(120)) {
+        match receiver.recv_timeout(PATIENCE) {
             Ok(address) => self.address = address,
             Err(error) => panic!(
                 "the gateway never said where it listens: {error}; {:?}",
@@ -153,6 +159,26 @@ impl TestGateway {
     pub(crate) async fn notify(&self, notification: Value) -> Vec<String> {
         let answer = self.post(notification).await.ok();
         serde_json::from_value(answer["rejected"].clone()).expect("a list of pushkeys")
+    }
+
+    /// Waits until a gateway's figures say all this.
+    pub(crate) async fn tells(client: &Client, wanted: &[&str]) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (status, figures) = client.text("/metrics").await;
+            assert_eq!(status, 200);
+            let is_told = |wanted: &&str| figures.lines().any(|line| line == *wanted);
+            if wanted.iter().all(is_told) {
+                return figures;
+            }
+            assert!(Instant::now() < deadline, "{wanted:?}: {figures}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until nothing waits.
+    pub(crate) async fn is_idle(&self) {
+        Self::tells(&self.client(), &["playhouse_push_waiting 0"]).await;
     }
 
     /// SIGKILL.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     browser::Browser,
-    gateway::{TestGateway, write_ec_key},
+    gateway::{PATIENT, TestGateway, write_ec_key},
     provider::{Provider, Said},
 };
 
@@ -73,7 +73,7 @@ async fn a_browser_reads_what_it_gets() {
 #[tokio::test(flavor = "multi_thread")]
 async fn subscriptions_end() {
     let provider = Provider::start().await;
-    let gateway = TestGateway::start(&provider, &[app(&provider, "")], "");
+    let gateway = TestGateway::start(&provider, &[app(&provider, "")], PATIENT);
     for status in [404, 410] {
         let browser = Browser::new();
         provider.will_say(Said::new(status, json!({})));

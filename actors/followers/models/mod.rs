@@ -338,7 +338,10 @@ impl Models {
         };
         match tokio::time::timeout(REACHED_WITHIN, waited).await {
             Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(Lagging),
+            Ok(false) | Err(_) => {
+                tracing::warn!(model = fold.0, family = %fold.1, "a read model does not come after the log");
+                Err(Lagging)
+            }
         }
     }
 

@@ -13,6 +13,6 @@ pub(crate) async fn handle(
     _request: Request,
 ) -> Result<Response, Failure> {
     Ok(Response::new(
-        app.house.joined_rooms(&caller.user_id).await?,
+        app.house.rooms_joined_by_now(&caller.user_id).await?,
     ))
 }

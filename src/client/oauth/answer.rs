@@ -67,6 +67,7 @@ impl From<HouseError> for Refusal {
                 Self::invalid_request(why)
             }
             HouseError::Busy
+            | HouseError::Lagging(_)
             | HouseError::Oauth(OauthError::TooMany)
             | HouseError::User(UserError::Unavailable(
                 Unavailable::Overloaded | Unavailable::Timeout | Unavailable::Stopped,

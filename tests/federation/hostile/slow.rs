@@ -18,7 +18,7 @@ use super::{EVIL, Scene};
 use crate::harness::{made::Made, only_alone, script::Reply};
 
 /// Settings that let the patience end soon.
-const HASTY: &[(&str, &str)] = &[("PLAYHOUSE_LIMITS_BODY_TIMEOUT_MS", "4000")];
+const HASTY: &[(&str, &str)] = &[("PLAYHOUSE_LIMITS_BODY_TIMEOUT_MS", "10000")];
 
 /// An event that rests on one that must be asked for.
 fn resting(scene: &Scene) -> Made {
