@@ -1,5 +1,6 @@
 //! Changes of membership that somebody in the room (or on the way in) asks for: leave, invite, kick, ban, unban, forget.
 
+use playhouse_schema::models::{Model as _, memberships::Memberships};
 use ruma::{
     OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId, events::room::member::MembershipState,
 };
@@ -124,8 +125,15 @@ impl House {
         }
     }
 
-    /// The rooms a local user is joined to.
+    /// The rooms a local user is joined to, with all that was acknowledged before.
     pub async fn joined_rooms(&self, user_id: &UserId) -> Result<Vec<OwnedRoomId>, HouseError> {
+        // The user's feed hears of a join a moment after it was acknowledged. It is asked only when the model does not come on.
+        if self.models.caught_up(Memberships::NAME).await.is_ok() {
+            let joined = self.joined_by_model(user_id).await?.into_iter();
+            return Ok(joined
+                .filter_map(|room_id| room_id.try_into().ok())
+                .collect());
+        }
         match self.user_query(user_id, UserQuery::Rooms).await? {
             UserAnswer::Rooms(rooms) => Ok(rooms
                 .into_iter()

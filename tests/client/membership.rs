@@ -1,7 +1,5 @@
 //! Joining, knocking, inviting, kicking, banning, leaving, forgetting.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
 use super::{
@@ -179,17 +177,31 @@ async fn inviting_kicking_banning() {
     .await;
 }
 
-/// The list of a user's rooms follows the rooms, so it is waited for.
-async fn until_joined(client: &Client, wanted: &Value) {
-    let started = Instant::now();
-    loop {
-        let told = client.get("/_matrix/client/v3/joined_rooms").await.ok();
-        if told["joined_rooms"] == *wanted {
-            return;
+/// The list of a user's rooms.
+async fn joined(client: &Client) -> Value {
+    let told = client.get("/_matrix/client/v3/joined_rooms").await.ok();
+    told["joined_rooms"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_come_is_told_so_at_once() {
+    on_each_engine(async |stage| {
+        let [anna, bert] = stage.users(["anna", "bert"]).await;
+        let mut rooms = Vec::new();
+        for _ in 0..20 {
+            let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
+            bert.join(&room_id).await;
+            rooms.push(room_id);
+            rooms.sort();
+            assert_eq!(joined(&anna).await, json!(rooms));
+            assert_eq!(joined(&bert).await, json!(rooms));
         }
-        assert!(started.elapsed() < Duration::from_secs(120), "{told}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+        for left in (0..20).rev() {
+            bert.leave(&rooms[left]).await;
+            assert_eq!(joined(&bert).await, json!(rooms[..left]));
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,7 +213,7 @@ async fn leaving_and_forgetting() {
             .await
             .refused(403, "M_FORBIDDEN");
         bert.join(&room_id).await;
-        until_joined(&bert, &json!([room_id])).await;
+        assert_eq!(joined(&bert).await, json!([room_id]));
         bert.act(&room_id, "forget", json!({}))
             .await
             .refused(400, "M_UNKNOWN");
@@ -217,7 +229,7 @@ async fn leaving_and_forgetting() {
         bert.look(&room_id, "messages?dir=b")
             .await
             .refused(403, "M_FORBIDDEN");
-        until_joined(&bert, &json!([])).await;
+        assert_eq!(joined(&bert).await, json!([]));
         bert.join(&room_id).await;
         bert.say(&room_id, "back").await;
         assert_eq!(bert.look(&room_id, "messages?dir=b").await.status, 200);
