@@ -90,7 +90,7 @@ async fn begin<T: Send + 'static>(
 }
 
 async fn until(what: &str, condition: impl Fn() -> bool) {
-    for _ in 0..10_000 {
+    for _ in 0..120_000 {
         if condition() {
             return;
         }
@@ -232,7 +232,7 @@ async fn closing_serves_what_is_queued() {
     let add = begin(async move { one.add("!a:a", 1).await }).await;
     house.store.wait_begun(1).await;
     let ask = begin(async move { two.ask("!a:a", Question::Sum).await }).await;
-    let close = begin(async move { three.counters.close(Duration::from_secs(20)).await }).await;
+    let close = begin(async move { three.counters.close(Duration::from_secs(120)).await }).await;
     let closed = Err(CounterError::Unavailable(Unavailable::Stopped));
     assert_eq!(house.add("!b:a", 1).await, closed);
     assert!(!close.is_finished());
@@ -241,7 +241,7 @@ async fn closing_serves_what_is_queued() {
     assert_eq!(add.await.unwrap(), Ok(1));
     assert_eq!(ask.await.unwrap(), Ok(1));
     assert_eq!(house.add("!a:a", 1).await, closed);
-    house.pools.close(Duration::from_secs(20)).await;
+    house.pools.close(Duration::from_secs(120)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -481,5 +481,5 @@ fn a_runtime_ends_whoever_asks() {
         drop(runtime);
         let _ = told.send(());
     });
-    assert_eq!(ended.recv_timeout(Duration::from_secs(60)), Ok(()));
+    assert_eq!(ended.recv_timeout(Duration::from_secs(120)), Ok(()));
 }

@@ -34,7 +34,7 @@ use crate::{
 /// Long enough that a machine with much to do does not lose it by the way.
 const LEASE: Duration = Duration::from_secs(4);
 const BEAT: Duration = Duration::from_millis(50);
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What the houses share.
 pub(super) struct Town {
