@@ -62,7 +62,11 @@ impl House {
             .collect())
     }
 
-    async fn joined_by_model(&self, user_id: &UserId) -> Result<BTreeSet<String>, HouseError> {
+    /// The rooms to which a user is joined, as far as the model has come.
+    pub(super) async fn joined_by_model(
+        &self,
+        user_id: &UserId,
+    ) -> Result<BTreeSet<String>, HouseError> {
         let rooms = memberships::of_user(&**self.models.store(), user_id.as_str()).await?;
         let joined = rooms.into_iter().filter(|room| room.membership == "join");
         Ok(joined.map(|room| room.room_id).collect())

@@ -19,6 +19,7 @@ async fn event_fields_cut_events_down() {
     let anna = server.register("anna").await;
     let room_id = anna.create_room(json!({"name": "Here"})).await;
     let filter = with(&json!({"event_fields": ["type", "content.body"]}));
+    anna.now_in(&room_id).await;
     let first = anna.sync(None, &filter).await;
     for event in timeline(&first, &room_id) {
         let names: Vec<_> = event.as_object().expect("an event").keys().collect();
@@ -40,6 +41,7 @@ async fn event_format_federation_tells_pdus() {
     let room_id = anna.create_room(json!({})).await;
     let event_id = anna.say(&room_id, "hello").await;
     let filter = with(&json!({"event_format": "federation"}));
+    anna.now_in(&room_id).await;
     let sync = anna.sync(None, &filter).await;
     let event = timeline(&sync, &room_id).last().expect("an event");
     assert_eq!(event["event_id"], event_id);

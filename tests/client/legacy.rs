@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    props::{list, room_path, said, text, texts},
+    props::{filter, list, room_path, said, text, texts},
     stage::on_each_engine,
 };
 use crate::harness::{Client, client::encode};
@@ -42,6 +42,14 @@ async fn snapshots_tell_rooms_and_streams_go_on_from_them() {
             encode(&joined)
         );
         bert.put(&path, json!({"a": 1})).await.ok();
+        // What happened is told a moment after it was acknowledged.
+        bert.now_in(&joined).await;
+        let with_left = filter(&json!({"room": {"include_leave": true}}));
+        bert.sync_anew_until(&with_left, |answer| {
+            let rooms = &answer["rooms"];
+            rooms["invite"].get(&invited).is_some() && rooms["leave"].get(&left).is_some()
+        })
+        .await;
         let answer = bert.get(&format!("{V3}/initialSync?limit=2")).await.ok();
         assert_eq!(list(&answer["rooms"]).len(), 2, "{answer}");
         let told = room(&answer, &joined);

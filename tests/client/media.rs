@@ -256,7 +256,7 @@ async fn a_reserved_address_is_filled_later_and_once() {
             .with_headers(Method::PUT, &put, &headers, b"theirs".to_vec())
             .await;
         theirs.refused(403, "M_FORBIDDEN");
-        let path = format!("{}?timeout_ms=20000", download(&id));
+        let path = format!("{}?timeout_ms=100000", download(&id));
         let (waited, _) = tokio::join!(bert.get(&path), async {
             anna.with_headers(Method::PUT, &put, &headers, b"mine".to_vec())
                 .await
@@ -350,7 +350,7 @@ async fn nobody_uploads_more_than_allowed() {
 async fn addresses_do_not_wait_for_ever_nor_in_any_number() {
     let limits = [
         ("PLAYHOUSE_MEDIA_PENDING_UPLOADS_MAX", "3"),
-        ("PLAYHOUSE_MEDIA_PENDING_UPLOAD_MS", "10000"),
+        ("PLAYHOUSE_MEDIA_PENDING_UPLOAD_MS", "30000"),
     ];
     on_own_servers(&limits, async |server| {
         let [anna, bert] = [server.register("anna").await, server.register("bert").await];

@@ -136,8 +136,10 @@ async fn what_is_left_is_forgotten() {
         let messages = room_path(&room_id, "messages?dir=b");
         eventually(async || bert.get(&messages).await.status == 403).await;
         // That it was left is told all the same.
-        let told = bert.sync(Some(&since), "").await;
-        assert!(told["rooms"]["leave"][&room_id].is_object(), "{told}");
+        bert.sync_until(&since, "", |told| {
+            told["rooms"]["leave"][&room_id].is_object()
+        })
+        .await;
         let all = format!("filter={}", encode(r#"{"room":{"include_leave":true}}"#));
         let left = bert.sync(None, &all).await["rooms"]["leave"].clone();
         assert!(left[&room_id].is_null(), "{left}");
@@ -199,6 +201,8 @@ async fn syncs_from_the_beginning_wait_for_each_other() {
         let [anna, bert] = [server.register("anna").await, server.register("bert").await];
         let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
         bert.join(&room_id).await;
+        anna.now_in(&room_id).await;
+        bert.now_in(&room_id).await;
         let all = (0..6).flat_map(|_| [anna.sync(None, ""), bert.sync(None, "")]);
         for answer in futures_util::future::join_all(all).await {
             assert!(answer["rooms"]["join"][&room_id].is_object(), "{answer}");

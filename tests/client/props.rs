@@ -163,6 +163,13 @@ impl Client {
         next_batch(&self.sync_anew_until("", has_newest).await)
     }
 
+    /// Waits until this client's syncs tell all that has happened in joined rooms.
+    pub(crate) async fn now_in_all(&self, rooms: &[String]) {
+        for room_id in rooms {
+            self.now_in(room_id).await;
+        }
+    }
+
     /// Syncs without a token until an answer is as wanted, and gives that answer.
     pub(crate) async fn sync_anew_until(
         &self,

@@ -248,6 +248,7 @@ async fn an_initial_sync_bundles() {
         let room_id = anna.create_room(json!({})).await;
         let root = anna.say(&room_id, "root").await;
         let last = send(&anna, &room_id, related("m.thread", &root, "one")).await;
+        anna.now_in(&room_id).await;
         let sync = anna.sync(None, "").await;
         let timeline = list(&sync["rooms"]["join"][&room_id]["timeline"]["events"]);
         let event = timeline.iter().find(|event| event["event_id"] == root);
@@ -310,6 +311,7 @@ async fn filters_ask_for_what_relates_to_an_event() {
             send(&anna, &room_id, related("m.thread", &one, "x")).await;
             send(&bert, &room_id, related("m.reference", &two, "x")).await;
             fill(&anna, &room_id, filler).await;
+            anna.now_in(&room_id).await;
             for (filter, wanted) in [
                 (json!({"related_by_rel_types": ["m.thread"]}), vec![&one]),
                 (json!({"related_by_senders": [bert.user_id]}), vec![&two]),

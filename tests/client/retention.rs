@@ -88,9 +88,11 @@ async fn expired_events_are_shown_to_nobody_and_taken_out() {
             .await
             .refused(404, "M_NOT_FOUND");
         assert!(bodies(&anna, &room_id).await.is_empty());
-        let answer = anna.sync(None, "").await;
-        let timeline = answer["rooms"]["join"][&room_id]["timeline"].to_string();
-        assert!(!timeline.contains("goes") && timeline.contains("m.room.retention"));
+        let timeline = |answer: &Value| answer["rooms"]["join"][&room_id]["timeline"].to_string();
+        let answer = anna
+            .sync_anew_until("", |answer| timeline(answer).contains("m.room.retention"))
+            .await;
+        assert!(!timeline(&answer).contains("goes"), "{answer}");
         let context = format!(
             "/_matrix/client/v3/rooms/{}/context/{}",
             encode(&room_id),

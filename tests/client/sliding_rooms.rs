@@ -34,6 +34,7 @@ async fn required_state_is_told_as_it_is_wanted() {
         bert.join(&room_id).await;
         carl.join(&room_id).await;
         anna.say(&room_id, "hello").await;
+        bert.now_in(&room_id).await;
         let mut slider = Slider::with_list(&bert, 9, 1);
         let list = &mut slider.body["lists"]["all"];
         list["required_state"] = json!([
@@ -85,6 +86,7 @@ async fn a_subscription_with_a_longer_timeline_shows_more() {
         for line in 0..6 {
             sent.push(anna.say(&room_id, &line.to_string()).await);
         }
+        anna.now_in(&room_id).await;
         let mut slider = Slider::with_list(&anna, 9, 1);
         let room = slider.room(&room_id).await;
         assert_eq!(ids(&room["timeline"]), sent[5..]);
@@ -238,6 +240,7 @@ async fn account_data_receipts_and_typing_are_told_where_they_are_wanted() {
         bert.join(&one).await;
         bert.join(&other).await;
         let read = anna.say(&one, "read me").await;
+        bert.now_in_all(&[one.clone(), other.clone()]).await;
         let mut slider = Slider::with_list(&bert, 9, 5);
         slider.body["extensions"] = json!({
             "account_data": {"enabled": true}, "receipts": {"enabled": true}, "typing": {"enabled": true, "lists": ["all"]},
@@ -272,7 +275,7 @@ async fn account_data_receipts_and_typing_are_told_where_they_are_wanted() {
         assert_eq!(room["notification_count"], 0);
 
         let path = format!("/_matrix/client/v3/rooms/{}/typing/{}", encode(&one), encode(&anna.user_id));
-        anna.put(&path, json!({"typing": true, "timeout": 30_000})).await.ok();
+        anna.put(&path, json!({"typing": true, "timeout": 120_000})).await.ok();
         let answer = slider
             .until(|answer| !answer["extensions"]["typing"].is_null())
             .await;

@@ -102,6 +102,7 @@ async fn a_list_shows_the_newest_rooms_and_grows() {
             made.push(room_id);
         }
         anna.say(&made[0], "again").await;
+        anna.now_in_all(&made).await;
         let mut slider = Slider::with_list(&anna, 1, 1);
         let answer = slider.next(0).await;
         assert_eq!(answer["lists"]["all"]["count"], 3);
@@ -145,6 +146,7 @@ async fn a_message_wakes_a_long_poll_and_lifts_its_room() {
             anna.say(&room_id, "before").await;
             made.push(room_id);
         }
+        bert.now_in_all(&made).await;
         let mut slider = Slider::with_list(&bert, 0, 10);
         slider
             .until(|answer| rooms(answer).contains_key(&made[2]))
@@ -181,6 +183,7 @@ async fn a_room_that_falls_out_of_the_list_is_caught_up_with() {
         bert.join(&one).await;
         bert.join(&other).await;
         anna.say(&one, "known").await;
+        bert.now_in_all(&[one.clone(), other.clone()]).await;
         let mut slider = Slider::with_list(&bert, 0, 20);
         slider.room(&one).await;
         anna.say(&other, "on top").await;
@@ -193,6 +196,7 @@ async fn a_room_that_falls_out_of_the_list_is_caught_up_with() {
             .set_state(&one, "m.room.topic", "", json!({"topic": "x"}))
             .await
             .ok();
+        bert.now_in(&one).await;
         // Seen by the connection, but not told.
         let mark = anna.say(&other, "mark").await;
         let room = slider.room(&other).await;
@@ -299,6 +303,7 @@ async fn who_came_and_went_before_a_restart_is_told_nothing_twice() {
         let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
         bert.join(&room_id).await;
         anna.say(&room_id, "hello").await;
+        bert.now_in(&room_id).await;
         let mut slider = Slider::with_list(&bert, 9, 20);
         let seen = ids(&slider.room(&room_id).await["timeline"]);
         // More often than the server remembers once it has started again.
@@ -324,6 +329,7 @@ async fn what_was_read_before_a_restart_is_counted_after_it() {
         let room_id = anna.create_room(json!({"preset": "public_chat"})).await;
         ben.join(&room_id).await;
         let said = anna.say(&room_id, "hello").await;
+        ben.now_in(&room_id).await;
         let mut list = Slider::with_list(&ben, 9, 1);
         assert_eq!(list.room(&room_id).await["notification_count"], 1);
         let action = format!("receipt/m.read/{}", encode(&said));
@@ -385,7 +391,13 @@ async fn lists_are_filtered() {
             ),
             (json!({"spaces": [space]}), vec![&plain]),
         ];
-        // What was set has been told to the user once a sync shows the invite.
+        // What was set has been told to the user once a sync shows it, and the invite.
+        let made = [plain.clone(), secret.clone(), space.clone()];
+        anna.now_in_all(&made).await;
+        anna.sync_anew_until("", |answer| {
+            answer["rooms"]["invite"].get(&invite).is_some()
+        })
+        .await;
         let mut lists = Map::new();
         for (number, (filters, _)) in cases.iter().enumerate() {
             let list = json!({"ranges": [[0, 9]], "timeline_limit": 0, "required_state": [], "filters": filters});

@@ -19,17 +19,20 @@ fn users(list: &Value, name: &str) -> Vec<String> {
 }
 
 /// A token after which nothing is told of what happened before: what others did is announced in the order of commits, so it is out when one's own
-/// newest change is.
-async fn settled(client: &Client) -> String {
+/// newest change is. An earlier one of one's own may be told first, so the newest is the one after which nothing of one's own comes.
+pub(super) async fn settled(client: &Client) -> String {
     let mut since = next_batch(&client.sync(None, "").await);
     publish(client).await;
     let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
+    let mut is_told = false;
     loop {
         let answer = client.sync(Some(&since), "timeout=1000").await;
         since = next_batch(&answer);
-        if users(&answer["device_lists"], "changed").contains(&client.user_id) {
+        let has_own = users(&answer["device_lists"], "changed").contains(&client.user_id);
+        if is_told && !has_own {
             return since;
         }
+        is_told |= has_own;
         assert!(tokio::time::Instant::now() < deadline, "own keys are told");
     }
 }

@@ -1,5 +1,7 @@
 //! People and our pages, in a real browser: accounts are made, found again, looked after. Pictures of all pages stay in `target/screenshots`.
 
+use std::time::{Duration, Instant};
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
@@ -325,6 +327,12 @@ async fn an_account_is_looked_after_in_german() {
     browser.inspect("account-device").await;
     browser.press("Dieses Gerät abmelden").await;
     browser.wait_for("Deine Geräte").await;
+    // Those words stand on the page before, too.
+    let end = Instant::now() + Duration::from_secs(120);
+    while lost.get(WHOAMI).await.status == 200 {
+        assert!(Instant::now() < end, "the device stays logged in");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     lost.get(WHOAMI).await.refused(401, "M_UNKNOWN_TOKEN");
     nora.get(WHOAMI).await.ok();
     browser.press("Schlüssel ersetzen").await;

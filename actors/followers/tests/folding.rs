@@ -57,7 +57,7 @@ async fn what_changes_nothing_is_folded_in_memory() {
         assert!(models.folded("deaf", last.shard) >= last.position);
         assert_eq!(models.folded("unknown", last.shard), 0);
     }
-    models.stop(Duration::from_secs(5)).await;
+    models.stop(Duration::from_secs(120)).await;
 }
 
 /// A model that notes each record, and cannot note a bad one.
@@ -191,5 +191,5 @@ async fn who_hears_nothing_of_a_fold_looks_into_the_database() {
         models.urge("deaf", Family::Users);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    models.stop(Duration::from_secs(5)).await;
+    models.stop(Duration::from_secs(120)).await;
 }

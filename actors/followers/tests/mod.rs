@@ -279,7 +279,7 @@ async fn profiles_go_on_after_a_kill() {
         .await
         .unwrap();
     until("all rooms are renamed", || village.named("Alice") == 5).await;
-    follower.stop(Duration::from_secs(5)).await;
+    follower.stop(Duration::from_secs(120)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -309,5 +309,5 @@ async fn a_closed_account_leaves() {
         .write(UserRecord::Deactivated(Deactivated { erase: false }))
         .await;
     until("all rooms are left", || village.left() == 3).await;
-    follower.stop(Duration::from_secs(5)).await;
+    follower.stop(Duration::from_secs(120)).await;
 }

@@ -86,7 +86,7 @@ async fn models_park_poison_and_can_be_rebuilt() {
         .unwrap();
     assert_eq!(names(&ground).await, ["one", "three", "four"]);
     assert_eq!(models.parked(10).await.unwrap().len(), 1);
-    models.stop(Duration::from_secs(5)).await;
+    models.stop(Duration::from_secs(120)).await;
 
     let mut told = Vec::new();
     rebuild::rebuild(&*ground.store, &[Box::new(Trial)], |progress| {
@@ -104,7 +104,7 @@ async fn models_park_poison_and_can_be_rebuilt() {
     let parked = models.parked(10).await.unwrap();
     assert_eq!((parked.len(), &*parked[0].name), (1, "trial"));
     assert_eq!(parked[0].entity, Entity::user(ALICE).as_str());
-    models.stop(Duration::from_secs(5)).await;
+    models.stop(Duration::from_secs(120)).await;
 
     // The same program does not try again, another one does: in the place where the record belongs.
     for (program, names_then, parked_then) in [
@@ -121,7 +121,7 @@ async fn models_park_poison_and_can_be_rebuilt() {
         let models = ground.fold(Mended).await;
         assert_eq!(names(&ground).await, names_then);
         assert_eq!(models.parked_count().await.unwrap(), parked_then);
-        models.stop(Duration::from_secs(5)).await;
+        models.stop(Duration::from_secs(120)).await;
     }
 }
 
@@ -208,18 +208,18 @@ async fn followers_park_and_another_program_tries_again() {
         assert!(tokio::time::Instant::now() < deadline, "both are parked");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    follower.stop(Duration::from_secs(5)).await;
+    follower.stop(Duration::from_secs(120)).await;
     // The same program goes on after them.
     let follower = start(true).await;
     let third = ground.rename("three").await.landed[0].position;
     until("the third is seen", || !seen.lock().is_empty()).await;
-    follower.stop(Duration::from_secs(5)).await;
+    follower.stop(Duration::from_secs(120)).await;
     assert_eq!(parked().await, 2);
     assert_eq!(*seen.lock(), [third]);
     parked_by(&ground, "older").await;
     let follower = start(true).await;
     until("the others are seen", || seen.lock().len() == 3).await;
-    follower.stop(Duration::from_secs(5)).await;
+    follower.stop(Duration::from_secs(120)).await;
     assert_eq!(seen.lock()[1..], positions);
     assert_eq!(parked().await, 0);
 }
@@ -274,5 +274,5 @@ async fn a_follower_tries_again_when_somebody_wants_it() {
         assert!(tokio::time::Instant::now() < deadline, "it is tried again");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    follower.stop(Duration::from_secs(5)).await;
+    follower.stop(Duration::from_secs(120)).await;
 }

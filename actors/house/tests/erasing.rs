@@ -104,7 +104,12 @@ async fn an_erased_account_is_in_no_file() {
         };
         house.user_command(&alice, set).await.unwrap();
     }
-    assert!(files_with(trial.folder.path(), SECRET).len() > 1);
+    // Snapshots are written aside.
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while files_with(trial.folder.path(), SECRET).len() < 2 {
+        assert!(tokio::time::Instant::now() < deadline, "no snapshot");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     house.deactivate(&alice, true).await.unwrap();
     until_gone(&trial).await;
     // The name stays taken, also after a restart from the log.

@@ -226,12 +226,19 @@ async fn what_another_node_asks_is_answered_or_refused() {
 
 #[tokio::test]
 async fn who_is_not_reached_is_asked_ever_more_seldom() {
-    let node = Node::with_another().await;
     let within = Duration::from_millis(600);
-    let sum = node.counters.query_within(entity(), Question::Sum, within);
     let late = Err(CounterError::Unavailable(Unavailable::Timeout));
-    assert_eq!(sum.await, late);
-    assert!((2..10).contains(&node.asked()), "{}", node.asked());
+    // A machine with much to do may not come to ask twice: then it is tried again.
+    for _ in 0..50 {
+        let node = Node::with_another().await;
+        let sum = node.counters.query_within(entity(), Question::Sum, within);
+        assert_eq!(sum.await, late);
+        assert!(node.asked() < 10, "{}", node.asked());
+        if node.asked() >= 2 {
+            return;
+        }
+    }
+    panic!("it is never asked again");
 }
 
 #[tokio::test]

@@ -313,7 +313,7 @@ async fn close_commits_what_waits_and_refuses_what_comes() {
     for _ in 0..100 {
         receivers.extend(authors.iter_mut().map(|author| author.append(&house, 3)));
     }
-    house.pools.close(Duration::from_secs(20)).await;
+    house.pools.close(Duration::from_secs(120)).await;
     for receiver in receivers {
         outcome(receiver).await.unwrap();
     }
@@ -328,7 +328,7 @@ async fn close_in_trouble_still_tells_everybody() {
     house.store.fault(Fault::Panic);
     house.store.fail_opening(u64::MAX);
     let receiver = Author::new("!a:a").append(&house, 1);
-    house.pools.close(Duration::from_secs(20)).await;
+    house.pools.close(Duration::from_secs(120)).await;
     assert!(outcome(receiver).await.is_err());
 }
 

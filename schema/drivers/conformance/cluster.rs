@@ -116,7 +116,7 @@ fn start() -> Server {
         .host_path(folder.trim())
         .user("playhouse")
         .dbname("postgres");
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(180);
     while let Err(error) = address.connect(NoTls) {
         assert!(Instant::now() < deadline, "no server: {error}");
         std::thread::sleep(Duration::from_millis(20));

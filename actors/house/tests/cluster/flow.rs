@@ -27,7 +27,7 @@ async fn listed(house: &House) -> Vec<(String, u64)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_house_takes_anything() {
-    let town = Town::new().await;
+    let town = Town::steady().await;
     let nodes = town.nodes(3).await;
     let houses: Vec<&House> = nodes.iter().map(|node| &*node.house).collect();
     let mut clients = Vec::new();
@@ -64,7 +64,7 @@ async fn any_house_takes_anything() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn devices_receipts_and_typing_reach_each_other() {
-    let town = Town::new().await;
+    let town = Town::steady().await;
     let nodes = town.nodes(3).await;
     let houses: Vec<&House> = nodes.iter().map(|node| &*node.house).collect();
     let alice = Client::register(houses[0], "alice").await;
@@ -155,7 +155,7 @@ fn house_layout(house: &House) -> playhouse_schema::address::Layout {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_sent_later_is_sent_once() {
-    let town = Town::new().await;
+    let town = Town::steady().await;
     let mut nodes = town.nodes(2).await;
     let mut clients = Vec::new();
     let alice = Client::register(&nodes[0].house, "alice").await;
@@ -208,7 +208,7 @@ async fn what_is_sent_later_is_sent_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_ended_on_one_node_has_ended_on_all() {
-    let town = Town::new().await;
+    let town = Town::steady().await;
     let nodes = town.nodes(3).await;
     for number in 0..9 {
         let house = |turn: usize| &nodes[(number + turn) % 3].house;

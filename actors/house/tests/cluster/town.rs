@@ -33,14 +33,17 @@ use crate::{
 
 /// Long enough that a machine with much to do does not lose it by the way.
 const LEASE: Duration = Duration::from_secs(4);
+/// Where nobody has to lose it.
+const STEADY: Duration = Duration::from_secs(60);
 const BEAT: Duration = Duration::from_millis(50);
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What the houses share.
 pub(super) struct Town {
     pub(super) store: Arc<MemoryStore>,
     pub(super) net: Arc<Net>,
     env: Env,
+    lease: Duration,
     /// How nodes that come from now on push.
     pub(super) pushes: Option<PushSettings>,
     _models: (TempDir, Arc<dyn LogStore>),
@@ -66,6 +69,13 @@ impl Town {
         Self::of_shards(8).await
     }
 
+    /// A town in which nobody is killed: leases are long.
+    pub(super) async fn steady() -> Self {
+        let mut town = Self::new().await;
+        town.lease = STEADY;
+        town
+    }
+
     /// A town whose log has so many shards in each family.
     pub(super) async fn of_shards(shards: u16) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -76,6 +86,7 @@ impl Town {
             store: log,
             net: Arc::default(),
             env: env(),
+            lease: LEASE,
             pushes: None,
             _models: (folder, models),
         }
@@ -104,7 +115,7 @@ impl Town {
             name: name.clone(),
             address: format!("{name}:1"),
             roles: roles.iter().map(|role| (*role).to_owned()).collect(),
-            lease: LEASE,
+            lease: self.lease,
             beat: BEAT,
             wire: wire.clone(),
         });
