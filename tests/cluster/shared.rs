@@ -31,9 +31,9 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// The same as new, for tests in which no lease has to end soon: a node that the machine does not let run for seconds keeps what it has, and who waits for it
-    /// gets an answer. One that is killed has its port closed, by which the others find that out at once; if they do not, its lease ends in time for those who
-    /// wait.
+    /// The same as new, for tests in which no lease has to end soon: a node that the machine does not let run for seconds keeps what it has, and who waits for
+    /// it gets an answer. One that is killed has its port closed, by which the others find that out at once; if they do not, its lease ends in time for those
+    /// who wait.
     pub(super) fn steady() -> Self {
         Self::of_lease(Some(STEADY_LEASE_MS))
     }
