@@ -69,7 +69,15 @@ async fn until_gone(client: &Client, room_id: &str, user: &Client) {
 }
 
 async fn state_of(client: &Client, room_id: &str) -> Vec<String> {
-    let state = client.look(room_id, "state").await.ok();
+    let deadline = Instant::now() + PATIENCE;
+    let state = loop {
+        let answer = client.look(room_id, "state").await;
+        // Who came in a moment ago is told of all members a little later.
+        if answer.status != 503 || Instant::now() >= deadline {
+            break answer.ok();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
     let mut state = event_ids(&state);
     state.sort();
     state
