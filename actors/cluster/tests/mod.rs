@@ -77,7 +77,7 @@ impl Tenants for Lodging {
 
     fn end(&self, shard: Shard) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            self.counters.release(shard, Duration::from_secs(5)).await;
+            self.counters.release(shard, Duration::from_secs(60)).await;
             let _ = self.pools.let_go(shard).await;
         })
     }
@@ -222,10 +222,10 @@ impl Node {
     }
 
     async fn leave(self) {
-        self.ward.leave(Duration::from_secs(10)).await.unwrap();
+        self.ward.leave(Duration::from_secs(120)).await.unwrap();
         let _ = self.stop.send(true);
-        self.counters.close(Duration::from_secs(5)).await;
-        self.pools.close(Duration::from_secs(5)).await;
+        self.counters.close(Duration::from_secs(120)).await;
+        self.pools.close(Duration::from_secs(120)).await;
         self.wire.die();
     }
 }

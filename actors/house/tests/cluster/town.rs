@@ -157,7 +157,7 @@ impl Town {
 
 impl Node {
     pub(super) async fn leave(self) {
-        self.house.close(Duration::from_secs(20)).await;
+        self.house.close(Duration::from_secs(120)).await;
         self.wire.die();
     }
 
