@@ -17,13 +17,15 @@ use std::{
 
 use postgres::{Config, NoTls};
 
-/// The server lives as long as its standard input is open, that is as long as this process.
+/// The server lives as long as its standard input is open, that is as long as this process. Clearing up after it may take minutes, for which nobody waits who
+/// waits for the end of the output.
 const SCRIPT: &str = r#"
 folder=$(mktemp -d) || exit 1
 "$0/initdb" -D "$folder/data" -U playhouse -A trust -E UTF8 --locale=C --no-sync >"$folder/initdb.log" 2>&1 || { cat "$folder/initdb.log" >&2; exit 1; }
 "$0/postgres" -D "$folder/data" -k "$folder" -c listen_addresses= -c max_connections=400 -c fsync=off >"$folder/server.log" 2>&1 </dev/null &
 server=$!
 echo "$folder"
+exec >/dev/null 2>&1
 read -r _
 kill -INT "$server"
 wait "$server"
