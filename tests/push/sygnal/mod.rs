@@ -1,7 +1,7 @@
 //! Beside Sygnal, the gateway that ours replaces: the same requests to both, our homeserver in front of it, and Synapse in front of ours.
 //!
 //! `PLAYHOUSE_TEST_SYGNAL` names a Python that has Sygnal 0.17.0 with the versions of its own lock file (later ones of its dependencies break it). Without it
-//! only the test with Synapse is run. Apple, Google and push services are providers on this machine: `start.py` leads Sygnal to them and changes nothing else.
+//! only the test with Synapse is run. Apple, Google and push services are providers on this machine: `start.py` leads Sygnal to them.
 
 mod cases;
 mod known;

@@ -225,8 +225,8 @@ fn long(cases: &mut Cases<'_>) {
     cases.each("long formatted words", "long", |told| {
         told["content"]["formatted_body"] = json!("x".repeat(5_000));
     });
-    let case = cases.changed("40,000 bytes", ("very long", "org.example.ios"), |told| {
-        told["content"]["body"] = json!("x".repeat(40_000));
+    let case = cases.changed("100,000 bytes", ("very long", "org.example.ios"), |told| {
+        told["content"]["body"] = json!("x".repeat(100_000));
     });
     // Sygnal does nothing else meanwhile.
     case.alone = true;
