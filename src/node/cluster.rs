@@ -24,7 +24,7 @@ use super::{
 use crate::{
     cluster::{
         secret::{ClusterSecret, SECRET_BYTES_MIN},
-        wire::{ClusterWire, WireSettings},
+        wire::{self, ClusterWire, WireSettings},
     },
     config::Config,
 };
@@ -61,11 +61,13 @@ impl Joining {
         };
         let secret = read_secret(config)?;
         let name = node_name(config)?;
+        let lease = Duration::from_millis(cluster.lease_ms);
         let settings = WireSettings {
             name: name.clone(),
             listen: listen.clone(),
             advertise: cluster.advertise.clone().unwrap_or_default(),
             fast_burial: cluster.fast_burial,
+            silence: wire::silence(lease),
         };
         let (wire, found) = ClusterWire::open(settings, &secret)
             .await
@@ -81,7 +83,7 @@ impl Joining {
             name,
             address: wire.advertised().to_owned(),
             roles: cluster.roles.clone(),
-            lease: Duration::from_millis(cluster.lease_ms),
+            lease,
             beat: Duration::from_millis(cluster.beat_ms),
             wire: wire.clone(),
         };

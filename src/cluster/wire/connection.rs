@@ -42,7 +42,7 @@ const UNHEARD_BYTES_MAX: u64 = 64 << 20;
 /// What is told is no larger.
 const TOLD_BYTES_MAX: usize = 4 << 20;
 
-/// A ping comes back within this time, or the other node is taken for silent.
+/// A ping comes back within this time, or the other node is taken for silent, where leases are no longer than usual.
 pub(super) const SILENCE: Duration = Duration::from_millis(1_500);
 
 /// Between two pings.
@@ -364,12 +364,12 @@ impl Connection {
         self.answered.turn();
     }
 
-    /// Pings until the other node is silent, or the connection has ended.
-    pub(super) async fn beat(&self) {
+    /// Pings until the other node is silent for so long, or the connection has ended.
+    pub(super) async fn beat(&self, silence: Duration) {
         loop {
             let sent = self.told.sent();
             let ping = Kind::Ping.frame(self.id, &[]);
-            let answer = self.exchange(ping, Instant::now() + SILENCE).await;
+            let answer = self.exchange(ping, Instant::now() + silence).await;
             match answer {
                 Ok((Answer::Here, _)) => self.told.hear(sent),
                 Ok(_) => return,

@@ -181,7 +181,7 @@ impl NodeEventSubscription for Sessions {
         tracing::info!(%node, "connected with another node");
         hub.count();
         tokio::spawn(async move {
-            connection.beat().await;
+            connection.beat(hub.settings.silence).await;
             hub.end(&connection);
         });
     }

@@ -31,6 +31,7 @@ mod tests;
 use std::{
     net::SocketAddr,
     sync::{Arc, Weak},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -75,6 +76,13 @@ pub(crate) struct WireSettings {
     pub(crate) advertise: String,
     /// Whether a closed port proves that a node is dead.
     pub(crate) fast_burial: bool,
+    /// Who does not answer for so long is taken for silent, and what is under way to it for lost.
+    pub(crate) silence: Duration,
+}
+
+/// How long a node may be silent: half of the time for which it has its shards without saying that it lives.
+pub(crate) fn silence(lease: Duration) -> Duration {
+    (lease / 2).max(connection::SILENCE)
 }
 
 /// See the module's documentation.
