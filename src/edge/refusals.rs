@@ -165,6 +165,7 @@ impl From<RegistrationError> for Failure {
                 Self::new(ErrorCode::Unauthorized, "registration token is not valid")
             }
             RegistrationError::BadToken(message) => Self::invalid_param(message),
+            RegistrationError::UnknownNonce => Self::new(ErrorCode::Unknown, "unknown nonce"),
             RegistrationError::Unavailable(error) => error.into(),
         }
     }

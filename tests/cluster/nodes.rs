@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::shared::{CLUSTER, Shared, is_settled};
 use crate::{
     admin::administrator,
-    harness::{Options, TestServer, server::SERVER_NAME},
+    harness::{Options, TestServer, nonce, register_by_nonce, server::SERVER_NAME},
 };
 
 /// Longer than a lease, and than anything that waits for one.
@@ -82,6 +82,17 @@ pub(super) async fn healthy(server: &TestServer, expected: u16) {
     }
 }
 
+/// What one gives the other takes, and both know that it was used.
+async fn nonces_are_known_to_both(one: &TestServer, two: &TestServer) {
+    let given = nonce(&one.client()).await;
+    let made = register_by_nonce(&two.client(), &given, "second").await;
+    made.ok();
+    for server in [one, two] {
+        let refused = register_by_nonce(&server.client(), &given, "third").await;
+        refused.refused(400, "M_UNKNOWN");
+    }
+}
+
 #[tokio::test]
 async fn nodes_are_one_server() {
     let shared = Shared::steady();
@@ -90,6 +101,7 @@ async fn nodes_are_one_server() {
     let key = |server: &TestServer| fs::read(server.data().join("signing.key")).ok();
     assert!(key(&one).is_some() && key(&one) == key(&two));
     let boss = administrator(&one.client(), "boss").await;
+    nonces_are_known_to_both(&one, &two).await;
     let there = boss.at(two.base());
     let room_id = there.create_room(json!({})).await;
     for (number, client) in [&boss, &there, &boss, &there].into_iter().enumerate() {
