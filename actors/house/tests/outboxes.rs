@@ -175,17 +175,11 @@ impl Stage {
     }
 
     async fn say(&self, room_id: &RoomId, text: &str) {
-        let event = SendEvent {
-            sender: self.alice.clone(),
-            event_type: TimelineEventType::RoomMessage,
-            state_key: None,
-            content: json!({ "msgtype": "m.text", "body": text }).to_string(),
-            redacts: None,
-            transaction: None,
-            origin_server_ts: None,
-            sticky_ms: None,
-            guest: false,
-        };
+        let event = SendEvent::new(
+            self.alice.clone(),
+            TimelineEventType::RoomMessage,
+            json!({ "msgtype": "m.text", "body": text }).to_string(),
+        );
         self.trial.send(room_id, event).await;
     }
 
