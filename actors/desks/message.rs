@@ -11,8 +11,6 @@ use super::rates::Rate;
 pub enum DeskKind {
     /// Sessions of user-interactive authentication.
     Uia,
-    /// Nonces of registration by shared secret.
-    Nonces,
     /// What providers of single sign-on said that is good once.
     Used,
     /// Where devices meet for a login by QR code.
@@ -36,9 +34,8 @@ pub(super) struct DeskBounds {
 
 impl DeskKind {
     /// All there are.
-    pub(super) const ALL: [DeskKind; 7] = [
+    pub(super) const ALL: [DeskKind; 6] = [
         DeskKind::Uia,
-        DeskKind::Nonces,
         DeskKind::Used,
         DeskKind::Meetings,
         DeskKind::Repeats,
@@ -49,7 +46,6 @@ impl DeskKind {
     fn name(self) -> &'static str {
         match self {
             DeskKind::Uia => "uia",
-            DeskKind::Nonces => "nonces",
             DeskKind::Used => "used",
             DeskKind::Meetings => "meetings",
             DeskKind::Repeats => "repeats",
@@ -70,7 +66,6 @@ impl DeskKind {
     pub(super) fn bounds(self) -> DeskBounds {
         let (things_max, bytes_max) = match self {
             DeskKind::Uia => (1_250, 1 << 20),
-            DeskKind::Nonces => (1_250, 256 << 10),
             DeskKind::Used => (20_000, 4 << 20),
             DeskKind::Meetings => (100_000, 64 << 20),
             DeskKind::Repeats => (250, 1 << 20),

@@ -1,12 +1,12 @@
-//! What the edges of all nodes must see and nobody writes down: sessions of user-interactive authentication, nonces, meetings of devices, who waits for
-//! whom, rates of what is rare.
+//! What the edges of all nodes must see and nobody writes down: sessions of user-interactive authentication, meetings of devices, who waits for whom,
+//! rates of what is rare.
 //!
 //! A balancer may send each request of one client to another node. So such state lies on desks: actors `house:desk-KIND-NN` without a single record, each
 //! with the keys whose digest falls to it. Owns what lies there, and nothing else: what it means is known to those who put it there.
 //!
 //! # What is lost
-//! All of it, when the desk's shard moves or its node dies. A client then begins its authentication again, two devices meet once more, a nonce is fetched
-//! anew, rates are forgiven, a lock is had back by the first who asks. Nothing that must hold may rest on a desk, with one exception: that something is
+//! All of it, when the desk's shard moves or its node dies. A client then begins its authentication again, two devices meet once more, rates are
+//! forgiven, a lock is had back by the first who asks. Nothing that must hold may rest on a desk, with one exception: that something is
 //! used once. For that a desk knows when its life began, and does not take what began before ([`message::Terms::begun_ms`]); [`message::DeskQuery::Attend`]
 //! keeps the life from ending in between.
 //!

@@ -25,7 +25,7 @@ const IDLE_SAVE_INTERVAL: Duration = Duration::from_secs(5);
 const GATHER: Duration = Duration::from_millis(10);
 
 /// How often a follower looks whether somebody wants it to try again what it has parked.
-const RETRY_EVERY: Duration = Duration::from_secs(5);
+pub(crate) const RETRY_EVERY: Duration = Duration::from_secs(5);
 
 /// Waits before a failed write is tried again: the first and the longest.
 const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
@@ -113,7 +113,7 @@ pub struct Handled {
 }
 
 /// The version of this program: what another one has parked is tried again.
-pub(super) const PROGRAM: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 
 /// So many parked records of one reader are looked at.
 pub(super) const PARKED_MAX: usize = 10_000;
@@ -131,7 +131,7 @@ pub(crate) fn park(
 }
 
 /// What a reader has parked; and those of it that another program did.
-pub(super) async fn parked_before(
+pub(crate) async fn parked_before(
     store: &dyn LogStore,
     name: &'static str,
 ) -> Result<Vec<Parked>, StoreError> {

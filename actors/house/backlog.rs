@@ -13,10 +13,7 @@ use playhouse_schema::{
 use ruma::ServerName;
 
 use super::{House, HouseError};
-use crate::{
-    admins::AdminError, followers::outboxes::NAME as OUTBOXES, pushers::NAME as PUSHES,
-    server::Outlook,
-};
+use crate::{admins::AdminError, pushers::NAME as PUSHES, server::Outlook};
 
 /// A destination, and what it lacks.
 #[derive(Clone, Debug)]
@@ -143,10 +140,10 @@ impl House {
         Ok((found, parked::count(&**store).await?))
     }
 
-    /// Lets a parked record be tried again: by a follower soon, by a read model when it is opened the next time. Refused for readers that go on and never back.
+    /// Lets a parked record be tried again: by a follower soon, by a read model when it is opened the next time. Refused for pushes, which go on and never back.
     pub async fn retry_parked(&self, place: &ParkedPlace) -> Result<Parked, HouseError> {
         let found = self.parked_at(place).await?;
-        if [OUTBOXES, PUSHES].contains(&found.name.as_str()) {
+        if found.name == PUSHES {
             let reason = format!("{} never goes back to what it could not read", found.name);
             return Err(AdminError::Invalid(reason).into());
         }

@@ -149,20 +149,20 @@ async fn deliver(house: &House, delayed: &Delayed) -> Result<String, SendTrouble
         return Ok(house.pretended_event_id());
     }
     let event = SendEvent {
-        sender,
-        event_type: scheduled.event_type.as_str().into(),
         state_key: scheduled.state_key.clone(),
-        content: scheduled.content.clone(),
-        redacts: None,
         // No client has a device of this name: it is the room that must know the event again.
         transaction: Some(Transaction {
             user_id: scheduled.user_id.clone(),
             device_id: "delayed events".to_owned(),
             transaction_id: format!("delayed:/{}", scheduled.delay_id),
         }),
-        origin_server_ts: None,
         sticky_ms: scheduled.sticky_ms,
         guest: scheduled.guest,
+        ..SendEvent::new(
+            sender,
+            scheduled.event_type.as_str().into(),
+            scheduled.content.clone(),
+        )
     };
     let sent = house.send_event(&room_id, event).await;
     sent.map(|event_id| event_id.to_string())

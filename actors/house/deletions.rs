@@ -208,17 +208,7 @@ impl House {
         };
         let room_id = self.create_room(wish).await?.room_id;
         let content = serde_json::json!({"msgtype": "m.text", "body": wanted.message});
-        let event = SendEvent {
-            sender: creator,
-            event_type: TimelineEventType::RoomMessage,
-            state_key: None,
-            content: content.to_string(),
-            redacts: None,
-            transaction: None,
-            origin_server_ts: None,
-            sticky_ms: None,
-            guest: false,
-        };
+        let event = SendEvent::new(creator, TimelineEventType::RoomMessage, content.to_string());
         self.send_event(&room_id, event).await?;
         Ok(room_id)
     }

@@ -12,16 +12,11 @@ use playhouse_schema::{
 };
 use ruma::UserId;
 
-use super::{House, HouseError, surprise};
+use super::{House, HouseError};
 use crate::{
     pushers::{PushFate, PushedEvent, Signs, left_for},
-    room::{RoomAnswer, RoomQuery, event::RoomEvent},
-    user::{
-        UserAnswer, UserError, UserQuery,
-        feed::unread::{Judge, ReadMarks, notices::Notices},
-        push_standing::EndedPusher,
-        pushers::NamedPusher,
-    },
+    room::event::RoomEvent,
+    user::{UserError, feed::unread::ReadMarks, push_standing::EndedPusher, pushers::NamedPusher},
 };
 
 /// So many of a user's records are looked at for pushes of an event.
@@ -105,28 +100,11 @@ impl House {
         user_id: &UserId,
         (event, place): (&Arc<RoomEvent>, &PushedEvent),
     ) -> Result<bool, HouseError> {
-        let query = UserQuery::Judging;
-        let UserAnswer::Judging(rules, ignored) = self.user_query(user_id, query).await? else {
-            return Err(surprise("Judging"));
-        };
-        let judge = Judge {
-            user_id: user_id.to_owned(),
-            rules,
-            ignored,
-        };
-        let query = RoomQuery::PushFacts {
-            user_id: user_id.to_owned(),
-        };
-        let RoomAnswer::PushFacts(facts) = self.room_query(&place.room_id, query).await? else {
-            return Err(surprise("PushFacts"));
-        };
-        let notices = Notices {
-            room_id: place.room_id.clone(),
-            facts: Arc::from(facts),
-            marks: ReadMarks::default(),
-        };
-        let related = self.related(&judge, &place.room_id, event).await?;
-        Ok(notices.of(&judge, event, &related).is_some())
+        let judge = self.judge_for(user_id).await?;
+        let unread = ReadMarks::default();
+        let notices = self.notices(&judge, &place.room_id, unread).await?;
+        let notice = self.judge(&judge, &notices, event).await?;
+        Ok(notice.is_some())
     }
 
     /// When pushers told of an event, by their numbers: as the user has recorded it since.

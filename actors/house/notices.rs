@@ -110,15 +110,9 @@ impl House {
             transaction_id: format!("notice/{transaction_id}"),
         });
         let event = SendEvent {
-            sender: settings.user_id.clone(),
-            event_type: notice.event_type,
-            state_key: notice.state_key,
-            content: notice.content,
-            redacts: None,
             transaction,
-            origin_server_ts: None,
-            sticky_ms: None,
-            guest: false,
+            state_key: notice.state_key,
+            ..SendEvent::new(settings.user_id.clone(), notice.event_type, notice.content)
         };
         self.send_event(&room_id, event).await
     }
@@ -297,17 +291,12 @@ impl House {
         room_id: &RoomId,
         events: &[OwnedEventId],
     ) -> Result<(), HouseError> {
-        let event = SendEvent {
-            sender: settings.user_id.clone(),
-            event_type: TimelineEventType::RoomPinnedEvents,
-            state_key: Some(String::new()),
-            content: json!({ "pinned": events }).to_string(),
-            redacts: None,
-            transaction: None,
-            origin_server_ts: None,
-            sticky_ms: None,
-            guest: false,
-        };
+        let event = SendEvent::new(
+            settings.user_id.clone(),
+            TimelineEventType::RoomPinnedEvents,
+            json!({ "pinned": events }).to_string(),
+        )
+        .with_state_key("");
         self.send_event(room_id, event).await?;
         Ok(())
     }

@@ -23,7 +23,7 @@ use crate::{
     user::{
         UserAnswer, UserQuery,
         feed::unread::{
-            Judge,
+            Judge, ReadMarks,
             notices::{Notice, Notices},
             related::{self, Related},
         },
@@ -117,15 +117,7 @@ impl House {
         user_id: &UserId,
         wish: NotificationsWish,
     ) -> Result<NotificationsPage, HouseError> {
-        let query = UserQuery::Judging;
-        let UserAnswer::Judging(rules, ignored) = self.user_query(user_id, query).await? else {
-            return Err(surprise("Judging"));
-        };
-        let judge = Judge {
-            user_id: user_id.to_owned(),
-            rules,
-            ignored,
-        };
+        let judge = self.judge_for(user_id).await?;
         let walks = self.begin_walks(user_id, wish.before.as_ref()).await?;
         let (found, next) = self.walk(&judge, walks, &wish).await?;
         let notifications = self.told(&judge, found).await?;
@@ -232,7 +224,7 @@ impl House {
             examined += 1;
             let walk = &mut walks[index];
             if let Some(record) = walk.page.pop_front() {
-                let notice = self.judge(judge, walk, &record).await?;
+                let notice = self.judge_record(judge, walk, &record).await?;
                 let wanted = notice.filter(|notice| notice.is_highlight || !wish.highlights);
                 found.extend(wanted.map(|notice| (place.clone(), notice)));
             }
@@ -243,7 +235,7 @@ impl House {
         Ok((found, None))
     }
 
-    async fn judge(
+    async fn judge_record(
         &self,
         judge: &Judge,
         walk: &mut Walk,
@@ -256,17 +248,41 @@ impl House {
             return Ok(None);
         }
         if walk.notices.is_none() {
-            walk.notices = Some(self.notices(judge, walk).await?);
+            let marks = self.read_marks(judge, walk).await?;
+            walk.notices = Some(self.notices(judge, &walk.room_id, marks).await?);
         }
-        let related = self.related(judge, &walk.room_id, &event).await?;
-        Ok(walk
-            .notices
-            .as_ref()
-            .and_then(|notices| notices.of(judge, &event, &related)))
+        let Some(notices) = &walk.notices else {
+            return Ok(None);
+        };
+        self.judge(judge, notices, &event).await
+    }
+
+    /// The push rules of a user that are in force.
+    pub(super) async fn judge_for(&self, user_id: &UserId) -> Result<Judge, HouseError> {
+        let query = UserQuery::Judging;
+        let UserAnswer::Judging(rules, ignored) = self.user_query(user_id, query).await? else {
+            return Err(surprise("Judging"));
+        };
+        Ok(Judge {
+            user_id: user_id.to_owned(),
+            rules,
+            ignored,
+        })
+    }
+
+    /// Whether and how a user is notified about an event of a room.
+    pub(super) async fn judge(
+        &self,
+        judge: &Judge,
+        notices: &Notices,
+        event: &Arc<RoomEvent>,
+    ) -> Result<Option<Notice>, HouseError> {
+        let related = self.related(judge, &notices.room_id, event).await?;
+        Ok(notices.of(judge, event, &related))
     }
 
     /// What push rules look at besides an event.
-    pub(super) async fn related(
+    async fn related(
         &self,
         judge: &Judge,
         room_id: &RoomId,
@@ -282,22 +298,32 @@ impl House {
     }
 
     /// What a room's notifications depend on.
-    async fn notices(&self, judge: &Judge, walk: &Walk) -> Result<Notices, HouseError> {
+    pub(super) async fn notices(
+        &self,
+        judge: &Judge,
+        room_id: &RoomId,
+        marks: ReadMarks,
+    ) -> Result<Notices, HouseError> {
         let user_id = judge.user_id.clone();
         let query = RoomQuery::PushFacts { user_id };
-        let RoomAnswer::PushFacts(facts) = self.room_query(&walk.room_id, query).await? else {
+        let RoomAnswer::PushFacts(facts) = self.room_query(room_id, query).await? else {
             return Err(surprise("PushFacts"));
         };
+        Ok(Notices {
+            room_id: room_id.to_owned(),
+            facts: Arc::from(facts),
+            marks,
+        })
+    }
+
+    /// Up to where the user has read a room.
+    async fn read_marks(&self, judge: &Judge, walk: &Walk) -> Result<ReadMarks, HouseError> {
         let user_id = judge.user_id.clone();
         let query = RoomQuery::OwnReceipts { user_id };
-        let RoomAnswer::Receipts(receipts) = self.room_query(&walk.room_id, query).await? else {
-            return Err(surprise("OwnReceipts"));
-        };
-        Ok(Notices {
-            room_id: walk.room_id.clone(),
-            facts: Arc::from(facts),
-            marks: marks_of(receipts, walk.stay),
-        })
+        match self.room_query(&walk.room_id, query).await? {
+            RoomAnswer::Receipts(receipts) => Ok(marks_of(receipts, walk.stay)),
+            _ => Err(surprise("OwnReceipts")),
+        }
     }
 
     /// The events of notifications as the user sees them. What was redacted meanwhile is told as redacted, what may not be seen is left out.

@@ -1,6 +1,6 @@
 //! Taking history out of rooms because administrators want it: what is asked for stands in the log, so that a restart goes on with it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use playhouse_schema::{
     address::{Entity, Family, Sequence},
@@ -68,7 +68,8 @@ pub enum PurgeEnd {
 }
 
 impl House {
-    /// Begins to take history out of a room. Gives the name by which to ask how it stands.
+    /// Begins to take history out of a room, when what was wanted of it before is done. Gives the name by which to ask how it stands. Refused with
+    /// `PurgeError::TooMany` while too many wait.
     pub async fn begin_purge(&self, wish: PurgeWish, by: &UserId) -> Result<String, HouseError> {
         let (up_to, before_ms) = match &wish.up_to {
             PurgeEnd::Event(event_id) => self.purge_end_at(&wish.room_id, event_id).await?,
@@ -306,7 +307,12 @@ impl Purger {
             return Err(Trouble::Passing(surprise("Waiting").to_string()));
         };
         let mut outcome = Ok(());
+        let mut held = BTreeSet::new();
         for purge in waiting {
+            // What was wanted first of a room is done first.
+            if held.contains(&purge.room_id) {
+                continue;
+            }
             let error = match self.carry_out(&purge, stop).await {
                 Ok(count) => {
                     tracing::info!(room_id = purge.room_id, count, "history taken out");
@@ -314,8 +320,9 @@ impl Purger {
                 }
                 Err(Trouble::Hopeless(error)) => Some(error),
                 Err(Trouble::Stopped) => return Err(Trouble::Stopped),
-                // The others do not wait for it.
+                // The other rooms do not wait for it.
                 Err(trouble) => {
+                    held.insert(purge.room_id);
                     outcome = Err(trouble);
                     continue;
                 }

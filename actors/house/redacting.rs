@@ -327,15 +327,12 @@ fn redaction_of(sent: Sent, (sender, redaction): (&UserId, &UserRedaction)) -> S
         None => json!({}),
     };
     SendEvent {
-        sender: sender.to_owned(),
-        event_type: TimelineEventType::RoomRedaction,
-        state_key: None,
-        content: content.to_string(),
         redacts: Some(sent.event_id),
-        transaction: None,
-        origin_server_ts: None,
-        sticky_ms: None,
-        guest: false,
+        ..SendEvent::new(
+            sender.to_owned(),
+            TimelineEventType::RoomRedaction,
+            content.to_string(),
+        )
     }
 }
 

@@ -210,15 +210,12 @@ fn event(
     (state_key, content): (Option<String>, String),
 ) -> SendEvent {
     SendEvent {
-        sender: sender.to_owned(),
-        event_type: TimelineEventType::from(event_type),
         state_key,
-        content,
-        redacts: None,
-        transaction: None,
-        origin_server_ts: None,
-        sticky_ms: None,
-        guest: false,
+        ..SendEvent::new(
+            sender.to_owned(),
+            TimelineEventType::from(event_type),
+            content,
+        )
     }
 }
 

@@ -342,17 +342,12 @@ impl House {
     }
 
     fn state_event(&self, wish: &UpgradeWish, event_type: &str, content: &JsonValue) -> SendEvent {
-        SendEvent {
-            sender: wish.user_id.clone(),
-            event_type: TimelineEventType::from(event_type),
-            state_key: Some(String::new()),
-            content: content.to_string(),
-            redacts: None,
-            transaction: None,
-            origin_server_ts: None,
-            sticky_ms: None,
-            guest: false,
-        }
+        SendEvent::new(
+            wish.user_id.clone(),
+            TimelineEventType::from(event_type),
+            content.to_string(),
+        )
+        .with_state_key("")
     }
 }
 

@@ -1,7 +1,7 @@
 //! History that administrators want taken out of rooms, rooms that they want deleted, rooms that they do not want here, and users whose events they redact:
 //! what was asked for, and what came of it. What is not at its end is gone on with after a restart.
 //!
-//! Owns that a room has one purge at a time. Must not know how one is done.
+//! Owns who waits for whom: purges wait in the order in which they were wanted. Must not know how one is done.
 
 mod board;
 mod deletions;
@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::{Committed, Decision, Domain, Port, Resident, Unavailable};
 
-/// So many purges wait at most.
+/// So many purges wait at most, and so many deletions and redactions.
 const WAITING_MAX: usize = 1_000;
 
 /// So many ends are remembered; the oldest are forgotten beyond it.
@@ -39,7 +39,8 @@ const TOLD_MAX: usize = 1_000;
 /// All purges: a fold of their records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Purges {
-    waiting: OrdMap<String, Purge>,
+    /// By the numbers of their records: in the order in which they were wanted.
+    waiting: OrdMap<Sequence, Purge>,
     ends: VecDeque<(Option<Purge>, PurgeEnded)>,
     deletions: Deletions,
     blocks: Blocks,
@@ -51,7 +52,7 @@ pub struct Purges {
 /// What can be done with purges.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum PurgeCommand {
-    /// One is wanted. Refused with `Busy` while the room has another, or too many wait.
+    /// One is wanted. Refused with `TooMany` while too many wait.
     Begin(Purge),
     /// It has come to its end.
     End(PurgeEnded),
@@ -80,7 +81,7 @@ pub enum PurgeQuery {
     Standing(String),
     /// How far a purge has come, or what a deletion takes out of the log.
     Progress(String),
-    /// All that wait, in the order of their names.
+    /// All that wait, in the order in which they were wanted.
     Waiting,
     /// How a deletion stands.
     Deletion(String),
@@ -136,9 +137,12 @@ pub enum PurgeError {
     /// There is no such purge.
     #[error("unknown purge")]
     Unknown,
-    /// The room has one already, or too many wait.
-    #[error("a purge is going on already")]
+    /// The room is being deleted already, or the user's events redacted, or too many deletions or redactions wait.
+    #[error("it is going on already")]
     Busy,
+    /// Too many purges wait.
+    #[error("too many purges wait")]
+    TooMany,
     /// So many rooms are kept out already that no more can be.
     #[error("too many rooms are blocked")]
     TooManyBlocks,
@@ -151,19 +155,18 @@ impl Purges {
     fn judge(&self, command: PurgeCommand) -> Result<Option<PurgeRecord>, PurgeError> {
         match command {
             PurgeCommand::Begin(purge) => {
-                let is_same_room = |other: &Purge| other.room_id == purge.room_id;
-                if self.waiting.len() >= WAITING_MAX || self.waiting.values().any(is_same_room) {
-                    return Err(PurgeError::Busy);
+                if self.waiting.len() >= WAITING_MAX {
+                    return Err(PurgeError::TooMany);
                 }
                 Ok(Some(PurgeRecord::Begun(purge)))
             }
             PurgeCommand::End(ended) => {
-                let is_waiting = self.waiting.contains_key(&ended.id);
+                let is_waiting = self.place(&ended.id).is_some();
                 Ok(is_waiting.then_some(PurgeRecord::Ended(ended)))
             }
             PurgeCommand::Progress(progress) => {
                 let id = &progress.id;
-                let is_waiting = self.waiting.contains_key(id) || self.deletions.is_waiting(id);
+                let is_waiting = self.place(id).is_some() || self.deletions.is_waiting(id);
                 Ok(is_waiting.then_some(PurgeRecord::Progressed(progress)))
             }
             PurgeCommand::Delete(deletion) => self.deletions.begin(*deletion),
@@ -188,9 +191,17 @@ impl Purges {
         }
     }
 
+    /// Under which number a purge waits.
+    fn place(&self, id: &str) -> Option<Sequence> {
+        let mut waiting = self.waiting.iter();
+        waiting
+            .find(|(_, purge)| purge.id == id)
+            .map(|(sequence, _)| *sequence)
+    }
+
     fn tell(&self, query: PurgeQuery) -> Result<PurgeAnswer, PurgeError> {
         match query {
-            PurgeQuery::Standing(id) if self.waiting.contains_key(&id) => Ok(PurgeAnswer::Active),
+            PurgeQuery::Standing(id) if self.place(&id).is_some() => Ok(PurgeAnswer::Active),
             PurgeQuery::Standing(id) => {
                 let ended = self.ends.iter().find(|(_, ended)| ended.id == id);
                 ended
@@ -250,17 +261,18 @@ impl Domain for Purges {
         Self::default()
     }
 
-    fn apply(&mut self, _sequence: Sequence, _position: Position, record: &PurgeRecord) {
+    fn apply(&mut self, sequence: Sequence, _position: Position, record: &PurgeRecord) {
         match record {
             PurgeRecord::Begun(purge) => {
-                self.waiting.insert(purge.id.clone(), purge.clone());
+                self.waiting.insert(sequence, purge.clone());
             }
             PurgeRecord::Progressed(progress) => {
                 self.progress.insert(progress.id.clone(), progress.clone());
             }
             PurgeRecord::Ended(ended) => {
                 self.progress.remove(&ended.id);
-                let purge = self.waiting.remove(&ended.id);
+                let place = self.place(&ended.id);
+                let purge = place.and_then(|place| self.waiting.remove(&place));
                 self.ends.push_back((purge, ended.clone()));
                 if self.ends.len() > ENDS_MAX {
                     self.ends.pop_front();
@@ -336,21 +348,74 @@ mod tests {
         })
     }
 
-    fn done(purges: &mut Purges, command: PurgeCommand) -> Result<(), PurgeError> {
-        if let Some(record) = purges.judge(command)? {
-            purges.apply(0, 0, &record);
+    /// Purges, and how many records there are.
+    #[derive(Default)]
+    struct Book {
+        purges: Purges,
+        written: Sequence,
+    }
+
+    fn done(book: &mut Book, command: PurgeCommand) -> Result<(), PurgeError> {
+        if let Some(record) = book.purges.judge(command)? {
+            book.written += 1;
+            book.purges.apply(book.written, 0, &record);
         }
         Ok(())
     }
 
+    fn waiting(purges: &Purges) -> Vec<String> {
+        match purges.tell(PurgeQuery::Waiting) {
+            Ok(PurgeAnswer::Waiting(all)) => all.into_iter().map(|purge| purge.id).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
-    fn a_room_has_one_purge_at_a_time() {
-        let mut purges = Purges::default();
+    fn purges_of_a_room_wait_in_line() {
+        let mut book = Book::default();
+        for id in ["c", "a", "b"] {
+            assert_eq!(done(&mut book, purge(id, "!a")), Ok(()));
+        }
         let standing = |id: &str| PurgeQuery::Standing(id.to_owned());
-        assert_eq!(done(&mut purges, purge("one", "!a")), Ok(()));
-        assert_eq!(done(&mut purges, purge("two", "!a")), Err(PurgeError::Busy));
-        assert_eq!(done(&mut purges, purge("two", "!b")), Ok(()));
-        assert_eq!(purges.tell(standing("one")), Ok(PurgeAnswer::Active));
+        for id in ["a", "b", "c"] {
+            assert_eq!(book.purges.tell(standing(id)), Ok(PurgeAnswer::Active));
+        }
+        assert_eq!(waiting(&book.purges), ["c", "a", "b"]);
+        assert_eq!(done(&mut book, end("c")), Ok(()));
+        assert_eq!(done(&mut book, purge("c2", "!a")), Ok(()));
+        assert_eq!(waiting(&book.purges), ["a", "b", "c2"]);
+        let tasks = book.purges.tasks().purges;
+        let tasks: Vec<_> = tasks
+            .iter()
+            .map(|(purge, end)| (purge.id.as_str(), end.is_some()))
+            .collect();
+        assert_eq!(
+            tasks,
+            [("a", false), ("b", false), ("c2", false), ("c", true)]
+        );
+    }
+
+    #[test]
+    fn the_line_is_bounded() {
+        let mut book = Book::default();
+        for number in 0..WAITING_MAX {
+            assert_eq!(done(&mut book, purge(&number.to_string(), "!a")), Ok(()));
+        }
+        for room_id in ["!a", "!b"] {
+            let more = done(&mut book, purge("more", room_id));
+            assert_eq!(more, Err(PurgeError::TooMany));
+        }
+        assert_eq!(done(&mut book, end("0")), Ok(()));
+        assert_eq!(done(&mut book, purge("more", "!b")), Ok(()));
+    }
+
+    #[test]
+    fn a_purge_comes_to_its_end_once() {
+        let mut book = Book::default();
+        let standing = |id: &str| PurgeQuery::Standing(id.to_owned());
+        assert_eq!(done(&mut book, purge("one", "!a")), Ok(()));
+        assert_eq!(done(&mut book, purge("two", "!b")), Ok(()));
+        assert_eq!(book.purges.tell(standing("one")), Ok(PurgeAnswer::Active));
         let progress = |id: &str| PurgeProgress {
             id: id.to_owned(),
             up_to: 5,
@@ -359,26 +424,31 @@ mod tests {
         };
         for id in ["one", "three"] {
             assert_eq!(
-                done(&mut purges, PurgeCommand::Progress(progress(id))),
+                done(&mut book, PurgeCommand::Progress(progress(id))),
                 Ok(())
             );
         }
         let come = |id: &str| PurgeQuery::Progress(id.to_owned());
         let told = PurgeAnswer::Progress(Some(progress("one")));
-        assert_eq!(purges.tell(come("one")), Ok(told));
-        assert_eq!(purges.tell(come("three")), Ok(PurgeAnswer::Progress(None)));
-        let waiting = purges.tell(PurgeQuery::Waiting);
-        assert!(matches!(waiting, Ok(PurgeAnswer::Waiting(all)) if all.len() == 2));
+        assert_eq!(book.purges.tell(come("one")), Ok(told));
+        assert_eq!(
+            book.purges.tell(come("three")),
+            Ok(PurgeAnswer::Progress(None))
+        );
+        assert_eq!(waiting(&book.purges), ["one", "two"]);
         for _ in 0..2 {
-            assert_eq!(done(&mut purges, end("one")), Ok(()));
+            assert_eq!(done(&mut book, end("one")), Ok(()));
         }
-        assert_eq!(purges.ends.len(), 1);
-        assert!(purges.progress.is_empty());
+        assert_eq!(book.purges.ends.len(), 1);
+        assert!(book.purges.progress.is_empty());
         assert!(matches!(
-            purges.tell(standing("one")),
+            book.purges.tell(standing("one")),
             Ok(PurgeAnswer::Ended(_))
         ));
-        assert_eq!(purges.tell(standing("three")), Err(PurgeError::Unknown));
-        assert_eq!(done(&mut purges, purge("three", "!a")), Ok(()));
+        assert_eq!(
+            book.purges.tell(standing("three")),
+            Err(PurgeError::Unknown)
+        );
+        assert_eq!(done(&mut book, purge("three", "!a")), Ok(()));
     }
 }

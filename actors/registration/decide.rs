@@ -1,12 +1,16 @@
-//! What becomes of a command about registration tokens.
+//! What becomes of a command about registration tokens and nonces.
 
-use playhouse_schema::record::house::{HouseRecord, RegistrationToken};
+use playhouse_schema::record::house::{HouseRecord, RegistrationToken, UsedNonce};
 
 use super::{
     message::{RegistrationCommand, RegistrationError, RegistrationReply, TokenChange},
+    nonce::read_nonce,
     state::Registration,
 };
-use crate::{env::Env, kernel::Decision};
+use crate::{
+    env::Env,
+    kernel::{Decision, Unavailable},
+};
 
 /// So many tokens there may be.
 const TOKENS_MAX: usize = 10_000;
@@ -47,6 +51,9 @@ pub(super) fn decide(
             }
             HouseRecord::RegistrationTokenReturned(token)
         }
+        RegistrationCommand::UseNonce(nonce) => {
+            HouseRecord::RegistrationNonceUsed(unused(state, &nonce, env)?)
+        }
     };
     Ok(Decision::new(vec![record], RegistrationReply))
 }
@@ -76,6 +83,16 @@ fn set(
     Ok(HouseRecord::RegistrationTokenSet(token))
 }
 
+/// What a nonce says that can still be used.
+fn unused(state: &Registration, nonce: &str, env: &Env) -> Result<UsedNonce, RegistrationError> {
+    let nonce = read_nonce(env, nonce).filter(|nonce| !state.is_used(nonce));
+    let nonce = nonce.ok_or(RegistrationError::UnknownNonce)?;
+    if !state.has_room_for(&nonce) {
+        return Err(Unavailable::Overloaded.into());
+    }
+    Ok(nonce)
+}
+
 /// The token with its new bounds; `None` when they are the old ones.
 fn changed(
     state: &Registration,
@@ -93,7 +110,46 @@ fn changed(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::state::NONCES_MAX, *};
+    use crate::{kernel::memory, registration::give_nonce};
+
+    #[test]
+    fn a_nonce_serves_once() {
+        let (env, mut state) = (memory::env(), Registration::default());
+        let nonce = give_nonce(&env);
+        let used = unused(&state, &nonce, &env).unwrap();
+        state.take_in(&HouseRecord::RegistrationNonceUsed(used));
+        let unknown = Err(RegistrationError::UnknownNonce);
+        assert_eq!(unused(&state, &nonce, &env), unknown);
+        assert_eq!(unused(&state, "nonsense", &env), unknown);
+        assert!(unused(&state, &give_nonce(&env), &env).is_ok());
+        let woken = Registration::decode(&state.encode()).unwrap();
+        assert_eq!(unused(&woken, &nonce, &env), unknown);
+        assert_eq!(woken, state);
+    }
+
+    #[test]
+    fn used_nonces_are_forgotten_when_they_are_long_over() {
+        let (env, mut state) = (memory::env(), Registration::default());
+        let nonce = give_nonce(&env);
+        let until_ms = unused(&state, &nonce, &env).unwrap().until_ms;
+        let mut use_one = |random: String, until_ms| {
+            let used = UsedNonce { random, until_ms };
+            state.take_in(&HouseRecord::RegistrationNonceUsed(used));
+            state.clone()
+        };
+        for number in 1..NONCES_MAX {
+            use_one(number.to_string(), until_ms);
+        }
+        // Those of two minutes ago still count, older ones do not.
+        let full = use_one("old".to_owned(), until_ms - 119_999);
+        assert_eq!(full.nonces.len(), NONCES_MAX);
+        let overloaded = Err(RegistrationError::from(Unavailable::Overloaded));
+        assert_eq!(unused(&full, &nonce, &env), overloaded);
+        let later = use_one("later".to_owned(), until_ms + 120_000);
+        assert_eq!(later.nonces.len(), 1);
+        assert!(unused(&later, &nonce, &env).is_ok());
+    }
 
     #[test]
     fn a_change_keeps_what_it_does_not_name() {

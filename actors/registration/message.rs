@@ -1,11 +1,11 @@
-//! Everything about registration tokens that can be asked.
+//! Everything about registration tokens and nonces that can be asked.
 
 pub use playhouse_schema::record::house::RegistrationToken;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::{Unavailable, parcel::nested_option};
 
-/// What can be done with registration tokens.
+/// What can be done with registration tokens and nonces.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum RegistrationCommand {
     /// Make a token, or change its bounds.
@@ -23,6 +23,8 @@ pub enum RegistrationCommand {
     Use(String),
     /// The registration for which a use was counted failed: take it back.
     Return(String),
+    /// Use a nonce of registration by shared secret up; `UnknownNonce` when it was used, is too old or not of this house.
+    UseNonce(String),
 }
 
 /// What is to change of a token; what is `None` stays.
@@ -114,6 +116,9 @@ pub enum RegistrationError {
     /// No room for more tokens, or the token is no token.
     #[error("{0}")]
     BadToken(String),
+    /// The nonce was used, is too old, or is not of this house.
+    #[error("unknown nonce")]
+    UnknownNonce,
     /// It could not be asked.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),

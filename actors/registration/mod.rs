@@ -1,10 +1,11 @@
-//! The registration tokens of this server (client-server API, "Token-authenticated registration").
+//! The registration tokens of this server (client-server API, "Token-authenticated registration"), and the nonces of registration by shared secret.
 //!
-//! Owns how often a token may still be used. Must not know accounts, nor who may make tokens.
+//! Owns how often a token may still be used, and which nonces were. Must not know accounts, nor who may make tokens or knows the secret.
 
 mod decide;
 mod holds;
 pub mod message;
+mod nonce;
 mod state;
 
 use playhouse_schema::{
@@ -18,6 +19,7 @@ pub use message::{
     RegistrationAnswer, RegistrationCommand, RegistrationError, RegistrationQuery,
     RegistrationReply, RegistrationSignal, TokenUse,
 };
+pub use nonce::{give_nonce, read_nonce};
 pub use state::Registration;
 
 use crate::{
@@ -27,7 +29,7 @@ use crate::{
 
 impl Domain for Registration {
     const NAME: &'static str = "registration";
-    const SNAPSHOT_VERSION: u32 = 1;
+    const SNAPSHOT_VERSION: u32 = 2;
 
     type Record = HouseRecord;
     type Command = RegistrationCommand;
@@ -76,7 +78,7 @@ impl Domain for Registration {
     }
 
     fn weight_bytes(&self) -> usize {
-        self.tokens.len() * 200
+        self.tokens.len() * 200 + self.nonces.len() * 120
     }
 
     fn snapshot_due(&self, records_since: u64) -> bool {

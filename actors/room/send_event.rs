@@ -2,7 +2,7 @@
 
 use playhouse_schema::record::room::{RoomRecord, Transaction};
 use ruma::{
-    OwnedEventId,
+    OwnedEventId, OwnedUserId,
     events::{TimelineEventType, room::member::MembershipState},
 };
 
@@ -11,10 +11,35 @@ use super::{
     build::{self, Built, NewEvent},
     canonical::Canonical,
     membership,
-    message::SendEvent,
+    message::{JsonText, SendEvent},
     policy, redact, sticky,
 };
 use crate::{env::Env, kernel::Decision};
+
+impl SendEvent {
+    /// An event that is no state, sent now and by no guest. What else there is to say of it is set on it.
+    pub fn new(sender: OwnedUserId, event_type: TimelineEventType, content: JsonText) -> Self {
+        Self {
+            sender,
+            event_type,
+            state_key: None,
+            content,
+            redacts: None,
+            transaction: None,
+            origin_server_ts: None,
+            sticky_ms: None,
+            guest: false,
+        }
+    }
+
+    /// The same as a state event.
+    pub fn with_state_key(self, state_key: impl Into<String>) -> Self {
+        Self {
+            state_key: Some(state_key.into()),
+            ..self
+        }
+    }
+}
 
 /// Judges [`SendEvent`]. Redactions find their target only in memory here; [`super::RoomCommand::Redact`] brings it along.
 pub(super) fn decide(

@@ -94,17 +94,11 @@ pub(crate) fn new_room(version: RoomVersionId, creator: &str, preset: Preset) ->
 }
 
 pub(crate) fn message(sender: &str, body: &str) -> SendEvent {
-    SendEvent {
-        sender: user(sender),
-        event_type: TimelineEventType::RoomMessage,
-        state_key: None,
-        content: format!(r#"{{"msgtype":"m.text","body":"{body}"}}"#),
-        redacts: None,
-        transaction: None,
-        origin_server_ts: None,
-        sticky_ms: None,
-        guest: false,
-    }
+    SendEvent::new(
+        user(sender),
+        TimelineEventType::RoomMessage,
+        format!(r#"{{"msgtype":"m.text","body":"{body}"}}"#),
+    )
 }
 
 pub(crate) fn state(sender: &str, event_type: &str, state_key: &str, content: &str) -> SendEvent {

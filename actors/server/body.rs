@@ -9,11 +9,11 @@ use playhouse_schema::{
     record::{
         codec::Record as _,
         room::ReceiptMoved,
-        server::{Departed, EventRun, Lag, ToDeviceRef},
+        server::{Departed, EventRun, Lag, Owed, ToDeviceRef},
         user::{ToDeviceSent, UserRecord},
     },
 };
-use ruma::{OwnedRoomId, OwnedUserId, ServerName};
+use ruma::{OwnedRoomId, OwnedUserId, RoomId, ServerName, UserId};
 use serde_json::{Value as JsonValue, json, value::RawValue};
 
 use super::{
@@ -84,6 +84,43 @@ impl Batch {
             batch.presence.push(presence);
         }
         batch
+    }
+
+    /// What a destination is owed. It lies nowhere on the board: no position depends on it.
+    pub(super) fn of_owed(owed: &Owed) -> Self {
+        let nowhere = |sequence| Place {
+            shard: Shard {
+                family: Family::Users,
+                number: 0,
+            },
+            position: 0,
+            sequence,
+        };
+        let user = |name: &str| UserId::parse(name).ok();
+        let devices = owed.devices.iter().filter_map(|(name, sequence)| {
+            let direct = Direct::Devices(user(name)?);
+            Some((direct, nowhere(*sequence)))
+        });
+        let arrivals = owed
+            .arrivals
+            .iter()
+            .filter_map(|name| Some((Direct::Arrival(user(name)?), nowhere(0))));
+        let receipts = owed.receipts.iter().filter_map(|(room_id, moved)| {
+            let room_id = RoomId::parse(room_id).ok()?;
+            let key = (room_id, user(&moved.user_id)?, moved.thread_id.clone());
+            Some((key, (moved.clone(), nowhere(0))))
+        });
+        Self {
+            departed: Departed {
+                events: owed.events.clone(),
+                to_device: owed.to_device.clone(),
+                owed: 1,
+                ..Departed::default()
+            },
+            direct: devices.chain(arrivals).collect(),
+            receipts: receipts.collect(),
+            ..Self::default()
+        }
     }
 
     /// Whether there is nothing in it.

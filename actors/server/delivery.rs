@@ -10,7 +10,7 @@ use ruma::OwnedServerName;
 use tokio::time::timeout;
 
 use super::{
-    Server, ServerCommand, ServerContext, ServerSignal,
+    Server, ServerAnswer, ServerCommand, ServerContext, ServerQuery, ServerSignal,
     board::{Direct, combined},
     body::{self, Batch, DIRECT_EDUS_MAX, EDUS_MAX},
     devices,
@@ -61,6 +61,8 @@ pub(super) fn is_due(context: &ServerContext, name: &OwnedServerName) -> bool {
 pub(super) fn start(resident: &Resident<Server>, name: OwnedServerName) {
     let context = resident.context.clone();
     let slot = context.board.slot(&name);
+    // It begins with all that is recorded.
+    slot.take_owes();
     let myself = resident.myself.clone();
     let delivery = Delivery {
         slot,
@@ -85,7 +87,7 @@ pub(super) struct Delivery {
     pub(super) slot: Arc<Slot>,
     pub(super) name: OwnedServerName,
     myself: Myself<Server>,
-    /// As the actor has it: it changes by this delivery's commands only.
+    /// As the actor has it: but for what is owed it changes by this delivery's commands only.
     pub(super) state: Server,
     /// The transaction in flight, when it was acknowledged and that is not recorded yet.
     acknowledged: Option<String>,
@@ -120,12 +122,20 @@ impl Delivery {
                 self.record_acknowledgement().await?;
                 return Err(Halt::Closing);
             }
+            if self.slot.take_owes() {
+                self.hear_owed().await?;
+            }
             if let Some(lag) = self.slot.to_note() {
                 self.command(ServerCommand::LagBehind(lag)).await?;
                 self.slot.noted();
             }
             if self.slot.is_behind() {
                 self.catch_up().await?;
+                continue;
+            }
+            if let Some(owed) = self.state.owed.first() {
+                let batch = Batch::of_owed(owed);
+                self.send(batch).await?;
                 continue;
             }
             let batch = self.next_batch(&done);
@@ -154,6 +164,15 @@ impl Delivery {
         }
     }
 
+    /// Learns what others have told the actor that the destination is owed.
+    async fn hear_owed(&mut self) -> Result<(), Halt> {
+        let ServerAnswer::State(state) = self.myself.ask(ServerQuery::State).await? else {
+            return Err(Halt::Trouble("unexpected answer to State".to_owned()));
+        };
+        self.state.owed = state.owed.clone();
+        Ok(())
+    }
+
     /// What goes next. A new life reads the log from some seconds before the end of the last one: what transactions brought since then is not sent again.
     fn next_batch(&mut self, done: &Lag) -> Batch {
         if !self.is_rereading {
@@ -170,7 +189,7 @@ impl Delivery {
     /// Puts a batch on its way.
     pub(super) async fn send(&mut self, mut batch: Batch) -> Result<(), Halt> {
         let mut departed = self.fill(&mut batch).await?;
-        let is_idle = departed.progress == Default::default();
+        let is_idle = departed.progress == Default::default() && departed.owed == 0;
         let is_empty =
             departed.events.is_empty() && departed.to_device.is_empty() && departed.edus.is_empty();
         if is_empty && is_idle {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use playhouse_schema::record::server::{Departed, Lag, ServerRecord};
+use playhouse_schema::record::server::{Departed, Lag, Owed, ServerRecord};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::kernel::Unavailable;
 
-/// What it can be told to do: what its own delivery reports. Answers the records that came of it.
+/// What it can be told to do: what its own delivery reports, but for `Owe`. Answers the records that came of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ServerCommand {
     /// A transaction goes out. The one before it was acknowledged, if this names it.
@@ -34,6 +34,8 @@ pub enum ServerCommand {
     LagBehind(Lag),
     /// It has caught up: up to these positions, or altogether.
     CatchUp(Option<Lag>),
+    /// It is to be sent something beside what is read of the log in order. Once for each record; refused with `TooMuch` when it is owed very much already.
+    Owe(Box<Owed>),
 }
 
 /// What a command comes to.
@@ -74,6 +76,9 @@ pub enum ServerError {
     /// Another transaction is on its way.
     #[error("another transaction is on its way")]
     OutOfTurn,
+    /// It is owed too much already.
+    #[error("it is owed too much already")]
+    TooMuch,
     /// It could not be asked.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),

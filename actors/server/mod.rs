@@ -19,6 +19,9 @@
 //! A destination that refuses a transaction as too large (413) is sent the same in halves, and halves of these. Their IDs follow from the transaction's, which
 //! stays recorded as a whole until all parts are acknowledged; a single large thing that is refused is dropped.
 //!
+//! A record that nobody could read when its turn came, and that can be read later, is sent beside this: what it means for a destination is recorded there as
+//! [`Owed`](playhouse_schema::record::server::Owed), until it is in a transaction.
+//!
 //! Acknowledgements are recorded with the next transaction, or when nothing came for a moment: a crash in between sends one transaction again, which its ID
 //! makes harmless. Each transaction is recorded with the positions before which nothing is left for the destination, so that what a new life reads again of
 //! the log is not sent again: that one transaction is all that is.
@@ -59,7 +62,7 @@ pub use state::Server;
 
 use crate::{
     env::Env,
-    kernel::{Decision, Directory, Domain, Port, Resident},
+    kernel::{Committed, Decision, Directory, Domain, Port, Resident},
     room::{Room, context::Folded},
     user::User,
 };
@@ -177,9 +180,16 @@ impl Domain for Server {
             ServerSignal::Alive => resident.context.board.slot(&name).revive(),
             ServerSignal::Nudge => {}
         }
-        if !resident.live.is_delivering && delivery::is_due(&resident.context, &name) {
-            resident.live.is_delivering = true;
-            delivery::start(resident, name);
+        begin(resident, name);
+    }
+
+    fn committed(resident: &mut Resident<Self>, _records: &[Committed]) {
+        if resident.state.owed.is_empty() {
+            return;
+        }
+        if let Ok(name) = OwnedServerName::try_from(resident.entity.name()) {
+            resident.context.board.slot(&name).owe();
+            begin(resident, name);
         }
     }
 
@@ -190,7 +200,7 @@ impl Domain for Server {
     fn weight_bytes(&self) -> usize {
         let lag = self.lag.as_ref().map_or(0, |_| 1_024);
         let done = self.done.rooms.len() + self.done.users.len();
-        512 + lag + self.caught.len() * 100 + done * 16
+        512 + lag + self.caught.len() * 100 + done * 16 + self.owed.len() * 300
     }
 
     fn snapshot_due(&self, records_since: u64) -> bool {
@@ -205,5 +215,13 @@ impl Domain for Server {
 
     fn from_snapshot(_entity: &Entity, snapshot: &Snapshot) -> Option<Self> {
         rmp_serde::from_slice(&snapshot.payload).ok()
+    }
+}
+
+/// Starts a delivery, if there is something to do and none runs.
+fn begin(resident: &mut Resident<Server>, name: OwnedServerName) {
+    if !resident.live.is_delivering && delivery::is_due(&resident.context, &name) {
+        resident.live.is_delivering = true;
+        delivery::start(resident, name);
     }
 }

@@ -70,6 +70,8 @@ pub(super) struct Inner {
     pub(super) next_ms: u64,
     pub(super) is_unfinished: bool,
     pub(super) is_delivering: bool,
+    /// It is owed something of which its delivery has not heard.
+    pub(super) owes: bool,
 }
 
 /// One destination on the board.
@@ -95,7 +97,7 @@ impl Inner {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.behind.is_none() && !self.is_unfinished
+        self.waiting.is_empty() && self.behind.is_none() && !self.is_unfinished && !self.owes
     }
 
     /// Whether nothing that it missed lies beyond these positions.
@@ -166,6 +168,17 @@ impl Slot {
     pub(super) fn revive(&self) {
         self.inner.lock().next_ms = 0;
         self.news.notify_one();
+    }
+
+    /// It is owed something.
+    pub(super) fn owe(&self) {
+        self.inner.lock().owes = true;
+        self.news.notify_one();
+    }
+
+    /// Whether it is owed something of which its delivery has not heard, which it does now.
+    pub(super) fn take_owes(&self) -> bool {
+        std::mem::take(&mut self.inner.lock().owes)
     }
 
     /// All business is finished but for what waits here.

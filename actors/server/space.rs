@@ -119,6 +119,7 @@ mod tests {
                 users: Vec::new(),
             },
             done: Lag::default(),
+            owed: 0,
         };
         let [first, second] = halves(&departed).expect("five things");
         assert_eq!((first.transaction_id.as_str(), first.at_ms), ("ta", 5));

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use playhouse_schema::{
     address::{Position, ShardNumber},
-    record::server::{Departed, Failed, Lag, ServerRecord},
+    record::server::{Departed, Failed, Lag, Owed, ServerRecord},
 };
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,9 @@ use super::{
     board::combined,
     message::{ServerCommand, ServerError},
 };
+
+/// A destination is owed so many things at most.
+const OWED_MAX: usize = 1_000;
 
 /// A remote server: a fold of its records. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -33,6 +36,9 @@ pub struct Server {
     /// Up to here all that is for it was in its transactions: what is read of the log again before that is not for it. A shard that is absent stands at 0.
     #[serde(default)]
     pub done: Arc<Lag>,
+    /// What it is owed beside what is read of the log in order, the first first.
+    #[serde(default)]
+    pub owed: Arc<Vec<Owed>>,
 }
 
 impl Server {
@@ -49,6 +55,7 @@ impl Server {
                     self.succeed(departed.at_ms);
                 }
                 self.note_done(&departed.done);
+                self.send_owed(departed.owed);
                 self.in_flight = Some(Arc::new(departed.clone()));
             }
             ServerRecord::Acknowledged(done) => self.succeed(done.at_ms),
@@ -58,6 +65,20 @@ impl Server {
                 self.lag = lag.clone().map(Arc::new);
                 self.caught = Arc::default();
             }
+            ServerRecord::Owed(owed) if self.is_owed(owed) => {}
+            ServerRecord::Owed(owed) => Arc::make_mut(&mut self.owed).push(owed.clone()),
+        }
+    }
+
+    fn is_owed(&self, owed: &Owed) -> bool {
+        self.owed.iter().any(|known| known.record == owed.record)
+    }
+
+    fn send_owed(&mut self, count: u64) {
+        if count > 0 {
+            let owed = Arc::make_mut(&mut self.owed);
+            let count = usize::try_from(count).unwrap_or(usize::MAX);
+            owed.drain(..count.min(owed.len()));
         }
     }
 
@@ -132,10 +153,14 @@ impl Server {
                 if current != Some(&id) {
                     return Err(ServerError::OutOfTurn);
                 }
-                Ok(vec![ServerRecord::Acknowledged(Acknowledged {
-                    at_ms: now_ms,
-                })])
+                let acknowledged = ServerRecord::Acknowledged(Acknowledged { at_ms: now_ms });
+                // Who reads the records only must know that something is left.
+                let left = self.owed.first().cloned().map(ServerRecord::Owed);
+                Ok([acknowledged].into_iter().chain(left).collect())
             }
+            ServerCommand::Owe(owed) if self.is_owed(&owed) => Ok(Vec::new()),
+            ServerCommand::Owe(_) if self.owed.len() >= OWED_MAX => Err(ServerError::TooMuch),
+            ServerCommand::Owe(owed) => Ok(vec![ServerRecord::Owed(*owed)]),
             ServerCommand::Fail { next_ms, lag } => {
                 let mut records = self.lagged(lag);
                 records.push(ServerRecord::Failed(Failed {

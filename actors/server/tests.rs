@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use playhouse_schema::{
     address::{Family, Layout, Shard},
-    record::server::{Departed, Lag, Progress, ServerRecord},
+    record::server::{Departed, EventRun, Lag, Owed, Progress, ServerRecord},
 };
 use ruma::{ServerName, owned_user_id, room_id, server_name};
 
@@ -81,10 +81,79 @@ fn what_is_said_and_asked_arrives() {
     }
     for error in [
         ServerError::OutOfTurn,
+        ServerError::TooMuch,
         ServerError::Unavailable(Unavailable::Stopped),
     ] {
         assert_eq!(crossed(&error), error);
     }
+}
+
+fn owed(position: u64) -> Owed {
+    Owed {
+        record: ("rooms".to_owned(), 0, position),
+        events: vec![EventRun {
+            room_id: "!r:x".to_owned(),
+            sequences: vec![position],
+        }],
+        ..Owed::default()
+    }
+}
+
+#[test]
+fn what_is_owed_is_owed_until_it_departs() {
+    let mut server = Server::default();
+    let owe = |position| ServerCommand::Owe(Box::new(owed(position)));
+    assert_eq!(obey(&mut server, owe(3)).unwrap().len(), 1);
+    assert_eq!(obey(&mut server, owe(3)), Ok(Vec::new()));
+    obey(&mut server, owe(2)).unwrap();
+    obey(&mut server, depart("a", None)).unwrap();
+    // An acknowledgement is not the end, and says so.
+    let records = obey(&mut server, ServerCommand::Acknowledge("a".to_owned())).unwrap();
+    assert_eq!(records[1..], [ServerRecord::Owed(owed(3))]);
+    assert_eq!(*server.owed, [owed(3), owed(2)]);
+    let restored: Server = rmp_serde::from_slice(&rmp_serde::to_vec(&server).unwrap()).unwrap();
+    assert_eq!(restored, server);
+    let batch = Batch::of_owed(&server.owed[0]);
+    assert_eq!(
+        (&batch.departed.events, batch.departed.owed),
+        (&owed(3).events, 1)
+    );
+    let command = ServerCommand::Depart {
+        departed: Box::new(Departed {
+            owed: 1,
+            ..departed("b")
+        }),
+        acknowledged: None,
+    };
+    obey(&mut server, command).unwrap();
+    assert_eq!(*server.owed, [owed(2)]);
+    for position in 10..1_009 {
+        server.take_in(&ServerRecord::Owed(owed(position)));
+    }
+    assert_eq!(server.owed.len(), 1_000);
+    assert_eq!(obey(&mut server, owe(9)), Err(ServerError::TooMuch));
+}
+
+#[test]
+fn what_is_owed_lies_nowhere_on_the_board() {
+    let none = Positions::new();
+    let board = OutboxBoard::new(Layout { shards: 1, era: 0 }, &none, &none);
+    let name = server_name!("far.example");
+    post(&board, name, 1);
+    let (slot, settled) = (board.slot(name), board.settled());
+    slot.owe();
+    assert!(slot.is_due(0) && slot.take_owes() && !slot.take_owes());
+    let owed = Owed {
+        arrivals: vec!["@a:x".to_owned()],
+        devices: vec![("@a:x".to_owned(), 4)],
+        ..owed(1)
+    };
+    let batch = Batch::of_owed(&owed);
+    assert_eq!(batch.direct.len(), 2);
+    assert_eq!(slot.done_with(&batch, &board), Lag::default());
+    slot.look(|waiting| batch.forget(waiting));
+    assert!(slot.holds_back());
+    assert_eq!(board.settled(), settled);
 }
 
 #[test]

@@ -22,6 +22,9 @@ pub(super) const DEPARTED: &str = "INSERT INTO destinations_2 (server_name, lags
      VALUES ($1, 0, 1, 0, 0, 0, 0, 0) ON CONFLICT (server_name) DO UPDATE SET in_flight = 1, failures = 0, failing_since_ms = 0, \
      failed_ms = 0, next_ms = 0";
 
+pub(super) const OWED: &str = "INSERT INTO destinations_2 (server_name, lags, in_flight, failures, failing_since_ms, failed_ms, next_ms, acknowledged_ms) \
+     VALUES ($1, 0, 1, 0, 0, 0, 0, 0) ON CONFLICT (server_name) DO UPDATE SET in_flight = 1";
+
 pub(super) const ACKNOWLEDGED: &str = "UPDATE destinations_2 SET in_flight = 0, failures = 0, failing_since_ms = 0, failed_ms = 0, next_ms = 0, \
      acknowledged_ms = $1 WHERE server_name = $2";
 
@@ -124,6 +127,8 @@ impl Model for Destinations {
         let name = text(record.entity.name());
         let (sql, values) = match ServerRecord::decode(record)? {
             Some(ServerRecord::Departed(_)) => (DEPARTED, vec![name]),
+            // It is as good as on its way.
+            Some(ServerRecord::Owed(_)) => (OWED, vec![name]),
             Some(ServerRecord::Acknowledged(done)) => {
                 (ACKNOWLEDGED, vec![number(done.at_ms), name])
             }

@@ -179,6 +179,7 @@ const STATEMENTS: &[&str] = &[
     threepids::UNBIND,
     threepids::BOUND,
     destinations::DEPARTED,
+    destinations::OWED,
     destinations::ACKNOWLEDGED,
     destinations::FAILED,
     destinations::LAGS,

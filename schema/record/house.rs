@@ -26,6 +26,9 @@ pub enum HouseRecord {
     /// An administrator deleted a report of the same reporter, by its position in the log. Its text is replaced, too.
     #[serde(rename = "rx")]
     ReportDeleted(Position),
+    /// A nonce of registration by shared secret was used: it serves no second time.
+    #[serde(rename = "rn")]
+    RegistrationNonceUsed(UsedNonce),
 }
 
 /// A token that permits registration (client-server API, "Token-authenticated registration").
@@ -37,6 +40,15 @@ pub struct RegistrationToken {
     pub uses_max: Option<u64>,
     /// Until when, milliseconds since the Unix epoch; `None` for ever.
     pub expires_ms: Option<u64>,
+}
+
+/// A nonce that was used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsedNonce {
+    /// What is random of it.
+    pub random: String,
+    /// Until when it could have been used, milliseconds since the Unix epoch.
+    pub until_ms: u64,
 }
 
 /// What somebody reported (client-server API, "Reporting content"): a user, an event in a room, or a whole room.
@@ -89,6 +101,7 @@ impl Record for HouseRecord {
             HouseRecord::RegistrationTokenReturned(_) => 403,
             HouseRecord::Reported(_) => REPORTED,
             HouseRecord::ReportDeleted(_) => REPORT_DELETED,
+            HouseRecord::RegistrationNonceUsed(_) => 406,
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use super::{Kind, codec::Record};
+use super::{Kind, codec::Record, room::ReceiptMoved};
 use crate::address::{Position, Sequence, ShardNumber};
 
 /// What happens to a remote server.
@@ -24,6 +24,9 @@ pub enum ServerRecord {
     /// A round of catching up is over: it lags behind these later positions only, or (`None`) not at all any more.
     #[serde(rename = "c")]
     CaughtUp(Option<Lag>),
+    /// Something is to be sent beside what is read of the log in order.
+    #[serde(rename = "o")]
+    Owed(Owed),
 }
 
 impl Record for ServerRecord {
@@ -34,6 +37,7 @@ impl Record for ServerRecord {
             ServerRecord::Failed(_) => 822,
             ServerRecord::Lagged(_) => 823,
             ServerRecord::CaughtUp(_) => 824,
+            ServerRecord::Owed(_) => 825,
         }
     }
 }
@@ -56,6 +60,26 @@ pub struct Departed {
     /// Positions in the shards of what it holds: nothing up to there is left for a later transaction. Whoever reads the log again need not send it again.
     #[serde(default)]
     pub done: Lag,
+    /// So many of the things that the destination was owed are in it, the first ones.
+    #[serde(default)]
+    pub owed: u64,
+}
+
+/// What a record means for a destination that nobody could read when its turn came.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Owed {
+    /// The record: the name of its family, its shard and its position.
+    pub record: (String, ShardNumber, Position),
+    /// Events.
+    pub events: Vec<EventRun>,
+    /// To-device messages.
+    pub to_device: Vec<ToDeviceRef>,
+    /// Users whose devices have changed, each with the number of the record that says so.
+    pub devices: Vec<(String, Sequence)>,
+    /// Users of whose devices the destination may know nothing.
+    pub arrivals: Vec<String>,
+    /// Receipts, each with its room.
+    pub receipts: Vec<(String, ReceiptMoved)>,
 }
 
 /// Events of a room that follow each other in a transaction.

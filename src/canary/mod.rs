@@ -156,17 +156,7 @@ impl Canary {
 
     async fn send(&self, number: u64) -> Result<OwnedEventId, HouseError> {
         let content = json!({"life": self.watching.life(), "number": number});
-        let event = SendEvent {
-            sender: self.user_id.clone(),
-            event_type: EVENT_TYPE.into(),
-            state_key: None,
-            content: content.to_string(),
-            redacts: None,
-            transaction: None,
-            origin_server_ts: None,
-            sticky_ms: None,
-            guest: false,
-        };
+        let event = SendEvent::new(self.user_id.clone(), EVENT_TYPE.into(), content.to_string());
         self.house.send_event(&self.room_id, event).await
     }
 

@@ -165,6 +165,7 @@ impl From<RegistrationError> for Failure {
                 Self::new(ErrorCode::Unauthorized, "registration token is not valid")
             }
             RegistrationError::BadToken(message) => Self::invalid_param(message),
+            RegistrationError::UnknownNonce => Self::new(ErrorCode::Unknown, "unknown nonce"),
             RegistrationError::Unavailable(error) => error.into(),
         }
     }
@@ -212,11 +213,8 @@ impl From<PurgeError> for Failure {
     fn from(error: PurgeError) -> Self {
         match error {
             PurgeError::Unknown => Self::not_found("unknown purge"),
-            PurgeError::Busy => Self::new(
-                ErrorCode::Unknown,
-                "a purge of this room is going on already",
-            )
-            .with_status(400),
+            PurgeError::Busy => Self::new(ErrorCode::Unknown, error.to_string()).with_status(400),
+            PurgeError::TooMany => Self::limit_exceeded(FULL_RETRY_MS),
             PurgeError::TooManyBlocks => Self::new(ErrorCode::Unknown, error.to_string()),
             PurgeError::Unavailable(error) => error.into(),
         }

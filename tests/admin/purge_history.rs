@@ -20,13 +20,17 @@ async fn bodies(client: &Client, room_id: &str) -> Vec<String> {
     bodies.map(ToOwned::to_owned).collect()
 }
 
-async fn done(boss: &Client, begun: &Value) -> Value {
+async fn standing(boss: &Client, begun: &Value) -> Value {
     let path = format!(
         "/_synapse/admin/v1/purge_history_status/{}",
         text(&begun["purge_id"])
     );
+    boss.get(&path).await.ok()
+}
+
+async fn done(boss: &Client, begun: &Value) -> Value {
     for _ in 0..2_400 {
-        let told = boss.get(&path).await.ok();
+        let told = standing(boss, begun).await;
         if told["status"] != "active" {
             return told;
         }
@@ -88,6 +92,53 @@ async fn history_goes_and_state_stays() {
         server.stop();
         let (whole, text) = server.command_line(&["log", "verify"]);
         assert!(whole, "{text}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn purges_of_a_room_wait_in_line() {
+    let pace = "PLAYHOUSE_RETENTION_ERASURES_PER_SECOND";
+    // Minutes go by after the first message that is taken out.
+    on_own_servers(&[(pace, "1")], async |server| {
+        let boss = administrator(&server.client(), "boss").await;
+        let anna = server.register("anna").await;
+        let room_id = anna.create_room(json!({})).await;
+        let mut said = Vec::new();
+        for number in 0..4 {
+            said.push(anna.say(&room_id, &format!("{number}")).await);
+        }
+        let mut line = Vec::new();
+        for up_to in [&said[1], &said[3], &said[2]] {
+            let path = format!("{PURGE}/{}/{}", encode(&room_id), encode(up_to));
+            let body = json!({"delete_local_events": true});
+            line.push(boss.post(&path, body).await.ok());
+        }
+        for begun in &line {
+            assert_eq!(standing(&boss, begun).await["status"], "active");
+        }
+        server.set(pace, "1000000");
+        server.restart();
+        let (anna, boss) = (anna.at(server.base()), boss.at(server.base()));
+        // Who comes later in the line is done later.
+        let mut is_over = false;
+        for _ in 0..2_400 {
+            let mut later_is_done = false;
+            for begun in line.iter().rev() {
+                let told = standing(&boss, begun).await;
+                let is_done = told["status"] == "complete";
+                assert!(is_done || told["status"] == "active", "{told}");
+                assert!(is_done || !later_is_done, "{begun} was overtaken");
+                later_is_done = is_done;
+            }
+            is_over = standing(&boss, &line[2]).await["status"] == "complete";
+            if is_over {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert!(is_over, "they do not come to their ends");
+        assert_eq!(bodies(&anna, &room_id).await, ["3"]);
     })
     .await;
 }

@@ -43,6 +43,7 @@ mod rendezvous;
 mod reports;
 pub(crate) mod retention;
 mod search;
+mod shared_secret;
 mod sliding_rooms;
 mod sliding_sync;
 mod spaces;

@@ -13,7 +13,9 @@ use super::shared::{CLUSTER, Shared, is_at_rest};
 use crate::{
     admin::administrator,
     client::props::room_path,
-    harness::{Client, Options, TestServer, client::encode, server::SERVER_NAME},
+    harness::{
+        Client, Options, TestServer, client::encode, nonce, register_by_nonce, server::SERVER_NAME,
+    },
 };
 
 /// Longer than a lease, and than anything that waits for one.
@@ -84,6 +86,17 @@ pub(super) async fn healthy(server: &TestServer, expected: u16) {
     }
 }
 
+/// What one gives the other takes, and both know that it was used.
+async fn nonces_are_known_to_both(one: &TestServer, two: &TestServer) {
+    let given = nonce(&one.client()).await;
+    let made = register_by_nonce(&two.client(), &given, "second").await;
+    made.ok();
+    for server in [one, two] {
+        let refused = register_by_nonce(&server.client(), &given, "third").await;
+        refused.refused(400, "M_UNKNOWN");
+    }
+}
+
 /// What was said in a room.
 fn texts(history: &[Value]) -> Vec<String> {
     let bodies = history.iter();
@@ -93,7 +106,7 @@ fn texts(history: &[Value]) -> Vec<String> {
 }
 
 /// Says something as clients do: who is told that it is in doubt whether it was done asks for the same once more, in the same transaction. A node that the
-/// machine does not let answer for a second and a half is silent to the others, and what is under way to it is in doubt, whatever its lease.
+/// machine does not let answer for half of its lease is silent to the others, and what is under way to it is in doubt.
 async fn insist(client: &Client, room_id: &str, body: &str) {
     let path = room_path(room_id, &format!("send/m.room.message/{}", encode(body)));
     let content = json!({"msgtype": "m.text", "body": body});
@@ -117,6 +130,7 @@ async fn nodes_are_one_server() {
     let key = |server: &TestServer| fs::read(server.data().join("signing.key")).ok();
     assert!(key(&one).is_some() && key(&one) == key(&two));
     let boss = administrator(&one.client(), "boss").await;
+    nonces_are_known_to_both(&one, &two).await;
     let there = boss.at(two.base());
     let room_id = there.create_room(json!({})).await;
     for (number, client) in [&boss, &there, &boss, &there].into_iter().enumerate() {

@@ -35,7 +35,7 @@ pub(crate) use double::Double;
 pub(crate) use front::Front;
 pub(crate) use gateway::PushGateway;
 pub(crate) use mail::MailSink;
-pub(crate) use operator::administrator;
+pub(crate) use operator::{administrator, nonce, register_by_nonce};
 pub(crate) use peer::Peers;
 pub(crate) use server::{Options, TestServer};
 pub(crate) use synapse::Synapse;

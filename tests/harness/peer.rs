@@ -132,8 +132,14 @@ impl Peers {
 
     /// Events that one of them was sent.
     pub(crate) fn received(&self, name: &str) -> Vec<Value> {
+        self.received_after(name, 0)
+    }
+
+    /// Events that one of them was sent after so many others.
+    pub(crate) fn received_after(&self, name: &str, count: usize) -> Vec<Value> {
         let received = self.minds.received.lock();
-        received.get(name).cloned().unwrap_or_default()
+        let events = received.get(name).into_iter().flatten();
+        events.skip(count).cloned().collect()
     }
 
     /// Whether one of them was sent a fitting event.

@@ -58,7 +58,7 @@ async fn a_desk_stays_awake_as_long_as_something_lies_on_it() {
     assert_eq!(answer, DeskAnswer::Put(Put::Done));
     // Another desk, on which nothing lies, is put to sleep meanwhile.
     let nothing = DeskQuery::Get(Key::of("b"));
-    let answer = trial.ask(DeskKind::Nonces, "b", nothing).await;
+    let answer = trial.ask(DeskKind::Repeats, "b", nothing).await;
     assert_eq!(answer, DeskAnswer::Thing(None));
     let deadline = Instant::now() + Duration::from_secs(120);
     while trial.desks.residents() > 1 && Instant::now() < deadline {

@@ -3,6 +3,7 @@
 //! Owns the position up to which nothing is lost with the process. It moves only past what is in a destination's transaction, or behind which a destination
 //! is noted to lag ([`crate::server`] tells the whole story). Must not know how anything is sent.
 
+mod again;
 mod audience;
 mod newcomers;
 mod positions;
@@ -19,7 +20,7 @@ use playhouse_schema::{
         parked::Parked,
     },
     port::{Head, LogStore, Statement, StoreError, StoredRecord},
-    record::server::Lag,
+    record::server::{Lag, Owed},
 };
 use ruma::{OwnedRoomId, OwnedServerName, OwnedUserId, ServerName};
 use tokio::{sync::mpsc, time::Instant};
@@ -27,7 +28,7 @@ use tokio::{sync::mpsc, time::Instant};
 pub use volatile::Ears;
 
 use self::{audience::Audience, volatile::Volatile};
-use super::task::{Running, Source, Stop, Stopped, numbered, park};
+use super::task::{RETRY_EVERY, Running, Source, Stop, Stopped, numbered, park};
 use crate::{
     env::Env,
     kernel::Directory,
@@ -128,6 +129,8 @@ pub fn start((store, tail): Source, parts: Parts, heard: Heard) -> Running {
         parts,
         heard: heard.0,
         saved: (Instant::now(), BTreeMap::new()),
+        looked: Instant::now(),
+        again: None,
     };
     Running::start(|stop| Box::pin(follower.run(stop)))
 }
@@ -144,6 +147,10 @@ struct Follower {
     typing: BTreeMap<OwnedRoomId, Vec<OwnedUserId>>,
     /// When the positions were stored, and what the database has by all that is known here.
     saved: (Instant, BTreeMap<&'static str, Lag>),
+    /// When it was looked what of the parked is to be tried again.
+    looked: Instant,
+    /// While something parked is read: what it means for whom. Nothing of it goes onto the board.
+    again: Option<BTreeMap<OwnedServerName, Owed>>,
 }
 
 /// What woke it.
@@ -184,7 +191,12 @@ impl Follower {
 
     async fn take(&mut self, turn: Turn, stop: &mut Stop) -> Result<(), Stopped> {
         match turn {
-            Turn::Tick => self.tick().await,
+            Turn::Tick => {
+                self.tick().await;
+                if self.looked.elapsed() >= RETRY_EVERY {
+                    self.retry(stop).await?;
+                }
+            }
             Turn::Begin(numbers) => self.begin(&numbers, stop).await?,
             Turn::Volatile(_) if self.parts.board.is_void() => {}
             // Nobody is here for whom it could be.

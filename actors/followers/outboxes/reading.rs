@@ -171,13 +171,11 @@ impl Follower {
                 to.insert(user_id.server_name().to_owned());
             }
         }
-        let event_place = place(record);
-        let board = self.parts.board.clone();
-        self.nudge_all(board.post_to(&to, |name| board.post_event(name, room_id, &event_place)));
+        self.post_event((room_id, &place(record)), &to);
         if let Some((user_id, _)) = &change {
             let to = BTreeSet::from([user_id.server_name().to_owned()]);
             for place in &newcomer {
-                self.nudge_all(board.post_to(&to, |name| board.post_event(name, room_id, place)));
+                self.post_event((room_id, place), &to);
             }
         }
         if let Some((user_id, MembershipState::Join)) = change
@@ -237,6 +235,11 @@ impl Follower {
         }
         self.learn(&room_id, record.sequence, stop).await?;
         let to: BTreeSet<_> = self.audience.of(&room_id).cloned().collect();
+        if self.is_again() {
+            return self
+                .owe_receipt((&room_id, &user_id), &moved, (&to, stop))
+                .await;
+        }
         let receipt = ((room_id, user_id, moved.thread_id.clone()), moved);
         let place = place(record);
         let board = self.parts.board.clone();
@@ -292,13 +295,28 @@ impl Follower {
         Ok(Ok(()))
     }
 
+    fn post_event(
+        &mut self,
+        (room_id, place): (&OwnedRoomId, &Place),
+        to: &BTreeSet<OwnedServerName>,
+    ) {
+        if self.is_again() {
+            return self.owe_event((room_id, place.sequence), to);
+        }
+        let board = &self.parts.board;
+        self.nudge_all(board.post_to(to, |name| board.post_event(name, room_id, place)));
+    }
+
     fn post_direct(
-        &self,
+        &mut self,
         record: &StoredRecord,
         direct: &Direct,
         mut to: BTreeSet<OwnedServerName>,
     ) {
         to.remove(self.parts.env.server_name());
+        if self.is_again() {
+            return self.owe_direct((direct, record.sequence), &to);
+        }
         let place = place(record);
         let board = &self.parts.board;
         self.nudge_all(board.post_to(&to, |name| board.post_direct(name, direct, &place)));

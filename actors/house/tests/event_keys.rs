@@ -66,15 +66,12 @@ async fn an_event_of_a_wrong_time_does_not_cost_the_others_their_key() {
     let room_id = room.await;
     let until_ms = far.house.env.now_ms() + 3_600_000;
     let message = SendEvent {
-        sender: anna.clone(),
-        event_type: TimelineEventType::RoomMessage,
-        state_key: None,
-        content: json!({"msgtype": "m.text", "body": "from tomorrow"}).to_string(),
-        redacts: None,
-        transaction: None,
         origin_server_ts: Some(until_ms + 1),
-        sticky_ms: None,
-        guest: false,
+        ..SendEvent::new(
+            anna.clone(),
+            TimelineEventType::RoomMessage,
+            json!({"msgtype": "m.text", "body": "from tomorrow"}).to_string(),
+        )
     };
     far.send(&room_id, message).await;
     let raw = events_of(&far.house, &room_id).await;

@@ -199,17 +199,11 @@ fn wish_of(creator: &UserId) -> RoomWish {
 }
 
 fn message(sender: &UserId, body: &str) -> SendEvent {
-    SendEvent {
-        sender: sender.to_owned(),
-        event_type: TimelineEventType::RoomMessage,
-        state_key: None,
-        content: json!({ "msgtype": "m.text", "body": body }).to_string(),
-        redacts: None,
-        transaction: None,
-        origin_server_ts: None,
-        sticky_ms: None,
-        guest: false,
-    }
+    SendEvent::new(
+        sender.to_owned(),
+        TimelineEventType::RoomMessage,
+        json!({ "msgtype": "m.text", "body": body }).to_string(),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]

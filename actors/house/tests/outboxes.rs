@@ -8,6 +8,11 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+use playhouse_schema::{
+    address::Entity,
+    models::{parked::Parked, to_device_out},
+    port::{EntityRange, StoredRecord},
+};
 use ruma::{OwnedServerName, OwnedUserId, RoomId, UserId, signatures::PublicKeyMap};
 use serde_json::Value as JsonValue;
 
@@ -16,7 +21,8 @@ use super::{
     *,
 };
 use crate::{
-    house::ToDeviceWish,
+    followers::outboxes,
+    house::{ParkedPlace, ToDeviceWish},
     network::{KeysWanted, Network, PeerError, PeerRequest},
     room::{
         RoomCommand,
@@ -80,6 +86,15 @@ impl Wire {
         pdus.filter(|pdu| pdu["type"] == "m.room.message" && seen.insert(pdu["hashes"].to_string()))
             .map(|pdu| pdu["content"]["body"].as_str().unwrap().to_owned())
             .collect()
+    }
+
+    /// How often a server was sent a message with this text.
+    fn copies(&self, name: &OwnedServerName, text: &str) -> usize {
+        let bodies = self.with(name, |peer| peer.bodies.clone());
+        let pdus = bodies
+            .iter()
+            .flat_map(|body| body["pdus"].as_array().cloned().unwrap());
+        pdus.filter(|pdu| pdu["content"]["body"] == text).count()
     }
 
     /// Message IDs of the to-device messages that a server has.
@@ -175,17 +190,11 @@ impl Stage {
     }
 
     async fn say(&self, room_id: &RoomId, text: &str) {
-        let event = SendEvent {
-            sender: self.alice.clone(),
-            event_type: TimelineEventType::RoomMessage,
-            state_key: None,
-            content: json!({ "msgtype": "m.text", "body": text }).to_string(),
-            redacts: None,
-            transaction: None,
-            origin_server_ts: None,
-            sticky_ms: None,
-            guest: false,
-        };
+        let event = SendEvent::new(
+            self.alice.clone(),
+            TimelineEventType::RoomMessage,
+            json!({ "msgtype": "m.text", "body": text }).to_string(),
+        );
         self.trial.send(room_id, event).await;
     }
 
@@ -214,6 +223,29 @@ impl Stage {
             .send_to_device(&session, wish)
             .await
             .unwrap();
+    }
+
+    /// Parks what a record says for the reader, and wants it to be tried again.
+    async fn park(&self, record: &StoredRecord) {
+        let house = &self.trial.house;
+        let program = env!("CARGO_PKG_VERSION");
+        let parked = Parked::new(outboxes::NAME, record, program, &"poison");
+        let store = house.models().store();
+        store.apply(vec![parked.park()], Vec::new()).await.unwrap();
+        let place = ParkedPlace {
+            reader: parked.name,
+            shard: parked.shard,
+            position: parked.position,
+        };
+        house.retry_parked(&place).await.unwrap();
+    }
+
+    async fn until_nothing_is_parked(&self) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while self.trial.house.parked(None, 1).await.unwrap().1 > 0 {
+            assert!(tokio::time::Instant::now() < deadline, "it stays parked");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     async fn room(&self) -> OwnedRoomId {
@@ -358,4 +390,54 @@ async fn a_sign_of_life_ends_the_waiting() {
         stage.trial.house.outbox_counts().behind == 0
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_parked_is_sent_to_whom_it_concerned() {
+    let stage = Stage::new().await;
+    let room_id = stage.room().await;
+    let ((peer, bob), (late, carl)) = (user("peer.example"), user("late.example"));
+    stage.join(&room_id, &bob).await;
+    let event = message(&stage.alice, "lost");
+    let event_id = stage.trial.send(&room_id, event).await;
+    stage.whisper(&bob, 7).await;
+    until("both arrive", || {
+        stage.wire.copies(&peer, "lost") == 1 && stage.wire.direct(&peer).len() == 1
+    })
+    .await;
+    stage.join(&room_id, &carl).await;
+    let store = stage.trial.house.store();
+    let said = store.find(Family::Rooms, event_id.as_str()).await;
+    let said = said.unwrap().unwrap();
+    let range = EntityRange {
+        from: 1,
+        to: u64::MAX >> 1,
+        backwards: true,
+        limit: 100,
+    };
+    let entity = Entity::user(stage.alice.as_str());
+    let own = store.read_entity(&entity, range).await.unwrap();
+    let whispered = own.into_iter().find(|record| {
+        let to = to_device_out::servers_of(record);
+        to.is_ok_and(|servers| !servers.is_empty())
+    });
+    // Who is away is owed it, also in another life.
+    stage.wire.set(&peer, Mood::Gone);
+    stage.park(&said).await;
+    stage.park(&whispered.unwrap()).await;
+    stage.until_nothing_is_parked().await;
+    let stage = stage.crash().await;
+    stage.wire.set(&peer, Mood::Well);
+    until("both arrive again", || {
+        stage.wire.copies(&peer, "lost") == 2 && stage.wire.direct(&peer).len() == 2
+    })
+    .await;
+    stage.say(&room_id, "to both").await;
+    until("life goes on", || {
+        [&peer, &late].map(|name| stage.wire.copies(name, "to both")) == [1, 1]
+    })
+    .await;
+    // Who was not in the room then is owed nothing, and what was owed is sent once.
+    assert_eq!(stage.wire.copies(&late, "lost"), 0);
+    assert_eq!(stage.wire.copies(&peer, "lost"), 2);
 }

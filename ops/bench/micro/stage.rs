@@ -41,17 +41,11 @@ pub(crate) fn user(name: &str) -> OwnedUserId {
 
 /// A text message.
 pub(crate) fn message(sender: &str, body: &str) -> SendEvent {
-    SendEvent {
-        sender: user(sender),
-        event_type: TimelineEventType::RoomMessage,
-        state_key: None,
-        content: format!(r#"{{"msgtype":"m.text","body":"{body}"}}"#),
-        redacts: None,
-        transaction: None,
-        origin_server_ts: None,
-        sticky_ms: None,
-        guest: false,
-    }
+    SendEvent::new(
+        user(sender),
+        TimelineEventType::RoomMessage,
+        format!(r#"{{"msgtype":"m.text","body":"{body}"}}"#),
+    )
 }
 
 /// A state event with an empty state key.

@@ -1,14 +1,14 @@
 //! `GET` and `POST /_synapse/admin/v1/register`
 //!
 //! A script that knows the shared secret makes accounts: it fetches a nonce, and proves by an HMAC over nonce, name, password and role that it knows the
-//! secret. Each nonce serves once, for a minute, at whichever node it comes back to.
+//! secret. Each nonce serves once, for a minute, at whichever node it comes back to, also after a restart.
 
 use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
 use playhouse_actors::{
-    desks::{DeskKind, Terms},
     house::NewAccount,
+    registration::{RegistrationCommand, RegistrationError, give_nonce, read_nonce},
     user::message::Login,
 };
 use ruma::{
@@ -19,9 +19,6 @@ use ruma::{
 use sha1::Sha1;
 
 use crate::edge::{App, Failure};
-
-/// A nonce is good for so long.
-const NONCE_LIFETIME_MS: u64 = 60_000;
 
 /// The request for a nonce.
 pub(crate) mod nonce {
@@ -95,15 +92,9 @@ pub(crate) async fn handle_nonce(
     _request: nonce::Request,
 ) -> Result<nonce::Response, Failure> {
     secret(&app)?;
-    let now_ms = app.env().now_ms();
-    let nonce = app.env().random_string(64);
-    let place = (DeskKind::Nonces, nonce.as_str());
-    let lying = (&(), now_ms + NONCE_LIFETIME_MS);
-    app.house
-        .desks()
-        .put(place, lying, Terms::default())
-        .await?;
-    Ok(nonce::Response { nonce })
+    Ok(nonce::Response {
+        nonce: give_nonce(app.env()),
+    })
 }
 
 /// Makes an account.
@@ -113,8 +104,13 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Result<Response, Failure> {
     let secret = secret(&app)?;
-    use_nonce(&app, &request.nonce).await?;
+    if read_nonce(app.env(), &request.nonce).is_none() {
+        return Err(RegistrationError::UnknownNonce.into());
+    }
+    // Who does not know the secret writes nothing.
     check(&secret, &request)?;
+    let command = RegistrationCommand::UseNonce(request.nonce);
+    app.house.registration_command(command).await?;
     let made = app
         .house
         .register(NewAccount {
@@ -151,14 +147,6 @@ fn secret(app: &App) -> Result<String, Failure> {
             "registration by shared secret is not switched on",
         )
     })
-}
-
-async fn use_nonce(app: &App, nonce: &str) -> Result<(), Failure> {
-    let desks = app.house.desks();
-    match desks.take(DeskKind::Nonces, nonce).await? {
-        Some(()) => Ok(()),
-        None => Err(Failure::new(ErrorCode::Unknown, "unknown nonce")),
-    }
 }
 
 fn check(secret: &str, request: &Request) -> Result<(), Failure> {

@@ -117,15 +117,13 @@ pub(crate) async fn handle_redaction(
         return send_message_event::pretend(&app, &content.to_string());
     }
     let event = SendEvent {
-        event_type: TimelineEventType::RoomRedaction,
-        state_key: None,
-        content: content.to_string(),
         redacts: Some(event_id.to_owned()),
-        transaction: None,
-        origin_server_ts: None,
-        sticky_ms: None,
         guest: caller.guest,
-        sender: caller.user_id.clone(),
+        ..SendEvent::new(
+            caller.user_id.clone(),
+            TimelineEventType::RoomRedaction,
+            content.to_string(),
+        )
     };
     let event_id = app.house.send_event(room_id, event).await?;
     Ok(Object::new().text("event_id", event_id.as_str()).finish())

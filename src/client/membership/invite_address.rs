@@ -64,15 +64,13 @@ pub(crate) async fn invite(
         "public_keys": keys,
     });
     let event = SendEvent {
-        sender: caller.user_id.clone(),
-        event_type: TimelineEventType::RoomThirdPartyInvite,
-        state_key: Some(stored.token),
-        content: content.to_string(),
-        redacts: None,
-        transaction: None,
-        origin_server_ts: None,
-        sticky_ms: None,
         guest: caller.guest,
+        ..SendEvent::new(
+            caller.user_id.clone(),
+            TimelineEventType::RoomThirdPartyInvite,
+            content.to_string(),
+        )
+        .with_state_key(stored.token)
     };
     app.house.send_event(room_id, event).await?;
     Ok(())

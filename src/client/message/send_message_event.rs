@@ -61,15 +61,11 @@ pub(crate) async fn send(
         return pretend(app, &content);
     }
     let event = SendEvent {
-        event_type: event_type.into(),
-        state_key: None,
-        content,
-        redacts: None,
         transaction: transaction_id.map(|id| transaction(&caller, ("send", event_type), id)),
         origin_server_ts: query::timestamp(&caller, arguments.query.as_deref())?,
         sticky_ms: query::sticky_ms(arguments.query.as_deref())?,
         guest: caller.guest,
-        sender: caller.known.user_id,
+        ..SendEvent::new(caller.known.user_id, event_type.into(), content)
     };
     let event_id = app.house.send_event(room_id, event).await?;
     Ok(page::Object::new()

@@ -30,15 +30,14 @@ pub(crate) async fn handle(
     let scope = ("redact", request.event_id.as_str());
     let transaction = transaction(&caller, scope, request.txn_id.as_str());
     let event = SendEvent {
-        event_type: TimelineEventType::RoomRedaction,
-        state_key: None,
-        content: content.to_string(),
         redacts: Some(request.event_id),
         transaction: Some(transaction),
-        origin_server_ts: None,
-        sticky_ms: None,
         guest: caller.guest,
-        sender: caller.user_id.clone(),
+        ..SendEvent::new(
+            caller.user_id.clone(),
+            TimelineEventType::RoomRedaction,
+            content.to_string(),
+        )
     };
     if caller.suspended {
         must_be_own_event(&app, &caller, &request.room_id, event.redacts.as_deref()).await?;

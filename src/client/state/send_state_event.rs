@@ -48,15 +48,11 @@ pub(crate) async fn handle(
         return send_message_event::pretend(&app, &content);
     }
     let event = SendEvent {
-        event_type: event_type.as_str().into(),
-        state_key: Some(state_key),
-        content,
-        redacts: None,
-        transaction: None,
         origin_server_ts: query::timestamp(&caller, arguments.query.as_deref())?,
         sticky_ms: query::sticky_ms(arguments.query.as_deref())?,
         guest: caller.guest,
-        sender: caller.known.user_id,
+        ..SendEvent::new(caller.known.user_id, event_type.as_str().into(), content)
+            .with_state_key(state_key)
     };
     let event_id = app.house.send_event(room_id, event).await?;
     Ok(page::Object::new()

@@ -1,10 +1,10 @@
 //! Records of the house.
 
-use playhouse_schema::record::house::{HouseRecord, RegistrationToken, Report};
+use playhouse_schema::record::house::{HouseRecord, RegistrationToken, Report, UsedNonce};
 
 use super::{super::Sample, sample};
 
-pub(crate) const VARIANTS: usize = 6;
+pub(crate) const VARIANTS: usize = 7;
 
 pub(crate) fn name(record: &HouseRecord) -> &'static str {
     match record {
@@ -14,6 +14,7 @@ pub(crate) fn name(record: &HouseRecord) -> &'static str {
         HouseRecord::RegistrationTokenReturned(_) => "RegistrationTokenReturned",
         HouseRecord::Reported(_) => "Reported",
         HouseRecord::ReportDeleted(_) => "ReportDeleted",
+        HouseRecord::RegistrationNonceUsed(_) => "RegistrationNonceUsed",
     }
 }
 
@@ -36,6 +37,10 @@ pub(crate) fn all() -> Vec<Sample<HouseRecord>> {
         sender: Some("@bob:example.org".into()),
         ..report.clone()
     };
+    let nonce = UsedNonce {
+        random: "a1b2c3".into(),
+        until_ms: 1_700_000_060_001,
+    };
     let named = || "welcome".to_owned();
     vec![
         sample(
@@ -57,5 +62,9 @@ pub(crate) fn all() -> Vec<Sample<HouseRecord>> {
         sample("Reported", HouseRecord::Reported(report)),
         sample("Reported/2", HouseRecord::Reported(with_sender)),
         sample("ReportDeleted", HouseRecord::ReportDeleted(77_000)),
+        sample(
+            "RegistrationNonceUsed",
+            HouseRecord::RegistrationNonceUsed(nonce),
+        ),
     ]
 }

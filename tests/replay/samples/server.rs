@@ -1,12 +1,15 @@
 //! Records of remote servers.
 
-use playhouse_schema::record::server::{
-    Acknowledged, Departed, EventRun, Failed, Lag, Progress, ServerRecord, ToDeviceRef,
+use playhouse_schema::record::{
+    room::ReceiptMoved,
+    server::{
+        Acknowledged, Departed, EventRun, Failed, Lag, Owed, Progress, ServerRecord, ToDeviceRef,
+    },
 };
 
 use super::{super::Sample, sample};
 
-pub(crate) const VARIANTS: usize = 5;
+pub(crate) const VARIANTS: usize = 6;
 
 pub(crate) fn name(record: &ServerRecord) -> &'static str {
     match record {
@@ -15,6 +18,7 @@ pub(crate) fn name(record: &ServerRecord) -> &'static str {
         ServerRecord::Failed(_) => "Failed",
         ServerRecord::Lagged(_) => "Lagged",
         ServerRecord::CaughtUp(_) => "CaughtUp",
+        ServerRecord::Owed(_) => "Owed",
     }
 }
 
@@ -36,6 +40,7 @@ pub(crate) fn all() -> Vec<Sample<ServerRecord>> {
             users: vec![(3, 12)],
         },
         done: Lag::default(),
+        owed: 0,
     };
     let lag = Lag {
         rooms: vec![(0, 4), (1, 0)],
@@ -47,6 +52,10 @@ pub(crate) fn all() -> Vec<Sample<ServerRecord>> {
             users: vec![(3, 12)],
         },
         ..departed.clone()
+    };
+    let departed_owed = Departed {
+        owed: 1,
+        ..departed_done.clone()
     };
     vec![
         sample("Departed", ServerRecord::Departed(departed)),
@@ -67,5 +76,34 @@ pub(crate) fn all() -> Vec<Sample<ServerRecord>> {
         sample("CaughtUp", ServerRecord::CaughtUp(None)),
         sample("CaughtUp/partly", ServerRecord::CaughtUp(Some(lag))),
         sample("Departed/2", ServerRecord::Departed(departed_done)),
+        sample("Owed", ServerRecord::Owed(owed())),
+        sample("Departed/3", ServerRecord::Departed(departed_owed)),
     ]
+}
+
+/// What a record means that was read too late.
+fn owed() -> Owed {
+    Owed {
+        record: ("rooms".into(), 2, 11),
+        events: vec![EventRun {
+            room_id: "!r:example.org".into(),
+            sequences: vec![5],
+        }],
+        to_device: vec![ToDeviceRef {
+            user_id: "@alice:example.org".into(),
+            sequence: 9,
+        }],
+        devices: vec![("@alice:example.org".into(), 10)],
+        arrivals: vec!["@alice:example.org".into()],
+        receipts: vec![(
+            "!r:example.org".into(),
+            ReceiptMoved {
+                user_id: "@alice:example.org".into(),
+                receipt_type: "m.read".into(),
+                thread_id: None,
+                event_id: "$event".into(),
+                ts_ms: 1_700_000_000_000,
+            },
+        )],
+    }
 }

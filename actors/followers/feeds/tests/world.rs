@@ -212,17 +212,11 @@ impl World {
     }
 
     pub(super) async fn say(&self, room_id: &OwnedRoomId, user_id: &UserId, text: &str) {
-        let event = SendEvent {
-            sender: user_id.to_owned(),
-            event_type: TimelineEventType::RoomMessage,
-            state_key: None,
-            content: format!(r#"{{"msgtype":"m.text","body":"{text}"}}"#),
-            redacts: None,
-            transaction: None,
-            origin_server_ts: None,
-            sticky_ms: None,
-            guest: false,
-        };
+        let event = SendEvent::new(
+            user_id.to_owned(),
+            TimelineEventType::RoomMessage,
+            format!(r#"{{"msgtype":"m.text","body":"{text}"}}"#),
+        );
         let _ = self
             .tell(room_id, RoomCommand::SendEvent(Box::new(event)))
             .await;

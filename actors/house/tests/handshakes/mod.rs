@@ -289,17 +289,12 @@ async fn most_members_can_be_left_out() {
     assert_eq!(members.iter().filter(|k| *k == "m.room.member").count(), 5);
     let state: BTreeSet<_> = told.state.iter().collect();
     assert!(told.auth_chain.iter().all(|event| !state.contains(event)));
-    let name = SendEvent {
-        sender: stage.alice.clone(),
-        event_type: TimelineEventType::RoomName,
-        state_key: Some(String::new()),
-        content: json!({"name": "A room"}).to_string(),
-        redacts: None,
-        transaction: None,
-        origin_server_ts: None,
-        sticky_ms: None,
-        guest: false,
-    };
+    let name = SendEvent::new(
+        stage.alice.clone(),
+        TimelineEventType::RoomName,
+        json!({"name": "A room"}).to_string(),
+    )
+    .with_state_key("");
     stage.trial.send(&room_id, name).await;
     let later = user("later.example");
     let told = stage.shake(join, (&room_id, &later)).await.unwrap();
@@ -403,17 +398,12 @@ async fn doors_that_do_not_open() {
         .template_for_peer(far_server, JOIN, asked(&nowhere, &[RoomVersionId::V11]))
         .await;
     assert_eq!(outcome.unwrap_err(), RoomError::UnknownRoom.into());
-    let acl = SendEvent {
-        sender: stage.alice.clone(),
-        event_type: TimelineEventType::RoomServerAcl,
-        state_key: Some(String::new()),
-        content: json!({"allow": ["*"], "deny": ["far-away.example"]}).to_string(),
-        redacts: None,
-        transaction: None,
-        origin_server_ts: None,
-        sticky_ms: None,
-        guest: false,
-    };
+    let acl = SendEvent::new(
+        stage.alice.clone(),
+        TimelineEventType::RoomServerAcl,
+        json!({"allow": ["*"], "deny": ["far-away.example"]}).to_string(),
+    )
+    .with_state_key("");
     let pdu = stage.made(JOIN, (&room_id, &far)).await.unwrap();
     stage.trial.send(&room_id, acl).await;
     let whose: (&RoomId, &UserId) = (&room_id, &far);

@@ -181,17 +181,12 @@ async fn who_comes_back_finds_the_room_as_it_is_now() {
         state_key: String::new(),
         content: json!({ "topic": "meanwhile" }).to_string(),
     };
-    let event = SendEvent {
-        sender: pair.alice.clone(),
-        event_type: TimelineEventType::RoomTopic,
-        state_key: Some(state.state_key),
-        content: state.content,
-        redacts: None,
-        transaction: None,
-        origin_server_ts: None,
-        sticky_ms: None,
-        guest: false,
-    };
+    let event = SendEvent::new(
+        pair.alice.clone(),
+        TimelineEventType::RoomTopic,
+        state.content,
+    )
+    .with_state_key(state.state_key);
     pair.far.send(&room_id, event).await;
     pair.join(&room_id).await.unwrap();
     let state = pair.near.state(&room_id, &pair.bob).await;
@@ -242,17 +237,12 @@ async fn a_restricted_room_is_joined_with_the_voucher_of_its_server() {
     pair.join(&room_id).await.unwrap();
     let carol = pair.near.user("carol").await;
     // Nobody here may invite: the other server vouches again.
-    let levels = SendEvent {
-        sender: pair.alice.clone(),
-        event_type: TimelineEventType::RoomPowerLevels,
-        state_key: Some(String::new()),
-        content: json!({ "users": { pair.alice.as_str(): 100 }, "invite": 50 }).to_string(),
-        redacts: None,
-        transaction: None,
-        origin_server_ts: None,
-        sticky_ms: None,
-        guest: false,
-    };
+    let levels = SendEvent::new(
+        pair.alice.clone(),
+        TimelineEventType::RoomPowerLevels,
+        json!({ "users": { pair.alice.as_str(): 100 }, "invite": 50 }).to_string(),
+    )
+    .with_state_key("");
     pair.far.send(&room_id, levels).await;
     pair.heard(&pair.near, &room_id, r#""invite":50"#).await;
     pair.join(&club).await.unwrap();

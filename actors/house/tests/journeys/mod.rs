@@ -132,17 +132,11 @@ impl Pair {
 
     /// Says something on one of the servers.
     async fn say(&self, at: &Trial, (room_id, user_id): (&RoomId, &UserId), text: &str) {
-        let event = SendEvent {
-            sender: user_id.to_owned(),
-            event_type: TimelineEventType::RoomMessage,
-            state_key: None,
-            content: json!({ "msgtype": "m.text", "body": text }).to_string(),
-            redacts: None,
-            transaction: None,
-            origin_server_ts: None,
-            sticky_ms: None,
-            guest: false,
-        };
+        let event = SendEvent::new(
+            user_id.to_owned(),
+            TimelineEventType::RoomMessage,
+            json!({ "msgtype": "m.text", "body": text }).to_string(),
+        );
         at.send(room_id, event).await;
     }
 
