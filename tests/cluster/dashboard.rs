@@ -25,7 +25,6 @@ async fn order(browser: &Chromium, label: &str) {
 async fn nodes_are_drained_in_the_browser() {
     let shared = Shared::steady();
     let (one, _two) = (shared.start("n1", false), shared.start("n2", false));
-    // A nonce for registration does not outlive a move.
     settled(&one, &["n1", "n2"]).await;
     let boss = administrator(&one.client(), "boss").await;
     let browser = Chromium::start("en").await;

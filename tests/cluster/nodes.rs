@@ -186,7 +186,6 @@ async fn nodes_are_one_server() {
 async fn who_is_killed_is_replaced() {
     let shared = Shared::steady();
     let (one, mut two) = (shared.start("n1", false), shared.start("n2", false));
-    // A nonce for registration does not outlive a move.
     settled(&one, &["n1", "n2"]).await;
     let boss = administrator(&one.client(), "boss").await;
     let mut rooms = Vec::new();

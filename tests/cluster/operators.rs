@@ -99,7 +99,6 @@ async fn run(server: &TestServer, arguments: &[&str]) {
 async fn what_nodes_do_is_shown() {
     let shared = Shared::steady();
     let (one, two) = (shared.start("n1", false), shared.start("n2", false));
-    // A nonce for registration does not outlive a move.
     settled(&one, &["n1", "n2"]).await;
     let boss = administrator(&one.client(), "boss").await;
     let room_id = boss.create_room(json!({})).await;
@@ -143,7 +142,6 @@ async fn what_nodes_do_is_shown() {
 async fn a_hot_room_gets_a_node_to_itself() {
     let shared = Shared::steady();
     let (one, mut two) = (shared.start("n1", false), shared.start("n2", false));
-    // A nonce for registration does not outlive a move.
     settled(&one, &["n1", "n2"]).await;
     let boss = administrator(&one.client(), "boss").await;
     let room_id = boss.create_room(json!({})).await;
