@@ -1,6 +1,6 @@
 //! Closing accounts, and opening them again.
 
-use ruma::{UserId, events::room::member::MembershipState};
+use ruma::{RoomId, UserId};
 
 use super::{House, HouseError, surprise};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
         RoomCommand, RoomError,
         message::{ChangeMembership, MemberProfile, MembershipAction},
     },
-    user::{UserAnswer, UserCommand, UserError, UserQuery, UserReply},
+    user::{UserCommand, UserError, UserReply},
 };
 
 /// All that lets somebody in without a password.
@@ -20,6 +20,9 @@ const PASSES: [PassKind; 4] = [
     PassKind::Browser,
     PassKind::CrossSigningReset,
 ];
+
+/// The memberships that are left.
+const INSIDE: [&str; 3] = ["join", "invite", "knock"];
 
 impl House {
     /// Closes an account. Sessions end at once; leaving the rooms follows from the log. Doing it again changes nothing.
@@ -71,20 +74,15 @@ impl House {
 
     /// Leaves what a closed account is still in, as the follower does that may not have come so far.
     async fn leave_all(&self, user_id: &UserId) -> Result<(), HouseError> {
-        let UserAnswer::Rooms(rooms) = self.user_query(user_id, UserQuery::Rooms).await? else {
-            return Err(surprise("Rooms"));
-        };
-        let inside = [
-            MembershipState::Join,
-            MembershipState::Invite,
-            MembershipState::Knock,
-        ];
-        for (room_id, _) in rooms
-            .into_iter()
-            .filter(|(_, membership)| inside.contains(membership))
-        {
+        for known in self.memberships_of(user_id).await? {
+            if !INSIDE.contains(&known.membership.as_str()) {
+                continue;
+            }
+            let Ok(room_id) = <&RoomId>::try_from(known.room_id.as_str()) else {
+                continue;
+            };
             let command = RoomCommand::ChangeMembership(Box::new(leaving(user_id)));
-            match self.room_command(&room_id, command).await {
+            match self.room_command(room_id, command).await {
                 // Meanwhile it was left, or the user was banned: there is nothing to do.
                 Ok(_) | Err(RoomError::Forbidden(_) | RoomError::UnknownRoom) => {}
                 Err(error)
