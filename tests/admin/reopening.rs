@@ -90,6 +90,11 @@ async fn a_closed_account_begins_anew() {
         assert_eq!(pushers["pushers"], json!([]));
         let data = user_path(&anna.user_id, "account_data/org.example.thing");
         again.get(&data).await.refused(404, "M_NOT_FOUND");
+        let profile = format!("/_matrix/client/v3/profile/{}", encode(&anna.user_id));
+        assert_eq!(bert.get(&profile).await.ok(), json!({}));
+        let named = json!({"displayname": "Anna, again"});
+        again.put(&format!("{profile}/displayname"), named.clone()).await.ok();
+        assert_eq!(bert.get(&profile).await.ok(), named);
         let own = again.create_room(json!({})).await;
         again.say(&own, "here again").await;
         again.join(&hall).await;
