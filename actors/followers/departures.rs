@@ -1,4 +1,4 @@
-//! A closed account leaves all its rooms and rejects its invites.
+//! A closed account leaves all its rooms and rejects its invites. One that is opened again has left them before: what it is in then is nothing to this.
 
 use std::sync::Arc;
 
@@ -51,9 +51,15 @@ impl Errand for Departures {
                     membership,
                     MembershipState::Join | MembershipState::Invite | MembershipState::Knock
                 );
-                if inside
-                    && let Err(error) = insist(stop, || members.leave(&room_id, &user_id)).await?
-                {
+                if !inside {
+                    continue;
+                }
+                match insist(stop, || members.is_closed(&user_id)).await? {
+                    Ok(true) => {}
+                    Ok(false) => return Ok(outcome),
+                    Err(error) => return Ok(Err(error.to_string())),
+                }
+                if let Err(error) = insist(stop, || members.leave(&room_id, &user_id)).await? {
                     outcome = Err(format!("{room_id}: {error}"));
                 }
             }

@@ -44,6 +44,9 @@ pub trait Members: Send + Sync + 'static {
     /// Whether a local user is a guest.
     fn is_guest<'a>(&'a self, user_id: &'a UserId) -> BoxFuture<'a, Result<bool, RoomError>>;
 
+    /// Whether the account of a local user is closed.
+    fn is_closed<'a>(&'a self, user_id: &'a UserId) -> BoxFuture<'a, Result<bool, UserError>>;
+
     /// The room that a room replaces, as it says itself. The user is, or was, a member.
     fn predecessor<'a>(
         &'a self,

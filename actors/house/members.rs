@@ -239,6 +239,15 @@ impl Members for HouseMembers {
         Box::pin(self.has_guest_account(user_id))
     }
 
+    fn is_closed<'a>(&'a self, user_id: &'a UserId) -> BoxFuture<'a, Result<bool, UserError>> {
+        Box::pin(async move {
+            match self.ask(user_id, UserQuery::Account).await? {
+                UserAnswer::Account(account) => Ok(account.deactivated),
+                _ => Err(Unavailable::Stopped.into()),
+            }
+        })
+    }
+
     fn predecessor<'a>(
         &'a self,
         room_id: &'a RoomId,

@@ -41,7 +41,7 @@
 //! | `delays` | `delay_event(NewDelay) -> String`, `delayed_events(&UserId)`, `delayed_event(&UserId, name)`, `restart_delayed_event`, `cancel_delayed_event`, `send_delayed_event(name) -> Outcome` |
 //! | `gateway` | `gateway() -> &GatewayOffice`: `begin(carrier)`, `accept(NewPush) -> GatewayReply`, `is_rejected(device, push_id, within)` |
 //! | `desks` | `desks() -> &Desks`: `put`, `get`, `change`, `take`, `count`, `attend`, `lock` of what the edges of all nodes must see and nobody writes down |
-//! | `deactivate` | `deactivate(&UserId, erase)` |
+//! | `deactivate` | `deactivate(&UserId, erase)`, `reopen(&UserId, Option<String>) -> bool` |
 //! | `outboxes` | `peer_alive(&ServerName)`, `destinations(after, limit) -> Vec<Destination>`, `destination(&ServerName)`, `outlook(&ServerName, Option<SentEvent>) -> Option<Outlook>`, `find_destinations(&Wanted)`, `known_destination(name)`, `rooms_of_destination(name, page, backwards)`, `retry_destination(&ServerName)` |
 //! | `public_rooms` | `public_rooms(ListWish) -> ListPage` |
 //! | `remote_rooms` | `public_rooms_of(&ServerName, RemoteListWish) -> RemoteListPage` |

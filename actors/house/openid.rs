@@ -33,12 +33,15 @@ impl House {
 
     /// Whom a token is about; `None` when it is none of this server's, or none any more.
     pub async fn openid_user(&self, token: &str) -> Result<Option<OwnedUserId>, HouseError> {
-        let Some(user_id) = self.read_openid_token(token) else {
+        let Some((user_id, made_ms)) = self.read_openid_token(token) else {
             return Ok(None);
         };
         match self.user_query(&user_id, UserQuery::Account).await {
             Ok(UserAnswer::Account(account)) => {
-                Ok((!account.deactivated && !account.locked).then_some(user_id))
+                // One from before the account was closed ended with it.
+                let is_of_this_life = account.reopened_ms.is_none_or(|since| made_ms > since);
+                let holds = !account.deactivated && !account.locked && is_of_this_life;
+                Ok(holds.then_some(user_id))
             }
             Ok(_) => Err(surprise("Account")),
             Err(UserError::UnknownUser) => Ok(None),
@@ -46,7 +49,8 @@ impl House {
         }
     }
 
-    fn read_openid_token(&self, token: &str) -> Option<OwnedUserId> {
+    /// Whom a token is about, and when it was made.
+    fn read_openid_token(&self, token: &str) -> Option<(OwnedUserId, u64)> {
         if token.len() > TOKEN_CHARACTERS_MAX {
             return None;
         }
@@ -60,9 +64,11 @@ impl House {
         let mut parts = claim.splitn(3, ' ');
         let until_ms: u64 = parts.next()?.parse().ok()?;
         let user_id = parts.nth(1)?;
-        (self.env.now_ms() < until_ms)
-            .then(|| UserId::parse(user_id).ok())
-            .flatten()
+        if self.env.now_ms() >= until_ms {
+            return None;
+        }
+        let user_id = UserId::parse(user_id).ok()?;
+        Some((user_id, until_ms.saturating_sub(LIFE_MS)))
     }
 
     fn openid_signature(&self, claim: &str) -> String {

@@ -16,6 +16,13 @@ type Fields = Map<String, Value>;
 /// What keeps a user from something.
 const RESTRAINTS: [&str; 3] = ["locked", "suspended", "shadow_banned"];
 
+/// Why the end of an account is not taken back.
+const CLOSED: &str = "what the account held is gone for good: it can be opened again, but that brings none of it back";
+
+/// Why the opening of an account is not taken back.
+const OPENED: &str =
+    "closing would take what the account has gained since: close it as any other account instead";
+
 /// How a change can be taken back.
 #[derive(Debug)]
 struct Way {
@@ -50,9 +57,12 @@ impl Undo {
         let target = ended.target.as_ref().or(change.begun.target.as_ref());
         let target =
             target.ok_or_else(|| lasting("it is about nothing of which is known how it was"))?;
+        let (before, after) = (fields(&change.begun.before), fields(&ended.after));
+        if let Some(reason) = turned(&before, &after) {
+            return Err(lasting(reason));
+        }
         let way = way(&change.begun.action, &change.begun.request)
             .map_err(|reason| AdminError::Lasting(reason.to_owned()))?;
-        let (before, after) = (fields(&change.begun.before), fields(&ended.after));
         if (before.is_some(), after.is_some()) != was_there(&change.begun.action) {
             return Err(lasting("it is not known how it was"));
         }
@@ -178,11 +188,23 @@ fn asks_for(request: &str, field: &str) -> bool {
     request["body"][field] == true
 }
 
+/// Why a change is not taken back that closed an account, or opened it again, whatever else it did.
+fn turned(before: &Option<Fields>, after: &Option<Fields>) -> Option<&'static str> {
+    let is_closed = |fields: &Option<Fields>| fields.as_ref()?.get("deactivated")?.as_bool();
+    match (is_closed(before)?, is_closed(after)?) {
+        (false, true) => Some(CLOSED),
+        (true, false) => Some(OPENED),
+        _ => None,
+    }
+}
+
 /// Why what an endpoint does cannot be taken back.
 fn lasting(action: &str) -> &'static str {
     let says = |words: &[&str]| words.iter().any(|word| action.contains(word));
     if says(&["/deactivate"]) {
-        "an account that was closed is not opened again"
+        CLOSED
+    } else if says(&["/reopen"]) {
+        OPENED
     } else if says(&["password"]) {
         "the password that was there before is not kept"
     } else if says(&["/undo"]) {
@@ -369,6 +391,27 @@ mod tests {
         assert!(Undo::of(&refused).is_err());
         let closing = "POST /_synapse/admin/v1/deactivate/{user_id}";
         assert!(Undo::of(&change(closing, "{}", (plain, admin))).is_err());
+    }
+
+    #[test]
+    fn accounts_are_closed_and_opened_anew_instead() {
+        let (open, closed) = (r#"{"deactivated":false}"#, r#"{"deactivated":true}"#);
+        let why = |action: &str, request: &str, standings| {
+            let undo = Undo::of(&change(action, request, standings));
+            undo.expect_err("it lasts").to_string()
+        };
+        let of = |user: &str| format!("{user}/{{user_id}}");
+        let close = of("POST /_synapse/admin/v1/deactivate");
+        assert!(why(&close, "{}", (open, closed)).contains(CLOSED));
+        let reopen = "POST /_playhouse/admin/v1/users/{user_id}/reopen";
+        assert!(why(reopen, "{}", (closed, open)).contains(OPENED));
+        let set = of("PUT /_synapse/admin/v2/users");
+        let asked = r#"{"body":{"deactivated":true}}"#;
+        assert!(why(&set, asked, (open, closed)).contains(CLOSED));
+        let asked = r#"{"body":{"deactivated":false,"password":"…"}}"#;
+        assert!(why(&set, asked, (closed, open)).contains(OPENED));
+        // Tools say it of open accounts, too.
+        assert!(!why(&set, asked, (open, open)).contains(OPENED));
     }
 
     #[test]

@@ -191,6 +191,9 @@ pub struct Account {
     pub rate: Option<RateOverride>,
     /// The terms that were accepted last.
     pub terms: Option<TermsAccepted>,
+    /// When it was last opened again after it was closed, milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub reopened_ms: Option<u64>,
 }
 
 /// A device.

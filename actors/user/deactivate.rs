@@ -1,4 +1,4 @@
-//! Close the account for ever.
+//! Close the account.
 
 use playhouse_schema::record::user::{Deactivated, UserRecord};
 

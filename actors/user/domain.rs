@@ -18,8 +18,8 @@ use super::{
     forget_room, grants, hidden_invites, inherit_room, login, mark_direct,
     message::{UserAnswer, UserCommand, UserQuery, UserReply, UserSignal},
     note_devices_seen, note_transaction, push_standing, pushers, queue_to_device, refresh,
-    register, remove_devices, rename_device, send_to_device, set_account_data, set_password,
-    set_presence, set_profile_field, set_standing, set_tag,
+    register, remove_devices, rename_device, reopen, send_to_device, set_account_data,
+    set_password, set_presence, set_profile_field, set_standing, set_tag,
     sliding::{keep_connection, subscribe_thread},
     snapshot,
     state::{Change, User},
@@ -59,7 +59,7 @@ impl Domain for User {
     }
 
     fn erased(&mut self, note: Sequence, _replaced: Option<(Sequence, &Bytes)>) {
-        // Nothing that is erased is part of the state of a closed account.
+        // Nothing that is erased is part of the state of an account that was closed after it.
         self.sequence = note;
     }
 
@@ -198,6 +198,9 @@ impl User {
                 logout_except,
             } => set_password::decide(self, password_hash, logout_except),
             UserCommand::Deactivate { erase } => deactivate::decide(self, erase),
+            UserCommand::Reopen { password_hash } => {
+                reopen::decide(self, password_hash, env, limits)
+            }
             UserCommand::EraseHistory(records) => erase_history::decide(self, records),
             UserCommand::SetLocked(locked) => set_standing::decide_locked(self, locked),
             UserCommand::SetSuspended(suspended) => set_standing::decide_suspended(self, suspended),
@@ -293,6 +296,7 @@ impl User {
             | UserCommand::NoteDevicesSeen(_)
             | UserCommand::SetPassword { .. }
             | UserCommand::Deactivate { .. }
+            | UserCommand::Reopen { .. }
             | UserCommand::EraseHistory(_)
             | UserCommand::SetLocked(_)
             | UserCommand::SetSuspended(_)

@@ -7,7 +7,7 @@ use playhouse_schema::{
     record::{
         ERASURE,
         codec::Record as _,
-        user::{Registered, UserRecord},
+        user::{Registered, Reopened, UserRecord},
     },
 };
 
@@ -27,24 +27,35 @@ pub(crate) fn tombstone(stored: &StoredRecord) -> Option<UserRecord> {
                 ..registered
             }))
         }
+        Ok(Some(UserRecord::Reopened(reopened))) => {
+            reopened.password_hash.as_ref()?;
+            Some(UserRecord::Reopened(Reopened {
+                password_hash: None,
+                ..reopened
+            }))
+        }
+        // What was decided of the account would hold if it were opened again.
         Ok(Some(
             UserRecord::Deactivated(_)
             | UserRecord::LockSet(_)
             | UserRecord::SuspensionSet(_)
             | UserRecord::AdminSet(_)
+            | UserRecord::UserTypeSet(_)
+            | UserRecord::ShadowBanSet(_)
+            | UserRecord::RateOverrideSet(_)
             | UserRecord::Erased,
         )) => None,
         Ok(_) | Err(_) => Some(UserRecord::Erased),
     }
 }
 
-/// Judges it: the records were read by the caller, since a user does not hold its history.
+/// Judges it: the records were read by the caller, since a user does not hold its history. What came after the wish to be erased stays.
 pub(super) fn decide(
     user: &User,
     records: Vec<(Sequence, UserRecord)>,
 ) -> Result<Decision<User>, UserError> {
     let account = user.existing()?;
-    if !account.erased {
+    if account.erased_until == 0 {
         return Err(UserError::Forbidden(
             "the account was not closed with the wish to be erased".to_owned(),
         ));
@@ -52,7 +63,7 @@ pub(super) fn decide(
     let mut decision = Decision::unchanged(UserReply::Done);
     decision.erasures = records
         .into_iter()
-        .filter(|(sequence, _)| *sequence <= user.sequence)
+        .filter(|(sequence, _)| *sequence <= account.erased_until)
         .map(|(sequence, record)| -> (Sequence, Bytes) { (sequence, record.encode()) })
         .collect();
     Ok(decision)

@@ -79,10 +79,15 @@ pub enum UserCommand {
         #[serde(with = "nested_option")]
         logout_except: Option<Option<OwnedDeviceId>>,
     },
-    /// Close the account for ever: sessions, keys, profile, pushers end. Answers `Done`. Leaving rooms follows from the log.
+    /// Close the account: sessions, keys, profile, pushers end. Answers `Done`. Leaving rooms follows from the log.
     Deactivate {
         /// New readers get the user's events in pruned form.
         erase: bool,
+    },
+    /// Open a closed account again, with nothing of what it held. Answers `Count`: 1, or 0 when it is open, and stays as it is.
+    Reopen {
+        /// The hash of its password; `None`: nobody logs in by password.
+        password_hash: Option<String>,
     },
     /// Replace records of an account that was closed with the wish to be erased, by number. Answers `Done`.
     EraseHistory(Vec<(Sequence, UserRecord)>),

@@ -46,6 +46,7 @@ mod refresh;
 mod register;
 mod remove_devices;
 mod rename_device;
+mod reopen;
 pub mod send_to_device;
 mod sessions;
 mod set_account_data;

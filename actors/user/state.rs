@@ -8,7 +8,9 @@ use std::{
 use imbl::{OrdMap, Vector};
 use playhouse_schema::{
     address::{Position, Sequence},
-    record::user::{NamedJson, PresenceKept, RateOverride, Registered, TermsAccepted, UserRecord},
+    record::user::{
+        NamedJson, PresenceKept, RateOverride, Registered, Reopened, TermsAccepted, UserRecord,
+    },
 };
 use ruma::{DeviceId, OwnedDeviceId, OwnedRoomId, OwnedUserId, RoomId, push::Ruleset};
 use serde::{Deserialize, Serialize};
@@ -62,10 +64,14 @@ pub struct AccountState {
     pub locked: bool,
     /// Suspended.
     pub suspended: bool,
-    /// Closed for ever.
+    /// Closed.
     pub deactivated: bool,
     /// New readers get the user's events in pruned form.
     pub erased: bool,
+    /// Up to this record everything private goes out of the log, whatever became of the account since; 0 when that was never wished.
+    pub(super) erased_until: Sequence,
+    /// When it was last opened again, milliseconds since the Unix epoch.
+    pub reopened_ms: Option<u64>,
     /// Ends then, milliseconds since the Unix epoch, where accounts end.
     pub valid_until_ms: Option<u64>,
     /// What the user sends reaches nobody.
@@ -217,6 +223,7 @@ impl User {
         match record {
             UserRecord::Registered(registered) => self.account = Some(begin(registered)),
             UserRecord::Deactivated(deactivated) => self.close(change, deactivated.erase),
+            UserRecord::Reopened(reopened) => self.reopen(reopened),
             UserRecord::TokenIssued(issued) => self.tokens.issue(issued),
             UserRecord::TokensRevoked(hashes) => self.tokens.revoke(hashes),
             _ => {}
@@ -249,8 +256,27 @@ impl User {
             account.deactivated = true;
             account.erased |= erase;
             account.admin = false;
+            if erase {
+                account.erased_until = change.sequence;
+            }
         }
         *self = closed;
+    }
+
+    /// Opens a closed account again. What it held is gone; what was decided of it, like a lock or a shadow ban, holds on.
+    fn reopen(&mut self, reopened: &Reopened) {
+        let Some(account) = &mut self.account else {
+            return;
+        };
+        account.password_hash.clone_from(&reopened.password_hash);
+        account.deactivated = false;
+        account.reopened_ms = Some(reopened.at_ms);
+        account.valid_until_ms = None;
+        if account.erased {
+            // It was, or will be, taken out of the log.
+            account.terms = None;
+        }
+        account.erased = false;
     }
 
     fn fold_data(&mut self, change: Change, record: &UserRecord) {
@@ -417,6 +443,8 @@ fn begin(registered: &Registered) -> AccountState {
         suspended: false,
         deactivated: false,
         erased: false,
+        erased_until: 0,
+        reopened_ms: None,
         valid_until_ms: None,
         shadow_banned: false,
         rate: None,

@@ -116,6 +116,7 @@ impl User {
             shadow_banned: account.shadow_banned,
             rate: account.rate,
             terms: account.terms.clone(),
+            reopened_ms: account.reopened_ms,
         })
     }
 

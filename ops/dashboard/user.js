@@ -1,6 +1,6 @@
 // One account.
 
-import { SYNAPSE, at, call, get } from "./api.js";
+import { OWN, SYNAPSE, at, call, get } from "./api.js";
 import { button, facts, h, href, link, redraw, section, tell } from "./dom.js";
 import { confirm } from "./dialog.js";
 import { count, time } from "./format.js";
@@ -60,8 +60,8 @@ async function password(view, userId) {
 
 async function close(view, userId) {
   await confirm({
-    title: "Close the account for ever",
-    text: "The user leaves all rooms, all sessions end, and nothing opens the account again.",
+    title: "Close the account",
+    text: "The user leaves all rooms, all sessions end, and what the account holds is gone for good. It can be opened again, but empty.",
     action: "Close the account",
     danger: true,
     phrase: userId,
@@ -69,6 +69,20 @@ async function close(view, userId) {
     run: async ({ erase }) => {
       await call("POST", `${SYNAPSE}${at`/v1/deactivate/${userId}`}`, { body: { erase } });
       return "The account is closed.";
+    },
+  }) && view.reload();
+}
+
+async function reopen(view, userId) {
+  await confirm({
+    title: "Open the account again",
+    text: `${userId} begins anew: nothing comes back of what the account held. Without a password it is for who signs in elsewhere.`,
+    action: "Open the account",
+    fields: [{ name: "password", label: "New password", type: "password", autocomplete: "new-password" }],
+    run: async ({ password: secret }) => {
+      const body = secret ? { password: secret } : {};
+      const { reopened } = await call("POST", `${OWN}${at`/users/${userId}/reopen`}`, { body });
+      return reopened ? "The account is open again." : "The account was open already: nothing has changed.";
     },
   }) && view.reload();
 }
@@ -160,7 +174,8 @@ export default {
         ["At other systems", user.external_ids.map((one) => `${one.external_id} (${one.auth_provider})`).join(", ")],
       ]),
       h("p", { class: "links" }, link("Media", "media", userId), " · ", link("Changes by administrators", "audit", { target: userId })),
-      user.deactivated ? null : section("Actions",
+      user.deactivated ? section("Actions",
+        h("p", { class: "buttons" }, button("Open the account again", () => reopen(view, userId)))) : section("Actions",
         isSelf ? h("p", { class: "hint" }, "This is you.") : null,
         h("p", { class: "buttons" }, isSelf ? null : turning(view, user), button("Set a password", () => password(view, userId), { secondary: true }),
           button("Redact messages", () => redact(view, userId, redaction), { danger: true }),

@@ -29,7 +29,7 @@ use crate::{
         ERASURE, Kind,
         codec::{ErasureNote, Record as _},
         restore::{self as records, RestoreRecord},
-        user::{Deactivated, UserRecord},
+        user::{DEACTIVATED, Deactivated, UserRecord},
     },
     verify::{Walk, verify_shard},
 };
@@ -230,7 +230,8 @@ impl Course<'_> {
                     drafts.retain(|draft: &Draft| {
                         (&draft.entity, draft.kind) != (&record.entity, record.kind)
                     });
-                } else if takes_away(&user_record) {
+                } else if takes_away(&user_record) || reopens(&user_record, &record.entity, &drafts)
+                {
                     drafts.push(Draft {
                         entity: record.entity.clone(),
                         kind: record.kind,
@@ -378,6 +379,12 @@ fn takes_away(record: &UserRecord) -> bool {
             | UserRecord::DeviceRemoved(_)
             | UserRecord::TokensRevoked(_)
     )
+}
+
+/// Whether a record opens an account again that is closed again before it: sessions and devices from before the end stay gone.
+fn reopens(record: &UserRecord, entity: &Entity, drafts: &[Draft]) -> bool {
+    let closes = |draft: &Draft| (&draft.entity, draft.kind) == (entity, DEACTIVATED);
+    matches!(record, UserRecord::Reopened(_)) && drafts.iter().any(closes)
 }
 
 /// Whether a record takes back what records of its kind took away before.

@@ -79,6 +79,9 @@ impl Model for UserNames {
                 (REGISTER, vec![user_id, text(fold(localpart(name)))])
             }
             Some(UserRecord::Deactivated(_)) => (DELETE, vec![user_id]),
+            Some(UserRecord::Reopened(account)) if !account.guest => {
+                (REGISTER, vec![user_id, text(fold(localpart(name)))])
+            }
             Some(UserRecord::ProfileFieldSet(field)) => {
                 let json = field.json.as_deref();
                 let told = json.and_then(|json| serde_json::from_slice::<String>(json).ok());

@@ -45,6 +45,8 @@ pub(super) const SET_TYPE: &str = "UPDATE users_2 SET user_type = $1 WHERE user_
 pub(super) const DEACTIVATE: &str = "UPDATE users_2 SET deactivated = 1, admin = 0, erased = CASE WHEN $1 = 1 THEN 1 ELSE erased END, \
      displayname = NULL, folded = NULL, avatar_url = NULL WHERE user_id = $2";
 
+pub(super) const REOPEN: &str = "UPDATE users_2 SET deactivated = 0, erased = 0 WHERE user_id = $1";
+
 pub(super) const SET_DISPLAYNAME: &str =
     "UPDATE users_2 SET displayname = $1, folded = $2 WHERE user_id = $3";
 
@@ -107,7 +109,7 @@ pub struct User {
     pub admin: bool,
     /// Guest account.
     pub guest: bool,
-    /// Closed for ever.
+    /// Closed.
     pub deactivated: bool,
     /// New readers get the user's events in pruned form.
     pub erased: bool,
@@ -217,6 +219,7 @@ impl Model for Users {
             Some(UserRecord::Deactivated(closed)) => {
                 (DEACTIVATE, vec![truth(closed.erase), user_id])
             }
+            Some(UserRecord::Reopened(_)) => (REOPEN, vec![user_id]),
             Some(UserRecord::DevicesSeen(seen)) => return Ok(see(user_id, &seen)),
             Some(UserRecord::ProfileFieldSet(field)) => return Ok(describe(user_id, &field)),
             _ => return Ok(Vec::new()),

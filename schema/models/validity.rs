@@ -60,6 +60,7 @@ impl Model for Validity {
                 (MAIL, vec![number(mailed.until_ms), user_id])
             }
             Some(UserRecord::Deactivated(_)) => (DELETE, vec![user_id]),
+            Some(UserRecord::Reopened(account)) if !account.guest => (REGISTER, vec![user_id]),
             _ => return Ok(Vec::new()),
         };
         Ok(vec![Statement { sql, values }])

@@ -3,6 +3,7 @@
 //! One enum per owner; its variants are past tense. A variant or field is never renamed, reordered or reused: new meaning is a new variant, a new
 //! field stands last and has `#[serde(default)]`. Old bytes stay readable for ever (`tests/replay/`).
 
+pub mod account;
 pub mod active;
 pub mod admin;
 pub mod alias;

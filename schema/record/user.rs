@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+pub use super::account::{Deactivated, Registered, Reopened};
 pub use super::invites::{HiddenInvite, InvitesHidden};
 pub use super::push::{PushFailed, Pushed, PusherRejected, PushesSettled, PushesWait, RoomMailed};
 pub use super::sliding::{
@@ -22,9 +23,12 @@ pub enum UserRecord {
     /// The password changed; `None` removes it.
     #[serde(rename = "pw")]
     PasswordSet(Option<String>),
-    /// The account was closed for ever.
+    /// The account was closed.
     #[serde(rename = "x")]
     Deactivated(Deactivated),
+    /// A closed account was opened again, with nothing of what it held.
+    #[serde(rename = "re")]
+    Reopened(Reopened),
     /// Locked or unlocked.
     #[serde(rename = "lk")]
     LockSet(bool),
@@ -181,6 +185,9 @@ pub const PUSHES_SETTLED: Kind = 536;
 /// The kind of [`UserRecord::Deactivated`].
 pub const DEACTIVATED: Kind = 502;
 
+/// The kind of [`UserRecord::Reopened`].
+pub const REOPENED: Kind = 551;
+
 impl Record for UserRecord {
     fn kind(&self) -> Kind {
         match self {
@@ -232,31 +239,10 @@ impl Record for UserRecord {
             UserRecord::ShadowBanSet(_) => 548,
             UserRecord::RateOverrideSet(_) => 549,
             UserRecord::TermsAccepted(_) => 550,
+            UserRecord::Reopened(_) => REOPENED,
             UserRecord::Erased => 599,
         }
     }
-}
-
-/// How an account began.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Registered {
-    /// PHC string (Argon2id) or modular-crypt string (bcrypt, imported); `None` when the user cannot log in by password.
-    pub password_hash: Option<String>,
-    /// Server administrator.
-    pub admin: bool,
-    /// Guest account.
-    pub guest: bool,
-    /// `bot`, `support` or nothing (the admin API's `user_type`).
-    pub user_type: Option<String>,
-    /// When, milliseconds since the Unix epoch.
-    pub at_ms: u64,
-}
-
-/// How an account ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deactivated {
-    /// New readers get the user's events in pruned form.
-    pub erase: bool,
 }
 
 /// A device.

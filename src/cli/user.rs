@@ -199,7 +199,8 @@ struct Row {
     registered: bool,
     admin: bool,
     guest: bool,
-    state: &'static str,
+    locked: bool,
+    closed: bool,
 }
 
 /// Read so many records at a time.
@@ -221,7 +222,12 @@ async fn list(config: &Config) -> Result<(), Problem> {
     for (name, row) in users.iter().filter(|(_, row)| row.registered) {
         let admin = if row.admin { " admin" } else { "" };
         let guest = if row.guest { " guest" } else { "" };
-        say(format_args!("{name}{admin}{guest}{}", row.state));
+        let state = match (row.closed, row.locked) {
+            (true, _) => " deactivated",
+            (false, true) => " locked",
+            (false, false) => "",
+        };
+        say(format_args!("{name}{admin}{guest}{state}"));
     }
     Ok(())
 }
@@ -261,9 +267,12 @@ fn fold(users: &mut BTreeMap<String, Row>, name: &str, record: &UserRecord) {
             row.guest = registered.guest;
         }
         UserRecord::AdminSet(admin) => row.admin = *admin,
-        UserRecord::LockSet(true) => row.state = " locked",
-        UserRecord::LockSet(false) => row.state = "",
-        UserRecord::Deactivated(_) => row.state = " deactivated",
+        UserRecord::LockSet(locked) => row.locked = *locked,
+        UserRecord::Deactivated(_) => {
+            row.closed = true;
+            row.admin = false;
+        }
+        UserRecord::Reopened(_) => row.closed = false,
         _ => {}
     }
 }

@@ -193,6 +193,13 @@ fn users(desk: &Desk<'_>) {
         desk.says(&["user", "deactivate", "carl"])
             .contains("Closed")
     );
+    let said = desk.says(&["user", "reopen", "carl"]);
+    assert!(
+        said.contains("Open again") && said.contains("Password: "),
+        "{said}"
+    );
+    let why = desk.refuses(&["user", "reopen", "carl", "--no-password"]);
+    assert!(why.contains("not closed"), "{why}");
     assert!(
         desk.refuses(&["user", "show", "nobody"])
             .contains("M_NOT_FOUND")

@@ -22,6 +22,7 @@ mod purge_history;
 mod quarantine;
 mod redaction;
 mod registration_tokens;
+mod reopening;
 mod reports;
 mod room_care;
 mod rooms;

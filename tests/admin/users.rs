@@ -124,7 +124,7 @@ async fn what_makes_no_sense_is_refused() {
             .await
             .ok();
         assert_eq!(closed["deactivated"], true);
-        boss.put(&v2(&user_id), json!({"deactivated": false}))
+        boss.put(&v2(&user_id), json!({"displayname": "Anna"}))
             .await
             .refused(400, "M_INVALID_PARAM");
         boss.put(&v2(&user_id), json!({"deactivated": true}))

@@ -9,7 +9,7 @@ use super::{
     stage::on_own_servers,
 };
 use crate::harness::{
-    Client, TestServer,
+    Client, TestServer, administrator,
     client::{Answer, encode},
     web::{Body, Reply, Seen, Web},
 };
@@ -245,6 +245,15 @@ async fn a_bridge_acts_for_its_users() {
             .await
             .ok();
         assert_eq!(joined["joined_rooms"], json!([room_id]));
+        // One that was closed, and opened again without a password, is the bridge's as before.
+        let boss = administrator(&server.client(), "boss").await;
+        let account = format!("/_synapse/admin/v2/users/{}", encode(IRC_ANNA));
+        let closed = |closed: bool| json!({ "deactivated": closed });
+        boss.put(&account, closed(true)).await.ok();
+        let refused = whoami(&irc, &acting("")).await;
+        refused.refused(403, "M_USER_DEACTIVATED");
+        boss.put(&account, closed(false)).await.ok();
+        assert_eq!(whoami(&irc, &acting("")).await.ok()["user_id"], IRC_ANNA);
     })
     .await;
 }

@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -138,6 +138,10 @@ struct Village {
     broken: Option<OwnedRoomId>,
     /// Everything stands still after the first room.
     frozen: AtomicBool,
+    /// The account is open again.
+    open: AtomicBool,
+    /// So often it was asked whether it is.
+    asked: AtomicUsize,
 }
 
 impl Village {
@@ -151,6 +155,8 @@ impl Village {
             rooms: Mutex::new(rooms.collect()),
             broken: broken.map(|room_id| RoomId::parse(room_id).unwrap()),
             frozen: AtomicBool::new(false),
+            open: AtomicBool::new(false),
+            asked: AtomicUsize::new(0),
         })
     }
 
@@ -225,6 +231,12 @@ impl Members for Village {
 
     fn is_guest<'a>(&'a self, _user_id: &'a UserId) -> BoxFuture<'a, Result<bool, RoomError>> {
         Box::pin(async { Ok(false) })
+    }
+
+    fn is_closed<'a>(&'a self, _user_id: &'a UserId) -> BoxFuture<'a, Result<bool, UserError>> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let open = self.open.load(Ordering::SeqCst);
+        Box::pin(async move { Ok(!open) })
     }
 
     fn predecessor<'a>(
@@ -310,4 +322,24 @@ async fn a_closed_account_leaves() {
         .await;
     until("all rooms are left", || village.left() == 3).await;
     follower.stop(Duration::from_secs(120)).await;
+}
+
+/// Somebody who comes in again after the account was opened again is not made to leave by the end of it, however late that is read.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_is_open_again_stays() {
+    let ground = Ground::new().await;
+    let village = Village::new(3, None);
+    village.open.store(true, Ordering::SeqCst);
+    ground
+        .write(UserRecord::Deactivated(Deactivated { erase: false }))
+        .await;
+    let follower = departures::start(ground.source(), village.clone())
+        .await
+        .unwrap();
+    until("it is asked", || village.asked.load(Ordering::SeqCst) > 0).await;
+    follower.stop(Duration::from_secs(5)).await;
+    assert_eq!(
+        (village.left(), village.asked.load(Ordering::SeqCst)),
+        (0, 1)
+    );
 }

@@ -2,11 +2,15 @@
 
 use std::{fs, path::Path};
 
-use ruma::{device_id, events::TimelineEventType};
+use ruma::{
+    device_id,
+    events::{TimelineEventType, room::member::MembershipState},
+};
 use serde_json::json;
 
 use super::{PATIENCE, Trial, message};
 use crate::{
+    passes::PassKind,
     room::message::SendEvent,
     user::{UserCommand, UserReply, message::Login},
 };
@@ -119,4 +123,62 @@ async fn an_erased_account_is_in_no_file() {
     let answer = trial.house.user_command(&alice, again).await;
     assert!(matches!(answer, Ok(UserReply::Done)));
     assert!(files_with(trial.folder.path(), SECRET).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_is_open_again_has_nothing_of_before() {
+    let trial = Trial::new().await;
+    let (alice, bob) = (trial.user("alice").await, trial.user("bob").await);
+    let room_id = trial.room(&alice, |_| {}).await;
+    trial.join(&bob, &room_id).await.unwrap();
+    let house = &trial.house;
+    let (openid, _) = house.openid_token(&bob);
+    let pass = house.make_pass(&bob, PassKind::Login, 600_000, String::new());
+    let pass = pass.await.unwrap();
+    let password = || Some("another horse".to_owned());
+    assert!(!house.reopen(&bob, password()).await.unwrap());
+    house.deactivate(&bob, true).await.unwrap();
+    assert!(house.reopen(&bob, password()).await.unwrap());
+    // At once: nothing of it is left to whoever follows the log.
+    let membership = trial.membership(&room_id, &bob).await;
+    assert_eq!(membership, Some(MembershipState::Leave));
+    assert_eq!(house.openid_user(&openid).await.unwrap(), None);
+    let plain = || Login {
+        display_name: None,
+        ..login()
+    };
+    assert!(house.login_by_token(&pass, plain()).await.is_err());
+    assert!(!house.reopen(&bob, None).await.unwrap());
+    // One from the very moment of the opening may be of before.
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let (openid, _) = house.openid_token(&bob);
+        if house.openid_user(&openid).await.unwrap().as_ref() == Some(&bob) {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "never good");
+    }
+    trial.join(&bob, &room_id).await.unwrap();
+    let trial = trial.restart().await;
+    let house = &trial.house;
+    let login = house.login_by_password("bob", "another horse".to_owned(), plain());
+    login.await.unwrap();
+    let account = house.account(&bob).await.unwrap();
+    assert!(!account.deactivated && !account.erased && account.reopened_ms.is_some());
+    let membership = trial.membership(&room_id, &bob).await;
+    assert_eq!(membership, Some(MembershipState::Join));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_to_be_erased_is_erased_although_the_account_is_open_again() {
+    let trial = Trial::new().await;
+    let alice = trial.user("alice").await;
+    let house = &trial.house;
+    house.login(&alice, login()).await.unwrap();
+    house.deactivate(&alice, true).await.unwrap();
+    assert!(house.reopen(&alice, None).await.unwrap());
+    until_gone(&trial).await;
+    let trial = trial.restart().await;
+    let account = trial.house.account(&alice).await.unwrap();
+    assert!(!account.deactivated && account.password_hash.is_none());
 }

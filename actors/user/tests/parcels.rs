@@ -171,6 +171,9 @@ fn commands_arrive() {
         7,
         UserRecord::ProfileFieldSet(field),
     )]));
+    crossed(&UserCommand::Reopen {
+        password_hash: Some("$argon2id$x".to_owned()),
+    });
     crossed(&UserCommand::Administer(AdminDecision::SetRateOverride(
         None,
     )));

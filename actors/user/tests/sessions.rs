@@ -1,11 +1,11 @@
 //! Accounts, logins and their ends.
 
-use playhouse_schema::record::user::UserRecord;
+use playhouse_schema::record::user::{RateOverride, UserRecord};
 
 use super::trial::{Trial, logged_in, login, register};
 use crate::user::{
     error::UserError,
-    message::{DeviceSighting, UserCommand},
+    message::{AdminDecision, DeviceSighting, UserCommand, UserReply},
     token::TokenHash,
 };
 
@@ -185,6 +185,100 @@ fn deactivation_leaves_only_the_name() {
     assert_eq!(alice.done(UserCommand::Deactivate { erase: false }), 0);
     assert_eq!(alice.done(UserCommand::Deactivate { erase: true }), 1);
     assert!(alice.user.account.as_ref().unwrap().erased);
+}
+
+fn reopen(hash: Option<&str>) -> UserCommand {
+    UserCommand::Reopen {
+        password_hash: hash.map(str::to_owned),
+    }
+}
+
+#[test]
+fn a_closed_account_is_opened_empty() {
+    let mut alice = Trial::with_devices(&["ONE"]);
+    let before = alice.login("TWO");
+    alice.done(UserCommand::SetAdmin(true));
+    assert_eq!(alice.done(reopen(Some("new"))), 0);
+    alice.done(UserCommand::Deactivate { erase: true });
+    alice.wait_ms(5);
+    let answer = alice.run(reopen(Some("new")));
+    assert!(matches!(answer, Ok(UserReply::Count(1))));
+    let account = alice.user.account_answer().unwrap();
+    assert!(!account.deactivated && !account.erased && !account.admin);
+    assert_eq!(account.password_hash.as_deref(), Some("new"));
+    assert_eq!(account.reopened_ms, Some(1_000_005));
+    assert!(alice.user.devices.is_empty() && alice.user.profile.is_empty());
+    assert_eq!(alice.session(&before.access_token).unwrap_err(), ENDED);
+    // Again nothing happens, and least of all to the password.
+    let answer = alice.run(reopen(Some("other")));
+    assert!(matches!(answer, Ok(UserReply::Count(0))));
+    let account = alice.user.account_answer().unwrap();
+    assert_eq!(account.password_hash.as_deref(), Some("new"));
+    let after = alice.login("TWO");
+    assert!(alice.session(&after.access_token).is_ok());
+    assert_eq!(alice.session(&before.access_token).unwrap_err(), ENDED);
+    let again = UserCommand::Register(Box::new(register()));
+    assert_eq!(alice.refused(again), UserError::UserInUse);
+    assert_eq!(alice.done(UserCommand::Deactivate { erase: false }), 1);
+    assert_eq!(alice.session(&after.access_token).unwrap_err(), ENDED);
+    assert!(!alice.user.account.as_ref().unwrap().erased);
+    assert_eq!(
+        Trial::nobody().refused(reopen(None)),
+        UserError::UnknownUser
+    );
+}
+
+#[test]
+fn what_was_decided_of_an_account_outlives_its_end() {
+    let mut alice = Trial::with_devices(&[]);
+    let rate = RateOverride {
+        per_second: 1,
+        burst: 2,
+    };
+    for decision in [
+        AdminDecision::SetShadowBanned(true),
+        AdminDecision::SetUserType(Some("bot".to_owned())),
+        AdminDecision::SetRateOverride(Some(rate)),
+    ] {
+        alice.done(UserCommand::Administer(decision));
+    }
+    alice.done(UserCommand::SetLocked(true));
+    alice.done(UserCommand::SetSuspended(true));
+    alice.done(UserCommand::SetValidity(7));
+    alice.done(UserCommand::Deactivate { erase: false });
+    alice.limits.account_period_ms = Some(1_000);
+    assert_eq!(alice.done(reopen(None)), 2);
+    let account = alice.user.account_answer().unwrap();
+    assert!(account.locked && account.suspended && account.shadow_banned);
+    assert_eq!(
+        (account.user_type.as_deref(), account.rate),
+        (Some("bot"), Some(rate))
+    );
+    assert_eq!(account.valid_until_ms, Some(1_001_000));
+    assert_eq!(account.password_hash, None);
+}
+
+#[test]
+fn what_was_to_be_erased_goes_although_the_account_is_open_again() {
+    let mut alice = Trial::with_devices(&[]);
+    let erase = |sequences: &[u64]| {
+        let records = sequences
+            .iter()
+            .map(|sequence| (*sequence, UserRecord::Erased));
+        UserCommand::EraseHistory(records.collect())
+    };
+    let judged = |alice: &Trial, command| {
+        let decision = alice.user.judge(command, &alice.env, &alice.limits);
+        decision.map(|decision| decision.erasures.len())
+    };
+    alice.done(UserCommand::Deactivate { erase: false });
+    assert!(judged(&alice, erase(&[1])).is_err());
+    alice.done(UserCommand::Deactivate { erase: true });
+    let end = alice.user.sequence;
+    alice.done(reopen(None));
+    alice.login("ONE");
+    let newest = alice.user.sequence;
+    assert_eq!(judged(&alice, erase(&[1, end, end + 1, newest])), Ok(2));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::{
     record::{
         codec::Record as _,
         restore::{self as restores, RestoreRecord},
-        user::{OneTimeKeysAdded, UserRecord},
+        user::{Deactivated, OneTimeKeysAdded, Reopened, UserRecord},
     },
     verify::verify_shard,
 };
@@ -113,12 +113,20 @@ pub(super) async fn a_house_begins_anew_from_a_moment(ground: Ground) {
     let locked = UserRecord::LockSet(true);
     let unlocked = UserRecord::LockSet(false);
     let suspended = UserRecord::SuspensionSet(true);
+    let closed = UserRecord::Deactivated(Deactivated { erase: false });
+    let opened = UserRecord::Reopened(Reopened {
+        password_hash: None,
+        guest: false,
+        at_ms: 5,
+    });
     for (id, sequence, record) in [
         (4, 1, &keys),
         (7, 2, &gone),
         (7, 3, &locked),
         (7, 4, &unlocked),
         (7, 5, &suspended),
+        (7, 6, &closed),
+        (7, 7, &opened),
     ] {
         let records = vec![of_user(&user, sequence, record)];
         append(&store, &mut of_users, &batch(id, records))
@@ -139,7 +147,7 @@ pub(super) async fn a_house_begins_anew_from_a_moment(ground: Ground) {
     assert_eq!(texts(&all, room).await, ["first", "gone", "third", "late"]);
     // What was erased after the moment stays so.
     let (early, told) = restored(&ground, &backup, (4, false)).await;
-    assert_eq!((told.left_out, told.out_of_time), (6, 0));
+    assert_eq!((told.left_out, told.out_of_time), (8, 0));
     assert_eq!(texts(&early, room).await, ["first", "gone", "third"]);
     let shard = early.layout().shard_of(&user);
     let of_user = early.read_shard(shard, 0, 10).await.unwrap();
@@ -148,7 +156,7 @@ pub(super) async fn a_house_begins_anew_from_a_moment(ground: Ground) {
         .map(|record| UserRecord::decode(record).unwrap().unwrap())
         .collect();
     let dropped = UserRecord::OneTimeKeysDropped("D".to_owned());
-    assert_eq!(of_user, [keys, gone, suspended, dropped]);
+    assert_eq!(of_user, [keys, gone, suspended, closed, opened, dropped]);
     let shard = early.layout().shard_of(&restores::entity());
     let said = early.read_shard(shard, 0, 10).await.unwrap();
     let said = RestoreRecord::decode(&said[0]).unwrap();

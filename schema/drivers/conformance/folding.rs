@@ -7,6 +7,7 @@ use crate::{
     address::{Entity, Layout},
     models::{
         self, Model as _, aliases, device_sightings, memberships, public_rooms, relations, users,
+        validity,
     },
     port::{ModelStore, StoredRecord},
     record::{
@@ -17,7 +18,7 @@ use crate::{
             DirectoryVisibilitySet, EventRecord, Placement, RoomRecord, StateChange, StateSet,
             Verdict,
         },
-        user::{Deactivated, DeviceAdded, DeviceSeen, NamedJson, Registered, UserRecord},
+        user::{Deactivated, DeviceAdded, DeviceSeen, NamedJson, Registered, Reopened, UserRecord},
     },
 };
 
@@ -202,6 +203,24 @@ pub(super) async fn accounts_are_listed(place: Ground) {
             .deactivated
     );
     assert_eq!(users::get(&*store, "@z").await.unwrap(), None);
+    let erased = UserRecord::Deactivated(Deactivated { erase: true });
+    fold(&*store, Entity::user("@a"), erased).await;
+    let open = |guest| {
+        UserRecord::Reopened(Reopened {
+            password_hash: None,
+            guest,
+            at_ms: 78,
+        })
+    };
+    for (user, guest) in [("@a", false), ("@g", true)] {
+        fold(&*store, Entity::user(user), open(guest)).await;
+    }
+    let back = users::get(&*store, "@a").await.unwrap().unwrap();
+    assert!(!back.deactivated && !back.erased && back.created_ms == 77);
+    assert_eq!(users::count(&*store, &ordinary).await.unwrap(), 2);
+    // Nobody looks for guests, and their accounts do not end.
+    let endless = validity::endless(&*store, "", 10).await.unwrap();
+    assert_eq!(endless, ["@a", "@b"]);
 }
 
 fn page(order_by: &str, backwards: bool) -> users::Page {

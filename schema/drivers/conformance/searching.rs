@@ -12,7 +12,7 @@ use crate::{
         ERASURE,
         codec::{ErasureNote, Record},
         room::{EventRecord, Placement, RoomRecord, Verdict},
-        user::{Deactivated, UserRecord},
+        user::{Deactivated, Reopened, UserRecord},
     },
 };
 
@@ -194,6 +194,13 @@ pub(super) async fn what_is_gone_is_not_found(ground: Ground) {
     assert_eq!(world.found(&all, Order::Recent).await, [second]);
     world.fold(Entity::user("@c"), closed(true)).await;
     assert!(world.found(&all, Order::Recent).await.is_empty());
+    let open = UserRecord::Reopened(Reopened {
+        password_hash: None,
+        guest: false,
+        at_ms: 5,
+    });
+    world.fold(Entity::user("@c"), open).await;
+    assert_eq!(world.found(&all, Order::Recent).await, [second]);
     world
         .store
         .drop_model(MessageSearch::TABLE, MessageSearch::FURTHER)

@@ -2,7 +2,8 @@
 //!
 //! Two tables: what is known of an event, and the digests of its words ([`words`]). No text is kept, so nothing of a redacted event is left when its row is
 //! gone. The words are indexed by what each engine has for it; both are asked alike, as a table that takes words and gives the rows that have them all.
-//! Whoever asks gets rooms that they are in or were in; what they may see there is for the room to say. Nothing of erased users is found.
+//! Whoever asks gets rooms that they are in or were in; what they may see there is for the room to say. Nothing of erased users is found, until their account
+//! is opened again.
 
 mod words;
 
@@ -21,7 +22,7 @@ use crate::{
         ERASURE,
         codec::{ErasureNote, Record as _},
         room::{Placement, RoomRecord, Verdict, kind, may_hold},
-        user::{DEACTIVATED, UserRecord},
+        user::{DEACTIVATED, REOPENED, UserRecord},
     },
 };
 
@@ -58,6 +59,8 @@ pub(super) const REMOVE: &str = "DELETE FROM message_search_1 WHERE room_id = $1
 
 pub(super) const ERASE: &str =
     "INSERT INTO message_search_1_erased (user_id) VALUES ($1) ON CONFLICT (user_id) DO NOTHING";
+
+pub(super) const BRING_BACK: &str = "DELETE FROM message_search_1_erased WHERE user_id = $1";
 
 /// What all questions have in common. SQLite joins in the order written: words come first.
 macro_rules! found {
@@ -250,6 +253,10 @@ impl Model for MessageSearch {
             ERASURE if record.entity.prefix() == "room" => forget(record),
             kind::EVENT => add(record),
             DEACTIVATED => erase(record),
+            REOPENED => Ok(vec![Statement {
+                sql: BRING_BACK,
+                values: vec![text(record.entity.name())],
+            }]),
             _ => Ok(Vec::new()),
         }
     }

@@ -1,5 +1,6 @@
 //! `GET /_playhouse/admin/v1/openapi.json`: this server's own admin API, as OpenAPI describes such.
 
+mod accounts;
 pub(crate) mod described;
 mod describing;
 mod policies;
@@ -21,6 +22,7 @@ use utoipa::openapi::{
 };
 
 use self::{
+    accounts::ACCOUNTS,
     described::{ALL, BASE},
     describing::{Described, Field, Holds},
     policies::POLICIES,
@@ -61,7 +63,7 @@ pub(crate) async fn handle(
 
 /// All endpoints.
 pub(crate) fn all() -> impl Iterator<Item = &'static Described> {
-    ALL.iter().chain(POLICIES)
+    ALL.iter().chain(ACCOUNTS).chain(POLICIES)
 }
 
 fn document() -> OpenApi {

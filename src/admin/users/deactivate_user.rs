@@ -41,7 +41,7 @@ pub(crate) struct Response {
     pub(crate) id_server_unbind_result: ThirdPartyIdRemovalStatus,
 }
 
-/// Closes an account for ever. That the user leaves all rooms follows from the log.
+/// Closes an account. That the user leaves all rooms follows from the log.
 pub(crate) async fn handle(
     app: Arc<App>,
     caller: Session,

@@ -1,4 +1,4 @@
-//! Accounts, as administrators find, make, change and close them.
+//! Accounts, as administrators find, make, change, close and open them again.
 
 mod allow_cross_signing_reset;
 mod count_joined_rooms;
@@ -20,6 +20,7 @@ mod list_users;
 mod login_as_user;
 mod redact_status;
 mod redact_user;
+mod reopen_user;
 mod reset_password;
 mod search_users;
 mod set_admin;
@@ -31,7 +32,7 @@ mod shown;
 mod suspend_user;
 mod whois;
 
-use playhouse_actors::user::message::Account;
+use playhouse_actors::{admins::AdminRole, user::message::Account};
 use ruma::{UserId, api::client::account::ThirdPartyIdRemovalStatus};
 
 use crate::{
@@ -47,6 +48,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     routes.mount_raw(set_user::handle);
     routes.mount(reset_password::handle);
     routes.mount(deactivate_user::handle);
+    routes.mount(reopen_user::handle).role(AdminRole::Operate);
     routes.mount(get_admin::handle);
     routes.mount(set_admin::handle);
     routes.mount(suspend_user::handle);

@@ -61,7 +61,7 @@ pub(crate) struct Request {
     /// Server administrator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) admin: Option<bool>,
-    /// Closed for ever.
+    /// Closed; `false` opens a closed account again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) deactivated: Option<bool>,
     /// Locked.
@@ -114,15 +114,16 @@ pub(crate) async fn handle(
     let user_id = request.user_id.clone();
     must_be_local(&app, &user_id)?;
     must_stay(&caller, &user_id, request.admin)?;
+    let reopens = request.deactivated == Some(false);
     let deactivated = request.deactivated == Some(true);
     if deactivated && request.locked == Some(true) {
         return Err(Failure::invalid_param(
             "an account that is closed cannot be locked",
         ));
     }
-    let wish = wish(request)?;
+    let mut wish = wish(request)?;
     if !deactivated {
-        must_not_be_closed(&app, &user_id).await?;
+        must_be_open(&app, &user_id, reopens, &mut wish).await?;
     }
     let made = app.house.set_account(&user_id, wish).await?;
     if deactivated {
@@ -138,15 +139,28 @@ pub(crate) async fn handle(
     Ok(Prepared::from(RawJson(body.into())).with_status(status))
 }
 
-/// Nothing opens an account again that was closed.
-async fn must_not_be_closed(app: &App, user_id: &UserId) -> Result<(), Failure> {
+/// Opens a closed account again where that is asked for, with the password that is wished. Otherwise nothing of it is changed.
+async fn must_be_open(
+    app: &App,
+    user_id: &UserId,
+    reopens: bool,
+    wish: &mut AccountWish,
+) -> Result<(), Failure> {
     match app.house.account(user_id).await {
-        Ok(account) if account.deactivated => Err(Failure::invalid_param(
-            "this account was closed for ever: it can neither be changed nor be opened again",
-        )),
-        Ok(_) | Err(HouseError::User(UserError::UnknownUser)) => Ok(()),
-        Err(error) => Err(error.into()),
+        Ok(account) if account.deactivated => {}
+        Ok(_) | Err(HouseError::User(UserError::UnknownUser)) => return Ok(()),
+        Err(error) => return Err(error.into()),
     }
+    if !reopens {
+        return Err(Failure::invalid_param(
+            "this account is closed: it is changed only where deactivated is false, which opens it again",
+        ));
+    }
+    let password = wish.password.as_ref().map(|(password, _)| password.clone());
+    if app.house.reopen(user_id, password).await? {
+        wish.password = None;
+    }
+    Ok(())
 }
 
 fn wish(request: Request) -> Result<AccountWish, Failure> {

@@ -30,6 +30,8 @@ pub(super) enum Doing {
     SetPassword(Call, String, Option<String>),
     /// The same, where nothing is yet.
     Make(Call, String, Option<String>),
+    /// Opens a closed account again, says this, and tells the password if it was made up.
+    Reopen(Call, String, Option<String>),
     /// Begins something that takes long, and waits for its end.
     Await(Call, &'static Work),
     /// Lets a node give its shards away, and waits for that.

@@ -50,12 +50,22 @@ pub(super) enum Command {
     Suspend { name: String, switch: Switch },
     /// Shadow-ban a user: what they say reaches nobody
     ShadowBan { name: String, switch: Switch },
-    /// Close an account for ever
+    /// Close an account. What it held is gone for good
     Deactivate {
         name: String,
         /// Also forget what the user said where that is possible
         #[arg(long)]
         erase: bool,
+    },
+    /// Open a closed account again, empty. The password is read from standard input, or made up and printed
+    Reopen {
+        name: String,
+        /// The password; others on this machine may see it here
+        #[arg(long)]
+        password: Option<String>,
+        /// Without one, for who logs in elsewhere
+        #[arg(long, conflicts_with = "password")]
+        no_password: bool,
     },
     /// Show from where an account is used
     Whois { name: String },
@@ -230,7 +240,9 @@ impl Command {
     pub(super) fn doing(self, names: &Names) -> Result<Doing, Problem> {
         Ok(match self {
             Command::List(filter) => filter.doing(),
-            Command::Create { .. } | Command::ResetPassword { .. } => self.with_password(names)?,
+            Command::Create { .. } | Command::ResetPassword { .. } | Command::Reopen { .. } => {
+                self.with_password(names)?
+            }
             Command::Find { medium, address } => {
                 let find = Call::get("/_synapse/admin/v1/threepid/{}/users/{}");
                 Doing::Show(find.of(medium).of(address))
@@ -309,6 +321,21 @@ impl Command {
                 let call = call.of(user_id.clone()).with(body);
                 let told = made_up.then_some(password);
                 Doing::SetPassword(call, format!("Password set: {user_id}"), told)
+            }
+            Command::Reopen {
+                name,
+                password,
+                no_password,
+            } => {
+                let user_id = names.user(&name);
+                let call = Call::post("/_playhouse/admin/v1/users/{}/reopen").of(user_id.clone());
+                let said = format!("Open again: {user_id}");
+                if no_password {
+                    return Ok(Doing::Reopen(call.with(json!({})), said, None));
+                }
+                let (password, made_up) = password_or_new(password)?;
+                let call = call.with(json!({"password": password}));
+                Doing::Reopen(call, said, made_up.then_some(password))
             }
             _ => return Err(Problem::new("this has no password")),
         })

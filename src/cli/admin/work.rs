@@ -83,6 +83,16 @@ pub(super) async fn perform(server: &Server, doing: Doing, as_json: bool) -> Res
             }
             set_password(server, (&call, sentence.as_str(), password), as_json).await
         }
+        Doing::Reopen(call, sentence, password) => {
+            let answer = server.ask(&call).await?;
+            if answer["reopened"] == false {
+                return Err(Problem::new(
+                    "this account is not closed: nothing has changed, not even its password",
+                ));
+            }
+            tell_set(answer, (sentence.as_str(), password), as_json);
+            Ok(())
+        }
         Doing::Await(call, work) => wait(server, (&call, work), as_json).await,
         Doing::Drain(node) => drain(server, &node, as_json).await,
         Doing::DeleteMediaOfRoom(room_id) => delete_media(server, &room_id, as_json).await,
@@ -94,7 +104,13 @@ async fn set_password(
     (call, sentence, password): (&Call, &str, Option<String>),
     as_json: bool,
 ) -> Result<(), Problem> {
-    let mut answer = server.ask(call).await?;
+    let answer = server.ask(call).await?;
+    tell_set(answer, (sentence, password), as_json);
+    Ok(())
+}
+
+/// Tells what was done, and the password if it was made up.
+fn tell_set(mut answer: Value, (sentence, password): (&str, Option<String>), as_json: bool) {
     if !as_json {
         say(format_args!("{sentence}"));
     }
@@ -109,7 +125,6 @@ async fn set_password(
             show(&answer, true);
         }
     }
-    Ok(())
 }
 
 fn show(answer: &Value, as_json: bool) {

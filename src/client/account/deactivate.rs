@@ -13,7 +13,7 @@ use crate::{
     edge::{App, Failure, Session},
 };
 
-/// Closes the caller's account for ever. That the user leaves all rooms follows from the log.
+/// Closes the caller's account. That the user leaves all rooms follows from the log.
 pub(crate) async fn handle(
     app: Arc<App>,
     caller: Option<Session>,

@@ -119,7 +119,7 @@ pub(super) async fn act(app: Arc<App>, browser: Browser) -> Result<Prepared, Fai
     show(&app, &browser, (&known, &action), Some(done)).await
 }
 
-/// Closes the account for ever. Who has a password must give it once more: the browser may be somebody else's by now.
+/// Closes the account. Who has a password must give it once more: the browser may be somebody else's by now.
 async fn deactivate(app: &Arc<App>, browser: &Browser, known: &Known) -> Result<Prepared, Failure> {
     let language = browser.language;
     let account = app.house.account(&known.user_id).await?;

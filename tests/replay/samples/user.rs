@@ -4,7 +4,7 @@ use playhouse_schema::record::user::{
     CrossSigningKeysSet, Deactivated, DehydratedDeviceSet, DeviceAdded, DeviceKeysSet,
     DeviceRenamed, DeviceSeen, HiddenInvite, InvitesHidden, KeyClaimed, NamedJson,
     OneTimeKeysAdded, PresenceKept, PushFailed, Pushed, PusherNamed, PusherRejected, PusherSet,
-    PushesSettled, PushesWait, RateOverride, Registered, RemoteToDevice, RenewalMailed,
+    PushesSettled, PushesWait, RateOverride, Registered, RemoteToDevice, RenewalMailed, Reopened,
     RoomAccountDataSet, RoomForgotten, RoomMailed, SignedKey, SlidingRoomKept, SlidingSyncKept,
     SlidingTold, SlidingWish, TermsAccepted, ThreadSubscriptionSet, ToDevice, ToDeviceAcknowledged,
     ToDeviceReceived, ToDeviceSent, TokenIssued, TransactionDone, UserRecord, ValiditySet,
@@ -12,7 +12,7 @@ use playhouse_schema::record::user::{
 
 use super::{super::Sample, sample};
 
-pub(crate) const VARIANTS: usize = 49;
+pub(crate) const VARIANTS: usize = 50;
 
 const AT: u64 = 1_700_000_000_001;
 
@@ -45,6 +45,7 @@ pub(crate) fn name(record: &UserRecord) -> &'static str {
         UserRecord::TransactionDone(_) => "TransactionDone",
         UserRecord::DeviceRemoved(_) => "DeviceRemoved",
         UserRecord::Deactivated(_) => "Deactivated",
+        UserRecord::Reopened(_) => "Reopened",
         UserRecord::ToDeviceReceived(_) => "ToDeviceReceived",
         UserRecord::ToDeviceSent(_) => "ToDeviceSent",
         UserRecord::DehydratedDeviceSet(_) => "DehydratedDeviceSet",
@@ -94,6 +95,7 @@ pub(crate) fn all() -> Vec<Sample<UserRecord>> {
     all.extend(messages());
     all.extend(pushes());
     all.extend(invites());
+    all.push(reopened());
     all
 }
 
@@ -109,6 +111,15 @@ fn invites() -> Vec<Sample<UserRecord>> {
         sample("InvitesHidden", UserRecord::InvitesHidden(hidden)),
         sample("InvitesShown", UserRecord::InvitesShown(7)),
     ]
+}
+
+fn reopened() -> Sample<UserRecord> {
+    let reopened = Reopened {
+        password_hash: Some("$argon2id$x".into()),
+        guest: false,
+        at_ms: AT,
+    };
+    sample("Reopened", UserRecord::Reopened(reopened))
 }
 
 fn account() -> Vec<Sample<UserRecord>> {
