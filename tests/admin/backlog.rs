@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
+use playhouse_schema::address::Place;
 use serde_json::{Value, json};
 
 use super::administrator;
 use crate::{
     client::stage::on_own_servers,
-    harness::{Client, Town, client::encode},
+    harness::{Client, Database, Options, Peers, TestServer, Town, client::encode, guest::Guest},
 };
 
 const ADMIN: &str = "/_playhouse/admin/v1";
+
+/// What another server is sent twice.
+const SAID: &str = "something that could not be read";
 
 async fn destination(boss: &Client, wanted: impl Fn(&Value) -> bool) -> Value {
     let path = format!("{ADMIN}/destinations");
@@ -119,4 +123,59 @@ async fn nothing_is_parked() {
             .refused(400, "M_MISSING_PARAM");
     })
     .await;
+}
+
+/// Parks what was said for the reader that feeds other servers, as this program would. Where it lies.
+fn park(dsn: &str) -> Place {
+    let mut client = postgres::Client::connect(dsn, postgres::NoTls).expect("PostgreSQL answers");
+    let row = client.query_one(
+        "SELECT max(place) FROM log_rooms WHERE position($1::bytea in payload) > 0",
+        &[&SAID.as_bytes()],
+    );
+    let place = Place::from_column(row.expect("it was said").get(0));
+    let (shard, position) = (i64::from(place.shard()), place.position() as i64);
+    let parked = client.execute(
+        "INSERT INTO parked (name, family, shard, position, entity, reason, program) \
+         VALUES ('outboxes', 'rooms', $1, $2, 'room:!a', 'poison', $3)",
+        &[&shard, &position, &env!("CARGO_PKG_VERSION")],
+    );
+    assert_eq!(parked.expect("it can be written"), 1);
+    place
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_parked_for_other_servers_is_sent() {
+    let peers = Peers::start(&["far.test"]).await;
+    let dsn = Database::create();
+    let server = TestServer::start_with(Options {
+        database: Some(dsn.clone()),
+        environment: peers.environment(),
+        ..Options::default()
+    })
+    .await;
+    let boss = administrator(&server.client(), "boss").await;
+    let wish = json!({"preset": "public_chat", "room_version": "11"});
+    let room_id = boss.create_room(wish).await;
+    Guest::join(&server.client(), &room_id, "@bob:far.test").await;
+    boss.say(&room_id, SAID).await;
+    let is_said = |event: &Value| event["content"]["body"] == SAID;
+    peers.await_event("far.test", is_said).await;
+    let parking = tokio::task::spawn_blocking(move || park(&dsn));
+    let place = parking.await.expect("it is parked");
+    let named = json!({
+        "reader": "outboxes", "family": "rooms", "shard": place.shard(), "position": place.position(),
+    });
+    let retry = format!("{ADMIN}/parked/retry");
+    let told = boss.post(&retry, named).await.ok();
+    assert_eq!(told["reason"], "poison");
+    for _ in 0..2_400 {
+        let received = peers.received("far.test");
+        let copies = received.iter().filter(|event| is_said(event)).count();
+        let left = boss.get(&format!("{ADMIN}/parked")).await.ok();
+        if copies == 2 && left["total"] == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it is not sent");
 }
