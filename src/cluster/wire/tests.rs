@@ -87,7 +87,7 @@ impl Node {
             listen: "127.0.0.1:0".to_owned(),
             advertise: String::new(),
             fast_burial: true,
-            silence: super::silence(Duration::from_secs(3)),
+            silence: silence(Duration::from_secs(3)),
         };
         let secret = ClusterSecret::new(secret).unwrap();
         let (wire, dead) = ClusterWire::open(settings, &secret).await.unwrap();
