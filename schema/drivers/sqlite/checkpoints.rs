@@ -1,5 +1,8 @@
 //! Moving the write-ahead logs into their files beside those who write: a commit that did it itself would take ten times as long as others, and everybody whose
 //! message is in it would wait.
+//!
+//! The disk has to do it all the same, and lets others wait meanwhile. So it is done when nobody writes; if somebody always does, seldom and much at a time:
+//! a page that was written a hundred times is moved once.
 
 use std::{
     collections::BTreeMap,
@@ -7,9 +10,10 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use parking_lot::{Mutex, MutexGuard};
@@ -18,8 +22,17 @@ use rusqlite::Connection;
 use super::files::{connect, failure};
 use crate::port::StoreError;
 
-/// Pages that a write-ahead log grows by before they are moved: some 4 MiB for each file that is written.
+/// Pages that a write-ahead log grows by before they are moved as soon as nobody writes: some 4 MiB for each file that is written.
 const GROWTH_PAGES: u32 = 1_000;
+
+/// With so many pages it is not waited for that: some 48 MiB.
+const PRESSING_PAGES: u32 = 12_000;
+
+/// Nobody writes who has not for so long.
+const REST: Duration = Duration::from_millis(250);
+
+/// So often is looked whether nobody writes to a file whose log is to be moved.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// With so many pages in the write-ahead log whoever commits moves them, so that it ends somewhere if nobody else gets to it: some 64 MiB.
 const PAGES_MAX: u32 = 16_000;
@@ -36,6 +49,8 @@ pub(super) struct WriteAhead {
     moved_pages: AtomicU32,
     /// It is to be moved.
     is_due: AtomicBool,
+    /// The pages in it after the last commit, and when that was.
+    newest: Mutex<(u32, Instant)>,
 }
 
 impl WriteAhead {
@@ -45,6 +60,7 @@ impl WriteAhead {
             moving: Mutex::default(),
             moved_pages: AtomicU32::new(0),
             is_due: AtomicBool::new(false),
+            newest: Mutex::new((0, Instant::now())),
         })
     }
 
@@ -55,6 +71,7 @@ impl WriteAhead {
 
     /// Whether it has grown by so much that it is to be moved, and nobody was told.
     fn becomes_due(&self, pages: u32) -> bool {
+        *self.newest.lock() = (pages, Instant::now());
         let moved = self.moved_pages.load(Ordering::Relaxed);
         if pages < moved {
             // It has begun at its front again.
@@ -62,6 +79,12 @@ impl WriteAhead {
         }
         let grown = pages.checked_sub(moved).unwrap_or(pages);
         grown >= GROWTH_PAGES && !self.is_due.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whether it is to be moved now.
+    fn is_at_rest(&self) -> bool {
+        let (pages, since) = *self.newest.lock();
+        pages >= PRESSING_PAGES || since.elapsed() >= REST
     }
 
     fn relieve(&self, connection: &Connection) -> Result<(), StoreError> {
@@ -147,12 +170,28 @@ impl Drop for Checkpoints {
 
 fn work(receiver: &Receiver<Message>) {
     let mut connections = BTreeMap::new();
-    while let Ok(Message::Due(log)) = receiver.recv() {
-        log.is_due.store(false, Ordering::Release);
-        if let Err(error) = relieve(&mut connections, &log) {
-            let path = log.path.display();
-            tracing::warn!(%path, %error, "a write-ahead log is not moved into its file");
+    let mut due = Vec::new();
+    loop {
+        let told = match due.is_empty() {
+            true => receiver.recv().map_err(RecvTimeoutError::from),
+            false => receiver.recv_timeout(LOOK_EVERY),
+        };
+        match told {
+            Ok(Message::Due(log)) => due.push(log),
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => return,
         }
+        due.retain(|log: &Arc<WriteAhead>| {
+            let stays = !log.is_at_rest();
+            if !stays {
+                log.is_due.store(false, Ordering::Release);
+                if let Err(error) = relieve(&mut connections, log) {
+                    let path = log.path.display();
+                    tracing::warn!(%path, %error, "a write-ahead log is not moved into its file");
+                }
+            }
+            stays
+        });
     }
 }
 
