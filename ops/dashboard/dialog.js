@@ -21,15 +21,16 @@ function spelled(phrase) {
 
 /**
  * Asks, does it, and says how it went. `run` gets what was filled in and gives what is to be said; while it fails the dialog stays and says why.
- * With `phrase` that must be typed first. True when it was done.
+ * With `phrase` that must be typed first. `account` is whose password is asked for: browsers that keep passwords want to know. True when it was done.
  */
-export function confirm({ title, text, fields = [], action, danger, phrase, run }) {
+export function confirm({ title, text, fields = [], action, danger, phrase, account, run }) {
   const all = phrase ? [...fields, spelled(phrase)] : fields;
   const trouble = h("div");
   const go = h("button", { type: "submit", class: danger ? "danger" : null }, action);
   const leave = button("Cancel", () => dialog.close(), { secondary: true });
   const inputs = all.map(({ phrase: _, ...one }) => field(one, one.value, "ask"));
-  const form = h("form", { method: "dialog" }, h("h2", { id: "ask-title" }, title), h("p", { id: "ask-text" }, text), inputs, trouble,
+  const whose = account ? h("input", { type: "text", name: "username", autocomplete: "username", value: account, hidden: true }) : null;
+  const form = h("form", { method: "dialog" }, h("h2", { id: "ask-title" }, title), h("p", { id: "ask-text" }, text), whose, inputs, trouble,
     h("p", { class: "buttons" }, go, leave));
   const dialog = h("dialog", { "aria-labelledby": "ask-title", "aria-describedby": "ask-text" }, form);
   return new Promise((done) => {
@@ -80,7 +81,7 @@ export function reveal({ title, text, label, secret }) {
 function show(dialog, first) {
   document.body.append(dialog);
   dialog.showModal();
-  const target = first ?? dialog.querySelector("input, select, textarea");
+  const target = first ?? dialog.querySelector("input:not([hidden]), select, textarea");
   if (target) target.focus();
   addEventListener("hashchange", () => dialog.close(), { once: true });
 }

@@ -47,6 +47,7 @@ async function password(view, userId) {
     title: "Set a new password",
     text: `For ${userId}.`,
     action: "Set it",
+    account: userId,
     fields: [
       { name: "password", label: "New password", type: "password", required: true, autocomplete: "new-password" },
       { name: "logout", label: "End all sessions of the account", type: "checkbox", value: true },
@@ -78,6 +79,7 @@ async function reopen(view, userId) {
     title: "Open the account again",
     text: `${userId} begins anew: nothing comes back of what the account held. Without a password it is for who signs in elsewhere.`,
     action: "Open the account",
+    account: userId,
     fields: [{ name: "password", label: "New password", type: "password", autocomplete: "new-password" }],
     run: async ({ password: secret }) => {
       const body = secret ? { password: secret } : {};
