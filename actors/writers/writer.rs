@@ -33,6 +33,9 @@ use crate::{
 /// A batch that holds so many payload bytes takes no more, so that no statement grows without bound.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 
+/// What lets others pass waits for no more batches of theirs than these: who writes without a pause must not keep it back.
+const WITHOUT_SLICE_MAX: usize = 3;
+
 /// Asking again what became of an append in doubt: first wait, and the longest.
 const SETTLE_BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
 
@@ -46,6 +49,8 @@ pub(super) struct Writer {
     appender: Option<Box<dyn LogAppender>>,
     queue: VecDeque<Queued>,
     flush_due: bool,
+    /// Batches in a row without a slice of an append that others pass, while there was one.
+    without_slice: usize,
     at_ms: u64,
     /// Shards that come and go, and who wants to know.
     turns: VecDeque<Turning>,
@@ -116,6 +121,7 @@ impl Writer {
             appender: Some(birth.appender),
             queue: VecDeque::new(),
             flush_due: false,
+            without_slice: 0,
             at_ms: 0,
             turns: VecDeque::new(),
             closing: None,
@@ -223,6 +229,23 @@ impl Writer {
         ));
     }
 
+    /// Whether a slice is written next, with what else waits: when nothing else does, or others have had their turns.
+    fn is_slices_turn(&mut self) -> bool {
+        let passed: Vec<_> = self
+            .queue
+            .iter()
+            .filter(|queued| queued.is_passed())
+            .map(|queued| &queued.lineage)
+            .collect();
+        let is_free = |queued: &Queued| !passed.iter().any(|lineage| lineage.is(&queued.lineage));
+        let others_wait = !passed.is_empty() && self.queue.iter().any(is_free);
+        self.without_slice = match others_wait && self.without_slice < WITHOUT_SLICE_MAX {
+            true => self.without_slice + 1,
+            false => 0,
+        };
+        self.without_slice == 0
+    }
+
     /// The next batch off the queue. Appends that must not be written are answered on the way.
     fn take(&mut self) -> Taken {
         self.at_ms = self.at_ms.max(self.env.now_ms());
@@ -230,6 +253,7 @@ impl Writer {
         let mut bytes = 0;
         // What comes behind an append of the same life that is not written as a whole waits for the rest of it. Only one of these is written at a time.
         let (mut behind, mut passed) = (VecDeque::new(), Vec::<Lineage>::new());
+        let is_slices_turn = self.is_slices_turn();
         while let Some(mut queued) = self.queue.pop_front() {
             if queued.lineage.is_broken() {
                 queued.finish(Err(AppendError::Failed(
@@ -248,7 +272,8 @@ impl Writer {
             }
             if queued.is_passed() {
                 passed.push(queued.lineage.clone());
-                if taken.is_empty()
+                if is_slices_turn
+                    && taken.is_empty()
                     && let Some(slice) = queued.cut()
                 {
                     taken.begin_with(queued, slice);

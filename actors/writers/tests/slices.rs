@@ -58,6 +58,32 @@ async fn others_are_written_in_between() {
 }
 
 #[tokio::test]
+async fn who_writes_without_a_pause_keeps_nothing_back() {
+    let house = house(1, 1).await;
+    let (mut large, mut small) = (Author::new("!a:a"), Author::new("!b:a"));
+    house.store.hold();
+    let all = large.append_in_slices(&house, 4 * SLICE_RECORDS);
+    let mut written = Vec::new();
+    for begun in 1..=12 {
+        house.store.wait_begun(begun).await;
+        written.push(small.append(&house, 1));
+        house.store.let_one_through();
+    }
+    let slices = house.store.records_of(&Entity::room("!a:a")).len() / SLICE_RECORDS;
+    assert!(
+        (2..4).contains(&slices),
+        "{slices} slices in twelve batches"
+    );
+    house.store.release();
+    for small in written {
+        outcome(small).await.unwrap();
+    }
+    assert_eq!(outcome(all).await.unwrap().landed.len(), 4 * SLICE_RECORDS);
+    let batches = house.store.batches();
+    assert!(batches.contains(&1) && batches.contains(&(SLICE_RECORDS + 1)));
+}
+
+#[tokio::test]
 async fn two_large_ones_hold_nobody_up_either() {
     let house = house(1, 1).await;
     let (mut one, mut other) = (Author::new("!a:a"), Author::new("!b:a"));
