@@ -11,7 +11,7 @@ use super::weigh::Weighing;
 use crate::room::{RoomError, event::RoomEvent, query::past::Moment, state::StateMap};
 
 /// After so many events others get their turn: a log that answers at once would let none have it.
-const FOUND_IN_A_ROW: usize = 20;
+const FOUND_IN_A_ROW: usize = 5;
 
 impl Weighing {
     /// The state that was just told by another server has gaps.

@@ -16,7 +16,7 @@ use crate::{
 const ATTEMPTS_MAX: usize = 50;
 
 /// After so many events others get their turn: a log that answers at once would let none have it.
-const WEIGHED_IN_A_ROW: usize = 20;
+const WEIGHED_IN_A_ROW: usize = 5;
 
 /// Takes in events of other servers, one list at a time.
 pub(in crate::room) fn receive(
