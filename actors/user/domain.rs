@@ -253,9 +253,7 @@ impl User {
                 event_type,
                 content,
             } => set_account_data::decide(self, (room_id, event_type), content, limits),
-            UserCommand::ChangePushRules(change) => {
-                change_push_rules::decide(self, *change, limits)
-            }
+            UserCommand::ChangePushRules(wish) => change_push_rules::decide(self, *wish, limits),
             UserCommand::SetTag {
                 room_id,
                 tag,
