@@ -87,7 +87,7 @@ impl Node {
             listen: "127.0.0.1:0".to_owned(),
             advertise: String::new(),
             fast_burial: true,
-            silence: silence(Duration::from_secs(3)),
+            silence: silence(LONG),
         };
         let secret = ClusterSecret::new(secret).unwrap();
         let (wire, dead) = ClusterWire::open(settings, &secret).await.unwrap();
@@ -273,7 +273,12 @@ async fn a_later_process_takes_the_place_of_an_earlier_one() {
         assert!(asked.is_ok(), "{asked:?}");
         assert_eq!(after.echo.heard.load(Ordering::SeqCst), 1);
         assert_eq!(before.echo.heard.load(Ordering::SeqCst), 0);
-        // The earlier one comes not back, however it tries.
+        // The earlier one hears of it when its socket ends; until then it would ask there.
+        until("the earlier one stays connected", || {
+            before.wire.connected().is_empty()
+        })
+        .await;
+        // It comes not back, however it tries.
         before.wire.living(&entries);
         let earlier = before.ask(&one, Bytes::from_static(b"x"), LONG).await;
         assert_eq!(earlier, Err(LinkError::Unreached));
