@@ -30,10 +30,7 @@ use crate::{
 };
 
 /// How often is looked whether the other nodes are heard.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-
-/// Who does not hear most of them for so long is cut off.
-const CUT_OFF_AFTER: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A server without `[cluster]` is waited for so long; the mark of one that died is not so old.
 const ALONE_PATIENCE: Duration = Duration::from_secs(8);
@@ -130,7 +127,8 @@ impl Joining {
                 }
             }
         });
-        let watching = watch(Arc::downgrade(&house), Arc::downgrade(&self.wire));
+        let patience = wire::silence(self.settings.lease);
+        let watching = watch(Arc::downgrade(&house), Arc::downgrade(&self.wire), patience);
         Joined {
             wire: self.wire,
             house,
@@ -163,8 +161,9 @@ impl Joined {
     }
 }
 
-/// Looks whether this node hears the others, and says so to the ward.
-async fn watch(house: Weak<House>, wire: Weak<ClusterWire>) {
+/// Looks whether this node hears the others, and says so to the ward: who is not connected with most of them for as long as one of them may be silent is cut
+/// off. Both together are a lease: by then those that have died count no more.
+async fn watch(house: Weak<House>, wire: Weak<ClusterWire>, patience: Duration) {
     let mut since = None;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
@@ -176,7 +175,7 @@ async fn watch(house: Weak<House>, wire: Weak<ClusterWire>) {
         if !hears_few(&view, ward.name(), &wire.connected()) {
             since = None;
             ward.cut_off(false);
-        } else if since.get_or_insert_with(Instant::now).elapsed() >= CUT_OFF_AFTER {
+        } else if since.get_or_insert_with(Instant::now).elapsed() >= patience {
             ward.cut_off(true);
         }
     }

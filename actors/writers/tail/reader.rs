@@ -10,11 +10,11 @@ use std::{
 
 use playhouse_schema::{
     address::{Family, Position, Shard, ShardNumber},
-    port::{LogStore, StoredRecord},
+    port::{KnownHeads, LogStore, StoreError, StoredRecord},
 };
 use tokio::{
     sync::mpsc,
-    task::{JoinError, JoinSet},
+    task::{JoinError, JoinHandle, JoinSet},
     time::{Instant, timeout_at},
 };
 
@@ -31,6 +31,9 @@ const PRIME_AGAIN: Duration = Duration::from_secs(5);
 
 /// So long a reader waits for one answer of the log before it goes on with the other shards.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A question to the log that goes on while nobody waits for it.
+type Asked<T> = JoinHandle<Result<T, StoreError>>;
 
 /// What is waited for beside everything else.
 enum Aside {
@@ -61,6 +64,9 @@ pub struct TailReader {
     is_primed: bool,
     /// How long the log may take to answer what it is asked now (of a shard, or how far it is); survives a `next` that was given up.
     patience: Option<(Option<ShardNumber>, Instant)>,
+    /// What the log is asked now; the answer survives a `next` that was given up, too: asked anew each time, a log that is slow would never get to give one.
+    heads: Option<Asked<KnownHeads>>,
+    page: Option<(ShardNumber, Position, Asked<Vec<StoredRecord>>)>,
     /// Shards that are read aside. What comes of them through the channel meanwhile is read from the log later.
     aside: BTreeSet<ShardNumber>,
     tasks: JoinSet<Aside>,
@@ -85,6 +91,8 @@ impl TailReader {
             ready: Vec::new(),
             is_primed: false,
             patience: None,
+            heads: None,
+            page: None,
             aside: BTreeSet::new(),
             tasks: JoinSet::new(),
         }
@@ -169,10 +177,14 @@ impl TailReader {
             return;
         }
         let until = self.until(None);
-        let known = timeout_at(until, self.tail.store.known_heads(self.family)).await;
+        let (tail, family) = (self.tail.clone(), self.family);
+        let heads = self.heads.get_or_insert_with(|| {
+            tokio::spawn(async move { tail.store.known_heads(family).await })
+        });
+        let known = timeout_at(until, heads).await.map(answer);
+        self.heads = None;
         self.patience = None;
         self.is_primed = true;
-        let family = self.family;
         match known {
             Ok(Ok(known)) => {
                 self.tail.publish(family, Arc::default(), &known.heads);
@@ -275,7 +287,15 @@ impl TailReader {
         };
         let limit = missing.min(READ_RECORDS_MAX);
         let until = self.until(Some(shard));
-        let page = timeout_at(until, self.tail.store.read_shard(place, cursor, limit)).await;
+        self.page
+            .take_if(|(of, after, _)| (*of, *after) != (shard, cursor));
+        let store = self.tail.store.clone();
+        let (.., page) = self.page.get_or_insert_with(|| {
+            let page = async move { store.read_shard(place, cursor, limit).await };
+            (shard, cursor, tokio::spawn(page))
+        });
+        let page = timeout_at(until, page).await.map(answer);
+        self.page = None;
         self.patience = None;
         match page {
             Ok(Ok(page)) => page.into_iter().for_each(|record| self.take(record)),
@@ -292,6 +312,15 @@ impl TailReader {
             Aside::Page(shard, page)
         });
         false
+    }
+}
+
+/// What a question to the log came to.
+fn answer<T>(joined: Result<Result<T, StoreError>, JoinError>) -> Result<T, StoreError> {
+    match joined {
+        Ok(answer) => answer,
+        Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+        Err(_) => Err(StoreError::Database("the runtime ends".to_owned())),
     }
 }
 

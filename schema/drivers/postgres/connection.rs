@@ -12,7 +12,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{
     runtime::Handle,
-    sync::Semaphore,
+    sync::{Semaphore, oneshot},
     time::{Instant, sleep, timeout},
 };
 use tokio_postgres::{Client, Config, Error, NoTls, Row, Statement, error::SqlState, types::ToSql};
@@ -219,8 +219,31 @@ pub(super) struct Pool {
     bounds: PostgresBounds,
     home: Handle,
     permits: Semaphore,
-    idle: Mutex<Vec<Connection>>,
+    idle: Arc<Idle>,
+    /// So many finish what nobody waits for any longer, at most.
+    finishing: Arc<Semaphore>,
     failures: Arc<Failures>,
+}
+
+/// Connections that nobody uses.
+struct Idle {
+    most: usize,
+    connections: Mutex<Vec<Connection>>,
+}
+
+impl Idle {
+    fn take(&self) -> Option<Connection> {
+        let mut connections = self.connections.lock();
+        connections.retain(|connection| !connection.client.is_closed());
+        connections.pop()
+    }
+
+    fn put(&self, connection: Connection) {
+        let mut connections = self.connections.lock();
+        if connections.len() < self.most && !connection.client.is_closed() {
+            connections.push(connection);
+        }
+    }
 }
 
 impl Pool {
@@ -230,7 +253,11 @@ impl Pool {
             bounds,
             home: Handle::current(),
             permits: Semaphore::new(bounds.connections.max(1)),
-            idle: Mutex::default(),
+            idle: Arc::new(Idle {
+                most: bounds.connections.max(1),
+                connections: Mutex::default(),
+            }),
+            finishing: Arc::new(Semaphore::new(bounds.connections.max(1))),
             failures: Arc::default(),
         }
     }
@@ -242,25 +269,37 @@ impl Pool {
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, StoreError> {
         let _permit = self.permit().await?;
-        if let Some(mut connection) = self.take_idle() {
-            match in_time(self.bounds, connection.query(sql, values)).await {
-                Some(Ok(rows)) => {
-                    self.give_back(connection);
-                    return Ok(rows);
-                }
+        if let Some(connection) = self.idle.take() {
+            match self.ask(connection, sql, values).await {
                 Some(Err(error)) if is_disconnect(&error) => {}
-                Some(Err(error)) => {
-                    self.give_back(connection);
-                    return Err(failure(&error));
-                }
+                Some(answer) => return answer.map_err(|error| failure(&error)),
                 None => return Err(silent()),
             }
         }
-        let mut connection = self.connect().await?;
+        let connection = self.connect().await?;
+        let answer = self.ask(connection, sql, values).await;
+        answer.ok_or_else(silent)?.map_err(|error| failure(&error))
+    }
+
+    /// Asks over a connection, which is idle when it has answered; `None` when it does not answer.
+    async fn ask(
+        &self,
+        connection: Connection,
+        sql: &'static str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Option<Result<Vec<Row>, Error>> {
+        let mut asked = Asked {
+            pool: self,
+            connection: Some(connection),
+        };
+        let connection = asked.connection.as_mut()?;
         let answer = in_time(self.bounds, connection.query(sql, values)).await;
-        let answer = answer.ok_or_else(silent)?;
-        self.give_back(connection);
-        answer.map_err(|error| failure(&error))
+        if let Some(connection) = asked.connection.take()
+            && answer.is_some()
+        {
+            self.idle.put(connection);
+        }
+        answer
     }
 
     /// Waits for the answer to so many statements, a little longer than the server may work on them.
@@ -281,7 +320,7 @@ impl Pool {
     /// Lends a connection for several statements. It is not given back by itself.
     pub(super) async fn lend(&self) -> Result<Lent<'_>, StoreError> {
         let permit = self.permit().await?;
-        let connection = match self.take_idle() {
+        let connection = match self.idle.take() {
             Some(connection) => connection,
             None => self.connect().await?,
         };
@@ -310,34 +349,55 @@ impl Pool {
         Connections {
             most,
             busy: most.saturating_sub(self.permits.available_permits()),
-            idle: self.idle.lock().len(),
+            idle: self.idle.connections.lock().len(),
         }
-    }
-
-    fn take_idle(&self) -> Option<Connection> {
-        let mut idle = self.idle.lock();
-        idle.retain(|connection| !connection.client.is_closed());
-        idle.pop()
     }
 
     /// Closes what nobody uses: one of them has not answered, and others may be no better.
     pub(super) fn close_idle(&self) {
-        self.idle.lock().clear();
-    }
-
-    fn give_back(&self, connection: Connection) {
-        if !connection.client.is_closed() {
-            self.idle.lock().push(connection);
-        }
+        self.idle.connections.lock().clear();
     }
 
     /// A connection that is nobody else's, and not counted.
     pub(super) async fn connect(&self) -> Result<Connection, StoreError> {
         let (config, failures) = (self.config.clone(), Arc::clone(&self.failures));
-        self.home
-            .spawn(async move { Connection::open_after(&config, &failures).await })
-            .await
-            .map_err(|error| StoreError::Database(error.to_string()))?
+        let (idle, (given, taken)) = (Arc::clone(&self.idle), oneshot::channel());
+        self.home.spawn(async move {
+            let opened = Connection::open_after(&config, &failures).await;
+            // Who wanted it may have given up meanwhile: the next one finds it.
+            if let Err(Ok(connection)) = given.send(opened) {
+                idle.put(connection);
+            }
+        });
+        let gone = |_| StoreError::Database("the connections are closed".into());
+        taken.await.map_err(gone)?
+    }
+}
+
+/// A connection that is asked. When its answer is not waited for any longer it is used again as soon as that has come: to open another one would cost the server
+/// more than to answer.
+struct Asked<'a> {
+    pool: &'a Pool,
+    connection: Option<Connection>,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
+        let Ok(place) = Arc::clone(&self.pool.finishing).try_acquire_owned() else {
+            return;
+        };
+        let (idle, bounds) = (Arc::clone(&self.pool.idle), self.pool.bounds);
+        self.pool.home.spawn(async move {
+            // Its turn comes after what is under way.
+            let turn = connection.client.batch_execute("");
+            if let Some(Ok(())) = in_time(bounds, turn).await {
+                idle.put(connection);
+            }
+            drop(place);
+        });
     }
 }
 
@@ -351,7 +411,7 @@ pub(super) struct Lent<'a> {
 impl Lent<'_> {
     /// Puts the connection back; one that is dropped instead is closed, and so is its transaction.
     pub(super) fn give_back(self) {
-        self.pool.give_back(self.connection);
+        self.pool.idle.put(self.connection);
     }
 }
 
