@@ -480,7 +480,7 @@ mod tests {
             flow.hear(flow.sent());
         };
         let both = async { tokio::join!(waiting, hearing) };
-        tokio::time::timeout(Duration::from_secs(10), both)
+        tokio::time::timeout(Duration::from_secs(60), both)
             .await
             .unwrap();
     }

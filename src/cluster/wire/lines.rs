@@ -384,7 +384,7 @@ mod tests {
         let mut writing = Writing::over(near, connection.clone());
         let written = tokio::spawn(async move { writing.write_all(b"two").await });
         assert!(connection.end());
-        let written = timeout(LAST_WORDS_WITHIN * 5, written).await;
+        let written = timeout(LAST_WORDS_WITHIN * 20, written).await;
         let error = written.unwrap().unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionAborted);
     }
