@@ -47,8 +47,8 @@ const RELAY_AFTER: Duration = Duration::from_millis(500);
 /// So many others are tried.
 const RELAYS_MAX: usize = 2;
 
-/// A call that is too large for one frame is fetched within this time, or not carried out. Unit tests wait longer, for machines that stall.
-const FETCHED_WITHIN: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 10 });
+/// A call that is too large for one frame is fetched within this time, or not carried out.
+const FETCHED_WITHIN: Duration = Duration::from_secs(10);
 
 /// See the module's documentation.
 pub(super) struct Hub {
