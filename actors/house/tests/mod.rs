@@ -218,7 +218,7 @@ async fn a_conversation_survives_a_restart() {
     let house = &trial.house;
     assert!(!house.shares_a_room(&alice, &bob).await.unwrap());
     trial.join(&bob, &room_id).await.unwrap();
-    // Whoever has the answer is told of it by everything.
+    // What was acknowledged counts at once.
     assert!(house.shares_a_room(&alice, &bob).await.unwrap());
     assert_eq!(house.joined_rooms(&bob).await.unwrap(), [room_id.clone()]);
     let event_id = trial.send(&room_id, message(&bob, "to be")).await;
