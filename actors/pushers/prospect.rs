@@ -142,11 +142,8 @@ mod tests {
     use ruma::owned_room_id;
     use serde_json::json;
 
-    use super::*;
-    use crate::{
-        pushers::tests,
-        user::push_standing::{Mailed, Standing},
-    };
+    use super::{super::tests, *};
+    use crate::user::push_standing::{Mailed, Standing};
 
     fn event() -> PushedEvent {
         PushedEvent {
