@@ -150,6 +150,7 @@ impl House {
         }
         let store = self.models.store();
         store.apply(vec![found.again()], Vec::new()).await?;
+        self.tail().note_parked();
         Ok(found)
     }
 
