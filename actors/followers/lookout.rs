@@ -1,8 +1,8 @@
 //! When it is looked what a follower has parked: somebody may want it to be tried again.
 //!
-//! While nothing is parked nobody asks the database. That something is becomes known when it is parked on this node or wanted again here, at the start, and when
-//! another node has read by the same name. Another node may still have parked something in a moment in which both took the reader for theirs, so it is looked
-//! now and then in any case.
+//! While nothing is parked nobody asks the database. That something is becomes known when it is parked on this node or wanted again here, at the start, and
+//! when another node has read by the same name. Another node may still have parked something in a moment in which both took the reader for theirs, so it is
+//! looked now and then in any case.
 
 use std::{sync::Arc, time::Duration};
 

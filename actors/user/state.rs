@@ -268,8 +268,8 @@ impl User {
         *self = closed;
     }
 
-    /// Opens a closed account again. What it held is gone; what was decided of it, like a lock or a shadow ban, holds on, and so does which rooms were forgotten
-    /// unless the account was erased.
+    /// Opens a closed account again. What it held is gone; what was decided of it, like a lock or a shadow ban, holds on, and so does which rooms were
+    /// forgotten, unless the account was erased.
     fn reopen(&mut self, reopened: &Reopened) {
         let Some(account) = &mut self.account else {
             return;
