@@ -8,17 +8,16 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use futures_util::{StreamExt as _, future::BoxFuture, stream};
 use playhouse_schema::{
     address::{Family, Position, Shard},
-    models::parked::{self, Parked},
+    models::parked::Parked,
     port::{StoreError, StoredRecord},
 };
 use ruma::{OwnedServerName, events::room::member::MembershipState};
 use tokio::time::Instant;
 
 use super::{
+    lookout::Lookout,
     member_events::{self, MemberEvent},
-    task::{
-        Handled, Handler, PARKED_MAX, PROGRAM, Running, Source, Stop, Stopped, follow_from_now,
-    },
+    task::{Handled, Handler, PROGRAM, Running, Source, Stop, Stopped, follow_from_now},
 };
 use crate::env::Env;
 
@@ -70,6 +69,7 @@ pub async fn start(
         env: env.clone(),
         host: acceptances.host.clone(),
         server_name: acceptances.server_name.clone(),
+        lookout: Lookout::new(source.1.clone(), NAME),
         due: BTreeMap::new(),
     };
     let follower = follow_from_now(source, NAME, Family::Rooms, acceptances).await?;
@@ -139,6 +139,7 @@ struct Again {
     env: Env,
     host: Arc<dyn Host>,
     server_name: OwnedServerName,
+    lookout: Lookout,
     /// When the next attempt is due, and the wait after it.
     due: BTreeMap<(Shard, Position), (Instant, Duration)>,
 }
@@ -156,7 +157,7 @@ impl Again {
     }
 
     async fn look(&mut self, stop: &mut Stop) -> Result<(), StoreError> {
-        let parked = parked::of(&*self.store.models(), NAME, PARKED_MAX).await?;
+        let parked = self.lookout.look_at_all(&*self.store).await?;
         let known: Vec<_> = parked.iter().map(|one| (one.shard, one.position)).collect();
         self.due.retain(|place, _| known.contains(place));
         let now = Instant::now();

@@ -11,6 +11,7 @@ pub mod feeds;
 pub mod fold_on;
 pub mod forgettings;
 pub mod leavings;
+mod lookout;
 pub mod member_events;
 pub mod members;
 pub mod models;

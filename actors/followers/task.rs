@@ -15,7 +15,7 @@ use playhouse_schema::{
 };
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
-use super::bookmark::Bookmark;
+use super::{bookmark::Bookmark, lookout::Lookout};
 use crate::{cluster::Underway, writers::Tail};
 
 /// A batch of which nothing came moves the stored position only so often: reading it again after a crash costs little.
@@ -23,9 +23,6 @@ const IDLE_SAVE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A follower that has handled a batch lets the next one gather so long: nobody waits for it, and under load it wakes for many commits at once.
 const GATHER: Duration = Duration::from_millis(10);
-
-/// How often a follower looks whether somebody wants it to try again what it has parked.
-pub(crate) const RETRY_EVERY: Duration = Duration::from_secs(5);
 
 /// Waits before a failed write is tried again: the first and the longest.
 const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
@@ -116,7 +113,7 @@ pub struct Handled {
 pub(crate) const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 
 /// So many parked records of one reader are looked at.
-pub(super) const PARKED_MAX: usize = 10_000;
+const PARKED_MAX: usize = 10_000;
 
 /// Parks a record: says so, counts it, and gives what must be stored with the position.
 pub(crate) fn park(
@@ -130,13 +127,22 @@ pub(crate) fn park(
     Parked::new(name, record, PROGRAM, why)
 }
 
-/// What a reader has parked; and those of it that another program did.
-pub(crate) async fn parked_before(
+/// What a reader has parked.
+pub(super) async fn parked_by(
     store: &dyn LogStore,
     name: &'static str,
 ) -> Result<Vec<Parked>, StoreError> {
-    let mut parked = parked::of(&*store.models(), name, PARKED_MAX).await?;
+    let parked = parked::of(&*store.models(), name, PARKED_MAX).await?;
     metrics::gauge!("playhouse_parked_records", "reader" => name).set(parked.len() as f64);
+    Ok(parked)
+}
+
+/// What of it another program did.
+pub(super) async fn parked_before(
+    store: &dyn LogStore,
+    name: &'static str,
+) -> Result<Vec<Parked>, StoreError> {
+    let mut parked = parked_by(store, name).await?;
     parked.retain(|parked| parked.program != PROGRAM);
     Ok(parked)
 }
@@ -156,10 +162,10 @@ pub async fn follow(
     handler: impl Handler,
 ) -> Result<Running, StoreError> {
     let follower = Follower {
+        lookout: Lookout::new(source.1.clone(), name),
         bookmark: Bookmark::open(source, name, family).await?,
         name,
         saved: Instant::now(),
-        looked: Instant::now(),
     };
     Ok(Running::start(|stop| Box::pin(follower.run(handler, stop))))
 }
@@ -246,7 +252,7 @@ struct Follower {
     bookmark: Bookmark,
     name: &'static str,
     saved: Instant,
-    looked: Instant,
+    lookout: Lookout,
 }
 
 impl Follower {
@@ -259,7 +265,7 @@ impl Follower {
             let records = tokio::select! {
                 biased;
                 () = signal.told() => break,
-                () = tokio::time::sleep_until(self.looked + RETRY_EVERY) => {
+                () = tokio::time::sleep_until(self.lookout.due()) => {
                     if self.retry(&mut handler, &mut stop).await.is_err() {
                         return;
                     }
@@ -277,6 +283,9 @@ impl Follower {
                 if self.save(parked, &mut stop).await.is_err() {
                     return;
                 }
+                if !handled.parked.is_empty() {
+                    self.lookout.note();
+                }
             }
             metrics::counter!("playhouse_follower_records_total", "follower" => self.name)
                 .increment(records.len() as u64);
@@ -289,9 +298,8 @@ impl Follower {
 
     /// Handles again what another program has parked, or what somebody wants it to.
     async fn retry(&mut self, handler: &mut impl Handler, stop: &mut Stop) -> Result<(), Stopped> {
-        self.looked = Instant::now();
         let store = self.bookmark.store().clone();
-        let parked = match parked_before(&*store, self.name).await {
+        let parked = match self.lookout.look(&*store).await {
             Ok(parked) => parked,
             Err(error) => {
                 tracing::warn!(follower = self.name, %error, "cannot read what is parked");
@@ -323,7 +331,11 @@ impl Follower {
         loop {
             match self.bookmark.save(statements.clone()).await {
                 Ok(()) => break,
-                Err(StoreError::Overtaken(_)) => return self.bookmark.find_again(stop).await,
+                Err(StoreError::Overtaken(_)) => {
+                    // It may have parked something.
+                    self.lookout.note();
+                    return self.bookmark.find_again(stop).await;
+                }
                 Err(error) => {
                     tracing::warn!(follower = self.name, %error, "cannot store position");
                 }

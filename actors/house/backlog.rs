@@ -5,7 +5,7 @@ use playhouse_schema::{
     address::{Entity, Position, Sequence, Shard},
     models::{
         Model as _,
-        destinations::{self, Destination},
+        destinations::{self, Destination, Destinations},
         parked::{self, Parked},
         pushers::{self, ListedPusher, Pushers},
     },
@@ -69,6 +69,7 @@ impl House {
         only_unfinished: bool,
     ) -> Result<Vec<Backlog>, HouseError> {
         let found = if only_unfinished && self.outboxes.is_some() {
+            self.models.caught_up(Destinations::NAME).await?;
             destinations::unfinished(&**self.models.store(), after, limit).await?
         } else {
             self.destinations(after, limit).await?
@@ -149,6 +150,7 @@ impl House {
         }
         let store = self.models.store();
         store.apply(vec![found.again()], Vec::new()).await?;
+        self.tail().note_parked();
         Ok(found)
     }
 

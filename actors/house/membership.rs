@@ -130,13 +130,10 @@ impl House {
 
     /// The rooms a local user is joined to, as of everything that was acknowledged before. Where nobody can tell how far the log is, or the model does not come
     /// after it, it is what the user has heard of.
-    pub async fn rooms_joined_by_now(
-        &self,
-        user_id: &UserId,
-    ) -> Result<Vec<OwnedRoomId>, HouseError> {
+    pub async fn joined_rooms(&self, user_id: &UserId) -> Result<Vec<OwnedRoomId>, HouseError> {
         if let Err(error) = self.models.caught_up(Memberships::NAME).await {
             tracing::warn!(%error, "the list of a user's rooms goes by what the user has heard of");
-            return self.joined_rooms(user_id).await;
+            return self.rooms_heard_of(user_id).await;
         }
         let known = memberships::of_user(&**self.models.store(), user_id.as_str()).await?;
         let joined = known.iter().filter(|row| row.membership == "join");
@@ -146,7 +143,7 @@ impl House {
     }
 
     /// The rooms a local user is joined to, as far as the user has heard of it.
-    pub async fn joined_rooms(&self, user_id: &UserId) -> Result<Vec<OwnedRoomId>, HouseError> {
+    async fn rooms_heard_of(&self, user_id: &UserId) -> Result<Vec<OwnedRoomId>, HouseError> {
         match self.user_query(user_id, UserQuery::Rooms).await? {
             UserAnswer::Rooms(rooms) => Ok(rooms
                 .into_iter()

@@ -120,8 +120,8 @@ impl House {
         if self.outboxes.is_none() {
             return Ok(Vec::new());
         }
-        let models = self.store().models();
-        Ok(destinations::list(&*models, after, limit).await?)
+        self.models.caught_up(Destinations::NAME).await?;
+        Ok(destinations::list(&**self.models.store(), after, limit).await?)
     }
 
     /// Destinations that are wanted, and how many there are in all.

@@ -74,8 +74,11 @@ impl Deletions {
         let waits = of_room
             .filter(is_wanted)
             .any(|other| other.deletion.room_id == *room_id);
-        if wanted >= WAITING_MAX || waits {
+        if waits {
             return Err(PurgeError::Busy);
+        }
+        if wanted >= WAITING_MAX {
+            return Err(PurgeError::TooMany);
         }
         Ok(Some(PurgeRecord::DeletionBegun(deletion)))
     }
@@ -235,6 +238,28 @@ mod tests {
         let of_room = deletions.of_room("!a");
         assert_eq!(of_room[0].state(8), DeletionState::Complete);
         assert_eq!((of_room.len(), deletions.waiting().len()), (2, 1));
+    }
+
+    #[test]
+    fn whoever_comes_when_too_many_wait_is_told_so() {
+        let mut deletions = Deletions::default();
+        let of_room = |number: &str| Deletion {
+            room_id: format!("!{number}"),
+            ..deletion(number, Some("@boss:b"))
+        };
+        for number in 0..WAITING_MAX {
+            let wanted = of_room(&number.to_string());
+            assert_eq!(begin(&mut deletions, wanted), Ok(true));
+        }
+        let more = begin(&mut deletions, of_room("more"));
+        assert_eq!(more, Err(PurgeError::TooMany));
+        let again = Deletion {
+            id: "again".to_owned(),
+            ..of_room("0")
+        };
+        assert_eq!(begin(&mut deletions, again), Err(PurgeError::Busy));
+        // Rooms that nobody remembers have a line of their own.
+        assert_eq!(begin(&mut deletions, deletion("forgotten", None)), Ok(true));
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub enum PurgeCommand {
     End(PurgeEnded),
     /// It has come further, or what a deletion takes out of the log.
     Progress(PurgeProgress),
-    /// A room is to be deleted. Refused with `Busy` while it is being deleted, or too many wait.
+    /// A room is to be deleted. Refused with `Busy` while it is being deleted, with `TooMany` while too many wait.
     Delete(Box<Deletion>),
     /// A deletion has come further.
     Move(DeletionMoved),
@@ -66,7 +66,7 @@ pub enum PurgeCommand {
     EndDeletion(PurgeEnded),
     /// A room is wanted here no more, or again.
     SetBlock(RoomBlockSet),
-    /// Everything that a user sent is to be redacted. Refused with `Busy` while that is being done, or too many wait.
+    /// Everything that a user sent is to be redacted. Refused with `Busy` while that is being done, with `TooMany` while too many wait.
     Redact(Box<UserRedaction>),
     /// Such a redaction has come further.
     MoveRedaction(RedactionMoved),
@@ -137,11 +137,11 @@ pub enum PurgeError {
     /// There is no such purge.
     #[error("unknown purge")]
     Unknown,
-    /// The room is being deleted already, or the user's events redacted, or too many deletions or redactions wait.
+    /// The room is being deleted already, or the user's events redacted.
     #[error("it is going on already")]
     Busy,
-    /// Too many purges wait.
-    #[error("too many purges wait")]
+    /// Too many purges wait, or deletions, or redactions.
+    #[error("too many wait already")]
     TooMany,
     /// So many rooms are kept out already that no more can be.
     #[error("too many rooms are blocked")]

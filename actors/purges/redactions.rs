@@ -36,8 +36,11 @@ impl Redactions {
     /// Judges a new one: a user has one at a time.
     pub(super) fn begin(&self, new: UserRedaction) -> Result<Option<PurgeRecord>, PurgeError> {
         let is_same = |other: &RedactionStanding| other.redaction.user_id == new.user_id;
-        if self.waiting.len() >= WAITING_MAX || self.waiting.values().any(is_same) {
+        if self.waiting.values().any(is_same) {
             return Err(PurgeError::Busy);
+        }
+        if self.waiting.len() >= WAITING_MAX {
+            return Err(PurgeError::TooMany);
         }
         Ok(Some(PurgeRecord::RedactionBegun(new)))
     }
@@ -147,5 +150,18 @@ mod tests {
         assert!(!redactions.is_waiting("a") && redactions.waiting().is_empty());
         assert!(redactions.get("a").is_some_and(|one| one.ended.is_some()));
         assert_eq!(begin(&mut redactions, redaction("b", "@a:b")), Ok(()));
+    }
+
+    #[test]
+    fn whoever_comes_when_too_many_wait_is_told_so() {
+        let mut redactions = Redactions::default();
+        for number in 0..WAITING_MAX {
+            let new = redaction(&number.to_string(), &format!("@u{number}:b"));
+            assert_eq!(begin(&mut redactions, new), Ok(()));
+        }
+        let more = begin(&mut redactions, redaction("more", "@a:b"));
+        assert_eq!(more, Err(PurgeError::TooMany));
+        let again = begin(&mut redactions, redaction("again", "@u0:b"));
+        assert_eq!(again, Err(PurgeError::Busy));
     }
 }

@@ -142,11 +142,8 @@ mod tests {
     use ruma::owned_room_id;
     use serde_json::json;
 
-    use super::*;
-    use crate::user::{
-        push_standing::{Mailed, Standing},
-        pushers::Pusher,
-    };
+    use super::{super::tests, *};
+    use crate::user::push_standing::{Mailed, Standing};
 
     fn event() -> PushedEvent {
         PushedEvent {
@@ -162,18 +159,7 @@ mod tests {
         let json = json!({
             "kind": kind, "lang": "en", "data": {"url": "https://push.example.org/_matrix/push/v1/notify"},
         });
-        NamedPusher {
-            app_id: "app".to_owned(),
-            pushkey: "key".to_owned(),
-            pusher: Pusher {
-                json: json.to_string().into(),
-                device_id: None,
-                at_ms: 5_000,
-                number: 7,
-                made_ms: 5_000,
-                standing: Arc::new(standing),
-            },
-        }
+        tests::pusher(&json, standing)
     }
 
     const SIGNS: Signs = Signs {

@@ -78,23 +78,28 @@ fn candidate(sequence: u64, is_highlight: bool) -> Candidate {
     }
 }
 
+/// A pusher that was made at 5,000 ms.
+pub(super) fn pusher(json: &Value, standing: Standing) -> NamedPusher {
+    NamedPusher {
+        app_id: "app".to_owned(),
+        pushkey: "key".to_owned(),
+        pusher: Pusher {
+            json: json.to_string().into(),
+            device_id: None,
+            at_ms: 5_000,
+            number: 7,
+            made_ms: 5_000,
+            standing: Arc::new(standing),
+        },
+    }
+}
+
 fn book(data: Value, enabled: bool) -> PusherBook {
     let json = json!({
         "kind": "http", "lang": "en", "data": data, "org.matrix.msc3881.enabled": enabled
     });
     PusherBook {
-        pushers: vec![NamedPusher {
-            app_id: "app".to_owned(),
-            pushkey: "key".to_owned(),
-            pusher: Pusher {
-                json: json.to_string().into(),
-                device_id: None,
-                at_ms: 5_000,
-                number: 7,
-                made_ms: 5_000,
-                standing: Arc::default(),
-            },
-        }],
+        pushers: vec![pusher(&json, Standing::default())],
         ended: Vec::new(),
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::state::User;
 
 /// The format of snapshots.
-pub(super) const VERSION: u32 = 11;
+pub(super) const VERSION: u32 = 12;
 /// Fewer records than this are cheaper to read again.
 const RECORDS_MIN: u64 = 200;
 /// A record may cost so many bytes of snapshots: a user with a large state is written less often.

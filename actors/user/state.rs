@@ -245,12 +245,16 @@ impl User {
         }
     }
 
-    /// Closes the account: what was the user's is gone, the name stays taken.
+    /// Closes the account: what was the user's is gone, the name stays taken. Which rooms were forgotten is not the user's alone: it says what may not be read,
+    /// and would hold if the account were opened again. It goes with what is taken out of the log.
     fn close(&mut self, change: Change, erase: bool) {
         let mut closed = Self::nothing(self.user_id.clone());
         closed.sequence = self.sequence;
         closed.account = self.account.take();
         closed.profile_change = change;
+        if !erase {
+            closed.forgotten = std::mem::take(&mut self.forgotten);
+        }
         if let Some(account) = &mut closed.account {
             account.password_hash = None;
             account.deactivated = true;
@@ -260,10 +264,12 @@ impl User {
                 account.erased_until = change.sequence;
             }
         }
+        closed.measure();
         *self = closed;
     }
 
-    /// Opens a closed account again. What it held is gone; what was decided of it, like a lock or a shadow ban, holds on.
+    /// Opens a closed account again. What it held is gone; what was decided of it, like a lock or a shadow ban, holds on, and so does which rooms were
+    /// forgotten, unless the account was erased.
     fn reopen(&mut self, reopened: &Reopened) {
         let Some(account) = &mut self.account else {
             return;

@@ -2,8 +2,8 @@
 
 use actix_web::http::Method;
 use playhouse_actors::{
-    followers::models::Lagging, house::HouseError, kernel::Unavailable, room::RoomError,
-    user::UserError,
+    followers::models::Lagging, house::HouseError, kernel::Unavailable, purges::PurgeError,
+    room::RoomError, user::UserError,
 };
 use ruma::api::error::ErrorCode;
 
@@ -114,6 +114,8 @@ fn failures_have_their_codes_and_statuses() {
         (Unavailable::Stopped.into(), 503, "M_UNKNOWN"),
         (Unavailable::Damaged.into(), 500, "M_UNKNOWN"),
         (HouseError::from(Lagging).into(), 503, "M_UNKNOWN"),
+        (PurgeError::Busy.into(), 400, "M_UNKNOWN"),
+        (PurgeError::TooMany.into(), 429, "M_LIMIT_EXCEEDED"),
         (
             Failure::new(ErrorCode::MissingToken, ""),
             401,

@@ -122,6 +122,36 @@ async fn a_closed_account_begins_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn forgotten_rooms_stay_forgotten() {
+    on_own_servers(&[], async |server| {
+        let boss = administrator(&server.client(), "boss").await;
+        let [anna, bert] = [server.register("anna").await, server.register("bert").await];
+        let hall = bert.create_room(json!({"preset": "public_chat"})).await;
+        anna.join(&hall).await;
+        anna.leave(&hall).await;
+        anna.act(&hall, "forget", json!({})).await.ok();
+        close(&boss, &anna.user_id, false).await;
+        let wish = json!({"password": "another horse"});
+        boss.post(&reopening(&anna.user_id), wish).await.ok();
+        let session = log_in(&anna, &anna.user_id, "another horse").await.ok();
+        let again = server.client().with_session(&session);
+        again
+            .look(&hall, "messages?dir=b")
+            .await
+            .refused(403, "M_FORBIDDEN");
+        server.restart();
+        let again = again.at(server.base());
+        again
+            .look(&hall, "messages?dir=b")
+            .await
+            .refused(403, "M_FORBIDDEN");
+        again.join(&hall).await;
+        assert_eq!(again.look(&hall, "messages?dir=b").await.status, 200);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn opening_twice_changes_nothing() {
     on_own_servers(&[], async |server| {
         let boss = administrator(&server.client(), "boss").await;

@@ -16,11 +16,10 @@ use playhouse_schema::{
     },
 };
 use ruma::{OwnedRoomId, OwnedServerName, OwnedUserId};
-use tokio::time::Instant;
 
 use super::{Follower, NAME, audience::Audience, reading::AGAIN};
 use crate::{
-    followers::task::{Stop, Stopped, park, parked_before},
+    followers::task::{Stop, Stopped, park},
     room::{RoomAnswer, RoomError, RoomQuery},
     server::{ServerCommand, board::Direct},
 };
@@ -34,12 +33,12 @@ type Meaning = Vec<(OwnedServerName, Owed)>;
 impl Follower {
     /// Reads again what another program has parked, or what somebody wants it to.
     pub(super) async fn retry(&mut self, stop: &mut Stop) -> Result<(), Stopped> {
-        self.looked = Instant::now();
         // Another node has the destinations, and does this.
         if self.parts.board.is_void() {
+            self.lookout.put_off();
             return Ok(());
         }
-        let parked = match parked_before(&*self.store, NAME).await {
+        let parked = match self.lookout.look(&*self.store).await {
             Ok(parked) => parked,
             Err(error) => {
                 tracing::warn!(follower = NAME, %error, "cannot read what is parked");

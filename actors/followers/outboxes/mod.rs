@@ -28,7 +28,10 @@ use tokio::{sync::mpsc, time::Instant};
 pub use volatile::Ears;
 
 use self::{audience::Audience, volatile::Volatile};
-use super::task::{RETRY_EVERY, Running, Source, Stop, Stopped, numbered, park};
+use super::{
+    lookout::Lookout,
+    task::{Running, Source, Stop, Stopped, numbered, park},
+};
 use crate::{
     env::Env,
     kernel::Directory,
@@ -122,6 +125,7 @@ pub fn start((store, tail): Source, parts: Parts, heard: Heard) -> Running {
     let follower = Follower {
         rooms: tail.follow(Family::Rooms, &from.rooms),
         users: tail.follow(Family::Users, &from.users),
+        lookout: Lookout::new(tail.clone(), NAME),
         tail,
         audience: Audience::new(parts.env.server_name().to_owned()),
         typing: BTreeMap::new(),
@@ -129,7 +133,6 @@ pub fn start((store, tail): Source, parts: Parts, heard: Heard) -> Running {
         parts,
         heard: heard.0,
         saved: (Instant::now(), BTreeMap::new()),
-        looked: Instant::now(),
         again: None,
     };
     Running::start(|stop| Box::pin(follower.run(stop)))
@@ -147,8 +150,8 @@ struct Follower {
     typing: BTreeMap<OwnedRoomId, Vec<OwnedUserId>>,
     /// When the positions were stored, and what the database has by all that is known here.
     saved: (Instant, BTreeMap<&'static str, Lag>),
-    /// When it was looked what of the parked is to be tried again.
-    looked: Instant,
+    /// What is known of what is parked.
+    lookout: Lookout,
     /// While something parked is read: what it means for whom. Nothing of it goes onto the board.
     again: Option<BTreeMap<OwnedServerName, Owed>>,
 }
@@ -193,7 +196,7 @@ impl Follower {
         match turn {
             Turn::Tick => {
                 self.tick().await;
-                if self.looked.elapsed() >= RETRY_EVERY {
+                if Instant::now() >= self.lookout.due() {
                     self.retry(stop).await?;
                 }
             }
@@ -225,6 +228,7 @@ impl Follower {
     async fn distributed(&mut self, record: &StoredRecord, read: Result<(), StoreError>) {
         if let Err(error) = read {
             self.save(vec![park(NAME, record, &error)]).await;
+            self.lookout.note();
         }
         self.parts.board.distributed(record.shard, record.position);
     }
@@ -246,6 +250,8 @@ impl Follower {
         self.users = self.tail.follow(Family::Users, &from.users);
         // It is known as of what was read last; what is read now may lie before it.
         self.audience = Audience::new(self.parts.env.server_name().to_owned());
+        // Whoever had them may have parked something.
+        self.lookout.note();
         self.restore(stop, Some(numbers)).await
     }
 
@@ -435,6 +441,7 @@ impl Follower {
                 Ok(())
             }
             Err(StoreError::Overtaken(_)) => {
+                self.lookout.note();
                 for (name, _) in settled {
                     let stored = positions::stored(&*self.store, name).await?;
                     self.saved.1.insert(name, stored);

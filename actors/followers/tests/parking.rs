@@ -11,14 +11,18 @@ use std::{
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use playhouse_schema::{
-    address::{Entity, Family},
-    models::{Model, parked},
+    address::{Entity, Family, Shard},
+    models::{
+        Model,
+        parked::{self, Parked},
+    },
     port::{Statement, StoreError, StoredRecord, Value},
     record::{codec::Record as _, user::UserRecord},
 };
 
 use super::{ALICE, Ground, until};
 use crate::followers::{
+    lookout::Lookout,
     rebuild,
     task::{Handled, Handler, Stop, Stopped, follow, park},
 };
@@ -275,4 +279,40 @@ async fn a_follower_tries_again_when_somebody_wants_it() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     follower.stop(Duration::from_secs(120)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_nothing_is_parked_the_database_is_not_asked() {
+    let ground = Ground::new().await;
+    let (store, tail) = ground.source();
+    let mut lookout = Lookout::new(tail.clone(), "reader");
+    // Nobody knows yet.
+    assert!(lookout.has_reason());
+    assert!(lookout.look(&*store).await.unwrap().is_empty());
+    assert!(!lookout.has_reason());
+    let shard = Shard {
+        family: Family::Users,
+        number: 0,
+    };
+    let parked = Parked {
+        entity: "user:@a:b".to_owned(),
+        reason: "poison".to_owned(),
+        program: "older".to_owned(),
+        ..Parked::at("reader", shard, 1)
+    };
+    let database = store.models();
+    let park = database.apply(vec![parked.park()], Vec::new());
+    park.await.unwrap();
+    assert!(lookout.look(&*store).await.unwrap().is_empty());
+    tail.note_parked();
+    assert!(lookout.has_reason());
+    // As long as it is there somebody may want it.
+    for _ in 0..2 {
+        assert_eq!(lookout.look(&*store).await.unwrap(), [parked.clone()]);
+        assert!(lookout.has_reason());
+    }
+    let release = database.apply(vec![parked.release()], Vec::new());
+    release.await.unwrap();
+    assert!(lookout.look(&*store).await.unwrap().is_empty());
+    assert!(!lookout.has_reason());
 }

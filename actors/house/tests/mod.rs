@@ -215,7 +215,12 @@ async fn a_conversation_survives_a_restart() {
             wish.alias_localpart = Some("globe".to_owned());
         })
         .await;
+    let house = &trial.house;
+    assert!(!house.shares_a_room(&alice, &bob).await.unwrap());
     trial.join(&bob, &room_id).await.unwrap();
+    // What was acknowledged counts at once.
+    assert!(house.shares_a_room(&alice, &bob).await.unwrap());
+    assert_eq!(house.joined_rooms(&bob).await.unwrap(), [room_id.clone()]);
     let event_id = trial.send(&room_id, message(&bob, "to be")).await;
     let before = trial.state(&room_id, &alice).await;
     assert!(before.iter().any(|event| event.contains("\"BOB\"")));

@@ -380,6 +380,19 @@ async fn a_sign_of_life_ends_the_waiting() {
         stage.trial.house.outbox_counts().backing_off == 1
     })
     .await;
+    // What the destination itself says of its failure, the list says, too.
+    let house = &stage.trial.house;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while house.outlook(&peer, None).await.unwrap().unwrap().failures == 0 {
+        assert!(tokio::time::Instant::now() < deadline, "it never fails");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let backlogs = house.backlogs(("", 10), true).await.unwrap();
+    let [backlog] = &backlogs[..] else {
+        panic!("{backlogs:?}");
+    };
+    assert_eq!(backlog.destination.server_name, peer.as_str());
+    assert!(backlog.destination.failures > 0);
     for number in 0..60 {
         stage.say(&room_id, &format!("message {number}")).await;
     }

@@ -237,6 +237,27 @@ fn a_room_can_be_forgotten_again() {
 }
 
 #[test]
+fn a_forgotten_room_stays_so_when_the_account_is_opened_again() {
+    let mut alice = Trial::with_devices(&[]);
+    let room_id = owned_room_id!("!r:example.org");
+    let forget = UserCommand::ForgetRoom {
+        room_id: room_id.clone(),
+        until: 3,
+    };
+    alice.done(forget);
+    let open = || UserCommand::Reopen {
+        password_hash: None,
+    };
+    for (erase, stays) in [(false, true), (true, false)] {
+        alice.done(UserCommand::Deactivate { erase });
+        let opened = alice.run(open());
+        assert!(matches!(opened, Ok(UserReply::Count(1))));
+        assert_eq!(alice.user.has_forgotten(&room_id, 3), stays);
+        assert!(!alice.user.has_forgotten(&room_id, 4));
+    }
+}
+
+#[test]
 fn the_same_presence_is_kept_once_a_minute() {
     let mut alice = Trial::with_devices(&[]);
     let set = |presence| UserCommand::SetPresence {

@@ -32,6 +32,8 @@ pub struct Tail {
     families: BTreeMap<Family, FamilyTail>,
     relay: OnceLock<Arc<dyn Relay>>,
     readers: Readers,
+    /// How often something was parked, or wanted to be tried again.
+    parked: AtomicU64,
     /// Its readers pass over what does not come to them, so that a test can show that it would be found.
     #[cfg(test)]
     skips_gaps: AtomicBool,
@@ -81,6 +83,7 @@ impl Tail {
             store,
             relay: OnceLock::new(),
             readers: Readers::default(),
+            parked: AtomicU64::new(0),
             #[cfg(test)]
             skips_gaps: AtomicBool::new(false),
         }
@@ -149,6 +152,16 @@ impl Tail {
         positions: &[Position],
     ) -> Arc<Whereabouts> {
         self.readers.begin(reader, positions)
+    }
+
+    /// A reader of this node has parked a record, or somebody here wants one to be tried again that is parked.
+    pub fn note_parked(&self) {
+        self.parked.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How often that was noted.
+    pub fn parked_notes(&self) -> u64 {
+        self.parked.load(Ordering::Acquire)
     }
 
     /// By how many positions those who read by a name are behind what is known to be written.

@@ -111,25 +111,34 @@ enum Message {
     End,
 }
 
-/// A thread that moves the write-ahead logs of some files. It ends with this.
+/// A thread that moves the write-ahead logs of some files. It begins with the first that is written, so that whoever only reads has none, and ends with this.
 pub(super) struct Checkpoints {
+    files: usize,
+    running: Mutex<Option<Running>>,
+}
+
+/// The thread, and how it is told. It ends with this.
+struct Running {
     sender: SyncSender<Message>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Checkpoints {
-    /// Starts it, for so many files.
-    pub(super) fn start(files: usize) -> Result<Self, StoreError> {
-        // Each of them is due once at a time.
-        let (sender, receiver) = sync_channel(files + 1);
-        let thread = thread::Builder::new()
-            .name("checkpoints".to_owned())
-            .spawn(move || work(&receiver))
-            .map_err(|error| StoreError::Database(error.to_string()))?;
-        Ok(Self {
-            sender,
-            thread: Some(thread),
-        })
+    /// For so many files.
+    pub(super) fn new(files: usize) -> Self {
+        Self {
+            files,
+            running: Mutex::default(),
+        }
+    }
+
+    /// How the thread is told, which is started if it does not run yet.
+    fn sender(&self) -> Result<SyncSender<Message>, StoreError> {
+        let mut running = self.running.lock();
+        if let Some(running) = &*running {
+            return Ok(running.sender.clone());
+        }
+        Ok(running.insert(Running::start(self.files)?).sender.clone())
     }
 
     /// From now on what this connection commits is moved by the thread.
@@ -138,7 +147,7 @@ impl Checkpoints {
         connection: &mut Connection,
         log: &Arc<WriteAhead>,
     ) -> Result<(), StoreError> {
-        let (sender, log) = (self.sender.clone(), Arc::clone(log));
+        let (sender, log) = (self.sender()?, Arc::clone(log));
         let hook = move |wal: &mut rusqlite::hooks::Wal, pages: i32| {
             let pages = u32::try_from(pages).unwrap_or(0);
             if pages >= PAGES_MAX
@@ -158,7 +167,22 @@ impl Checkpoints {
     }
 }
 
-impl Drop for Checkpoints {
+impl Running {
+    fn start(files: usize) -> Result<Self, StoreError> {
+        // Each of them is due once at a time.
+        let (sender, receiver) = sync_channel(files + 1);
+        let thread = thread::Builder::new()
+            .name("checkpoints".to_owned())
+            .spawn(move || work(&receiver))
+            .map_err(|error| StoreError::Database(error.to_string()))?;
+        Ok(Self {
+            sender,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.sender.send(Message::End);
         // It panics nowhere; if it did, the writers would do without it.
@@ -218,10 +242,13 @@ mod tests {
     fn logs_are_moved_beside_the_writer() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log.db");
-        let checkpoints = Checkpoints::start(1).unwrap();
+        let checkpoints = Checkpoints::new(1);
         let log = WriteAhead::new(&path);
         let mut writer = connect_writer(&path).unwrap();
+        // As long as nobody writes there is no thread.
+        assert!(checkpoints.running.lock().is_none());
         checkpoints.watch(&mut writer, &log).unwrap();
+        assert!(checkpoints.running.lock().is_some());
         writer
             .execute_batch("CREATE TABLE log (place BIGINT PRIMARY KEY, payload BLOB NOT NULL)")
             .unwrap();

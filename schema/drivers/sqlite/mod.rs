@@ -152,7 +152,7 @@ impl SqliteStore {
                 layout: facts.layout,
                 writers: facts.writers,
                 is_unfinished: facts.is_unfinished,
-                checkpoints: Checkpoints::start(ahead.iter().map(Vec::len).sum())?,
+                checkpoints: Checkpoints::new(ahead.iter().map(Vec::len).sum()),
                 logs,
                 ahead,
                 snapshots: Writer::new(snapshot_writer)?,

@@ -49,7 +49,7 @@ pub(crate) async fn handle(
     // Who is gone has left, or is about to.
     let joined_rooms = match account.deactivated {
         true => Vec::new(),
-        false => app.house.rooms_joined_by_now(&request.user_id).await?,
+        false => app.house.joined_rooms(&request.user_id).await?,
     };
     Ok(Response {
         total: joined_rooms.len(),

@@ -12,7 +12,6 @@ pub(crate) async fn handle(
     caller: Session,
     _request: Request,
 ) -> Result<Response, Failure> {
-    Ok(Response::new(
-        app.house.rooms_joined_by_now(&caller.user_id).await?,
-    ))
+    let joined = app.house.joined_rooms(&caller.user_id).await?;
+    Ok(Response::new(joined))
 }
