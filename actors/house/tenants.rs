@@ -23,7 +23,7 @@ use crate::{
     writers::Pools,
 };
 
-/// What does not end within this time is cut off: meanwhile nobody serves the shard. Tests that lose nothing of it must not depend on how long a machine stalls.
+/// What does not end within this time is cut off: meanwhile nobody serves the shard. In tests nobody is cut off because the machine stalls.
 const RELEASE_WITHIN: Duration = Duration::from_secs(if cfg!(test) { 20 } else { 2 });
 
 /// A writer that the database does not answer is not waited for longer.
