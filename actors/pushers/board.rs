@@ -291,7 +291,7 @@ impl PushBoard {
     }
 
     /// Whether a user is here.
-    fn has_begun(&self, user_id: &UserId) -> bool {
+    pub(crate) fn has_begun(&self, user_id: &UserId) -> bool {
         let Some(parts) = &self.parts else {
             return true;
         };

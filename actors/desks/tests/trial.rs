@@ -76,7 +76,7 @@ async fn a_desk_stays_awake_as_long_as_something_lies_on_it() {
 async fn who_waits_is_answered_in_turn_and_in_time() {
     let trial = Arc::new(Trial::new().await);
     let wish = |holder: &str, wait_ms| LockWish {
-        lease_ms: 60_000,
+        lease_ms: 600_000,
         wait_ms,
         ..lock(holder)
     };

@@ -337,7 +337,7 @@ async fn an_account_that_is_open_again_stays() {
         .await
         .unwrap();
     until("it is asked", || village.asked.load(Ordering::SeqCst) > 0).await;
-    follower.stop(Duration::from_secs(5)).await;
+    follower.stop(Duration::from_secs(120)).await;
     assert_eq!(
         (village.left(), village.asked.load(Ordering::SeqCst)),
         (0, 1)

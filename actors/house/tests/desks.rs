@@ -45,7 +45,7 @@ impl Trial {
 }
 
 fn soon() -> u64 {
-    env().now_ms() + 60_000
+    env().now_ms() + 600_000
 }
 
 #[tokio::test]

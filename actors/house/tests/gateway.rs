@@ -73,7 +73,7 @@ fn new(words: &str) -> NewPush {
         pushkey_ts_ms: 0,
         data: "{}".to_owned(),
         notification: words.to_owned(),
-        ttl_ms: 60_000,
+        ttl_ms: 600_000,
         counts: None,
         trace: String::new(),
     }

@@ -45,5 +45,7 @@ async fn house<S: Servers>(folder: &Path, wire: &Arc<S>) -> Arc<House> {
     let mut config = config(env().with_network(S::network(wire.clone())));
     config.outbox.retry_wait_ms = 20;
     config.outbox.retry_wait_max_ms = 100;
+    // Who is silent is not asked again before a test is over, however long that takes.
+    config.outbox.answer_within_ms = 3_600_000;
     House::open(store(folder).await, config).await.unwrap()
 }

@@ -135,7 +135,7 @@ impl MemoryStore {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        let waited = tokio::time::timeout(Duration::from_secs(20), all).await;
+        let waited = tokio::time::timeout(Duration::from_secs(120), all).await;
         waited.expect("appends begin in time");
     }
 

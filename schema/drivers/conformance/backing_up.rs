@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Ground, append, appenders, batch, erasure, erasures, record, rooms};
+use super::{Ground, append, appenders, batch, erasure, erasures, record, rooms, unlocked};
 use crate::{
     address::{Entity, Family},
     backup::{RestoreWish, Restored, back_up, complete, layout_after, restore},
@@ -39,9 +39,8 @@ async fn backed_up(ground: &Ground, folder: &str) -> DatabaseConfig {
         writers: 1,
     };
     let source = open_beside(ground.config.clone()).await.unwrap();
-    let target = hold(config.clone(), Side::To(source.layout()))
-        .await
-        .unwrap();
+    let target = unlocked(|| hold(config.clone(), Side::To(source.layout()))).await;
+    let target = target.unwrap();
     back_up(&*source, &*target, &models::all(), &mut |_| {})
         .await
         .unwrap();
@@ -54,7 +53,8 @@ async fn restored(
     backup: &DatabaseConfig,
     (until, is_whole): (u64, bool),
 ) -> (Arc<dyn LogStore>, Restored) {
-    let source = hold(backup.clone(), Side::Backup).await.unwrap();
+    let source = unlocked(|| hold(backup.clone(), Side::Backup)).await;
+    let source = source.unwrap();
     let wish = RestoreWish {
         until_ms: moment(until),
         is_whole,
@@ -68,7 +68,8 @@ async fn restored(
             .join(format!("restored-{until}-{is_whole}")),
         writers: 2,
     };
-    let target = hold(config.clone(), Side::To(layout)).await.unwrap();
+    let target = unlocked(|| hold(config.clone(), Side::To(layout))).await;
+    let target = target.unwrap();
     let refused = open(config.clone()).await.err();
     assert!(matches!(
         refused,

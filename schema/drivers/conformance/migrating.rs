@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use super::{
     Ground, append, appenders, batch, erasure, erasures,
     random::{Step, histories, write},
-    record, rooms, run,
+    record, rooms, run, unlocked,
 };
 use crate::{
     address::{Entity, Family, Position, Shard},
@@ -33,15 +33,9 @@ async fn held(from: &Ground, to: &Ground) -> (Arc<dyn HeldStore>, Arc<dyn HeldSt
     (source, target)
 }
 
-/// A read that was cut off may still be under way and have the folder.
 async fn patiently(ground: &Ground, side: Side) -> Arc<dyn HeldStore> {
-    for _ in 0..100 {
-        match hold(ground.config.clone(), side).await {
-            Err(StoreError::Locked(_)) => tokio::time::sleep(Duration::from_millis(50)).await,
-            held => return held.unwrap(),
-        }
-    }
-    panic!("it is still in use");
+    let held = unlocked(|| hold(ground.config.clone(), side)).await;
+    held.unwrap()
 }
 
 /// All steps but the folding of models.
@@ -238,11 +232,12 @@ async fn what_is_cut_off_goes_on(from: Ground, to: Ground) {
         );
         drop(migration);
         // Nobody takes it for a whole database.
-        let Err(StoreError::Incompatible(why)) = open(to.config.clone()).await else {
+        let opened = unlocked(|| open(to.config.clone())).await;
+        let Err(StoreError::Incompatible(why)) = opened else {
             panic!("an unfinished target was opened");
         };
         assert!(why.contains("playhouse migrate"), "{why}");
-        let refused = hold(to.config.clone(), Side::From).await.err();
+        let refused = unlocked(|| hold(to.config.clone(), Side::From)).await.err();
         assert!(matches!(refused, Some(StoreError::Incompatible(_))));
     }
     let (source, target) = held(&from, &to).await;
@@ -343,7 +338,7 @@ fn what_is_in_use_is_not_migrated() {
                 "{refused:?}"
             );
             drop((writers, store));
-            let held = hold(ground.config.clone(), Side::From).await.unwrap();
+            let held = patiently(&ground, Side::From).await;
             // And what is being migrated is not written.
             let refused = match open(ground.config.clone()).await {
                 Ok(store) => {

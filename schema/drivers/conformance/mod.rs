@@ -15,7 +15,11 @@ mod searching;
 mod several;
 mod sqlite_only;
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -98,6 +102,22 @@ fn run<T>(test: impl Future<Output = T>) -> T {
         .build()
         .unwrap()
         .block_on(test)
+}
+
+/// Asks again as long as somebody has what is asked for: who was cut off, or has just let go, may need a moment to end.
+async fn unlocked<T, F>(mut ask: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        match ask().await {
+            Err(StoreError::Locked(_)) if Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            told => return told,
+        }
+    }
 }
 
 /// Makes a module with every test of the suite for one driver.
@@ -218,7 +238,8 @@ fn rooms_apart(store: &Arc<dyn LogStore>) -> [Entity; 2] {
 
 /// An appender that has taken all shards that belong to it.
 async fn appender(store: &Arc<dyn LogStore>, family: Family, index: usize) -> Box<dyn LogAppender> {
-    let mut appender = store.open_appender(family, index).await.unwrap();
+    let appender = unlocked(|| store.open_appender(family, index)).await;
+    let mut appender = appender.unwrap();
     let count = store.appenders(family);
     let all: Vec<_> = (0..store.layout().shards)
         .skip(index)

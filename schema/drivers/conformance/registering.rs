@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use futures_util::future::join_all;
 use uuid::Uuid;
 
-use super::{Ground, batch, migrating::migrate, record, rooms, run};
+use super::{Ground, batch, migrating::migrate, record, rooms, run, unlocked};
 use crate::{
     address::{Entity, Family, Layout, Shard},
     port::{LogAppender, LogStore, Statement, StoreError},
@@ -246,7 +246,8 @@ fn what_is_shared_is_what_was_proposed_first() {
 /// An appender that has taken nothing, of those that a shard belongs to.
 async fn idle(store: &Arc<dyn LogStore>, shard: Shard) -> Box<dyn LogAppender> {
     let index = usize::from(shard.number) % store.appenders(shard.family);
-    store.open_appender(shard.family, index).await.unwrap()
+    let appender = unlocked(|| store.open_appender(shard.family, index)).await;
+    appender.unwrap()
 }
 
 async fn nothing_lands_under_an_older_claim(store: &Arc<dyn LogStore>, room: &Entity) {

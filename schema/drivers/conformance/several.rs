@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{
     Ground, append, appenders, batch, cluster, migrating, open_with_layout, record, rooms, run,
+    unlocked,
 };
 use crate::{
     address::{Family, Layout},
@@ -268,7 +269,8 @@ fn a_migration_locks_all_of_them() {
         };
         assert!(why.contains("database 2 of 2"), "{why}");
         drop(writer);
-        let held = hold(ground.config.clone(), Side::From).await.unwrap();
+        let held = unlocked(|| hold(ground.config.clone(), Side::From)).await;
+        let held = held.unwrap();
         for index in 0..store.appenders(Family::Users) {
             let refused = store.open_appender(Family::Users, index).await.err();
             assert!(
@@ -290,7 +292,8 @@ fn claims_go_on_after_a_migration() {
             let store = from.open().await;
             let shard = store.layout().shard_of(room);
             let index = usize::from(shard.number) % store.appenders(Family::Rooms);
-            let mut writer = store.open_appender(Family::Rooms, index).await.unwrap();
+            let writer = unlocked(|| store.open_appender(Family::Rooms, index)).await;
+            let mut writer = writer.unwrap();
             // The shard has gone from node to node many times.
             writer.take_under(&[Claim::new(shard, 70)]).await.unwrap();
             let first = batch(1, vec![record(room, 1, "a")]);
@@ -313,7 +316,8 @@ fn claims_go_on_after_a_migration() {
         let claims = register.claim(node.incarnation, &[shard]).await.unwrap();
         assert_eq!(claims, [Claim::new(shard, 71)]);
         let index = usize::from(shard.number) % store.appenders(Family::Rooms);
-        let mut writer = store.open_appender(Family::Rooms, index).await.unwrap();
+        let writer = unlocked(|| store.open_appender(Family::Rooms, index)).await;
+        let mut writer = writer.unwrap();
         writer.take_under(&claims).await.unwrap();
         let second = batch(2, vec![record(room, 2, "b")]);
         assert_eq!(writer.append(&second).await.unwrap()[0].position, 2);

@@ -368,7 +368,7 @@ impl World {
     /// Puts all users to sleep.
     pub(super) async fn sleep(&self) {
         let users = self.users();
-        users.close(Duration::from_secs(10)).await;
+        users.close(Duration::from_secs(120)).await;
         let next = Directory::new(
             self.context.clone(),
             self.store.clone(),

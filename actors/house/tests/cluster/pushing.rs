@@ -5,7 +5,10 @@ use playhouse_schema::{address::Entity, port::LogStore as _};
 
 use super::*;
 use crate::{
+    cluster::roles,
+    followers::task::numbered,
     house::PusherWish,
+    kernel::Routes as _,
     pushers::{Digest, Postman, Push, PushSettings, PushTaken, PushTrouble},
 };
 
@@ -100,34 +103,97 @@ async fn until_pushed_by(node: &Node, sent: &Sent, event_id: &OwnedEventId) {
     .await;
 }
 
+/// Waits until one of two nodes pushes to a user, and both know which: for a moment both may think that they do.
+async fn until_one_pushes(nodes: [&Node; 2], user_id: &OwnedUserId) {
+    let layout = nodes[0].house.store().layout();
+    let shard = layout.shard_of(&Entity::user(user_id.as_str()));
+    let duty = (numbered("pushes", shard.number), roles::PUSH);
+    until("one of them pushes", || {
+        let know_all = nodes.iter().all(|node| {
+            let view = node.house.ward().unwrap().view().borrow().clone();
+            view.nodes.len() == 3
+        });
+        let falls = nodes.map(|node| node.house.map().unwrap().does(shard, duty));
+        let begun = nodes.map(|node| {
+            let pushes = node.house.pushes.as_ref().unwrap();
+            pushes.board().has_begun(user_id)
+        });
+        know_all && falls[0] != falls[1] && falls == begun
+    })
+    .await;
+}
+
+/// A node that only holds shards, and two that push, one of which has pushed an event to somebody.
+struct Stage {
+    _holder: Node,
+    /// The one that has pushed.
+    pusher: Node,
+    /// The other one that may.
+    other: Node,
+    sent: Sent,
+    alice: Client,
+    bob: Client,
+    room_id: OwnedRoomId,
+    /// What was pushed to Alice.
+    first: OwnedEventId,
+    town: Town,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let mut town = Town::new().await;
+        let sent = Sent::default();
+        let holder = node(&mut town, "n0", &HOLDS, &sent).await;
+        let one = node(&mut town, "n1", &PUSHES, &sent).await;
+        let two = node(&mut town, "n2", &PUSHES, &sent).await;
+        town.settled(&[&holder]).await;
+        let alice = Client::register(&one.house, "alice").await;
+        let bob = Client::register(&two.house, "bob").await;
+        let room_id = make_room(&one.house, &alice.user_id).await;
+        join(&one.house, &bob.user_id, &room_id).await;
+        until_one_pushes([&one, &two], &alice.user_id).await;
+        // Nothing lies between: what happens at once is not missed.
+        set_pusher(&one.house, &alice).await;
+        let first = say(&one.house, &bob.user_id, &room_id, "first").await;
+        let first = first.unwrap();
+        let by = pusher_of(&sent, &first).await;
+        assert_ne!(by, "n0");
+        until_noted(&one.house, &alice).await;
+        let (pusher, other) = if by == "n1" { (one, two) } else { (two, one) };
+        Self {
+            _holder: holder,
+            pusher,
+            other,
+            sent,
+            alice,
+            bob,
+            room_id,
+            first,
+            town,
+        }
+    }
+
+    /// The one that has pushed dies, and the other one goes on.
+    async fn other_goes_on(self) {
+        self.pusher.kill().await;
+        let second = say(
+            &self.other.house,
+            &self.bob.user_id,
+            &self.room_id,
+            "second",
+        );
+        let second = second.await.unwrap();
+        until_pushed_by(&self.other, &self.sent, &second).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn users_are_pushed_to_by_nodes_that_are_for_it() {
-    let mut town = Town::new().await;
-    let sent = Sent::default();
-    let holder = node(&mut town, "n0", &HOLDS, &sent).await;
-    let one = node(&mut town, "n1", &PUSHES, &sent).await;
-    let two = node(&mut town, "n2", &PUSHES, &sent).await;
-    town.settled(&[&holder]).await;
-    let alice = Client::register(&one.house, "alice").await;
-    let bob = Client::register(&two.house, "bob").await;
-    let room_id = make_room(&one.house, &alice.user_id).await;
-    join(&one.house, &bob.user_id, &room_id).await;
-    // Nothing lies between: what happens at once is not missed.
-    set_pusher(&one.house, &alice).await;
-    let first = say(&one.house, &bob.user_id, &room_id, "first")
-        .await
-        .unwrap();
-    let by = pusher_of(&sent, &first).await;
-    assert_ne!(by, "n0");
-    until_noted(&one.house, &alice).await;
-    let (gone, left) = if by == "n1" { (one, two) } else { (two, one) };
-    gone.kill();
-    let second = say(&left.house, &bob.user_id, &room_id, "second")
-        .await
-        .unwrap();
-    until_pushed_by(&left, &sent, &second).await;
-    let firsts = sent.lock();
-    let firsts = firsts
+    let stage = Stage::new().await;
+    let (sent, first) = (stage.sent.clone(), stage.first.clone());
+    stage.other_goes_on().await;
+    let sent = sent.lock();
+    let firsts = sent
         .iter()
         .filter(|(_, pushed)| pushed.as_str() == first.as_str());
     assert_eq!(firsts.count(), 1, "what was pushed is not pushed again");
@@ -135,37 +201,13 @@ async fn users_are_pushed_to_by_nodes_that_are_for_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shard_that_cannot_be_read_keeps_nobody_from_pushing_to_others() {
-    let mut town = Town::new().await;
-    let sent = Sent::default();
-    let holder = node(&mut town, "n0", &HOLDS, &sent).await;
-    let one = node(&mut town, "n1", &PUSHES, &sent).await;
-    let two = node(&mut town, "n2", &PUSHES, &sent).await;
-    town.settled(&[&holder]).await;
-    let alice = Client::register(&one.house, "alice").await;
-    let bob = Client::register(&two.house, "bob").await;
-    let room_id = make_room(&one.house, &alice.user_id).await;
-    join(&one.house, &bob.user_id, &room_id).await;
-    set_pusher(&one.house, &alice).await;
-    let first = say(&one.house, &bob.user_id, &room_id, "first")
-        .await
-        .unwrap();
-    let by = pusher_of(&sent, &first).await;
-    until_noted(&one.house, &alice).await;
-    let layout = town.store.layout();
-    let users = [&alice, &bob].map(|client| Entity::user(client.user_id.as_str()));
+    let stage = Stage::new().await;
+    let layout = stage.town.store.layout();
+    let users = [&stage.alice, &stage.bob].map(|client| Entity::user(client.user_id.as_str()));
     let [alices, bobs] = users.map(|entity| layout.shard_of(&entity).number);
-    let used = [
-        alices,
-        bobs,
-        layout.shard_of(&Entity::room(room_id.as_str())).number,
-    ];
+    let room = Entity::room(stage.room_id.as_str());
+    let used = [alices, bobs, layout.shard_of(&room).number];
     let silent = (0..layout.shards).find(|number| !used.contains(number));
-    town.store.silence(silent);
-    let (gone, left) = if by == "n1" { (one, two) } else { (two, one) };
-    gone.kill();
-    let second = say(&left.house, &bob.user_id, &room_id, "second")
-        .await
-        .unwrap();
-    until_pushed_by(&left, &sent, &second).await;
-    town.store.silence(None);
+    stage.town.store.silence(silent);
+    stage.other_goes_on().await;
 }

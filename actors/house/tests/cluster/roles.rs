@@ -38,7 +38,7 @@ async fn what_a_dead_node_did_falls_to_another_that_is_for_it() {
     assert!(WATCHED.iter().all(|name| !reads(&holder, name)));
     let alice = Client::register(&one.house, "alice").await;
     let room_id = make_room(&one.house, &alice.user_id).await;
-    one.kill();
+    one.kill().await;
     all_done_by(&[&two]).await;
     assert!(WATCHED.iter().all(|name| !reads(&holder, name)));
     // It goes on from where the other was.
@@ -47,11 +47,18 @@ async fn what_a_dead_node_did_falls_to_another_that_is_for_it() {
     say(&two.house, &bob.user_id, &room_id, "still here")
         .await
         .unwrap();
-    let found = two.house.find_users(&alice.user_id, "bob", 10).await;
-    let (found, _) = found.unwrap();
-    assert!(
-        found
-            .iter()
-            .any(|user| user.user_id == bob.user_id.as_str())
-    );
+    let found = async {
+        loop {
+            // A read model that is behind for long says so.
+            let found = two.house.find_users(&alice.user_id, "bob", 10).await;
+            let users = found.map(|(users, _)| users).unwrap_or_default();
+            let mut users = users.iter();
+            if users.any(|user| user.user_id == bob.user_id.as_str()) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let found = tokio::time::timeout(Duration::from_secs(120), found).await;
+    assert!(found.is_ok(), "nobody goes on");
 }

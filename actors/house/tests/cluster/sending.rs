@@ -123,7 +123,7 @@ async fn every_server_is_sent_everything_while_nodes_come_and_go() {
     let three = town.node("three").await;
     town.settled(&[&two, &three]).await;
     go_on(&three.house).await;
-    two.kill();
+    two.kill().await;
     town.settled(&[&three]).await;
     go_on(&three.house).await;
     for server in &servers {

@@ -31,10 +31,8 @@ use crate::{
     user::message::{Login, SyncQuery},
 };
 
-/// Long enough that a machine with much to do does not lose it by the way.
-const LEASE: Duration = Duration::from_secs(4);
-/// Where nobody has to lose it.
-const STEADY: Duration = Duration::from_secs(60);
+/// So long that a machine which stalls does not lose it by the way. Nobody waits for its end: who is killed is buried.
+const LEASE: Duration = Duration::from_secs(60);
 const BEAT: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -43,7 +41,6 @@ pub(super) struct Town {
     pub(super) store: Arc<MemoryStore>,
     pub(super) net: Arc<Net>,
     env: Env,
-    lease: Duration,
     /// How nodes that come from now on push.
     pub(super) pushes: Option<PushSettings>,
     _models: (TempDir, Arc<dyn LogStore>),
@@ -69,13 +66,6 @@ impl Town {
         Self::of_shards(8).await
     }
 
-    /// A town in which nobody is killed: leases are long.
-    pub(super) async fn steady() -> Self {
-        let mut town = Self::new().await;
-        town.lease = STEADY;
-        town
-    }
-
     /// A town whose log has so many shards in each family.
     pub(super) async fn of_shards(shards: u16) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -86,7 +76,6 @@ impl Town {
             store: log,
             net: Arc::default(),
             env: env(),
-            lease: LEASE,
             pushes: None,
             _models: (folder, models),
         }
@@ -115,7 +104,7 @@ impl Town {
             name: name.clone(),
             address: format!("{name}:1"),
             roles: roles.iter().map(|role| (*role).to_owned()).collect(),
-            lease: self.lease,
+            lease: LEASE,
             beat: BEAT,
             wire: wire.clone(),
         });
@@ -161,10 +150,14 @@ impl Node {
         self.wire.die();
     }
 
-    /// As SIGKILL does: nothing is told any more, and nothing is given back.
-    pub(super) fn kill(self) {
+    /// As SIGKILL does: nothing is told any more, and nothing is given back. The others do not wait for the end of its lease: its port refuses.
+    pub(super) async fn kill(self) {
+        let ward = self.house.ward().unwrap().clone();
         self.wire.die();
         drop(self.house);
+        // Whoever is buried and beats still would begin a new life.
+        until("it beats no more", || Arc::strong_count(&ward) == 1).await;
+        ward.bury(ward.incarnation()).await.unwrap();
     }
 
     /// Whether the user lives here.
