@@ -427,7 +427,14 @@ impl LogStore for MemoryStore {
             return Box::pin(std::future::ready(Err(error)));
         }
         let chained = self.chained(shard, after, limit);
-        ready(chained.into_iter().map(|chained| chained.record).collect())
+        let page = chained.into_iter().map(|chained| chained.record).collect();
+        let wait = self.reading_time();
+        Box::pin(async move {
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
+            Ok(page)
+        })
     }
 
     fn read_chain(

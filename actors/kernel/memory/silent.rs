@@ -1,4 +1,6 @@
-//! A shard that does not tell how far it is, and cannot be read, as if its database were away.
+//! A shard that does not tell how far it is, and cannot be read, as if its database were away; and a log that is slow to be read.
+
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use playhouse_schema::{
@@ -12,14 +14,24 @@ fn away() -> StoreError {
     StoreError::Database("told to be silent".into())
 }
 
-/// Which shard is silent.
+/// Which shard is silent, and how long it takes to read the others.
 #[derive(Default)]
-pub(super) struct Silent(Mutex<Option<ShardNumber>>);
+pub(super) struct Silent(Mutex<Option<ShardNumber>>, Mutex<Duration>);
 
 impl MemoryStore {
     /// From now on this shard of each family does not tell how far it is and cannot be read, or all do and can.
     pub(crate) fn silence(&self, shard: Option<ShardNumber>) {
         *self.silent.0.lock() = shard;
+    }
+
+    /// Reading from a shard takes so long from now on.
+    pub(crate) fn read_slowly(&self, wait: Duration) {
+        *self.silent.1.lock() = wait;
+    }
+
+    /// How long reading from a shard takes.
+    pub(super) fn reading_time(&self) -> Duration {
+        *self.silent.1.lock()
     }
 
     /// How far those are that tell.

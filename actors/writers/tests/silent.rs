@@ -1,6 +1,6 @@
-//! Shards that do not tell how far they are.
+//! Shards that do not tell how far they are, or are slow to tell what they have.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use playhouse_schema::{address::Family, port::LogStore as _};
 
@@ -52,4 +52,26 @@ async fn a_shard_that_falls_silent_is_read_later() {
     house.store.silence(None);
     seen.extend(read(&mut reader, before[1] + meanwhile[1]).await);
     assert_dense(&seen, 2);
+}
+
+#[tokio::test]
+async fn who_is_given_up_again_and_again_gets_there() {
+    let house = house(2, 1).await;
+    let told = write(&house, 0..20).await;
+    let reads = house.store.shard_reads();
+    house.store.read_slowly(Duration::from_millis(50));
+    let mut reader = house.pools.tail().follow(Family::Rooms, &[]);
+    let mut seen = Vec::new();
+    let read = async {
+        while seen.len() < told[0] + told[1] {
+            // It never has the time that an answer takes.
+            let next = tokio::time::timeout(Duration::from_millis(2), reader.next()).await;
+            seen.extend(next.unwrap_or_default());
+        }
+    };
+    let read = tokio::time::timeout(Duration::from_secs(120), read).await;
+    assert!(read.is_ok(), "it never gets there");
+    assert_dense(&seen, 2);
+    // Not asked anew each time: once for each shard, and aside where the machine stalls.
+    assert!(house.store.shard_reads() <= reads + 6);
 }

@@ -331,6 +331,32 @@ fn a_statement_that_takes_too_long_is_ended() {
 }
 
 #[test]
+fn who_gives_up_costs_no_connection() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let store = impatient(&ground).await;
+        let models = store.models();
+        let connection = || Statement {
+            sql: "SELECT pg_backend_pid()::bigint",
+            values: Vec::new(),
+        };
+        let asked = models.query(connection()).await.unwrap();
+        let long = Statement {
+            sql: "SELECT pg_sleep(1)::text",
+            values: Vec::new(),
+        };
+        let given_up = tokio::time::timeout(Duration::from_millis(10), models.query(long)).await;
+        assert!(given_up.is_err());
+        // It is used again when what was asked over it has ended; others may be used until then.
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while models.query(connection()).await.unwrap() != asked {
+            assert!(Instant::now() < deadline, "it is not used again");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+}
+
+#[test]
 fn a_scrub_may_take_longer_than_a_question() {
     let ground = Ground::postgres(1);
     run(async {
