@@ -308,7 +308,8 @@ async fn while_nothing_is_parked_the_database_is_not_asked() {
     assert!(lookout.has_reason());
     // As long as it is there somebody may want it.
     for _ in 0..2 {
-        assert_eq!(lookout.look(&*store).await.unwrap(), [parked.clone()]);
+        let found = lookout.look(&*store).await.unwrap();
+        assert_eq!(found, std::slice::from_ref(&parked));
         assert!(lookout.has_reason());
     }
     let release = database.apply(vec![parked.release()], Vec::new());

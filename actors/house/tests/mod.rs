@@ -220,7 +220,8 @@ async fn a_conversation_survives_a_restart() {
     trial.join(&bob, &room_id).await.unwrap();
     // What was acknowledged counts at once.
     assert!(house.shares_a_room(&alice, &bob).await.unwrap());
-    assert_eq!(house.joined_rooms(&bob).await.unwrap(), [room_id.clone()]);
+    let joined = house.joined_rooms(&bob).await.unwrap();
+    assert_eq!(joined, std::slice::from_ref(&room_id));
     let event_id = trial.send(&room_id, message(&bob, "to be")).await;
     let before = trial.state(&room_id, &alice).await;
     assert!(before.iter().any(|event| event.contains("\"BOB\"")));
