@@ -52,7 +52,8 @@ pub(crate) async fn go(browser: &Chromium, (hash, title): (&str, &str)) {
 }
 
 async fn open(browser: &Chromium, client: &Client) {
-    browser.open(&format!("{}{PAGE}", client.base())).await;
+    let page = format!("{}{PAGE}", client.base());
+    browser.open_made(&page).await;
     shown(browser, "Sign in").await;
 }
 
