@@ -111,8 +111,8 @@ impl Herald for Courier {
         }
     }
 
-    fn freed(&self, shard: Shard, to: &NodeName) {
-        self.tell(to, &Telling::Freed(shard));
+    fn look(&self, node: &NodeName) {
+        self.tell(node, &Telling::Look);
     }
 
     fn living(&self, nodes: &[NodeEntry]) {

@@ -27,8 +27,8 @@ pub enum Telling {
     Signal(Call),
     /// The sender serves shards, under these terms.
     Serving(Vec<(Shard, u64)>),
-    /// The sender has given back a shard that the receiver waits for.
-    Freed(Shard),
+    /// The register says something new that concerns the receiver.
+    Look,
     /// The sender's writers have committed records; the heads of the shards after them.
     Committed {
         /// Of which family.
@@ -113,7 +113,7 @@ impl Gate {
                 }
             }
             Ok(Telling::Serving(shards)) => self.map.hear(from, &shards),
-            Ok(Telling::Freed(_)) => self.bell.notify_one(),
+            Ok(Telling::Look) => self.bell.notify_one(),
             Ok(Telling::Word { topic, body }) => {
                 if let Some(ear) = self.ears.get(topic.as_str()) {
                     ear.hear(from, &topic, &body);

@@ -10,6 +10,7 @@ pub mod duty;
 mod facts;
 pub mod gate;
 mod hot;
+mod lead;
 pub mod map;
 mod pulse;
 pub mod roles;

@@ -31,8 +31,8 @@ pub trait Herald: Send + Sync + 'static {
     /// This node serves shards, under these terms.
     fn serving(&self, shards: &[(Shard, u64)]);
 
-    /// A shard that another node waits for is free.
-    fn freed(&self, shard: Shard, to: &NodeName);
+    /// The register says something new that concerns another node: a shard that it waits for is free, or one is to come or to go.
+    fn look(&self, node: &NodeName);
 
     /// The nodes that live.
     fn living(&self, nodes: &[NodeEntry]);

@@ -21,7 +21,6 @@ use tokio::sync::{Notify, Semaphore, watch};
 use uuid::Uuid;
 
 use super::{
-    balance, facts,
     map::Map,
     tenants::{Herald, Tenants},
 };
@@ -34,9 +33,6 @@ const ENDING_MAX: usize = 16;
 
 /// This much of the lease is not used: the answer to a beat may be under way while it runs out.
 const MARGIN: Duration = Duration::from_millis(250);
-
-/// Who has lost its lease says for so many leases nothing about where shards shall go: after the database was away everybody has.
-const SILENT_LEASES: u32 = 2;
 
 /// What a node is and does.
 #[derive(Clone, Debug)]
@@ -58,10 +54,10 @@ pub struct Ward {
     pub(super) register: Arc<dyn Register>,
     map: Arc<Map>,
     pub(super) tenants: Arc<dyn Tenants>,
-    herald: Arc<dyn Herald>,
+    pub(super) herald: Arc<dyn Herald>,
     pub(super) settings: WardSettings,
     pub(super) life: Mutex<Life>,
-    view: watch::Sender<Arc<RegisterView>>,
+    pub(super) view: watch::Sender<Arc<RegisterView>>,
     leaving: Arc<Semaphore>,
     bell: Arc<Notify>,
 }
@@ -75,7 +71,7 @@ pub(super) struct Life {
     /// Under which terms this life has begun to serve shards.
     terms: BTreeMap<Shard, u64>,
     /// Says nothing about places before.
-    silent_until: Option<Instant>,
+    pub(super) silent_until: Option<Instant>,
     /// It does not hear most of the others: who holds a shard must be heard.
     is_cut_off: bool,
     /// The roles that no living node has.
@@ -185,13 +181,14 @@ impl Ward {
 
     /// Takes part until told to stop.
     pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut pause = self.settings.beat;
         loop {
             tokio::select! {
                 _ = stop.wait_for(|told| *told) => return,
                 () = self.bell.notified() => {}
-                () = tokio::time::sleep(self.settings.beat) => {}
+                () = tokio::time::sleep(pause) => {}
             }
-            self.beat().await;
+            pause = self.beat().await;
         }
     }
 
@@ -242,14 +239,19 @@ impl Ward {
         others.next().is_none()
     }
 
-    async fn beat(self: &Arc<Self>) {
+    /// Gives how long to wait for the next one if nothing happens.
+    async fn beat(self: &Arc<Self>) -> Duration {
         let (sent, pulse) = self.pulse().await;
         match pulse {
-            Ok(Pulse::Alive(view)) => self.renewed(sent, view),
+            Ok(Pulse::Alive(view)) => {
+                self.renewed(sent, view);
+                return self.pause();
+            }
             Ok(Pulse::Lapsed) => self.begin_anew().await,
             // The lease runs out by itself.
             Err(error) => tracing::warn!(%error, "cannot renew this node's lease"),
         }
+        self.settings.beat
     }
 
     /// The lease runs again, and this is how things stand.
@@ -278,7 +280,6 @@ impl Ward {
             let mut life = self.life.lock();
             life.incarnation = Uuid::now_v7();
             life.terms.clear();
-            life.silent_until = Some(Instant::now() + self.settings.lease * SILENT_LEASES);
         }
         stream::iter(self.map.lapse())
             .for_each_concurrent(ENDING_MAX, |shard| self.tenants.abandon(shard))
@@ -286,7 +287,10 @@ impl Ward {
         let sent = Instant::now();
         let beat = self.heartbeat();
         match self.answered(self.register.join(&beat)).await {
-            Ok(view) => self.renewed(sent, view),
+            Ok(view) => {
+                self.be_silent(&view);
+                self.renewed(sent, view);
+            }
             Err(error) => tracing::error!(%error, "cannot join the cluster again"),
         }
     }
@@ -354,7 +358,7 @@ impl Ward {
                 ward.map.part_with(shard);
                 ward.tenants.end(shard).await;
                 ward.give_back(own, shard).await;
-                ward.herald.freed(shard, &to);
+                ward.herald.look(&to);
                 ward.arrived(shard);
                 ward.ring();
                 let took_ms = began.elapsed().as_millis();
@@ -441,31 +445,6 @@ impl Ward {
             self.map.serve(&shards);
         }
         goes_on
-    }
-
-    /// Whether this node says where shards shall go: the one that has lived longest does.
-    fn leads(&self, view: &RegisterView) -> bool {
-        let silent_until = self.life.lock().silent_until;
-        if silent_until.is_some_and(|until| Instant::now() < until) {
-            return false;
-        }
-        let living = view.nodes.iter().filter(|node| node.is_alive());
-        let eldest = living.min_by_key(|node| (node.joined_ms, node.name.clone()));
-        eldest.is_some_and(|node| node.name == self.settings.name)
-    }
-
-    fn place(self: &Arc<Self>, view: Arc<RegisterView>) {
-        let wishes = balance::wishes(&view, &facts::loads_of(&view));
-        if wishes.is_empty() {
-            return;
-        }
-        let ward = self.clone();
-        ractor::concurrency::spawn(async move {
-            match ward.answered(ward.register.want(&wishes)).await {
-                Ok(()) => ward.ring(),
-                Err(error) => tracing::warn!(%error, "cannot say where shards shall go"),
-            }
-        });
     }
 
     /// Notes that a shard is on its way; `false` when it is already.

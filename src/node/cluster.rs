@@ -32,6 +32,10 @@ use crate::{
 /// How often is looked whether the other nodes are heard.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// Who does not hear all that live looks into the register whenever it looks whether they are heard, for so many times as long as one may be silent: what they
+/// cannot tell stands there.
+const LOOKS_FOR: u32 = 4;
+
 /// A server without `[cluster]` is waited for so long; the mark of one that died is not so old.
 const ALONE_PATIENCE: Duration = Duration::from_secs(8);
 
@@ -164,7 +168,7 @@ impl Joined {
 /// Looks whether this node hears the others, and says so to the ward: who is not connected with most of them for as long as one of them may be silent is cut
 /// off. Both together are a lease: by then those that have died count no more.
 async fn watch(house: Weak<House>, wire: Weak<ClusterWire>, patience: Duration) {
-    let mut since = None;
+    let (mut since, mut incomplete_since) = (None, None);
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let (Some(house), Some(wire)) = (house.upgrade(), wire.upgrade()) else {
@@ -172,23 +176,35 @@ async fn watch(house: Weak<House>, wire: Weak<ClusterWire>, patience: Duration) 
         };
         let Some(ward) = house.ward() else { continue };
         let view = ward.view().borrow().clone();
-        if !hears_few(&view, ward.name(), &wire.connected()) {
+        let (heard, living) = heard(&view, ward.name(), &wire.connected());
+        if !are_few(heard, living) {
             since = None;
             ward.cut_off(false);
         } else if since.get_or_insert_with(Instant::now).elapsed() >= patience {
             ward.cut_off(true);
         }
+        if heard == living {
+            incomplete_since = None;
+        } else if incomplete_since.get_or_insert_with(Instant::now).elapsed() < patience * LOOKS_FOR
+        {
+            ward.ring();
+        }
     }
 }
 
-/// Whether those that a node hears are with it the smaller part of all that live. Where there are two, or as many on each side, nobody gives way.
-fn hears_few(view: &RegisterView, own: &NodeName, connected: &[NodeName]) -> bool {
+/// How many a node hears, with itself, of how many that live.
+fn heard(view: &RegisterView, own: &NodeName, connected: &[NodeName]) -> (usize, usize) {
     let living = view.nodes.iter().filter(|node| node.is_alive());
     let living: Vec<_> = living.map(|node| &node.name).collect();
     let heard = living
         .iter()
         .filter(|name| **name == own || connected.contains(name));
-    living.len() >= 3 && heard.count() * 2 < living.len()
+    (heard.count(), living.len())
+}
+
+/// Whether those that a node hears are the smaller part of all that live. Where there are two, or as many on each side, nobody gives way.
+fn are_few(heard: usize, living: usize) -> bool {
+    living >= 3 && heard * 2 < living
 }
 
 /// Waits a while for a server without `[cluster]` to go that runs on this database: one that died is thought to live for some seconds. Must be done before
@@ -281,7 +297,9 @@ mod tests {
                 shards: Vec::new(),
             };
             let heard = heard.iter().map(|name| node(name, 1).name);
-            hears_few(&view, &node("a", 1).name, &heard.collect::<Vec<_>>())
+            let (heard, living) =
+                super::heard(&view, &node("a", 1).name, &heard.collect::<Vec<_>>());
+            are_few(heard, living)
         };
         assert!(!hears_few(&["a", "b"], &[]));
         assert!(hears_few(&["a", "b", "c"], &[]));

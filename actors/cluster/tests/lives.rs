@@ -77,7 +77,7 @@ struct Silent;
 impl Herald for Silent {
     fn serving(&self, _shards: &[(Shard, u64)]) {}
 
-    fn freed(&self, _shard: Shard, _to: &NodeName) {}
+    fn look(&self, _node: &NodeName) {}
 
     fn living(&self, _nodes: &[NodeEntry]) {}
 }
