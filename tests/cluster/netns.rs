@@ -12,6 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::harness::interfaces::{InterfacesChange, interfaces_change};
+
 /// Whatever is waited for happens within this time.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -20,18 +22,20 @@ const PLACES_MAX: usize = 9;
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// Namespaces and their wires. Removed when dropped; what a killed program left is removed by the next one.
+/// Namespaces and their wires. Removed when dropped; what a killed program left is removed by the next one. Meanwhile no browser runs.
 pub(super) struct Wires {
     /// What all names begin with: `ph`, the process and a letter.
     prefix: String,
     /// Chosen by the process, so that two programs can have such wires at once.
     subnet: u32,
     places: Vec<String>,
+    _alone: InterfacesChange,
 }
 
 impl Wires {
     /// Makes namespaces and wires. Says why when it cannot be done here.
-    pub(super) fn build(places: &[&str]) -> Result<Self, String> {
+    pub(super) async fn build(places: &[&str]) -> Result<Self, String> {
+        let alone = interfaces_change().await;
         assert!(places.len() <= PLACES_MAX, "too many places");
         sweep();
         let (process, number) = (
@@ -43,6 +47,7 @@ impl Wires {
             prefix: format!("ph{process}{letter}"),
             subnet: (process * 26 + number) % 512,
             places: places.iter().map(|place| (*place).to_owned()).collect(),
+            _alone: alone,
         };
         for place in 0..places.len() {
             let made = try_ip(&format!("netns add {}", wires.namespace(place)));
@@ -270,9 +275,9 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-#[test]
-fn places_lose_each_other_and_find_each_other_again() {
-    let wires = match Wires::build(&["one", "two", "three"]) {
+#[tokio::test]
+async fn places_lose_each_other_and_find_each_other_again() {
+    let wires = match Wires::build(&["one", "two", "three"]).await {
         Ok(wires) => wires,
         Err(reason) => {
             println!("skipped: {reason}");

@@ -15,6 +15,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::interfaces::{InterfacesStay, interfaces_stay};
+
 /// Whatever a page should come to, it comes to within this.
 const DEADLINE: Duration = Duration::from_secs(180);
 
@@ -37,11 +39,13 @@ pub(crate) struct Chromium {
     session: String,
     language: &'static str,
     _profile: TempDir,
+    _still: InterfacesStay,
 }
 
 impl Chromium {
-    /// Starts one whose person reads a language.
+    /// Starts one whose person reads a language, as soon as the machine's interfaces stay as they are. A test has one at a time.
     pub(crate) async fn start(language: &'static str) -> Self {
+        let still = interfaces_stay().await;
         let profile = tempfile::tempdir().expect("a temporary folder");
         let mut command = Command::new("chromedriver");
         // A process group of its own, so that nothing of it can be left over.
@@ -65,6 +69,7 @@ impl Chromium {
             session: format!("{address}/session"),
             language,
             _profile: profile,
+            _still: still,
         };
         let wish = wish(language, browser._profile.path());
         let made = browser.ask(Method::POST, "", wish).await;

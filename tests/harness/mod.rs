@@ -13,6 +13,7 @@ pub(crate) mod gateway;
 pub(crate) mod glance;
 mod graph;
 pub(crate) mod guest;
+pub(crate) mod interfaces;
 pub(crate) mod ldap;
 pub(crate) mod made;
 pub(crate) mod mail;

@@ -110,11 +110,11 @@ struct Scene {
 }
 
 /// A wire between each two places, or the reason why there are none.
-fn wires(nodes: usize) -> Result<Wires, String> {
+async fn wires(nodes: usize) -> Result<Wires, String> {
     let names: Vec<_> = (1..=nodes).map(|number| format!("n{number}")).collect();
     let mut places: Vec<_> = names.iter().map(String::as_str).collect();
     places.push(DATABASE);
-    Wires::build(&places)
+    Wires::build(&places).await
 }
 
 impl Scene {
@@ -370,7 +370,7 @@ async fn whatever_goes_wrong_nothing_acknowledged_is_lost_or_done_twice() {
     );
     let has_parts = wish::<usize>("PLAYHOUSE_TEST_CHAOS_PARTS").is_some_and(|wished| wished > 0);
     let parts: &[&str] = if has_parts { &PARTS } else { &ALIKE };
-    let wires = wires(parts.len());
+    let wires = wires(parts.len()).await;
     let mut kinds = ANYWHERE.to_vec();
     match &wires {
         Ok(_) => kinds.extend(OF_NETWORK),
