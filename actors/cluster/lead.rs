@@ -16,6 +16,9 @@ use super::{balance, facts, ward::Ward};
 /// Who has begun anew among none that has lived on says for so many leases nothing about where shards shall go: after the database was away everybody has.
 const SILENT_LEASES: u32 = 2;
 
+/// Nodes are made to hold as much as each other at most so often, as long as each of them holds something.
+const LEVEL_EVERY: Duration = Duration::from_secs(30);
+
 /// So long after another node's lease has ended is looked again.
 const AFTER_LEASE: Duration = Duration::from_millis(20);
 
@@ -59,9 +62,21 @@ impl Ward {
         eldest.is_some_and(|node| node.name == self.settings.name)
     }
 
+    /// Whether it is time again to look how much nodes hold.
+    fn is_due(&self) -> bool {
+        let mut life = self.life.lock();
+        let is_due = life
+            .levelled
+            .is_none_or(|levelled| levelled.elapsed() >= LEVEL_EVERY);
+        if is_due {
+            life.levelled = Some(Instant::now());
+        }
+        is_due
+    }
+
     /// Says where shards shall go, to the register, and then that there is something new to those whom it concerns.
     pub(super) fn place(self: &Arc<Self>, view: Arc<RegisterView>) {
-        let wishes = balance::wishes(&view, &facts::loads_of(&view));
+        let wishes = balance::wishes(&view, &facts::loads_of(&view), self.is_due());
         if wishes.is_empty() {
             return;
         }

@@ -72,6 +72,8 @@ pub(super) struct Life {
     terms: BTreeMap<Shard, u64>,
     /// Says nothing about places before.
     pub(super) silent_until: Option<Instant>,
+    /// When it looked last how much nodes hold.
+    pub(super) levelled: Option<Instant>,
     /// It does not hear most of the others: who holds a shard must be heard.
     is_cut_off: bool,
     /// The roles that no living node has.
@@ -108,6 +110,7 @@ impl Ward {
                 moving: BTreeMap::new(),
                 terms: BTreeMap::new(),
                 silent_until: None,
+                levelled: None,
                 is_cut_off: false,
                 missing: Vec::new(),
             }),
