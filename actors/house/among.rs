@@ -161,6 +161,7 @@ impl Among {
             scales: self.scales.clone(),
             house: Arc::downgrade(house),
             boards,
+            release_within: house.config.release_within,
         };
         let ward = self.find_place(Arc::new(tenants), bell).await?;
         let beats = ward.clone();

@@ -319,10 +319,6 @@ impl House {
     ) -> Result<(RoomGraph, RoomGraph), HouseError> {
         let before = self.room_graph(room_id).await?;
         let entity = Entity::room(room_id.as_str());
-        if !self.is_here(&entity) {
-            let reason = "the room lives on another node: ask that one".to_owned();
-            return Err(AdminError::Invalid(reason).into());
-        }
         if !self.rooms.renew(&entity).await {
             return Err(HouseError::Busy);
         }

@@ -1,6 +1,6 @@
 //! What a house is opened with.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use ruma::{OwnedUserId, RoomVersionId};
 
@@ -75,6 +75,8 @@ pub struct HouseConfig {
     pub called: String,
     /// What makes it one of several nodes; `None`: it is alone.
     pub cluster: Option<ClusterConfig>,
+    /// What does not end within this time when its shard goes to another node is cut off: nobody serves the shard meanwhile.
+    pub release_within: Duration,
 }
 
 impl HouseConfig {
@@ -107,6 +109,7 @@ impl HouseConfig {
             pushes: None,
             called: format!("process {}", std::process::id()),
             cluster: None,
+            release_within: Duration::from_secs(2),
         }
     }
 }

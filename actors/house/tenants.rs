@@ -23,9 +23,6 @@ use crate::{
     writers::Pools,
 };
 
-/// What does not end within this time is cut off: meanwhile nobody serves the shard. In tests nobody is cut off because the machine stalls.
-const RELEASE_WITHIN: Duration = Duration::from_secs(if cfg!(test) { 20 } else { 2 });
-
 /// A writer that the database does not answer is not waited for longer.
 const LET_GO_WITHIN: Duration = Duration::from_secs(5);
 
@@ -57,6 +54,8 @@ pub(super) struct HouseTenants {
     pub(super) scales: Arc<Scales>,
     pub(super) house: Weak<House>,
     pub(super) boards: Boards,
+    /// What does not end within this time is cut off.
+    pub(super) release_within: Duration,
 }
 
 impl HouseTenants {
@@ -131,7 +130,7 @@ impl Tenants for HouseTenants {
     fn end(&self, shard: Shard) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             let ends = self.served.iter();
-            let ends = ends.map(|kind| kind.release(shard, RELEASE_WITHIN));
+            let ends = ends.map(|kind| kind.release(shard, self.release_within));
             if join_all(ends).await.contains(&false) {
                 self.cut_off(shard).await;
             }

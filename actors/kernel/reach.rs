@@ -289,6 +289,10 @@ impl<D: Domain> Directory<D> {
                 self.signal_here(&call.entity, parcel::unpack(&call.body)?);
                 Ok(Bytes::new())
             }
+            Errand::Renew => {
+                let done: Result<bool, Unavailable> = Ok(self.renew_here(&call.entity).await);
+                answered(&done)
+            }
             Errand::SignalIfAwake => {
                 self.signal_if_awake_here(&call.entity, parcel::unpack(&call.body)?);
                 Ok(Bytes::new())
@@ -311,11 +315,7 @@ impl<D: Domain> Directory<D> {
             }
             Outcome::Lost(why) => Err(why.into()),
         };
-        let packed = parcel::pack(&answer)?;
-        let mut frame = Vec::with_capacity(packed.len() + 1);
-        frame.push(frame::ANSWERED);
-        frame.extend_from_slice(&packed);
-        Ok(frame.into())
+        answered(&answer)
     }
 
     /// Passes a signal on to the node of its actor; gives it back when that is this one, and drops it when there is none.
@@ -373,6 +373,15 @@ impl<D: Domain> Served for Directory<D> {
     }
 }
 
+/// A frame with an answer.
+fn answered<T: serde::Serialize>(answer: &T) -> Result<Bytes, parcel::ParcelError> {
+    let packed = parcel::pack(answer)?;
+    let mut frame = Vec::with_capacity(packed.len() + 1);
+    frame.push(frame::ANSWERED);
+    frame.extend_from_slice(&packed);
+    Ok(frame.into())
+}
+
 fn elsewhere() -> Bytes {
     Bytes::from_static(&[frame::ELSEWHERE])
 }
@@ -382,7 +391,7 @@ fn has_moved(routes: &dyn Routes, shard: Shard) -> bool {
 }
 
 /// Reads a frame; `None` when the actor is not served where it was looked for.
-fn opened<T, E>(frame: &[u8]) -> Result<Option<Result<T, E>>, Unavailable>
+pub(super) fn opened<T, E>(frame: &[u8]) -> Result<Option<Result<T, E>>, Unavailable>
 where
     T: serde::de::DeserializeOwned,
     E: serde::de::DeserializeOwned,

@@ -73,6 +73,8 @@ pub enum Errand {
     Signal,
     /// A signal for an actor that is awake.
     SignalIfAwake,
+    /// The actor is to begin again from its log alone; there is no body.
+    Renew,
 }
 
 /// Why there is no answer from another node.

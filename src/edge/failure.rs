@@ -5,6 +5,9 @@ use std::{borrow::Cow, fmt::Display};
 use ruma::api::error::{DeserializationError, ErrorCode, FromHttpRequestError, IntoHttpError};
 use serde_json::{Map, Value, json};
 
+/// After so long a shard has moved, an interrupted actor is awake again, and a model has caught up.
+const BUSY_RETRY_MS: u64 = 1_000;
+
 /// Why a request is refused. Boxed, since nearly every function of the edge returns it.
 #[derive(Debug)]
 pub(crate) struct Failure(Box<Reason>);
@@ -94,6 +97,12 @@ impl Failure {
         let mut failure = self.with("retry_after_ms", retry_after_ms);
         failure.0.retry_after_ms = Some(retry_after_ms);
         failure
+    }
+
+    /// 503 with the time to wait: not now, and whether it was done is not always known.
+    pub(crate) fn busy(message: impl Into<Cow<'static, str>>) -> Self {
+        let failure = Self::new(ErrorCode::Unknown, message).with_status(503);
+        failure.with_retry(BUSY_RETRY_MS)
     }
 
     /// Trouble of our own: the caller gets `M_UNKNOWN` and a trace identifier, the log gets the reason.

@@ -22,12 +22,8 @@ impl From<Unavailable> for Failure {
     fn from(error: Unavailable) -> Self {
         match error {
             Unavailable::Overloaded => Self::limit_exceeded(OVERLOADED_RETRY_MS),
-            Unavailable::Timeout => {
-                Self::new(ErrorCode::Unknown, "timed out, try again").with_status(504)
-            }
-            Unavailable::Stopped => {
-                Self::new(ErrorCode::Unknown, "interrupted, try again").with_status(503)
-            }
+            Unavailable::Timeout => Self::busy("timed out, try again"),
+            Unavailable::Stopped => Self::busy("interrupted, try again"),
             Unavailable::Damaged => Self::internal(error),
         }
     }
@@ -57,9 +53,7 @@ impl From<RoomError> for Failure {
             RoomError::Moved | RoomError::Unrecommended(_) => Self::internal(error),
             RoomError::NotRecommended { errcode, error } => elsewhere(&errcode, error),
             RoomError::Store(reason) | RoomError::Broken(reason) => Self::internal(reason),
-            RoomError::PartialState => {
-                Self::new(ErrorCode::Unknown, error.to_string()).with_status(503)
-            }
+            RoomError::PartialState => Self::busy(error.to_string()),
             RoomError::Unavailable(error) => error.into(),
         }
     }
@@ -338,11 +332,7 @@ impl From<HouseError> for Failure {
                 Self::new(ErrorCode::ResourceLimitExceeded, message).with_status(400)
             }
             HouseError::Busy => Self::limit_exceeded(OVERLOADED_RETRY_MS),
-            HouseError::Lagging(_) => {
-                Self::new(ErrorCode::Unknown, "there is much to do, try again")
-                    .with_status(503)
-                    .with_retry(OVERLOADED_RETRY_MS)
-            }
+            HouseError::Lagging(_) => Self::busy("there is much to do, try again"),
             HouseError::Store(reason) => Self::internal(reason),
         }
     }

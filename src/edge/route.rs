@@ -117,7 +117,7 @@ impl Table {
     ) -> Result<(Arc<Endpoint>, Vec<String>), Failure> {
         let Ok(found) = self.trie.at(path) else {
             return Err(match self.closed {
-                Some(why) => Failure::new(ErrorCode::Unknown, why).with_status(503),
+                Some(why) => Failure::busy(why),
                 None => unrecognised(404, "unknown path"),
             });
         };

@@ -112,6 +112,8 @@ fn failures_have_their_codes_and_statuses() {
         ),
         (Unavailable::Overloaded.into(), 429, "M_LIMIT_EXCEEDED"),
         (Unavailable::Stopped.into(), 503, "M_UNKNOWN"),
+        (Unavailable::Timeout.into(), 503, "M_UNKNOWN"),
+        (RoomError::PartialState.into(), 503, "M_UNKNOWN"),
         (Unavailable::Damaged.into(), 500, "M_UNKNOWN"),
         (HouseError::from(Lagging).into(), 503, "M_UNKNOWN"),
         (PurgeError::Busy.into(), 400, "M_UNKNOWN"),
@@ -125,6 +127,9 @@ fn failures_have_their_codes_and_statuses() {
     for (failure, status, code) in cases {
         assert_eq!((failure.status(), failure.code().as_str()), (status, code));
         assert_eq!(failure.body("")["errcode"], code);
+        // Who is to ask again is told when.
+        let is_told = failure.retry_after_seconds().is_some();
+        assert_eq!(is_told, [429, 503].contains(&status), "{code}");
     }
 }
 

@@ -225,6 +225,31 @@ async fn what_another_node_asks_is_answered_or_refused() {
 }
 
 #[tokio::test]
+async fn an_actor_begins_again_where_it_is() {
+    let node = Node::new(Place::Here).await;
+    assert_eq!(node.add().await, Ok(7));
+    let call = Call {
+        kind: Counter::NAME.to_owned(),
+        entity: entity(),
+        errand: Errand::Renew,
+        body: Bytes::new(),
+        within_ms: 10_000,
+        waits: false,
+    };
+    let done = node.counters.clone().serve(call).await.unwrap();
+    assert_eq!(node.sum().await, Ok(7));
+    let other = Node::with_another().await;
+    let elsewhere = Ok(Bytes::from_static(&[2]));
+    other.will_answer([Err(LinkError::Broken), elsewhere, Ok(done)]);
+    assert!(other.counters.renew(&entity()).await);
+    assert_eq!(other.asked(), 3);
+    // A node of an older version does not know how.
+    other.will_answer([Err(LinkError::Malformed(String::new()))]);
+    assert!(!other.counters.renew(&entity()).await);
+    assert_eq!(other.counters.residents(), 0);
+}
+
+#[tokio::test]
 async fn who_is_not_reached_is_asked_ever_more_seldom() {
     let within = Duration::from_millis(600);
     let late = Err(CounterError::Unavailable(Unavailable::Timeout));

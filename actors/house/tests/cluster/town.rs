@@ -33,6 +33,10 @@ use crate::{
 
 /// So long that a machine which stalls does not lose it by the way. Nobody waits for its end: who is killed is buried.
 const LEASE: Duration = Duration::from_secs(60);
+
+/// Nobody is cut off because the machine stalls.
+const RELEASE_WITHIN: Duration = Duration::from_secs(20);
+
 const BEAT: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -100,6 +104,7 @@ impl Town {
         config.outbox.retry_wait_ms = 20;
         config.outbox.retry_wait_max_ms = 100;
         config.pushes = self.pushes.clone();
+        config.release_within = RELEASE_WITHIN;
         config.cluster = Some(ClusterConfig {
             name: name.clone(),
             address: format!("{name}:1"),
