@@ -2,23 +2,46 @@
 //!
 //! A wire is a bridge with two ends. When one of them is taken out of the bridge everything is lost silently while the carrier stays up, as in a network
 //! that is broken somewhere in the middle. Each namespace has one address for all its wires, and one more wire to this program, which is never cut.
+//!
+//! What is made outside of the namespaces gets no address: when an address comes or goes, browsers on the machine take the network for changed and give up
+//! whatever they were about to ask for, which fails tests that have nothing to do with these.
 
 use std::{
     fs,
     net::Ipv4Addr,
     path::Path,
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 /// Whatever is waited for happens within this time.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// So many networks there are, each with room for a hundred namespaces and more.
+const SUBNETS: u32 = 512;
+
 /// So many namespaces are wired at most: their numbers are single digits in names of interfaces, which are short.
 const PLACES_MAX: usize = 9;
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// This program's address, the same for all that are wired. It is made once and left to the next program, so that it neither comes nor goes meanwhile.
+static OUTSIDE: LazyLock<Ipv4Addr> = LazyLock::new(|| {
+    let process = std::process::id();
+    let address = in_subnet(process % SUBNETS, 254);
+    let made = try_ip(&format!(
+        "address add {address}/32 dev lo label lo:ph{process}"
+    ));
+    // Another program may have a number so like this one that it has the address, too.
+    if let Err(error) = made {
+        assert!(error.contains("exists"), "{error}");
+    }
+    address
+});
 
 /// Namespaces and their wires. Removed when dropped; what a killed program left is removed by the next one.
 pub(super) struct Wires {
@@ -41,7 +64,7 @@ impl Wires {
         let letter = char::from_digit(number + 10, 36).expect("a letter");
         let wires = Self {
             prefix: format!("ph{process}{letter}"),
-            subnet: (process * 26 + number) % 512,
+            subnet: (process * 26 + number) % SUBNETS,
             places: places.iter().map(|place| (*place).to_owned()).collect(),
         };
         for place in 0..places.len() {
@@ -112,18 +135,13 @@ impl Wires {
     }
 
     fn address_of(&self, place: usize) -> Ipv4Addr {
-        self.in_subnet(u8::try_from(place + 1).expect("few places"))
+        in_subnet(self.subnet, u8::try_from(place + 1).expect("few places"))
     }
 
     /// This program's address.
+    #[expect(clippy::unused_self, reason = "it is there when there are wires")]
     pub(super) fn outside(&self) -> Ipv4Addr {
-        self.in_subnet(254)
-    }
-
-    /// In the network that is kept free for tests (RFC 2544).
-    fn in_subnet(&self, host: u8) -> Ipv4Addr {
-        let [_, _, second, third] = self.subnet.to_be_bytes();
-        Ipv4Addr::new(198, 18 + second, third, host)
+        *OUTSIDE
     }
 
     /// Gives a namespace its address and its wire to this program.
@@ -135,7 +153,7 @@ impl Wires {
         ip(&format!(
             "link add {end} type veth peer name home netns {inside}"
         ));
-        ip(&format!("address add {outside}/32 dev {end}"));
+        quiet(&end);
         ip(&format!("link set {end} up"));
         ip(&format!("-n {inside} link set home up"));
         ip(&format!("route add {address}/32 dev {end} src {outside}"));
@@ -147,6 +165,7 @@ impl Wires {
     fn join(&self, first: usize, second: usize) {
         let bridge = self.bridge(first, second);
         ip(&format!("link add {bridge} type bridge"));
+        quiet(&bridge);
         ip(&format!("link set {bridge} up"));
         for (of, towards) in [(first, second), (second, first)] {
             let (end, inside) = (self.end(of, towards), self.namespace(of));
@@ -154,6 +173,7 @@ impl Wires {
             ip(&format!(
                 "link add {end} type veth peer name to{towards} netns {inside}"
             ));
+            quiet(&end);
             ip(&format!("link set {end} master {bridge} up"));
             ip(&format!("-n {inside} link set to{towards} up"));
             ip(&format!(
@@ -169,18 +189,49 @@ impl Drop for Wires {
     }
 }
 
+/// An address in the network that is kept free for tests (RFC 2544).
+fn in_subnet(subnet: u32, host: u8) -> Ipv4Addr {
+    let [_, _, second, third] = subnet.to_be_bytes();
+    Ipv4Addr::new(198, 18 + second, third, host)
+}
+
+/// Keeps an interface from making an address for itself. Where there is no IPv6 it does not know how.
+fn quiet(interface: &str) {
+    let _ = try_ip(&format!("link set {interface} addrgenmode none"));
+}
+
 /// Removes what programs left that do not run any more.
 fn sweep() {
     remove(|name| {
         let rest = name.strip_prefix("ph").unwrap_or_default();
-        let digits = rest.len()
-            - rest
-                .trim_start_matches(|letter: char| letter.is_ascii_digit())
-                .len();
-        let (process, rest) = rest.split_at(digits);
-        let is_ours = digits > 0 && rest.starts_with(|letter: char| letter.is_ascii_lowercase());
-        is_ours && !Path::new("/proc").join(process).exists()
+        let (process, rest) = numbered(rest);
+        rest.starts_with(|letter: char| letter.is_ascii_lowercase()) && has_ended(process)
     });
+    let output = Command::new("ip")
+        .args(["-oneline", "-4", "address", "show", "dev", "lo"])
+        .output();
+    let told = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    for line in told.unwrap_or_default().lines() {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let label = words.iter().find_map(|word| word.strip_prefix("lo:ph"));
+        let process = label.map(|label| numbered(label.trim_end_matches('\\')).0);
+        if process.is_some_and(has_ended)
+            && let Some(address) = words.iter().skip_while(|word| **word != "inet").nth(1)
+        {
+            let _ = try_ip(&format!("address delete {address} dev lo"));
+        }
+    }
+}
+
+/// The number with which a name begins, and what follows.
+fn numbered(name: &str) -> (&str, &str) {
+    let rest = name.trim_start_matches(|letter: char| letter.is_ascii_digit());
+    name.split_at(name.len() - rest.len())
+}
+
+/// Whether there was a process of this number, and is none now.
+fn has_ended(process: &str) -> bool {
+    !process.is_empty() && !Path::new("/proc").join(process).exists()
 }
 
 /// Removes interfaces and namespaces by name. A wire goes with either of its ends.
