@@ -30,17 +30,15 @@ const PLACES_MAX: usize = 9;
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// This program's address, the same for all that are wired. It is made once and left to the next program, so that it neither comes nor goes meanwhile.
-static OUTSIDE: LazyLock<Ipv4Addr> = LazyLock::new(|| {
+static OUTSIDE: LazyLock<Result<Ipv4Addr, String>> = LazyLock::new(|| {
     let process = std::process::id();
     let address = in_subnet(process % SUBNETS, 254);
-    let made = try_ip(&format!(
-        "address add {address}/32 dev lo label lo:ph{process}"
-    ));
-    // Another program may have a number so like this one that it has the address, too.
-    if let Err(error) = made {
-        assert!(error.contains("exists"), "{error}");
+    let label = format!("lo:ph{process}");
+    match try_ip(&format!("address add {address}/32 dev lo label {label}")) {
+        // Another program may have a number so like this one that it has the address, too.
+        Err(error) if !error.contains("exists") && !error.contains("already") => Err(error),
+        _ => Ok(address),
     }
-    address
 });
 
 /// Namespaces and their wires. Removed when dropped; what a killed program left is removed by the next one.
@@ -49,6 +47,7 @@ pub(super) struct Wires {
     prefix: String,
     /// Chosen by the process, so that two programs can have such wires at once.
     subnet: u32,
+    outside: Ipv4Addr,
     places: Vec<String>,
 }
 
@@ -57,6 +56,8 @@ impl Wires {
     pub(super) fn build(places: &[&str]) -> Result<Self, String> {
         assert!(places.len() <= PLACES_MAX, "too many places");
         sweep();
+        let refused = |error: String| format!("no network namespaces can be made: {error}");
+        let outside = (*OUTSIDE).clone().map_err(refused)?;
         let (process, number) = (
             std::process::id(),
             NEXT.fetch_add(1, Ordering::Relaxed) % 26,
@@ -65,11 +66,12 @@ impl Wires {
         let wires = Self {
             prefix: format!("ph{process}{letter}"),
             subnet: (process * 26 + number) % SUBNETS,
+            outside,
             places: places.iter().map(|place| (*place).to_owned()).collect(),
         };
         for place in 0..places.len() {
             let made = try_ip(&format!("netns add {}", wires.namespace(place)));
-            made.map_err(|error| format!("no network namespaces can be made: {error}"))?;
+            made.map_err(refused)?;
             wires.open(place);
         }
         for second in 0..places.len() {
@@ -139,9 +141,8 @@ impl Wires {
     }
 
     /// This program's address.
-    #[expect(clippy::unused_self, reason = "it is there when there are wires")]
     pub(super) fn outside(&self) -> Ipv4Addr {
-        *OUTSIDE
+        self.outside
     }
 
     /// Gives a namespace its address and its wire to this program.
@@ -214,7 +215,7 @@ fn sweep() {
     for line in told.unwrap_or_default().lines() {
         let words: Vec<_> = line.split_whitespace().collect();
         let label = words.iter().find_map(|word| word.strip_prefix("lo:ph"));
-        let process = label.map(|label| numbered(label.trim_end_matches('\\')).0);
+        let process = label.map(|label| numbered(label).0);
         if process.is_some_and(has_ended)
             && let Some(address) = words.iter().skip_while(|word| **word != "inet").nth(1)
         {
