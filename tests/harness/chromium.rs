@@ -42,6 +42,9 @@ const MOVED: [&str; 4] = [
     "element not interactable",
 ];
 
+/// What chromedriver says when a page is left under its hands.
+const LEAVING: &str = "aborted by navigation";
+
 /// Looks at the page and tells what somebody who cannot see it, or sees it on a telephone, would stumble over.
 const INSPECT: &str = include_str!("inspect.js");
 
@@ -148,10 +151,19 @@ impl Chromium {
         self.ask(Method::POST, "/url", wish).await;
     }
 
-    /// Runs the body of a function on the page.
+    /// Runs the body of a function on the page; on the next one when the page is being left.
     pub(crate) async fn run(&self, script: &str, arguments: Value) -> Value {
         let body = json!({"script": script, "args": arguments});
-        self.ask(Method::POST, "/execute/sync", body).await
+        let mut left = LOADS_MAX;
+        loop {
+            let told = self.try_ask(Method::POST, "/execute/sync", body.clone());
+            match told.await {
+                Ok(value) => return value,
+                Err(error) if left > 0 && error.to_string().contains(LEAVING) => left -= 1,
+                Err(error) => panic!("{script}: {error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// What is shown, as text.
