@@ -160,7 +160,7 @@ impl Chromium {
             match told.await {
                 Ok(value) => return value,
                 Err(error) if left > 0 && error.to_string().contains(LEAVING) => left -= 1,
-                Err(error) => panic!("{script}: {error}"),
+                Err(error) => panic!("{script:.200}: {error}"),
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
