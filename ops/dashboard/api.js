@@ -8,13 +8,27 @@ export const OWN = "/_playhouse/admin/v1";
 /** The one that tools for Synapse speak: administrators only. */
 export const SYNAPSE = "/_synapse/admin";
 
+/** What is told to wait without saying how long waits so long, milliseconds … */
+const WAIT_MS = 1000;
+
+/** … and nobody is made to wait longer than this without being asked. */
+const WAIT_MS_MAX = 30 * 1000;
+
 /** The server said no, or could not be asked. */
 export class Refused extends Error {
   constructor(status, body) {
     super(sentence(status, body));
     this.status = status;
     this.code = body?.errcode;
+    this.wait = wait(status, body);
   }
+}
+
+/** After how many milliseconds the same may be answered; null when it would be refused again. */
+function wait(status, body) {
+  if (![0, 429, 503].includes(status)) return null;
+  const told = Number(body?.retry_after_ms);
+  return told > 0 ? Math.min(told, WAIT_MS_MAX) : WAIT_MS;
 }
 
 function sentence(status, body) {
@@ -62,9 +76,25 @@ export async function ask(token, method, path, { query, body, signal } = {}) {
     if (error.name === "AbortError") throw error;
     throw new Refused(0, null);
   }
-  const told = await answer.json().catch(() => null);
+  const told = await read(answer);
   if (!answer.ok) throw new Refused(answer.status, told);
   return told;
+}
+
+/** The JSON of an answer; null when it is none. One that breaks off is as good as none at all. */
+async function read(answer) {
+  let text;
+  try {
+    text = await answer.text();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refused(0, null);
+  }
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }
 
 /** Asks as who is signed in; a token that is good no more ends the session. */

@@ -34,6 +34,9 @@ const PAGES = [
   ["tokens", "Tokens", tokens],
 ];
 
+/** So often does a page try by itself to be shown, when the server is busy or cannot be reached. */
+const ATTEMPTS_MAX = 5;
+
 const main = document.getElementById("main");
 const menu = document.getElementById("pages");
 const leave = document.getElementById("leave");
@@ -107,7 +110,7 @@ async function open(arrived = false) {
   main.replaceChildren(heading, body);
   if (arrived) heading.focus();
   try {
-    await shown(page, viewed(place, body));
+    await insisted(page, viewed(place, body));
   } catch (error) {
     if (signal.aborted) return;
     if (error.status === undefined) console.error(error);
@@ -118,6 +121,21 @@ async function open(arrived = false) {
   // Who has just looked for something goes on where it was typed.
   if (focused?.startsWith("field-")) document.getElementById(focused)?.focus();
   else if (wasWithin && document.activeElement === document.body) heading.focus();
+}
+
+/** Shows a page. While the server is busy or cannot be reached it says so, and asks again after the time that was told, a few times. */
+async function insisted(page, view) {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await shown(page, view);
+      return;
+    } catch (error) {
+      if (view.signal.aborted || !error.wait || attempt === ATTEMPTS_MAX) throw error;
+      view.show(notice(error.message, "error"), h("p", { class: "loading" }, "It is tried again …"));
+      await new Promise((done) => setTimeout(done, error.wait));
+      if (view.signal.aborted) throw error;
+    }
+  }
 }
 
 async function shown(page, view) {

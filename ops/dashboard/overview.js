@@ -2,7 +2,7 @@
 
 import { OWN, SYNAPSE, get } from "./api.js";
 import { chart } from "./chart.js";
-import { h, href, notice, section } from "./dom.js";
+import { h, href, notice, redraw, section } from "./dom.js";
 import { SPAN_MS, level, mean, nodes, rate, sample } from "./figures.js";
 import { bytes, figure, number, time } from "./format.js";
 import { session } from "./session.js";
@@ -111,16 +111,24 @@ export default {
   async show(view) {
     const counts = board(view.signal);
     const graphs = gallery(view.signal);
+    const trouble = h("div");
     view.show(
+      trouble,
       section("What there is", counts.element),
       section("How busy it is", graphs.element),
       h("p", { class: "hint" }, `Playhouse ${session().version}`),
     );
-    await Promise.all([counts.refresh(), graphs.refresh().catch((error) => {
-      if (view.signal.aborted) throw error;
-      view.body.prepend(notice(error.message, "error"));
-    })]);
+    const refresh = async () => {
+      try {
+        await graphs.refresh();
+        redraw(trouble);
+      } catch (error) {
+        if (view.signal.aborted || error.status === undefined) throw error;
+        redraw(trouble, notice(error.message, "error"));
+      }
+    };
+    await Promise.all([counts.refresh(), refresh()]);
     view.every(TILES_EVERY_MS, counts.refresh);
-    view.every(FIGURES_EVERY_MS, graphs.refresh);
+    view.every(FIGURES_EVERY_MS, refresh);
   },
 };

@@ -7,6 +7,7 @@ mod backups;
 mod beside;
 mod command_line;
 pub(crate) mod dashboard;
+mod dashboard_begins;
 mod federation;
 mod journey;
 mod journeys;

@@ -16,7 +16,7 @@ use crate::{
 
 /// Presses the button that has a name of its own for who hears it, and says yes.
 async fn order(browser: &Chromium, label: &str) {
-    let press = "const it = [...document.querySelectorAll('button')].find((one) => one.getAttribute('aria-label') === arguments[0]); if (it) it.click(); return Boolean(it)";
+    let press = "if (document.querySelector('dialog')) return false; const it = [...document.querySelectorAll('button')].find((one) => one.getAttribute('aria-label') === arguments[0]); if (it) it.click(); return Boolean(it)";
     browser.wait_until(press, json!([label])).await;
     submit(browser).await;
 }
@@ -28,6 +28,7 @@ async fn nodes_are_drained_in_the_browser() {
     settled(&one, &["n1", "n2"]).await;
     let boss = administrator(&one.client(), "boss").await;
     let browser = Chromium::start("en").await;
+    browser.let_be_busy();
     sign_in(&browser, &boss).await;
     go(&browser, ("#/cluster", "Cluster")).await;
     browser.wait_for("Every shard is where it shall be.").await;

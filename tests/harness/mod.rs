@@ -2,6 +2,7 @@
 
 pub(crate) mod acme;
 mod browser;
+mod chromedriver;
 pub(crate) mod chromium;
 pub(crate) mod client;
 pub(crate) mod crowd;
