@@ -8,7 +8,7 @@ use std::{
 
 use playhouse_schema::{
     address::Shard,
-    register::{NodeName, RegisterView},
+    register::{NodeEntry, NodeName, RegisterView},
 };
 
 use super::{balance, facts, ward::Ward};
@@ -54,7 +54,9 @@ impl Ward {
     /// Whether this node says where shards shall go.
     pub(super) fn leads(&self, view: &RegisterView) -> bool {
         let silent_until = self.life.lock().silent_until;
-        if silent_until.is_some_and(|until| Instant::now() < until) {
+        let is_silent = silent_until.is_some_and(|until| Instant::now() < until);
+        // Nobody is missed any more when all are there.
+        if is_silent && !view.nodes.iter().all(NodeEntry::is_alive) {
             return false;
         }
         let living = view.nodes.iter().filter(|node| node.is_alive());
@@ -111,7 +113,7 @@ fn concerned(view: &RegisterView, wishes: &[(Shard, Option<NodeName>)]) -> BTree
 mod tests {
     use playhouse_schema::{
         address::Family,
-        register::{NodeEntry, ShardEntry, Standing},
+        register::{ShardEntry, Standing},
     };
     use uuid::Uuid;
 
