@@ -14,6 +14,9 @@ const NAME: &str = "db.test";
 /// Part of addresses, and never said.
 const PASSWORD: &str = "hush-hush";
 
+/// Who is let in by TLS only.
+const SEALED: &str = "sealed";
+
 /// A server that shows a certificate, and the files of who knows it.
 struct Stage {
     postgres: Postgres,
@@ -23,16 +26,23 @@ struct Stage {
 impl Stage {
     fn open() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let authority = authority("the right one");
+        let signer = authority("the right one");
         let key = KeyPair::generate().expect("a key");
         let params = CertificateParams::new([NAME.to_owned()]).expect("parameters");
-        let certificate = params.signed_by(&key, &authority).expect("a certificate");
+        let certificate = params.signed_by(&key, &signer).expect("a certificate");
+        let (shown, key) = (certificate.pem(), key.serialize_pem());
         let stage = Self {
-            postgres: Postgres::start_with_tls(&certificate.pem(), &key.serialize_pem()),
+            postgres: Postgres::start_with_tls(&shown, &key, &signer.pem()),
             folder,
         };
-        stage.write("ca.pem", &authority.pem());
-        stage.write("other.pem", &self::authority("another one").pem());
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, SEALED);
+        let own = params.signed_by(&key, &signer).expect("a certificate");
+        stage.write("own.pem", &own.pem());
+        stage.write("own.key", &key.serialize_pem());
+        stage.write("ca.pem", &signer.pem());
+        stage.write("other.pem", &authority("another one").pem());
         stage.write("itself.pem", &certificate.pem());
         stage
     }
@@ -54,10 +64,27 @@ impl Stage {
         format!("{url}?{}", self.files(way))
     }
 
+    /// From now on somebody is let in by TLS only, and known by this method.
+    async fn seal(&self, url: &str, method: &str) {
+        let rule = format!("hostssl all {SEALED} all {method}");
+        let rules = format!(
+            "CREATE ROLE {SEALED} SUPERUSER LOGIN PASSWORD '{PASSWORD}'; \
+             DO $$ BEGIN EXECUTE format('COPY (VALUES (%L), (%L)) TO %L', '{rule}', \
+             'host all postgres all trust', current_setting('hba_file')); END $$;"
+        );
+        ask(url, move |client| {
+            client.batch_execute(&rules).expect("rules are made");
+        })
+        .await;
+        // It reads them at its start.
+        self.postgres.restart("INT", 0);
+    }
+
     /// The files of a way are in the stage's folder.
     fn files(&self, way: &str) -> String {
         let folder = self.folder.path().display();
         way.replace("cert=", &format!("cert={folder}/"))
+            .replace("key=", &format!("key={folder}/"))
     }
 }
 
@@ -191,23 +218,13 @@ async fn a_server_without_tls_is_refused_when_it_must_be() {
 async fn a_migration_goes_over_tls_with_a_password_that_is_bound_to_it() {
     let stage = Stage::open();
     let url = stage.postgres.create();
-    let sealed = format!(
-        "CREATE ROLE sealed SUPERUSER LOGIN PASSWORD '{PASSWORD}'; \
-         DO $$ BEGIN EXECUTE format('COPY (VALUES (%L), (%L)) TO %L', 'hostssl all sealed all scram-sha-256', \
-         'host all postgres all trust', current_setting('hba_file')); END $$;"
-    );
-    ask(&url, move |client| {
-        client.batch_execute(&sealed).expect("rules are made");
-    })
-    .await;
-    // From the start on the new rules count.
-    stage.postgres.restart("INT", 0);
+    stage.seal(&url, "scram-sha-256").await;
     let mut server = TestServer::start_exactly(Options::default());
     populate(&server).await;
     server.stop();
     let data = server.data();
     let way = "sslmode=verify-full&sslrootcert=ca.pem&channel_binding=require";
-    let to = stage.named(&url, "sealed", way);
+    let to = stage.named(&url, SEALED, way);
     migrate(&server, &data, &to, None);
     let wrong = to.replace(PASSWORD, "wrong");
     migrate(
@@ -219,6 +236,24 @@ async fn a_migration_goes_over_tls_with_a_password_that_is_bound_to_it() {
     server.use_database(Some(to));
     let (done, text) = server.command_line(&["log", "verify"]);
     assert!(done, "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_may_ask_for_a_certificate() {
+    let stage = Stage::open();
+    let url = stage.postgres.create();
+    stage.seal(&url, "cert").await;
+    let mut server = TestServer::start_exactly(Options::default());
+    server.stop();
+    let way = "sslmode=verify-full&sslrootcert=ca.pem";
+    let without = stage.named(&url, SEALED, way);
+    let with = stage.named(
+        &url,
+        SEALED,
+        &format!("{way}&sslcert=own.pem&sslkey=own.key"),
+    );
+    check(&mut server, without, Some("valid client certificate"));
+    check(&mut server, with, None);
 }
 
 fn migrate(server: &TestServer, data: &Path, to: &str, refused: Option<&str>) {

@@ -24,6 +24,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(180);
 /// The files of what is shown to who wants TLS.
 const CERTIFICATE: &str = "server.crt";
 const KEY: &str = "server.key";
+const AUTHORITY: &str = "clients.crt";
 
 /// Ports for who is told where to listen: below those that the kernel gives away, which any connection may take in the meantime.
 const PORTS: Range<u32> = 12_000..32_000;
@@ -85,10 +86,11 @@ impl Postgres {
         Self::start_in(tempfile::tempdir(), runner, host)
     }
 
-    /// Starts one that speaks TLS to who wants it, and shows this certificate with this key (PEM).
-    pub(crate) fn start_with_tls(certificate: &str, key: &str) -> Self {
+    /// Starts one that speaks TLS to who wants it, shows this certificate with this key, and believes whom the authority vouches for (PEM).
+    pub(crate) fn start_with_tls(certificate: &str, key: &str, authority: &str) -> Self {
         let folder = tempfile::tempdir().and_then(|folder| {
             std::fs::write(folder.path().join(CERTIFICATE), certificate)?;
+            std::fs::write(folder.path().join(AUTHORITY), authority)?;
             let key_path = folder.path().join(KEY);
             std::fs::write(&key_path, key)?;
             std::fs::set_permissions(&key_path, Permissions::from_mode(0o600))?;
@@ -229,7 +231,8 @@ impl Drop for Postgres {
 
 /// What is said of TLS on the command line.
 fn tls_settings(folder: &Path) -> Vec<String> {
-    let [certificate, key] = [CERTIFICATE, KEY].map(|name| folder.join(name));
+    let files = [CERTIFICATE, KEY, AUTHORITY];
+    let [certificate, key, authority] = files.map(|name| folder.join(name));
     if !certificate.exists() {
         return Vec::new();
     }
@@ -237,6 +240,7 @@ fn tls_settings(folder: &Path) -> Vec<String> {
         "ssl=on".to_owned(),
         format!("ssl_cert_file={}", certificate.display()),
         format!("ssl_key_file={}", key.display()),
+        format!("ssl_ca_file={}", authority.display()),
     ];
     let words = settings.into_iter();
     words

@@ -241,11 +241,15 @@ impl Wishes {
         if is_socket(config) {
             return Ok(Mode::Disable);
         }
+        let is_direct = config.get_ssl_negotiation() == SslNegotiation::Direct;
         match (self.mode, self.roots.as_deref()) {
             (None | Some(Mode::VerifyFull), Some(SYSTEM)) => Ok(Mode::VerifyFull),
             (Some(_), Some(SYSTEM)) => Err(unfit("sslrootcert=system needs sslmode=verify-full")),
             (None | Some(Mode::Prefer), Some(_)) => Err(unfit(
                 "whoever is to be known by sslrootcert must be asked: say sslmode=verify-full as well",
+            )),
+            (None | Some(Mode::Prefer), None) if is_direct => Err(unfit(
+                "sslnegotiation=direct needs sslmode=require or stricter",
             )),
             (Some(Mode::VerifyCa | Mode::VerifyFull), None) => Err(unfit(
                 "to verify the server, say whose certificates count: sslrootcert=FILE, or sslrootcert=system",
@@ -275,7 +279,7 @@ fn is_socket(config: &Config) -> bool {
     config.get_hostaddrs().is_empty() && config.get_hosts().iter().all(is_socket)
 }
 
-/// Whether all servers are on this machine, as far as the address tells, and TLS is not asked for in another way.
+/// Whether all servers are on this machine, as far as the address tells.
 fn is_here(config: &Config) -> bool {
     let is_here = |host: &Host| match host {
         Host::Unix(_) => true,
@@ -285,12 +289,11 @@ fn is_here(config: &Config) -> bool {
         }
     };
     let addresses = config.get_hostaddrs();
-    let are_here = if addresses.is_empty() {
+    if addresses.is_empty() {
         config.get_hosts().iter().all(is_here)
     } else {
         addresses.iter().all(IpAddr::is_loopback)
-    };
-    are_here && config.get_ssl_negotiation() == SslNegotiation::Postgres
+    }
 }
 
 /// What stands in a URL with percent signs.
@@ -393,7 +396,6 @@ mod tests {
             ("postgres://localhost/d", Mode::Disable),
             ("postgres://127.0.0.2,[::1]/d", Mode::Disable),
             ("postgres://localhost,h/d", Mode::Prefer),
-            ("postgres://localhost/d?sslnegotiation=direct", Mode::Prefer),
             ("host=h hostaddr=127.0.0.1", Mode::Disable),
             ("host=localhost hostaddr=192.0.2.1", Mode::Prefer),
             ("postgres://localhost/d?sslmode=prefer", Mode::Prefer),
@@ -434,6 +436,7 @@ mod tests {
                 "sslmode=require&sslcert=/nowhere/c&sslkey=/nowhere/k",
                 "/nowhere/c",
             ),
+            ("sslnegotiation=direct", "sslmode=require"),
             ("unheard-of=secret", "malformed"),
         ] {
             let said = why(&format!("postgres://u:secret@h/d?{parameters}"));
