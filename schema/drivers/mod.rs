@@ -35,8 +35,8 @@ pub enum DatabaseConfig {
 /// PostgreSQL databases that hold a house together.
 #[derive(Clone, Debug)]
 pub struct PostgresConfig {
-    /// Their addresses, `postgres://user:password@host/database` or `key=value` pairs, at least one. The first holds models, cursors and the register beside
-    /// its part of the log; shard `s` of each family lies in number `s mod count`. Their number and order are fixed when they are made.
+    /// Their addresses, `postgres://user:password@host/database` or `key=value` pairs, at least one; of TLS they say what they say to libpq. The first holds
+    /// models, cursors and the register beside its part of the log; shard `s` of each family lies in number `s mod count`. Their number and order are fixed when they are made.
     pub dsns: Vec<String>,
     /// Appenders (and so connections) of each family in each database.
     pub writers: usize,

@@ -10,6 +10,7 @@ section! {
     /// Where the log is kept.
     "database" Database {
         /// `postgres://user:password@host/name`. Without it SQLite files in the data folder are used.
+        /// It says how TLS is spoken to it, too: `?sslmode=verify-full&sslrootcert=FILE` (see databases.md).
         url: Option<String> = None, sample "postgres://playhouse@localhost/playhouse", variable "PLAYHOUSE_DATABASE";
         /// Several PostgreSQL databases instead of one, each with a part of the shards. Their number and order are fixed when they are made (see databases.md).
         /// In a variable they are separated by commas: a comma in a password is written %2C.

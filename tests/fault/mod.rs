@@ -2,6 +2,7 @@
 
 mod acked;
 mod backup;
+mod database_tls;
 mod delayed;
 mod fuzz;
 mod hostile;

@@ -1,9 +1,10 @@
 //! A private PostgreSQL for the tests, with a database for each that asks.
 
 use std::{
-    fs::OpenOptions,
+    fs::{OpenOptions, Permissions},
     io::Write as _,
     ops::Range,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -19,6 +20,11 @@ use super::wishes::is_durable;
 
 /// PostgreSQL answers this long after it was started at the latest.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(180);
+
+/// The files of what is shown to who wants TLS.
+const CERTIFICATE: &str = "server.crt";
+const KEY: &str = "server.key";
+const AUTHORITY: &str = "clients.crt";
 
 /// Ports for who is told where to listen: below those that the kernel gives away, which any connection may take in the meantime.
 const PORTS: Range<u32> = 12_000..32_000;
@@ -77,8 +83,26 @@ static NEXT_PORT: AtomicU32 = AtomicU32::new(0);
 impl Postgres {
     /// Starts one that listens at an address. What its command line begins with may put it where that address is.
     pub(crate) fn start(runner: &[String], host: &str) -> Self {
+        Self::start_in(tempfile::tempdir(), runner, host)
+    }
+
+    /// Starts one that speaks TLS to who wants it, shows this certificate with this key, and believes whom the authority vouches for (PEM).
+    pub(crate) fn start_with_tls(certificate: &str, key: &str, authority: &str) -> Self {
+        let folder = tempfile::tempdir().and_then(|folder| {
+            std::fs::write(folder.path().join(CERTIFICATE), certificate)?;
+            std::fs::write(folder.path().join(AUTHORITY), authority)?;
+            let key_path = folder.path().join(KEY);
+            std::fs::write(&key_path, key)?;
+            std::fs::set_permissions(&key_path, Permissions::from_mode(0o600))?;
+            Ok(folder)
+        });
+        Self::start_in(folder, &[], "127.0.0.1")
+    }
+
+    /// Starts one in a folder of its own. It speaks TLS if there is a certificate in it.
+    fn start_in(folder: std::io::Result<TempDir>, runner: &[String], host: &str) -> Self {
         let binaries = binaries();
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        let folder = folder.expect("a temporary folder");
         let data = folder.path().join("data");
         let as_root = is_root();
         if as_root {
@@ -120,6 +144,7 @@ impl Postgres {
             .arg(&data)
             .args(["-h", host, "-p", &port.to_string(), "-k", ""])
             .args(settings().iter().flat_map(|setting| ["-c", *setting]))
+            .args(tls_settings(folder.path()))
             .current_dir(folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -202,6 +227,25 @@ impl Drop for Postgres {
         drop(self.guard.stdin.take());
         let _ = self.guard.wait();
     }
+}
+
+/// What is said of TLS on the command line.
+fn tls_settings(folder: &Path) -> Vec<String> {
+    let files = [CERTIFICATE, KEY, AUTHORITY];
+    let [certificate, key, authority] = files.map(|name| folder.join(name));
+    if !certificate.exists() {
+        return Vec::new();
+    }
+    let settings = [
+        "ssl=on".to_owned(),
+        format!("ssl_cert_file={}", certificate.display()),
+        format!("ssl_key_file={}", key.display()),
+        format!("ssl_ca_file={}", authority.display()),
+    ];
+    let words = settings.into_iter();
+    words
+        .flat_map(|setting| ["-c".to_owned(), setting])
+        .collect()
 }
 
 fn settings() -> &'static [&'static str] {

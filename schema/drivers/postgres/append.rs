@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use tokio_postgres::{Config, Error, error::SqlState, types::ToSql};
+use tokio_postgres::{Error, error::SqlState, types::ToSql};
 use uuid::Uuid;
 
 use super::{
@@ -11,6 +11,7 @@ use super::{
         plan::{Heads, Moved, Plan, StoredHead, bound, check_shards},
     },
     connection::{Connection, explain, failure, in_time, is_disconnect},
+    dsn::Address,
     read,
 };
 use crate::{
@@ -109,7 +110,7 @@ impl Texts {
 /// Writes some shards of a family.
 pub(super) struct PostgresAppender {
     layout: Layout,
-    config: Config,
+    address: Address,
     part: Part,
     connection: Connection,
     heads: Heads,
@@ -124,15 +125,15 @@ pub(super) struct PostgresAppender {
 impl PostgresAppender {
     /// Connects on the current runtime.
     pub(super) async fn open(
-        config: Config,
+        address: Address,
         layout: Layout,
         part: Part,
     ) -> Result<Self, StoreError> {
-        let connection = Connection::open_writing(&config).await?;
+        let connection = Connection::open_writing(&address).await?;
         let heads = Heads::new(part.family, layout);
         Ok(Self {
             layout,
-            config,
+            address,
             part,
             connection,
             heads,
@@ -194,7 +195,7 @@ impl PostgresAppender {
 
     async fn reconnect(&mut self) -> Result<(), StoreError> {
         if self.is_deaf || self.connection.client.is_closed() {
-            self.connection = Connection::open_writing(&self.config).await?;
+            self.connection = Connection::open_writing(&self.address).await?;
             self.is_deaf = false;
         }
         Ok(())

@@ -15,9 +15,9 @@ use tokio::{
     sync::{Semaphore, oneshot},
     time::{Instant, sleep, timeout},
 };
-use tokio_postgres::{Client, Config, Error, NoTls, Row, Statement, error::SqlState, types::ToSql};
+use tokio_postgres::{Client, Error, Row, Statement, error::SqlState, types::ToSql};
 
-use super::super::PostgresBounds;
+use super::{super::PostgresBounds, dsn::Address, tls};
 use crate::port::{Connections, StoreError};
 
 /// Prepared statements kept by a connection. Beyond that it starts afresh: texts are few and fixed.
@@ -47,7 +47,7 @@ pub(super) fn failure(error: &Error) -> StoreError {
 pub(super) fn explain(error: &Error) -> String {
     match error.as_db_error() {
         Some(said) => format!("{} ({})", said.message(), said.code().code()),
-        None => error.to_string(),
+        None => tls::told(error).unwrap_or_else(|| error.to_string()),
     }
 }
 
@@ -76,8 +76,8 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Connects on the current runtime, which drives the connection from then on.
-    pub(super) async fn open(config: &Config) -> Result<Self, Error> {
-        let (client, driver) = config.connect(NoTls).await?;
+    pub(super) async fn open(address: &Address) -> Result<Self, Error> {
+        let (client, driver) = address.connect().await?;
         tokio::spawn(async move {
             if let Err(error) = driver.await {
                 tracing::debug!(error = explain(&error), "database connection ended");
@@ -90,17 +90,17 @@ impl Connection {
     }
 
     /// As [`Connection::open`], tried again for a few seconds.
-    pub(super) async fn open_patiently(config: &Config) -> Result<Self, StoreError> {
-        Self::open_after(config, &Failures::default()).await
+    pub(super) async fn open_patiently(address: &Address) -> Result<Self, StoreError> {
+        Self::open_after(address, &Failures::default()).await
     }
 
     /// The same, when others have tried before.
-    async fn open_after(config: &Config, failures: &Failures) -> Result<Self, StoreError> {
+    async fn open_after(address: &Address, failures: &Failures) -> Result<Self, StoreError> {
         let began = Instant::now();
         loop {
             sleep(failures.wait()).await;
             let known = failures.known();
-            let (error, is_refused) = match timeout(OPEN_TIMEOUT, Self::open(config)).await {
+            let (error, is_refused) = match timeout(OPEN_TIMEOUT, Self::open(address)).await {
                 Ok(Ok(connection)) => {
                     failures.end();
                     return Ok(connection);
@@ -109,7 +109,10 @@ impl Connection {
                     let is_full = error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS);
                     let is_refused =
                         error.as_db_error().is_some() && !is_full && !is_disconnect(&error);
-                    (failure(&error), is_refused)
+                    match address.refusal(&error) {
+                        Some(why) => (StoreError::Database(why), true),
+                        None => (failure(&error), is_refused),
+                    }
                 }
                 Err(_) => (silent(), false),
             };
@@ -121,8 +124,8 @@ impl Connection {
     }
 
     /// A connection that writes the log: as long as it lives no migration begins. Refused while one is under way.
-    pub(super) async fn open_writing(config: &Config) -> Result<Self, StoreError> {
-        let mut connection = Self::open_patiently(config).await?;
+    pub(super) async fn open_writing(address: &Address) -> Result<Self, StoreError> {
+        let mut connection = Self::open_patiently(address).await?;
         let sql = "SELECT pg_try_advisory_lock_shared($1)";
         // A migration that has just ended may not be gone yet.
         for wait_ms in BACKOFF_MS {
@@ -215,7 +218,7 @@ impl Failures {
 
 /// A few connections that anybody may use, made on demand on the runtime in which the pool was made.
 pub(super) struct Pool {
-    config: Config,
+    address: Address,
     bounds: PostgresBounds,
     home: Handle,
     permits: Semaphore,
@@ -247,9 +250,9 @@ impl Idle {
 }
 
 impl Pool {
-    pub(super) fn new(config: Config, bounds: PostgresBounds) -> Self {
+    pub(super) fn new(address: Address, bounds: PostgresBounds) -> Self {
         Self {
-            config,
+            address,
             bounds,
             home: Handle::current(),
             permits: Semaphore::new(bounds.connections.max(1)),
@@ -360,10 +363,10 @@ impl Pool {
 
     /// A connection that is nobody else's, and not counted.
     pub(super) async fn connect(&self) -> Result<Connection, StoreError> {
-        let (config, failures) = (self.config.clone(), Arc::clone(&self.failures));
+        let (address, failures) = (self.address.clone(), Arc::clone(&self.failures));
         let (idle, (given, taken)) = (Arc::clone(&self.idle), oneshot::channel());
         self.home.spawn(async move {
-            let opened = Connection::open_after(&config, &failures).await;
+            let opened = Connection::open_after(&address, &failures).await;
             // Who wanted it may have given up meanwhile: the next one finds it.
             if let Err(Ok(connection)) = given.send(opened) {
                 idle.put(connection);
@@ -425,7 +428,8 @@ mod tests {
             statement_timeout: Duration::ZERO,
             ..PostgresBounds::default()
         };
-        let pool = Pool::new(Config::new(), bounds);
+        let address = Address::parse("host=/nowhere").unwrap();
+        let pool = Pool::new(address, bounds);
         let never = std::future::pending::<Result<(), Error>>();
         let told = timeout(GRACE * 10, pool.answered(30, never)).await;
         assert!(matches!(told, Ok(Err(StoreError::Database(_)))));

@@ -1,9 +1,10 @@
 //! Makes and updates the tables.
 
-use tokio_postgres::{Client, Config, GenericClient, Transaction};
+use tokio_postgres::{Client, GenericClient, Transaction};
 
 use super::{
     connection::{Connection, failure},
+    dsn::Address,
     several::Seat,
 };
 use crate::{
@@ -35,8 +36,8 @@ struct Found {
 }
 
 /// Brings the database up to date and tells what it is. A new one becomes what is wanted.
-pub(super) async fn prepare(config: &Config, wanted: Facts) -> Result<Facts, StoreError> {
-    let mut client = Connection::open_patiently(config).await?.client;
+pub(super) async fn prepare(address: &Address, wanted: Facts) -> Result<Facts, StoreError> {
+    let mut client = Connection::open_patiently(address).await?.client;
     let found = read_meta(&client).await?;
     if found.is_none_or(|found| found.version < ground::VERSION) {
         // A step over a large table takes its time.
@@ -55,8 +56,8 @@ pub(super) async fn prepare(config: &Config, wanted: Facts) -> Result<Facts, Sto
 }
 
 /// Refuses a database in which [`prepare`] would have something to do.
-pub(super) async fn must_be_prepared(config: &Config) -> Result<(), StoreError> {
-    let connection = Connection::open_patiently(config).await?;
+pub(super) async fn must_be_prepared(address: &Address) -> Result<(), StoreError> {
+    let connection = Connection::open_patiently(address).await?;
     let why = match read_meta(&connection.client).await? {
         Some(found) if found.version == ground::VERSION => return Ok(()),
         Some(_) => "is of another version of this program: start the server with this one first",

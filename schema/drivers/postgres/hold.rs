@@ -10,7 +10,7 @@ use std::{
 };
 
 use tokio::sync::Mutex;
-use tokio_postgres::{Config, Error, Row, Transaction};
+use tokio_postgres::{Error, Row, Transaction};
 
 use super::{
     super::{
@@ -20,6 +20,7 @@ use super::{
     },
     PostgresStore, configure_all,
     connection::{Connection, failure},
+    dsn::Address,
     ground::{self, Facts, set_meta},
     join, read, register,
     several::{self, Seat},
@@ -101,7 +102,7 @@ impl PostgresHold {
         let mut connections = Vec::with_capacity(addresses.len());
         let count = addresses.len();
         for (index, address) in addresses.iter_mut().enumerate() {
-            address.application_name(PROGRAM);
+            address.config.application_name(PROGRAM);
             let connection = lock(address).await;
             connections.push(connection.map_err(|error| several::name((index, count), error))?);
         }
@@ -216,7 +217,7 @@ fn wanted(found: &[Option<Facts>], side: Side) -> Result<Facts, StoreError> {
 }
 
 /// A connection that has a database's log alone, and may take its time.
-async fn lock(address: &Config) -> Result<Connection, StoreError> {
+async fn lock(address: &Address) -> Result<Connection, StoreError> {
     let mut connection = Connection::open_patiently(address).await?;
     be_alone(&mut connection).await?;
     // Statistics over everything take their time, and so may whoever looks at what is copied.

@@ -2,10 +2,11 @@
 //!
 //! An append is one auto-committed statement that checks owner, epoch and head of each shard it touches, so a stale owner writes nothing, whenever its statement
 //! arrives. Reads go through a few connections that are made on demand on the runtime in which the store was opened; an appender's connection lives on
-//! the runtime that opens the appender. There is no TLS: the database is reached over a socket or a private network.
+//! the runtime that opens the appender. All connections are made in one place (`dsn`), over TLS where the address says so.
 
 mod append;
 mod connection;
+mod dsn;
 mod ground;
 mod hold;
 mod models;
@@ -13,6 +14,7 @@ mod read;
 mod register;
 mod several;
 mod spread;
+mod tls;
 
 use std::{
     sync::{
@@ -22,12 +24,11 @@ use std::{
     time::Duration,
 };
 
-use tokio_postgres::Config;
-
 pub(crate) use self::hold::PostgresHold;
 use self::{
     append::PostgresAppender,
     connection::{Pool, failure},
+    dsn::Address,
     ground::Facts,
     models::PostgresModels,
     register::PostgresRegister,
@@ -104,7 +105,7 @@ pub(crate) async fn open_beside(config: &PostgresConfig) -> Result<Arc<dyn LogSt
 /// Stores over databases that are ready, in their order.
 fn stores(
     config: &PostgresConfig,
-    addresses: Vec<Config>,
+    addresses: Vec<Address>,
     layout: Layout,
 ) -> Vec<Arc<PostgresStore>> {
     let databases = addresses.len();
@@ -142,7 +143,7 @@ struct Share {
 
 /// An opened database.
 pub(crate) struct PostgresStore {
-    config: Config,
+    address: Address,
     pool: Arc<Pool>,
     models: Arc<PostgresModels>,
     register: Arc<PostgresRegister>,
@@ -153,17 +154,17 @@ pub(crate) struct PostgresStore {
 
 impl PostgresStore {
     /// A store over a database that is ready.
-    fn over(config: Config, share: Share) -> Self {
-        let pool = Arc::new(Pool::new(config.clone(), share.bounds));
+    fn over(address: Address, share: Share) -> Self {
+        let pool = Arc::new(Pool::new(address.clone(), share.bounds));
         let bounds = PostgresBounds {
             connections: REGISTER_CONNECTIONS,
             ..share.bounds
         };
-        let register = Arc::new(Pool::new(hasty(&config), bounds));
+        let register = Arc::new(Pool::new(hasty(&address), bounds));
         Self {
             models: Arc::new(PostgresModels::new(Arc::clone(&pool))),
             register: Arc::new(PostgresRegister::new(register)),
-            config,
+            address,
             pool,
             share,
             opened: AtomicU64::new(0),
@@ -172,7 +173,7 @@ impl PostgresStore {
 }
 
 /// The databases' addresses in their order, at least one.
-fn configure_all(config: &PostgresConfig) -> Result<Vec<Config>, StoreError> {
+fn configure_all(config: &PostgresConfig) -> Result<Vec<Address>, StoreError> {
     if config.dsns.is_empty() {
         let why = "no PostgreSQL address is named";
         return Err(StoreError::Incompatible(why.into()));
@@ -182,21 +183,19 @@ fn configure_all(config: &PostgresConfig) -> Result<Vec<Config>, StoreError> {
 }
 
 /// Connections whose statements are soon given up: a node that asks again must not leave ever more of them behind.
-fn hasty(config: &Config) -> Config {
-    let mut hasty = config.clone();
-    let options = config.get_options().unwrap_or_default();
+fn hasty(address: &Address) -> Address {
+    let mut hasty = address.clone();
+    let options = address.config.get_options().unwrap_or_default();
     // The last one counts.
-    hasty.options(format!(
+    hasty.config.options(format!(
         "{options} -c statement_timeout={REGISTER_TIMEOUT_MS}"
     ));
     hasty
 }
 
-fn configure(dsn: &str, bounds: PostgresBounds) -> Result<Config, StoreError> {
-    // What the parser says may repeat the password.
-    let mut config: Config = dsn
-        .parse()
-        .map_err(|_| StoreError::Incompatible("the PostgreSQL address is malformed".into()))?;
+fn configure(dsn: &str, bounds: PostgresBounds) -> Result<Address, StoreError> {
+    let mut address = Address::parse(dsn)?;
+    let config = &mut address.config;
     let timeout_ms = bounds
         .statement_timeout
         .as_millis()
@@ -214,7 +213,7 @@ fn configure(dsn: &str, bounds: PostgresBounds) -> Result<Config, StoreError> {
     if config.get_application_name().is_none() {
         config.application_name("playhouse");
     }
-    Ok(config)
+    Ok(address)
 }
 
 impl LogStore for PostgresStore {
@@ -247,7 +246,7 @@ impl LogStore for PostgresStore {
                 owner: format!("{} {}.{number}", self.share.owner, std::process::id()),
                 bounds,
             };
-            let appender = PostgresAppender::open(self.config.clone(), layout, part).await?;
+            let appender = PostgresAppender::open(self.address.clone(), layout, part).await?;
             Ok(Box::new(appender) as Box<dyn LogAppender>)
         })
     }

@@ -7,11 +7,11 @@
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use tokio_postgres::Config;
 use uuid::Uuid;
 
 use super::{
     connection::Connection,
+    dsn::Address,
     ground::{self, Facts, set_meta},
 };
 use crate::{ground::meta, port::StoreError};
@@ -43,29 +43,29 @@ impl Seat {
 }
 
 /// What the databases say of themselves, if they belong together; `None` for one that is new. Nothing is made.
-pub(super) async fn found(configs: &[Config]) -> Result<Vec<Option<Facts>>, StoreError> {
+pub(super) async fn found(addresses: &[Address]) -> Result<Vec<Option<Facts>>, StoreError> {
     for wait_ms in LOOK_AGAIN_MS {
-        let found = look(configs).await?;
+        let found = look(addresses).await?;
         if check(&found).is_ok() {
             return Ok(found);
         }
         tokio::time::sleep(Duration::from_millis(wait_ms)).await;
     }
-    let found = look(configs).await?;
+    let found = look(addresses).await?;
     check(&found)?;
     Ok(found)
 }
 
-async fn look(configs: &[Config]) -> Result<Vec<Option<Facts>>, StoreError> {
-    let looks = configs
+async fn look(addresses: &[Address]) -> Result<Vec<Option<Facts>>, StoreError> {
+    let looks = addresses
         .iter()
         .enumerate()
-        .map(|(index, config)| async move {
+        .map(|(index, address)| async move {
             let look = async {
-                let connection = Connection::open_patiently(config).await?;
+                let connection = Connection::open_patiently(address).await?;
                 ground::facts(&connection.client).await
             };
-            let place = (index, configs.len());
+            let place = (index, addresses.len());
             look.await.map_err(|error| name(place, error))
         });
     try_join_all(looks).await
@@ -90,11 +90,11 @@ pub(super) fn name((index, count): (usize, usize), error: StoreError) -> StoreEr
 
 /// Makes what is missing, brings all up to date and tells what they are. `wanted` is what a new house becomes.
 pub(super) async fn make(
-    configs: &[Config],
+    addresses: &[Address],
     found: &[Option<Facts>],
     wanted: Facts,
 ) -> Result<Vec<Facts>, StoreError> {
-    let count = configs.len();
+    let count = addresses.len();
     let first = found.first().copied().flatten();
     let wanted = first.unwrap_or(Facts {
         is_whole: count == 1,
@@ -107,7 +107,7 @@ pub(super) async fn make(
         )));
     }
     let mut all: Vec<Facts> = Vec::with_capacity(count);
-    for (index, config) in configs.iter().enumerate() {
+    for (index, address) in addresses.iter().enumerate() {
         let wanted = match all.first() {
             None => wanted,
             Some(first) => Facts {
@@ -119,17 +119,17 @@ pub(super) async fn make(
                 ..*first
             },
         };
-        let made = ground::prepare(config, wanted).await;
+        let made = ground::prepare(address, wanted).await;
         let made = made.map_err(|error| name((index, count), error))?;
         // Before the next one is made after its example.
         check_count(&made.seat, count)?;
         all.push(made);
     }
     check(&all.iter().copied().map(Some).collect::<Vec<_>>())?;
-    if let (Some(first), Some(config)) = (all.first(), configs.first())
+    if let (Some(first), Some(address)) = (all.first(), addresses.first())
         && !first.is_whole
     {
-        let connection = Connection::open_patiently(config).await?;
+        let connection = Connection::open_patiently(address).await?;
         set_meta(&connection.client, (meta::WHOLE, 1)).await?;
     }
     Ok(all)
