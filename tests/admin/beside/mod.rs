@@ -115,6 +115,10 @@ async fn answers_are_those_of_synapse() {
 }
 
 /// Makes a call to both, Synapse first, and tells what differs. What only looks is asked again until nothing unknown differs.
+#[expect(
+    clippy::print_stdout,
+    reason = "what differs is to be looked at as a whole"
+)]
 async fn compared(
     worlds: &mut [World; 2],
     call: &Call,
@@ -139,6 +143,10 @@ async fn compared(
         if (unknown || !is_over) && call.method == Method::GET && Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(200)).await;
             continue;
+        }
+        if unknown {
+            let [theirs, ours] = answers.each_ref().map(|(raw, _)| raw);
+            println!("{}: Synapse: {theirs}\nthis server: {ours}", call.name());
         }
         for (world, (raw, _)) in worlds.iter_mut().zip(&answers) {
             for (name, pointer) in &call.keep {
