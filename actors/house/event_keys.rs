@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::House;
 use crate::{
+    kernel::give_way,
     network::KeysWanted,
     room::receive::check::{RawPdu, with_own_keys},
 };
@@ -204,7 +205,7 @@ fn keys_of_one(
 /// Lets others have their turn now and then.
 pub(super) async fn rest(index: usize) {
     if index.is_multiple_of(IN_A_ROW) {
-        tokio::task::yield_now().await;
+        give_way().await;
     }
 }
 

@@ -14,6 +14,7 @@ mod renew;
 pub mod spans;
 #[cfg(test)]
 pub(crate) mod tests;
+mod turns;
 mod vitals;
 mod wake;
 pub mod ways;
@@ -21,4 +22,5 @@ pub mod ways;
 pub use append::{Append, AppendError, Landing, Lineage, Log};
 pub use directory::{Directory, DirectoryLimits};
 pub use domain::{Committed, Decision, Domain, Myself, Port, Resident, Unavailable};
+pub use turns::give_way;
 pub use ways::{Call, Errand, Link, LinkError, Place, Routes, Served, Ways};

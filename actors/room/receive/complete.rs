@@ -8,7 +8,10 @@ use playhouse_schema::record::room::{
 use ruma::{EventId, OwnedEventId, OwnedServerName, events::TimelineEventType};
 
 use super::weigh::Weighing;
-use crate::room::{RoomError, event::RoomEvent, query::past::Moment, state::StateMap};
+use crate::{
+    kernel::give_way,
+    room::{RoomError, event::RoomEvent, query::past::Moment, state::StateMap},
+};
 
 /// After so many events others get their turn: a log that answers at once would let none have it.
 const FOUND_IN_A_ROW: usize = 5;
@@ -83,7 +86,7 @@ impl Weighing {
         let (mut changes, mut replaced) = (Vec::new(), Vec::new());
         for (index, event_id) in state.iter().enumerate() {
             if index % FOUND_IN_A_ROW == FOUND_IN_A_ROW - 1 {
-                tokio::task::yield_now().await;
+                give_way().await;
             }
             let Some(event) = self.find(event_id).await? else {
                 continue;

@@ -4,7 +4,7 @@ use ruma::RoomVersionId;
 
 use super::{EVENTS_MAX, Fate, Fates, Memory, Occasion, Receive, Resets, weigh::Weighing};
 use crate::{
-    kernel::{Myself, Port, Resident, Unavailable},
+    kernel::{Myself, Port, Resident, Unavailable, give_way},
     room::{
         Room, RoomAnswer, RoomCommand, RoomError, RoomQuery,
         context::RoomContext,
@@ -75,7 +75,7 @@ async fn take_all_in(
         let mut fates = Fates::with_capacity(wish.events.len());
         for (index, event) in wish.events.iter().enumerate() {
             if index % WEIGHED_IN_A_ROW == WEIGHED_IN_A_ROW - 1 {
-                tokio::task::yield_now().await;
+                give_way().await;
             }
             let event_id = event.pdu.event_id.clone();
             fates.push((event_id, weighing.weigh(event.clone()).await?));

@@ -172,7 +172,7 @@ impl Load {
         writers: &[Client],
         rooms_of: &mut HashMap<String, Vec<Room>>,
     ) {
-        for client in writers {
+        for (number, client) in (0..).zip(writers) {
             let Some(rooms) = rooms_of.remove(&client.user_id) else {
                 continue;
             };
@@ -181,6 +181,7 @@ impl Load {
                 history: self.history.clone(),
                 acked: self.acked.clone(),
                 rooms,
+                delay: plan.pause * number / (writers.len() as u32).max(1),
                 pause: plan.pause,
                 stop: self.stop.subscribe(),
             };

@@ -30,6 +30,8 @@ pub(super) struct Writer {
     pub(super) history: Arc<History>,
     pub(super) acked: Arc<AtomicUsize>,
     pub(super) rooms: Vec<Room>,
+    /// Before the first message: all together are to write evenly.
+    pub(super) delay: Duration,
     pub(super) pause: Duration,
     pub(super) stop: watch::Receiver<bool>,
 }
@@ -47,6 +49,7 @@ struct Wish<'a> {
 impl Writer {
     pub(super) async fn run(self) {
         let mut latest: Vec<Option<String>> = vec![None; self.rooms.len()];
+        time::sleep(self.delay).await;
         for number in 0_usize.. {
             if *self.stop.borrow() {
                 return;
