@@ -76,6 +76,7 @@ fn what_is_said_and_asked_arrives() {
         ServerSignal::Nudge,
         ServerSignal::Alive,
         ServerSignal::Ended,
+        ServerSignal::Heard,
     ] {
         assert_eq!(crossed(&signal), signal);
     }
