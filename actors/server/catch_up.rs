@@ -34,7 +34,7 @@ const SENDINGS_MAX: usize = 50;
 const DEVICE_EDUS_MAX: usize = EDUS_MAX / 2;
 
 /// So many users' changes of devices are looked for at once, the oldest first.
-const DEVICE_LISTS_AT_ONCE: usize = 1_000;
+const DEVICE_LISTS_AT_ONCE: usize = if cfg!(test) { 4 } else { 1_000 };
 
 /// How long models may take to come to where the log is, and how often that is looked at.
 const MODELS_WAIT: (Duration, u32) = (Duration::from_millis(10), 1_000);
