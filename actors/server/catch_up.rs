@@ -6,7 +6,8 @@ use playhouse_schema::{
     address::{Entity, Family, Position, Shard, ShardNumber},
     models::{
         Model as _, device_lists, device_lists::DeviceLists, memberships::Memberships,
-        server_rooms, server_rooms::ServerRooms, to_device_out, to_device_out::ToDeviceOut,
+        partial_rooms::PartialRooms, server_rooms, server_rooms::ServerRooms, to_device_out,
+        to_device_out::ToDeviceOut,
     },
     port::StoreError,
     record::{
@@ -85,15 +86,15 @@ impl Delivery {
     }
 
     async fn await_models(&self, target: &Lag) -> Result<(), Halt> {
-        let rooms = [ServerRooms::NAME, Memberships::NAME];
-        let users = [ToDeviceOut::NAME, DeviceLists::NAME];
+        let rooms = &[ServerRooms::NAME, Memberships::NAME, PartialRooms::NAME][..];
+        let users = &[ToDeviceOut::NAME, DeviceLists::NAME][..];
         for (family, names, positions) in [
             (Family::Rooms, rooms, &target.rooms),
             (Family::Users, users, &target.users),
         ] {
             for (number, position) in positions {
                 let number = *number;
-                for name in names {
+                for &name in names {
                     self.await_model(name, Shard { family, number }, *position)
                         .await?;
                 }
