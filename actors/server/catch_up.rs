@@ -34,8 +34,8 @@ const SENDINGS_MAX: usize = 50;
 /// So many changes of devices go into one transaction: receivers work through each. A change may be one of many devices.
 const DEVICE_EDUS_MAX: usize = EDUS_MAX / 2;
 
-/// So many users' changes of devices are looked for at once, the oldest first.
-const DEVICE_LISTS_AT_ONCE: usize = if cfg!(test) { 4 } else { 1_000 };
+/// So many users' changes of devices are looked for at once, the oldest first. In tests few, so that there are several pages.
+const DEVICE_LISTS_AT_ONCE: usize = if cfg!(test) { 1 } else { 1_000 };
 
 /// How long models may take to come to where the log is, and how often that is looked at.
 const MODELS_WAIT: (Duration, u32) = (Duration::from_millis(10), 1_000);

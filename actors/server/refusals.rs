@@ -61,7 +61,7 @@ pub(super) fn refusal(error: &PeerError) -> Option<(u16, &str)> {
             status: status @ (400 | 422),
             errcode,
             ..
-        } if !errcode.is_empty() => Some((*status, errcode)),
+        } if !errcode.is_empty() => Some((*status, errcode.as_str())),
         _ => None,
     }
 }
