@@ -1,5 +1,7 @@
 //! Sending to other servers, against a network in memory.
 
+mod returns;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -28,7 +30,7 @@ use crate::{
         RoomCommand,
         message::{ChangeMembership, MemberProfile, MembershipAction},
     },
-    user::message::{Login, Session},
+    user::message::Session,
 };
 
 /// How a server behaves.
@@ -455,42 +457,4 @@ async fn what_was_parked_is_sent_to_whom_it_concerned() {
     // Who was not in the room then is owed nothing, and what was owed is sent once.
     assert_eq!(stage.wire.copies(&late, "lost"), 0);
     assert_eq!(stage.wire.copies(&peer, "lost"), 2);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn changed_devices_are_caught_up_on_page_by_page() {
-    let stage = Stage::new().await;
-    let room_id = stage.room().await;
-    // More users than shards, and pages of one while this is tested.
-    let mut users = BTreeSet::new();
-    for number in 0..20 {
-        let user_id = stage.trial.user(&format!("user{number}")).await;
-        stage.join(&room_id, &user_id).await;
-        users.insert(user_id.to_string());
-    }
-    let (peer, bob) = user("peer.example");
-    stage.join(&room_id, &bob).await;
-    stage.wire.set(&peer, Mood::Gone);
-    stage.say(&room_id, "one").await;
-    let house = &stage.trial.house;
-    until("it is tried", || house.outbox_counts().behind == 1).await;
-    for user_id in &users {
-        let user_id = UserId::parse(user_id).unwrap();
-        let login = Login {
-            device_id: Some("D".into()),
-            display_name: None,
-            refresh: false,
-            access_lifetime_ms: 0,
-        };
-        house.login(&user_id, login).await.unwrap();
-    }
-    stage.wire.set(&peer, Mood::Well);
-    house.peer_alive(&peer);
-    let told = || {
-        let edus = stage.wire.edus(&peer, "m.device_list_update");
-        let told = edus.iter().filter_map(|edu| edu["user_id"].as_str());
-        told.map(str::to_owned).collect::<BTreeSet<_>>()
-    };
-    until("all are told of", || told().is_superset(&users)).await;
-    until("nothing is left", || house.outbox_counts().behind == 0).await;
 }
