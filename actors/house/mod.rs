@@ -110,6 +110,7 @@ mod figures;
 mod forgotten_rooms;
 mod gateway;
 mod handshakes;
+mod heard;
 mod join;
 mod journey;
 mod keys;

@@ -307,6 +307,7 @@ impl Opening {
             rooms: rooms.clone(),
             models: models.clone(),
             board,
+            heard: Default::default(),
         }))
     }
 

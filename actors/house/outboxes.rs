@@ -15,7 +15,7 @@ use playhouse_schema::{
 use ruma::ServerName;
 use tokio::time::Instant;
 
-use super::{House, HouseError, surprise};
+use super::{House, HouseError, heard::Heard, surprise};
 use crate::{
     env::Env,
     followers::{
@@ -47,6 +47,8 @@ pub(super) struct Outboxes {
     pub(super) rooms: Arc<Directory<Room>>,
     pub(super) models: Arc<Models>,
     pub(super) board: Arc<OutboxBoard>,
+    /// Of whom other nodes were told that they live.
+    pub(super) heard: Heard,
 }
 
 impl Outboxes {
@@ -96,18 +98,21 @@ impl Drop for Outboxes {
 }
 
 impl House {
-    /// Another server gave a sign of life: whatever waits for it is tried at once. Costs nothing when nothing does.
+    /// Another server gave a sign of life: whatever waits for it is tried at once. Costs a look into memory when nothing does; where another node has the
+    /// destination, that one is told now and then.
     pub fn peer_alive(&self, server_name: &ServerName) {
         let Some(outboxes) = &self.outboxes else {
             return;
         };
+        let now_ms = self.env.now_ms();
         let entity = || Entity::server(server_name.as_str());
-        if self.among.is_some() && !self.is_here(&entity()) {
-            outboxes
-                .servers
-                .signal_if_awake(&entity(), ServerSignal::Alive);
-        } else if outboxes.board.waits(server_name) {
+        if outboxes.board.heeds(server_name, now_ms) {
             outboxes.servers.signal(&entity(), ServerSignal::Alive);
+        } else if self.among.is_some()
+            && !self.is_here(&entity())
+            && outboxes.heard.is_news(server_name, now_ms)
+        {
+            outboxes.servers.signal(&entity(), ServerSignal::Heard);
         }
     }
 

@@ -6,7 +6,8 @@ use playhouse_schema::{
     address::{Entity, Family, Position, Shard, ShardNumber},
     models::{
         Model as _, device_lists, device_lists::DeviceLists, memberships::Memberships,
-        server_rooms, server_rooms::ServerRooms, to_device_out, to_device_out::ToDeviceOut,
+        partial_rooms::PartialRooms, server_rooms, server_rooms::ServerRooms, to_device_out,
+        to_device_out::ToDeviceOut,
     },
     port::StoreError,
     record::{
@@ -33,8 +34,8 @@ const SENDINGS_MAX: usize = 50;
 /// So many changes of devices go into one transaction: receivers work through each. A change may be one of many devices.
 const DEVICE_EDUS_MAX: usize = EDUS_MAX / 2;
 
-/// So many users' changes of devices are told of one shard; of more only the oldest.
-const DEVICE_LISTS_MAX: usize = 1_000;
+/// So many users' changes of devices are looked for at once, the oldest first. In tests few, so that there are several pages.
+const DEVICE_LISTS_AT_ONCE: usize = if cfg!(test) { 1 } else { 1_000 };
 
 /// How long models may take to come to where the log is, and how often that is looked at.
 const MODELS_WAIT: (Duration, u32) = (Duration::from_millis(10), 1_000);
@@ -85,15 +86,15 @@ impl Delivery {
     }
 
     async fn await_models(&self, target: &Lag) -> Result<(), Halt> {
-        let rooms = [ServerRooms::NAME, Memberships::NAME];
-        let users = [ToDeviceOut::NAME, DeviceLists::NAME];
+        let rooms = &[ServerRooms::NAME, Memberships::NAME, PartialRooms::NAME][..];
+        let users = &[ToDeviceOut::NAME, DeviceLists::NAME][..];
         for (family, names, positions) in [
             (Family::Rooms, rooms, &target.rooms),
             (Family::Users, users, &target.users),
         ] {
             for (number, position) in positions {
                 let number = *number;
-                for name in names {
+                for &name in names {
                     self.await_model(name, Shard { family, number }, *position)
                         .await?;
                 }
@@ -211,15 +212,32 @@ impl Delivery {
     async fn catch_up_users(&mut self, target: &Lag) -> Result<(), Halt> {
         for (number, until) in target.users.clone() {
             let lag = self.state.lag.as_ref();
-            let from = lag.map_or(0, |lag| at(&lag.users, number));
-            if from < until {
-                // First: sending to-device messages moves the position from which both are read.
-                let lists = self.device_lists(number, (from, until)).await?;
-                self.catch_up_device_lists(lists).await?;
-                self.catch_up_to_device(number, (from, until)).await?;
+            let mut from = lag.map_or(0, |lag| at(&lag.users, number));
+            while from < until {
+                from = self.catch_up_shard(number, (from, until)).await?;
             }
         }
         Ok(())
+    }
+
+    /// A stretch of a shard of users, as long as the changes of devices in it are not too many. How far it comes; who breaks off goes on from there.
+    async fn catch_up_shard(
+        &mut self,
+        number: ShardNumber,
+        (from, until): (Position, Position),
+    ) -> Result<Position, Halt> {
+        let lists = self.device_lists(number, (from, until)).await?;
+        let is_all = lists.len() < DEVICE_LISTS_AT_ONCE;
+        let last = lists.last().filter(|_| !is_all);
+        let reached = last.map_or(until, |change| change.position);
+        // Sending to-device messages moves the position from which both are read, and so it comes after. Where there are none, something else must move it.
+        let models = self.context.store.models();
+        let whose = (self.name.as_str(), number);
+        let waiting = to_device_out::waiting(&*models, whose, (from, reached), 1).await?;
+        let progress = (!is_all && waiting.is_empty()).then_some((number, reached));
+        self.catch_up_device_lists(lists, progress).await?;
+        self.catch_up_to_device(number, (from, reached)).await?;
+        Ok(reached)
     }
 
     async fn catch_up_to_device(
@@ -262,13 +280,14 @@ impl Delivery {
         let models = self.context.store.models();
         let own = self.context.env.server_name().as_str();
         let whose = (own, self.name.as_str(), number);
-        device_lists::of_neighbours_of_server(&*models, whose, interval, DEVICE_LISTS_MAX).await
+        device_lists::of_neighbours_of_server(&*models, whose, interval, DEVICE_LISTS_AT_ONCE).await
     }
 
-    /// Tells the newest change of each user: who finds a gap before it asks for the whole list.
+    /// Tells the newest change of each user: who finds a gap before it asks for the whole list. The last transaction brings the destination so far.
     async fn catch_up_device_lists(
         &mut self,
         changes: Vec<device_lists::DeviceListChange>,
+        progress: Option<(ShardNumber, Position)>,
     ) -> Result<(), Halt> {
         let empty = Space::of(0, DEVICE_EDUS_MAX);
         let (mut batch, mut space) = (Batch::default(), empty);
@@ -296,7 +315,8 @@ impl Delivery {
                 }
             }
         }
-        if batch.departed.edus.is_empty() {
+        batch.departed.progress.users.extend(progress);
+        if batch.departed == Default::default() {
             return Ok(());
         }
         self.send(batch).await

@@ -14,14 +14,10 @@ use super::{
     board::{Direct, combined},
     body::{self, Batch, DIRECT_EDUS_MAX, EDUS_MAX},
     devices,
-    lanes::{SLOW_AFTER, Standing},
     slot::Slot,
-    space::{SMALL_BYTES, Space, halves},
+    space::Space,
 };
-use crate::{
-    kernel::{Myself, Resident},
-    network::{PeerError, PeerMethod, PeerRequest},
-};
+use crate::kernel::{Myself, Resident};
 
 /// Who was sent everything is waited on for so long: what comes next takes the acknowledgement into the log.
 const LINGER: Duration = Duration::from_secs(1);
@@ -32,8 +28,8 @@ const HELD_BACK_MAX: Duration = Duration::from_secs(5);
 /// After trouble of our own it is tried again so much later.
 const TROUBLE_WAIT_MS: u64 = 5_000;
 
-/// An acknowledgement is not larger: a line for each event.
-const ANSWER_BYTES_MAX: u64 = 1 << 20;
+/// Long ago: who waits until then is tried at the next look.
+const AT_ONCE_MS: u64 = 1;
 
 /// Why a delivery ends early.
 pub(super) enum Halt {
@@ -90,7 +86,7 @@ pub(super) struct Delivery {
     /// As the actor has it: but for what is owed it changes by this delivery's commands only.
     pub(super) state: Server,
     /// The transaction in flight, when it was acknowledged and that is not recorded yet.
-    acknowledged: Option<String>,
+    pub(super) acknowledged: Option<String>,
     /// What was sent in an earlier life may be read again yet.
     is_rereading: bool,
 }
@@ -270,122 +266,8 @@ impl Delivery {
         Ok(departed)
     }
 
-    /// One attempt to bring a transaction over.
-    async fn attempt(&mut self, departed: &Departed) -> Result<(), Halt> {
-        let standing = match &self.state {
-            state if state.failures > 0 && state.next_ms > 0 && !self.is_revived() => {
-                Standing::Dead
-            }
-            state if state.acknowledged_ms > 0 => Standing::Proven,
-            _ => Standing::Unknown,
-        };
-        let outcome = self.bring(departed, standing).await?;
-        let is_recorded = self
-            .state
-            .in_flight
-            .as_ref()
-            .is_some_and(|known| known.transaction_id == departed.transaction_id);
-        match outcome {
-            Ok(()) => {
-                metrics::counter!("playhouse_outbox_transactions_total", "outcome" => "acknowledged")
-                    .increment(1);
-                if is_recorded {
-                    self.acknowledged = Some(departed.transaction_id.clone());
-                }
-                self.slot.wait_until(0);
-                let now_ms = self.context.env.now_ms();
-                let took_ms = now_ms.saturating_sub(departed.at_ms);
-                metrics::histogram!("playhouse_outbox_delivery_seconds")
-                    .record(took_ms as f64 / 1_000.0);
-                self.context.board.note_reached(&self.name, now_ms);
-                // Who was thought dead is not any more, and that is worth a record.
-                if self.state.failures > 0 || self.state.acknowledged_ms == 0 {
-                    self.record_acknowledgement().await?;
-                }
-                Ok(())
-            }
-            Err(error) => {
-                metrics::counter!("playhouse_outbox_transactions_total", "outcome" => "failed")
-                    .increment(1);
-                tracing::debug!(destination = %self.name, %error, failures = self.state.failures, "transaction not acknowledged");
-                self.fail().await
-            }
-        }
-    }
-
-    fn is_revived(&self) -> bool {
-        // Its own clock would not let it try yet.
-        self.state.next_ms > self.context.env.now_ms()
-    }
-
-    /// Brings a transaction over; one that is too large for the destination in halves, and a single thing that is too large not at all: all that comes
-    /// after it would wait for ever.
-    ///
-    /// A refusal for its size is the end of a transaction, so that others may follow before it is acknowledged (server-server API, "Transactions"). What
-    /// is recorded stays the whole: who breaks off between the halves sends the same ones again.
-    async fn bring(
-        &mut self,
-        departed: &Departed,
-        standing: Standing,
-    ) -> Result<Result<(), PeerError>, Halt> {
-        let mut left = vec![departed.clone()];
-        while let Some(part) = left.pop() {
-            let (outcome, bytes) = self.ask(&part, standing).await?;
-            let Err(error) = outcome else {
-                continue;
-            };
-            if !matches!(error, PeerError::Refused { status: 413, .. }) || bytes <= SMALL_BYTES {
-                return Ok(Err(error));
-            }
-            if let Some([first, second]) = halves(&part) {
-                left.extend([second, first]);
-                continue;
-            }
-            metrics::counter!("playhouse_outbox_too_large_total").increment(1);
-            tracing::warn!(
-                destination = %self.name, %error, bytes, events = ?part.events, to_device = ?part.to_device,
-                "too large for the destination, and not sent"
-            );
-        }
-        Ok(Ok(()))
-    }
-
-    /// One request, and how many bytes it had.
-    async fn ask(
-        &mut self,
-        departed: &Departed,
-        standing: Standing,
-    ) -> Result<(Result<(), PeerError>, usize), Halt> {
-        let context = self.context.clone();
-        let entering = context.lanes.enter(standing);
-        let permit = self.patiently(entering).await?;
-        if context.board.is_closing() {
-            return Err(Halt::Closing);
-        }
-        let names = (context.env.server_name(), &*self.name);
-        let body = body::write(&*context.store, names, departed).await?;
-        let bytes = body.len();
-        let request = PeerRequest {
-            destination: self.name.clone(),
-            method: PeerMethod::Put,
-            path: format!("/_matrix/federation/v1/send/{}", departed.transaction_id),
-            body: Some(body),
-            within: Duration::from_millis(context.settings.answer_within_ms),
-            answer_bytes_max: ANSWER_BYTES_MAX,
-        };
-        let mut asking = context.env.network.ask(request);
-        let outcome = match timeout(SLOW_AFTER, &mut asking).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                let _permit = context.lanes.step_aside(standing, permit);
-                self.patiently(asking).await?
-            }
-        };
-        Ok((outcome.map(drop), bytes))
-    }
-
     /// Waits for something; what comes for the destination in a long wait is left to catching up, so that it holds nobody back.
-    async fn patiently<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Halt> {
+    pub(super) async fn patiently<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Halt> {
         let mut work = pin!(work);
         let mut late = pin!(tokio::time::sleep(HELD_BACK_MAX));
         let mut is_late = false;
@@ -413,12 +295,15 @@ impl Delivery {
         Ok(())
     }
 
-    async fn fail(&mut self) -> Result<(), Halt> {
+    pub(super) async fn fail(&mut self) -> Result<(), Halt> {
         let next_ms = self.next_attempt_ms();
         let lag = self.slot.fall_behind(&self.context.board);
         self.command(ServerCommand::Fail { next_ms, lag }).await?;
         self.slot.noted();
-        self.slot.wait_until(next_ms);
+        // What came while the attempt hung in the air is a sign that another one may fare better.
+        let is_revived = self.slot.is_revived();
+        self.slot
+            .wait_until(if is_revived { AT_ONCE_MS } else { next_ms });
         Err(Halt::Failed)
     }
 
@@ -438,7 +323,7 @@ impl Delivery {
         now_ms + wait_ms + wait_ms * u64::from(chance) / 1_024
     }
 
-    async fn record_acknowledgement(&mut self) -> Result<(), Halt> {
+    pub(super) async fn record_acknowledgement(&mut self) -> Result<(), Halt> {
         if let Some(id) = self.acknowledged.take() {
             self.command(ServerCommand::Acknowledge(id)).await?;
         }

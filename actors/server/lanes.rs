@@ -1,7 +1,7 @@
 //! Who may send at once.
 //!
 //! Three lanes, so that those who answer never wait for those who do not: destinations that took the last transaction, destinations of which nothing is known,
-//! and those whose last attempt failed. Who does not answer soon makes room in its lane and waits on, among a bounded number of patient ones.
+//! and those whose last attempt failed. Who gave a sign of life since is none of these. Who does not answer soon makes room in its lane and waits on, among a bounded number of patient ones.
 
 use std::{sync::Arc, time::Duration};
 

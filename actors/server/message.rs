@@ -68,6 +68,8 @@ pub enum ServerSignal {
     Alive,
     /// The delivery has ended.
     Ended,
+    /// Another node was asked something by it. Counts as a sign of life now and then only.
+    Heard,
 }
 
 /// Why a command is refused.

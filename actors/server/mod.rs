@@ -17,7 +17,8 @@
 //! notes how far that has come. A round that ends without anything new for it ends the lagging.
 //!
 //! A destination that refuses a transaction as too large (413) is sent the same in halves, and halves of these. Their IDs follow from the transaction's, which
-//! stays recorded as a whole until all parts are acknowledged; a single large thing that is refused is dropped.
+//! stays recorded as a whole until all parts are acknowledged; a single large thing that is refused is parked. So it is done with a transaction that is refused
+//! again and again for what is in it ([`refusals`]).
 //!
 //! A record that nobody could read when its turn came, and that can be read later, is sent beside this: what it means for a destination is recorded there as
 //! [`Owed`](playhouse_schema::record::server::Owed), until it is in a transaction.
@@ -26,6 +27,7 @@
 //! makes harmless. Each transaction is recorded with the positions before which nothing is left for the destination, so that what a new life reads again of
 //! the log is not sent again: that one transaction is all that is.
 
+mod attempt;
 pub mod board;
 mod body;
 mod catch_up;
@@ -34,6 +36,8 @@ mod devices;
 mod lanes;
 pub mod message;
 mod outlook;
+mod refusals;
+mod signs;
 mod slot;
 mod space;
 mod state;
@@ -66,6 +70,9 @@ use crate::{
     room::{Room, context::Folded},
     user::User,
 };
+
+/// The name under which the log is read for destinations, and under which what one of them does not take is parked.
+pub(crate) const OUTBOXES: &str = "outboxes";
 
 /// What the operator allows.
 #[derive(Clone, Copy, Debug)]
@@ -178,6 +185,13 @@ impl Domain for Server {
         match signal {
             ServerSignal::Ended => resident.live.is_delivering = false,
             ServerSignal::Alive => resident.context.board.slot(&name).revive(),
+            ServerSignal::Heard => {
+                let now_ms = resident.context.env.now_ms();
+                if !resident.context.board.heeds(&name, now_ms) {
+                    return;
+                }
+                resident.context.board.slot(&name).revive();
+            }
             ServerSignal::Nudge => {}
         }
         begin(resident, name);

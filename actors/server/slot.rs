@@ -16,8 +16,10 @@ use tokio::sync::Notify;
 use super::{
     board::{Direct, OutboxBoard, Place, ReceiptName, position_in},
     body::Batch,
+    refusals::Refusals,
+    signs::Signs,
 };
-use crate::user::message::Presence;
+use crate::{network::PeerError, user::message::Presence};
 
 /// What waits for a destination.
 #[derive(Default)]
@@ -72,6 +74,10 @@ pub(super) struct Inner {
     pub(super) is_delivering: bool,
     /// It is owed something of which its delivery has not heard.
     pub(super) owes: bool,
+    /// Its signs of life since it failed.
+    signs: Signs,
+    /// How often it refused the transaction on its way.
+    refusals: Refusals,
 }
 
 /// One destination on the board.
@@ -80,6 +86,8 @@ pub(super) struct Slot {
     pub(super) inner: Mutex<Inner>,
     /// Something came.
     pub(super) news: Notify,
+    /// There was a sign of life.
+    revival: Notify,
 }
 
 /// Held by the delivery that runs.
@@ -98,6 +106,11 @@ impl Inner {
 
     pub(super) fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.behind.is_none() && !self.is_unfinished && !self.owes
+    }
+
+    /// It gave a sign of life: whether that counts. It never does where nothing waits for its time.
+    pub(super) fn heeds(&mut self, now_ms: u64) -> bool {
+        self.next_ms > 0 && self.signs.heed(now_ms)
     }
 
     /// Whether nothing that it missed lies beyond these positions.
@@ -164,10 +177,49 @@ impl Slot {
         inner.is_unfinished |= next_ms > 0;
     }
 
-    /// There was a sign of life.
+    /// There was a sign of life: it is tried at once, and its attempt does not wait for those of the dead.
     pub(super) fn revive(&self) {
-        self.inner.lock().next_ms = 0;
+        let mut inner = self.inner.lock();
+        inner.next_ms = 0;
+        inner.signs.freshen();
+        drop(inner);
         self.news.notify_one();
+        self.revival.notify_one();
+    }
+
+    /// Whether there was a sign of life since the last attempt began.
+    pub(super) fn is_revived(&self) -> bool {
+        self.inner.lock().signs.is_fresh()
+    }
+
+    /// An attempt begins: whether it is made because of a sign of life.
+    pub(super) fn take_revival(&self) -> bool {
+        self.inner.lock().signs.take()
+    }
+
+    /// Waits for a sign of life, of which the attempt that waits is made. One at a time may wait.
+    pub(super) async fn revived(&self) {
+        while !self.take_revival() {
+            self.revival.notified().await;
+        }
+    }
+
+    /// It has taken something.
+    pub(super) fn took(&self) {
+        let mut inner = self.inner.lock();
+        inner.next_ms = 0;
+        inner.signs = Signs::default();
+        inner.refusals = Refusals::default();
+    }
+
+    /// It did not take a transaction.
+    pub(super) fn refused(&self, transaction_id: &str, error: &PeerError) {
+        self.inner.lock().refusals.note(transaction_id, error);
+    }
+
+    /// Whether it has refused a transaction so often that something in it must be what it does not take.
+    pub(super) fn refuses(&self, transaction_id: &str) -> bool {
+        self.inner.lock().refusals.are_lasting(transaction_id)
     }
 
     /// It is owed something.

@@ -76,6 +76,7 @@ fn what_is_said_and_asked_arrives() {
         ServerSignal::Nudge,
         ServerSignal::Alive,
         ServerSignal::Ended,
+        ServerSignal::Heard,
     ] {
         assert_eq!(crossed(&signal), signal);
     }
@@ -339,4 +340,59 @@ fn two_receipts_of_a_user_in_a_room_go_apart() {
     assert_eq!(edus.len(), 2);
     let of_user = &edus[1]["content"]["!r:x"]["m.read"]["@a:x"];
     assert_eq!(of_user["data"]["thread_id"], "main");
+}
+
+#[test]
+fn receipts_for_which_there_is_no_room_are_caught_up_on() {
+    let none = Positions::new();
+    let board = OutboxBoard::new(Layout { shards: 1, era: 0 }, &none, &none);
+    let name = server_name!("far.example");
+    let post = |number: u64| {
+        let user_id = format!("@u{number}:x");
+        let key = (
+            room_id!("!r:x").to_owned(),
+            ruma::OwnedUserId::try_from(user_id.as_str()).unwrap(),
+            None,
+        );
+        let moved = playhouse_schema::record::room::ReceiptMoved {
+            user_id,
+            receipt_type: "m.read".to_owned(),
+            thread_id: None,
+            event_id: "$e".to_owned(),
+            ts_ms: number,
+        };
+        let place = place(Family::Rooms, number);
+        board.post_receipt(name, &(key, moved), &place);
+        board.distributed(place.shard, number);
+    };
+    for number in 1..=1_000 {
+        post(number);
+    }
+    let slot = board.slot(name);
+    assert!(!slot.is_behind());
+    post(1_001);
+    // From before the first of them.
+    assert_eq!(slot.to_note().unwrap().rooms, vec![(0, 0)]);
+}
+
+#[test]
+fn a_sign_of_life_counts_where_something_waits_for_its_time() {
+    let none = Positions::new();
+    let board = OutboxBoard::new(Layout { shards: 1, era: 0 }, &none, &none);
+    let name = server_name!("far.example");
+    assert!(!board.heeds(name, 100_000));
+    post(&board, name, 1);
+    assert!(!board.heeds(name, 100_000));
+    let slot = board.slot(name);
+    slot.wait_until(900_000);
+    assert!(board.heeds(name, 100_000));
+    slot.revive();
+    assert!(slot.is_due(100_000) && !board.heeds(name, 100_001));
+    assert!(slot.take_revival() && !slot.is_revived());
+    // It came to nothing.
+    slot.wait_until(900_000);
+    assert!(!board.heeds(name, 100_500));
+    assert!(board.heeds(name, 101_000));
+    slot.took();
+    assert!(!board.heeds(name, 900_000));
 }

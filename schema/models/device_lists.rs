@@ -1,6 +1,10 @@
 //! When each user's devices or keys last changed in a way that others must hear of: local users, and those of other servers as far as their servers tell.
 
-use super::{Columns, Model, first, number, rows, text};
+use super::{
+    Columns, Model, first,
+    memberships::{may_be_joined, stay},
+    number, rows, text,
+};
 use crate::{
     address::{Family, Position, ShardNumber},
     port::{ModelStore, Statement, StoreError, StoredRecord},
@@ -27,10 +31,14 @@ pub(super) const SHARED: &str = "SELECT DISTINCT d.user_id, d.shard, d.position 
 pub(super) const OF_USER: &str =
     "SELECT user_id, shard, position FROM device_lists_1 WHERE user_id = $1";
 
-pub(super) const OF_SERVER: &str = "SELECT DISTINCT d.user_id, d.shard, d.position FROM device_lists_1 d \
+pub(super) const OF_SERVER: &str = concat!(
+    "SELECT DISTINCT d.user_id, d.shard, d.position FROM device_lists_1 d \
      JOIN memberships_1 m ON m.user_id = d.user_id AND m.membership = 'join' \
      JOIN server_rooms_1 s ON s.room_id = m.room_id \
-     WHERE d.shard = $1 AND d.position > $2 AND d.position <= $3 AND s.server_name = $4 AND d.user_id LIKE $5 ORDER BY d.position LIMIT $6";
+     WHERE d.shard = $1 AND d.position > $2 AND d.position <= $3 AND s.server_name = $4 AND d.user_id LIKE $5 AND ",
+    may_be_joined!(),
+    " ORDER BY d.position LIMIT $6"
+);
 
 /// The model.
 pub struct DeviceLists;
@@ -116,7 +124,7 @@ pub async fn of_neighbours(
     rows(store, (SHARED, values), read).await
 }
 
-/// Users of our own server who share, or shared, a room with somebody of another one, and whose newest change lies in a shard after one position and not after another.
+/// Users of our own server who share a room with somebody of another one, and whose newest change lies in a shard after one position and not after another.
 pub async fn of_neighbours_of_server(
     store: &dyn ModelStore,
     (own, server_name, shard): (&str, &str, ShardNumber),

@@ -18,7 +18,44 @@ use crate::{
     },
 };
 
-const TABLES: [&str; 4] = [
+/// By what it is found whether anybody of a server is joined to a room: the room's ID and the user's without its local part. There is no function for this that
+/// both engines have, so all that local parts are made of is trimmed off. Of a user whose local part has other characters in it too much is left,
+/// which sorts before or after what begins with a colon.
+macro_rules! stay {
+    ($of:literal) => {
+        concat!(
+            "(", $of, "room_id || ' ' || ltrim(", $of, "user_id, \
+             '@ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._=-/+!#&()*,<>[]^`{|}~'))"
+        )
+    };
+}
+
+/// Whether anybody of a server `s.server_name` is joined to a room `s.room_id`, or may be: where some members are still to be fetched, or the server of one
+/// cannot be told here, everyone may be. Asked for a range where it could be for one value: PostgreSQL would compare with all users there are, not look one up.
+macro_rules! may_be_joined {
+    () => {
+        concat!(
+            "(EXISTS (SELECT 1 FROM memberships_1 t WHERE t.membership = 'join' AND ",
+            stay!("t."),
+            " BETWEEN s.room_id || ' :' || s.server_name AND s.room_id || ' :' || s.server_name) \
+             OR EXISTS (SELECT 1 FROM memberships_1 t WHERE t.membership = 'join' AND ",
+            stay!("t."),
+            " >= s.room_id || ' ' AND ",
+            stay!("t."),
+            " < s.room_id || ' :') \
+             OR EXISTS (SELECT 1 FROM memberships_1 t WHERE t.membership = 'join' AND ",
+            stay!("t."),
+            " > s.room_id || ' ;' AND ",
+            stay!("t."),
+            " < s.room_id || '!') \
+             OR EXISTS (SELECT 1 FROM partial_rooms_1 p WHERE p.room_id = s.room_id))"
+        )
+    };
+}
+
+pub(super) use {may_be_joined, stay};
+
+const TABLES: [&str; 5] = [
     "CREATE TABLE IF NOT EXISTS memberships_1 (
         user_id {{text}} NOT NULL,
         room_id {{text}} NOT NULL,
@@ -36,6 +73,11 @@ const TABLES: [&str; 4] = [
     )",
     "CREATE INDEX IF NOT EXISTS memberships_1_room ON memberships_1 (room_id, membership, user_id)",
     "CREATE INDEX IF NOT EXISTS memberships_1_invites ON memberships_1 (user_id, room_id) WHERE membership = 'invite'",
+    concat!(
+        "CREATE INDEX IF NOT EXISTS memberships_1_servers ON memberships_1 (",
+        stay!(""),
+        ") WHERE membership = 'join'"
+    ),
     "CREATE TABLE IF NOT EXISTS memberships_1_events (
         room_id {{text}} NOT NULL,
         sequence BIGINT NOT NULL,

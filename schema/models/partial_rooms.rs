@@ -18,6 +18,9 @@ pub(super) const REMOVE: &str = "DELETE FROM partial_rooms_1 WHERE room_id = $1"
 
 pub(super) const ALL: &str = "SELECT room_id FROM partial_rooms_1 ORDER BY room_id";
 
+pub(super) const OF_USER: &str = "SELECT p.room_id FROM memberships_1 m JOIN partial_rooms_1 p ON p.room_id = m.room_id \
+     WHERE m.user_id = $1 AND m.membership = 'join' ORDER BY p.room_id";
+
 /// The model.
 pub struct PartialRooms;
 
@@ -49,4 +52,12 @@ impl Model for PartialRooms {
 /// Their IDs.
 pub async fn all(store: &dyn ModelStore) -> Result<Vec<String>, StoreError> {
     rows(store, (ALL, Vec::new()), |columns| columns.text()).await
+}
+
+/// The IDs of those to which a user is joined.
+pub async fn of_user(store: &dyn ModelStore, user_id: &str) -> Result<Vec<String>, StoreError> {
+    rows(store, (OF_USER, vec![text(user_id)]), |columns| {
+        columns.text()
+    })
+    .await
 }

@@ -6,7 +6,11 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::{Columns, Model, first, number, of_gone, rows, text};
+use super::{
+    Columns, Model, first,
+    memberships::{may_be_joined, stay},
+    number, of_gone, rows, text,
+};
 use crate::{
     address::Family,
     port::{ModelStore, Statement, StoreError, StoredRecord},
@@ -39,8 +43,12 @@ pub(super) const PAGE_BACKWARDS: &str = "SELECT room_id FROM server_rooms_1 WHER
 
 pub(super) const COUNT: &str = "SELECT count(*) FROM server_rooms_1 WHERE server_name = $1";
 
-pub(super) const NEIGHBOURS: &str = "SELECT DISTINCT s.server_name FROM memberships_1 m JOIN server_rooms_1 s ON s.room_id = m.room_id \
-     WHERE m.user_id = $1 AND m.membership = 'join' ORDER BY s.server_name";
+pub(super) const NEIGHBOURS: &str = concat!(
+    "SELECT DISTINCT s.server_name FROM memberships_1 m JOIN server_rooms_1 s ON s.room_id = m.room_id \
+     WHERE m.user_id = $1 AND m.membership = 'join' AND ",
+    may_be_joined!(),
+    " ORDER BY s.server_name"
+);
 
 /// The model.
 pub struct ServerRooms;
@@ -126,7 +134,8 @@ pub async fn page_of_server(
     Ok((page, total.unwrap_or(0)))
 }
 
-/// The servers that are, or were, in a room in which a user is joined.
+/// The servers that have somebody joined to a room in which a user is joined, our own among them. Of rooms of whose members some are still to be fetched all
+/// that are known to have been there.
 pub async fn neighbours(store: &dyn ModelStore, user_id: &str) -> Result<Vec<String>, StoreError> {
     rows(store, (NEIGHBOURS, vec![text(user_id)]), |columns| {
         columns.text()

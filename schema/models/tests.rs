@@ -201,6 +201,7 @@ const STATEMENTS: &[&str] = &[
     to_device_out::REMOVE,
     to_device_out::WAITING,
     device_lists::OF_SERVER,
+    partial_rooms::OF_USER,
 ];
 
 fn stored<R: Record>(entity: Entity, record: &R) -> StoredRecord {

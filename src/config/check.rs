@@ -253,6 +253,14 @@ impl Config {
                 format!("[federation] allow_servers, deny_servers: `{name}` is no name of servers")
             })?;
         }
+        for (key, value) in [
+            ("retry_wait_ms", federation.retry_wait_ms),
+            ("retry_wait_max_ms", federation.retry_wait_max_ms),
+        ] {
+            require((1..=86_400_000).contains(&value), || {
+                format!("[federation] {key}: {value} is not from 1 to 86400000")
+            })?;
+        }
         for name in &federation.notaries {
             require(ServerName::parse(name).is_ok(), || {
                 format!("[federation] notaries: `{name}` is no server name")

@@ -25,6 +25,10 @@ section! {
         overrides: Vec<String> = Vec::new();
         /// Servers that are asked for the keys of servers that do not answer.
         notaries: Vec<String> = vec!["matrix.org".to_owned()];
+        /// A server that cannot be reached is tried again after so many milliseconds, and then after a quarter of the time since it first could not be …
+        retry_wait_ms: u64 = 500;
+        /// … up to so many. A request of it ends the waiting.
+        retry_wait_max_ms: u64 = 3_600_000;
         /// `host` or `host:port` where other servers reach this one, when that is not where its name leads; told at `/.well-known/matrix/server`.
         well_known: Option<String> = None, sample "matrix.example.org:443", variable "PLAYHOUSE_WELL_KNOWN_SERVER";
     }

@@ -138,6 +138,8 @@ async fn believed(incoming: &mut Incoming) -> Result<(Peer, Bytes), Failure> {
     };
     let origin = x_matrix::authenticate(incoming.app.env(), &signed).await?;
     incoming.admit_peer(&origin)?;
+    // Whoever asks can perhaps be asked again.
+    incoming.app.house.peer_alive(&origin);
     incoming.app.origins.slow(&origin).await?;
     incoming.check_fields(&body)?;
     Ok((Peer { origin }, body))

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     client::props::{ids as event_ids, list, said, text, types},
-    harness::{Client, TestServer, Town, client::encode},
+    harness::{Client, TestServer, Town, administrator, client::encode},
 };
 
 /// What one server tells the other comes in less.
@@ -23,8 +23,13 @@ pub(super) struct Neighbours {
 
 impl Neighbours {
     pub(super) async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// The same, with settings of the first.
+    async fn with(environment: &[(&str, &str)]) -> Self {
         let town = Town::new(&["one.town", "two.town"]);
-        let one = town.open("one.town", &[]).await;
+        let one = town.open("one.town", environment).await;
         let two = town.open("two.town", &[]).await;
         let anna = one.register("anna").await;
         let bert = two.register("bert").await;
@@ -191,6 +196,43 @@ async fn what_is_said_while_a_server_is_dead_comes_when_it_lives() {
         .filter(|line| line.starts_with("line"))
         .collect();
     assert_eq!(lines.len(), 70, "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_returns_and_speaks_is_sent_what_it_missed() {
+    // Who fails is not tried again before the test is over.
+    let mut all = Neighbours::with(&[
+        ("PLAYHOUSE_FEDERATION_RETRY_WAIT_MS", "3600000"),
+        ("PLAYHOUSE_FEDERATION_RETRY_WAIT_MAX_MS", "3600000"),
+    ])
+    .await;
+    let wish = json!({"preset": "public_chat", "room_alias_name": "pier"});
+    let room_id = all.anna.create_room(wish).await;
+    let path = format!("/_matrix/client/v3/join/{}", encode("#pier:one.town"));
+    all.bert.post(&path, json!({})).await.ok();
+    let first = all.anna.say(&room_id, "first").await;
+    sees(&all.bert, &room_id, &first).await;
+    all.two.kill();
+    all.anna.say(&room_id, "line 0").await;
+    let boss = administrator(&all.one.client(), "boss").await;
+    let destination = "/_synapse/admin/v1/federation/destinations/two.town";
+    let deadline = Instant::now() + PATIENCE;
+    while boss.get(destination).await.ok()["failure_ts"].is_null() {
+        assert!(Instant::now() < deadline, "it never fails");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let mut last = String::new();
+    for line in 1..70 {
+        last = all.anna.say(&room_id, &format!("line {line}")).await;
+    }
+    all.two.start_again();
+    all.bert = all.bert.at(all.two.base());
+    let back = all.bert.say(&room_id, "I am back").await;
+    sees(&all.bert, &room_id, &last).await;
+    sees(&all.anna, &room_id, &back).await;
+    let told = said(&Value::Array(all.bert.history(&room_id).await));
+    let lines = told.iter().filter(|line| line.starts_with("line"));
+    assert_eq!(lines.count(), 70, "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

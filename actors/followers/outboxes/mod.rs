@@ -37,14 +37,14 @@ use crate::{
     kernel::Directory,
     room::{Room, context::Folded},
     server::{
-        OutboxBoard, Server, ServerSignal,
+        OUTBOXES, OutboxBoard, Server, ServerSignal,
         board::{Receivers, combined},
     },
     writers::{Tail, TailReader},
 };
 
 /// Its name among the cursors.
-pub const NAME: &str = "outboxes";
+pub const NAME: &str = OUTBOXES;
 
 /// How often the position is stored.
 const SAVE_EVERY: Duration = Duration::from_secs(2);

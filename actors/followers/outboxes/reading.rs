@@ -3,8 +3,14 @@
 use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 
 use playhouse_schema::{
-    address::Sequence,
-    models::{Model as _, device_lists, server_rooms, to_device_out},
+    address::{Family, Sequence, Shard},
+    models::{
+        Model as _, device_lists,
+        memberships::Memberships,
+        partial_rooms::{self, PartialRooms},
+        server_rooms::{self, ServerRooms},
+        to_device_out,
+    },
     port::{StoreError, StoredRecord},
     record::{
         codec::Record as _,
@@ -324,38 +330,53 @@ impl Follower {
 
     /// The servers that share a room with a user.
     async fn neighbours(
-        &self,
+        &mut self,
         user_id: &UserId,
         stop: &mut Stop,
     ) -> Result<BTreeSet<OwnedServerName>, Stopped> {
+        self.await_models(stop).await?;
         let models = self.store.models();
-        // Who has heard of a common room must hear of the change: hence the rooms as of now, or later.
-        for (number, position) in self.parts.board.positions().rooms {
-            let shard = playhouse_schema::address::Shard {
-                family: playhouse_schema::address::Family::Rooms,
-                number,
-            };
-            let name = server_rooms::ServerRooms::NAME;
-            let mut looks = 0_u32;
-            while self.parts.models.folded(name, shard) < position {
-                if looks.is_multiple_of(10) {
-                    self.parts.models.urge(name, shard.family);
+        let (mut found, partial) = loop {
+            let found = server_rooms::neighbours(&*models, user_id.as_str()).await;
+            let partial = partial_rooms::of_user(&*models, user_id.as_str()).await;
+            match (found, partial) {
+                (Ok(found), Ok(partial)) => break (names(found), partial),
+                (Err(error), _) | (_, Err(error)) => {
+                    tracing::warn!(%user_id, %error, "cannot read neighbours");
                 }
-                looks += 1;
-                if !stop.pause(AGAIN / 10).await {
-                    return Err(Stopped);
-                }
-            }
-        }
-        loop {
-            match server_rooms::neighbours(&*models, user_id.as_str()).await {
-                Ok(found) => return Ok(names(found)),
-                Err(error) => tracing::warn!(%user_id, %error, "cannot read neighbours"),
             }
             if !stop.pause(AGAIN).await {
                 return Err(Stopped);
             }
+        };
+        // Of these it is told which servers are in them before it is who is.
+        for room_id in partial {
+            if let Ok(room_id) = RoomId::parse(&room_id) {
+                found.extend(self.present(&room_id).await);
+            }
         }
+        Ok(found)
+    }
+
+    /// Waits until the models tell who is in which room. Who has heard of a common room must hear of a change: hence the rooms as of now, or later.
+    async fn await_models(&self, stop: &mut Stop) -> Result<(), Stopped> {
+        let family = Family::Rooms;
+        for (number, position) in self.parts.board.positions().rooms {
+            let shard = Shard { family, number };
+            for name in [ServerRooms::NAME, Memberships::NAME, PartialRooms::NAME] {
+                let mut looks = 0_u32;
+                while self.parts.models.folded(name, shard) < position {
+                    if looks.is_multiple_of(10) {
+                        self.parts.models.urge(name, family);
+                    }
+                    looks += 1;
+                    if !stop.pause(AGAIN / 10).await {
+                        return Err(Stopped);
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Takes in something volatile. What cannot be passed on is lost.

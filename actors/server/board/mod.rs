@@ -36,7 +36,7 @@ use crate::user::message::Presence;
 /// So many events may wait for a destination, and so many to-device messages and device lists; more makes it lag.
 const WAITING_MAX: usize = 1_000;
 
-/// So many receipts, typing users and presences may wait each; more are dropped.
+/// So many receipts, typing users and presences may wait each. More receipts make it lag, too; of the others more are dropped.
 const VOLATILE_MAX: usize = 1_000;
 
 /// Something in the log.
@@ -205,7 +205,7 @@ impl OutboxBoard {
         })
     }
 
-    /// A receipt is for a destination. A newer one replaces it.
+    /// A receipt is for a destination. A newer one replaces it. Where too many wait it lags: catching up asks the rooms for what moved.
     pub fn post_receipt(
         &self,
         name: &ServerName,
@@ -214,11 +214,13 @@ impl OutboxBoard {
     ) -> bool {
         self.post(name, place, |waiting| {
             let (key, moved) = receipt;
-            if waiting.receipts.len() < VOLATILE_MAX || waiting.receipts.contains_key(key) {
+            let has_room =
+                waiting.receipts.len() < VOLATILE_MAX || waiting.receipts.contains_key(key);
+            if has_room {
                 let entry = (moved.clone(), place.clone());
                 waiting.receipts.insert(key.clone(), entry);
             }
-            true
+            has_room
         })
     }
 
@@ -357,6 +359,13 @@ impl OutboxBoard {
     pub fn waits(&self, name: &ServerName) -> bool {
         let slot = self.slots.get(name);
         slot.is_some_and(|slot| slot.inner.lock().next_ms > 0)
+    }
+
+    /// A destination gave a sign of life: whether its actor should hear of that. Costs a look where nothing waits for its time; elsewhere it is `true` now and
+    /// then only, so that who asks and cannot be asked is not tried all the time.
+    pub fn heeds(&self, name: &ServerName, now_ms: u64) -> bool {
+        let slot = self.slots.get(name);
+        slot.is_some_and(|slot| slot.inner.lock().heeds(now_ms))
     }
 
     /// Whether any delivery runs.

@@ -28,7 +28,7 @@ async fn fold<R: Record>(store: &dyn ModelStore, entity: Entity, record: R) {
 }
 
 /// The same under another number and position.
-async fn fold_as<R: Record>(
+pub(super) async fn fold_as<R: Record>(
     store: &dyn ModelStore,
     entity: Entity,
     (sequence, position): (u64, u64),
@@ -53,7 +53,7 @@ async fn fold_as<R: Record>(
     }
 }
 
-async fn ground(ground: &Ground) -> std::sync::Arc<dyn ModelStore> {
+pub(super) async fn ground(ground: &Ground) -> std::sync::Arc<dyn ModelStore> {
     let store = ground.open().await.models();
     for model in models::all() {
         store.create(model.creation()).await.unwrap();

@@ -7,6 +7,7 @@ mod erasing;
 mod folding;
 mod migrating;
 mod modelling;
+mod neighbours;
 mod postgres_only;
 mod random;
 mod reading;
@@ -161,6 +162,8 @@ macro_rules! suites {
             erasing::what_is_erased_or_dropped_is_scrubbed,
             folding::memberships_are_found_both_ways,
             folding::members_that_a_state_brings_are_found,
+            neighbours::who_has_nobody_in_a_room_is_no_neighbour,
+            neighbours::who_may_be_in_a_room_is_a_neighbour,
             folding::accounts_are_listed,
             folding::accounts_are_found_and_sorted,
             folding::devices_not_seen_for_long_are_found,

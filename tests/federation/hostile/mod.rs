@@ -11,6 +11,7 @@ mod policy;
 mod redactions;
 mod replays;
 mod resets;
+mod returns;
 mod rules;
 mod sizes;
 mod slow;

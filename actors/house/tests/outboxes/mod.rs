@@ -1,5 +1,7 @@
 //! Sending to other servers, against a network in memory.
 
+mod returns;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
