@@ -226,8 +226,9 @@ pub trait Register: Send + Sync + 'static {
         shards: &'a [Shard],
     ) -> StoreFuture<'a, Vec<Claim>>;
 
-    /// Gives shards back. Those that it does not hold are left alone.
-    fn release<'a>(&'a self, incarnation: Incarnation, shards: &'a [Shard]) -> StoreFuture<'a, ()>;
+    /// Gives shards back that were claimed so. Those that it does not hold, or has claimed again since, are left alone: what was given up waiting for may be
+    /// done late.
+    fn release<'a>(&'a self, incarnation: Incarnation, claims: &'a [Claim]) -> StoreFuture<'a, ()>;
 
     /// Says where shards shall go.
     fn want<'a>(&'a self, wishes: &'a [(Shard, Option<NodeName>)]) -> StoreFuture<'a, ()>;

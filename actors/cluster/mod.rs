@@ -12,6 +12,7 @@ pub mod gate;
 mod hot;
 mod lead;
 pub mod map;
+mod parting;
 mod pulse;
 pub mod roles;
 pub mod scales;

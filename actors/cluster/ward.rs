@@ -52,13 +52,13 @@ pub struct WardSettings {
 /// See the module's documentation.
 pub struct Ward {
     pub(super) register: Arc<dyn Register>,
-    map: Arc<Map>,
+    pub(super) map: Arc<Map>,
     pub(super) tenants: Arc<dyn Tenants>,
     pub(super) herald: Arc<dyn Herald>,
     pub(super) settings: WardSettings,
     pub(super) life: Mutex<Life>,
     pub(super) view: watch::Sender<Arc<RegisterView>>,
-    leaving: Arc<Semaphore>,
+    pub(super) leaving: Arc<Semaphore>,
     bell: Arc<Notify>,
 }
 
@@ -69,7 +69,7 @@ pub(super) struct Life {
     /// Shards on their way in or out, and since when, those of an earlier life among them: what still ends must not begin again meanwhile.
     pub(super) moving: BTreeMap<Shard, Instant>,
     /// Under which terms this life has begun to serve shards.
-    terms: BTreeMap<Shard, u64>,
+    pub(super) terms: BTreeMap<Shard, u64>,
     /// Says nothing about places before.
     pub(super) silent_until: Option<Instant>,
     /// When it looked last how much nodes hold.
@@ -298,87 +298,6 @@ impl Ward {
         }
     }
 
-    /// Shards that this life has claimed and does not hold any more. What was to be given back earlier and was not answered, for example, may have been done
-    /// after they were claimed anew.
-    fn not_held(&self, view: &RegisterView) -> Vec<Shard> {
-        let life = self.life.lock();
-        let is_gone = |entry: &&ShardEntry| {
-            let term = life.terms.get(&entry.shard);
-            // A view that was read before the claim knows an earlier term.
-            term.is_some_and(|term| entry.term >= *term) && entry.holder != Some(life.incarnation)
-        };
-        let gone = view.shards.iter().filter(is_gone);
-        gone.map(|entry| entry.shard).collect()
-    }
-
-    /// What the log has refused, or the register says is not held here, is not served any more.
-    fn lose(self: &Arc<Self>, view: &RegisterView) {
-        let own = self.incarnation();
-        let not_held = self.not_held(view);
-        for shard in self.tenants.lost().into_iter().chain(not_held) {
-            if !self.map.serves(shard) || !self.set_out(shard) {
-                continue;
-            }
-            tracing::error!(%shard, "another node writes this shard, or may");
-            self.map.part_with(shard);
-            let is_ours = view
-                .shards
-                .iter()
-                .any(|entry| entry.shard == shard && entry.holder == Some(own));
-            let ward = self.clone();
-            ractor::concurrency::spawn(async move {
-                ward.tenants.abandon(shard).await;
-                // A writer that died has let go of it: then it is claimed again.
-                if is_ours {
-                    ward.give_back(own, shard).await;
-                }
-                ward.arrived(shard);
-                ward.ring();
-            });
-        }
-    }
-
-    /// What shall go elsewhere goes, if somebody lives there.
-    fn let_go(self: &Arc<Self>, view: &Arc<RegisterView>) {
-        let own = self.incarnation();
-        for entry in &view.shards {
-            let Some(wanted) = &entry.wanted else {
-                continue;
-            };
-            let mut nodes = view.nodes.iter();
-            let is_there = nodes.any(|node| node.name == *wanted && node.is_alive());
-            if *wanted == self.settings.name
-                || !is_there
-                || !self.map.serves(entry.shard)
-                || !self.set_out(entry.shard)
-            {
-                continue;
-            }
-            let (ward, shard, to) = (self.clone(), entry.shard, wanted.clone());
-            ractor::concurrency::spawn(async move {
-                let _permit = ward.leaving.acquire().await;
-                let began = Instant::now();
-                ward.map.part_with(shard);
-                ward.tenants.end(shard).await;
-                ward.give_back(own, shard).await;
-                ward.herald.look(&to);
-                ward.arrived(shard);
-                ward.ring();
-                let took_ms = began.elapsed().as_millis();
-                tracing::info!(%shard, %to, took_ms, "shard given away");
-            });
-        }
-    }
-
-    /// A life gives back what it held itself: the next one may hold the shard anew.
-    async fn give_back(&self, life: Incarnation, shard: Shard) {
-        let shards = [shard];
-        if let Err(error) = self.answered(self.register.release(life, &shards)).await {
-            // Its lease says the rest.
-            tracing::warn!(%shard, %error, "cannot give a shard back");
-        }
-    }
-
     /// What is wanted here and free is claimed.
     fn claim(self: &Arc<Self>, view: &RegisterView) {
         let own = self.incarnation();
@@ -413,7 +332,7 @@ impl Ward {
     /// Takes what is wanted; whether nothing of it was refused.
     async fn take(&self, own: Incarnation, wanted: &[Shard]) -> bool {
         let claims = self.answered(self.register.claim(own, wanted)).await;
-        let mut claims = match claims {
+        let claims = match claims {
             Ok(claims) => claims,
             Err(error) => {
                 tracing::warn!(%error, "cannot claim shards");
@@ -421,7 +340,8 @@ impl Ward {
             }
         };
         let failed = self.tenants.begin(&claims).await;
-        claims.retain(|claim| !failed.contains(&claim.shard));
+        let is_refused = |claim: &Claim| failed.contains(&claim.shard);
+        let (refused, claims): (Vec<_>, Vec<_>) = claims.into_iter().partition(is_refused);
         // Meanwhile this life may have ended.
         if !self.serve_in(own, &claims) {
             for claim in claims {
@@ -431,8 +351,8 @@ impl Ward {
         }
         let terms = claims.iter().map(|claim| (claim.shard, claim.term()));
         self.herald.serving(&terms.collect::<Vec<_>>());
-        for shard in failed {
-            self.give_back(own, shard).await;
+        for claim in refused {
+            self.give_back(own, claim).await;
         }
         claims.len() == wanted.len()
     }
@@ -451,7 +371,7 @@ impl Ward {
     }
 
     /// Notes that a shard is on its way; `false` when it is already.
-    fn set_out(&self, shard: Shard) -> bool {
+    pub(super) fn set_out(&self, shard: Shard) -> bool {
         match self.life.lock().moving.entry(shard) {
             Entry::Vacant(entry) => {
                 entry.insert(Instant::now());
@@ -461,7 +381,7 @@ impl Ward {
         }
     }
 
-    fn arrived(&self, shard: Shard) {
+    pub(super) fn arrived(&self, shard: Shard) {
         self.life.lock().moving.remove(&shard);
     }
 }

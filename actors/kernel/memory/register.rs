@@ -186,6 +186,7 @@ impl Register for MemoryRegister {
             for (node, until) in pages.nodes.values_mut() {
                 if node.incarnation == incarnation {
                     *until = Instant::now();
+                    node.facts.clear();
                 }
             }
             for entry in pages.shards.values_mut() {
@@ -234,11 +235,12 @@ impl Register for MemoryRegister {
         })
     }
 
-    fn release<'a>(&'a self, incarnation: Incarnation, shards: &'a [Shard]) -> StoreFuture<'a, ()> {
+    fn release<'a>(&'a self, incarnation: Incarnation, claims: &'a [Claim]) -> StoreFuture<'a, ()> {
         self.write(|pages| {
-            for shard in shards {
-                if let Some(entry) = pages.shards.get_mut(shard)
+            for claim in claims {
+                if let Some(entry) = pages.shards.get_mut(&claim.shard)
                     && entry.holder == Some(incarnation)
+                    && entry.term == claim.term()
                 {
                     entry.holder = None;
                 }

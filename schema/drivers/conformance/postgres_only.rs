@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Runs SQL from a thread of its own: the blocking client does not work inside a runtime.
-fn beside<T: Send + 'static>(
+pub(super) fn beside<T: Send + 'static>(
     ground: &Ground,
     work: impl FnOnce(&mut Client) -> T + Send + 'static,
 ) -> std::thread::JoinHandle<T> {
