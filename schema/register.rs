@@ -128,9 +128,27 @@ pub struct NodeEntry {
     pub joined_ms: u64,
     /// So much of its lease is left, milliseconds; 0 when it has run out.
     pub left_ms: u64,
+    /// So long ago its lease ran out by itself, milliseconds; 0 while it runs, and when it was ended: then the node left, or somebody found it dead.
+    #[serde(default)]
+    pub silent_ms: u64,
 }
 
 impl NodeEntry {
+    /// A node of which nothing is known but its life: its lease does not run.
+    pub fn new(name: NodeName, incarnation: Incarnation) -> Self {
+        Self {
+            name,
+            incarnation,
+            address: String::new(),
+            roles: Vec::new(),
+            standing: Standing::Serving,
+            facts: String::new(),
+            joined_ms: 0,
+            left_ms: 0,
+            silent_ms: 0,
+        }
+    }
+
     /// Whether its lease runs.
     pub fn is_alive(&self) -> bool {
         self.left_ms > 0

@@ -220,14 +220,10 @@ mod tests {
 
     fn node(number: usize) -> NodeEntry {
         NodeEntry {
-            name: name(number),
-            incarnation: Uuid::from_u128(number as u128 + 1),
-            address: "x:1".into(),
             roles: Family::ALL.map(|family| role_of(family).to_owned()).into(),
-            standing: Standing::Serving,
-            facts: "{}".into(),
             joined_ms: number as u64,
             left_ms: 1_000,
+            ..NodeEntry::new(name(number), Uuid::from_u128(number as u128 + 1))
         }
     }
 

@@ -21,6 +21,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use uuid::Uuid;
 
 use super::{
+    lead::Silence,
     map::Map,
     tenants::{Herald, Tenants},
 };
@@ -70,8 +71,10 @@ pub(super) struct Life {
     pub(super) moving: BTreeMap<Shard, Instant>,
     /// Under which terms this life has begun to serve shards.
     pub(super) terms: BTreeMap<Shard, u64>,
-    /// Says nothing about places before.
-    pub(super) silent_until: Option<Instant>,
+    /// When what was said last and has renewed the lease was said.
+    pub(super) heard: Instant,
+    /// Says nothing about places as long as it holds.
+    pub(super) silence: Option<Silence>,
     /// When it looked last how much nodes hold.
     pub(super) levelled: Option<Instant>,
     /// It does not hear most of the others: who holds a shard must be heard.
@@ -109,7 +112,8 @@ impl Ward {
                 standing: Standing::Serving,
                 moving: BTreeMap::new(),
                 terms: BTreeMap::new(),
-                silent_until: None,
+                heard: Instant::now(),
+                silence: None,
                 levelled: None,
                 is_cut_off: false,
                 missing: Vec::new(),
@@ -177,7 +181,8 @@ impl Ward {
 
     /// A node was found dead: its port refuses. Its lease ends, if this is the life that was meant.
     pub async fn bury(&self, incarnation: Incarnation) -> Result<(), StoreError> {
-        self.register.leave(incarnation).await?;
+        let left = self.register.leave(incarnation);
+        self.answered(left).await?;
         self.ring();
         Ok(())
     }
@@ -260,6 +265,7 @@ impl Ward {
     /// The lease runs again, and this is how things stand.
     fn renewed(self: &Arc<Self>, sent: Instant, view: RegisterView) {
         let lease = self.settings.lease.saturating_sub(MARGIN);
+        self.life.lock().heard = sent;
         self.map.extend(sent, lease);
         self.map.learn(&view, self.incarnation());
         self.herald.living(&view.nodes);

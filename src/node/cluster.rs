@@ -267,7 +267,7 @@ fn node_name(config: &Config) -> Result<NodeName, StartError> {
 
 #[cfg(test)]
 mod tests {
-    use playhouse_schema::register::{NodeEntry, Standing};
+    use playhouse_schema::register::NodeEntry;
 
     use super::*;
 
@@ -280,14 +280,8 @@ mod tests {
     #[test]
     fn the_smaller_part_gives_way() {
         let node = |name: &str, left_ms| NodeEntry {
-            name: NodeName::parse(name).unwrap(),
-            incarnation: Incarnation::nil(),
-            address: String::new(),
-            roles: Vec::new(),
-            standing: Standing::Serving,
-            facts: String::new(),
-            joined_ms: 0,
             left_ms,
+            ..NodeEntry::new(NodeName::parse(name).unwrap(), Incarnation::nil())
         };
         let hears_few = |living: &[&str], heard: &[&str]| {
             let mut nodes: Vec<_> = living.iter().map(|name| node(name, 1)).collect();

@@ -240,6 +240,15 @@ async fn a_beat_that_is_not_answered_is_said_again() {
 }
 
 #[tokio::test]
+async fn a_burial_that_is_not_answered_keeps_nobody() {
+    let one = node(false, (Duration::from_secs(3), Duration::from_millis(20))).await;
+    one.register.be_mute();
+    let buried = one.ward.bury(Uuid::from_u128(2));
+    let buried = tokio::time::timeout(Duration::from_secs(120), buried).await;
+    assert!(buried.expect("it ends").is_err());
+}
+
+#[tokio::test]
 async fn what_is_not_held_any_more_is_not_served_and_claimed_again() {
     let times = (Duration::from_secs(60), Duration::from_millis(20));
     let one = node(false, times).await;

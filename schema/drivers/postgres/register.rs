@@ -146,7 +146,9 @@ const CONTINUE: &str = "UPDATE placement AS p SET term = w.term FROM unnest($1::
 const NODES: &str = concat!(
     "SELECT name, incarnation, address, roles, standing, facts, joined_ms, GREATEST(lease_ms - ",
     now!(),
-    ", 0) FROM node WHERE name <> ",
+    ", 0), CASE WHEN lease_ms = 0 THEN 0 ELSE GREATEST(",
+    now!(),
+    " - lease_ms + 1, 0) END FROM node WHERE name <> ",
     alone!(),
     " ORDER BY name"
 );
@@ -429,6 +431,7 @@ fn node(row: &Row) -> Result<NodeEntry, StoreError> {
         facts: text(row, 5)?.to_owned(),
         joined_ms: read::number(row, 6)?,
         left_ms: read::number(row, 7)?,
+        silent_ms: read::number(row, 8)?,
     })
 }
 
