@@ -52,7 +52,7 @@ fn refusal(error: OrderError) -> Failure {
     match error {
         OrderError::UnknownNode(_) => Failure::not_found(error.to_string()),
         OrderError::Unfit(..) | OrderError::Alive(_) => Failure::invalid_param(error.to_string()),
-        OrderError::Store(error) => Failure::internal(error),
+        OrderError::Store(error) => error.into(),
     }
 }
 
