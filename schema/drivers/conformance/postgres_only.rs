@@ -83,6 +83,40 @@ fn nothing_erased_can_be_read_by_sql() {
     });
 }
 
+#[test]
+fn what_is_acknowledged_is_on_the_disk_whatever_the_server_is_told() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let store = ground.open().await;
+        let room = &rooms(1)[0];
+        let hasty = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); END $$;
+            CREATE TABLE seen (setting text);
+            CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS
+                $$ BEGIN INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NEW; END $$;
+            CREATE TRIGGER see AFTER INSERT ON log_rooms FOR EACH ROW EXECUTE FUNCTION see();";
+        beside(&ground, move |client| client.batch_execute(hasty).unwrap())
+            .join()
+            .unwrap();
+        let mut writers = appenders(&store, Family::Rooms).await;
+        append(
+            &store,
+            &mut writers,
+            &batch(1, vec![record(room, 1, "text")]),
+        )
+        .await
+        .unwrap();
+        let seen: Vec<(String, String)> = beside(&ground, |client| {
+            let sql = "SELECT setting, current_setting('synchronous_commit') FROM seen";
+            let rows = client.query(sql, &[]).unwrap();
+            rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+        })
+        .join()
+        .unwrap();
+        let is_kept = |(own, of_others): &(String, String)| own == "on" && of_others == "off";
+        assert!(!seen.is_empty() && seen.iter().all(is_kept), "{seen:?}");
+    });
+}
+
 /// Someone holds the heads, so that the next append waits; then its connection is ended from outside.
 fn cut_off(ground: &Ground) -> std::thread::JoinHandle<bool> {
     let (held, wait_held) = std::sync::mpsc::channel();
