@@ -23,6 +23,9 @@ const LEVEL_EVERY: Duration = Duration::from_secs(30);
 /// So long after another node's lease has ended is looked again.
 const AFTER_LEASE: Duration = Duration::from_millis(20);
 
+/// The time between two beats while somebody is not heard that lives.
+const UNHEARD_PAUSE: Duration = Duration::from_millis(100);
+
 /// There is never less time between two beats that nothing asked for.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 
@@ -67,8 +70,11 @@ impl Silence {
 
 impl Ward {
     /// How long to wait for the next beat if nothing happens, by a register that has just been read: who holds shards is missed as soon as its lease has
-    /// ended.
+    /// ended, and who is not heard could have told what stands in the register.
     pub(super) fn pause(&self) -> Duration {
+        if self.life.lock().is_hearing_less {
+            return UNHEARD_PAUSE.min(self.settings.beat);
+        }
         let view = self.view.borrow();
         let others = view.nodes.iter();
         let others = others.filter(|node| node.is_alive() && node.name != self.settings.name);

@@ -79,6 +79,8 @@ pub(super) struct Life {
     pub(super) levelled: Option<Instant>,
     /// It does not hear most of the others: who holds a shard must be heard.
     is_cut_off: bool,
+    /// It does not hear some of the others just now.
+    pub(super) is_hearing_less: bool,
     /// The roles that no living node has.
     pub(super) missing: Vec<&'static str>,
 }
@@ -116,6 +118,7 @@ impl Ward {
                 silence: None,
                 levelled: None,
                 is_cut_off: false,
+                is_hearing_less: false,
                 missing: Vec::new(),
             }),
             view: watch::Sender::new(Arc::default()),
@@ -170,6 +173,14 @@ impl Ward {
                 is_cut_off,
                 "most of the other nodes are out of reach, or within it again"
             );
+            self.ring();
+        }
+    }
+
+    /// Whether some that live are not heard just now. What they cannot tell stands in the register, which is read more often meanwhile.
+    pub fn hearing_less(&self, is_hearing_less: bool) {
+        let was = std::mem::replace(&mut self.life.lock().is_hearing_less, is_hearing_less);
+        if is_hearing_less && !was {
             self.ring();
         }
     }

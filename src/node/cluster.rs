@@ -32,8 +32,7 @@ use crate::{
 /// How often is looked whether the other nodes are heard.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Who does not hear all that live looks into the register whenever it looks whether they are heard, for so many times as long as one may be silent: what they
-/// cannot tell stands there.
+/// Who does not hear all that live looks into the register more often, for so many times as long as one may be silent.
 const LOOKS_FOR: u32 = 4;
 
 /// A server without `[cluster]` is waited for so long; the mark of one that died is not so old.
@@ -183,12 +182,9 @@ async fn watch(house: Weak<House>, wire: Weak<ClusterWire>, patience: Duration) 
         } else if since.get_or_insert_with(Instant::now).elapsed() >= patience {
             ward.cut_off(true);
         }
-        if heard == living {
-            incomplete_since = None;
-        } else if incomplete_since.get_or_insert_with(Instant::now).elapsed() < patience * LOOKS_FOR
-        {
-            ward.ring();
-        }
+        incomplete_since = (heard < living).then(|| incomplete_since.unwrap_or_else(Instant::now));
+        let is_new = |since: Instant| since.elapsed() < patience * LOOKS_FOR;
+        ward.hearing_less(incomplete_since.is_some_and(is_new));
     }
 }
 

@@ -240,6 +240,17 @@ async fn a_beat_that_is_not_answered_is_said_again() {
 }
 
 #[tokio::test]
+async fn who_hears_less_looks_more_often() {
+    let (lease, beat) = (Duration::from_secs(60), Duration::from_secs(10));
+    let one = node(false, (lease, beat)).await;
+    assert_eq!(one.ward.pause(), beat);
+    one.ward.hearing_less(true);
+    assert!(one.ward.pause() < Duration::from_secs(1));
+    one.ward.hearing_less(false);
+    assert_eq!(one.ward.pause(), beat);
+}
+
+#[tokio::test]
 async fn a_burial_that_is_not_answered_keeps_nobody() {
     let one = node(false, (Duration::from_secs(3), Duration::from_millis(20))).await;
     one.register.be_mute();
