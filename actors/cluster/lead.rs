@@ -120,7 +120,8 @@ impl Ward {
 
     /// Says where shards shall go, to the register, and then that there is something new to those whom it concerns.
     pub(super) fn place(self: &Arc<Self>, view: Arc<RegisterView>) {
-        let wishes = balance::wishes(&view, &facts::loads_of(&view), self.is_due());
+        let (loads, unheld) = facts::told(&view);
+        let wishes = balance::wishes(&view, (&loads, &unheld), self.is_due());
         if wishes.is_empty() {
             return;
         }

@@ -8,6 +8,7 @@ pub mod config;
 pub mod courier;
 pub mod duty;
 mod facts;
+mod failing;
 pub mod gate;
 mod hot;
 mod lead;
@@ -21,7 +22,7 @@ mod tenants;
 pub(crate) mod tests;
 pub mod ward;
 
-pub use balance::Loads;
+pub use balance::{Loads, Unheld};
 pub use config::ClusterConfig;
 pub use courier::{Courier, Patience, Wire};
 pub use duty::{Duty, Underway};

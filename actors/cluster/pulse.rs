@@ -45,7 +45,8 @@ impl Ward {
     /// What is to be said now.
     pub(super) fn heartbeat(&self) -> Beat {
         let mut facts = self.tenants.facts();
-        let life = self.life.lock();
+        let mut life = self.life.lock();
+        facts.unheld = life.failing.told(Instant::now());
         let moves = life.moving.iter();
         facts.moves = moves
             .map(|(shard, since)| {

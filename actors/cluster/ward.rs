@@ -21,6 +21,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use uuid::Uuid;
 
 use super::{
+    failing::Failing,
     lead::Silence,
     map::Map,
     tenants::{Herald, Tenants},
@@ -71,6 +72,8 @@ pub(super) struct Life {
     pub(super) moving: BTreeMap<Shard, Instant>,
     /// Under which terms this life has begun to serve shards.
     pub(super) terms: BTreeMap<Shard, u64>,
+    /// Shards that it could not take.
+    pub(super) failing: Failing,
     /// When what was said last and has renewed the lease was said.
     pub(super) heard: Instant,
     /// Says nothing about places as long as it holds.
@@ -114,6 +117,7 @@ impl Ward {
                 standing: Standing::Serving,
                 moving: BTreeMap::new(),
                 terms: BTreeMap::new(),
+                failing: Failing::default(),
                 heard: Instant::now(),
                 silence: None,
                 levelled: None,
@@ -357,6 +361,12 @@ impl Ward {
             }
         };
         let failed = self.tenants.begin(&claims).await;
+        {
+            let (mut life, now) = (self.life.lock(), Instant::now());
+            failed
+                .iter()
+                .for_each(|shard| life.failing.failed(*shard, now));
+        }
         let is_refused = |claim: &Claim| failed.contains(&claim.shard);
         let (refused, claims): (Vec<_>, Vec<_>) = claims.into_iter().partition(is_refused);
         // Meanwhile this life may have ended.
@@ -381,6 +391,8 @@ impl Ward {
         if goes_on {
             let terms = claims.iter().map(|claim| (claim.shard, claim.term()));
             life.terms.extend(terms);
+            let taken = claims.iter().map(|claim| claim.shard);
+            taken.for_each(|shard| life.failing.taken(shard));
             let shards: Vec<_> = claims.iter().map(|claim| claim.shard).collect();
             self.map.serve(&shards);
         }

@@ -167,7 +167,7 @@ impl Joined {
 /// Looks whether this node hears the others, and says so to the ward: who is not connected with most of them for as long as one of them may be silent is cut
 /// off. Both together are a lease: by then those that have died count no more.
 async fn watch(house: Weak<House>, wire: Weak<ClusterWire>, patience: Duration) {
-    let (mut since, mut incomplete_since) = (None, None);
+    let (mut since, mut incomplete_since) = (None, None::<Instant>);
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let (Some(house), Some(wire)) = (house.upgrade(), wire.upgrade()) else {

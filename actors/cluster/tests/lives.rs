@@ -222,6 +222,17 @@ async fn what_is_refused_is_tried_again_with_the_next_beat() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_taken_is_told() {
+    let times = (Duration::from_secs(60), Duration::from_millis(20));
+    let one = node(true, times).await;
+    let unheld = || {
+        let view = one.ward.view().borrow().clone();
+        Facts::read(&view.nodes[0].facts).unheld.len()
+    };
+    until("it is told", || unheld() == ALL).await;
+}
+
+#[tokio::test]
 async fn a_beat_that_is_not_answered_is_said_again() {
     let times = (Duration::from_secs(18), Duration::from_millis(20));
     let one = node(false, times).await;
