@@ -87,8 +87,8 @@ fn round(rate: &mut f64) {
     *rate = (*rate * 100.0).round() / 100.0;
 }
 
-/// What the living nodes say of their shards: how busy they are, and which of them they could not take. One of which nothing is said yet counts as much as others of its family: who has just taken it must not seem idle
-/// and be given more.
+/// What the living nodes say of their shards: how busy they are, and which of them they could not take. One of which nothing is said yet counts as much as
+/// others of its family: who has just taken it must not seem idle and be given more.
 pub(super) fn told(view: &RegisterView) -> (Loads, Unheld) {
     let (mut loads, mut unheld) = (Loads::new(), Unheld::new());
     for node in view.nodes.iter().filter(|node| node.is_alive()) {

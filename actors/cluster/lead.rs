@@ -91,7 +91,11 @@ impl Ward {
     pub(super) fn be_silent(&self, view: &RegisterView) {
         let mut life = self.life.lock();
         let lasts = self.settings.lease * SILENT_LEASES;
-        life.silence = Silence::of(view, &self.settings.name, (life.heard, lasts));
+        // Who loses it again meanwhile still waits for those that it has missed before.
+        let before = life.silence.as_ref();
+        let before = before.filter(|silence| Instant::now() < silence.until);
+        let heard = before.map_or(life.heard, |silence| silence.heard);
+        life.silence = Silence::of(view, &self.settings.name, (heard, lasts));
     }
 
     /// Whether this node says where shards shall go.

@@ -109,6 +109,7 @@ fn a_lease_that_has_run_out_is_not_extended() {
         // Short only now: what comes before may take its time.
         register.beat(&beat("a", 1, 300)).await.unwrap();
         run_out(&register, 1).await;
+        assert!(register.view().await.unwrap().nodes[0].silent_ms > 0);
         let late = register.beat(&beat("a", 1, LONG_MS)).await.unwrap();
         assert_eq!(late, Pulse::Lapsed);
         let none = register.claim(Uuid::from_u128(1), &all).await.unwrap();
@@ -173,7 +174,8 @@ fn who_has_left_says_nothing_more() {
         register.leave(Uuid::from_u128(1)).await.unwrap();
         let view = register.view().await.unwrap();
         assert!(held_by(&view, 1).is_empty());
-        assert!(!view.nodes[0].is_alive() && view.nodes[0].facts.is_empty());
+        let node = &view.nodes[0];
+        assert!(!node.is_alive() && node.silent_ms == 0 && node.facts.is_empty());
     });
 }
 

@@ -155,7 +155,7 @@ impl Connection {
     async fn be_durable(&mut self) -> Result<(), StoreError> {
         let rows = self.query(DURABLE, &[]).await;
         let rows = rows.map_err(|error| failure(&error))?;
-        let is_so = |index| rows.first().is_some_and(|row| row.get::<_, bool>(index));
+        let is_so = |index: usize| rows.first().is_some_and(|row| row.get::<_, bool>(index));
         if is_so(0) {
             WARNED_OF_COMMITS.call_once(|| {
                 tracing::warn!(
