@@ -44,6 +44,20 @@ pub enum StoreError {
     Overtaken(&'static str),
 }
 
+impl StoreError {
+    /// Whether the trouble is the database's, or somebody's who has it, and may be over when it is asked again: nothing is wrong with what is stored.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            StoreError::Fenced(_)
+            | StoreError::InDoubt(_)
+            | StoreError::Database(_)
+            | StoreError::Locked(_)
+            | StoreError::Overtaken(_) => true,
+            StoreError::Incompatible(_) | StoreError::Damaged(_) => false,
+        }
+    }
+}
+
 /// A record on its way into the log. Position, epoch, time and chain are the writer's to give.
 #[derive(Clone, Debug)]
 pub struct NewRecord {

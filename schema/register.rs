@@ -128,9 +128,27 @@ pub struct NodeEntry {
     pub joined_ms: u64,
     /// So much of its lease is left, milliseconds; 0 when it has run out.
     pub left_ms: u64,
+    /// So long ago its lease ran out by itself, milliseconds; 0 while it runs, and when it was ended: then the node left, or somebody found it dead.
+    #[serde(default)]
+    pub silent_ms: u64,
 }
 
 impl NodeEntry {
+    /// A node of which nothing is known but its life: its lease does not run.
+    pub fn new(name: NodeName, incarnation: Incarnation) -> Self {
+        Self {
+            name,
+            incarnation,
+            address: String::new(),
+            roles: Vec::new(),
+            standing: Standing::Serving,
+            facts: String::new(),
+            joined_ms: 0,
+            left_ms: 0,
+            silent_ms: 0,
+        }
+    }
+
     /// Whether its lease runs.
     pub fn is_alive(&self) -> bool {
         self.left_ms > 0
@@ -226,8 +244,9 @@ pub trait Register: Send + Sync + 'static {
         shards: &'a [Shard],
     ) -> StoreFuture<'a, Vec<Claim>>;
 
-    /// Gives shards back. Those that it does not hold are left alone.
-    fn release<'a>(&'a self, incarnation: Incarnation, shards: &'a [Shard]) -> StoreFuture<'a, ()>;
+    /// Gives shards back that were claimed so. Those that it does not hold, or has claimed again since, are left alone: what was given up waiting for may be
+    /// done late.
+    fn release<'a>(&'a self, incarnation: Incarnation, claims: &'a [Claim]) -> StoreFuture<'a, ()>;
 
     /// Says where shards shall go.
     fn want<'a>(&'a self, wishes: &'a [(Shard, Option<NodeName>)]) -> StoreFuture<'a, ()>;

@@ -19,16 +19,24 @@ const TOLERANCE: f64 = 1.0;
 /// How busy shards are: records a second, or anything else that grows with the work.
 pub type Loads = BTreeMap<Shard, f64>;
 
+/// Nodes that say that they could not take a shard, again and again.
+pub type Unheld = BTreeSet<(NodeName, Shard)>;
+
 /// Where shards shall go, as far as the register does not say so already. Loads rise and fall by themselves, and each move costs: nodes that hold something are
-/// made to hold as much as each other only when that is due.
-pub fn wishes(view: &RegisterView, loads: &Loads, is_due: bool) -> Vec<(Shard, Option<NodeName>)> {
+/// made to hold as much as each other only when that is due. Who cannot take a shard does not get it as long as there is somebody else, and nothing more of its
+/// family.
+pub fn wishes(
+    view: &RegisterView,
+    (loads, unheld): (&Loads, &Unheld),
+    is_due: bool,
+) -> Vec<(Shard, Option<NodeName>)> {
     let mut wishes = Vec::new();
     for family in Family::ALL {
         let shards = view.shards.iter();
         let shards: Vec<_> = shards
             .filter(|entry| entry.shard.family == family)
             .collect();
-        let mut desk = Desk::new(view, family);
+        let mut desk = Desk::new(view, family, unheld);
         desk.seat(view, &shards, loads);
         if is_due || desk.has_newcomer() {
             desk.level(&shards, loads);
@@ -76,12 +84,15 @@ struct Desk {
     weights: BTreeMap<NodeName, f64>,
     /// The others, which hold only what is pinned to them.
     apart: BTreeSet<NodeName>,
+    /// Of this family.
+    unheld: Unheld,
     places: BTreeMap<Shard, NodeName>,
 }
 
 impl Desk {
-    fn new(view: &RegisterView, family: Family) -> Self {
+    fn new(view: &RegisterView, family: Family, unheld: &Unheld) -> Self {
         let nodes = view.nodes.iter().filter(|node| may_hold(node, family));
+        let of_family = |unheld: &&(NodeName, Shard)| unheld.1.family == family;
         let apart = set_apart(view);
         let (mut apart, mut free): (BTreeSet<_>, BTreeSet<_>) = nodes
             .map(|node| node.name.clone())
@@ -93,8 +104,20 @@ impl Desk {
         Self {
             weights: free.into_iter().map(|name| (name, 0.0)).collect(),
             apart,
+            unheld: unheld.iter().filter(of_family).cloned().collect(),
             places: BTreeMap::new(),
         }
+    }
+
+    /// Whether a shard may be where it is, or shall be, by what the node says of it. If nobody can take it, one is as good as another.
+    fn can_hold(&self, node: &NodeName, shard: Shard) -> bool {
+        let cannot = |node: &NodeName| self.unheld.contains(&(node.clone(), shard));
+        !cannot(node) || self.weights.keys().all(cannot)
+    }
+
+    /// Whether a node could take all that it was given: who could not gets nothing more, since the next shard may have the same trouble.
+    fn is_sound(&self, node: &NodeName) -> bool {
+        !self.unheld.iter().any(|(name, _)| name == node)
     }
 
     /// Leaves every shard where it may stay; the others go, the heaviest first, where there is least.
@@ -105,7 +128,7 @@ impl Desk {
             if let Some(pinned) = entry
                 .pinned
                 .as_ref()
-                .filter(|node| self.apart.contains(*node))
+                .filter(|node| self.apart.contains(*node) && self.can_hold(node, entry.shard))
             {
                 self.places.insert(entry.shard, pinned.clone());
                 continue;
@@ -115,14 +138,20 @@ impl Desk {
             let at = at.map(|node| node.name.clone());
             let choices = [entry.pinned.clone(), entry.wanted.clone(), at];
             let mut fit = choices.into_iter().flatten();
-            match fit.find(|node| self.weights.contains_key(node)) {
+            let fits = |node: &NodeName| {
+                self.weights.contains_key(node) && self.can_hold(node, entry.shard)
+            };
+            match fit.find(fits) {
                 Some(node) => self.put(entry.shard, node, weight),
                 None => homeless.push((entry.shard, weight)),
             }
         }
         homeless.sort_by(|one, other| other.1.total_cmp(&one.1).then(one.0.cmp(&other.0)));
         for (shard, weight) in homeless {
-            if let Some(node) = self.lightest() {
+            let node = self
+                .lightest(|node| self.is_sound(node))
+                .or_else(|| self.lightest(|node| self.can_hold(node, shard)));
+            if let Some(node) = node {
                 self.put(shard, node, weight);
             }
         }
@@ -130,7 +159,8 @@ impl Desk {
 
     /// Whether somebody holds nothing.
     fn has_newcomer(&self) -> bool {
-        self.weights.values().any(|weight| *weight < IDLE)
+        let mut nodes = self.weights.iter();
+        nodes.any(|(node, weight)| *weight < IDLE && self.is_sound(node))
     }
 
     /// Takes from who holds most what makes the difference to who holds least smaller.
@@ -144,7 +174,8 @@ impl Desk {
         let total: f64 = shards.iter().map(|entry| weight(entry.shard, loads)).sum();
         let average = total / shards.len().max(1) as f64;
         for _ in 0..shards.len() {
-            let (Some(heaviest), Some(lightest)) = (self.heaviest(shards), self.lightest()) else {
+            let lightest = self.lightest(|node| self.is_sound(node));
+            let (Some(heaviest), Some(lightest)) = (self.heaviest(shards), lightest) else {
                 return;
             };
             let gap = self.weights[&heaviest] - self.weights[&lightest];
@@ -177,8 +208,10 @@ impl Desk {
         self.places.insert(shard, node);
     }
 
-    fn lightest(&self) -> Option<NodeName> {
-        let mut nodes: Vec<_> = self.weights.iter().collect();
+    /// Among those that may be given something.
+    fn lightest(&self, may: impl Fn(&NodeName) -> bool) -> Option<NodeName> {
+        let nodes = self.weights.iter();
+        let mut nodes: Vec<_> = nodes.filter(|(name, _)| may(name)).collect();
         nodes.sort_by(|one, other| one.1.total_cmp(other.1).then(one.0.cmp(other.0)));
         nodes.first().map(|(name, _)| (*name).clone())
     }
@@ -220,14 +253,10 @@ mod tests {
 
     fn node(number: usize) -> NodeEntry {
         NodeEntry {
-            name: name(number),
-            incarnation: Uuid::from_u128(number as u128 + 1),
-            address: "x:1".into(),
             roles: Family::ALL.map(|family| role_of(family).to_owned()).into(),
-            standing: Standing::Serving,
-            facts: "{}".into(),
             joined_ms: number as u64,
             left_ms: 1_000,
+            ..NodeEntry::new(name(number), Uuid::from_u128(number as u128 + 1))
         }
     }
 
@@ -251,7 +280,7 @@ mod tests {
     /// Everything goes where it shall; how many moved away from a living node.
     fn settle(view: &mut RegisterView, loads: &Loads) -> usize {
         let mut moves = 0;
-        for (shard, node) in wishes(view, loads, true) {
+        for (shard, node) in wishes(view, (loads, &Unheld::new()), true) {
             let nodes = view.nodes.clone();
             let entry = view.shards.iter_mut().find(|entry| entry.shard == shard);
             let entry = entry.unwrap();
@@ -354,7 +383,7 @@ mod tests {
         settle(&mut view, &Loads::new());
         assert_eq!(held(&view), [pinned]);
         assert!(view.shards.iter().all(|entry| entry.wanted.is_some()));
-        assert_eq!(wishes(&view, &Loads::new(), true), vec![]);
+        assert_eq!(wishes(&view, (&Loads::new(), &Unheld::new()), true), vec![]);
         // When there is nobody else the others come, too.
         view.nodes[0].left_ms = 0;
         view.nodes[2].left_ms = 0;
@@ -396,15 +425,45 @@ mod tests {
         let mut view = house(3);
         settle(&mut view, &Loads::new());
         let loads = Loads::from([(view.shards[0].shard, 100.0)]);
-        assert_eq!(wishes(&view, &loads, false), vec![]);
-        assert!(!wishes(&view, &loads, true).is_empty());
+        assert_eq!(wishes(&view, (&loads, &Unheld::new()), false), vec![]);
+        assert!(!wishes(&view, (&loads, &Unheld::new()), true).is_empty());
         // Who comes is given its part at once, and so is what has nobody.
         view.nodes.push(node(3));
-        assert!(!wishes(&view, &Loads::new(), false).is_empty());
+        assert!(!wishes(&view, (&Loads::new(), &Unheld::new()), false).is_empty());
         settle(&mut view, &Loads::new());
         view.nodes[0].left_ms = 0;
-        let homeless = wishes(&view, &Loads::new(), false);
+        let homeless = wishes(&view, (&Loads::new(), &Unheld::new()), false);
         assert_eq!(homeless.len(), Family::ALL.len() * usize::from(SHARDS / 4));
+    }
+
+    #[test]
+    fn who_cannot_take_a_shard_does_not_get_it() {
+        let mut view = house(3);
+        settle(&mut view, &Loads::new());
+        let (shard, at) = (view.shards[0].shard, view.shards[0].wanted.clone());
+        let at = at.unwrap();
+        // It was given back, and is still wanted there.
+        view.shards[0].holder = None;
+        let loads = Loads::new();
+        let unheld = Unheld::from([(at.clone(), shard)]);
+        let moved = wishes(&view, (&loads, &unheld), true);
+        assert_eq!(moved.len(), 1);
+        assert!(moved[0].0 == shard && moved[0].1.is_some() && moved[0].1 != Some(at.clone()));
+        // Nor by a pin; but where nobody else can it stays.
+        view.shards[0].pinned = Some(at.clone());
+        assert_eq!(wishes(&view, (&loads, &unheld), true).len(), 1);
+        let all = (0..3).map(|number| (name(number), shard)).collect();
+        assert_eq!(wishes(&view, (&loads, &all), true), vec![]);
+        // Nothing more is given to it, even if it holds nothing.
+        for entry in &mut view.shards {
+            if entry.wanted.as_ref() == Some(&at) {
+                (entry.wanted, entry.holder) = (None, None);
+            }
+        }
+        let given = wishes(&view, (&loads, &unheld), true);
+        let of_family = given.iter().filter(|wish| wish.0.family == shard.family);
+        let nodes: Vec<_> = of_family.map(|wish| wish.1.clone()).collect();
+        assert!(nodes.len() > 1 && !nodes.contains(&Some(at)));
     }
 
     proptest! {
@@ -434,7 +493,7 @@ mod tests {
                 }
             }
             // Asked again, nothing moves.
-            prop_assert_eq!(wishes(&view, &loads, true), vec![]);
+            prop_assert_eq!(wishes(&view, (&loads, &Unheld::new()), true), vec![]);
         }
     }
 }

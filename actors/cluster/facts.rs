@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use playhouse_schema::{address::Family, register::RegisterView};
 use serde::{Deserialize, Serialize};
 
-use super::balance::Loads;
+use super::balance::{Loads, Unheld};
 
 /// So many rooms are told.
 pub(super) const HOT_MAX: usize = 20;
@@ -25,6 +25,9 @@ pub struct Facts {
     /// Shards that are coming or going, and for how long, milliseconds.
     #[serde(default)]
     pub moves: BTreeMap<String, u64>,
+    /// Shards that it could not take, again and again, and since how long, milliseconds.
+    #[serde(default)]
+    pub unheld: BTreeMap<String, u64>,
     /// Records that wait for its writers: for each of them, by family.
     #[serde(default)]
     pub queues: BTreeMap<String, Vec<u64>>,
@@ -72,6 +75,7 @@ impl Facts {
         let less = Self {
             loads: self.loads,
             moves: self.moves,
+            unheld: self.unheld,
             ..Self::default()
         };
         serde_json::to_string(&less).unwrap_or_default()
@@ -83,13 +87,16 @@ fn round(rate: &mut f64) {
     *rate = (*rate * 100.0).round() / 100.0;
 }
 
-/// What the living nodes say of their shards. One of which nothing is said yet counts as much as others of its family: who has just taken it must not seem idle
-/// and be given more.
-pub(super) fn loads_of(view: &RegisterView) -> Loads {
-    let mut loads = Loads::new();
+/// What the living nodes say of their shards: how busy they are, and which of them they could not take. One of which nothing is said yet counts as much as
+/// others of its family: who has just taken it must not seem idle and be given more.
+pub(super) fn told(view: &RegisterView) -> (Loads, Unheld) {
+    let (mut loads, mut unheld) = (Loads::new(), Unheld::new());
     for node in view.nodes.iter().filter(|node| node.is_alive()) {
         let facts = Facts::read(&node.facts);
         for entry in &view.shards {
+            if !facts.unheld.is_empty() && facts.unheld.contains_key(&entry.shard.to_string()) {
+                unheld.insert((node.name.clone(), entry.shard));
+            }
             if entry.holder == Some(node.incarnation)
                 && let Some(load) = facts.loads.get(&entry.shard.to_string())
             {
@@ -109,7 +116,7 @@ pub(super) fn loads_of(view: &RegisterView) -> Loads {
             loads.entry(entry.shard).or_insert(average);
         }
     }
-    loads
+    (loads, unheld)
 }
 
 #[cfg(test)]

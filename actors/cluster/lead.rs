@@ -13,7 +13,8 @@ use playhouse_schema::{
 
 use super::{balance, facts, ward::Ward};
 
-/// Who has begun anew among none that has lived on says for so many leases nothing about where shards shall go: after the database was away everybody has.
+/// Who has begun anew where most of the others may be about to says for so many leases nothing about where shards shall go: after the database was away
+/// everybody has.
 const SILENT_LEASES: u32 = 2;
 
 /// Nodes are made to hold as much as each other at most so often, as long as each of them holds something.
@@ -22,13 +23,58 @@ const LEVEL_EVERY: Duration = Duration::from_secs(30);
 /// So long after another node's lease has ended is looked again.
 const AFTER_LEASE: Duration = Duration::from_millis(20);
 
+/// The time between two beats while somebody is not heard that lives.
+const UNHEARD_PAUSE: Duration = Duration::from_millis(100);
+
 /// There is never less time between two beats that nothing asked for.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 
+/// A node whose lease ran out so long before that of the one that looks has nothing to do with it, and is not waited for.
+const MISSED_FOR: Duration = Duration::from_secs(300);
+
+/// Others may be about to join again, as this node has: their shards are not free for others yet.
+pub(super) struct Silence {
+    until: Instant,
+    /// When this node was heard last before it lost its lease.
+    heard: Instant,
+}
+
+impl Silence {
+    /// Of who has just joined again; `None` when half of the others have lived on. Who has left is not counted.
+    fn of(
+        view: &RegisterView,
+        own: &NodeName,
+        (heard, lasts): (Instant, Duration),
+    ) -> Option<Self> {
+        let silence = Self {
+            until: Instant::now() + lasts,
+            heard,
+        };
+        let others = view.nodes.iter().filter(|node| node.name != *own);
+        let missed = others.clone().filter(|node| silence.misses(node)).count();
+        let living = others.filter(|node| node.is_alive()).count();
+        (living < missed).then_some(silence)
+    }
+
+    /// Whether somebody is still missed.
+    fn holds(&self, view: &RegisterView) -> bool {
+        Instant::now() < self.until && view.nodes.iter().any(|node| self.misses(node))
+    }
+
+    /// Whether a node may have lost its lease as this one has.
+    fn misses(&self, node: &NodeEntry) -> bool {
+        let most = self.heard.elapsed() + MISSED_FOR;
+        !node.is_alive() && node.silent_ms > 0 && Duration::from_millis(node.silent_ms) <= most
+    }
+}
+
 impl Ward {
     /// How long to wait for the next beat if nothing happens, by a register that has just been read: who holds shards is missed as soon as its lease has
-    /// ended.
+    /// ended, and who is not heard could have told what stands in the register.
     pub(super) fn pause(&self) -> Duration {
+        if self.life.lock().is_hearing_less {
+            return UNHEARD_PAUSE.min(self.settings.beat);
+        }
         let view = self.view.borrow();
         let others = view.nodes.iter();
         let others = others.filter(|node| node.is_alive() && node.name != self.settings.name);
@@ -43,20 +89,20 @@ impl Ward {
 
     /// This node has lost its lease and joined again: it says nothing for a while, unless half of the others have lived on.
     pub(super) fn be_silent(&self, view: &RegisterView) {
-        let others = view.nodes.iter();
-        let others = others.filter(|node| node.name != self.settings.name);
-        let (living, dead): (Vec<_>, Vec<_>) = others.partition(|node| node.is_alive());
-        let is_alone = living.is_empty() || living.len() < dead.len();
-        let until = is_alone.then(|| Instant::now() + self.settings.lease * SILENT_LEASES);
-        self.life.lock().silent_until = until;
+        let mut life = self.life.lock();
+        let lasts = self.settings.lease * SILENT_LEASES;
+        // Who loses it again meanwhile still waits for those that it has missed before.
+        let before = life.silence.as_ref();
+        let before = before.filter(|silence| Instant::now() < silence.until);
+        let heard = before.map_or(life.heard, |silence| silence.heard);
+        life.silence = Silence::of(view, &self.settings.name, (heard, lasts));
     }
 
     /// Whether this node says where shards shall go.
     pub(super) fn leads(&self, view: &RegisterView) -> bool {
-        let silent_until = self.life.lock().silent_until;
-        let is_silent = silent_until.is_some_and(|until| Instant::now() < until);
-        // Nobody is missed any more when all are there.
-        if is_silent && !view.nodes.iter().all(NodeEntry::is_alive) {
+        if let Some(silence) = &self.life.lock().silence
+            && silence.holds(view)
+        {
             return false;
         }
         let living = view.nodes.iter().filter(|node| node.is_alive());
@@ -78,7 +124,8 @@ impl Ward {
 
     /// Says where shards shall go, to the register, and then that there is something new to those whom it concerns.
     pub(super) fn place(self: &Arc<Self>, view: Arc<RegisterView>) {
-        let wishes = balance::wishes(&view, &facts::loads_of(&view), self.is_due());
+        let (loads, unheld) = facts::told(&view);
+        let wishes = balance::wishes(&view, (&loads, &unheld), self.is_due());
         if wishes.is_empty() {
             return;
         }
@@ -111,10 +158,7 @@ fn concerned(view: &RegisterView, wishes: &[(Shard, Option<NodeName>)]) -> BTree
 
 #[cfg(test)]
 mod tests {
-    use playhouse_schema::{
-        address::Family,
-        register::{ShardEntry, Standing},
-    };
+    use playhouse_schema::{address::Family, register::ShardEntry};
     use uuid::Uuid;
 
     use super::*;
@@ -123,17 +167,61 @@ mod tests {
         NodeName::parse(text).unwrap()
     }
 
+    /// `a`, which has just begun anew after ten minutes, and others: how much of their leases is left, and for how long they are silent, seconds.
+    fn after_an_outage(others: &[(u64, u64)]) -> (RegisterView, Option<Silence>) {
+        let named = others.iter().zip(["b", "c", "d"]);
+        let mut nodes: Vec<_> = named
+            .map(|((left_s, silent_s), text)| NodeEntry {
+                left_ms: left_s * 1_000,
+                silent_ms: silent_s * 1_000,
+                ..NodeEntry::new(name(text), Uuid::nil())
+            })
+            .collect();
+        nodes.push(NodeEntry {
+            left_ms: 1_000,
+            ..NodeEntry::new(name("a"), Uuid::nil())
+        });
+        let view = RegisterView {
+            nodes,
+            shards: Vec::new(),
+        };
+        let heard = Instant::now().checked_sub(Duration::from_secs(600));
+        let heard = heard.unwrap();
+        let silence = Silence::of(&view, &name("a"), (heard, Duration::from_secs(60)));
+        (view, silence)
+    }
+
+    #[test]
+    fn who_began_anew_waits_for_those_who_may() {
+        let (mut view, silence) = after_an_outage(&[(0, 590), (0, 600), (0, 0)]);
+        let mut silence = silence.expect("the others are missed");
+        assert!(silence.holds(&view));
+        // One is there again, the other one not yet.
+        (view.nodes[0].left_ms, view.nodes[0].silent_ms) = (1_000, 0);
+        assert!(silence.holds(&view));
+        (view.nodes[1].left_ms, view.nodes[1].silent_ms) = (1_000, 0);
+        assert!(!silence.holds(&view), "nobody waits for who has left");
+        view.nodes[1].left_ms = 0;
+        view.nodes[1].silent_ms = 1;
+        silence.until = Instant::now();
+        assert!(!silence.holds(&view), "nobody waits for ever");
+        // Most have lived on, have left, or are dead since long before.
+        for others in [
+            &[(1, 0), (0, 590), (1, 0)][..],
+            &[(1, 0), (0, 590)],
+            &[(0, 0), (0, 0)],
+            &[(0, 3_600), (0, 0)],
+            &[],
+        ] {
+            assert!(after_an_outage(others).1.is_none(), "{others:?}");
+        }
+    }
+
     #[test]
     fn whom_a_wish_concerns_is_told() {
         let node = |text: &str, number, left_ms| NodeEntry {
-            name: name(text),
-            incarnation: Uuid::from_u128(number),
-            address: String::new(),
-            roles: Vec::new(),
-            standing: Standing::Serving,
-            facts: String::new(),
-            joined_ms: 0,
             left_ms,
+            ..NodeEntry::new(name(text), Uuid::from_u128(number))
         };
         let shard = |number| Shard {
             family: Family::Rooms,

@@ -291,14 +291,8 @@ mod tests {
         let incarnation = Uuid::from_u128(7);
         RegisterView {
             nodes: vec![NodeEntry {
-                name: name(node),
-                incarnation,
-                address: String::new(),
-                roles: Vec::new(),
-                standing: Standing::Serving,
-                facts: String::new(),
-                joined_ms: 0,
                 left_ms,
+                ..NodeEntry::new(name(node), incarnation)
             }],
             shards: vec![ShardEntry {
                 shard: SHARD,
@@ -357,14 +351,9 @@ mod tests {
         view.nodes.clear();
         for (number, (node, roles, left_ms)) in (7..).zip(nodes) {
             view.nodes.push(NodeEntry {
-                name: name(node),
-                incarnation: Uuid::from_u128(number),
-                address: String::new(),
                 roles: roles.iter().map(|role| (*role).to_owned()).collect(),
-                standing: Standing::Serving,
-                facts: String::new(),
-                joined_ms: 0,
                 left_ms: *left_ms,
+                ..NodeEntry::new(name(node), Uuid::from_u128(number))
             });
         }
         view

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use playhouse_schema::{
-    port::{StoreError, StoreFuture},
+    port::StoreError,
     register::{Beat, Pulse, RegisterView},
 };
 
@@ -27,14 +27,17 @@ impl Ward {
         (sent, self.answered(self.register.beat(&beat)).await)
     }
 
-    /// Waits for an answer of the register, but not for ever. What is not answered may be done still.
-    pub(super) async fn answered<T>(&self, asked: StoreFuture<'_, T>) -> Result<T, StoreError> {
+    /// Waits for an answer of the register, but not for ever: it has few connections, and the lease needs them. What is not answered may be done still.
+    pub async fn answered<T, E: From<StoreError>>(
+        &self,
+        asked: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
         match tokio::time::timeout(self.settings.lease / ANSWERED_PART, asked).await {
             Ok(answer) => answer,
             Err(_) => {
                 self.register.reconnect();
                 let why = "the register does not answer";
-                Err(StoreError::Database(why.to_owned()))
+                Err(StoreError::Database(why.to_owned()).into())
             }
         }
     }
@@ -42,7 +45,8 @@ impl Ward {
     /// What is to be said now.
     pub(super) fn heartbeat(&self) -> Beat {
         let mut facts = self.tenants.facts();
-        let life = self.life.lock();
+        let mut life = self.life.lock();
+        facts.unheld = life.failing.told(Instant::now());
         let moves = life.moving.iter();
         facts.moves = moves
             .map(|(shard, since)| {

@@ -21,6 +21,8 @@ use tokio::sync::{Notify, Semaphore, watch};
 use uuid::Uuid;
 
 use super::{
+    failing::Failing,
+    lead::Silence,
     map::Map,
     tenants::{Herald, Tenants},
 };
@@ -52,13 +54,13 @@ pub struct WardSettings {
 /// See the module's documentation.
 pub struct Ward {
     pub(super) register: Arc<dyn Register>,
-    map: Arc<Map>,
+    pub(super) map: Arc<Map>,
     pub(super) tenants: Arc<dyn Tenants>,
     pub(super) herald: Arc<dyn Herald>,
     pub(super) settings: WardSettings,
     pub(super) life: Mutex<Life>,
     pub(super) view: watch::Sender<Arc<RegisterView>>,
-    leaving: Arc<Semaphore>,
+    pub(super) leaving: Arc<Semaphore>,
     bell: Arc<Notify>,
 }
 
@@ -69,13 +71,19 @@ pub(super) struct Life {
     /// Shards on their way in or out, and since when, those of an earlier life among them: what still ends must not begin again meanwhile.
     pub(super) moving: BTreeMap<Shard, Instant>,
     /// Under which terms this life has begun to serve shards.
-    terms: BTreeMap<Shard, u64>,
-    /// Says nothing about places before.
-    pub(super) silent_until: Option<Instant>,
+    pub(super) terms: BTreeMap<Shard, u64>,
+    /// Shards that it could not take.
+    pub(super) failing: Failing,
+    /// When what was said last and has renewed the lease was said.
+    pub(super) heard: Instant,
+    /// Says nothing about places as long as it holds.
+    pub(super) silence: Option<Silence>,
     /// When it looked last how much nodes hold.
     pub(super) levelled: Option<Instant>,
     /// It does not hear most of the others: who holds a shard must be heard.
     is_cut_off: bool,
+    /// It does not hear some of the others just now.
+    pub(super) is_hearing_less: bool,
     /// The roles that no living node has.
     pub(super) missing: Vec<&'static str>,
 }
@@ -109,9 +117,12 @@ impl Ward {
                 standing: Standing::Serving,
                 moving: BTreeMap::new(),
                 terms: BTreeMap::new(),
-                silent_until: None,
+                failing: Failing::default(),
+                heard: Instant::now(),
+                silence: None,
                 levelled: None,
                 is_cut_off: false,
+                is_hearing_less: false,
                 missing: Vec::new(),
             }),
             view: watch::Sender::new(Arc::default()),
@@ -170,6 +181,14 @@ impl Ward {
         }
     }
 
+    /// Whether some that live are not heard just now. What they cannot tell stands in the register, which is read more often meanwhile.
+    pub fn hearing_less(&self, is_hearing_less: bool) {
+        let was = std::mem::replace(&mut self.life.lock().is_hearing_less, is_hearing_less);
+        if is_hearing_less && !was {
+            self.ring();
+        }
+    }
+
     /// Something has happened: the next beat is now.
     pub fn ring(&self) {
         self.bell.notify_one();
@@ -177,7 +196,8 @@ impl Ward {
 
     /// A node was found dead: its port refuses. Its lease ends, if this is the life that was meant.
     pub async fn bury(&self, incarnation: Incarnation) -> Result<(), StoreError> {
-        self.register.leave(incarnation).await?;
+        let left = self.register.leave(incarnation);
+        self.answered(left).await?;
         self.ring();
         Ok(())
     }
@@ -260,6 +280,7 @@ impl Ward {
     /// The lease runs again, and this is how things stand.
     fn renewed(self: &Arc<Self>, sent: Instant, view: RegisterView) {
         let lease = self.settings.lease.saturating_sub(MARGIN);
+        self.life.lock().heard = sent;
         self.map.extend(sent, lease);
         self.map.learn(&view, self.incarnation());
         self.herald.living(&view.nodes);
@@ -298,87 +319,6 @@ impl Ward {
         }
     }
 
-    /// Shards that this life has claimed and does not hold any more. What was to be given back earlier and was not answered, for example, may have been done
-    /// after they were claimed anew.
-    fn not_held(&self, view: &RegisterView) -> Vec<Shard> {
-        let life = self.life.lock();
-        let is_gone = |entry: &&ShardEntry| {
-            let term = life.terms.get(&entry.shard);
-            // A view that was read before the claim knows an earlier term.
-            term.is_some_and(|term| entry.term >= *term) && entry.holder != Some(life.incarnation)
-        };
-        let gone = view.shards.iter().filter(is_gone);
-        gone.map(|entry| entry.shard).collect()
-    }
-
-    /// What the log has refused, or the register says is not held here, is not served any more.
-    fn lose(self: &Arc<Self>, view: &RegisterView) {
-        let own = self.incarnation();
-        let not_held = self.not_held(view);
-        for shard in self.tenants.lost().into_iter().chain(not_held) {
-            if !self.map.serves(shard) || !self.set_out(shard) {
-                continue;
-            }
-            tracing::error!(%shard, "another node writes this shard, or may");
-            self.map.part_with(shard);
-            let is_ours = view
-                .shards
-                .iter()
-                .any(|entry| entry.shard == shard && entry.holder == Some(own));
-            let ward = self.clone();
-            ractor::concurrency::spawn(async move {
-                ward.tenants.abandon(shard).await;
-                // A writer that died has let go of it: then it is claimed again.
-                if is_ours {
-                    ward.give_back(own, shard).await;
-                }
-                ward.arrived(shard);
-                ward.ring();
-            });
-        }
-    }
-
-    /// What shall go elsewhere goes, if somebody lives there.
-    fn let_go(self: &Arc<Self>, view: &Arc<RegisterView>) {
-        let own = self.incarnation();
-        for entry in &view.shards {
-            let Some(wanted) = &entry.wanted else {
-                continue;
-            };
-            let mut nodes = view.nodes.iter();
-            let is_there = nodes.any(|node| node.name == *wanted && node.is_alive());
-            if *wanted == self.settings.name
-                || !is_there
-                || !self.map.serves(entry.shard)
-                || !self.set_out(entry.shard)
-            {
-                continue;
-            }
-            let (ward, shard, to) = (self.clone(), entry.shard, wanted.clone());
-            ractor::concurrency::spawn(async move {
-                let _permit = ward.leaving.acquire().await;
-                let began = Instant::now();
-                ward.map.part_with(shard);
-                ward.tenants.end(shard).await;
-                ward.give_back(own, shard).await;
-                ward.herald.look(&to);
-                ward.arrived(shard);
-                ward.ring();
-                let took_ms = began.elapsed().as_millis();
-                tracing::info!(%shard, %to, took_ms, "shard given away");
-            });
-        }
-    }
-
-    /// A life gives back what it held itself: the next one may hold the shard anew.
-    async fn give_back(&self, life: Incarnation, shard: Shard) {
-        let shards = [shard];
-        if let Err(error) = self.answered(self.register.release(life, &shards)).await {
-            // Its lease says the rest.
-            tracing::warn!(%shard, %error, "cannot give a shard back");
-        }
-    }
-
     /// What is wanted here and free is claimed.
     fn claim(self: &Arc<Self>, view: &RegisterView) {
         let own = self.incarnation();
@@ -413,7 +353,7 @@ impl Ward {
     /// Takes what is wanted; whether nothing of it was refused.
     async fn take(&self, own: Incarnation, wanted: &[Shard]) -> bool {
         let claims = self.answered(self.register.claim(own, wanted)).await;
-        let mut claims = match claims {
+        let claims = match claims {
             Ok(claims) => claims,
             Err(error) => {
                 tracing::warn!(%error, "cannot claim shards");
@@ -421,7 +361,14 @@ impl Ward {
             }
         };
         let failed = self.tenants.begin(&claims).await;
-        claims.retain(|claim| !failed.contains(&claim.shard));
+        {
+            let (mut life, now) = (self.life.lock(), Instant::now());
+            failed
+                .iter()
+                .for_each(|shard| life.failing.failed(*shard, now));
+        }
+        let is_refused = |claim: &Claim| failed.contains(&claim.shard);
+        let (refused, claims): (Vec<_>, Vec<_>) = claims.into_iter().partition(is_refused);
         // Meanwhile this life may have ended.
         if !self.serve_in(own, &claims) {
             for claim in claims {
@@ -431,8 +378,8 @@ impl Ward {
         }
         let terms = claims.iter().map(|claim| (claim.shard, claim.term()));
         self.herald.serving(&terms.collect::<Vec<_>>());
-        for shard in failed {
-            self.give_back(own, shard).await;
+        for claim in refused {
+            self.give_back(own, claim).await;
         }
         claims.len() == wanted.len()
     }
@@ -444,6 +391,8 @@ impl Ward {
         if goes_on {
             let terms = claims.iter().map(|claim| (claim.shard, claim.term()));
             life.terms.extend(terms);
+            let taken = claims.iter().map(|claim| claim.shard);
+            taken.for_each(|shard| life.failing.taken(shard));
             let shards: Vec<_> = claims.iter().map(|claim| claim.shard).collect();
             self.map.serve(&shards);
         }
@@ -451,7 +400,7 @@ impl Ward {
     }
 
     /// Notes that a shard is on its way; `false` when it is already.
-    fn set_out(&self, shard: Shard) -> bool {
+    pub(super) fn set_out(&self, shard: Shard) -> bool {
         match self.life.lock().moving.entry(shard) {
             Entry::Vacant(entry) => {
                 entry.insert(Instant::now());
@@ -461,7 +410,7 @@ impl Ward {
         }
     }
 
-    fn arrived(&self, shard: Shard) {
+    pub(super) fn arrived(&self, shard: Shard) {
         self.life.lock().moving.remove(&shard);
     }
 }

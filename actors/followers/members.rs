@@ -92,7 +92,10 @@ impl Passing for RoomError {
 
 impl Passing for UserError {
     fn is_passing(&self) -> bool {
-        matches!(self, UserError::Unavailable(_) | UserError::Store(_))
+        matches!(
+            self,
+            UserError::Unavailable(_) | UserError::Store(_) | UserError::Broken(_)
+        )
     }
 }
 

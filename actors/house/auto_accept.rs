@@ -156,13 +156,14 @@ fn judged(error: &HouseError) -> NotAccepted {
         HouseError::Unreachable(_)
         | HouseError::Busy
         | HouseError::Store(_)
+        | HouseError::Broken(_)
         | HouseError::Lagging(_)
         | HouseError::Room(
             RoomError::Unavailable(_) | RoomError::Store(_) | RoomError::Broken(_),
         )
-        | HouseError::User(UserError::Unavailable(_) | UserError::Store(_)) => {
-            NotAccepted::Passing(why, UNREACHABLE_PATIENCE)
-        }
+        | HouseError::User(
+            UserError::Unavailable(_) | UserError::Store(_) | UserError::Broken(_),
+        ) => NotAccepted::Passing(why, UNREACHABLE_PATIENCE),
         // Nobody who could help has answered with a reason.
         HouseError::RefusedElsewhere { errcode, .. } if errcode == "M_UNKNOWN" => {
             NotAccepted::Passing(why, UNREACHABLE_PATIENCE)

@@ -182,6 +182,7 @@ fn trouble(error: &HouseError) -> SendTrouble {
             RoomError::Unavailable(_) | RoomError::Store(_) | RoomError::Broken(_),
         )
         | HouseError::Store(_)
+        | HouseError::Broken(_)
         | HouseError::Lagging(_)
         | HouseError::Busy => return SendTrouble::Passing,
         HouseError::Room(RoomError::UnknownRoom | RoomError::NotFound) => "M_NOT_FOUND",

@@ -301,7 +301,7 @@ fn packed<T: Serialize>(value: &T) -> Result<Opaque, HouseError> {
     let packed = parcel::pack(value);
     packed
         .map(Opaque)
-        .map_err(|error| HouseError::Store(error.to_string()))
+        .map_err(|error| HouseError::Broken(error.to_string()))
 }
 
 fn unpacked<T: DeserializeOwned>(thing: Thing) -> Option<Found<T>> {

@@ -1,5 +1,6 @@
 //! Why the house refuses something that concerns more than one actor.
 
+use playhouse_schema::port::StoreError;
 use ruma::OwnedServerName;
 
 use crate::{
@@ -116,9 +117,12 @@ pub enum HouseError {
     /// What a read model knows is older than what was acknowledged: try again.
     #[error(transparent)]
     Lagging(#[from] Lagging),
-    /// The store could not be read.
+    /// The store could not be read now: the database is away, or slow.
     #[error("store: {0}")]
     Store(String),
+    /// What is recorded cannot be read, or this program has a mistake: it stays so until that is repaired.
+    #[error("{0}")]
+    Broken(String),
 }
 
 impl From<Unavailable> for HouseError {
@@ -132,13 +136,18 @@ impl From<PasswordError> for HouseError {
         match error {
             PasswordError::TooLong => HouseError::InvalidParam(error.to_string()),
             PasswordError::Overloaded => HouseError::Busy,
-            PasswordError::Unusable(reason) => HouseError::Store(reason),
+            PasswordError::Unusable(reason) => HouseError::Broken(reason),
         }
     }
 }
 
-impl From<playhouse_schema::port::StoreError> for HouseError {
-    fn from(error: playhouse_schema::port::StoreError) -> Self {
-        HouseError::Store(error.to_string())
+impl From<StoreError> for HouseError {
+    fn from(error: StoreError) -> Self {
+        let reason = error.to_string();
+        if error.is_passing() {
+            HouseError::Store(reason)
+        } else {
+            HouseError::Broken(reason)
+        }
     }
 }

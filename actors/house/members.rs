@@ -168,7 +168,8 @@ impl HouseMembers {
 fn of_user(error: RoomError) -> UserError {
     match error {
         RoomError::Unavailable(error) => error.into(),
-        RoomError::Store(reason) | RoomError::Broken(reason) => UserError::Store(reason),
+        RoomError::Store(reason) => UserError::Store(reason),
+        RoomError::Broken(reason) => UserError::Broken(reason),
         error => UserError::Room(error.to_string()),
     }
 }

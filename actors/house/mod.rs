@@ -496,5 +496,5 @@ impl House {
 /// An actor gave an answer that does not fit the question: a mistake in this program.
 fn surprise(question: &'static str) -> HouseError {
     tracing::error!(question, "an actor's answer does not fit the question");
-    HouseError::Store(format!("no fitting answer to {question}"))
+    HouseError::Broken(format!("no fitting answer to {question}"))
 }

@@ -220,5 +220,5 @@ impl House {
 
 /// A user ID of a server that nobody has.
 fn nobody(server: &ServerName) -> Result<OwnedUserId, HouseError> {
-    UserId::parse(format!("@:{server}")).map_err(|error| HouseError::Store(error.to_string()))
+    UserId::parse(format!("@:{server}")).map_err(|error| HouseError::Broken(error.to_string()))
 }

@@ -233,7 +233,7 @@ impl From<HouseError> for Trouble {
         match error {
             HouseError::Room(error) => error.into(),
             HouseError::Purge(error) => error.into(),
-            HouseError::Store(error) => Self::Passing(error),
+            HouseError::Store(error) | HouseError::Broken(error) => Self::Passing(error),
             HouseError::User(UserError::Unavailable(_))
             | HouseError::Lagging(_)
             | HouseError::Busy => Self::Passing(error.to_string()),

@@ -95,7 +95,7 @@ impl House {
             None => (self.local_room_of(room).await?, Vec::new()),
         };
         let nobody = UserId::parse(format!("@:{}", self.env.server_name()))
-            .map_err(|error| HouseError::Store(error.to_string()))?;
+            .map_err(|error| HouseError::Broken(error.to_string()))?;
         let asker = user_id.unwrap_or(&nobody);
         let footing = self.footing(&room_id, asker).await?;
         if footing.is_here || user_id.is_none() {

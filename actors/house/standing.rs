@@ -123,7 +123,10 @@ fn is_passing(error: &HouseError) -> bool {
         | HouseError::Registration(RegistrationError::Unavailable(error)) => {
             *error != Unavailable::Damaged
         }
-        HouseError::Store(_) | HouseError::Lagging(_) | HouseError::Busy => true,
+        HouseError::Store(_)
+        | HouseError::Broken(_)
+        | HouseError::Lagging(_)
+        | HouseError::Busy => true,
         _ => false,
     }
 }

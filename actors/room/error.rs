@@ -69,7 +69,7 @@ pub enum RoomError {
     /// Members of the room are not known yet that this depends on: they are being fetched.
     #[error("the members of this room are still being fetched")]
     PartialState,
-    /// The store could not be read.
+    /// The store could not be read now: the database is away, or slow.
     #[error("store: {0}")]
     Store(String),
     /// The room could not be asked.

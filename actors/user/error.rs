@@ -1,5 +1,6 @@
 //! Why a user actor refuses.
 
+use playhouse_schema::port::StoreError;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::Unavailable;
@@ -73,16 +74,43 @@ pub enum UserError {
     /// A room could not be read for a sync.
     #[error("room: {0}")]
     Room(String),
-    /// The store could not be read.
+    /// The store could not be read now: the database is away, or slow.
     #[error("store: {0}")]
     Store(String),
+    /// What is recorded cannot be read: it stays so until that is repaired.
+    #[error("damage: {0}")]
+    Broken(String),
     /// The actor could not be asked.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
 
-impl From<playhouse_schema::port::StoreError> for UserError {
-    fn from(error: playhouse_schema::port::StoreError) -> Self {
-        UserError::Store(error.to_string())
+impl From<&StoreError> for UserError {
+    fn from(error: &StoreError) -> Self {
+        let reason = error.to_string();
+        if error.is_passing() {
+            UserError::Store(reason)
+        } else {
+            UserError::Broken(reason)
+        }
+    }
+}
+
+impl From<StoreError> for UserError {
+    fn from(error: StoreError) -> Self {
+        Self::from(&error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_is_kept_apart_from_a_database_that_is_away() {
+        let away = StoreError::Database("away".to_owned());
+        assert!(matches!(UserError::from(away), UserError::Store(_)));
+        let damage = StoreError::Damaged("record".to_owned());
+        assert!(matches!(UserError::from(damage), UserError::Broken(_)));
     }
 }

@@ -180,6 +180,7 @@ impl Writer {
     /// The next shard that comes or goes. One that goes waits for what was handed in for it, and what was asked later of the same shard waits behind that: taken
     /// before it is let go it would be gone again, and what was decided before must not be written as if it had been decided since.
     fn next_turn(&mut self) -> Option<Turning> {
+        self.drop_forlorn_turns();
         let is_due = |turning: &Turning| match turning.turn {
             Turn::LetGo(number) => !self.queue.iter().any(|queued| queued.shard == number),
             Turn::Seize(_) | Turn::Take(_) => true,
@@ -189,6 +190,14 @@ impl Writer {
         let index =
             turns.position(|turning| asked.insert(turning.turn.shard()) && is_due(turning))?;
         self.turns.remove(index)
+    }
+
+    /// What nobody waits for any more is not taken: who wants it asks again, with every beat while the database does not answer. What is to be let go always is.
+    fn drop_forlorn_turns(&mut self) {
+        self.turns.retain(|turning| match turning.turn {
+            Turn::LetGo(_) => true,
+            Turn::Seize(_) | Turn::Take(_) => !turning.told.is_closed(),
+        });
     }
 
     /// Takes a shard or lets it go, between two statements.
@@ -442,6 +451,7 @@ impl Handler<Turning> for Writer {
     type Result = ();
 
     fn handle(&mut self, turning: Turning, ctx: &mut Context<Self>) {
+        self.drop_forlorn_turns();
         self.turns.push_back(turning);
         self.schedule(ctx);
     }

@@ -91,7 +91,7 @@ impl Watching {
         body: &[u8],
     ) -> Result<(String, u64), HouseError> {
         let mut synced: Synced = serde_json::from_slice(body)
-            .map_err(|error| HouseError::Store(format!("a sync cannot be read: {error}")))?;
+            .map_err(|error| HouseError::Broken(format!("a sync cannot be read: {error}")))?;
         let joined = synced.rooms.join.remove(room_id).unwrap_or_default();
         let mut gaps = 0;
         for Event { content } in joined.timeline.events {

@@ -107,14 +107,10 @@ mod tests {
 
     fn node(name: &str, standing: Standing, left_ms: u64) -> NodeEntry {
         NodeEntry {
-            name: NodeName::parse(name).unwrap(),
-            incarnation: Uuid::from_u128(1),
-            address: String::new(),
             roles: vec!["rooms".to_owned()],
             standing,
-            facts: String::new(),
-            joined_ms: 0,
             left_ms,
+            ..NodeEntry::new(NodeName::parse(name).unwrap(), Uuid::from_u128(1))
         }
     }
 

@@ -272,17 +272,15 @@ mod tests {
 
     fn node(name: &str, life: u128, left_ms: u64) -> NodeEntry {
         NodeEntry {
-            name: NodeName::parse(name).unwrap(),
-            incarnation: Uuid::from_u128(life),
             address: format!("{name}:1"),
             roles: vec!["rooms".to_owned()],
-            standing: Standing::Serving,
             facts: r##"{
                 "loads": {"rooms/0": 2.5}, "queues": {"rooms": [3, 0]}, "moves": {"rooms/2": 70}, "lags": {"user_names": 4},
                 "hot": [{"room_id": "!cool:a", "shard": "rooms/0", "rate": 1.0}, {"room_id": "!hot:a", "shard": "rooms/0", "rate": 2.0}]
             }"##.to_owned(),
             joined_ms: 7,
             left_ms,
+            ..NodeEntry::new(NodeName::parse(name).unwrap(), Uuid::from_u128(life))
         }
     }
 

@@ -105,6 +105,13 @@ impl Failure {
         failure.with_retry(BUSY_RETRY_MS)
     }
 
+    /// 503 with the time to wait, since the database is away or slow: the log gets the reason.
+    pub(crate) fn away(reason: impl Display) -> Self {
+        let mut failure = Self::busy("the database does not answer, try again");
+        failure.0.inside = Some(reason.to_string());
+        failure
+    }
+
     /// Trouble of our own: the caller gets `M_UNKNOWN` and a trace identifier, the log gets the reason.
     pub(crate) fn internal(reason: impl Display) -> Self {
         let mut failure = Self::new(ErrorCode::Unknown, "internal error").with_status(500);

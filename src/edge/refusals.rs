@@ -6,6 +6,7 @@ use playhouse_actors::{
     oauth::OauthError, passes::PassError, purges::PurgeError, registration::RegistrationError,
     reports::ReportError, room::RoomError, threepid::ThreepidError, user::UserError,
 };
+use playhouse_schema::port::StoreError;
 use ruma::api::error::ErrorCode;
 
 use super::failure::{Failure, guest_forbidden};
@@ -25,6 +26,16 @@ impl From<Unavailable> for Failure {
             Unavailable::Timeout => Self::busy("timed out, try again"),
             Unavailable::Stopped => Self::busy("interrupted, try again"),
             Unavailable::Damaged => Self::internal(error),
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        if error.is_passing() {
+            Self::away(error)
+        } else {
+            Self::internal(error)
         }
     }
 }
@@ -52,7 +63,8 @@ impl From<RoomError> for Failure {
             RoomError::InvalidRoomState(message) => Self::new(ErrorCode::InvalidRoomState, message),
             RoomError::Moved | RoomError::Unrecommended(_) => Self::internal(error),
             RoomError::NotRecommended { errcode, error } => elsewhere(&errcode, error),
-            RoomError::Store(reason) | RoomError::Broken(reason) => Self::internal(reason),
+            RoomError::Store(reason) => Self::away(reason),
+            RoomError::Broken(reason) => Self::internal(reason),
             RoomError::PartialState => Self::busy(error.to_string()),
             RoomError::Unavailable(error) => error.into(),
         }
@@ -96,7 +108,8 @@ impl From<UserError> for Failure {
             }
             UserError::TooLarge(message) => Self::new(ErrorCode::TooLarge, message),
             UserError::Forbidden(message) => Self::forbidden(message),
-            UserError::Room(reason) | UserError::Store(reason) => Self::internal(reason),
+            UserError::Store(reason) => Self::away(reason),
+            UserError::Room(reason) | UserError::Broken(reason) => Self::internal(reason),
             UserError::Unavailable(error) => error.into(),
         }
     }
@@ -333,7 +346,8 @@ impl From<HouseError> for Failure {
             }
             HouseError::Busy => Self::limit_exceeded(OVERLOADED_RETRY_MS),
             HouseError::Lagging(_) => Self::busy("there is much to do, try again"),
-            HouseError::Store(reason) => Self::internal(reason),
+            HouseError::Store(reason) => Self::away(reason),
+            HouseError::Broken(reason) => Self::internal(reason),
         }
     }
 }

@@ -5,6 +5,7 @@ use playhouse_actors::{
     followers::models::Lagging, house::HouseError, kernel::Unavailable, purges::PurgeError,
     room::RoomError, user::UserError,
 };
+use playhouse_schema::port::StoreError;
 use ruma::api::error::ErrorCode;
 
 use super::{
@@ -87,6 +88,22 @@ fn listeners_answer_their_resources_only() {
     assert!(client_table().find(&Method::GET, "/metrics").is_err());
 }
 
+fn away() -> StoreError {
+    StoreError::Database("away".to_owned())
+}
+
+fn damage() -> StoreError {
+    StoreError::Damaged("record".to_owned())
+}
+
+#[test]
+fn who_asks_a_database_that_is_away_is_told_when_to_ask_again() {
+    let failure = Failure::from(HouseError::from(away()));
+    assert!(failure.retry_after_seconds().is_some());
+    assert_eq!(failure.inside(), Some("database: away"));
+    assert!(!failure.body("").to_string().contains("database: away"));
+}
+
 #[test]
 fn failures_have_their_codes_and_statuses() {
     let cases: Vec<(Failure, u16, &str)> = vec![
@@ -116,6 +133,13 @@ fn failures_have_their_codes_and_statuses() {
         (RoomError::PartialState.into(), 503, "M_UNKNOWN"),
         (Unavailable::Damaged.into(), 500, "M_UNKNOWN"),
         (HouseError::from(Lagging).into(), 503, "M_UNKNOWN"),
+        (RoomError::from(away()).into(), 503, "M_UNKNOWN"),
+        (UserError::from(away()).into(), 503, "M_UNKNOWN"),
+        (HouseError::from(away()).into(), 503, "M_UNKNOWN"),
+        (away().into(), 503, "M_UNKNOWN"),
+        (HouseError::from(damage()).into(), 500, "M_UNKNOWN"),
+        (UserError::from(damage()).into(), 500, "M_UNKNOWN"),
+        (damage().into(), 500, "M_UNKNOWN"),
         (PurgeError::Busy.into(), 400, "M_UNKNOWN"),
         (PurgeError::TooMany.into(), 429, "M_LIMIT_EXCEEDED"),
         (

@@ -32,8 +32,7 @@ use crate::{
 /// How often is looked whether the other nodes are heard.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Who does not hear all that live looks into the register whenever it looks whether they are heard, for so many times as long as one may be silent: what they
-/// cannot tell stands there.
+/// Who does not hear all that live looks into the register more often, for so many times as long as one may be silent.
 const LOOKS_FOR: u32 = 4;
 
 /// A server without `[cluster]` is waited for so long; the mark of one that died is not so old.
@@ -168,7 +167,7 @@ impl Joined {
 /// Looks whether this node hears the others, and says so to the ward: who is not connected with most of them for as long as one of them may be silent is cut
 /// off. Both together are a lease: by then those that have died count no more.
 async fn watch(house: Weak<House>, wire: Weak<ClusterWire>, patience: Duration) {
-    let (mut since, mut incomplete_since) = (None, None);
+    let (mut since, mut incomplete_since) = (None, None::<Instant>);
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let (Some(house), Some(wire)) = (house.upgrade(), wire.upgrade()) else {
@@ -183,12 +182,9 @@ async fn watch(house: Weak<House>, wire: Weak<ClusterWire>, patience: Duration) 
         } else if since.get_or_insert_with(Instant::now).elapsed() >= patience {
             ward.cut_off(true);
         }
-        if heard == living {
-            incomplete_since = None;
-        } else if incomplete_since.get_or_insert_with(Instant::now).elapsed() < patience * LOOKS_FOR
-        {
-            ward.ring();
-        }
+        incomplete_since = (heard < living).then(|| incomplete_since.unwrap_or_else(Instant::now));
+        let is_new = |since: Instant| since.elapsed() < patience * LOOKS_FOR;
+        ward.hearing_less(incomplete_since.is_some_and(is_new));
     }
 }
 
@@ -267,7 +263,7 @@ fn node_name(config: &Config) -> Result<NodeName, StartError> {
 
 #[cfg(test)]
 mod tests {
-    use playhouse_schema::register::{NodeEntry, Standing};
+    use playhouse_schema::register::NodeEntry;
 
     use super::*;
 
@@ -280,14 +276,8 @@ mod tests {
     #[test]
     fn the_smaller_part_gives_way() {
         let node = |name: &str, left_ms| NodeEntry {
-            name: NodeName::parse(name).unwrap(),
-            incarnation: Incarnation::nil(),
-            address: String::new(),
-            roles: Vec::new(),
-            standing: Standing::Serving,
-            facts: String::new(),
-            joined_ms: 0,
             left_ms,
+            ..NodeEntry::new(NodeName::parse(name).unwrap(), Incarnation::nil())
         };
         let hears_few = |living: &[&str], heard: &[&str]| {
             let mut nodes: Vec<_> = living.iter().map(|name| node(name, 1)).collect();

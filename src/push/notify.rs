@@ -21,6 +21,9 @@ use crate::edge::Failure;
 /// A homeserver for which there is no room now shall come back after so long.
 const RETRY_AFTER_MS: u64 = 30_000;
 
+/// After so long a shard has moved, and an interrupted outbox is awake again.
+const INTERRUPTED_RETRY_MS: u64 = 1_000;
+
 /// What became of one device's notification.
 enum Taken {
     /// Its pushkey is dead, or no app is meant by it.
@@ -133,11 +136,32 @@ fn failure(error: &GatewayError) -> Failure {
             metrics::counter!("playhouse_push_full_total").increment(1);
             Failure::limit_exceeded(RETRY_AFTER_MS)
         }
-        GatewayError::Unavailable(_) => Failure::internal(error).with_status(503),
+        GatewayError::Unavailable(_) => {
+            let failure = Failure::internal(error).with_status(503);
+            failure.with_retry(INTERRUPTED_RETRY_MS)
+        }
     }
 }
 
 /// The body of an answer.
 pub(super) fn answer(rejected: Vec<String>) -> Value {
     serde_json::json!({ "rejected": rejected })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_not_heard_is_told_when_to_come_again() {
+        for (error, status) in [
+            (GatewayError::Full, 429),
+            (GatewayError::Unavailable(Unavailable::Stopped), 503),
+            (GatewayError::Unavailable(Unavailable::Timeout), 503),
+        ] {
+            let failure = failure(&error);
+            assert_eq!(failure.status(), status, "{error}");
+            assert!(failure.retry_after_seconds().is_some(), "{error}");
+        }
+    }
 }

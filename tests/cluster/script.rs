@@ -17,6 +17,10 @@ const ALONE: &str = r#"#!/bin/sh
 if [ "$1" = run ]; then
   unset PLAYHOUSE_DATABASE PLAYHOUSE_CLUSTER_LISTEN PLAYHOUSE_CLUSTER_SECRET_FILE PLAYHOUSE_CLUSTER_NAME PLAYHOUSE_CLUSTER_ROLES
 fi
+if [ "$1 $2" = "cluster leave" ]; then
+  echo "$3" >>"$0.left"
+  exit 0
+fi
 exec "$PROGRAM" "$@"
 "#;
 
@@ -123,6 +127,8 @@ async fn nodes_start_come_go_and_end() {
     let less = place.told(&["remove", "--node", "n1"]);
     assert_eq!(names(&less), ["n2", "n3"]);
     assert!(!lives(nodes(&told)[0].1), "the node that was removed runs");
+    let left = fs::read_to_string(place.program().with_extension("left"));
+    assert_eq!(left.expect("a node has left"), "n1\n");
     for _ in 0..4 {
         assert!(answers(&less["proxy"], "/_matrix/client/versions").await);
     }

@@ -35,6 +35,9 @@ struct Lodgers {
     refuses: bool,
     begun: AtomicUsize,
     begun_too_early: AtomicUsize,
+    /// The log refuses this shard when it is looked for the first time: it is just being taken anew.
+    lost_once: Mutex<Option<Shard>>,
+    abandoned: AtomicUsize,
 }
 
 impl Tenants for Lodgers {
@@ -59,11 +62,12 @@ impl Tenants for Lodgers {
     }
 
     fn abandon(&self, _shard: Shard) -> BoxFuture<'_, ()> {
+        self.abandoned.fetch_add(1, Ordering::SeqCst);
         Box::pin(std::future::ready(()))
     }
 
     fn lost(&self) -> Vec<Shard> {
-        Vec::new()
+        self.lost_once.lock().take().into_iter().collect()
     }
 
     fn facts(&self) -> Facts {
@@ -107,6 +111,8 @@ async fn node(refuses: bool, (lease, beat): (Duration, Duration)) -> Node {
         refuses,
         begun: AtomicUsize::new(0),
         begun_too_early: AtomicUsize::new(0),
+        lost_once: Mutex::default(),
+        abandoned: AtomicUsize::new(0),
     });
     let settings = WardSettings {
         name: name("one"),
@@ -216,6 +222,17 @@ async fn what_is_refused_is_tried_again_with_the_next_beat() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_taken_is_told() {
+    let times = (Duration::from_secs(60), Duration::from_millis(20));
+    let one = node(true, times).await;
+    let unheld = || {
+        let view = one.ward.view().borrow().clone();
+        Facts::read(&view.nodes[0].facts).unheld.len()
+    };
+    until("it is told", || unheld() == ALL).await;
+}
+
+#[tokio::test]
 async fn a_beat_that_is_not_answered_is_said_again() {
     let times = (Duration::from_secs(18), Duration::from_millis(20));
     let one = node(false, times).await;
@@ -234,6 +251,26 @@ async fn a_beat_that_is_not_answered_is_said_again() {
 }
 
 #[tokio::test]
+async fn who_hears_less_looks_more_often() {
+    let (lease, beat) = (Duration::from_secs(60), Duration::from_secs(10));
+    let one = node(false, (lease, beat)).await;
+    assert_eq!(one.ward.pause(), beat);
+    one.ward.hearing_less(true);
+    assert!(one.ward.pause() < Duration::from_secs(1));
+    one.ward.hearing_less(false);
+    assert_eq!(one.ward.pause(), beat);
+}
+
+#[tokio::test]
+async fn a_burial_that_is_not_answered_keeps_nobody() {
+    let one = node(false, (Duration::from_secs(3), Duration::from_millis(20))).await;
+    one.register.be_mute();
+    let buried = one.ward.bury(Uuid::from_u128(2));
+    let buried = tokio::time::timeout(Duration::from_secs(120), buried).await;
+    assert!(buried.expect("it ends").is_err());
+}
+
+#[tokio::test]
 async fn what_is_not_held_any_more_is_not_served_and_claimed_again() {
     let times = (Duration::from_secs(60), Duration::from_millis(20));
     let one = node(false, times).await;
@@ -242,8 +279,8 @@ async fn what_is_not_held_any_more_is_not_served_and_claimed_again() {
     let known = one.register.view().await.unwrap();
     let known = known.shards.iter().find(|entry| entry.shard == shard);
     let term = known.expect("the shard").term;
-    // Said long ago, before the shard was claimed, and done only now.
-    one.register.release(life, &[shard]).await.unwrap();
+    let claim = Claim::new(shard, term);
+    one.register.release(life, &[claim]).await.unwrap();
     let is_claimed = || {
         let view = one.ward.view().borrow().clone();
         let mut shards = view.shards.iter();
@@ -252,6 +289,37 @@ async fn what_is_not_held_any_more_is_not_served_and_claimed_again() {
     until("it is claimed again", is_claimed).await;
     until("it is served again", || one.map.serves(shard)).await;
     assert_eq!(one.ward.incarnation(), life);
+}
+
+#[tokio::test]
+async fn what_was_given_back_before_it_was_claimed_again_is_kept() {
+    let times = (Duration::from_secs(60), Duration::from_secs(60));
+    let one = node(false, times).await;
+    until("all is served", || one.map.served().len() == ALL).await;
+    let (life, shard) = (one.ward.incarnation(), one.map.served()[0]);
+    let claims = one.register.claim(life, &[shard]).await.unwrap();
+    // Said long ago, before the shard was claimed, and done only now.
+    let before = Claim::new(shard, claims[0].term() - 1);
+    one.register.release(life, &[before]).await.unwrap();
+    let view = one.register.view().await.unwrap();
+    let mut shards = view.shards.iter();
+    assert!(shards.any(|entry| entry.shard == shard && entry.holder == Some(life)));
+}
+
+#[tokio::test]
+async fn what_is_taken_anew_meanwhile_is_not_abandoned() {
+    let times = (Duration::from_secs(60), Duration::from_millis(20));
+    let one = node(false, times).await;
+    until("all is served", || one.map.served().len() == ALL).await;
+    *one.lodgers.lost_once.lock() = Some(one.map.served()[0]);
+    until("it is looked", || one.lodgers.lost_once.lock().is_none()).await;
+    let mut view = one.ward.view();
+    for _ in 0..2 {
+        view.borrow_and_update();
+        view.changed().await.unwrap();
+    }
+    assert_eq!(one.lodgers.abandoned.load(Ordering::SeqCst), 0);
+    assert_eq!(one.map.served().len(), ALL);
 }
 
 #[tokio::test]

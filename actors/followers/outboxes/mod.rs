@@ -49,6 +49,9 @@ pub const NAME: &str = OUTBOXES;
 /// How often the position is stored.
 const SAVE_EVERY: Duration = Duration::from_secs(2);
 
+/// Where a shard of destinations has left it is stored within this time, or stays as it was: the shard is served nowhere before.
+const LEFT_WITHIN: Duration = Duration::from_secs(1);
+
 /// How often it is looked whom it is time to try again.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -108,8 +111,9 @@ pub async fn leave(store: &dyn LogStore, board: &OutboxBoard, number: ShardNumbe
     let Some(settled) = board.leave(number) else {
         return;
     };
-    if let Err(error) = positions::advance(store, part(number), &settled).await {
-        // It was stored a moment ago, too.
+    let stored = positions::advance_within(store, (part(number), &settled), LEFT_WITHIN);
+    if let Err(error) = stored.await {
+        // It was stored a moment ago, too: whoever goes on there goes on from that.
         tracing::warn!(follower = NAME, number, %error, "cannot store position");
     }
 }

@@ -3,6 +3,8 @@
 //! A house that becomes one of several goes on where it was alone, and the other way round: of two positions the later one counts, since neither moves while
 //! the other does.
 
+use std::time::Duration;
+
 use playhouse_schema::{
     address::{Family, Position, Shard, ShardNumber},
     port::{CursorAdvance, LogStore, StoreError},
@@ -140,6 +142,17 @@ pub(super) async fn advance(
     }
 }
 
+/// The same, for who cannot wait: the shard of the positions is served nowhere meanwhile.
+pub(super) async fn advance_within(
+    store: &dyn LogStore,
+    (name, to): (&'static str, &Lag),
+    within: Duration,
+) -> Result<(), StoreError> {
+    let late = |_| StoreError::Database("the positions are not stored in time".to_owned());
+    let advanced = tokio::time::timeout(within, advance(store, name, to)).await;
+    advanced.map_err(late)?
+}
+
 /// What stores positions under a name.
 pub(super) fn cursors(name: &'static str, at: &Lag) -> impl Iterator<Item = CursorAdvance> {
     let rooms = at.rooms.clone().into_iter();
@@ -166,7 +179,61 @@ fn cursor(
 
 #[cfg(test)]
 mod tests {
+    use std::{future::pending, sync::Arc};
+
+    use playhouse_schema::port::{ModelStore, Row, Statement, StoreFuture};
+
     use super::*;
+    use crate::kernel::memory::MemoryStore;
+
+    /// Read models that never answer.
+    struct Mute;
+
+    impl ModelStore for Mute {
+        fn create<'a>(&'a self, _statements: &'a [&'static str]) -> StoreFuture<'a, ()> {
+            Box::pin(pending())
+        }
+
+        fn apply<'a>(
+            &'a self,
+            _statements: Vec<Statement>,
+            _cursors: Vec<CursorAdvance>,
+        ) -> StoreFuture<'a, ()> {
+            Box::pin(pending())
+        }
+
+        fn query<'a>(&'a self, _statement: Statement) -> StoreFuture<'a, Vec<Row>> {
+            Box::pin(pending())
+        }
+
+        fn cursors<'a>(
+            &'a self,
+            _name: &'a str,
+            _family: Family,
+        ) -> StoreFuture<'a, Vec<(ShardNumber, Position)>> {
+            Box::pin(pending())
+        }
+
+        fn drop_model<'a>(
+            &'a self,
+            _table: &'static str,
+            _further: &'static [&'static str],
+        ) -> StoreFuture<'a, ()> {
+            Box::pin(pending())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_database_that_does_not_answer_is_not_waited_for() {
+        let store = MemoryStore::new();
+        store.share(Arc::new(Mute));
+        let to = Lag::default();
+        let advanced = advance_within(&*store, ("n", &to), Duration::from_millis(5)).await;
+        assert!(
+            matches!(advanced, Err(StoreError::Database(_))),
+            "{advanced:?}"
+        );
+    }
 
     #[test]
     fn nothing_moves_back() {

@@ -28,10 +28,14 @@ struct Pages {
     nodes: BTreeMap<NodeName, (NodeEntry, Instant)>,
     shards: BTreeMap<Shard, ShardEntry>,
     resting: BTreeSet<NodeName>,
+    /// Lives that did not run out by themselves.
+    ended: BTreeSet<Incarnation>,
     secrets: BTreeMap<String, Bytes>,
     is_away: bool,
     /// So many beats are not answered.
     silent: usize,
+    /// Nobody is told that a life has ended.
+    is_mute: bool,
     /// A node of no cluster, and until when.
     alone: Option<(String, Instant)>,
 }
@@ -49,10 +53,16 @@ impl Pages {
         }
     }
 
+    fn silent_ms(&self, incarnation: Incarnation, silent: Option<Duration>) -> u64 {
+        let silent = silent.filter(|_| !self.ended.contains(&incarnation));
+        silent.map_or(0, |silent| silent.as_millis() as u64 + 1)
+    }
+
     fn view(&self) -> RegisterView {
         let now = Instant::now();
         let nodes = self.nodes.values().map(|(node, until)| NodeEntry {
             left_ms: until.saturating_duration_since(now).as_millis() as u64,
+            silent_ms: self.silent_ms(node.incarnation, now.checked_duration_since(*until)),
             ..node.clone()
         });
         RegisterView {
@@ -85,9 +95,11 @@ impl MemoryRegister {
                 nodes: BTreeMap::new(),
                 shards: shards.collect(),
                 resting: BTreeSet::new(),
+                ended: BTreeSet::new(),
                 secrets: BTreeMap::new(),
                 is_away: false,
                 silent: 0,
+                is_mute: false,
                 alone: None,
             }),
         }
@@ -101,6 +113,11 @@ impl MemoryRegister {
     /// So many beats are not answered.
     pub(crate) fn be_silent(&self, beats: usize) {
         self.pages.lock().silent = beats;
+    }
+
+    /// Who ends a life is not answered any more.
+    pub(crate) fn be_mute(&self) {
+        self.pages.lock().is_mute = true;
     }
 
     /// How many beats are still not to be answered.
@@ -135,6 +152,7 @@ impl MemoryRegister {
             facts: beat.facts.clone(),
             joined_ms,
             left_ms: 0,
+            silent_ms: 0,
         };
         (entry, Instant::now() + Duration::from_millis(beat.lease_ms))
     }
@@ -182,10 +200,15 @@ impl Register for MemoryRegister {
     }
 
     fn leave(&self, incarnation: Incarnation) -> StoreFuture<'_, ()> {
+        if self.pages.lock().is_mute {
+            return Box::pin(std::future::pending());
+        }
         self.write(|pages| {
+            pages.ended.insert(incarnation);
             for (node, until) in pages.nodes.values_mut() {
                 if node.incarnation == incarnation {
                     *until = Instant::now();
+                    node.facts.clear();
                 }
             }
             for entry in pages.shards.values_mut() {
@@ -234,11 +257,12 @@ impl Register for MemoryRegister {
         })
     }
 
-    fn release<'a>(&'a self, incarnation: Incarnation, shards: &'a [Shard]) -> StoreFuture<'a, ()> {
+    fn release<'a>(&'a self, incarnation: Incarnation, claims: &'a [Claim]) -> StoreFuture<'a, ()> {
         self.write(|pages| {
-            for shard in shards {
-                if let Some(entry) = pages.shards.get_mut(shard)
+            for claim in claims {
+                if let Some(entry) = pages.shards.get_mut(&claim.shard)
                     && entry.holder == Some(incarnation)
+                    && entry.term == claim.term()
                 {
                     entry.holder = None;
                 }

@@ -129,7 +129,7 @@ pub(crate) async fn come_up_to(
 
 async fn heads(home: &Home, family: Family) -> Result<Vector, UserError> {
     let heads = home.sources.heads(family).await;
-    heads.map_err(|error| UserError::Store(error.to_string()))
+    heads.map_err(UserError::from)
 }
 
 fn take_back(told: &mut Vector, heads: &Vector) {

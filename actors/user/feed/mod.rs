@@ -362,7 +362,7 @@ impl Feed {
         };
         let Some(wait) = RETRY_WAITS.get(*attempt as usize) else {
             for early in early.drain(..) {
-                early.refuse(UserError::Store(error.to_string()));
+                early.refuse(UserError::from(error));
             }
             self.phase = Phase::Cold;
             return;

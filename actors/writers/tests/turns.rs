@@ -1,5 +1,6 @@
 //! Shards that come and go while appends are under way.
 
+use futures_util::FutureExt as _;
 use playhouse_schema::{port::Head, register::Claim};
 
 use super::*;
@@ -32,6 +33,26 @@ async fn what_is_taken_again_is_let_go_before() {
     outcome(second.append(&house, 1)).await.unwrap();
     let written = house.store.records_of(&second.entity);
     assert_eq!(written[1].epoch, claims[0].epoch);
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_is_not_taken() {
+    let house = house(1, 1).await;
+    let mut author = Author::new("!a:a");
+    let shard = house.store.layout().shard_of(&author.entity);
+    house.store.hold();
+    let under_way = author.append(&house, 1);
+    house.store.wait_begun(1).await;
+    for term in 1..=3 {
+        let claims = [Claim::new(shard, term)];
+        // Whoever asked has gone when the writer comes to it.
+        assert!(house.pools.take(&claims).now_or_never().is_none());
+    }
+    house.store.release();
+    outcome(under_way).await.unwrap();
+    outcome(author.append(&house, 1)).await.unwrap();
+    let written = house.store.records_of(&author.entity);
+    assert_eq!(written[1].epoch, written[0].epoch);
 }
 
 #[tokio::test]

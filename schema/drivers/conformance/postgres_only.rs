@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Runs SQL from a thread of its own: the blocking client does not work inside a runtime.
-fn beside<T: Send + 'static>(
+pub(super) fn beside<T: Send + 'static>(
     ground: &Ground,
     work: impl FnOnce(&mut Client) -> T + Send + 'static,
 ) -> std::thread::JoinHandle<T> {
@@ -80,6 +80,40 @@ fn nothing_erased_can_be_read_by_sql() {
         .join()
         .unwrap();
         assert_eq!((found, dead), (0, 0));
+    });
+}
+
+#[test]
+fn what_is_acknowledged_is_on_the_disk_whatever_the_server_is_told() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let store = ground.open().await;
+        let room = &rooms(1)[0];
+        let hasty = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); END $$;
+            CREATE TABLE seen (setting text);
+            CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS
+                $$ BEGIN INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NEW; END $$;
+            CREATE TRIGGER see AFTER INSERT ON log_rooms FOR EACH ROW EXECUTE FUNCTION see();";
+        beside(&ground, move |client| client.batch_execute(hasty).unwrap())
+            .join()
+            .unwrap();
+        let mut writers = appenders(&store, Family::Rooms).await;
+        append(
+            &store,
+            &mut writers,
+            &batch(1, vec![record(room, 1, "text")]),
+        )
+        .await
+        .unwrap();
+        let seen: Vec<(String, String)> = beside(&ground, |client| {
+            let sql = "SELECT setting, current_setting('synchronous_commit') FROM seen";
+            let rows = client.query(sql, &[]).unwrap();
+            rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+        })
+        .join()
+        .unwrap();
+        let is_kept = |(own, of_others): &(String, String)| own == "on" && of_others == "off";
+        assert!(!seen.is_empty() && seen.iter().all(is_kept), "{seen:?}");
     });
 }
 

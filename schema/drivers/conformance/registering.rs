@@ -5,7 +5,9 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use futures_util::future::join_all;
 use uuid::Uuid;
 
-use super::{Ground, batch, migrating::migrate, record, rooms, run, unlocked};
+use super::{
+    Ground, batch, migrating::migrate, postgres_only::beside, record, rooms, run, unlocked,
+};
 use crate::{
     address::{Entity, Family, Layout, Shard},
     port::{LogAppender, LogStore, Statement, StoreError},
@@ -107,6 +109,7 @@ fn a_lease_that_has_run_out_is_not_extended() {
         // Short only now: what comes before may take its time.
         register.beat(&beat("a", 1, 300)).await.unwrap();
         run_out(&register, 1).await;
+        assert!(register.view().await.unwrap().nodes[0].silent_ms > 0);
         let late = register.beat(&beat("a", 1, LONG_MS)).await.unwrap();
         assert_eq!(late, Pulse::Lapsed);
         let none = register.claim(Uuid::from_u128(1), &all).await.unwrap();
@@ -133,13 +136,87 @@ fn what_a_living_node_holds_nobody_else_claims() {
         let view = register.view().await.unwrap();
         let (a, b) = (held_by(&view, 1), held_by(&view, 2));
         assert!(a.is_disjoint(&b));
-        let gives: Vec<_> = a.iter().copied().collect();
         // Only the holder gives back.
-        register.release(two, &gives).await.unwrap();
+        register.release(two, &first).await.unwrap();
         assert_eq!(held_by(&register.view().await.unwrap(), 1), a);
-        register.release(one, &gives).await.unwrap();
+        register.release(one, &first).await.unwrap();
         assert_eq!(register.claim(two, &all).await.unwrap().len(), all.len());
     });
+}
+
+#[test]
+fn what_was_claimed_again_is_not_given_back() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let (store, register) = opened(&ground).await;
+        let all = shards(store.layout(), Family::Users);
+        let one = Uuid::from_u128(1);
+        register.join(&beat("a", 1, LONG_MS)).await.unwrap();
+        let before = register.claim(one, &all).await.unwrap();
+        let since = register.claim(one, &all[..1]).await.unwrap();
+        // Said before, and done only now.
+        register.release(one, &before).await.unwrap();
+        let held = held_by(&register.view().await.unwrap(), 1);
+        assert_eq!(held, BTreeSet::from([all[0]]));
+        register.release(one, &since).await.unwrap();
+        assert!(held_by(&register.view().await.unwrap(), 1).is_empty());
+    });
+}
+
+#[test]
+fn who_has_left_says_nothing_more() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let (store, register) = opened(&ground).await;
+        let all = shards(store.layout(), Family::Users);
+        register.join(&beat("a", 1, LONG_MS)).await.unwrap();
+        register.claim(Uuid::from_u128(1), &all).await.unwrap();
+        register.leave(Uuid::from_u128(1)).await.unwrap();
+        let view = register.view().await.unwrap();
+        assert!(held_by(&view, 1).is_empty());
+        let node = &view.nodes[0];
+        assert!(!node.is_alive() && node.silent_ms == 0 && node.facts.is_empty());
+    });
+}
+
+#[test]
+fn a_beat_that_is_under_way_keeps_what_is_held() {
+    let ground = Ground::postgres(1);
+    run(async {
+        let (store, register) = opened(&ground).await;
+        let all = shards(store.layout(), Family::Rooms);
+        register.join(&beat("a", 1, LONG_MS)).await.unwrap();
+        register.join(&beat("b", 2, LONG_MS)).await.unwrap();
+        register.claim(Uuid::from_u128(1), &all).await.unwrap();
+        register.beat(&beat("a", 1, 1)).await.unwrap();
+        run_out(&register, 1).await;
+        let (is_said, said) = tokio::sync::oneshot::channel();
+        // What a beat does that was in time, and has been slow to be committed.
+        let beating = beside(&ground, |client| {
+            let mut transaction = client.transaction().unwrap();
+            let late = "UPDATE node SET lease_ms = lease_ms + 600000 WHERE name = 'a'";
+            transaction.execute(late, &[]).unwrap();
+            is_said.send(()).unwrap();
+            wait_for_a_lock(&mut transaction);
+            transaction.commit().unwrap();
+        });
+        said.await.unwrap();
+        let none = register.claim(Uuid::from_u128(2), &all).await.unwrap();
+        assert_eq!(none, []);
+        beating.join().unwrap();
+    });
+}
+
+/// Waits until somebody waits for what this transaction has locked.
+fn wait_for_a_lock(transaction: &mut postgres::Transaction<'_>) {
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))";
+    for _ in 0..400 {
+        let waiting: i64 = transaction.query_one(waiting, &[]).unwrap().get(0);
+        if waiting > 0 {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]

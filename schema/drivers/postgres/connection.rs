@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Once,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -25,6 +25,16 @@ const STATEMENTS_KEPT: usize = 256;
 
 /// Whoever writes the log shares this lock of the database; a migration has it alone. The number is arbitrary, but the same for all.
 const LOG_LOCK: i64 = 0x0070_6c61_7968_6f76;
+
+/// Commits of the session wait for the disk at least; whether they would not have, and whether the server does not wait for its disk at all.
+const DURABLE: &str = "SELECT CASE WHEN current_setting('synchronous_commit') = 'off' \
+     THEN set_config('synchronous_commit', 'on', false) END IS NOT NULL, current_setting('fsync') = 'off'";
+
+/// It is said once by each process.
+static WARNED_OF_COMMITS: Once = Once::new();
+
+/// The same.
+static WARNED_OF_FSYNC: Once = Once::new();
 
 /// Waits between attempts to reach the server.
 const BACKOFF_MS: [u64; 6] = [50, 100, 200, 400, 800, 1_600];
@@ -130,6 +140,7 @@ impl Connection {
         // A migration that has just ended may not be gone yet.
         for wait_ms in BACKOFF_MS {
             if connection.try_lock(sql).await? {
+                connection.be_durable().await?;
                 return Ok(connection);
             }
             sleep(Duration::from_millis(wait_ms)).await;
@@ -137,6 +148,29 @@ impl Connection {
         Err(StoreError::Locked(
             "the database is being migrated".to_owned(),
         ))
+    }
+
+    /// What is acknowledged must be stored. A commit that is told before it is on the disk is not asked for over this connection, whatever the server is told;
+    /// about the rest of it an operator can only be warned.
+    async fn be_durable(&mut self) -> Result<(), StoreError> {
+        let rows = self.query(DURABLE, &[]).await;
+        let rows = rows.map_err(|error| failure(&error))?;
+        let is_so = |index: usize| rows.first().is_some_and(|row| row.get::<_, bool>(index));
+        if is_so(0) {
+            WARNED_OF_COMMITS.call_once(|| {
+                tracing::warn!(
+                    "PostgreSQL has synchronous_commit = off: what writes the log sets it to on for itself"
+                );
+            });
+        }
+        if is_so(1) {
+            WARNED_OF_FSYNC.call_once(|| {
+                tracing::warn!(
+                    "PostgreSQL has fsync = off: what was acknowledged can be lost, or the database damaged, when its machine fails"
+                );
+            });
+        }
+        Ok(())
     }
 
     /// Has the log alone from now on, as long as the connection lives. `false` when somebody writes it.

@@ -51,7 +51,7 @@ use crate::{
 };
 
 /// A statement of the register that takes longer is ended by the server: nobody waits for it as long as for others.
-const REGISTER_TIMEOUT_MS: u32 = 5_000;
+const REGISTER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection is not waited for any longer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -158,7 +158,7 @@ impl PostgresStore {
         let pool = Arc::new(Pool::new(address.clone(), share.bounds));
         let bounds = PostgresBounds {
             connections: REGISTER_CONNECTIONS,
-            ..share.bounds
+            statement_timeout: REGISTER_TIMEOUT,
         };
         let register = Arc::new(Pool::new(hasty(&address), bounds));
         Self {
@@ -188,7 +188,8 @@ fn hasty(address: &Address) -> Address {
     let options = address.config.get_options().unwrap_or_default();
     // The last one counts.
     hasty.config.options(format!(
-        "{options} -c statement_timeout={REGISTER_TIMEOUT_MS}"
+        "{options} -c statement_timeout={}",
+        REGISTER_TIMEOUT.as_millis()
     ));
     hasty
 }

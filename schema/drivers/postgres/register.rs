@@ -92,9 +92,9 @@ const BEAT: &str = concat!(
     " RETURNING 1"
 );
 
-/// A life that ends holds nothing any more.
-const LEAVE: &str = "WITH gone AS (UPDATE node SET lease_ms = 0 WHERE incarnation = $1) \
-     UPDATE placement SET holder = NULL WHERE holder = $1 RETURNING 1";
+/// A life that ends holds nothing any more, and what it has said of itself is of no use. The node comes first: see [`CLAIM`].
+const LEAVE: &str = "WITH gone AS (UPDATE node SET lease_ms = 0, facts = '' WHERE incarnation = $1 RETURNING 1) \
+     UPDATE placement SET holder = NULL WHERE holder = $1 AND (SELECT count(*) FROM gone) >= 0 RETURNING 1";
 
 const FORGET: &str = concat!(
     "WITH gone AS (DELETE FROM node WHERE name = $1 AND lease_ms < ",
@@ -102,20 +102,23 @@ const FORGET: &str = concat!(
     " RETURNING name), rested AS (DELETE FROM resting WHERE name IN (SELECT name FROM gone)) SELECT 1 FROM gone"
 );
 
-/// Who claims at the same time waits for the row, and finds it held.
+/// Who claims at the same time waits for the row, and finds it held. A beat of the holder that has come in time and is not committed yet is waited for, too:
+/// the holder's row is locked whatever its lease, which is looked at only then (`OFFSET 0` keeps the two apart). Nobody waits for another in a circle: a beat
+/// locks nothing else, and who leaves locks its node first.
 const CLAIM: &str = concat!(
     "UPDATE placement AS p SET holder = $1, term = p.term + 1 \
      FROM unnest($2::text[], $3::bigint[]) AS w(family, shard) \
      WHERE p.family = w.family AND p.shard = w.shard \
-     AND (p.holder IS NULL OR p.holder = $1 OR NOT EXISTS (SELECT 1 FROM node AS o WHERE o.incarnation = p.holder AND o.lease_ms >= ",
+     AND (p.holder IS NULL OR p.holder = $1 OR NOT EXISTS (SELECT 1 FROM \
+     (SELECT o.lease_ms FROM node AS o WHERE o.incarnation = p.holder OFFSET 0 FOR SHARE) AS h WHERE h.lease_ms >= ",
     now!(),
     ")) AND EXISTS (SELECT 1 FROM node AS me WHERE me.incarnation = $1 AND me.lease_ms >= ",
     now!(),
     ") RETURNING p.family, p.shard, p.term"
 );
 
-const RELEASE: &str = "UPDATE placement AS p SET holder = NULL FROM unnest($2::text[], $3::bigint[]) AS w(family, shard) \
-     WHERE p.family = w.family AND p.shard = w.shard AND p.holder = $1 RETURNING 1";
+const RELEASE: &str = "UPDATE placement AS p SET holder = NULL FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS w(family, shard, term) \
+     WHERE p.family = w.family AND p.shard = w.shard AND p.term = w.term AND p.holder = $1 RETURNING 1";
 
 const WANT: &str = "UPDATE placement AS p SET wanted = w.node FROM unnest($1::text[], $2::bigint[], $3::text[]) AS w(family, shard, node) \
      WHERE p.family = w.family AND p.shard = w.shard RETURNING 1";
@@ -143,7 +146,9 @@ const CONTINUE: &str = "UPDATE placement AS p SET term = w.term FROM unnest($1::
 const NODES: &str = concat!(
     "SELECT name, incarnation, address, roles, standing, facts, joined_ms, GREATEST(lease_ms - ",
     now!(),
-    ", 0) FROM node WHERE name <> ",
+    ", 0), CASE WHEN lease_ms = 0 THEN 0 ELSE GREATEST(",
+    now!(),
+    " - lease_ms + 1, 0) END FROM node WHERE name <> ",
     alone!(),
     " ORDER BY name"
 );
@@ -264,11 +269,13 @@ impl Register for PostgresRegister {
         })
     }
 
-    fn release<'a>(&'a self, incarnation: Incarnation, shards: &'a [Shard]) -> StoreFuture<'a, ()> {
+    fn release<'a>(&'a self, incarnation: Incarnation, claims: &'a [Claim]) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            let (families, numbers) = columns(shards.iter().copied());
+            let (families, numbers) = columns(claims.iter().map(|claim| claim.shard));
+            let terms: Vec<i64> = claims.iter().map(|claim| bound(claim.term())).collect();
+            let incarnation = incarnation.to_string();
             self.pool
-                .query(RELEASE, &[&incarnation.to_string(), &families, &numbers])
+                .query(RELEASE, &[&incarnation, &families, &numbers, &terms])
                 .await?;
             Ok(())
         })
@@ -424,6 +431,7 @@ fn node(row: &Row) -> Result<NodeEntry, StoreError> {
         facts: text(row, 5)?.to_owned(),
         joined_ms: read::number(row, 6)?,
         left_ms: read::number(row, 7)?,
+        silent_ms: read::number(row, 8)?,
     })
 }
 

@@ -50,7 +50,7 @@ pub(crate) async fn handle(
     _request: Request,
 ) -> Result<Response, Failure> {
     let ward = ward(&app)?;
-    let view = ward.register().view().await.map_err(Failure::internal)?;
+    let view = ward.answered(ward.register().view()).await?;
     let status = Status::of(&view);
     Ok(Response {
         node: ward.name().to_string(),

@@ -42,7 +42,8 @@ fn ward(app: &App) -> Result<&Arc<Ward>, Failure> {
 /// Carries out an order, and lets this node look at once.
 async fn give(app: &App, order: Order) -> Result<(), Failure> {
     let ward = ward(app)?;
-    order.give(&**ward.register()).await.map_err(refusal)?;
+    let given = ward.answered(order.give(&**ward.register())).await;
+    given.map_err(refusal)?;
     ward.ring();
     Ok(())
 }
@@ -51,7 +52,7 @@ fn refusal(error: OrderError) -> Failure {
     match error {
         OrderError::UnknownNode(_) => Failure::not_found(error.to_string()),
         OrderError::Unfit(..) | OrderError::Alive(_) => Failure::invalid_param(error.to_string()),
-        OrderError::Store(error) => Failure::internal(error),
+        OrderError::Store(error) => error.into(),
     }
 }
 

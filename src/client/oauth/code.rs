@@ -65,7 +65,7 @@ pub(super) async fn make(
         DEVICE_LIFETIME_MS
     };
     let detail =
-        serde_json::to_string(allowed).map_err(|error| HouseError::Store(error.to_string()))?;
+        serde_json::to_string(allowed).map_err(|error| HouseError::Broken(error.to_string()))?;
     app.house
         .make_pass(user_id, PassKind::Code, lifetime_ms, detail)
         .await

@@ -16,7 +16,6 @@ use playhouse_actors::{
 use playhouse_schema::{
     address::{Entity, Shard},
     drivers::{self, DatabaseConfig},
-    register::Standing,
 };
 use tokio::sync::Notify;
 
@@ -115,14 +114,9 @@ impl Node {
 
     fn entry(&self) -> NodeEntry {
         NodeEntry {
-            name: self.name.clone(),
-            incarnation: self.incarnation,
             address: self.wire.advertised().to_owned(),
-            roles: Vec::new(),
-            standing: Standing::Serving,
-            facts: String::new(),
-            joined_ms: 0,
             left_ms: 1_000,
+            ..NodeEntry::new(self.name.clone(), self.incarnation)
         }
     }
 
