@@ -38,6 +38,8 @@ pub enum RoomAnswer {
     Found(EventAt),
     /// Receipts in force.
     Receipts(Vec<OwnReceipt>),
+    /// See [`RoomQuery::HoldReceipt`].
+    Held(bool),
     /// See [`RoomQuery::Marker`].
     Marker {
         /// The user is joined.

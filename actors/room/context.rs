@@ -10,6 +10,7 @@ use ruma::{OwnedRoomId, OwnedUserId};
 
 use super::{
     Room,
+    held::HeldReceipts,
     receive::{Memory, Resets},
     retention::RetentionSettings,
 };
@@ -27,6 +28,8 @@ pub struct RoomContext {
     pub typing: Arc<dyn TypingListener>,
     /// Knows how far the read models are.
     pub models: Arc<dyn Folded>,
+    /// Receipts that wait for what they rest on.
+    pub held_receipts: HeldReceipts,
 }
 
 /// Knows how far the read models have come.

@@ -360,6 +360,8 @@ pub enum RoomQuery {
         /// Whose.
         user_id: OwnedUserId,
     },
+    /// Keep a receipt from another server until what it rests on is known. Answers `Held`: whether there is still something to wait for.
+    HoldReceipt(Box<MoveReceipt>),
     /// Whether a user is joined, and where an event is that is in memory, for a read marker. Answers `Marker`.
     Marker {
         /// Whose marker.

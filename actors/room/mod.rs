@@ -19,6 +19,7 @@ mod ends;
 pub mod error;
 pub mod event;
 pub(crate) mod gaps;
+pub mod held;
 pub mod hits;
 pub mod inspect;
 mod membership;

@@ -56,7 +56,7 @@ use super::{
     error::RoomError,
     inspect, membership,
     message::{EventFormat, Reader, RoomAnswer, RoomQuery, RoomSignal},
-    receive,
+    receipt, receive,
     state::Room,
 };
 use crate::kernel::{Port, Resident};
@@ -137,6 +137,11 @@ pub(crate) fn answer(
         RoomQuery::StateResets => {
             let resets = resident.live.resets.list();
             let _ = port.send(Ok(RoomAnswer::StateResets(resets)));
+            return;
+        }
+        RoomQuery::HoldReceipt(wish) => {
+            let is_held = receipt::hold(resident, *wish);
+            let _ = port.send(Ok(RoomAnswer::Held(is_held)));
             return;
         }
         RoomQuery::View => {
@@ -326,6 +331,7 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
         // Answered before this, by the room itself.
         Query::Receive { .. }
         | Query::Template(_)
+        | Query::HoldReceipt(_)
         | Query::StateResets
         | Query::View
         | Query::Draft(_)

@@ -8,6 +8,7 @@ use crate::{
     room::{
         Room, RoomAnswer, RoomCommand, RoomError, RoomQuery,
         context::RoomContext,
+        held,
         query::history::{Archive, History},
     },
 };
@@ -29,6 +30,7 @@ pub(in crate::room) fn receive(
     let resets = resident.live.resets.clone();
     let context = resident.context.clone();
     let myself = resident.myself.clone();
+    let room_id = resident.state.room_id.clone();
     ractor::concurrency::spawn(async move {
         let mut memory = turn.lock().await;
         let place = (&myself, &*context);
@@ -45,6 +47,9 @@ pub(in crate::room) fn receive(
                 occasion: Occasion::WholeStates,
             };
             received = take_all_in(place, (&mut memory, &resets), version, anew).await;
+        }
+        if let Ok(fates) = &received {
+            held::move_held(place, &room_id, (fates, is_completion)).await;
         }
         let _ = port.send(received.map(RoomAnswer::Received));
     });
