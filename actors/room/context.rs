@@ -11,7 +11,7 @@ use ruma::{OwnedRoomId, OwnedUserId};
 use super::{
     Room,
     held::HeldReceipts,
-    receive::{Memory, Resets},
+    receive::Memory,
     retention::RetentionSettings,
 };
 use crate::env::Env;
@@ -61,8 +61,6 @@ pub struct RoomLive {
     pub typing: BTreeMap<OwnedUserId, u64>,
     /// Held while events of other servers are taken in: one list at a time.
     pub receiving: Arc<tokio::sync::Mutex<Memory>>,
-    /// The state resets that were noticed since the room woke.
-    pub resets: Resets,
     /// When a timer will next look at `typing`; 0 when none runs.
     pub typing_timer_ms: u64,
 }

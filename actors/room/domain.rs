@@ -100,7 +100,10 @@ impl Domain for Room {
     fn weight_bytes(&self) -> usize {
         let entries =
             self.current.len() + self.receipts.len() + self.transactions.len() + self.allowed.len();
-        let held_bytes = self.held_bytes + self.sticky.weight_bytes() + self.early.weight_bytes();
+        let held_bytes = self.held_bytes
+            + self.sticky.weight_bytes()
+            + self.early.weight_bytes()
+            + self.resets.weight_bytes();
         BARE_BYTES + held_bytes + self.past.weight_bytes() + entries * ENTRY_BYTES
     }
 

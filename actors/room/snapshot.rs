@@ -22,6 +22,7 @@ use super::{
     gaps::{Gaps, StoredGaps},
     past::Past,
     receipts::Receipt,
+    receive::{Resets, StateReset},
     state::Extremity,
 };
 
@@ -63,6 +64,9 @@ pub(crate) struct Stored {
     /// Redactions that came before what they redact.
     #[serde(default)]
     early: Vec<StoredEarly>,
+    /// The newest resets of the state.
+    #[serde(default)]
+    resets: Vec<StateReset>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -116,6 +120,7 @@ pub(crate) fn encode(room: &Room) -> Bytes {
         sticky: room.sticky.stored(),
         gaps: room.gaps.stored(),
         early: room.early.stored(),
+        resets: room.resets.list(),
     };
     Bytes::from(
         rmp_serde::to_vec(&stored).expect("a snapshot holds nothing that MessagePack cannot say"),
@@ -169,6 +174,7 @@ pub(crate) fn decode(entity: &Entity, snapshot: &Snapshot) -> Option<Room> {
     room.overtaken = Overtaken::from_stored(&stored.overtaken);
     room.gaps = Gaps::from_stored(&stored.gaps);
     room.early = Early::from_stored(&stored.early);
+    room.resets = Resets::from_list(stored.resets.clone());
     room.stored = Some(Arc::new(stored));
     Some(room)
 }

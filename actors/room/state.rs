@@ -23,6 +23,7 @@ use super::{
     gaps::Gaps,
     past::Past,
     receipts::{ReceiptKey, Receipts},
+    receive::Resets,
     snapshot::Stored,
     sticky::Sticky,
     told::Told,
@@ -89,6 +90,8 @@ pub struct Room {
     pub(crate) gaps: Gaps,
     /// Redactions that came before what they redact.
     pub(crate) early: Early,
+    /// The keys that state resolution has changed of late though nothing ruled so.
+    pub(crate) resets: Resets,
     /// The newest live events, oldest first: those that clients may see, and redactions that they may not see, or not yet.
     pub recent: VecDeque<Arc<RoomEvent>>,
     /// Accepted or soft-failed events outside the timeline's end that a later [`StateSet`] may put in force: from federation, by sequence.
@@ -150,6 +153,7 @@ impl Room {
             overtaken: Overtaken::default(),
             gaps: Gaps::default(),
             early: Early::default(),
+            resets: Resets::default(),
             recent: VecDeque::new(),
             loose: OrdMap::new(),
             absent: OrdMap::new(),
@@ -226,6 +230,7 @@ impl Room {
             RoomRecord::PastTaken(taken) => Arc::make_mut(&mut self.past).take_in(taken),
             RoomRecord::Emptied(_) => self.empty_out(),
             RoomRecord::Gone(_) => {}
+            RoomRecord::KeysReset(reset) => self.resets.take_in(reset),
             RoomRecord::StatePartial(partial) => self.open_gaps(partial),
             RoomRecord::StateCompleted(completed) => {
                 self.close_gaps((sequence, position), completed);

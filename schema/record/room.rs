@@ -46,6 +46,9 @@ pub enum RoomRecord {
     /// The members that were left out are known.
     #[serde(rename = "w")]
     StateCompleted(StateCompleted),
+    /// State resolution changed keys of the state in force though nothing that had come ruled so: operators are told.
+    #[serde(rename = "k")]
+    KeysReset(KeysReset),
 }
 
 impl Record for RoomRecord {
@@ -62,6 +65,7 @@ impl Record for RoomRecord {
             RoomRecord::Gone(_) => kind::GONE,
             RoomRecord::StatePartial(_) => kind::STATE_PARTIAL,
             RoomRecord::StateCompleted(_) => kind::STATE_COMPLETED,
+            RoomRecord::KeysReset(_) => kind::KEYS_RESET,
         }
     }
 
@@ -117,6 +121,8 @@ pub mod kind {
     pub const STATE_PARTIAL: Kind = 109;
     /// [`super::RoomRecord::StateCompleted`].
     pub const STATE_COMPLETED: Kind = 110;
+    /// [`super::RoomRecord::KeysReset`].
+    pub const KEYS_RESET: Kind = 111;
 }
 
 /// An event and the verdict on it.
@@ -300,4 +306,30 @@ pub struct StateCompleted {
     pub changes: Vec<StateChange>,
     /// What was in force then, and has been replaced since: sorted.
     pub replaced: Vec<StateChange>,
+}
+
+/// Keys of the state in force that changed, with the arrival of one event, though nothing that had come ruled so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeysReset {
+    /// When, milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// The ID of the event with whose arrival they changed.
+    pub cause: String,
+    /// The IDs of the ends of the event graph then; of many only some.
+    pub ends: Vec<String>,
+    /// The keys; of many only some.
+    pub keys: Vec<KeyReset>,
+}
+
+/// A key of the state in force that changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyReset {
+    /// Its type.
+    pub event_type: String,
+    /// Its state key.
+    pub state_key: String,
+    /// The ID of the event that was in force.
+    pub old: Option<String>,
+    /// The ID of the event that is.
+    pub new: Option<String>,
 }

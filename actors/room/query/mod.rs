@@ -135,7 +135,7 @@ pub(crate) fn answer(
             return;
         }
         RoomQuery::StateResets => {
-            let resets = resident.live.resets.list();
+            let resets = resident.state.resets.list();
             let _ = port.send(Ok(RoomAnswer::StateResets(resets)));
             return;
         }

@@ -228,6 +228,7 @@ fn number(record: &mut RoomRecord, first: Sequence) {
         | RoomRecord::DirectoryVisibilitySet(_)
         | RoomRecord::MembershipTold(_)
         | RoomRecord::EndsForgotten(_)
+        | RoomRecord::KeysReset(_)
         | RoomRecord::Emptied(_)
         | RoomRecord::Gone(_) => {}
     }

@@ -66,6 +66,7 @@ fn name(of: Kind) -> String {
         kind::GONE => "gone",
         kind::STATE_PARTIAL => "state_partial",
         kind::STATE_COMPLETED => "state_completed",
+        kind::KEYS_RESET => "keys_reset",
         ERASURE => "erasure_note",
         other => return other.to_string(),
     };

@@ -1,14 +1,14 @@
 //! Records of a room.
 
 use playhouse_schema::record::room::{
-    DirectoryVisibilitySet, EndsForgotten, EventRecord, Gone, MembershipTold, PastTaken, Placement,
-    ReceiptMoved, RoomEmptied, RoomRecord, StateChange, StateCompleted, StatePartial, StateSet,
+    DirectoryVisibilitySet, EndsForgotten, EventRecord, Gone, KeyReset, KeysReset, MembershipTold,
+    PastTaken, Placement, ReceiptMoved, RoomEmptied, RoomRecord, StateChange, StateCompleted, StatePartial, StateSet,
     Transaction, Verdict,
 };
 
 use super::{super::Sample, sample};
 
-pub(crate) const VARIANTS: usize = 11;
+pub(crate) const VARIANTS: usize = 12;
 
 pub(crate) fn name(record: &RoomRecord) -> &'static str {
     match record {
@@ -23,6 +23,7 @@ pub(crate) fn name(record: &RoomRecord) -> &'static str {
         RoomRecord::Gone(_) => "Gone",
         RoomRecord::StatePartial(_) => "StatePartial",
         RoomRecord::StateCompleted(_) => "StateCompleted",
+        RoomRecord::KeysReset(_) => "KeysReset",
     }
 }
 
@@ -143,6 +144,17 @@ pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
         changes: vec![change("@e:f", Some(7))],
         replaced: vec![change("@g:h", Some(8))],
     };
+    let reset = KeysReset {
+        at_ms: 1_700_000_000_003,
+        cause: "$cause".into(),
+        ends: vec!["$end".into()],
+        keys: vec![KeyReset {
+            event_type: "m.room.topic".into(),
+            state_key: String::new(),
+            old: Some("$new".into()),
+            new: None,
+        }],
+    };
     vec![
         // First, so that something is left for the snapshot.
         sample("Emptied", RoomRecord::Emptied(emptied)),
@@ -165,5 +177,6 @@ pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
         sample("Event/held", RoomRecord::Event(held)),
         sample("Event/powerless", RoomRecord::Event(powerless)),
         sample("Event/2", RoomRecord::Event(relayed)),
+        sample("KeysReset", RoomRecord::KeysReset(reset)),
     ]
 }
