@@ -8,12 +8,7 @@ use playhouse_schema::{
 };
 use ruma::{OwnedRoomId, OwnedUserId};
 
-use super::{
-    Room,
-    held::HeldReceipts,
-    receive::Memory,
-    retention::RetentionSettings,
-};
+use super::{Room, held::HeldReceipts, receive::Memory, retention::RetentionSettings};
 use crate::env::Env;
 
 /// What all rooms of a node share.

@@ -2,9 +2,7 @@
 
 use ruma::RoomVersionId;
 
-use super::{
-    EVENTS_MAX, Fate, Fates, Memory, Occasion, Receive, resets::report, weigh::Weighing,
-};
+use super::{EVENTS_MAX, Fate, Fates, Memory, Occasion, Receive, resets::report, weigh::Weighing};
 use crate::{
     kernel::{Myself, Port, Resident, Unavailable},
     room::{

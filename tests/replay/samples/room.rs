@@ -2,8 +2,8 @@
 
 use playhouse_schema::record::room::{
     DirectoryVisibilitySet, EndsForgotten, EventRecord, Gone, KeyReset, KeysReset, MembershipTold,
-    PastTaken, Placement, ReceiptMoved, RoomEmptied, RoomRecord, StateChange, StateCompleted, StatePartial, StateSet,
-    Transaction, Verdict,
+    PastTaken, Placement, ReceiptMoved, RoomEmptied, RoomRecord, StateChange, StateCompleted,
+    StatePartial, StateSet, Transaction, Verdict,
 };
 
 use super::{super::Sample, sample};
