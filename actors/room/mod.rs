@@ -26,6 +26,7 @@ mod membership;
 pub mod message;
 pub(crate) mod numbers;
 pub mod paging;
+pub mod parked;
 pub(crate) mod past;
 pub mod pdu;
 pub mod peer;

@@ -20,6 +20,7 @@ use super::{
     ends::Overtaken,
     event::RoomEvent,
     gaps::{Gaps, StoredGaps},
+    parked::{ParkedPdu, ParkedPdus},
     past::Past,
     receipts::Receipt,
     receive::{Resets, StateReset},
@@ -67,6 +68,9 @@ pub(crate) struct Stored {
     /// The newest resets of the state.
     #[serde(default)]
     resets: Vec<StateReset>,
+    /// Events that cannot be taken in yet.
+    #[serde(default)]
+    parked: Vec<ParkedPdu>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -121,6 +125,7 @@ pub(crate) fn encode(room: &Room) -> Bytes {
         gaps: room.gaps.stored(),
         early: room.early.stored(),
         resets: room.resets.list(),
+        parked: room.parked.list(),
     };
     Bytes::from(
         rmp_serde::to_vec(&stored).expect("a snapshot holds nothing that MessagePack cannot say"),
@@ -175,6 +180,7 @@ pub(crate) fn decode(entity: &Entity, snapshot: &Snapshot) -> Option<Room> {
     room.gaps = Gaps::from_stored(&stored.gaps);
     room.early = Early::from_stored(&stored.early);
     room.resets = Resets::from_list(stored.resets.clone());
+    room.parked = ParkedPdus::from_list(stored.parked.clone());
     room.stored = Some(Arc::new(stored));
     Some(room)
 }

@@ -302,6 +302,7 @@ pub(crate) fn fingerprint(room: &Room) -> BTreeMap<&'static str, String> {
         ("gaps", format!("{:?}", room.gaps)),
         ("early", format!("{:?}", room.early)),
         ("resets", format!("{:?}", room.resets)),
+        ("parked", format!("{:?}", room.parked)),
         ("recent", format!("{recent:?}")),
         ("loose", format!("{loose:?}")),
         ("transactions", format!("{transactions:?}")),

@@ -317,6 +317,7 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
             }
             Answer::EventIds(unknown)
         }
+        Query::ParkedPdus => Answer::ParkedPdus(view.room().parked.list()),
         Query::Inspect(asked) => Answer::Inspected(Box::new(inspect::inspect(view.room(), asked))),
         Query::MayVouch { user_id } => Answer::MayVouch(view.room().may_vouch(&user_id)?),
         Query::Introduction => {

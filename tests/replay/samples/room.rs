@@ -2,13 +2,13 @@
 
 use playhouse_schema::record::room::{
     DirectoryVisibilitySet, EndsForgotten, EventRecord, Gone, KeyReset, KeysReset, MembershipTold,
-    PastTaken, Placement, ReceiptMoved, RoomEmptied, RoomRecord, StateChange, StateCompleted,
-    StatePartial, StateSet, Transaction, Verdict,
+    PastTaken, PduParked, PdusReleased, Placement, ReceiptMoved, RoomEmptied, RoomRecord,
+    StateChange, StateCompleted, StatePartial, StateSet, Transaction, Verdict,
 };
 
 use super::{super::Sample, sample};
 
-pub(crate) const VARIANTS: usize = 12;
+pub(crate) const VARIANTS: usize = 14;
 
 pub(crate) fn name(record: &RoomRecord) -> &'static str {
     match record {
@@ -24,6 +24,8 @@ pub(crate) fn name(record: &RoomRecord) -> &'static str {
         RoomRecord::StatePartial(_) => "StatePartial",
         RoomRecord::StateCompleted(_) => "StateCompleted",
         RoomRecord::KeysReset(_) => "KeysReset",
+        RoomRecord::PduParked(_) => "PduParked",
+        RoomRecord::PdusReleased(_) => "PdusReleased",
     }
 }
 
@@ -155,6 +157,17 @@ pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
             new: None,
         }],
     };
+    let parked = PduParked {
+        event_id: "$parked".into(),
+        origin: "example.com".into(),
+        at_ms: 1_700_000_000_004,
+        lacks: vec!["$lacking".into()],
+        for_members: true,
+        pdu: b"{}".to_vec().into(),
+    };
+    let released = PdusReleased {
+        event_ids: vec!["$other".into()],
+    };
     vec![
         // First, so that something is left for the snapshot.
         sample("Emptied", RoomRecord::Emptied(emptied)),
@@ -178,5 +191,7 @@ pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
         sample("Event/powerless", RoomRecord::Event(powerless)),
         sample("Event/2", RoomRecord::Event(relayed)),
         sample("KeysReset", RoomRecord::KeysReset(reset)),
+        sample("PduParked", RoomRecord::PduParked(parked)),
+        sample("PdusReleased", RoomRecord::PdusReleased(released)),
     ]
 }
