@@ -133,7 +133,7 @@ impl House {
             let pdus = self.parked_json(room_id, &sequences).await?;
             let (checked, _) = self.checked(scene, &pdus).await?;
             let fates = self.take_in(scene, checked.clone()).await?;
-            self.park_open(scene, (&checked, &fates)).await?;
+            self.park_open(scene, (&*checked, &fates)).await?;
             let wanting = fates.into_iter();
             let wanting = wanting.filter(|(_, fate)| matches!(fate, Fate::Wanting { .. }));
             open.extend(wanting.map(|(event_id, _)| event_id));

@@ -209,7 +209,7 @@ impl House {
             return Ok(outcomes);
         }
         let fates = self.take_in(scene, checked.clone()).await?;
-        let is_parked = self.park_open(scene, (&checked, &fates)).await?;
+        let is_parked = self.park_open(scene, (&*checked, &fates)).await?;
         if is_parked && gate.partial.is_some() {
             // When that ends, what waits is tried again.
             drop(self.complete_room(room_id));

@@ -26,6 +26,9 @@ use crate::kernel::Decision;
 /// So many wait in a room. Beyond that the server of which most wait has its oldest one given up: whoever floods a room pushes out only what is their own.
 const PARKED_MAX: usize = 100;
 
+/// Who has waited for so long is given up when others come: thirty days.
+const WAIT_MAX_MS: u64 = 30 * 24 * 3_600_000;
+
 /// Of so many events is remembered that an event lacks them: more than it may name.
 const LACKS_MAX: usize = 50;
 
@@ -166,8 +169,13 @@ impl ParkedPdus {
         replaced(taken.collect())
     }
 
-    /// Takes out the one that has to go, if there are too many.
-    fn take_surplus(&mut self) -> Option<ParkedPdu> {
+    /// Takes out one that has to go, if there is any: it has waited for too long, or there are too many.
+    fn take_surplus(&mut self, now_ms: u64) -> Option<ParkedPdu> {
+        let is_old = |parked: &&ParkedPdu| parked.at_ms.saturating_add(WAIT_MAX_MS) < now_ms;
+        if let Some(old) = self.0.values().find(is_old) {
+            let old = old.event_id.clone();
+            return Arc::make_mut(&mut self.0).remove(&old);
+        }
         if self.0.len() <= PARKED_MAX {
             return None;
         }
@@ -218,8 +226,8 @@ pub(super) fn park(room: &Room, now_ms: u64, park: ParkPdus) -> Result<Decision<
         new.insert(pdu.event_id, record);
     }
     let mut released = Vec::new();
-    while let Some(surplus) = after.take_surplus() {
-        // What has hardly come need not be recorded.
+    while let Some(surplus) = after.take_surplus(now_ms) {
+        // What has only come now is not even recorded.
         new.remove(&surplus.event_id);
         if let Some(known) = room.parked.0.get(&surplus.event_id) {
             gone.insert(known.sequence);
