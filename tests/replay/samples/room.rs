@@ -98,6 +98,33 @@ fn other_events() -> [EventRecord; 4] {
     [sent, soft_failed, rejected, relayed]
 }
 
+/// A reset, an event that waits, and one that does not any more.
+fn others() -> (KeysReset, PduParked, PdusReleased) {
+    let reset = KeysReset {
+        at_ms: 1_700_000_000_003,
+        cause: "$cause".into(),
+        ends: vec!["$end".into()],
+        keys: vec![KeyReset {
+            event_type: "m.room.topic".into(),
+            state_key: String::new(),
+            old: Some("$new".into()),
+            new: None,
+        }],
+    };
+    let parked = PduParked {
+        event_id: "$parked".into(),
+        origin: "example.com".into(),
+        at_ms: 1_700_000_000_004,
+        lacks: vec!["$lacking".into()],
+        for_members: true,
+        pdu: b"{}".to_vec().into(),
+    };
+    let released = PdusReleased {
+        event_ids: vec!["$other".into()],
+    };
+    (reset, parked, released)
+}
+
 pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
     let [sent, soft_failed, rejected, relayed] = other_events();
     let [held, powerless] = redactions();
@@ -146,28 +173,7 @@ pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
         changes: vec![change("@e:f", Some(7))],
         replaced: vec![change("@g:h", Some(8))],
     };
-    let reset = KeysReset {
-        at_ms: 1_700_000_000_003,
-        cause: "$cause".into(),
-        ends: vec!["$end".into()],
-        keys: vec![KeyReset {
-            event_type: "m.room.topic".into(),
-            state_key: String::new(),
-            old: Some("$new".into()),
-            new: None,
-        }],
-    };
-    let parked = PduParked {
-        event_id: "$parked".into(),
-        origin: "example.com".into(),
-        at_ms: 1_700_000_000_004,
-        lacks: vec!["$lacking".into()],
-        for_members: true,
-        pdu: b"{}".to_vec().into(),
-    };
-    let released = PdusReleased {
-        event_ids: vec!["$other".into()],
-    };
+    let (reset, parked, released) = others();
     vec![
         // First, so that something is left for the snapshot.
         sample("Emptied", RoomRecord::Emptied(emptied)),
