@@ -98,6 +98,15 @@ fn other_events() -> [EventRecord; 4] {
     [sent, soft_failed, rejected, relayed]
 }
 
+fn told() -> MembershipTold {
+    MembershipTold {
+        event_id: "$invite".into(),
+        pdu: INVITE.as_bytes().to_vec().into(),
+        room_version: "11".into(),
+        stripped: vec![NAME.as_bytes().to_vec().into()],
+    }
+}
+
 /// A reset, an event that waits, and one that does not any more.
 fn others() -> (KeysReset, PduParked, PdusReleased) {
     let reset = KeysReset {
@@ -146,12 +155,6 @@ pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
         ts_ms: 1_700_000_000_001,
     };
     let visible = DirectoryVisibilitySet { public: true };
-    let told = MembershipTold {
-        event_id: "$invite".into(),
-        pdu: INVITE.as_bytes().to_vec().into(),
-        room_version: "11".into(),
-        stripped: vec![NAME.as_bytes().to_vec().into()],
-    };
     let forgotten = EndsForgotten {
         ends: vec!["$left".into()],
     };
@@ -188,7 +191,7 @@ pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
             "DirectoryVisibilitySet",
             RoomRecord::DirectoryVisibilitySet(visible),
         ),
-        sample("MembershipTold", RoomRecord::MembershipTold(told)),
+        sample("MembershipTold", RoomRecord::MembershipTold(told())),
         sample("EndsForgotten", RoomRecord::EndsForgotten(forgotten)),
         sample("PastTaken", RoomRecord::PastTaken(past)),
         sample("StatePartial", RoomRecord::StatePartial(partial)),
