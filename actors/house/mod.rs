@@ -126,6 +126,7 @@ mod open;
 mod openid;
 mod opening;
 mod outboxes;
+mod parked_pdus;
 mod passes;
 mod peer_keys;
 mod peer_reads;

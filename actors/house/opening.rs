@@ -93,6 +93,7 @@ pub(super) fn room_context(
         retention: config.retention,
         typing: board.clone(),
         models: models.clone(),
+        held_receipts: Default::default(),
     }
 }
 

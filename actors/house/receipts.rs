@@ -116,10 +116,30 @@ impl House {
         Ok(())
     }
 
+    /// Moves a receipt of which another server tells. What it rests on may come after it: then it waits for that, in the room's memory.
+    pub(super) async fn receive_receipt(
+        &self,
+        room_id: &RoomId,
+        receipt: MoveReceipt,
+    ) -> Result<(), HouseError> {
+        match self.move_receipt(room_id, receipt.clone()).await {
+            Err(HouseError::Room(RoomError::NotFound | RoomError::PartialState)) => {}
+            outcome => return outcome,
+        }
+        let query = RoomQuery::HoldReceipt(Box::new(receipt.clone()));
+        match self.room_query(room_id, query).await? {
+            RoomAnswer::Held(true) => Ok(()),
+            // It has come meanwhile.
+            RoomAnswer::Held(false) => self.move_receipt(room_id, receipt).await,
+            _ => Err(surprise("HoldReceipt")),
+        }
+    }
+
     /// The event must be one of this room. Rooms do not hold their whole history, so the log is asked.
     async fn check_event(&self, room_id: &RoomId, event_id: &EventId) -> Result<(), HouseError> {
-        let stored = self.store.find(Family::Rooms, event_id.as_str()).await?;
-        match stored {
+        let stored = self.store.find(Family::Rooms, event_id.as_str()).await;
+        // Of damage the room says that it lasts.
+        match stored.map_err(RoomError::from)? {
             Some(stored) if stored.entity == Entity::room(room_id.as_str()) => Ok(()),
             _ => Err(RoomError::NotFound.into()),
         }

@@ -114,8 +114,8 @@ impl House {
     /// transaction for ever, and nothing that it says elsewhere would come. Of any other trouble, such as a store that does not write, the sender hears as
     /// an error of the whole: it repeats what could be taken in later, and nothing is lost. The other rooms' events are taken in before that all the same.
     ///
-    /// What lies behind a gap in a room whose members are not all known is refused, too, since that may last: nobody may tell them. It is taken in here as
-    /// soon as they are known; where a restart comes before that, the next event that rests on it brings it back.
+    /// What rests on something that nobody tells is refused, too, and so is what lies behind a gap in a room whose members are not all known, since that may
+    /// last. The sender does not bring it again: it waits in the room's log, and is taken in when what it lacks has come, or the members are known.
     pub async fn receive_pdus(
         &self,
         origin: &ServerName,
@@ -208,13 +208,16 @@ impl House {
             }
             return Ok(outcomes);
         }
-        let mut is_waiting = false;
-        for (event_id, fate) in self.take_in(scene, checked).await? {
-            is_waiting |= is_open(&fate);
-            outcomes.insert(event_id, outcome_of(fate));
+        let fates = self.take_in(scene, checked.clone()).await?;
+        let is_parked = self.park_open(scene, (&*checked, &fates)).await?;
+        if is_parked && gate.partial.is_some() {
+            // When that ends, what waits is tried again.
+            drop(self.complete_room(room_id));
         }
-        if is_waiting && gate.partial.is_some() {
-            self.receive_once_whole(origin, room_id, pdus);
+        let told = fates.into_iter();
+        outcomes.extend(told.map(|(event_id, fate)| (event_id, outcome_of(fate))));
+        if gate.parks {
+            self.receive_due(room_id).await?;
         }
         Ok(outcomes)
     }

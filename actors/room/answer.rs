@@ -38,6 +38,8 @@ pub enum RoomAnswer {
     Found(EventAt),
     /// Receipts in force.
     Receipts(Vec<OwnReceipt>),
+    /// See [`RoomQuery::HoldReceipt`].
+    Held(bool),
     /// See [`RoomQuery::Marker`].
     Marker {
         /// The user is joined.
@@ -73,6 +75,8 @@ pub enum RoomAnswer {
     Told(Option<std::sync::Arc<super::told::Told>>),
     /// State resets, oldest first.
     StateResets(Vec<super::receive::StateReset>),
+    /// See [`RoomQuery::ParkedPdus`].
+    ParkedPdus(Vec<super::parked::ParkedPdu>),
     /// See [`RoomQuery::Inspect`].
     Inspected(Box<super::inspect::Inspected>),
     /// See [`RoomQuery::View`]: the room and the number of its newest record. A room as a whole never leaves its node.

@@ -8,11 +8,7 @@ use playhouse_schema::{
 };
 use ruma::{OwnedRoomId, OwnedUserId};
 
-use super::{
-    Room,
-    receive::{Memory, Resets},
-    retention::RetentionSettings,
-};
+use super::{Room, held::HeldReceipts, receive::Memory, retention::RetentionSettings};
 use crate::env::Env;
 
 /// What all rooms of a node share.
@@ -27,6 +23,8 @@ pub struct RoomContext {
     pub typing: Arc<dyn TypingListener>,
     /// Knows how far the read models are.
     pub models: Arc<dyn Folded>,
+    /// Receipts that wait for what they rest on.
+    pub held_receipts: HeldReceipts,
 }
 
 /// Knows how far the read models have come.
@@ -58,8 +56,6 @@ pub struct RoomLive {
     pub typing: BTreeMap<OwnedUserId, u64>,
     /// Held while events of other servers are taken in: one list at a time.
     pub receiving: Arc<tokio::sync::Mutex<Memory>>,
-    /// The state resets that were noticed since the room woke.
-    pub resets: Resets,
     /// When a timer will next look at `typing`; 0 when none runs.
     pub typing_timer_ms: u64,
 }

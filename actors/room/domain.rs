@@ -14,8 +14,8 @@ use ruma::RoomId;
 use super::{
     Room, RoomAnswer, RoomCommand, RoomError, RoomQuery, RoomReply, RoomSignal,
     context::{RoomContext, RoomLive},
-    create, directory, empty, membership, purge, query, receipt, receive, redact, retention,
-    send_event, snapshot, told,
+    create, directory, empty, membership, parked, purge, query, receipt, receive, redact,
+    retention, send_event, snapshot, told,
 };
 use crate::kernel::{Committed, Decision, Domain, Port, Resident};
 
@@ -100,7 +100,11 @@ impl Domain for Room {
     fn weight_bytes(&self) -> usize {
         let entries =
             self.current.len() + self.receipts.len() + self.transactions.len() + self.allowed.len();
-        let held_bytes = self.held_bytes + self.sticky.weight_bytes() + self.early.weight_bytes();
+        let held_bytes = self.held_bytes
+            + self.sticky.weight_bytes()
+            + self.early.weight_bytes()
+            + self.resets.weight_bytes()
+            + self.parked.weight_bytes();
         BARE_BYTES + held_bytes + self.past.weight_bytes() + entries * ENTRY_BYTES
     }
 
@@ -133,6 +137,8 @@ pub(crate) fn decide(
         RoomCommand::Redact(redact) => redact::decide(room, env, *redact),
         RoomCommand::ChangeMembership(change) => membership::decide(room, env, *change),
         RoomCommand::TakeIn(take) => receive::take_in(room, *take),
+        RoomCommand::ParkPdus(park) => parked::park(room, env.now_ms(), *park),
+        RoomCommand::ReleasePdus(event_ids) => Ok(parked::release(room, &event_ids)),
         RoomCommand::Tell(membership) => told::decide(room, *membership),
         RoomCommand::MoveReceipts(moves) => receipt::decide(room, env, moves),
         // It needs the operator's settings, and has been judged with them.

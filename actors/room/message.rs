@@ -59,6 +59,10 @@ pub enum RoomCommand {
     Empty,
     /// Replace records, by number, of which nothing counts any more. Answers `Done`.
     Clear(Vec<Sequence>),
+    /// Have events of another server wait. Answers `Done`.
+    ParkPdus(Box<super::parked::ParkPdus>),
+    /// Give up events that wait. Answers `Done`.
+    ReleasePdus(Vec<OwnedEventId>),
     /// Remember what another server told of a local user's membership. Answers `Done`.
     Tell(Box<MembershipTold>),
     /// Enter or leave the public room list; the user needs the power to send `m.room.canonical_alias`. Answers `Done`.
@@ -360,6 +364,8 @@ pub enum RoomQuery {
         /// Whose.
         user_id: OwnedUserId,
     },
+    /// Keep a receipt from another server until what it rests on is known. Answers `Held`: whether there is still something to wait for.
+    HoldReceipt(Box<MoveReceipt>),
     /// Whether a user is joined, and where an event is that is in memory, for a read marker. Answers `Marker`.
     Marker {
         /// Whose marker.
@@ -435,6 +441,8 @@ pub enum RoomQuery {
     Told(OwnedUserId),
     /// The state resets that were noticed of late. Answers `StateResets`.
     StateResets,
+    /// The events of other servers that wait. Answers `ParkedPdus`.
+    ParkedPdus,
     /// What is asked by those who look after the server. Answers `Inspected`.
     Inspect(super::inspect::Inspection),
     /// Whether a user may let others into a restricted room. Answers `MayVouch`.

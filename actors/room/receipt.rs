@@ -13,9 +13,12 @@ use ruma::{
 use serde::Deserialize;
 
 use super::{
-    Room, RoomError, RoomReply, event::RoomEvent, message::MoveReceipt, receipts::ReceiptKey,
+    Room, RoomError, RoomReply, event::RoomEvent, held, message::MoveReceipt, receipts::ReceiptKey,
 };
-use crate::{env::Env, kernel::Decision};
+use crate::{
+    env::Env,
+    kernel::{Decision, Resident},
+};
 
 /// The thread of everything outside threads.
 const MAIN_THREAD: &str = "main";
@@ -37,7 +40,7 @@ pub(super) fn decide(
     }
     let mut moved: BTreeMap<ReceiptKey, ReceiptMoved> = BTreeMap::new();
     for receipt in moves {
-        check(room, &receipt)?;
+        check(room, env, &receipt)?;
         let key = (
             receipt.user_id.clone(),
             receipt.receipt_type.to_string(),
@@ -68,7 +71,18 @@ pub(super) fn decide(
     Ok(Decision::new(records, RoomReply::Done))
 }
 
-fn check(room: &Room, receipt: &MoveReceipt) -> Result<(), RoomError> {
+/// Keeps a receipt of another server's user that has come before what it rests on. Answers whether it waits: it does not, if that has come meanwhile.
+pub(super) fn hold(resident: &Resident<Room>, receipt: MoveReceipt) -> bool {
+    let (room, context) = (&*resident.state, &*resident.context);
+    let checked = check(room, &context.env, &receipt);
+    let is_early = checked.is_err_and(|error| held::is_early(&error));
+    if is_early {
+        context.held_receipts.hold(&room.room_id, receipt);
+    }
+    is_early
+}
+
+fn check(room: &Room, env: &Env, receipt: &MoveReceipt) -> Result<(), RoomError> {
     if !matches!(
         receipt.receipt_type,
         ReceiptType::Read | ReceiptType::ReadPrivate
@@ -77,7 +91,13 @@ fn check(room: &Room, receipt: &MoveReceipt) -> Result<(), RoomError> {
             "unknown type of receipt".to_owned(),
         ));
     }
-    if room.membership(&receipt.user_id) != Some(MembershipState::Join) {
+    let membership = room.membership(&receipt.user_id);
+    let is_remote = receipt.user_id.server_name() != env.server_name();
+    // The server that let us in may have left out the member.
+    if membership.is_none() && is_remote && room.partial().is_some() {
+        return Err(RoomError::PartialState);
+    }
+    if membership != Some(MembershipState::Join) {
         return Err(RoomError::Forbidden(
             "only joined members have receipts".to_owned(),
         ));

@@ -20,8 +20,10 @@ use super::{
     ends::Overtaken,
     event::RoomEvent,
     gaps::{Gaps, StoredGaps},
+    parked::{ParkedPdu, ParkedPdus},
     past::Past,
     receipts::Receipt,
+    receive::{Resets, StateReset},
     state::Extremity,
 };
 
@@ -63,6 +65,12 @@ pub(crate) struct Stored {
     /// Redactions that came before what they redact.
     #[serde(default)]
     early: Vec<StoredEarly>,
+    /// The newest resets of the state.
+    #[serde(default)]
+    resets: Vec<StateReset>,
+    /// Events that cannot be taken in yet.
+    #[serde(default)]
+    parked: Vec<ParkedPdu>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -116,6 +124,8 @@ pub(crate) fn encode(room: &Room) -> Bytes {
         sticky: room.sticky.stored(),
         gaps: room.gaps.stored(),
         early: room.early.stored(),
+        resets: room.resets.list(),
+        parked: room.parked.list(),
     };
     Bytes::from(
         rmp_serde::to_vec(&stored).expect("a snapshot holds nothing that MessagePack cannot say"),
@@ -169,6 +179,8 @@ pub(crate) fn decode(entity: &Entity, snapshot: &Snapshot) -> Option<Room> {
     room.overtaken = Overtaken::from_stored(&stored.overtaken);
     room.gaps = Gaps::from_stored(&stored.gaps);
     room.early = Early::from_stored(&stored.early);
+    room.resets = Resets::from_list(stored.resets.clone());
+    room.parked = ParkedPdus::from_list(stored.parked.clone());
     room.stored = Some(Arc::new(stored));
     Some(room)
 }

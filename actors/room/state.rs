@@ -21,8 +21,10 @@ use super::{
     ends::Overtaken,
     event::RoomEvent,
     gaps::Gaps,
+    parked::ParkedPdus,
     past::Past,
     receipts::{ReceiptKey, Receipts},
+    receive::Resets,
     snapshot::Stored,
     sticky::Sticky,
     told::Told,
@@ -89,6 +91,10 @@ pub struct Room {
     pub(crate) gaps: Gaps,
     /// Redactions that came before what they redact.
     pub(crate) early: Early,
+    /// The keys that state resolution has changed of late though nothing ruled so.
+    pub(crate) resets: Resets,
+    /// Events of other servers that cannot be taken in yet.
+    pub(crate) parked: ParkedPdus,
     /// The newest live events, oldest first: those that clients may see, and redactions that they may not see, or not yet.
     pub recent: VecDeque<Arc<RoomEvent>>,
     /// Accepted or soft-failed events outside the timeline's end that a later [`StateSet`] may put in force: from federation, by sequence.
@@ -150,6 +156,8 @@ impl Room {
             overtaken: Overtaken::default(),
             gaps: Gaps::default(),
             early: Early::default(),
+            resets: Resets::default(),
+            parked: ParkedPdus::default(),
             recent: VecDeque::new(),
             loose: OrdMap::new(),
             absent: OrdMap::new(),
@@ -226,6 +234,9 @@ impl Room {
             RoomRecord::PastTaken(taken) => Arc::make_mut(&mut self.past).take_in(taken),
             RoomRecord::Emptied(_) => self.empty_out(),
             RoomRecord::Gone(_) => {}
+            RoomRecord::KeysReset(reset) => self.resets.take_in(reset),
+            RoomRecord::PduParked(parked) => self.parked.put(sequence, parked),
+            RoomRecord::PdusReleased(released) => self.parked.release(released),
             RoomRecord::StatePartial(partial) => self.open_gaps(partial),
             RoomRecord::StateCompleted(completed) => {
                 self.close_gaps((sequence, position), completed);
@@ -248,6 +259,7 @@ impl Room {
         }
         self.sticky.take_in(&event);
         self.note_early(&event);
+        self.parked.note(&event.pdu.event_id, event.placement);
         match (&event.verdict, event.placement) {
             (Verdict::Accepted | Verdict::Held | Verdict::Powerless, Placement::Live) => {
                 self.take_in_live(event);

@@ -301,6 +301,8 @@ pub(crate) fn fingerprint(room: &Room) -> BTreeMap<&'static str, String> {
         ("overtaken", format!("{:?}", room.overtaken)),
         ("gaps", format!("{:?}", room.gaps)),
         ("early", format!("{:?}", room.early)),
+        ("resets", format!("{:?}", room.resets)),
+        ("parked", format!("{:?}", room.parked)),
         ("recent", format!("{recent:?}")),
         ("loose", format!("{loose:?}")),
         ("transactions", format!("{transactions:?}")),

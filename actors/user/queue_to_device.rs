@@ -30,6 +30,9 @@ pub(super) fn origin(sender: &UserId, message_id: &str) -> Origin {
 }
 
 /// A device that is full takes no more, and its messages are counted as refused; the others get theirs. When all are full the sender is told.
+///
+/// What is no message, or too large for one, is refused as a whole to a user of this server, and left out of what another server brings: that one is told
+/// nothing of single messages, and does not bring the others again.
 pub(super) fn decide(
     user: &User,
     (sender, event_type, origin): (&UserId, &str, Option<Origin>),
@@ -41,12 +44,17 @@ pub(super) fn decide(
         return Err(UserError::TooLarge("too many messages".to_owned()));
     }
     let mut inflow = Inflow::default();
+    let is_from_afar = sender.server_name() != user.user_id.server_name();
     for (device_id, content) in messages {
-        json::object(&content)?;
-        let event = event(sender, event_type, content)?;
-        if event.len() > limits.to_device_bytes_max {
-            return Err(UserError::TooLarge("message is too large".to_owned()));
-        }
+        let event = match event((sender, event_type), content, limits.to_device_bytes_max) {
+            Ok(event) => event,
+            Err(error) if is_from_afar => {
+                tracing::debug!(%sender, user_id = %user.user_id, %device_id, %error, "a message to a device is left out");
+                inflow.unfit += 1;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         if device_id == "*" {
             for device in user.devices.values() {
                 inflow.take(device, &event, limits);
@@ -55,13 +63,14 @@ pub(super) fn decide(
             inflow.take(device, &event, limits);
         }
     }
-    if inflow.refused > 0 {
-        metrics::counter!("playhouse_to_device_refused_total").increment(inflow.refused);
-        if inflow.taken.is_empty() {
-            return Err(UserError::TooLarge(
-                "too many messages wait for the device".to_owned(),
-            ));
-        }
+    let refused = inflow.refused + inflow.unfit;
+    if refused > 0 {
+        metrics::counter!("playhouse_to_device_refused_total").increment(refused);
+    }
+    if inflow.refused > 0 && inflow.taken.is_empty() {
+        return Err(UserError::TooLarge(
+            "too many messages wait for the device".to_owned(),
+        ));
     }
     if inflow.taken.is_empty() {
         return Ok(Decision::unchanged(UserReply::Done));
@@ -81,7 +90,10 @@ pub(super) fn decide(
 #[derive(Default)]
 struct Inflow {
     taken: Vec<ToDevice>,
+    /// For devices that are full.
     refused: u64,
+    /// No messages, or too large.
+    unfit: u64,
 }
 
 impl Inflow {
@@ -104,11 +116,20 @@ impl Inflow {
     }
 }
 
-fn event(sender: &UserId, event_type: &str, content: JsonText) -> Result<String, UserError> {
+fn event(
+    (sender, event_type): (&UserId, &str),
+    content: JsonText,
+    bytes_max: usize,
+) -> Result<String, UserError> {
+    json::object(&content)?;
     let content =
         RawValue::from_string(content).map_err(|error| UserError::BadJson(error.to_string()))?;
     let head = json!({ "sender": sender, "type": event_type }).to_string();
     // The content goes through as it came: it is the last member.
     let head = head.trim_end_matches('}');
-    Ok(format!("{head},\"content\":{}}}", content.get()))
+    let event = format!("{head},\"content\":{}}}", content.get());
+    if event.len() > bytes_max {
+        return Err(UserError::TooLarge("message is too large".to_owned()));
+    }
+    Ok(event)
 }

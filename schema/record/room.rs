@@ -46,6 +46,15 @@ pub enum RoomRecord {
     /// The members that were left out are known.
     #[serde(rename = "w")]
     StateCompleted(StateCompleted),
+    /// State resolution changed keys of the state in force though nothing that had come ruled so: operators are told.
+    #[serde(rename = "k")]
+    KeysReset(KeysReset),
+    /// An event of another server cannot be taken in yet, and waits. Replaced by [`RoomRecord::Gone`] when it waits no more.
+    #[serde(rename = "q")]
+    PduParked(PduParked),
+    /// Events that waited are given up.
+    #[serde(rename = "u")]
+    PdusReleased(PdusReleased),
 }
 
 impl Record for RoomRecord {
@@ -62,6 +71,9 @@ impl Record for RoomRecord {
             RoomRecord::Gone(_) => kind::GONE,
             RoomRecord::StatePartial(_) => kind::STATE_PARTIAL,
             RoomRecord::StateCompleted(_) => kind::STATE_COMPLETED,
+            RoomRecord::KeysReset(_) => kind::KEYS_RESET,
+            RoomRecord::PduParked(_) => kind::PDU_PARKED,
+            RoomRecord::PdusReleased(_) => kind::PDUS_RELEASED,
         }
     }
 
@@ -117,6 +129,12 @@ pub mod kind {
     pub const STATE_PARTIAL: Kind = 109;
     /// [`super::RoomRecord::StateCompleted`].
     pub const STATE_COMPLETED: Kind = 110;
+    /// [`super::RoomRecord::KeysReset`].
+    pub const KEYS_RESET: Kind = 111;
+    /// [`super::RoomRecord::PduParked`].
+    pub const PDU_PARKED: Kind = 112;
+    /// [`super::RoomRecord::PdusReleased`].
+    pub const PDUS_RELEASED: Kind = 113;
 }
 
 /// An event and the verdict on it.
@@ -300,4 +318,54 @@ pub struct StateCompleted {
     pub changes: Vec<StateChange>,
     /// What was in force then, and has been replaced since: sorted.
     pub replaced: Vec<StateChange>,
+}
+
+/// Keys of the state in force that changed, with the arrival of one event, though nothing that had come ruled so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeysReset {
+    /// When, milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// The ID of the event with whose arrival they changed.
+    pub cause: String,
+    /// The IDs of the ends of the event graph then; of many only some.
+    pub ends: Vec<String>,
+    /// The keys; of many only some.
+    pub keys: Vec<KeyReset>,
+}
+
+/// A key of the state in force that changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyReset {
+    /// Its type.
+    pub event_type: String,
+    /// Its state key.
+    pub state_key: String,
+    /// The ID of the event that was in force.
+    pub old: Option<String>,
+    /// The ID of the event that is.
+    pub new: Option<String>,
+}
+
+/// An event of another server that cannot be taken in yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PduParked {
+    /// The event ID. Not the record's key: nobody is to find the event by it.
+    pub event_id: String,
+    /// The server that brought it.
+    pub origin: String,
+    /// Since when it waits, milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// The IDs of the events that it rests on and that were not known.
+    pub lacks: Vec<String>,
+    /// The members of the room were not known.
+    pub for_members: bool,
+    /// The PDU as it was checked.
+    pub pdu: ByteBuf,
+}
+
+/// Events wait no more, though they were not taken in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PdusReleased {
+    /// Their event IDs.
+    pub event_ids: Vec<String>,
 }

@@ -45,6 +45,7 @@ async fn a_room_tells_what_it_takes_and_where_it_ends() {
         assert_eq!(ends[0]["event_id"], json!(last));
         assert_eq!(told["graph"]["joined_members"], 1);
         assert_eq!(told["alarms"], json!([]));
+        assert_eq!(told["parked"], json!([]));
         // Folded anew it is the same, also for those who talk meanwhile.
         if !only_alone("a room is folded anew by the node that has it") {
             let folded = boss.post(&path(&room_id, "refold"), json!({})).await.ok();

@@ -352,6 +352,26 @@ async fn another_server_tells_the_state() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_members_have_read_waits_until_they_are_known() {
+    let scene = Scene::open(HELD).await;
+    let said = scene.is_heard("who reads this?").await;
+    let read = json!({"event_ids": [said], "data": {"ts": 1}});
+    let content = json!({ROOM: {"m.read": {member(3): read}}});
+    let edus = json!([{"edu_type": "m.receipt", "content": content}]);
+    let body = json!({"pdus": [], "edus": edus}).to_string();
+    let path = "/_matrix/federation/v1/send/read";
+    let sent = ask_as(CROWD, &scene.anna, (Method::PUT, path), Some(&body));
+    assert_eq!(sent.await.ok(), json!({"pdus": {}}));
+    scene.release();
+    let is_told = |answer: &Value| {
+        let ephemeral = answer["rooms"]["join"][ROOM]["ephemeral"]["events"].as_array();
+        let mut receipts = ephemeral.into_iter().flatten();
+        receipts.any(|told| !told["content"][&said]["m.read"][member(3)].is_null())
+    };
+    scene.anna.sync_anew_until("", is_told).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_has_left_asks_no_more_and_may_come_back() {
     let scene = Scene::open(HELD).await;
     let anna = &scene.anna;

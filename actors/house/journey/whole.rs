@@ -14,8 +14,7 @@ use playhouse_schema::{
     models::{Model as _, partial_rooms, partial_rooms::PartialRooms},
 };
 use ruma::{OwnedRoomId, OwnedServerName, RoomId, ServerName};
-use serde_json::value::RawValue;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::arrive::{Arrival, SMALL_CHUNK};
 use crate::{
@@ -49,7 +48,7 @@ const SERVERS_MAX: usize = 5;
 /// The members of so many rooms are fetched at a time.
 const ROOMS_AT_ONCE: usize = 8;
 
-/// So many parts of transactions wait for members: each has at most as many events as a transaction.
+/// In so many rooms what has waited is taken in at a time.
 const WAITING_MAX: usize = 16;
 
 /// The rooms whose members are being fetched: who waits sees the channel close.
@@ -195,31 +194,10 @@ impl House {
         }
     }
 
-    /// Takes in what a server brought as soon as the members of a room are known: the server does not bring it again. Only so much waits; the rest comes
-    /// back with the next events that rest on it.
-    pub(in crate::house) fn receive_once_whole(
-        &self,
-        origin: &ServerName,
-        room_id: &RoomId,
-        pdus: &[Box<RawValue>],
-    ) {
+    /// A place for who takes in what has waited, if there is one.
+    pub(in crate::house) fn place_for_parked(&self) -> Option<OwnedSemaphorePermit> {
         let waiting = self.journeys.completions.waiting.clone();
-        let Ok(place) = waiting.try_acquire_owned() else {
-            tracing::info!(%origin, %room_id, "too much waits for the members of rooms");
-            return;
-        };
-        let mut ended = self.complete_room(room_id);
-        let (house, origin, pdus) = (self.myself.clone(), origin.to_owned(), pdus.to_vec());
-        self.runtime.spawn(async move {
-            // It closes when there is nothing more to do.
-            let _ = ended.changed().await;
-            if let Some(house) = house.upgrade()
-                && let Err(error) = house.receive_pdus(&origin, pdus).await
-            {
-                tracing::info!(%origin, %error, "what waited for the members of a room is not taken in");
-            }
-            drop(place);
-        });
+        waiting.try_acquire_owned().ok()
     }
 
     /// One attempt. Whether there is nothing more to do.
@@ -302,7 +280,12 @@ async fn fetch_until_known(house: Weak<House>, (places, room_id): (Arc<Semaphore
         // Nothing closes the semaphore.
         let place = places.clone().acquire_owned().await;
         match house.fetch_members(&room_id, attempt).await {
-            Ok(true) if house.journeys.completions.end(&room_id) => return,
+            Ok(true) if house.journeys.completions.end(&room_id) => {
+                if let Err(error) = house.receive_parked(&room_id).await {
+                    tracing::info!(%room_id, %error, "what has waited for members is not taken in");
+                }
+                return;
+            }
             Ok(true) => continue,
             Ok(false) => {}
             Err(error) => tracing::warn!(%room_id, %error, "a room's members are not known yet"),

@@ -37,6 +37,9 @@ pub struct RoomGate {
     pub partial: Option<Arc<PartialState>>,
     /// The policy server in force.
     pub policy: Option<PolicyServer>,
+    /// Events of other servers wait that cannot be taken in yet.
+    #[serde(default)]
+    pub parks: bool,
 }
 
 /// So many other servers are named.
@@ -63,6 +66,7 @@ pub(super) fn gate(
         others: Vec::new(),
         partial: room.partial().cloned(),
         policy: room.policy_server(),
+        parks: !room.parked.is_empty(),
     };
     let first = (TimelineEventType::RoomMember, String::new());
     let members = room.current.range(first..);

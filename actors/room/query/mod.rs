@@ -56,7 +56,7 @@ use super::{
     error::RoomError,
     inspect, membership,
     message::{EventFormat, Reader, RoomAnswer, RoomQuery, RoomSignal},
-    receive,
+    receipt, receive,
     state::Room,
 };
 use crate::kernel::{Port, Resident};
@@ -135,8 +135,13 @@ pub(crate) fn answer(
             return;
         }
         RoomQuery::StateResets => {
-            let resets = resident.live.resets.list();
+            let resets = resident.state.resets.list();
             let _ = port.send(Ok(RoomAnswer::StateResets(resets)));
+            return;
+        }
+        RoomQuery::HoldReceipt(wish) => {
+            let is_held = receipt::hold(resident, *wish);
+            let _ = port.send(Ok(RoomAnswer::Held(is_held)));
             return;
         }
         RoomQuery::View => {
@@ -312,6 +317,7 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
             }
             Answer::EventIds(unknown)
         }
+        Query::ParkedPdus => Answer::ParkedPdus(view.room().parked.list()),
         Query::Inspect(asked) => Answer::Inspected(Box::new(inspect::inspect(view.room(), asked))),
         Query::MayVouch { user_id } => Answer::MayVouch(view.room().may_vouch(&user_id)?),
         Query::Introduction => {
@@ -326,6 +332,7 @@ async fn answer_from(mut view: View, query: RoomQuery) -> Result<RoomAnswer, Roo
         // Answered before this, by the room itself.
         Query::Receive { .. }
         | Query::Template(_)
+        | Query::HoldReceipt(_)
         | Query::StateResets
         | Query::View
         | Query::Draft(_)

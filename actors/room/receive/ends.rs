@@ -189,6 +189,6 @@ impl Weighing {
 }
 
 /// Whether an event is part of the graph: other events that follow on it have made it no end.
-fn is_in_graph(event: &RoomEvent) -> bool {
+pub(super) fn is_in_graph(event: &RoomEvent) -> bool {
     event.verdict.has_passed() && event.placement == Placement::Live
 }

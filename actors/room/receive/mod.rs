@@ -173,6 +173,8 @@ pub(super) fn take_in(room: &Room, take: TakeIn) -> Result<Decision<Room>, RoomE
     let mut decision = Decision::new(records, RoomReply::Done);
     decision.divisible = outliers_before_all_else(&decision.records);
     decision.erasures = take.erasures;
+    let parked = room.parked.erasures_for(&decision.records);
+    decision.erasures.extend(parked);
     if !take.companions.is_empty() {
         let companions = take.companions;
         decision.prepare = Some(Box::new(move |room: &mut Room| room.bring(&companions)));
@@ -228,6 +230,9 @@ fn number(record: &mut RoomRecord, first: Sequence) {
         | RoomRecord::DirectoryVisibilitySet(_)
         | RoomRecord::MembershipTold(_)
         | RoomRecord::EndsForgotten(_)
+        | RoomRecord::KeysReset(_)
+        | RoomRecord::PduParked(_)
+        | RoomRecord::PdusReleased(_)
         | RoomRecord::Emptied(_)
         | RoomRecord::Gone(_) => {}
     }

@@ -6,16 +6,15 @@ use std::{
 };
 
 use imbl::ordmap::DiffItem;
-use parking_lot::Mutex;
-use playhouse_schema::record::room::{Placement, Verdict};
+use playhouse_schema::record::room::{KeyReset, KeysReset, Placement, RoomRecord, Verdict};
 use ruma::{
-    OwnedEventId, RoomId,
+    EventId, OwnedEventId, RoomId,
     room_version_rules::RoomVersionRules,
     state_res::{Event as _, auth_types_for_event},
 };
 use serde::{Deserialize, Serialize};
 
-use super::PROVISIONAL;
+use super::{PROVISIONAL, weigh::Weighing};
 use crate::room::{
     event::RoomEvent,
     state::{StateKey, StateMap},
@@ -23,6 +22,12 @@ use crate::room::{
 
 /// So many resets of a room are remembered, the newest.
 const RESETS_KEPT: usize = 50;
+
+/// So many ends of the graph are told of with a reset.
+const ENDS_TOLD_MAX: usize = 20;
+
+/// What one that is remembered takes, bytes, roughly.
+const RESET_BYTES: usize = 500;
 
 /// So many of those that one event causes are logged one by one.
 const LOGGED_MAX: usize = 10;
@@ -42,52 +47,105 @@ pub struct StateReset {
     pub new: Option<OwnedEventId>,
     /// The event with whose arrival it changed.
     pub cause: OwnedEventId,
-    /// The ends of the graph then.
+    /// The ends of the graph then; of many only some.
     pub ends: Vec<OwnedEventId>,
 }
 
-/// The newest resets of a room, oldest first.
-#[derive(Clone, Debug, Default)]
-pub struct Resets(Arc<Mutex<VecDeque<StateReset>>>);
+/// The newest resets of a room, oldest first: a fold of its records. Cheap to clone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resets(Arc<VecDeque<StateReset>>);
 
 impl Resets {
     /// All that are remembered.
     pub(in crate::room) fn list(&self) -> Vec<StateReset> {
-        self.0.lock().iter().cloned().collect()
+        self.0.iter().cloned().collect()
     }
 
-    /// Counts, logs and remembers some.
-    pub(super) fn note(&self, room_id: &RoomId, at_ms: u64, mut resets: Vec<StateReset>) {
-        if resets.is_empty() {
+    /// Reads what a snapshot keeps of it.
+    pub(in crate::room) fn from_list(resets: Vec<StateReset>) -> Self {
+        Self(Arc::new(resets.into()))
+    }
+
+    /// The bytes it takes, about.
+    pub(in crate::room) fn weight_bytes(&self) -> usize {
+        self.0.len() * RESET_BYTES
+    }
+
+    /// Takes in a record.
+    pub(in crate::room) fn take_in(&mut self, record: &KeysReset) {
+        let read = |event_id: &String| EventId::parse(event_id).ok();
+        let Some(cause) = read(&record.cause) else {
             return;
-        }
-        for reset in &mut resets {
-            reset.at_ms = at_ms;
-        }
-        metrics::counter!("playhouse_state_resets_total").increment(resets.len() as u64);
-        for reset in resets.iter().take(LOGGED_MAX) {
-            let StateReset {
-                event_type,
-                state_key,
-                old,
-                new,
-                cause,
-                ends,
-                ..
-            } = reset;
-            tracing::warn!(
-                %room_id, %event_type, %state_key, ?old, ?new, %cause, ?ends,
-                "a room's state was reset by state resolution"
-            );
-        }
-        if resets.len() > LOGGED_MAX {
-            let more = resets.len() - LOGGED_MAX;
-            tracing::warn!(%room_id, more, "further keys of its state were reset");
-        }
-        let mut kept = self.0.lock();
-        kept.extend(resets);
+        };
+        let ends: Vec<_> = record.ends.iter().filter_map(read).collect();
+        let kept = Arc::make_mut(&mut self.0);
+        kept.extend(record.keys.iter().map(|key| StateReset {
+            at_ms: record.at_ms,
+            event_type: key.event_type.clone(),
+            state_key: key.state_key.clone(),
+            old: key.old.as_ref().and_then(read),
+            new: key.new.as_ref().and_then(read),
+            cause: cause.clone(),
+            ends: ends.clone(),
+        }));
         let surplus = kept.len().saturating_sub(RESETS_KEPT);
         kept.drain(..surplus);
+    }
+}
+
+impl Weighing {
+    /// Has the resets that were found recorded, as far as they will be remembered. Answers all of them.
+    pub(super) fn record_resets(&mut self, at_ms: u64) -> Vec<StateReset> {
+        let found = std::mem::take(&mut self.resets);
+        let surplus = found.len().saturating_sub(RESETS_KEPT);
+        let newest = found.get(surplus..).unwrap_or_default();
+        for together in newest.chunk_by(|one, other| one.cause == other.cause) {
+            let Some(first) = together.first() else {
+                continue;
+            };
+            let ends = first.ends.iter().take(ENDS_TOLD_MAX);
+            let keys = together.iter().map(|reset| KeyReset {
+                event_type: reset.event_type.clone(),
+                state_key: reset.state_key.clone(),
+                old: reset.old.as_ref().map(ToString::to_string),
+                new: reset.new.as_ref().map(ToString::to_string),
+            });
+            let record = KeysReset {
+                at_ms,
+                cause: first.cause.to_string(),
+                ends: ends.map(ToString::to_string).collect(),
+                keys: keys.collect(),
+            };
+            self.push(RoomRecord::KeysReset(record));
+        }
+        found
+    }
+}
+
+/// Counts and logs resets.
+pub(super) fn report(room_id: &RoomId, resets: &[StateReset]) {
+    if resets.is_empty() {
+        return;
+    }
+    metrics::counter!("playhouse_state_resets_total").increment(resets.len() as u64);
+    for reset in resets.iter().take(LOGGED_MAX) {
+        let StateReset {
+            event_type,
+            state_key,
+            old,
+            new,
+            cause,
+            ends,
+            ..
+        } = reset;
+        tracing::warn!(
+            %room_id, %event_type, %state_key, ?old, ?new, %cause, ?ends,
+            "a room's state was reset by state resolution"
+        );
+    }
+    if resets.len() > LOGGED_MAX {
+        let more = resets.len() - LOGGED_MAX;
+        tracing::warn!(%room_id, more, "further keys of its state were reset");
     }
 }
 
@@ -265,24 +323,33 @@ mod tests {
 
     #[test]
     fn only_the_newest_are_remembered() {
-        let resets = Resets::default();
-        let reset = |number: u64| StateReset {
-            at_ms: 0,
-            event_type: "m.room.topic".to_owned(),
-            state_key: number.to_string(),
-            old: None,
-            new: None,
-            cause: topic(1).pdu.event_id.clone(),
-            ends: Vec::new(),
+        let mut resets = Resets::default();
+        let record = |at_ms, numbers: std::ops::Range<u64>| KeysReset {
+            at_ms,
+            cause: "$cause".to_owned(),
+            ends: vec!["$end".to_owned(), "no event".to_owned()],
+            keys: numbers
+                .map(|number| KeyReset {
+                    event_type: "m.room.topic".to_owned(),
+                    state_key: number.to_string(),
+                    old: Some("$old".to_owned()),
+                    new: None,
+                })
+                .collect(),
         };
-        let room_id = RoomId::parse("!r:x").unwrap();
-        resets.note(&room_id, 1, (0..30).map(reset).collect());
-        resets.note(&room_id, 2, (30..60).map(reset).collect());
+        resets.take_in(&record(1, 0..30));
+        resets.take_in(&record(2, 30..60));
         let kept = resets.list();
         assert_eq!(
             (kept.len(), kept[0].at_ms, kept[49].at_ms),
             (RESETS_KEPT, 1, 2)
         );
         assert_eq!([&*kept[0].state_key, &*kept[49].state_key], ["10", "59"]);
+        assert_eq!(kept[0].ends, ["$end"]);
+        assert_eq!(
+            (kept[0].old.as_deref().map(EventId::as_str), &kept[0].new),
+            (Some("$old"), &None)
+        );
+        assert_eq!(Resets::from_list(kept), resets);
     }
 }

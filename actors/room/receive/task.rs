@@ -2,12 +2,13 @@
 
 use ruma::RoomVersionId;
 
-use super::{EVENTS_MAX, Fate, Fates, Memory, Occasion, Receive, Resets, weigh::Weighing};
+use super::{EVENTS_MAX, Fate, Fates, Memory, Occasion, Receive, resets::report, weigh::Weighing};
 use crate::{
     kernel::{Myself, Port, Resident, Unavailable, give_way},
     room::{
         Room, RoomAnswer, RoomCommand, RoomError, RoomQuery,
         context::RoomContext,
+        held,
         query::history::{Archive, History},
     },
 };
@@ -26,15 +27,15 @@ pub(in crate::room) fn receive(
     port: Port<RoomAnswer, RoomError>,
 ) {
     let turn = resident.live.receiving.clone();
-    let resets = resident.live.resets.clone();
     let context = resident.context.clone();
     let myself = resident.myself.clone();
+    let room_id = resident.state.room_id.clone();
     ractor::concurrency::spawn(async move {
         let mut memory = turn.lock().await;
         let place = (&myself, &*context);
         let is_completion = matches!(wish.occasion, Occasion::Completion { .. });
         let version = version.as_ref();
-        let mut received = take_all_in(place, (&mut memory, &resets), version, wish).await;
+        let mut received = take_all_in(place, &mut memory, version, wish).await;
         if is_completion {
             // What was resolved without the members is not the resolution of the states that have them.
             *memory = Memory::default();
@@ -44,7 +45,10 @@ pub(in crate::room) fn receive(
                 events: Vec::new(),
                 occasion: Occasion::WholeStates,
             };
-            received = take_all_in(place, (&mut memory, &resets), version, anew).await;
+            received = take_all_in(place, &mut memory, version, anew).await;
+        }
+        if let Ok(fates) = &received {
+            held::move_held(place, &room_id, (fates, is_completion)).await;
         }
         let _ = port.send(received.map(RoomAnswer::Received));
     });
@@ -52,7 +56,7 @@ pub(in crate::room) fn receive(
 
 async fn take_all_in(
     (myself, context): (&Myself<Room>, &RoomContext),
-    (memory, resets): (&mut Memory, &Resets),
+    memory: &mut Memory,
     version: Option<&RoomVersionId>,
     wish: Receive,
 ) -> Result<Fates, RoomError> {
@@ -87,7 +91,7 @@ async fn take_all_in(
             Occasion::News | Occasion::PartialArrival(_) => {}
         }
         let learned = weighing.learned();
-        let found = std::mem::take(&mut weighing.resets);
+        let resets = weighing.record_resets(context.env.now_ms());
         let room_id = weighing.room.room_id.clone();
         let ends = weighing.room.extremities.len();
         let Some(take) = weighing.finish() else {
@@ -96,7 +100,7 @@ async fn take_all_in(
         match myself.carry_out(RoomCommand::TakeIn(Box::new(take))).await {
             Ok(_) => {
                 memory.keep(learned);
-                resets.note(&room_id, context.env.now_ms(), found);
+                report(&room_id, &resets);
                 metrics::histogram!("playhouse_room_forward_extremities").record(ends as f64);
                 fates.iter().for_each(|(_, fate)| count(fate));
                 return Ok(fates);

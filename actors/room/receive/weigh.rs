@@ -20,8 +20,8 @@ use ruma::{
 };
 
 use super::{
-    Fate, PROVISIONAL, ReceivedEvent, Role, TakeIn, memory::Remembered, merge, recommend::Word,
-    resets::StateReset, verdict,
+    Fate, PROVISIONAL, ReceivedEvent, Role, TakeIn, ends::is_in_graph, memory::Remembered, merge,
+    recommend::Word, resets::StateReset, verdict,
 };
 use crate::room::{
     Room, RoomError,
@@ -59,7 +59,7 @@ pub(super) struct Weighing {
     pub(super) is_settled: bool,
     /// The event that is weighed brings the room's whole state.
     pub(super) is_arriving: bool,
-    /// Keys of the state under which something has come.
+    /// Keys of the state under which something has come that is part of the graph.
     pub(super) news: BTreeSet<StateKey>,
     /// Keys of the state in force that have changed without a reason.
     pub(super) resets: Vec<StateReset>,
@@ -460,7 +460,8 @@ impl Weighing {
         };
         let event = Arc::new(event);
         self.found.insert(pdu.event_id.clone(), event.clone());
-        if !matches!(fate, Fate::Rejected(_))
+        // What only authorises others, or is history, changes nothing by having come.
+        if is_in_graph(&event)
             && let Some(key) = &key
         {
             self.news.insert(key.clone());

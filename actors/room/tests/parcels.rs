@@ -308,6 +308,7 @@ fn what_other_servers_are_told_arrives() {
             servers: vec![server()],
         })),
         policy: None,
+        parks: true,
     };
     let receipt = ReceiptMoved {
         user_id: user("bob").to_string(),

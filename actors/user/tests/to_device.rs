@@ -176,6 +176,27 @@ fn a_repeated_sending_brings_nothing() {
 }
 
 #[test]
+fn what_is_no_message_takes_none_of_the_others_with_it() {
+    let mut alice = Trial::with_devices(&["ONE", "TWO"]);
+    let large = format!("{{\"n\":\"{}\"}}", "x".repeat(1 << 20));
+    let messages = [("ONE", large.as_str()), ("ONE", "[]"), ("TWO", "{\"n\":1}")];
+    assert!(matches!(
+        alice.refused(queue(&messages)),
+        UserError::TooLarge(_)
+    ));
+    let brought = |messages: &[(&str, &str)]| {
+        let mut command = queue(messages);
+        if let UserCommand::QueueToDevice { sender, .. } = &mut command {
+            *sender = owned_user_id!("@bob:elsewhere.org");
+        }
+        command
+    };
+    assert_eq!(alice.done(brought(&messages)), 1);
+    assert_eq!([waiting(&alice, "ONE"), waiting(&alice, "TWO")], [0, 1]);
+    assert_eq!(alice.done(brought(&messages[..2])), 0);
+}
+
+#[test]
 fn messages_to_other_servers_are_kept_once() {
     let mut alice = Trial::with_devices(&["ONE"]);
     let send = || {

@@ -93,6 +93,7 @@ impl World {
             store,
             typing: Arc::new(Nobody),
             models: Arc::new(Nobody),
+            held_receipts: Default::default(),
         };
         Self {
             context,

@@ -386,6 +386,11 @@ pub(crate) const ALL: &[Described] = &[
             &[
                 ("graph", Object, "forward extremities, and some figures"),
                 ("alarms", Objects, "keys that state resolution has reset"),
+                (
+                    "parked",
+                    Objects,
+                    "events of other servers that wait for others",
+                ),
             ],
         ),
     ),

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use playhouse_actors::room::receive::StateReset;
+use playhouse_actors::room::{parked::ParkedPdu, receive::StateReset};
 use ruma::{
-    OwnedEventId, OwnedRoomId,
+    OwnedEventId, OwnedRoomId, OwnedServerName,
     api::{auth_scheme::AccessToken, request, response},
     metadata,
 };
@@ -33,8 +33,36 @@ pub(crate) struct Request {
 pub(crate) struct Response {
     /// Its ends, and some figures.
     pub(crate) graph: ShownGraph,
-    /// Keys of its state that resolution has reset although nothing that had come ruled so: the newest 50 since the room woke, oldest first.
+    /// Keys of its state that resolution has reset although nothing that had come ruled so: the newest 50, oldest first.
     pub(crate) alarms: Vec<Alarm>,
+    /// Events of other servers that cannot be taken in before something else has come.
+    pub(crate) parked: Vec<Waiting>,
+}
+
+/// An event of another server waits.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Waiting {
+    event_id: OwnedEventId,
+    /// The server that brought it.
+    server_name: OwnedServerName,
+    /// Since when, milliseconds since the Unix epoch.
+    ts: u64,
+    /// Events on which it rests and that have not come.
+    lacks: Vec<OwnedEventId>,
+    /// The members of the room were not known when it came.
+    for_members: bool,
+}
+
+impl From<ParkedPdu> for Waiting {
+    fn from(parked: ParkedPdu) -> Self {
+        Self {
+            event_id: parked.event_id,
+            server_name: parked.origin,
+            ts: parked.at_ms,
+            lacks: parked.lacks,
+            for_members: parked.for_members,
+        }
+    }
 }
 
 /// A key of the state was reset.
@@ -66,7 +94,7 @@ impl From<StateReset> for Alarm {
     }
 }
 
-/// Tells where a room's event graph ends, and which keys of its state were reset.
+/// Tells where a room's event graph ends, which keys of its state were reset, and which events wait for others.
 pub(crate) async fn handle(
     app: Arc<App>,
     _caller: Admin,
@@ -74,8 +102,10 @@ pub(crate) async fn handle(
 ) -> Result<Response, Failure> {
     let graph = app.house.room_graph(&request.room_id).await?;
     let resets = app.house.state_resets(&request.room_id).await?;
+    let parked = app.house.parked_pdus(&request.room_id).await?;
     Ok(Response {
         graph: graph.into(),
         alarms: resets.into_iter().map(Alarm::from).collect(),
+        parked: parked.into_iter().map(Waiting::from).collect(),
     })
 }

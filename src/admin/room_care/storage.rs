@@ -66,6 +66,9 @@ fn name(of: Kind) -> String {
         kind::GONE => "gone",
         kind::STATE_PARTIAL => "state_partial",
         kind::STATE_COMPLETED => "state_completed",
+        kind::KEYS_RESET => "keys_reset",
+        kind::PDU_PARKED => "pdu_parked",
+        kind::PDUS_RELEASED => "pdus_released",
         ERASURE => "erasure_note",
         other => return other.to_string(),
     };

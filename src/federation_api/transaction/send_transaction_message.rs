@@ -40,16 +40,20 @@ pub(crate) async fn handle(
         ));
     }
     let _turn = app.origins.enter(&peer.origin).await?;
-    for edu in transaction.edus {
-        // Messages to devices bring the keys of what comes after them.
-        if let Ok(edu) = serde_json::from_str::<ReceivedEdu>(edu.get()) {
-            app.house.receive_edu(&peer.origin, edu).await?;
-        }
+    let edus = transaction.edus.iter();
+    let edus = edus.filter_map(|edu| serde_json::from_str::<ReceivedEdu>(edu.get()).ok());
+    // Messages to devices bring the keys of what comes after them; what was read may be among the events.
+    let (after, before): (Vec<_>, Vec<_>) = edus.partition(ReceivedEdu::follows_events);
+    for edu in before {
+        app.house.receive_edu(&peer.origin, edu).await?;
     }
     let outcomes = app
         .house
         .receive_pdus(&peer.origin, transaction.pdus)
         .await?;
+    for edu in after {
+        app.house.receive_edu(&peer.origin, edu).await?;
+    }
     let mut pdus = Map::new();
     for (event_id, outcome) in outcomes {
         let told = match outcome {

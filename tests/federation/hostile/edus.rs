@@ -124,6 +124,44 @@ fn assert_only_what_is_hers(seen: &Value, (room, other): (&str, &str), said: &st
     );
 }
 
+/// Waits until our user sees where a user has read up to.
+async fn await_receipt(scene: &Scene, user: &str, event: &str) {
+    let stands_there = |answer: &Value| {
+        let ephemeral = &answer["rooms"]["join"][&scene.room_id]["ephemeral"]["events"];
+        let ephemeral = list_or_none(ephemeral);
+        let mut receipts = ephemeral.iter().map(|told| &told["content"][event]);
+        receipts.any(|receipt| !receipt["m.read"][user].is_null())
+    };
+    scene.anna.sync_anew_until("", stands_there).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_may_come_before_what_was_read() {
+    let scene = Scene::open().await;
+    let mut eve = scene.eve.clone();
+    // Gus came last: nothing else is an end of the graph.
+    eve.last.clone_from(&scene.gus.last);
+    let (room, user) = (eve.room_id.clone(), eve.user_id.clone());
+    let together = eve.text("read as it is sent");
+    eve.follow(&together);
+    let edus = [receipt(&room, &user, &together.id)];
+    let told = scene
+        .transaction(EVIL, &json!({"pdus": [together.json], "edus": edus}))
+        .await
+        .ok();
+    Scene::assert_taken(&told["pdus"], &together);
+    await_receipt(&scene, &user, &together.id).await;
+    // Of what never comes nothing is shown, and what is read after it is.
+    let (never, late) = (eve.text("never sent"), eve.text("sent late"));
+    for event in [&never, &late] {
+        send(&scene, vec![receipt(&room, &user, &event.id)]).await;
+    }
+    let told = scene.send(EVIL, &[&late]).await;
+    Scene::assert_taken(&told, &late);
+    await_receipt(&scene, &user, &late.id).await;
+    scene.end("receipts that come early").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn ephemeral_nonsense_is_passed_over() {
     let scene = Scene::open().await;

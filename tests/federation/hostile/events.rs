@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{EVIL, GOOD, Scene};
 use crate::{
-    client::stage::fresh,
+    client::{props::ids, stage::fresh},
     harness::{
         client::encode,
         made::{Made, id_of, sealed, sealed_wrongly},
@@ -214,4 +214,34 @@ async fn the_deepest_nesting_that_clients_may_send_comes_over() {
         json!({"pdus": [], "padding": (0..108).fold(json!("x"), |deep, _| json!([deep]))});
     let refused = scene.transaction(EVIL, &too_deep).await;
     refused.refused(400, "M_BAD_JSON");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_rests_on_something_unknown_waits_for_it_also_over_a_crash() {
+    let mut scene = Scene::open().await;
+    let mut eve = scene.eve.clone();
+    // Gus came last: nothing else is an end of the graph.
+    eve.last.clone_from(&scene.gus.last);
+    let mut said = Vec::new();
+    for text in ["one", "two", "three"] {
+        let event = eve.text(text);
+        eve.follow(&event);
+        said.push(event);
+    }
+    // The first one is lost on its way, and her server tells nobody.
+    let told = scene.send(EVIL, &[&said[2], &said[1]]).await;
+    for event in &said[1..] {
+        Scene::assert_refused(&told, event, "cannot be found");
+    }
+    scene.server.kill();
+    scene.server.start_again();
+    scene.anna = scene.anna.at(scene.server.base());
+    let told = scene.send(EVIL, &[&said[0]]).await;
+    Scene::assert_taken(&told, &said[0]);
+    let has_all = |answer: &Value| {
+        let timeline = &answer["rooms"]["join"][&scene.room_id]["timeline"]["events"];
+        let shown: Vec<_> = timeline.as_array().map_or_else(Vec::new, |_| ids(timeline));
+        said.iter().all(|event| shown.contains(&event.id))
+    };
+    scene.anna.sync_anew_until("", has_all).await;
 }

@@ -1,14 +1,14 @@
 //! Records of a room.
 
 use playhouse_schema::record::room::{
-    DirectoryVisibilitySet, EndsForgotten, EventRecord, Gone, MembershipTold, PastTaken, Placement,
-    ReceiptMoved, RoomEmptied, RoomRecord, StateChange, StateCompleted, StatePartial, StateSet,
-    Transaction, Verdict,
+    DirectoryVisibilitySet, EndsForgotten, EventRecord, Gone, KeyReset, KeysReset, MembershipTold,
+    PastTaken, PduParked, PdusReleased, Placement, ReceiptMoved, RoomEmptied, RoomRecord,
+    StateChange, StateCompleted, StatePartial, StateSet, Transaction, Verdict,
 };
 
 use super::{super::Sample, sample};
 
-pub(crate) const VARIANTS: usize = 11;
+pub(crate) const VARIANTS: usize = 14;
 
 pub(crate) fn name(record: &RoomRecord) -> &'static str {
     match record {
@@ -23,6 +23,9 @@ pub(crate) fn name(record: &RoomRecord) -> &'static str {
         RoomRecord::Gone(_) => "Gone",
         RoomRecord::StatePartial(_) => "StatePartial",
         RoomRecord::StateCompleted(_) => "StateCompleted",
+        RoomRecord::KeysReset(_) => "KeysReset",
+        RoomRecord::PduParked(_) => "PduParked",
+        RoomRecord::PdusReleased(_) => "PdusReleased",
     }
 }
 
@@ -95,6 +98,42 @@ fn other_events() -> [EventRecord; 4] {
     [sent, soft_failed, rejected, relayed]
 }
 
+fn told() -> MembershipTold {
+    MembershipTold {
+        event_id: "$invite".into(),
+        pdu: INVITE.as_bytes().to_vec().into(),
+        room_version: "11".into(),
+        stripped: vec![NAME.as_bytes().to_vec().into()],
+    }
+}
+
+/// A reset, an event that waits, and one that does not any more.
+fn others() -> (KeysReset, PduParked, PdusReleased) {
+    let reset = KeysReset {
+        at_ms: 1_700_000_000_003,
+        cause: "$cause".into(),
+        ends: vec!["$end".into()],
+        keys: vec![KeyReset {
+            event_type: "m.room.topic".into(),
+            state_key: String::new(),
+            old: Some("$new".into()),
+            new: None,
+        }],
+    };
+    let parked = PduParked {
+        event_id: "$parked".into(),
+        origin: "example.com".into(),
+        at_ms: 1_700_000_000_004,
+        lacks: vec!["$lacking".into()],
+        for_members: true,
+        pdu: b"{}".to_vec().into(),
+    };
+    let released = PdusReleased {
+        event_ids: vec!["$other".into()],
+    };
+    (reset, parked, released)
+}
+
 pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
     let [sent, soft_failed, rejected, relayed] = other_events();
     let [held, powerless] = redactions();
@@ -116,12 +155,6 @@ pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
         ts_ms: 1_700_000_000_001,
     };
     let visible = DirectoryVisibilitySet { public: true };
-    let told = MembershipTold {
-        event_id: "$invite".into(),
-        pdu: INVITE.as_bytes().to_vec().into(),
-        room_version: "11".into(),
-        stripped: vec![NAME.as_bytes().to_vec().into()],
-    };
     let forgotten = EndsForgotten {
         ends: vec!["$left".into()],
     };
@@ -143,6 +176,7 @@ pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
         changes: vec![change("@e:f", Some(7))],
         replaced: vec![change("@g:h", Some(8))],
     };
+    let (reset, parked, released) = others();
     vec![
         // First, so that something is left for the snapshot.
         sample("Emptied", RoomRecord::Emptied(emptied)),
@@ -157,7 +191,7 @@ pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
             "DirectoryVisibilitySet",
             RoomRecord::DirectoryVisibilitySet(visible),
         ),
-        sample("MembershipTold", RoomRecord::MembershipTold(told)),
+        sample("MembershipTold", RoomRecord::MembershipTold(told())),
         sample("EndsForgotten", RoomRecord::EndsForgotten(forgotten)),
         sample("PastTaken", RoomRecord::PastTaken(past)),
         sample("StatePartial", RoomRecord::StatePartial(partial)),
@@ -165,5 +199,8 @@ pub(crate) fn all() -> Vec<Sample<RoomRecord>> {
         sample("Event/held", RoomRecord::Event(held)),
         sample("Event/powerless", RoomRecord::Event(powerless)),
         sample("Event/2", RoomRecord::Event(relayed)),
+        sample("KeysReset", RoomRecord::KeysReset(reset)),
+        sample("PduParked", RoomRecord::PduParked(parked)),
+        sample("PdusReleased", RoomRecord::PdusReleased(released)),
     ]
 }

@@ -82,6 +82,7 @@ impl World {
             store: store.clone(),
             typing: board.clone(),
             models: models.clone(),
+            held_receipts: Default::default(),
         };
         let rooms = Directory::new(Arc::new(context), store.clone(), pools.clone(), limits)
             .await

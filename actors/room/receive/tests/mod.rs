@@ -80,6 +80,7 @@ impl Peer {
         self.has_merged_gaps |= has_gaps && weighing.merged.keys().any(|ids| ids.len() > 1);
         let world = &mut self.world;
         let learned = weighing.learned();
+        weighing.record_resets(1);
         if let Some(take) = weighing.finish() {
             let decision = take_in(&world.room, take).expect("nothing happens in between");
             if let Some(prepare) = decision.prepare {
@@ -322,4 +323,54 @@ fn what_is_redacted_is_remembered_nowhere() {
     assert!(!is_held, "it is remembered beside the room alone");
     peer.receive(vec![oracle.event(last, Role::Next)]);
     assert_eq!(peer.content_before(aside, topic), "{}");
+}
+
+/// Alice sets a topic, and then another that is dated back; then she says something as if she had not set the second. What resolution makes of it: the first
+/// topic. Beside that she gives herself a name, which authorises her topics.
+fn dated_back(seed: u64) -> Oracle {
+    let mut oracle = Oracle::new(seed, RoomVersionId::V11, false);
+    let topic = ("m.room.topic", Some(""));
+    oracle.add(&[3], ALICE, topic, json!({"topic": "first"}));
+    oracle.add(&[4], ALICE, topic, json!({"topic": "second"}));
+    oracle.add(
+        &[4],
+        ALICE,
+        ("m.room.message", None),
+        json!({"body": "aside"}),
+    );
+    let named = json!({"membership": "join", "displayname": "Alice"});
+    oracle.add(&[3], ALICE, ("m.room.member", Some(ALICE)), named);
+    oracle
+}
+
+#[test]
+fn a_reset_is_noticed_whatever_comes_along_and_is_remembered() {
+    let sent_at = |oracle: &Oracle, at: usize| oracle.nodes[at].pdu.origin_server_ts;
+    let mut oracles = (1..).map(dated_back);
+    let oracle = oracles
+        .find(|oracle| sent_at(oracle, 4) > sent_at(oracle, 5))
+        .unwrap();
+    let id = |at: usize| oracle.nodes[at].pdu.event_id.clone();
+    let mut peer = Peer::of(&oracle);
+    peer.receive(vec![oracle.first()]);
+    peer.receive((1..6).map(|at| oracle.event(at, Role::Next)).collect());
+    assert!(peer.world.room.resets.list().is_empty());
+    // What only authorises others rules nothing.
+    let fates = peer.receive(vec![
+        oracle.event(7, Role::Outlier),
+        oracle.event(6, Role::Next),
+    ]);
+    assert!(
+        fates.iter().all(|(_, fate)| *fate == Fate::Accepted),
+        "{fates:?}"
+    );
+    let resets = peer.world.room.resets.list();
+    assert_eq!(resets.len(), 1, "{resets:?}");
+    let reset = &resets[0];
+    assert_eq!(reset.event_type, "m.room.topic");
+    assert_eq!((&reset.old, &reset.new), (&Some(id(5)), &Some(id(4))));
+    assert_eq!((&reset.cause, reset.at_ms), (&id(6), 1));
+    for room in [peer.world.replayed(), peer.world.restored()] {
+        assert_eq!(room.resets, peer.world.room.resets);
+    }
 }
