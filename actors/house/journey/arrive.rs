@@ -257,7 +257,7 @@ async fn read(
     let texts = answer.auth_chain.iter().chain(&answer.state);
     for (index, text) in texts.enumerate() {
         rest(index).await;
-        if let Ok(pdu) = RawPdu::read(text.get(), rules) {
+        if let Ok(pdu) = RawPdu::read(text.get(), rules).map(RawPdu::of_past) {
             if index >= answer.auth_chain.len() {
                 state.insert(pdu.event_id.clone());
             }

@@ -72,7 +72,7 @@ impl Network for Street {
     }
 }
 
-fn signer(server: &ServerName) -> Signer {
+pub(super) fn signer(server: &ServerName) -> Signer {
     let seed = server.as_str().len() as u8 * 7 + server.as_bytes()[0];
     Signer::from_seed("1", &[seed; 32]).unwrap()
 }
