@@ -84,6 +84,7 @@ struct Played {
     graph: Mutex<Graph>,
     servers: Vec<String>,
     arrival: Mutex<Arrival>,
+    is_silent: AtomicBool,
     /// By server; the last one stays.
     tellings: Mutex<BTreeMap<String, VecDeque<Telling>>>,
     is_late: watch::Sender<bool>,
@@ -116,6 +117,7 @@ impl Crowd {
             graph: Mutex::new(graph.await.expect("a room")),
             servers: names.into_iter().map(ToOwned::to_owned).collect(),
             arrival: Mutex::default(),
+            is_silent: AtomicBool::new(false),
             tellings: Mutex::new(BTreeMap::from([tells])),
             is_late: watch::Sender::new(false),
             tells_missing: AtomicBool::new(false),
@@ -141,6 +143,11 @@ impl Crowd {
     /// From now on who comes in is answered so.
     pub(crate) fn let_in(&self, arrival: Arrival) {
         *self.played.arrival.lock() = arrival;
+    }
+
+    /// From now on who comes in is let in, but never told so, or told again.
+    pub(crate) fn keep_silent(&self, is_silent: bool) {
+        self.played.is_silent.store(is_silent, Ordering::Relaxed);
     }
 
     /// From now on one of the servers answers so to those who ask for the state: one after the other, and the last one again and again.
@@ -244,7 +251,9 @@ impl Played {
             "make_join" => Some(Reply::Json(200, self.graph.lock().template(&about))),
             "send_join" => {
                 let can_omit = query.split('&').any(|it| it == "omit_members=true");
-                Some(self.arrive(asked.body, can_omit))
+                let answer = self.arrive(asked.body, can_omit);
+                let is_silent = self.is_silent.load(Ordering::Relaxed);
+                Some(if is_silent { Reply::Silence } else { answer })
             }
             "state" | "state_ids" => {
                 let mut fields = query.split('&');
