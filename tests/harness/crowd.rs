@@ -91,6 +91,7 @@ struct Played {
     tells_missing: AtomicBool,
     key_requests: AtomicUsize,
     omissions: AtomicUsize,
+    leaves: AtomicUsize,
     state_requests: AtomicUsize,
     states_told: AtomicUsize,
 }
@@ -123,6 +124,7 @@ impl Crowd {
             tells_missing: AtomicBool::new(false),
             key_requests: AtomicUsize::new(0),
             omissions: AtomicUsize::new(0),
+            leaves: AtomicUsize::new(0),
             state_requests: AtomicUsize::new(0),
             states_told: AtomicUsize::new(0),
         });
@@ -175,6 +177,11 @@ impl Crowd {
     /// How often somebody came in who can do without the members.
     pub(crate) fn omissions(&self) -> usize {
         self.played.omissions.load(Ordering::Relaxed)
+    }
+
+    /// How often somebody left through its servers.
+    pub(crate) fn leaves(&self) -> usize {
+        self.played.leaves.load(Ordering::Relaxed)
     }
 
     /// How often its servers were asked for the state.
@@ -248,7 +255,15 @@ impl Played {
                 }
                 None
             }
-            "make_join" => Some(Reply::Json(200, self.graph.lock().template(&about))),
+            "make_join" | "make_leave" => {
+                let template = self.graph.lock().template(&about, &what[5..]);
+                Some(Reply::Json(200, template))
+            }
+            "send_leave" => {
+                self.graph.lock().keep(&made(asked.body));
+                self.leaves.fetch_add(1, Ordering::Relaxed);
+                Some(Reply::Json(200, json!({})))
+            }
             "send_join" => {
                 let can_omit = query.split('&').any(|it| it == "omit_members=true");
                 let answer = self.arrive(asked.body, can_omit);

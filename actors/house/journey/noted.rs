@@ -71,7 +71,7 @@ impl House {
         &self,
         room_id: &RoomId,
         user_id: &UserId,
-        by: &UserId,
+        by: &str,
     ) -> Result<Join, HouseError> {
         let join = self.noted_join(room_id, user_id).await?;
         self.abandon_join((room_id, user_id), Some(by)).await?;
@@ -184,12 +184,12 @@ impl House {
     pub(super) async fn abandon_join(
         &self,
         (room_id, user_id): (&RoomId, &UserId),
-        by: Option<&UserId>,
+        by: Option<&str>,
     ) -> Result<(), HouseError> {
         let abandoned = JoinAbandoned {
             room_id: room_id.to_string(),
             user_id: user_id.to_string(),
-            by: by.map(ToString::to_string),
+            by: by.map(ToOwned::to_owned),
             at_ms: self.env.now_ms(),
         };
         Ok(self.note_join(JoinCommand::Abandon(abandoned)).await?)

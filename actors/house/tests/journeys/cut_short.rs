@@ -46,7 +46,9 @@ async fn a_join_without_an_answer_can_be_seen_and_cancelled() {
     let pair = Pair::new().await;
     let room_id = pair.room(Preset::PublicChat, RoomVersionId::V11).await;
     let house = &pair.near.house;
-    let nobody = house.cancel_join(&room_id, &pair.bob, &pair.bob).await;
+    let nobody = house
+        .cancel_join(&room_id, &pair.bob, "@boss:near.example")
+        .await;
     assert_eq!(nobody, Err(HouseError::Room(RoomError::NotFound)));
     pair.town.held.lock().insert("send_join");
     let joining = async {
@@ -66,7 +68,9 @@ async fn a_join_without_an_answer_can_be_seen_and_cancelled() {
         assert_eq!(join.begun.room_id, room_id.as_str());
         assert_eq!(join.begun.user_id, pair.bob.as_str());
         assert_eq!(join.sent[0].server, FAR);
-        let cancelled = house.cancel_join(&room_id, &pair.bob, &pair.bob).await;
+        let cancelled = house
+            .cancel_join(&room_id, &pair.bob, "@boss:near.example")
+            .await;
         assert!(cancelled.is_ok());
     };
     tokio::join!(joining, cancelling);
