@@ -72,8 +72,10 @@ impl House {
         };
         // Before it is noted: from then on others look whether somebody goes on with it.
         let _driven = self.journeys.drive(room_id, &joining);
+        // What an earlier attempt has sent is not undone by the failure of this one.
+        let before = self.noted_join(room_id, &joining).await?;
+        let mut in_doubt = before.is_some_and(|join| !join.sent.is_empty());
         self.note_begun(room_id, (&joining, is_guest)).await?;
-        let mut in_doubt = false;
         let joined = self
             .join_through_any(helpers, &journey, (&footing, &mut in_doubt))
             .await;

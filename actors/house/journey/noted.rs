@@ -226,7 +226,7 @@ impl House {
     {
         tokio::select! {
             asked = asking => Ok(asked?),
-            () = self.cancelled(journey) => Err(HouseError::from(JoinError::Abandoned).into()),
+            () = self.cancelled(journey) => Err(Setback::House(JoinError::Abandoned.into())),
         }
     }
 
