@@ -140,7 +140,13 @@ impl House {
         }
         // Nothing closes the semaphore.
         let _place = self.journeys.places.acquire().await;
-        if join.abandoned.is_none() && self.refuse_blocked(room_id).await.is_ok() {
+        // The room may have been blocked meanwhile, or the account closed.
+        let may_enter = self.has_open_account(user_id).await?
+            && !matches!(
+                self.refuse_blocked(room_id).await,
+                Err(HouseError::Forbidden(_))
+            );
+        if join.abandoned.is_none() && may_enter {
             let entered = self.enter_again((room_id, user_id), &join).await;
             let is_final = match entered {
                 Ok(()) => {
