@@ -1,6 +1,6 @@
 //! The domain: rooms, users and remote servers as actors over the log.
 //!
-//! Inside this package a module imports only from the left: network, env, trace, kernel, writers, cluster, room, alias, user, active_users, backup, media, purges, registration, reports, admins, threepid, delays, gateway,
+//! Inside this package a module imports only from the left: network, env, trace, kernel, writers, cluster, room, alias, user, active_users, backup, media, purges, joins, registration, reports, admins, threepid, delays, gateway,
 //! passes, oauth, externals, peer_keys, peer_users, server, followers, pushers, desks, house. No HTTP, no SQL, no `ruma::api`.
 
 pub mod active_users;
@@ -15,6 +15,7 @@ pub mod externals;
 pub mod followers;
 pub mod gateway;
 pub mod house;
+pub mod joins;
 pub mod kernel;
 pub mod media;
 pub mod network;

@@ -24,6 +24,7 @@ const ACTOR_MODULES: &[&str] = &[
     "backup",
     "media",
     "purges",
+    "joins",
     "registration",
     "reports",
     "admins",

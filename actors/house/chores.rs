@@ -17,6 +17,7 @@ use super::{
     delays::keep_awake,
     eraser::HouseEraser,
     forgotten_rooms::ForgottenRooms,
+    journey::Resumer,
     members::HouseMembers,
     opening::Later,
     outboxes::Outboxes,
@@ -38,6 +39,7 @@ use crate::{
         task::{Running, Source, forget_position, numbered},
         upkeep,
     },
+    joins::joins,
 };
 
 type Begun = BoxFuture<'static, Result<Vec<Running>, StoreError>>;
@@ -284,6 +286,15 @@ fn sweep(chores: &mut Chores, members: &Arc<HouseMembers>, parts: &Parts<'_>) {
     chores.add_at(("purges", shard), move || {
         let purger = purger.clone();
         Box::pin(async move { Ok(vec![purger.start()]) })
+    });
+    let resumer = Resumer {
+        outlet: later.outlet.clone(),
+        bell: later.join_bell.clone(),
+    };
+    let shard = chores.layout.shard_of(&joins());
+    chores.add_at(("joins", shard), move || {
+        let resumer = resumer.clone();
+        Box::pin(async move { Ok(vec![resumer.start()]) })
     });
 }
 

@@ -10,6 +10,7 @@ use crate::{
     delays::DelayError,
     externals::ExternalError,
     followers::models::Lagging,
+    joins::JoinError,
     kernel::Unavailable,
     media::MediaError,
     oauth::OauthError,
@@ -128,6 +129,17 @@ pub enum HouseError {
 impl From<Unavailable> for HouseError {
     fn from(error: Unavailable) -> Self {
         HouseError::User(UserError::Unavailable(error))
+    }
+}
+
+impl From<JoinError> for HouseError {
+    fn from(error: JoinError) -> Self {
+        match error {
+            JoinError::Unknown => RoomError::NotFound.into(),
+            JoinError::Abandoned => HouseError::Forbidden(error.to_string()),
+            JoinError::TooMany => HouseError::Busy,
+            JoinError::Unavailable(error) => error.into(),
+        }
     }
 }
 

@@ -18,7 +18,7 @@
 //! | `create_room` | `create_room(RoomWish) -> MadeRoom` |
 //! | `handshakes` | `template_for_peer(server, Handshake, TemplateAsked) -> Template`, `take_handed(server, Handshake, HandedPdu) -> Handed` |
 //! | `join` | `join(JoinWish) -> OwnedRoomId`, `knock(JoinWish) -> OwnedRoomId`, `room_access(&RoomId, &UserId) -> RoomAccess`, `room_of(&OwnedRoomOrAliasId, via) -> OwnedRoomId` |
-//! | `journey` | what `join`, `knock`, `leave` and `invite` do in rooms and for users of other servers; `receive_invite(&ServerName, IncomingInvite)` |
+//! | `journey` | what `join`, `knock`, `leave` and `invite` do in rooms and for users of other servers; `receive_invite(&ServerName, IncomingInvite)`; `joins_under_way() -> Vec<Join>`, `cancel_join(&RoomId, &UserId, by) -> Join` |
 //! | `membership` | `invite(MemberWish, is_direct)`, `leave`, `kick`, `ban`, `unban` `(MemberWish)`, `forget(&RoomId, &UserId)`, `joined_rooms(&UserId)`, `member_profile(&UserId)` |
 //! | `upgrade` | `upgrade_room(UpgradeWish) -> OwnedRoomId` |
 //! | `aliases` | `resolve_alias(&RoomAliasId) -> ResolvedAlias`, `create_alias(&RoomAliasId, &RoomId, &UserId)`, `delete_alias(&RoomAliasId, &UserId, admin)`, `room_aliases(&RoomId, &UserId)`, `set_directory_visibility(&RoomId, &UserId, public)` |

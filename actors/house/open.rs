@@ -93,7 +93,7 @@ impl House {
             sessions,
             passwords,
             seen: Mutex::new(BTreeMap::new()),
-            journeys: Journeys::default(),
+            journeys: Journeys::new(later.joins, later.join_bell),
             notices: Noticeboard::default(),
             backfills: Backfills::default(),
             desks: desks.volatile,
@@ -152,6 +152,7 @@ impl House {
         self.delays.close(left()).await;
         self.gateway.close(left()).await;
         self.purges.close(left()).await;
+        self.journeys.close(left()).await;
         self.users.close(left()).await;
         self.rooms.close(left()).await;
         self.aliases.close(left()).await;

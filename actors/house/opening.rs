@@ -7,6 +7,7 @@ use playhouse_schema::{
     models::{AnyModel, Model as _, all, message_search::MessageSearch},
     port::{LogStore, StoreError},
 };
+use tokio::sync::Notify;
 
 use super::{
     HouseConfig,
@@ -32,6 +33,7 @@ use crate::{
         models::Models,
         task::Running,
     },
+    joins::Joins,
     kernel::{Directory, DirectoryLimits, Domain, Log, Served, Ways},
     media::{Media, ledger::QuarantineLedger},
     oauth::Oauth,
@@ -180,13 +182,16 @@ pub(super) struct Desks {
     pub(super) volatile: super::Desks,
 }
 
-/// The schedules of delayed events, the outboxes of the push gateway and the list of purges, and what they share with the rest of the house.
+/// The schedules of delayed events, the outboxes of the push gateway and the lists of purges and of joins that are under way, and what they share with the
+/// rest of the house.
 pub(super) struct Later {
     pub(super) delays: Arc<Directory<Delays>>,
     pub(super) gateway: Arc<GatewayOffice>,
     pub(super) purges: Arc<Directory<Purges>>,
     pub(super) blocks: Arc<BlockBoard>,
     pub(super) purge_bells: Arc<PurgeBells>,
+    pub(super) joins: Arc<Directory<Joins>>,
+    pub(super) join_bell: Arc<Notify>,
     pub(super) board: Arc<DelayBoard>,
     pub(super) outlet: Arc<HouseOutlet>,
 }
@@ -268,12 +273,15 @@ impl Opening {
             outlet: outlet.clone(),
         };
         let gateway = (&config.env, config.gateway);
+        let join_bell = Arc::<Notify>::default();
         Ok(Later {
             gateway: GatewayOffice::open(self, gateway, config.users).await?,
             delays: self.directory(context, config.users).await?,
             purges: self.directory(blocks.clone(), config.users).await?,
             blocks,
             purge_bells: Arc::default(),
+            joins: self.directory(join_bell.clone(), config.users).await?,
+            join_bell,
             board,
             outlet,
         })

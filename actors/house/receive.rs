@@ -373,7 +373,7 @@ impl House {
         self.checked_as((room_id, version), pdus, |pdu| pdu).await
     }
 
-    /// The same for a stretch of a room's past.
+    /// The same for a stretch of a room's past, its state and what authorises events: how many others an event may name is limited for news alone.
     pub(super) async fn checked_past(
         &self,
         scene: Scene<'_>,

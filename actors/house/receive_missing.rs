@@ -126,8 +126,7 @@ impl House {
             let asked: Result<AuthChain, _> =
                 self.ask_peer(scene.origin, path, Patience::CHAIN).await;
             let chain = told(scene, asked).map_or(Vec::new(), |chain| chain.auth_chain);
-            let (checked, _) = self.checked(scene, &chain).await?;
-            found.extend(checked);
+            found.extend(self.checked_past(scene, &chain).await?);
             if missing
                 .iter()
                 .all(|id| found.iter().any(|pdu| pdu.event_id == *id))
@@ -218,7 +217,7 @@ impl House {
         };
         let mut pdus = state.auth_chain;
         pdus.extend(state.pdus);
-        Ok(self.checked(scene, &pdus).await?.0)
+        self.checked_past(scene, &pdus).await
     }
 
     async fn single_pdus(
@@ -234,7 +233,7 @@ impl House {
         });
         let answers: Vec<_> = fetches.buffer_unordered(FETCHES_AT_ONCE).collect().await;
         let pdus: Vec<_> = answers.into_iter().flatten().collect();
-        let (checked, _) = self.checked(scene, &pdus).await?;
+        let checked = self.checked_past(scene, &pdus).await?;
         let is_asked = |pdu: &CheckedPdu| event_ids.contains(&pdu.event_id);
         Ok(checked.into_iter().filter(is_asked).collect())
     }

@@ -14,6 +14,7 @@ pub mod external;
 pub mod gateway;
 pub mod house;
 pub mod invites;
+pub mod join;
 pub mod media;
 pub mod oauth;
 pub mod pass;

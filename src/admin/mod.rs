@@ -12,6 +12,7 @@ mod devices;
 mod events;
 mod federation;
 mod fields;
+mod joins;
 mod media;
 pub(crate) mod openapi;
 mod paging;
@@ -39,6 +40,7 @@ pub(crate) fn mount(routes: &mut Routes) {
     devices::mount(routes);
     events::mount(routes);
     federation::mount(routes);
+    joins::mount(routes);
     media::mount(routes);
     openapi::mount(routes);
     policies::mount(routes);

@@ -29,7 +29,10 @@ use crate::outbound::{AddressRules, Lookup, Trust};
 /// An address is ahead of the next one by so long.
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// A connection must stand after this time, certificate and all.
+/// A target is ahead of the next one by so long: time for its address, the connection and its certificate. Who drops packets must not use up all the time.
+const TARGET_HEAD_START: Duration = Duration::from_secs(2);
+
+/// A connection must stand after this time, certificate and all, whichever target it leads to.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Of one name so many addresses are tried.
@@ -137,24 +140,28 @@ impl Service<Uri> for Connector {
 }
 
 impl Connecting {
-    /// Tries all targets in order, each with all its addresses.
+    /// Tries all targets in order, each with all its addresses. One that does not answer has a head start, and no more, before the next one.
     async fn connect(&self, route: &Route) -> Result<Stream, ConnectError> {
         let name = CertificateName::try_from(route.certificate.clone())
             .map_err(|_| ConnectError::Unresolved)?;
-        let mut failure = ConnectError::Unresolved;
+        let mut attempts = Vec::with_capacity(route.targets.len());
         for (host, port) in &route.targets {
-            match self.reach(host, *port, route.is_trusted).await {
-                Ok(stream) => {
-                    let tls = self.tls().connect(name.clone(), stream).await;
-                    match tls {
-                        Ok(tls) => return Ok(Stream(TokioIo::new(tls))),
-                        Err(error) => failure = ConnectError::Certificate(error.to_string()),
-                    }
-                }
-                Err(error) => failure = error,
-            }
+            attempts.push(self.secure((host, *port), &name, route.is_trusted));
         }
-        Err(failure)
+        first(attempts, TARGET_HEAD_START, ConnectError::Unresolved).await
+    }
+
+    /// Connects to one target, which must show the certificate.
+    async fn secure(
+        &self,
+        (host, port): (&str, u16),
+        name: &CertificateName<'static>,
+        is_trusted: bool,
+    ) -> Result<Stream, ConnectError> {
+        let stream = self.reach(host, port, is_trusted).await?;
+        let secured = self.tls().connect(name.clone(), stream).await;
+        let tls = secured.map_err(|error| ConnectError::Certificate(error.to_string()))?;
+        Ok(Stream(TokioIo::new(tls)))
     }
 
     async fn reach(
@@ -218,20 +225,34 @@ fn alternating(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
 
 /// Tries addresses, each with a head start before the next one; whoever answers first wins.
 async fn race(places: Vec<SocketAddr>) -> io::Result<TcpStream> {
-    let mut waiting = places.into_iter();
+    let attempts = places.into_iter().map(TcpStream::connect).collect();
+    first(
+        attempts,
+        HEAD_START,
+        io::Error::from(io::ErrorKind::NotFound),
+    )
+    .await
+}
+
+/// Makes attempts, each with a head start before the next one, which begins sooner when one fails. The first that succeeds wins; when none does, the last
+/// failure tells why, and `failure` when there are none.
+async fn first<A, T, E>(attempts: Vec<A>, head_start: Duration, mut failure: E) -> Result<T, E>
+where
+    A: Future<Output = Result<T, E>>,
+{
+    let mut waiting = attempts.into_iter();
     let mut racing = FuturesUnordered::new();
-    let mut failure = io::Error::from(io::ErrorKind::NotFound);
     loop {
-        racing.extend(waiting.next().map(TcpStream::connect));
+        racing.extend(waiting.next());
         if racing.is_empty() {
             return Err(failure);
         }
         tokio::select! {
             Some(result) = racing.next() => match result {
-                Ok(stream) => return Ok(stream),
+                Ok(won) => return Ok(won),
                 Err(error) => failure = error,
             },
-            () = time::sleep(HEAD_START), if waiting.len() > 0 => {}
+            () = time::sleep(head_start), if waiting.len() > 0 => {}
         }
     }
 }

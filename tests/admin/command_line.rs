@@ -376,6 +376,7 @@ fn what_was_done(desk: &Desk<'_>, event_id: &str) {
         ["destination", "list"].as_slice(),
         &["destination", "list", "--unfinished"],
         &["parked", "list"],
+        &["join", "list"],
         &["pushers"],
         &["tasks", "--status", "active"],
         &["largest-rooms"],

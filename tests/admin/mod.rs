@@ -9,6 +9,7 @@ mod command_line;
 pub(crate) mod dashboard;
 mod dashboard_begins;
 mod federation;
+mod joins;
 mod journey;
 mod journeys;
 mod ketesa;

@@ -217,16 +217,51 @@ async fn a_join_whose_members_come_later_is_done_or_undone_when_it_is_cut_short(
     cut_short(Arrival::Lean).await;
 }
 
-/// The user is in the room or is not; then a new attempt brings them in.
+/// The user is in the room or is not: then a new attempt brings them in, unless the server has gone on with the first one before.
 async fn after_the_kill(ours: &mut TestServer, anna: &Client) -> bool {
     ours.start_again();
     let anna = anna.at(ours.base());
     let was_done = is_joined(&anna).await;
     if !was_done {
-        let synced = anna.sync(None, "").await;
-        assert!(synced["rooms"]["join"][ROOM].is_null(), "{synced}");
         assert!(join(&anna).await);
     }
     is_whole(&anna).await;
     was_done
+}
+
+/// Waits until so many joins have come to the crowd's server.
+async fn sent(crowd: &Crowd, count: usize) {
+    let begun = Instant::now();
+    while crowd.omissions() < count {
+        assert!(begun.elapsed() < WHOLE_WITHIN, "no join is sent");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_whose_answer_nobody_heard_is_gone_on_with() {
+    for arrival in [Arrival::Whole, Arrival::Lean] {
+        let crowd = Crowd::gather(3, &[]).await;
+        crowd.let_in(arrival);
+        crowd.keep_silent(true);
+        let mut ours = crowd.open().await;
+        let anna = ours.register("anna").await;
+        let joining = tokio::spawn({
+            let anna = anna.clone();
+            async move { join(&anna).await }
+        });
+        // For the others the user is in the room from now on.
+        sent(&crowd, 1).await;
+        ours.kill();
+        assert!(!joining.await.expect("it does not panic"));
+        crowd.keep_silent(false);
+        ours.start_again();
+        let anna = anna.at(ours.base());
+        // Nobody asks again.
+        let is_in = |answer: &Value| answer["rooms"]["join"][ROOM].is_object();
+        anna.sync_anew_until("", is_in).await;
+        assert_eq!(crowd.omissions(), 2);
+        look_when_whole(&anna, "joined_members").await;
+        talks(&anna).await;
+    }
 }

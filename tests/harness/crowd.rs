@@ -84,12 +84,14 @@ struct Played {
     graph: Mutex<Graph>,
     servers: Vec<String>,
     arrival: Mutex<Arrival>,
+    is_silent: AtomicBool,
     /// By server; the last one stays.
     tellings: Mutex<BTreeMap<String, VecDeque<Telling>>>,
     is_late: watch::Sender<bool>,
     tells_missing: AtomicBool,
     key_requests: AtomicUsize,
     omissions: AtomicUsize,
+    leaves: AtomicUsize,
     state_requests: AtomicUsize,
     states_told: AtomicUsize,
 }
@@ -116,11 +118,13 @@ impl Crowd {
             graph: Mutex::new(graph.await.expect("a room")),
             servers: names.into_iter().map(ToOwned::to_owned).collect(),
             arrival: Mutex::default(),
+            is_silent: AtomicBool::new(false),
             tellings: Mutex::new(BTreeMap::from([tells])),
             is_late: watch::Sender::new(false),
             tells_missing: AtomicBool::new(false),
             key_requests: AtomicUsize::new(0),
             omissions: AtomicUsize::new(0),
+            leaves: AtomicUsize::new(0),
             state_requests: AtomicUsize::new(0),
             states_told: AtomicUsize::new(0),
         });
@@ -141,6 +145,11 @@ impl Crowd {
     /// From now on who comes in is answered so.
     pub(crate) fn let_in(&self, arrival: Arrival) {
         *self.played.arrival.lock() = arrival;
+    }
+
+    /// From now on who comes in is let in, but never told so, or told again.
+    pub(crate) fn keep_silent(&self, is_silent: bool) {
+        self.played.is_silent.store(is_silent, Ordering::Relaxed);
     }
 
     /// From now on one of the servers answers so to those who ask for the state: one after the other, and the last one again and again.
@@ -168,6 +177,11 @@ impl Crowd {
     /// How often somebody came in who can do without the members.
     pub(crate) fn omissions(&self) -> usize {
         self.played.omissions.load(Ordering::Relaxed)
+    }
+
+    /// How often somebody left through its servers.
+    pub(crate) fn leaves(&self) -> usize {
+        self.played.leaves.load(Ordering::Relaxed)
     }
 
     /// How often its servers were asked for the state.
@@ -241,10 +255,20 @@ impl Played {
                 }
                 None
             }
-            "make_join" => Some(Reply::Json(200, self.graph.lock().template(&about))),
+            "make_join" | "make_leave" => {
+                let template = self.graph.lock().template(&about, &what[5..]);
+                Some(Reply::Json(200, template))
+            }
+            "send_leave" => {
+                self.graph.lock().keep(&made(asked.body));
+                self.leaves.fetch_add(1, Ordering::Relaxed);
+                Some(Reply::Json(200, json!({})))
+            }
             "send_join" => {
                 let can_omit = query.split('&').any(|it| it == "omit_members=true");
-                Some(self.arrive(asked.body, can_omit))
+                let answer = self.arrive(asked.body, can_omit);
+                let is_silent = self.is_silent.load(Ordering::Relaxed);
+                Some(if is_silent { Reply::Silence } else { answer })
             }
             "state" | "state_ids" => {
                 let mut fields = query.split('&');

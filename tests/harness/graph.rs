@@ -72,11 +72,11 @@ impl Graph {
         sealed(server_of(sender), draft(event, wish, known))
     }
 
-    /// The template of somebody's join.
-    pub(super) fn template(&self, user_id: &str) -> Value {
+    /// The template of somebody's join, or leave.
+    pub(super) fn template(&self, user_id: &str, membership: &str) -> Value {
         let event = json!({
             "type": "m.room.member", "state_key": user_id, "sender": user_id, "room_id": self.room_id,
-            "content": {"membership": "join"}, "depth": self.depth + 1, "prev_events": [self.last],
+            "content": {"membership": membership}, "depth": self.depth + 1, "prev_events": [self.last],
         });
         let known = |event_type: &str, state_key: &str| self.known(event_type, state_key);
         json!({"room_version": "11", "event": draft(event, &json!({}), known)})

@@ -22,6 +22,7 @@ use playhouse_actors::{
     delays::Delays,
     externals::External,
     gateway::Outbox,
+    joins::Joins,
     kernel::Domain,
     media::{Media, ledger::QuarantineLedger},
     oauth::Oauth,
@@ -339,6 +340,13 @@ fn records_of_purges() {
     use samples::purge::{VARIANTS, all, name};
     let entity = Entity::house("purges");
     check::<Purges>("purge", &entity, &all(), VARIANTS, name);
+}
+
+#[test]
+fn records_of_joins() {
+    use samples::join::{VARIANTS, all, name};
+    let entity = Entity::house("joins");
+    check::<Joins>("join", &entity, &all(), VARIANTS, name);
 }
 
 #[test]

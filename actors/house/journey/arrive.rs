@@ -93,8 +93,7 @@ impl House {
         let sound = self.sound(&journey.room_id, finished, answer).await?;
         let events = sound.events.into_iter();
         let events = events.map(|pdu| pdu.brought_by(server)).collect();
-        let chunks = self.receive_chunks((&journey.room_id, &version), events, CHUNK);
-        let mut events = chunks.await?;
+        let mut events = self.receive_first(journey, &version, events).await?;
         let event_id = sound.join.event_id.clone();
         events.push(ReceivedEvent {
             pdu: sound.join,
@@ -116,6 +115,28 @@ impl House {
                 "the join does not stand in the state that came with it: {fate:?}"
             ))),
         }
+    }
+
+    /// Has a room into which somebody comes take in what only authorises, and notes how far that is; answers the rest.
+    async fn receive_first(
+        &self,
+        journey: &Journey,
+        version: &RoomVersionId,
+        mut events: Vec<CheckedPdu>,
+    ) -> Result<Vec<ReceivedEvent>, HouseError> {
+        let all = events.len();
+        self.note_progress(journey, (0, all as u64)).await?;
+        while events.len() > CHUNK {
+            let rest = events.split_off(CHUNK);
+            let chunk = std::mem::replace(&mut events, rest);
+            let chunk = chunk.into_iter().map(outlier).collect();
+            self.receive(&journey.room_id, Some(version.clone()), chunk)
+                .await?;
+            let done = all - events.len();
+            self.note_progress(journey, (done as u64, all as u64))
+                .await?;
+        }
+        Ok(events.into_iter().map(outlier).collect())
     }
 
     /// Has a room take in what only authorises, as long as there is more than it takes at a time; answers the rest.
@@ -259,7 +280,7 @@ async fn read(
     let texts = answer.auth_chain.iter().chain(&answer.state);
     for (index, text) in texts.enumerate() {
         rest(index).await;
-        if let Ok(pdu) = RawPdu::read(text.get(), rules) {
+        if let Ok(pdu) = RawPdu::read(text.get(), rules).map(RawPdu::of_past) {
             if index >= answer.auth_chain.len() {
                 state.insert(pdu.event_id.clone());
             }

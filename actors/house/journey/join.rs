@@ -1,7 +1,7 @@
 //! Joining a room in which nobody of this server is (server-server API, "Joining Rooms").
 
 use ruma::{
-    OwnedRoomId, OwnedServerName, RoomId, ServerName, events::room::member::MembershipState,
+    OwnedRoomId, OwnedServerName, RoomId, ServerName, UserId, events::room::member::MembershipState,
 };
 use tokio::time::Instant;
 
@@ -9,10 +9,11 @@ use super::{
     ASKING_MAX, Footing,
     arrive::Arrival,
     complexity::Size,
-    handshake::{Journey, Setback, Setbacks},
+    handshake::{Finished, Journey, Setback, Setbacks},
 };
 use crate::{
     house::{House, HouseError, JoinWish, peers::Patience},
+    network::PeerError,
     room::RoomError,
 };
 
@@ -69,22 +70,44 @@ impl House {
             // A room whose size is looked at afterwards must be whole then.
             omit_members: size != Size::Unknown,
         };
+        // Before it is noted: from then on others look whether somebody goes on with it.
+        let _driven = self.journeys.drive(room_id, &joining);
+        // What an earlier attempt has sent is not undone by the failure of this one.
+        let before = self.noted_join(room_id, &joining).await?;
+        let mut in_doubt = before.is_some_and(|join| !join.sent.is_empty());
+        self.note_begun(room_id, (&joining, is_guest)).await?;
+        let joined = self
+            .join_through_any(helpers, &journey, (&footing, &mut in_doubt))
+            .await;
+        if let Err(error) = joined {
+            let who = (&*joining, in_doubt);
+            self.note_failure(room_id, who, &error).await;
+            return Err(error);
+        }
+        let checked = (is_guest, size != Size::Unknown);
+        let may_stay = self
+            .leave_unless_welcome((room_id, &joining), checked)
+            .await;
+        self.note_end(room_id, (&joining, may_stay.is_ok())).await?;
+        may_stay
+    }
+
+    /// Asks one server after the other. `in_doubt` becomes true when one of them may have let the user in although the join fails.
+    async fn join_through_any(
+        &self,
+        helpers: Vec<OwnedServerName>,
+        journey: &Journey,
+        (footing, in_doubt): (&Footing, &mut bool),
+    ) -> Result<(), HouseError> {
         let begun = Instant::now();
         let mut setbacks = Setbacks::default();
         for server in helpers {
             if begun.elapsed() > ASKING_MAX {
                 break;
             }
-            match self.join_there(&server, &journey, &footing).await {
-                Ok(()) => {
-                    if is_guest {
-                        self.leave_unless_open_to_guests(room_id, &joining).await?;
-                    }
-                    if size == Size::Unknown {
-                        self.leave_if_too_large(room_id, &joining).await?;
-                    }
-                    return Ok(());
-                }
+            let joined = self.join_there(&server, journey, (footing, &mut *in_doubt));
+            match joined.await {
+                Ok(()) => return Ok(()),
                 Err(Setback::Peer(error)) => setbacks.note(&server, error),
                 Err(Setback::House(error)) => return Err(error),
             }
@@ -92,16 +115,48 @@ impl House {
         Err(setbacks.into_error())
     }
 
+    /// Looks afterwards at what could not be known before: whether a guest, or anybody, may stay in the room.
+    pub(super) async fn leave_unless_welcome(
+        &self,
+        (room_id, user_id): (&RoomId, &UserId),
+        (is_guest, size_is_known): (bool, bool),
+    ) -> Result<(), HouseError> {
+        if is_guest {
+            self.leave_unless_open_to_guests(room_id, user_id).await?;
+        }
+        if !size_is_known {
+            self.leave_if_too_large(room_id, user_id).await?;
+        }
+        Ok(())
+    }
+
     async fn join_there(
         &self,
         server: &ServerName,
         journey: &Journey,
-        footing: &Footing,
+        (footing, in_doubt): (&Footing, &mut bool),
     ) -> Result<(), Setback> {
-        let finished = self.make_there(server, journey).await?;
-        let answer: Arrival = self
-            .send_there(server, journey, (&finished, Patience::LONG))
-            .await?;
+        let making = self.make_there(server, journey);
+        let finished = self.unless_cancelled(journey, making).await?;
+        self.note_sent(server, journey, &finished).await?;
+        let entered = self.enter(server, journey, (finished, footing)).await;
+        *in_doubt |= match &entered {
+            Ok(()) => false,
+            Err(Setback::Peer(error)) => !is_refusal(error),
+            Err(Setback::House(_)) => true,
+        };
+        entered
+    }
+
+    /// Sends a finished join, and makes the room of what is answered.
+    pub(super) async fn enter(
+        &self,
+        server: &ServerName,
+        journey: &Journey,
+        (finished, footing): (Finished, &Footing),
+    ) -> Result<(), Setback> {
+        let sending = self.send_there(server, journey, (&finished, Patience::LONG));
+        let answer: Arrival = self.unless_cancelled(journey, sending).await?;
         if footing.is_here {
             return self
                 .arrive_among_us(server, journey, (finished, answer))
@@ -111,6 +166,20 @@ impl House {
         self.hear_of_meanwhile(server, &journey.room_id, join).await;
         self.arrive(server, journey, (finished, answer)).await
     }
+}
+
+/// Whether a server has certainly not done what it was asked for, or was not even asked.
+fn is_refusal(error: &PeerError) -> bool {
+    matches!(
+        error,
+        PeerError::Off
+            | PeerError::Denied
+            | PeerError::Barred
+            | PeerError::Refused {
+                status: 400..=499,
+                ..
+            }
+    )
 }
 
 /// Whether this server knows the room, but cannot vouch for the user, and others could.

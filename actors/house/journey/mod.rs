@@ -2,7 +2,8 @@
 //! server that is in the room (server-server API, "Joining Rooms", "Knocking upon a room", "Inviting to a room", "Leaving Rooms").
 //!
 //! A journey is a task of its own and goes on when the client that began it has left: once a server has let somebody in, that is to be recorded here. One
-//! user at a time goes into a room, from whichever node; who waited finds the room here.
+//! user at a time goes into a room, from whichever node; who waited finds the room here. A join is noted in the log before it is sent, so that it is gone on with,
+//! or taken back, when this server ended meanwhile.
 
 mod arrive;
 mod complexity;
@@ -13,26 +14,34 @@ mod invited;
 mod inviting;
 mod join;
 mod meanwhile;
+mod noted;
 mod outside;
+mod resume;
 mod whole;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     sync::{Arc, Weak},
     time::Duration,
 };
 
 use parking_lot::Mutex;
-use ruma::{OwnedRoomId, OwnedServerName, RoomId, RoomVersionId, UserId};
+use ruma::{OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, RoomVersionId, UserId};
+use tokio::sync::{Notify, Semaphore};
 
 pub use complexity::{RemoteRooms, UNIT as COMPLEXITY_UNIT};
 pub use invited::IncomingInvite;
 pub(super) use join::is_for_others;
+pub(super) use resume::Resumer;
 use whole::Completions;
 
 use super::{Held, House, HouseError, Places, surprise};
-use crate::room::{RoomAnswer, RoomError, RoomQuery, told::Told};
+use crate::{
+    joins::Joins,
+    kernel::Directory,
+    room::{RoomAnswer, RoomError, RoomQuery, told::Told},
+};
 
 /// So many servers are asked for one journey.
 const SERVERS_MAX: usize = 8;
@@ -47,13 +56,44 @@ const LEAVING_MAX: Duration = Duration::from_secs(20);
 #[derive(Default)]
 pub(super) struct Turns(Mutex<BTreeMap<OwnedRoomId, Weak<tokio::sync::Mutex<()>>>>);
 
+/// So many joins that were cut short are gone on with at a time.
+const RESUMED_AT_ONCE: usize = 4;
+
 /// The journeys of this server's users.
-#[derive(Default)]
 pub(super) struct Journeys {
     /// Who is on the way.
     turns: Turns,
     /// Where members are still to be fetched.
     completions: Completions,
+    /// The joins that are under way, on all nodes.
+    joins: Arc<Directory<Joins>>,
+    /// Rung when there may be one that nobody goes on with.
+    bell: Arc<Notify>,
+    /// Those that this node goes on with, and those for whose turn it waits.
+    driven: Arc<Mutex<BTreeSet<(OwnedRoomId, OwnedUserId)>>>,
+    /// Told to those that were cut short and wait for a next attempt: something has changed.
+    nudge: Arc<Notify>,
+    /// How many of these are gone on with at a time.
+    places: Semaphore,
+}
+
+impl Journeys {
+    pub(super) fn new(joins: Arc<Directory<Joins>>, bell: Arc<Notify>) -> Self {
+        Self {
+            turns: Turns::default(),
+            completions: Completions::default(),
+            joins,
+            bell,
+            driven: Arc::default(),
+            nudge: Arc::default(),
+            places: Semaphore::new(RESUMED_AT_ONCE),
+        }
+    }
+
+    /// Closes what stands in the log of them.
+    pub(super) async fn close(&self, within: Duration) {
+        self.joins.close(within).await;
+    }
 }
 
 impl Turns {

@@ -278,7 +278,8 @@ impl House {
     }
 }
 
-fn is_waiting(told: &Told) -> bool {
+/// Whether it is an invite or a knock that nobody has answered.
+pub(super) fn is_waiting(told: &Told) -> bool {
     matches!(
         told.membership(),
         Some(MembershipState::Invite | MembershipState::Knock)

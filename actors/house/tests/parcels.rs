@@ -1,11 +1,12 @@
 //! What the smaller actors of a house hear, say and answer, on its way to another node.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use playhouse_schema::record::{
     backup::SessionQuality,
     external::{Identity, SessionBegun},
     house::Report,
+    join::{JoinBegun, JoinSent},
     media::{Reserved, Uploaded},
     purge::{Deletion, DeletionMoved, DeletionRoom, PurgeEnded},
     quarantine::QuarantineChange,
@@ -23,6 +24,7 @@ use crate::{
     delays::{DelayAnswer, DelayError, DelayQuery, DelaySignal, Outcome},
     externals::{ExternalAnswer, ExternalCommand, ExternalQuery},
     gateway::{GatewayAnswer, GatewayError, GatewayQuery, GatewaySignal},
+    joins::{Join, JoinCommand, JoinError, JoinQuery, JoinsTold},
     kernel::{Unavailable, parcel::crossed},
     media::{MediaAnswer, MediaCommand, MediaError, MediaFacts, ledger::NoteChange},
     oauth::{DeviceCodes, OauthAnswer, OauthError, OauthQuery, Progress},
@@ -146,6 +148,30 @@ fn media_arrive() {
         media_id: "m".to_owned(),
         quarantined: true,
     }));
+}
+
+#[test]
+fn joins_arrive() {
+    let sent = JoinSent {
+        server: "x".to_owned(),
+        pdu: b"{}".to_vec().into(),
+        at_ms: 7,
+        ..JoinSent::forgotten()
+    };
+    crossed(&JoinCommand::Send(Box::new(sent.clone())));
+    crossed(&JoinQuery::One("!r:x".to_owned(), "@a:x".to_owned()));
+    crossed(&JoinsTold(vec![Join {
+        begun: JoinBegun {
+            room_id: "!r:x".to_owned(),
+            user_id: "@a:x".to_owned(),
+            guest: false,
+            at_ms: 6,
+        },
+        sent: vec![Arc::new(sent)],
+        progress: Some((1, 2)),
+        abandoned: None,
+    }]));
+    crossed(&JoinError::Unavailable(Unavailable::Timeout));
 }
 
 #[test]

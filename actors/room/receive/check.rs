@@ -23,13 +23,13 @@ use crate::{
     },
 };
 
-/// The most predecessors of an event (server-server API, "PDUs").
+/// The most predecessors of an event that is news (server-server API, "PDUs").
 const PREV_EVENTS_MAX: usize = 20;
 
 /// So many keys by which a server has signed an event are looked for.
 const KEYS_MAX: usize = 16;
 
-/// The most events that authorise one directly.
+/// The most events that authorise one directly that is news.
 const AUTH_EVENTS_MAX: usize = 10;
 
 /// What is wrong with an event that is not even looked at further.
@@ -76,8 +76,9 @@ impl RawPdu {
         })
     }
 
-    /// The same as a part of a room's past. There are events from before it was limited how many others one may name: what backfill brings must not be refused
-    /// for that (server-server API, `/backfill`).
+    /// The same as a part of a room's past, its state, or what authorises events. There are events from before it was limited how many others one may name,
+    /// and rooms whose state they are: what backfill and joins bring must not be refused for that (server-server API, `/backfill`). The size of an event
+    /// bounds them.
     pub fn of_past(mut self) -> Self {
         self.is_past = true;
         self

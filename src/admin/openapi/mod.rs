@@ -3,6 +3,7 @@
 mod accounts;
 pub(crate) mod described;
 mod describing;
+mod joins;
 mod policies;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use self::{
     accounts::ACCOUNTS,
     described::{ALL, BASE},
     describing::{Described, Field, Holds},
+    joins::JOINS,
     policies::POLICIES,
 };
 use crate::edge::{Admin, App, Failure, RawJson, Routes, administrator::role_name};
@@ -63,7 +65,7 @@ pub(crate) async fn handle(
 
 /// All endpoints.
 pub(crate) fn all() -> impl Iterator<Item = &'static Described> {
-    ALL.iter().chain(ACCOUNTS).chain(POLICIES)
+    ALL.iter().chain(ACCOUNTS).chain(JOINS).chain(POLICIES)
 }
 
 fn document() -> OpenApi {

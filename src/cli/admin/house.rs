@@ -1,4 +1,4 @@
-//! `playhouse admin event`, `audit`, `parked` and what stands alone.
+//! `playhouse admin event`, `audit`, `join`, `parked` and what stands alone.
 
 use serde_json::{Value, json};
 
@@ -48,6 +48,15 @@ pub(super) enum Audit {
     Undo { id: u64 },
 }
 
+/// Joins through other servers that are under way.
+#[derive(clap::Subcommand)]
+pub(super) enum Join {
+    /// List them
+    List,
+    /// Cancel one: where the user may have been let in, the user leaves
+    Cancel { room_id: String, user: String },
+}
+
 /// Records that readers of the log could not take in.
 #[derive(clap::Subcommand)]
 pub(super) enum Parked {
@@ -81,6 +90,21 @@ static CHANGES: Table = Table {
         ("TARGET", "/target", Form::Plain),
         ("STATUS", "/status", Form::Plain),
         ("UNDO", "/can_be_undone", Form::Plain),
+    ],
+};
+
+static JOINS: Table = Table {
+    rows: "/joins",
+    next: None,
+    total: "",
+    columns: &[
+        ("ROOM", "/room_id", Form::Plain),
+        ("USER", "/user_id", Form::Plain),
+        ("STAGE", "/stage", Form::Plain),
+        ("SERVER", "/server", Form::Plain),
+        ("SINCE", "/since_ts", Form::Time),
+        ("EVENTS", "/events", Form::Plain),
+        ("OF", "/events_total", Form::Plain),
     ],
 };
 
@@ -174,6 +198,20 @@ impl Audit {
             Audit::Undo { id } => {
                 let call = Call::post("/_playhouse/admin/v1/audit/{}/undo").of(id.to_string());
                 Doing::Do(call, format!("Taken back: {id}"))
+            }
+        }
+    }
+}
+
+impl Join {
+    pub(super) fn doing(self, names: &Names) -> Doing {
+        match self {
+            Join::List => Doing::List(Call::get("/_playhouse/admin/v1/joins"), &JOINS, 0),
+            Join::Cancel { room_id, user } => {
+                let user_id = names.user(&user);
+                let said = format!("Cancelled: {user_id}, on the way into {room_id}");
+                let call = Call::delete("/_playhouse/admin/v1/joins/{}/{}");
+                Doing::Do(call.of(room_id).of(user_id), said)
             }
         }
     }

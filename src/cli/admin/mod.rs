@@ -72,6 +72,9 @@ enum Command {
     /// Other servers, to which something is sent
     #[command(subcommand)]
     Destination(destinations::Command),
+    /// Users of this server who are on the way into rooms through other servers
+    #[command(subcommand)]
+    Join(house::Join),
     /// Nodes and shards
     #[command(subcommand)]
     Cluster(cluster::Command),
@@ -198,6 +201,7 @@ pub(super) async fn execute(arguments: Arguments, config: Config) -> Result<(), 
         Command::Media(command) => command.doing(&names)?,
         Command::RegistrationToken(command) => command.doing(),
         Command::Destination(command) => command.doing(),
+        Command::Join(command) => command.doing(&names),
         Command::Cluster(command) => command.doing()?,
         Command::Event(command) => command.doing(),
         Command::Audit(command) => command.doing(),

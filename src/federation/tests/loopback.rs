@@ -5,7 +5,7 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -26,12 +26,15 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 use tokio_rustls::TlsAcceptor;
+use tower_service::Service as _;
 
 use super::{Knows, env};
 use crate::{
     config::Config,
     federation::{
         Federation,
+        connect::{Connecting, Connector},
+        names::Route,
         own_keys::own_public_keys,
         well_known::WellKnown,
         x_matrix::{Signed, authenticate},
@@ -375,4 +378,31 @@ async fn delegation_is_asked_for_once() {
     assert_eq!(open.delegated("other.example").await, None);
     assert_eq!(well_known(&[]).delegated("named.example").await, None);
     assert_eq!(peer.seen.lock().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_target_does_not_stop_the_next() {
+    let peer = Peer::start().await;
+    // Connections to it stand, and nothing is ever said on them.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let ports = [silent.local_addr().unwrap().port(), peer.port];
+    let mut connector = Connector(Arc::new(Connecting {
+        routes: Arc::default(),
+        lookup: Arc::new(Home),
+        rules: AddressRules::new(&["127.0.0.0/8".to_owned()], &[]),
+        trust: peer.trust(),
+        tls: OnceLock::new(),
+    }));
+    let route = Arc::new(Route {
+        host: "named.example".to_owned(),
+        certificate: "named.example".to_owned(),
+        targets: ports
+            .map(|port| ("target.example".to_owned(), port))
+            .to_vec(),
+        is_trusted: false,
+    });
+    let taken = connector.0.routes.take(&route);
+    let place = format!("http://{}/", taken.key).parse().unwrap();
+    // Nobody but the second one has a certificate to show.
+    assert_eq!(connector.call(place).await.map(drop), Ok(()));
 }

@@ -8,6 +8,7 @@ pub(super) mod delay;
 pub(super) mod external;
 pub(super) mod gateway;
 pub(super) mod house;
+pub(super) mod join;
 pub(super) mod media;
 pub(super) mod oauth;
 pub(super) mod pass;

@@ -1,8 +1,12 @@
 //! Joining rooms of another server.
 
-use serde_json::value::RawValue;
+use ruma::{
+    CanonicalJsonObject, ServerName,
+    signatures::{add_content_hash_to_event, sign_event},
+};
+use serde_json::{Value as JsonValue, value::RawValue};
 
-use super::*;
+use super::{town::signer, *};
 use crate::house::{RemoteRooms, receive::outlier};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,6 +140,37 @@ async fn what_is_forged_in_the_state_is_left_out() {
     // Trying again ends well.
     *pair.town.spoil.lock() = None;
     pair.join(&other).await.unwrap();
+    pair.end().await;
+}
+
+/// One event of the state stands on more events than news may.
+fn stand_on_many(answer: &mut JsonValue) {
+    let mut state = answer["state"].as_array_mut().unwrap().iter_mut();
+    let event = state.find(|event| event["type"] == "m.room.history_visibility");
+    let event = event.unwrap();
+    let many = (0..21).map(|index| format!("${index:043}"));
+    event["prev_events"] = many.collect::<Vec<_>>().into();
+    let mut object: CanonicalJsonObject = serde_json::from_value(event.take()).unwrap();
+    object.remove("hashes");
+    object.remove("signatures");
+    let rules = RoomVersionId::V11.rules().unwrap();
+    add_content_hash_to_event(&mut object).unwrap();
+    let signer = signer(&ServerName::parse(FAR).unwrap());
+    sign_event(FAR, &signer, &mut object, &rules.redaction).unwrap();
+    *event = serde_json::to_value(object).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_state_of_an_old_room_may_stand_on_many_events() {
+    let pair = Pair::new().await;
+    let room_id = pair.room(Preset::PublicChat, RoomVersionId::V11).await;
+    *pair.town.spoil.lock() = Some(stand_on_many);
+    pair.join(&room_id).await.unwrap();
+    let near = pair.near.state(&room_id, &pair.bob).await;
+    let far = pair.far.state(&room_id, &pair.alice).await;
+    assert_eq!(near.len(), far.len());
+    let visible = r#""type":"m.room.history_visibility""#;
+    assert!(near.iter().any(|event| event.contains(visible)));
     pair.end().await;
 }
 

@@ -1,5 +1,6 @@
 //! Our users in rooms of another server.
 
+mod cut_short;
 mod inviting;
 mod joining;
 mod town;

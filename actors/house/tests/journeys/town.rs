@@ -35,6 +35,10 @@ pub(super) struct Town {
     pub(super) joins: Mutex<RemoteRooms>,
     /// Invites that servers which are opened from now on accept for their users.
     pub(super) accepts: Mutex<AutoAccept>,
+    /// Answers to these words are lost.
+    pub(super) lost: Mutex<BTreeSet<&'static str>>,
+    /// Answers to these words come when they stand here no more.
+    pub(super) held: Mutex<BTreeSet<&'static str>>,
     /// What is put into answers of `send_join`.
     pub(super) spoil: Mutex<Option<fn(&mut JsonValue)>>,
 }
@@ -55,6 +59,14 @@ impl Network for Street {
                 return Err(PeerError::Unreachable("gone".to_owned()));
             };
             let answer = town.answer(&house, &origin, &request).await?;
+            drop(house);
+            let word = request.path.split('/').nth(4).unwrap();
+            while town.held.lock().contains(word) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            if town.lost.lock().contains(word) {
+                return Err(PeerError::TooSlow);
+            }
             Ok(Bytes::from(answer.to_string()))
         }
         .boxed()
@@ -72,7 +84,7 @@ impl Network for Street {
     }
 }
 
-fn signer(server: &ServerName) -> Signer {
+pub(super) fn signer(server: &ServerName) -> Signer {
     let seed = server.as_str().len() as u8 * 7 + server.as_bytes()[0];
     Signer::from_seed("1", &[seed; 32]).unwrap()
 }

@@ -1,0 +1,80 @@
+//! Joins of which this server does not hear how they end.
+
+use super::*;
+
+/// Waits until something is so.
+async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !is_so().await {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "not in time: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The other server has seen Bob leave, and here nothing is left to be done.
+async fn taken_back(pair: &Pair, room_id: &RoomId) {
+    pair.heard(&pair.far, room_id, r#""membership":"leave""#)
+        .await;
+    let left = Some(MembershipState::Leave);
+    assert_eq!(pair.far.membership(room_id, &pair.bob).await, left);
+    until("no join is under way", async || {
+        pair.near.house.joins_under_way().await.unwrap().is_empty()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_whose_answer_is_lost_is_taken_back() {
+    let pair = Pair::new().await;
+    let room_id = pair.room(Preset::PublicChat, RoomVersionId::V11).await;
+    pair.town.lost.lock().insert("send_join");
+    pair.join(&room_id).await.unwrap_err();
+    taken_back(&pair, &room_id).await;
+    // Trying again ends well.
+    pair.town.lost.lock().clear();
+    pair.join(&room_id).await.unwrap();
+    let joined = Some(MembershipState::Join);
+    assert_eq!(pair.far.membership(&room_id, &pair.bob).await, joined);
+    pair.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_without_an_answer_can_be_seen_and_cancelled() {
+    let pair = Pair::new().await;
+    let room_id = pair.room(Preset::PublicChat, RoomVersionId::V11).await;
+    let house = &pair.near.house;
+    let nobody = house
+        .cancel_join(&room_id, &pair.bob, "@boss:near.example")
+        .await;
+    assert_eq!(nobody, Err(HouseError::Room(RoomError::NotFound)));
+    pair.town.held.lock().insert("send_join");
+    let joining = async {
+        let error = pair.join(&room_id).await.unwrap_err();
+        assert!(matches!(error, HouseError::Forbidden(_)), "{error}");
+    };
+    let cancelling = async {
+        let joined = Some(MembershipState::Join);
+        until("the other server lets the user in", async || {
+            pair.far.membership(&room_id, &pair.bob).await == joined
+        })
+        .await;
+        let seen = house.joins_under_way().await.unwrap();
+        let [join] = &seen[..] else {
+            panic!("{seen:?}");
+        };
+        assert_eq!(join.begun.room_id, room_id.as_str());
+        assert_eq!(join.begun.user_id, pair.bob.as_str());
+        assert_eq!(join.sent[0].server, FAR);
+        let cancelled = house
+            .cancel_join(&room_id, &pair.bob, "@boss:near.example")
+            .await;
+        assert!(cancelled.is_ok());
+    };
+    tokio::join!(joining, cancelling);
+    pair.town.held.lock().clear();
+    taken_back(&pair, &room_id).await;
+    pair.end().await;
+}

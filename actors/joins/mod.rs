@@ -1,0 +1,337 @@
+//! Users of this server who are on the way into rooms through other servers: what was sent to whom, and how far each has come. What is not at its end is gone on
+//! with after a restart.
+//!
+//! Owns which joins are under way, at most one for each user and room, and that nothing more is sent for one that is to be abandoned. Must not know how a room
+//! is joined.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use imbl::OrdMap;
+use playhouse_schema::{
+    address::{Entity, Position, Sequence},
+    port::Snapshot,
+    record::{
+        codec::Record as _,
+        join::{JoinAbandoned, JoinBegun, JoinEnded, JoinProgress, JoinRecord, JoinSent},
+    },
+};
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+use tokio::sync::Notify;
+
+use crate::kernel::{Committed, Decision, Domain, Port, Resident, Unavailable};
+
+/// So many may be under way at a time.
+const JOINS_MAX: usize = 1_000;
+
+/// The newest so many events that were sent for one are remembered.
+const SENT_MAX: usize = 8;
+
+/// A room and a user of this server.
+type Pair = (String, String);
+
+/// All joins that are under way: a fold of their records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Joins(OrdMap<Pair, Under>);
+
+/// A join, and the records that are to be emptied when it ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Under {
+    join: Join,
+    records: Vec<Sequence>,
+}
+
+/// A join that is under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Join {
+    /// Who wants where, since when.
+    pub begun: JoinBegun,
+    /// What was sent, oldest first.
+    pub sent: Vec<Arc<JoinSent>>,
+    /// So many events of the answer are taken in, of so many; `None` before there is an answer, and for a small one.
+    pub progress: Option<(u64, u64)>,
+    /// Nothing is to come of it.
+    pub abandoned: Option<JoinAbandoned>,
+}
+
+/// What can be done with joins.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum JoinCommand {
+    /// A user wants in. What was sent before for the same user and room stays known. Refused with `TooMany` while too many are under way.
+    Begin(JoinBegun),
+    /// The join is about to be sent. Refused with `Abandoned` if nothing is to come of it.
+    Send(Box<JoinSent>),
+    /// What was answered is being taken in. Refused with `Abandoned` if nothing is to come of it.
+    Progress(JoinProgress),
+    /// Nothing is to come of it. Refused with `Unknown` when it is not under way.
+    Abandon(JoinAbandoned),
+    /// It has come to its end. One into which the user has come is not ended, but refused with `Abandoned`, when an administrator wants it abandoned.
+    End(JoinEnded),
+    /// It has come to its end, whatever anybody wants.
+    EndAnyway(JoinEnded),
+}
+
+/// What can be asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum JoinQuery {
+    /// One, by room and user.
+    One(String, String),
+    /// All, without the events that were sent.
+    All,
+}
+
+/// What is answered: joins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinsTold(pub Vec<Join>);
+
+/// Why it is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum JoinError {
+    /// No such join is under way.
+    #[error("no such join is under way")]
+    Unknown,
+    /// Nothing is to come of it.
+    #[error("the join was cancelled")]
+    Abandoned,
+    /// Too many are under way.
+    #[error("too many joins are under way")]
+    TooMany,
+    /// It could not be asked.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Where all joins are.
+pub fn joins() -> Entity {
+    Entity::house("joins")
+}
+
+impl Join {
+    /// The same without the events that were sent.
+    fn outlined(&self) -> Self {
+        let outline = |sent: &Arc<JoinSent>| {
+            Arc::new(JoinSent {
+                pdu: ByteBuf::new(),
+                ..(**sent).clone()
+            })
+        };
+        Self {
+            sent: self.sent.iter().map(outline).collect(),
+            ..self.clone()
+        }
+    }
+
+    /// An administrator wants it abandoned.
+    pub fn is_cancelled(&self) -> bool {
+        let abandoned = self.abandoned.as_ref();
+        abandoned.is_some_and(|abandoned| abandoned.by.is_some())
+    }
+}
+
+impl Joins {
+    fn get(&self, room_id: &str, user_id: &str) -> Option<&Under> {
+        self.0.get(&(room_id.to_owned(), user_id.to_owned()))
+    }
+
+    /// The one that is to be gone on with.
+    fn wanted(&self, room_id: &str, user_id: &str) -> Result<&Under, JoinError> {
+        let under = self.get(room_id, user_id).ok_or(JoinError::Unknown)?;
+        match under.join.abandoned {
+            Some(_) => Err(JoinError::Abandoned),
+            None => Ok(under),
+        }
+    }
+
+    fn judge(&self, command: JoinCommand) -> Result<Option<JoinRecord>, JoinError> {
+        match command {
+            JoinCommand::Begin(begun) => {
+                let is_new = self.get(&begun.room_id, &begun.user_id).is_none();
+                if is_new && self.0.len() >= JOINS_MAX {
+                    return Err(JoinError::TooMany);
+                }
+                Ok(Some(JoinRecord::Begun(begun)))
+            }
+            JoinCommand::Send(sent) => {
+                self.wanted(&sent.room_id, &sent.user_id)?;
+                Ok(Some(JoinRecord::Sent(*sent)))
+            }
+            JoinCommand::Progress(progress) => {
+                self.wanted(&progress.room_id, &progress.user_id)?;
+                Ok(Some(JoinRecord::Progressed(progress)))
+            }
+            JoinCommand::Abandon(abandoned) => {
+                let under = self.get(&abandoned.room_id, &abandoned.user_id);
+                let known = under.ok_or(JoinError::Unknown)?.join.abandoned.as_ref();
+                // That it fails says nothing new; that somebody wants it so does.
+                let says_less = known.is_some_and(|it| it.by.is_some() || abandoned.by.is_none());
+                Ok((!says_less).then_some(JoinRecord::Abandoned(abandoned)))
+            }
+            JoinCommand::End(ended) => {
+                let under = self.get(&ended.room_id, &ended.user_id);
+                if ended.joined && under.is_some_and(|under| under.join.is_cancelled()) {
+                    return Err(JoinError::Abandoned);
+                }
+                Ok(under.map(|_| JoinRecord::Ended(ended)))
+            }
+            JoinCommand::EndAnyway(ended) => {
+                let under = self.get(&ended.room_id, &ended.user_id);
+                Ok(under.map(|_| JoinRecord::Ended(ended)))
+            }
+        }
+    }
+
+    fn change(&mut self, (room_id, user_id): (&str, &str), change: impl FnOnce(&mut Under)) {
+        if let Some(under) = self.0.get_mut(&(room_id.to_owned(), user_id.to_owned())) {
+            change(under);
+        }
+    }
+
+    fn take_in(&mut self, sequence: Sequence, record: &JoinRecord) {
+        match record {
+            JoinRecord::Begun(begun) => {
+                let pair = (begun.room_id.clone(), begun.user_id.clone());
+                let before = self.0.remove(&pair);
+                let (sent, records) = match before {
+                    Some(before) => (before.join.sent, before.records),
+                    None => (Vec::new(), Vec::new()),
+                };
+                let join = Join {
+                    begun: begun.clone(),
+                    sent,
+                    progress: None,
+                    abandoned: None,
+                };
+                self.0.insert(pair, Under { join, records });
+            }
+            JoinRecord::Sent(sent) => self.change((&sent.room_id, &sent.user_id), |under| {
+                under.records.push(sequence);
+                under.join.progress = None;
+                under.join.sent.push(Arc::new(sent.clone()));
+                if under.join.sent.len() > SENT_MAX {
+                    under.join.sent.remove(0);
+                }
+            }),
+            JoinRecord::Progressed(progress) => {
+                self.change((&progress.room_id, &progress.user_id), |under| {
+                    under.join.progress = Some((progress.events, progress.of));
+                });
+            }
+            JoinRecord::Abandoned(abandoned) => {
+                self.change((&abandoned.room_id, &abandoned.user_id), |under| {
+                    under.join.abandoned = Some(abandoned.clone());
+                });
+            }
+            JoinRecord::Ended(ended) => {
+                self.0
+                    .remove(&(ended.room_id.clone(), ended.user_id.clone()));
+            }
+        }
+    }
+
+    /// What is to be emptied with a record.
+    fn emptied_with(&self, record: &JoinRecord) -> Vec<(Sequence, bytes::Bytes)> {
+        let JoinRecord::Ended(ended) = record else {
+            return Vec::new();
+        };
+        let under = self.get(&ended.room_id, &ended.user_id);
+        let records = under.into_iter().flat_map(|under| under.records.iter());
+        let nothing = JoinRecord::Sent(JoinSent::forgotten()).encode();
+        records
+            .map(|sequence| (*sequence, nothing.clone()))
+            .collect()
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let all: Vec<_> = self.0.values().collect();
+        rmp_serde::to_vec(&all).expect("joins hold nothing that MessagePack cannot say")
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let all: Vec<Under> = rmp_serde::from_slice(bytes).ok()?;
+        let pair = |join: &Join| (join.begun.room_id.clone(), join.begun.user_id.clone());
+        let all = all.into_iter().map(|under| (pair(&under.join), under));
+        Some(Self(all.collect()))
+    }
+
+    fn tell(&self, query: JoinQuery) -> JoinsTold {
+        JoinsTold(match query {
+            JoinQuery::One(room_id, user_id) => {
+                let found = self.get(&room_id, &user_id);
+                found.map(|under| under.join.clone()).into_iter().collect()
+            }
+            JoinQuery::All => self.0.values().map(|under| under.join.outlined()).collect(),
+        })
+    }
+}
+
+impl Domain for Joins {
+    const NAME: &'static str = "joins";
+    const SNAPSHOT_VERSION: u32 = 1;
+
+    type Record = JoinRecord;
+    type Command = JoinCommand;
+    type Reply = ();
+    type Query = JoinQuery;
+    type Answer = JoinsTold;
+    type Signal = ();
+    type Error = JoinError;
+    type Live = ();
+    /// Rung when something is recorded: one may be there that nobody goes on with.
+    type Context = Arc<Notify>;
+
+    fn empty(_entity: &Entity) -> Self {
+        Self::default()
+    }
+
+    fn apply(&mut self, sequence: Sequence, _position: Position, record: &JoinRecord) {
+        self.take_in(sequence, record);
+    }
+
+    fn decide(
+        &self,
+        command: JoinCommand,
+        _bell: &Arc<Notify>,
+    ) -> Result<Decision<Self>, JoinError> {
+        let record = self.judge(command)?;
+        let erasures = record.as_ref().map(|record| self.emptied_with(record));
+        Ok(Decision {
+            erasures: erasures.unwrap_or_default(),
+            ..Decision::new(record.into_iter().collect(), ())
+        })
+    }
+
+    fn answer(resident: &mut Resident<Self>, query: JoinQuery, port: Port<JoinsTold, JoinError>) {
+        let _ = port.send(Ok(resident.state.tell(query)));
+    }
+
+    fn committed(resident: &mut Resident<Self>, _records: &[Committed]) {
+        resident.context.notify_one();
+    }
+
+    fn woken(resident: &mut Resident<Self>) {
+        resident.context.notify_one();
+    }
+
+    fn weight_bytes(&self) -> usize {
+        let of = |under: &Under| {
+            let sent = under.join.sent.iter();
+            512 + sent.map(|sent| sent.pdu.len() + 512).sum::<usize>()
+        };
+        256 + self.0.values().map(of).sum::<usize>()
+    }
+
+    fn snapshot_due(&self, records_since: u64) -> bool {
+        records_since >= 1_000
+    }
+
+    fn to_snapshot(&self) -> bytes::Bytes {
+        self.encode().into()
+    }
+
+    fn from_snapshot(_entity: &Entity, snapshot: &Snapshot) -> Option<Self> {
+        Self::decode(&snapshot.payload)
+    }
+}

@@ -1,0 +1,130 @@
+//! Which joins are under way.
+
+use serde_bytes::ByteBuf;
+
+use super::*;
+
+/// Joins, and how many records there are.
+#[derive(Default)]
+struct Book {
+    joins: Joins,
+    written: Sequence,
+    emptied: Vec<Sequence>,
+}
+
+impl Book {
+    fn done(&mut self, command: JoinCommand) -> Result<(), JoinError> {
+        if let Some(record) = self.joins.judge(command)? {
+            let emptied = self.joins.emptied_with(&record).into_iter();
+            self.emptied.extend(emptied.map(|(sequence, _)| sequence));
+            self.written += 1;
+            self.joins.apply(self.written, 0, &record);
+        }
+        Ok(())
+    }
+
+    fn all(&self) -> Vec<Join> {
+        self.joins.tell(JoinQuery::All).0
+    }
+}
+
+fn begin(room_id: &str) -> JoinCommand {
+    JoinCommand::Begin(JoinBegun {
+        room_id: room_id.to_owned(),
+        user_id: "@a:b".to_owned(),
+        guest: false,
+        at_ms: 1,
+    })
+}
+
+fn send(room_id: &str, server: &str) -> JoinCommand {
+    JoinCommand::Send(Box::new(JoinSent {
+        room_id: room_id.to_owned(),
+        user_id: "@a:b".to_owned(),
+        server: server.to_owned(),
+        room_version: "11".to_owned(),
+        event_id: "$e".to_owned(),
+        pdu: ByteBuf::from(b"{}".to_vec()),
+        needs_voucher: false,
+        omit_members: true,
+        at_ms: 2,
+    }))
+}
+
+fn abandon(room_id: &str, by: Option<&str>) -> JoinCommand {
+    JoinCommand::Abandon(JoinAbandoned {
+        room_id: room_id.to_owned(),
+        user_id: "@a:b".to_owned(),
+        by: by.map(ToOwned::to_owned),
+        at_ms: 3,
+    })
+}
+
+fn ended(room_id: &str, joined: bool) -> JoinEnded {
+    JoinEnded {
+        room_id: room_id.to_owned(),
+        user_id: "@a:b".to_owned(),
+        joined,
+        at_ms: 4,
+    }
+}
+
+#[test]
+fn what_was_sent_is_known_until_the_end() {
+    let mut book = Book::default();
+    book.done(begin("!r")).unwrap();
+    book.done(send("!r", "one")).unwrap();
+    book.done(send("!r", "two")).unwrap();
+    // A further attempt does not make it unsaid.
+    book.done(begin("!r")).unwrap();
+    let one = JoinQuery::One("!r".to_owned(), "@a:b".to_owned());
+    let JoinsTold(found) = book.joins.tell(one);
+    let servers: Vec<_> = found[0].sent.iter().map(|sent| &*sent.server).collect();
+    assert_eq!(servers, ["one", "two"]);
+    assert_eq!(found[0].sent[0].pdu.as_slice(), b"{}");
+    let read = Joins::decode(&book.joins.encode());
+    assert_eq!(read.as_ref(), Some(&book.joins));
+    let outlined = book.all();
+    assert!(outlined[0].sent.iter().all(|sent| sent.pdu.is_empty()));
+    book.done(JoinCommand::End(ended("!r", true))).unwrap();
+    assert!(book.all().is_empty());
+    assert_eq!(book.emptied, [2, 3], "their records say nothing any more");
+    // A second end is none.
+    book.done(JoinCommand::End(ended("!r", true))).unwrap();
+    assert_eq!(book.written, 5);
+}
+
+#[test]
+fn nothing_is_sent_for_what_is_abandoned() {
+    let mut book = Book::default();
+    assert_eq!(book.done(abandon("!r", None)), Err(JoinError::Unknown));
+    assert_eq!(book.done(send("!r", "one")), Err(JoinError::Unknown));
+    book.done(begin("!r")).unwrap();
+    book.done(send("!r", "one")).unwrap();
+    book.done(abandon("!r", None)).unwrap();
+    assert_eq!(book.done(send("!r", "two")), Err(JoinError::Abandoned));
+    assert!(!book.all()[0].is_cancelled());
+    // Who came in all the same is in, unless somebody does not want it.
+    let mut other = Book {
+        joins: book.joins.clone(),
+        ..Book::default()
+    };
+    assert_eq!(other.done(JoinCommand::End(ended("!r", true))), Ok(()));
+    book.done(abandon("!r", Some("@boss:b"))).unwrap();
+    assert!(book.all()[0].is_cancelled());
+    let end = JoinCommand::End(ended("!r", true));
+    assert_eq!(book.done(end), Err(JoinError::Abandoned));
+    book.done(JoinCommand::EndAnyway(ended("!r", false)))
+        .unwrap();
+    assert!(book.all().is_empty());
+}
+
+#[test]
+fn so_many_are_under_way_and_no_more() {
+    let mut book = Book::default();
+    for number in 0..JOINS_MAX {
+        book.done(begin(&format!("!{number}"))).unwrap();
+    }
+    assert_eq!(book.done(begin("!more")), Err(JoinError::TooMany));
+    assert_eq!(book.done(begin("!0")), Ok(()));
+}
