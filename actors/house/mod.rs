@@ -110,7 +110,6 @@ mod figures;
 mod forgotten_rooms;
 mod gateway;
 mod handshakes;
-mod heard;
 mod join;
 mod journey;
 mod keys;

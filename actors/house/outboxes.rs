@@ -1,5 +1,7 @@
 //! What is sent to other servers, as the house sees it.
 
+mod heard;
+
 use std::{sync::Arc, time::Duration};
 
 use playhouse_schema::{
@@ -15,7 +17,9 @@ use playhouse_schema::{
 use ruma::ServerName;
 use tokio::time::Instant;
 
-use super::{House, HouseError, heard::Heard, surprise};
+use heard::Heard;
+
+use super::{House, HouseError, surprise};
 use crate::{
     env::Env,
     followers::{

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use playhouse_schema::{
     address::{Entity, Sequence},
     record::{codec::Record as _, room::RoomRecord},
@@ -32,7 +33,7 @@ impl House {
     pub(super) async fn park_open(
         &self,
         scene: Scene<'_>,
-        (pdus, fates): (&[CheckedPdu], &Fates),
+        (texts, fates): (&[(OwnedEventId, Bytes)], &Fates),
     ) -> Result<bool, HouseError> {
         let mut lacking = Vec::new();
         for (event_id, fate) in fates {
@@ -43,12 +44,12 @@ impl House {
             else {
                 continue;
             };
-            let Some(pdu) = pdus.iter().find(|pdu| pdu.event_id == *event_id) else {
+            let Some((_, json)) = texts.iter().find(|(known, _)| known == event_id) else {
                 continue;
             };
             lacking.push(LackingPdu {
                 event_id: event_id.clone(),
-                json: pdu.json().clone(),
+                json: json.clone(),
                 lacks: prev_events.iter().chain(auth_events).cloned().collect(),
             });
         }
@@ -132,8 +133,9 @@ impl House {
             let sequences: Vec<_> = parked.iter().map(|parked| parked.sequence).collect();
             let pdus = self.parked_json(room_id, &sequences).await?;
             let (checked, _) = self.checked(scene, &pdus).await?;
-            let fates = self.take_in(scene, checked.clone()).await?;
-            self.park_open(scene, (&*checked, &fates)).await?;
+            let texts = texts(&checked);
+            let fates = self.take_in(scene, checked).await?;
+            self.park_open(scene, (&texts, &fates)).await?;
             let wanting = fates.into_iter();
             let wanting = wanting.filter(|(_, fate)| matches!(fate, Fate::Wanting { .. }));
             open.extend(wanting.map(|(event_id, _)| event_id));
@@ -165,4 +167,12 @@ impl House {
         }
         Ok(pdus)
     }
+}
+
+/// The texts of events, by their IDs.
+pub(super) fn texts(pdus: &[CheckedPdu]) -> Vec<(OwnedEventId, Bytes)> {
+    let texts = pdus.iter();
+    texts
+        .map(|pdu| (pdu.event_id.clone(), pdu.json().clone()))
+        .collect()
 }

@@ -8,7 +8,7 @@ use ruma::{OwnedEventId, OwnedRoomId, RoomId, RoomVersionId, ServerName};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{House, HouseError, surprise};
+use super::{House, HouseError, parked_pdus::texts, surprise};
 use crate::{
     network::KeysWanted,
     room::{
@@ -208,8 +208,9 @@ impl House {
             }
             return Ok(outcomes);
         }
-        let fates = self.take_in(scene, checked.clone()).await?;
-        let is_parked = self.park_open(scene, (&*checked, &fates)).await?;
+        let texts = texts(&checked);
+        let fates = self.take_in(scene, checked).await?;
+        let is_parked = self.park_open(scene, (&texts, &fates)).await?;
         if is_parked && gate.partial.is_some() {
             // When that ends, what waits is tried again.
             drop(self.complete_room(room_id));
