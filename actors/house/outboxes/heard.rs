@@ -16,7 +16,7 @@ const REMEMBERED_MAX: usize = 20_000;
 
 /// When another node was last told of each server, milliseconds since the Unix epoch.
 #[derive(Default)]
-pub(super) struct Heard(Mutex<HashMap<OwnedServerName, u64>>);
+pub(in crate::house) struct Heard(Mutex<HashMap<OwnedServerName, u64>>);
 
 impl Heard {
     /// A server was heard: whether it is time to tell so.
