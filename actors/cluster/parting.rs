@@ -59,7 +59,8 @@ impl Ward {
         }
     }
 
-    /// What shall go elsewhere goes, if somebody lives there.
+    /// What shall go elsewhere goes, if somebody lives there. What is held here, not served, and wanted elsewhere was to be given back before, and the register
+    /// did not hear of it, or has heard of the claim alone: nobody else may take it.
     pub(super) fn let_go(self: &Arc<Self>, view: &Arc<RegisterView>) {
         let own = self.incarnation();
         for entry in &view.shards {
@@ -68,20 +69,26 @@ impl Ward {
             };
             let mut nodes = view.nodes.iter();
             let is_there = nodes.any(|node| node.name == *wanted && node.is_alive());
-            if *wanted == self.settings.name
-                || !is_there
-                || !self.map.serves(entry.shard)
-                || !self.set_out(entry.shard)
-            {
+            let is_served = self.map.serves(entry.shard);
+            let may_go = match is_served {
+                true => is_there,
+                false => entry.holder == Some(own),
+            };
+            if *wanted == self.settings.name || !may_go || !self.set_out(entry.shard) {
                 continue;
             }
-            let claim = self.claim_of(entry.shard);
+            let claim = match is_served {
+                true => self.claim_of(entry.shard),
+                false => Some(Claim::new(entry.shard, entry.term)),
+            };
             let (ward, shard, to) = (self.clone(), entry.shard, wanted.clone());
             ractor::concurrency::spawn(async move {
                 let _permit = ward.leaving.acquire().await;
                 let began = Instant::now();
-                ward.map.part_with(shard);
-                ward.tenants.end(shard).await;
+                if is_served {
+                    ward.map.part_with(shard);
+                    ward.tenants.end(shard).await;
+                }
                 if let Some(claim) = claim {
                     ward.give_back(own, claim).await;
                 }

@@ -93,7 +93,7 @@ pub struct Directory<D: Domain> {
     pub(super) slots: DashMap<Entity, Slot<D>>,
     /// Those whose next life shall not believe their snapshot.
     pub(super) anew: Mutex<BTreeSet<Entity>>,
-    context: Arc<D::Context>,
+    pub(super) context: Arc<D::Context>,
     store: Arc<dyn LogStore>,
     log: Arc<dyn Log>,
     pub(super) layout: Layout,

@@ -133,6 +133,11 @@ pub trait Domain: Clone + Send + Sync + Sized + 'static {
         port: Port<Self::Answer, Self::Error>,
     );
 
+    /// Whether a signal of another node is worth waking the actor for; asked where the actor lives.
+    fn heeds(_context: &Self::Context, _entity: &Entity, _signal: &Self::Signal) -> bool {
+        true
+    }
+
     /// Takes in a signal.
     fn signal(_resident: &mut Resident<Self>, _signal: Self::Signal) {}
 

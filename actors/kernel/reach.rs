@@ -286,7 +286,10 @@ impl<D: Domain> Directory<D> {
                 self.framed(shard, self.call_here(place, question, within).await)
             }
             Errand::Signal => {
-                self.signal_here(&call.entity, parcel::unpack(&call.body)?);
+                let signal = parcel::unpack(&call.body)?;
+                if D::heeds(&self.context, &call.entity, &signal) {
+                    self.signal_here(&call.entity, signal);
+                }
                 Ok(Bytes::new())
             }
             Errand::Renew => {

@@ -58,7 +58,9 @@ impl Delivery {
                 metrics::counter!("playhouse_outbox_transactions_total", "outcome" => "failed")
                     .increment(1);
                 tracing::debug!(destination = %self.name, %error, failures = self.state.failures, "transaction not acknowledged");
-                self.slot.refused(&departed.transaction_id, &error);
+                let now_ms = self.context.env.now_ms();
+                self.slot
+                    .refused((&departed.transaction_id, now_ms), &error);
                 self.fail().await
             }
         }
@@ -82,7 +84,11 @@ impl Delivery {
         departed: &Departed,
         mut standing: Standing,
     ) -> Result<Result<(), PeerError>, Halt> {
-        let is_lasting = self.slot.refuses(&departed.transaction_id);
+        let now_ms = self.context.env.now_ms();
+        let refused_for_ms = self.context.settings.refused_for_ms;
+        let is_lasting = self
+            .slot
+            .refuses((&departed.transaction_id, now_ms), refused_for_ms);
         let mut takes_any = false;
         let mut left = vec![departed.clone()];
         while let Some(part) = left.pop() {
@@ -112,7 +118,7 @@ impl Delivery {
             if is_too_large {
                 metrics::counter!("playhouse_outbox_too_large_total").increment(1);
             }
-            self.park((&part, bytes), &error).await?;
+            self.give_up((&part, bytes), &error);
         }
         Ok(Ok(()))
     }

@@ -17,7 +17,7 @@
 //! notes how far that has come. A round that ends without anything new for it ends the lagging.
 //!
 //! A destination that refuses a transaction as too large (413) is sent the same in halves, and halves of these. Their IDs follow from the transaction's, which
-//! stays recorded as a whole until all parts are acknowledged; a single large thing that is refused is parked. So it is done with a transaction that is refused
+//! stays recorded as a whole until all parts are acknowledged; a single large thing that is refused is given up. So it is done with a transaction that is refused
 //! again and again for what is in it ([`refusals`]).
 //!
 //! A record that nobody could read when its turn came, and that can be read later, is sent beside this: what it means for a destination is recorded there as
@@ -52,7 +52,7 @@ use playhouse_schema::{
     port::{LogStore, Snapshot},
     record::server::ServerRecord,
 };
-use ruma::OwnedServerName;
+use ruma::{OwnedServerName, ServerName};
 
 pub use board::OutboxBoard;
 pub(crate) use devices::newest as newest_device_change;
@@ -71,9 +71,6 @@ use crate::{
     user::User,
 };
 
-/// The name under which the log is read for destinations, and under which what one of them does not take is parked.
-pub(crate) const OUTBOXES: &str = "outboxes";
-
 /// What the operator allows.
 #[derive(Clone, Copy, Debug)]
 pub struct OutboxSettings {
@@ -81,6 +78,8 @@ pub struct OutboxSettings {
     pub retry_wait_ms: u64,
     /// The longest wait between attempts, milliseconds.
     pub retry_wait_max_ms: u64,
+    /// What a server has refused as bad for so long, milliseconds, it will refuse for ever.
+    pub refused_for_ms: u64,
     /// A server must have acknowledged a transaction within so many milliseconds.
     pub answer_within_ms: u64,
     /// So many transactions may be on their way at once to servers that answered the last one.
@@ -94,6 +93,7 @@ impl Default for OutboxSettings {
         Self {
             retry_wait_ms: 500,
             retry_wait_max_ms: 60 * 60 * 1_000,
+            refused_for_ms: 60 * 60 * 1_000,
             answer_within_ms: 60_000,
             transactions_max: 64,
             device_names: false,
@@ -178,18 +178,21 @@ impl Domain for Server {
         }
     }
 
+    fn heeds(context: &ServerContext, entity: &Entity, signal: &ServerSignal) -> bool {
+        let ServerSignal::Heard = signal else {
+            return true;
+        };
+        let name = <&ServerName>::try_from(entity.name());
+        name.is_ok_and(|name| context.board.heeds(name, context.env.now_ms()))
+    }
+
     fn signal(resident: &mut Resident<Self>, signal: ServerSignal) {
         let Ok(name) = OwnedServerName::try_from(resident.entity.name()) else {
             return;
         };
         match signal {
             ServerSignal::Ended => resident.live.is_delivering = false,
-            ServerSignal::Alive => resident.context.board.slot(&name).revive(),
-            ServerSignal::Heard => {
-                let now_ms = resident.context.env.now_ms();
-                if !resident.context.board.heeds(&name, now_ms) {
-                    return;
-                }
+            ServerSignal::Alive | ServerSignal::Heard => {
                 resident.context.board.slot(&name).revive();
             }
             ServerSignal::Nudge => {}

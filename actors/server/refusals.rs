@@ -1,24 +1,16 @@
 //! A transaction that its destination refuses again and again for what is in it.
 //!
-//! One thing that it cannot take must not keep all that comes after it from it for ever. So a transaction that was refused often enough goes out in halves,
-//! as one that is too large does, and what is refused alone is parked. A server that refuses everything is no such case: whether it takes
-//! transactions at all is found out with an empty one first.
+//! One thing that it cannot take must not keep all that comes after it from it for ever. So a transaction that was refused often enough and for long enough
+//! goes out in halves, as one that is too large does, and what is refused alone is given up: nobody else is concerned, and nothing here will
+//! ever make that server take it. A server that refuses everything is no such case: whether it takes transactions at all is found out with an empty one first.
 
-use playhouse_schema::{
-    address::Entity, models::parked::Parked, port::StoredRecord, record::server::Departed,
-};
+use playhouse_schema::record::server::Departed;
 
-use super::{
-    OUTBOXES,
-    delivery::{Delivery, Halt},
-};
+use super::delivery::Delivery;
 use crate::network::PeerError;
 
-/// So many equal refusals of one transaction, spaced as attempts at who fails are, are no passing trouble of the destination's.
-const REFUSALS_MAX: u32 = 5;
-
-/// What parks. Another version tries again.
-const PROGRAM: &str = env!("CARGO_PKG_VERSION");
+/// So many equal refusals of one transaction are no chance.
+const REFUSALS_MIN: u32 = 5;
 
 /// How often the transaction on its way was refused.
 #[derive(Debug, Default)]
@@ -28,11 +20,13 @@ pub(super) struct Refusals {
     answer: (u16, String),
     /// So often in a row.
     count: u32,
+    /// Since when, milliseconds since the Unix epoch.
+    since_ms: u64,
 }
 
 impl Refusals {
     /// A transaction was not taken. What is no refusal of its content says nothing, and takes nothing back.
-    pub(super) fn note(&mut self, transaction_id: &str, error: &PeerError) {
+    pub(super) fn note(&mut self, (transaction_id, now_ms): (&str, u64), error: &PeerError) {
         let Some((status, errcode)) = refusal(error) else {
             return;
         };
@@ -45,12 +39,20 @@ impl Refusals {
             transaction_id: transaction_id.to_owned(),
             answer: (status, errcode.to_owned()),
             count: 1,
+            since_ms: now_ms,
         };
     }
 
-    /// Whether this transaction was refused so often that it will be for ever.
-    pub(super) fn are_lasting(&self, transaction_id: &str) -> bool {
-        self.count >= REFUSALS_MAX && self.transaction_id == transaction_id
+    /// Whether this transaction was refused so often, and for so long, milliseconds, that it will be for ever: a server in trouble, or one that is being
+    /// upgraded, refuses what it takes later.
+    pub(super) fn are_lasting(
+        &self,
+        (transaction_id, now_ms): (&str, u64),
+        refused_for_ms: u64,
+    ) -> bool {
+        self.count >= REFUSALS_MIN
+            && self.transaction_id == transaction_id
+            && now_ms.saturating_sub(self.since_ms) >= refused_for_ms
     }
 }
 
@@ -76,39 +78,13 @@ pub(super) fn emptied(departed: &Departed) -> Departed {
 }
 
 impl Delivery {
-    /// Parks the single thing that the destination does not take: an administrator sees why, and can have it sent again. What lies in no log, such as a
-    /// receipt, is only told of.
-    pub(super) async fn park(
-        &self,
-        (part, bytes): (&Departed, usize),
-        error: &PeerError,
-    ) -> Result<(), Halt> {
+    /// Gives up the single thing that the destination does not take: an administrator reads what and why.
+    pub(super) fn give_up(&self, (part, bytes): (&Departed, usize), error: &PeerError) {
+        metrics::counter!("playhouse_outbox_refused_total").increment(1);
         tracing::warn!(
             destination = %self.name, %error, bytes, events = ?part.events, to_device = ?part.to_device,
             "not taken by the destination, and not sent"
         );
-        let store = &self.context.store;
-        let mut records: Vec<StoredRecord> = Vec::new();
-        for run in &part.events {
-            let entity = Entity::room(&run.room_id);
-            records.extend(store.read_some(&entity, &run.sequences).await?);
-        }
-        for sending in &part.to_device {
-            let entity = Entity::user(&sending.user_id);
-            records.extend(store.read_some(&entity, &[sending.sequence]).await?);
-        }
-        let why = format!("{} {error}", self.name);
-        let mut statements = Vec::with_capacity(records.len());
-        for record in &records {
-            metrics::counter!("playhouse_parked_total", "reader" => OUTBOXES).increment(1);
-            metrics::gauge!("playhouse_parked_records", "reader" => OUTBOXES).increment(1.0);
-            statements.push(Parked::new(OUTBOXES, record, PROGRAM, &why).park());
-        }
-        if statements.is_empty() {
-            return Ok(());
-        }
-        store.models().apply(statements, Vec::new()).await?;
-        Ok(())
     }
 }
 
@@ -127,16 +103,21 @@ mod tests {
     #[test]
     fn equal_refusals_of_one_transaction_are_counted() {
         let mut refusals = Refusals::default();
-        for _ in 1..REFUSALS_MAX {
-            refusals.note("a", &refused(400, "M_UNKNOWN"));
+        for now_ms in 1..u64::from(REFUSALS_MIN) {
+            refusals.note(("a", now_ms), &refused(400, "M_UNKNOWN"));
             // That it cannot be reached meanwhile changes nothing.
-            refusals.note("a", &PeerError::TooSlow);
+            refusals.note(("a", now_ms), &PeerError::TooSlow);
         }
-        assert!(!refusals.are_lasting("a"));
-        refusals.note("a", &refused(400, "M_UNKNOWN"));
-        assert!(refusals.are_lasting("a") && !refusals.are_lasting("b"));
-        refusals.note("a", &refused(422, "M_UNKNOWN"));
-        assert!(!refusals.are_lasting("a"));
+        assert!(!refusals.are_lasting(("a", 2_000), 1_000));
+        refusals.note(("a", 999), &refused(400, "M_UNKNOWN"));
+        assert!(
+            !refusals.are_lasting(("a", 1_000), 1_000),
+            "often, but not for long"
+        );
+        assert!(refusals.are_lasting(("a", 1_001), 1_000));
+        assert!(!refusals.are_lasting(("b", 1_001), 1_000));
+        refusals.note(("a", 1_001), &refused(422, "M_UNKNOWN"));
+        assert!(!refusals.are_lasting(("a", 9_000), 1_000));
     }
 
     #[test]
@@ -149,9 +130,9 @@ mod tests {
                 refused(502, "M_UNKNOWN"),
                 PeerError::TooSlow,
             ] {
-                refusals.note("a", &error);
+                refusals.note(("a", 0), &error);
             }
         }
-        assert!(!refusals.are_lasting("a"));
+        assert!(!refusals.are_lasting(("a", 1), 0));
     }
 }

@@ -213,13 +213,15 @@ impl Slot {
     }
 
     /// It did not take a transaction.
-    pub(super) fn refused(&self, transaction_id: &str, error: &PeerError) {
-        self.inner.lock().refusals.note(transaction_id, error);
+    pub(super) fn refused(&self, (transaction_id, now_ms): (&str, u64), error: &PeerError) {
+        let mut inner = self.inner.lock();
+        inner.refusals.note((transaction_id, now_ms), error);
     }
 
     /// Whether it has refused a transaction so often that something in it must be what it does not take.
-    pub(super) fn refuses(&self, transaction_id: &str) -> bool {
-        self.inner.lock().refusals.are_lasting(transaction_id)
+    pub(super) fn refuses(&self, (transaction_id, now_ms): (&str, u64), for_ms: u64) -> bool {
+        let inner = self.inner.lock();
+        inner.refusals.are_lasting((transaction_id, now_ms), for_ms)
     }
 
     /// It is owed something.

@@ -256,6 +256,7 @@ impl Config {
         for (key, value) in [
             ("retry_wait_ms", federation.retry_wait_ms),
             ("retry_wait_max_ms", federation.retry_wait_max_ms),
+            ("refused_for_ms", federation.refused_for_ms),
         ] {
             require((1..=86_400_000).contains(&value), || {
                 format!("[federation] {key}: {value} is not from 1 to 86400000")

@@ -29,6 +29,9 @@ section! {
         retry_wait_ms: u64 = 500;
         /// … up to so many. A request of it ends the waiting.
         retry_wait_max_ms: u64 = 3_600_000;
+        /// A transaction that a server has refused as bad (400 or 422 with an error code) for so many milliseconds is sent to it in parts, and what it refuses
+        /// alone is given up, so that the rest arrives.
+        refused_for_ms: u64 = 3_600_000;
         /// `host` or `host:port` where other servers reach this one, when that is not where its name leads; told at `/.well-known/matrix/server`.
         well_known: Option<String> = None, sample "matrix.example.org:443", variable "PLAYHOUSE_WELL_KNOWN_SERVER";
     }

@@ -101,6 +101,7 @@ async fn open_house_in(
     house.outbox.device_names = config.federation.tell_device_names;
     house.outbox.retry_wait_ms = config.federation.retry_wait_ms;
     house.outbox.retry_wait_max_ms = config.federation.retry_wait_max_ms;
+    house.outbox.refused_for_ms = config.federation.refused_for_ms;
     let silent = config.rooms.exclude_from_sync.iter();
     let silent = silent.filter_map(|room_id| RoomId::parse(room_id).ok());
     house.user_limits.silent_rooms = Arc::new(silent.collect());

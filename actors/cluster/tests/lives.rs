@@ -323,6 +323,40 @@ async fn what_is_taken_anew_meanwhile_is_not_abandoned() {
 }
 
 #[tokio::test]
+async fn what_is_held_and_not_served_is_given_back() {
+    let times = (Duration::from_secs(60), Duration::from_millis(20));
+    let (one, life) = one_that_gives_away(times).await;
+    one.lodgers.may_end.send_replace(true);
+    until("half is given away", || one.map.served().len() == ALL / 2).await;
+    let is_free = |shard: Shard| {
+        let view = one.ward.view().borrow().clone();
+        let mut shards = view.shards.iter();
+        shards.any(|entry| entry.shard == shard && entry.holder.is_none())
+    };
+    let view = one.register.view().await.unwrap();
+    let wanted = view
+        .shards
+        .iter()
+        .find(|entry| entry.wanted == Some(name("two")));
+    let shard = wanted.expect("something is wanted there").shard;
+    until("it is given back", || is_free(shard)).await;
+    // A claim that was given up waiting for was carried out late.
+    let claims = one.register.claim(life, &[shard]).await.unwrap();
+    assert_eq!(claims.len(), 1);
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        let view = one.register.view().await.unwrap();
+        let entry = view.shards.iter().find(|entry| entry.shard == shard);
+        if entry.unwrap().holder.is_none() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "it is kept");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(!one.map.serves(shard));
+}
+
+#[tokio::test]
 async fn nobody_joins_beside_one_that_is_alone() {
     let register = MemoryRegister::new(LAYOUT);
     let beat = Beat {

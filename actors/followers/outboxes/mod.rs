@@ -37,14 +37,14 @@ use crate::{
     kernel::Directory,
     room::{Room, context::Folded},
     server::{
-        OUTBOXES, OutboxBoard, Server, ServerSignal,
+        OutboxBoard, Server, ServerSignal,
         board::{Receivers, combined},
     },
     writers::{Tail, TailReader},
 };
 
 /// Its name among the cursors.
-pub const NAME: &str = OUTBOXES;
+pub const NAME: &str = "outboxes";
 
 /// How often the position is stored.
 const SAVE_EVERY: Duration = Duration::from_secs(2);
