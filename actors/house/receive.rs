@@ -210,14 +210,15 @@ impl House {
         }
         let texts = texts(&checked);
         let fates = self.take_in(scene, checked).await?;
-        let is_parked = self.park_open(scene, (&texts, &fates)).await?;
+        // Who has nobody in the room takes nobody's place.
+        let is_parked = gate.peer_inhabits && self.park_open(scene, (&texts, &fates)).await?;
         if is_parked && gate.partial.is_some() {
             // When that ends, what waits is tried again.
             drop(self.complete_room(room_id));
         }
         let told = fates.into_iter();
         outcomes.extend(told.map(|(event_id, fate)| (event_id, outcome_of(fate))));
-        if gate.parks {
+        if gate.parks || is_parked {
             self.receive_due(room_id).await?;
         }
         Ok(outcomes)
@@ -236,6 +237,7 @@ impl House {
             .collect();
         let mut fates: BTreeMap<OwnedEventId, Fate> = BTreeMap::new();
         let mut asked = Asked::default();
+        let mut is_last = false;
         loop {
             // Nobody must send, or answer, in the order of the graph.
             events = in_graph_order(events, |event| &event.pdu);
@@ -247,13 +249,12 @@ impl House {
                 }
             }
             events.retain(|event| lacks.listed.contains(&event.pdu.event_id));
-            if events.is_empty() {
+            if events.is_empty() || is_last {
                 break;
             }
             let found = self.what_is_missing(scene, &mut asked, &lacks).await?;
-            if found.is_empty() {
-                break;
-            }
+            // To ask takes its time: what is not told may have come from elsewhere meanwhile, and so all is weighed once more.
+            is_last = found.is_empty();
             events.splice(0..0, found);
         }
         Ok(fates.into_iter().collect())

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use playhouse_schema::address::{Entity, Family};
 use ruma::{EventId, OwnedRoomId, RoomId};
@@ -25,6 +26,9 @@ const RECEIPTS_MAX: usize = 10_000;
 
 /// So many bytes wait on a node.
 const BYTES_MAX: usize = 4 << 20;
+
+/// So many are moved together.
+const MOVED_AT_ONCE: usize = 50;
 
 /// What a receipt weighs besides its texts.
 const ENTRY_BYTES: usize = 200;
@@ -132,33 +136,60 @@ fn is_same(one: &MoveReceipt, other: &MoveReceipt) -> bool {
         && one.receipt_type == other.receipt_type
 }
 
-/// Events have come, or the members of the room: moves the receipts that waited for that. Who brought the events need not wait for a receipt that cannot be
-/// moved: it waits on.
-pub(super) async fn move_held(
-    (myself, context): (&Myself<Room>, &RoomContext),
+/// A receipt that need not wait any more.
+pub(super) struct Due {
+    receipt: MoveReceipt,
+    has_come: bool,
+}
+
+/// Events have come, or the members of the room: takes out the receipts that waited for that.
+pub(super) fn take_due(
+    context: &RoomContext,
     room_id: &RoomId,
     (fates, has_members): (&Fates, bool),
-) {
+) -> Vec<Due> {
     let held = &context.held_receipts;
     if !held.has_any(room_id) {
-        return;
+        return Vec::new();
     }
     let recorded = fates.iter().filter(|(_, fate)| is_recorded(fate));
     let come: BTreeSet<&EventId> = recorded.map(|(event_id, _)| &**event_id).collect();
     let has_come = |receipt: &MoveReceipt| come.contains(&*receipt.event_id);
-    let waiting = held.take(room_id, |receipt| has_members || has_come(receipt));
-    for receipt in waiting {
-        let found = has_come(&receipt) || is_known(context, room_id, &receipt.event_id).await;
-        let moved = MoveReceipt {
-            found,
-            ..receipt.clone()
-        };
-        let command = RoomCommand::MoveReceipts(vec![moved]);
-        match myself.carry_out(command).await {
-            Ok(_) => {}
-            Err(error) if !error.is_lasting() => held.hold(room_id, receipt),
-            Err(error) => {
-                tracing::debug!(%room_id, %error, "a receipt that has waited is passed over");
+    let due = held.take(room_id, |receipt| has_members || has_come(receipt));
+    let due = due.into_iter().map(|receipt| Due {
+        has_come: has_come(&receipt),
+        receipt,
+    });
+    due.collect()
+}
+
+/// Moves receipts that have waited. One that cannot be moved waits on.
+pub(super) async fn move_due(
+    (myself, context): (&Myself<Room>, &RoomContext),
+    room_id: &RoomId,
+    due: Vec<Due>,
+) {
+    for some in due.chunks(MOVED_AT_ONCE) {
+        let mut moving = Vec::with_capacity(some.len());
+        for Due { receipt, has_come } in some {
+            let found = *has_come || is_known(context, room_id, &receipt.event_id).await;
+            let moved = MoveReceipt {
+                found,
+                ..receipt.clone()
+            };
+            // It is on its way by now, and what is on its way together is committed together.
+            moving.push(myself.carry_out(RoomCommand::MoveReceipts(vec![moved])));
+        }
+        let moved = join_all(moving).await;
+        for (Due { receipt, .. }, answer) in some.iter().zip(moved) {
+            match answer {
+                Ok(_) => {}
+                Err(error) if !error.is_lasting() => {
+                    context.held_receipts.hold(room_id, receipt.clone());
+                }
+                Err(error) => {
+                    tracing::debug!(%room_id, %error, "a receipt that has waited is passed over");
+                }
             }
         }
     }

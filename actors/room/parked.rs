@@ -20,7 +20,7 @@ use playhouse_schema::{
 use ruma::{EventId, OwnedEventId, OwnedServerName, ServerName};
 use serde::{Deserialize, Serialize};
 
-use super::{Room, RoomError, RoomReply};
+use super::{Room, RoomError, RoomReply, event::RoomEvent};
 use crate::kernel::Decision;
 
 /// So many wait in a room. Beyond that the server of which most wait has its oldest one given up: whoever floods a room pushes out only what is their own.
@@ -34,6 +34,9 @@ const LACKS_MAX: usize = 50;
 
 /// What one takes in memory, bytes, roughly.
 const PARKED_BYTES: usize = 500;
+
+/// What an event that is lacked takes in memory, bytes, roughly: its ID stands here and with who lacks it.
+const LACKED_BYTES: usize = 200;
 
 /// Those that are being parked are the youngest.
 const YOUNGEST: Sequence = Sequence::MAX;
@@ -79,29 +82,72 @@ pub struct LackingPdu {
 
 /// The events that wait in a room. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ParkedPdus(Arc<BTreeMap<OwnedEventId, ParkedPdu>>);
+pub(crate) struct ParkedPdus(Arc<Waiting>);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Waiting {
+    pdus: BTreeMap<OwnedEventId, ParkedPdu>,
+    /// What they lack, and how often: most events that are recorded are none of that.
+    lacked: BTreeMap<OwnedEventId, usize>,
+}
+
+impl Waiting {
+    fn insert(&mut self, parked: ParkedPdu) {
+        self.remove(&parked.event_id);
+        for lack in &parked.lacks {
+            *self.lacked.entry(lack.clone()).or_default() += 1;
+        }
+        self.pdus.insert(parked.event_id.clone(), parked);
+    }
+
+    fn remove(&mut self, event_id: &EventId) -> Option<ParkedPdu> {
+        let parked = self.pdus.remove(event_id)?;
+        for lack in &parked.lacks {
+            let Some(count) = self.lacked.get_mut(lack) else {
+                continue;
+            };
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.lacked.remove(lack);
+            }
+        }
+        Some(parked)
+    }
+
+    /// Nobody lacks an event any more.
+    fn supply(&mut self, event_id: &EventId) {
+        if self.lacked.remove(event_id).is_none() {
+            return;
+        }
+        for one in self.pdus.values_mut() {
+            one.lacks.retain(|lack| lack != event_id);
+        }
+    }
+}
 
 impl ParkedPdus {
     /// Whether none waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.pdus.is_empty()
     }
 
     /// All of them.
     pub(crate) fn list(&self) -> Vec<ParkedPdu> {
-        self.0.values().cloned().collect()
+        self.0.pdus.values().cloned().collect()
     }
 
     /// Reads what a snapshot keeps of it.
     pub(crate) fn from_list(parked: Vec<ParkedPdu>) -> Self {
-        let parked = parked.into_iter();
-        let by_id = parked.map(|parked| (parked.event_id.clone(), parked));
-        Self(Arc::new(by_id.collect()))
+        let mut waiting = Waiting::default();
+        for parked in parked {
+            waiting.insert(parked);
+        }
+        Self(Arc::new(waiting))
     }
 
     /// The bytes it takes, about.
     pub(crate) fn weight_bytes(&self) -> usize {
-        self.0.len() * PARKED_BYTES
+        self.0.pdus.len() * PARKED_BYTES + self.0.lacked.len() * LACKED_BYTES
     }
 
     /// One has been parked.
@@ -116,42 +162,37 @@ impl ParkedPdus {
         let lacks = record.lacks.iter();
         let lacks = lacks.filter_map(|event_id| EventId::parse(event_id).ok());
         let parked = ParkedPdu {
-            event_id: event_id.clone(),
+            event_id,
             origin,
             at_ms: record.at_ms,
             lacks: lacks.collect(),
             for_members: record.for_members,
             sequence,
         };
-        Arc::make_mut(&mut self.0).insert(event_id, parked);
+        Arc::make_mut(&mut self.0).insert(parked);
     }
 
     /// Some wait no more.
     pub(crate) fn release(&mut self, record: &PdusReleased) {
-        let released = Arc::make_mut(&mut self.0);
+        let waiting = Arc::make_mut(&mut self.0);
         for event_id in &record.event_ids {
             if let Ok(event_id) = <&EventId>::try_from(event_id.as_str()) {
-                released.remove(event_id);
+                waiting.remove(event_id);
             }
         }
     }
 
     /// An event has been recorded: it waits no more, unless it is known only as part of a state, and nobody lacks it.
     pub(crate) fn note(&mut self, event_id: &EventId, placement: Placement) {
-        let is_placed = placement != Placement::Outlier;
-        let lacks_it = |parked: &ParkedPdu| parked.lacks.iter().any(|lack| lack == event_id);
-        let concerns =
-            (is_placed && self.0.contains_key(event_id)) || self.0.values().any(lacks_it);
-        if !concerns {
+        let waits_no_more = placement != Placement::Outlier && self.0.pdus.contains_key(event_id);
+        if !waits_no_more && !self.0.lacked.contains_key(event_id) {
             return;
         }
-        let parked = Arc::make_mut(&mut self.0);
-        if is_placed {
-            parked.remove(event_id);
+        let waiting = Arc::make_mut(&mut self.0);
+        if waits_no_more {
+            waiting.remove(event_id);
         }
-        for one in parked.values_mut() {
-            one.lacks.retain(|lack| lack != event_id);
-        }
+        waiting.supply(event_id);
     }
 
     /// What replaces the records of those that become events now.
@@ -162,7 +203,7 @@ impl ParkedPdus {
         let taken = records.iter().filter_map(|record| match record {
             RoomRecord::Event(event) if event.placement != Placement::Outlier => {
                 let event_id = <&EventId>::try_from(event.event_id.as_str()).ok()?;
-                Some(self.0.get(event_id)?.sequence)
+                Some(self.0.pdus.get(event_id)?.sequence)
             }
             _ => None,
         });
@@ -172,19 +213,19 @@ impl ParkedPdus {
     /// Takes out one that has to go, if there is any: it has waited for too long, or there are too many.
     fn take_surplus(&mut self, now_ms: u64) -> Option<ParkedPdu> {
         let is_old = |parked: &&ParkedPdu| parked.at_ms.saturating_add(WAIT_MAX_MS) < now_ms;
-        if let Some(old) = self.0.values().find(is_old) {
+        if let Some(old) = self.0.pdus.values().find(is_old) {
             let old = old.event_id.clone();
             return Arc::make_mut(&mut self.0).remove(&old);
         }
-        if self.0.len() <= PARKED_MAX {
+        if self.0.pdus.len() <= PARKED_MAX {
             return None;
         }
         let mut counts: BTreeMap<&OwnedServerName, usize> = BTreeMap::new();
-        for parked in self.0.values() {
+        for parked in self.0.pdus.values() {
             *counts.entry(&parked.origin).or_default() += 1;
         }
         let (most, _) = counts.into_iter().max_by_key(|(_, count)| *count)?;
-        let of_most = self.0.values().filter(|parked| parked.origin == *most);
+        let of_most = self.0.pdus.values().filter(|parked| parked.origin == *most);
         let oldest = of_most.min_by_key(|parked| parked.sequence)?;
         let oldest = oldest.event_id.clone();
         Arc::make_mut(&mut self.0).remove(&oldest)
@@ -206,9 +247,14 @@ pub(super) fn park(room: &Room, now_ms: u64, park: ParkPdus) -> Result<Decision<
     let mut new = BTreeMap::new();
     let mut gone = BTreeSet::new();
     for pdu in park.pdus {
+        // It, or what it lacks, may have come from elsewhere since it was weighed.
+        if is_in_graph(room, &pdu.event_id) {
+            continue;
+        }
         let mut lacks = pdu.lacks;
+        lacks.retain(|lack| !is_in_graph(room, lack));
         lacks.truncate(LACKS_MAX);
-        let known = room.parked.0.get(&pdu.event_id);
+        let known = room.parked.0.pdus.get(&pdu.event_id);
         if known.is_some_and(|known| known.lacks == lacks && known.for_members == park.for_members)
         {
             continue;
@@ -229,7 +275,7 @@ pub(super) fn park(room: &Room, now_ms: u64, park: ParkPdus) -> Result<Decision<
     while let Some(surplus) = after.take_surplus(now_ms) {
         // What has only come now is not even recorded.
         new.remove(&surplus.event_id);
-        if let Some(known) = room.parked.0.get(&surplus.event_id) {
+        if let Some(known) = room.parked.0.pdus.get(&surplus.event_id) {
             gone.insert(known.sequence);
             released.push(surplus.event_id.to_string());
         }
@@ -245,9 +291,15 @@ pub(super) fn park(room: &Room, now_ms: u64, park: ParkPdus) -> Result<Decision<
     Ok(decision)
 }
 
+/// Whether memory has an event as part of the room's graph.
+fn is_in_graph(room: &Room, event_id: &EventId) -> bool {
+    let is_placed = |event: &Arc<RoomEvent>| event.placement != Placement::Outlier;
+    room.end(event_id).is_some() || room.recent_event(event_id).is_some_and(is_placed)
+}
+
 /// Judges [`super::RoomCommand::ReleasePdus`].
 pub(super) fn release(room: &Room, event_ids: &[OwnedEventId]) -> Decision<Room> {
-    let parked = event_ids.iter().filter_map(|id| room.parked.0.get(id));
+    let parked = event_ids.iter().filter_map(|id| room.parked.0.pdus.get(id));
     let parked: Vec<&ParkedPdu> = parked.collect();
     if parked.is_empty() {
         return Decision::unchanged(RoomReply::Done);
@@ -283,7 +335,11 @@ mod tests {
     use ruma::{RoomVersionId, owned_server_name, server_name};
 
     use super::*;
-    use crate::room::{RoomCommand, message::Preset, testing::Stage};
+    use crate::room::{
+        RoomCommand,
+        message::Preset,
+        testing::{Stage, message},
+    };
 
     fn id(number: usize) -> OwnedEventId {
         EventId::parse(format!("$parked{number:03}")).unwrap()
@@ -332,6 +388,35 @@ mod tests {
         assert_eq!(ids(&stage.room.parked.list()), [id(2)]);
         let again = ParkedPdus::from_list(stage.room.parked.list());
         assert_eq!(again, stage.room.parked);
+    }
+
+    #[test]
+    fn what_has_come_meanwhile_is_not_lacking() {
+        let mut stage = Stage::of(RoomVersionId::V12, Preset::PublicChat);
+        let said = RoomCommand::SendEvent(Box::new(message("alice", "said")));
+        let RoomReply::Sent(said) = stage.run(said).unwrap() else {
+            panic!("SendEvent answers Sent");
+        };
+        let lacking = |number: usize, lacks: Vec<OwnedEventId>| LackingPdu {
+            lacks,
+            ..pdu(number, &[])
+        };
+        let itself = LackingPdu {
+            event_id: said.clone(),
+            ..pdu(3, &[9])
+        };
+        let pdus = vec![
+            lacking(1, vec![said.clone(), id(9)]),
+            lacking(2, vec![said]),
+            itself,
+        ];
+        stage
+            .run(parking(server_name!("far.example"), pdus))
+            .unwrap();
+        let parked = stage.room.parked.list();
+        assert_eq!(ids(&parked), [id(1), id(2)]);
+        assert_eq!(parked[0].lacks, [id(9)]);
+        assert_eq!(ids(&due(parked, false)), [id(2)]);
     }
 
     #[test]

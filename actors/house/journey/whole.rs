@@ -14,12 +14,13 @@ use playhouse_schema::{
     models::{Model as _, partial_rooms, partial_rooms::PartialRooms},
 };
 use ruma::{OwnedRoomId, OwnedServerName, RoomId, ServerName};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 
 use super::arrive::{Arrival, SMALL_CHUNK};
 use crate::{
     house::{
         House, HouseError,
+        parked_pdus::{ParkedTurns, receive_after_members},
         peers::{Patience, segment},
     },
     room::{
@@ -48,14 +49,11 @@ const SERVERS_MAX: usize = 5;
 /// The members of so many rooms are fetched at a time.
 const ROOMS_AT_ONCE: usize = 8;
 
-/// In so many rooms what has waited is taken in at a time.
-const WAITING_MAX: usize = 16;
-
 /// The rooms whose members are being fetched: who waits sees the channel close.
 pub(super) struct Completions {
     under_way: Mutex<BTreeMap<OwnedRoomId, UnderWay>>,
     places: Arc<Semaphore>,
-    waiting: Arc<Semaphore>,
+    parked: ParkedTurns,
 }
 
 /// The fetching of a room's members.
@@ -85,7 +83,7 @@ impl Default for Completions {
         Self {
             under_way: Mutex::default(),
             places: Arc::new(Semaphore::new(ROOMS_AT_ONCE)),
-            waiting: Arc::new(Semaphore::new(WAITING_MAX)),
+            parked: ParkedTurns::default(),
         }
     }
 }
@@ -163,8 +161,12 @@ impl House {
         );
         let room_id = room_id.to_owned();
         self.runtime.spawn(async move {
-            fetch_until_known(house, (places, room_id)).await;
+            let is_known = fetch_until_known(house.clone(), (places, &room_id)).await;
             drop(ending);
+            // What has waited for them may take long: nobody waits for that.
+            if is_known {
+                receive_after_members(house, room_id).await;
+            }
         });
         ended
     }
@@ -194,10 +196,9 @@ impl House {
         }
     }
 
-    /// A place for who takes in what has waited, if there is one.
-    pub(in crate::house) fn place_for_parked(&self) -> Option<OwnedSemaphorePermit> {
-        let waiting = self.journeys.completions.waiting.clone();
-        waiting.try_acquire_owned().ok()
+    /// The rooms in which what has waited is being taken in.
+    pub(in crate::house) fn parked_turns(&self) -> &ParkedTurns {
+        &self.journeys.completions.parked
     }
 
     /// One attempt. Whether there is nothing more to do.
@@ -271,21 +272,20 @@ impl House {
     }
 }
 
-async fn fetch_until_known(house: Weak<House>, (places, room_id): (Arc<Semaphore>, OwnedRoomId)) {
+/// Whether the members of the room are known now, or nobody is in it.
+async fn fetch_until_known(
+    house: Weak<House>,
+    (places, room_id): (Arc<Semaphore>, &RoomId),
+) -> bool {
     let mut pause = PAUSE_MIN;
     for attempt in 0.. {
         let Some(house) = house.upgrade().filter(|house| house.env.network.is_on()) else {
-            return;
+            return false;
         };
         // Nothing closes the semaphore.
         let place = places.clone().acquire_owned().await;
-        match house.fetch_members(&room_id, attempt).await {
-            Ok(true) if house.journeys.completions.end(&room_id) => {
-                if let Err(error) = house.receive_parked(&room_id).await {
-                    tracing::info!(%room_id, %error, "what has waited for members is not taken in");
-                }
-                return;
-            }
+        match house.fetch_members(room_id, attempt).await {
+            Ok(true) if house.journeys.completions.end(room_id) => return true,
             Ok(true) => continue,
             Ok(false) => {}
             Err(error) => tracing::warn!(%room_id, %error, "a room's members are not known yet"),
@@ -294,4 +294,5 @@ async fn fetch_until_known(house: Weak<House>, (places, room_id): (Arc<Semaphore
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }
+    false
 }

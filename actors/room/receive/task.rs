@@ -47,10 +47,14 @@ pub(in crate::room) fn receive(
             };
             received = take_all_in(place, &mut memory, version, anew).await;
         }
-        if let Ok(fates) = &received {
-            held::move_held(place, &room_id, (fates, is_completion)).await;
-        }
+        let due = match &received {
+            Ok(fates) => held::take_due(&context, &room_id, (fates, is_completion)),
+            Err(_) => Vec::new(),
+        };
+        // Neither who brought the events nor who brings the next ones waits for receipts.
+        drop(memory);
         let _ = port.send(received.map(RoomAnswer::Received));
+        held::move_due(place, &room_id, due).await;
     });
 }
 

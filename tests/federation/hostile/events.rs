@@ -1,13 +1,16 @@
 //! Events that are none, or not what they say.
 
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
-use super::{EVIL, GOOD, Scene};
+use super::{EVIL, GOOD, PROMPTLY, Scene};
 use crate::{
     client::{props::ids, stage::fresh},
     harness::{
+        Client, administrator,
         client::encode,
         made::{Made, id_of, sealed, sealed_wrongly},
+        script::Reply,
     },
 };
 
@@ -244,4 +247,63 @@ async fn what_rests_on_something_unknown_waits_for_it_also_over_a_crash() {
         said.iter().all(|event| shown.contains(&event.id))
     };
     scene.anna.sync_anew_until("", has_all).await;
+}
+
+/// The events that wait in a room, as administrators see them.
+async fn waiting_in(room_id: &str, boss: &Client) -> Value {
+    let path = format!("/_playhouse/admin/v1/rooms/{}/graph", encode(room_id));
+    let told = boss.get(&path).await.ok();
+    told["parked"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_from_elsewhere_while_it_is_asked_for_is_not_lacking() {
+    let scene = Scene::open().await;
+    let boss = administrator(&scene.server.client(), "boss").await;
+    let mut eve = scene.eve.clone();
+    // Gus came last: nothing else is an end of the graph.
+    eve.last.clone_from(&scene.gus.last);
+    let one = eve.text("one");
+    eve.follow(&one);
+    let two = eve.text("two");
+    let (is_asked, mut asked) = watch::channel(false);
+    let (is_time, time) = watch::channel(false);
+    scene.peers.follow(move |question| {
+        if question.name != EVIL || !question.path.contains("/get_missing_events/") {
+            return None;
+        }
+        is_asked.send_replace(true);
+        let nothing = json!({"events": []}).to_string();
+        Some(Reply::Late(time.clone(), nothing.into_bytes()))
+    });
+    let meanwhile = async {
+        let question = tokio::time::timeout(PROMPTLY, asked.wait_for(|asked| *asked));
+        let question = question.await.expect("her server is asked");
+        drop(question.expect("her server answers"));
+        let told = scene.send(GOOD, &[&one]).await;
+        is_time.send_replace(true);
+        told
+    };
+    let (told, told_meanwhile) = tokio::join!(scene.send(EVIL, &[&two]), meanwhile);
+    Scene::assert_taken(&told_meanwhile, &one);
+    Scene::assert_taken(&told, &two);
+    assert_eq!(waiting_in(&scene.room_id, &boss).await, json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_not_in_a_room_has_nothing_wait_there() {
+    let scene = Scene::open().await;
+    let boss = administrator(&scene.server.client(), "boss").await;
+    let guest = &scene.elsewhere;
+    let unknown = format!("${}", "A".repeat(43));
+    let resting = guest.event(json!({ "prev_events": [unknown] }));
+    let told = scene.send(EVIL, &[&resting]).await;
+    Scene::assert_refused(&told, &resting, "cannot be found");
+    assert_eq!(waiting_in(&guest.room_id, &boss).await, json!([]));
+    // From a server that is in the room the same event waits.
+    let told = scene.send(GOOD, &[&resting]).await;
+    Scene::assert_refused(&told, &resting, "cannot be found");
+    let waiting = waiting_in(&guest.room_id, &boss).await;
+    assert_eq!(waiting[0]["event_id"], json!(resting.id), "{waiting}");
+    assert_eq!(waiting[0]["lacks"], json!([unknown]), "{waiting}");
 }
