@@ -82,7 +82,7 @@ pub struct JoinAbandoned {
     pub room_id: String,
     /// The user.
     pub user_id: String,
-    /// The administrator who wants it so; `None`: it has failed.
+    /// The administrator who wants it so; `None`: it has failed, or the user wants it so.
     pub by: Option<String>,
     /// When, milliseconds since the Unix epoch.
     pub at_ms: u64,

@@ -239,8 +239,8 @@ impl House {
             }
             Err(Setback::House(error)) => {
                 tracing::info!(%room_id, %user_id, %error, "a join that was cut short does not succeed");
-                if is_passing(&error) {
-                    // That is nobody else's fault.
+                // That is nobody else's fault.
+                if is_passing(&error) && !self.is_old(join) {
                     return Ok(Some(Round::Again));
                 }
                 false

@@ -87,7 +87,8 @@ impl House {
         }
     }
 
-    fn is_old(&self, join: &Join) -> bool {
+    /// Whether a join stands in the log for too long.
+    pub(super) fn is_old(&self, join: &Join) -> bool {
         let abandoned = join.abandoned.as_ref();
         let since_ms = abandoned.map_or(join.begun.at_ms, |it| it.at_ms);
         self.env.now_ms().saturating_sub(since_ms) >= LEAVING_MS_MAX
