@@ -25,10 +25,17 @@ use tokio::sync::Notify;
 use crate::kernel::{Committed, Decision, Domain, Port, Resident, Unavailable};
 
 /// So many may be under way at a time.
-const JOINS_MAX: usize = 1_000;
+const JOINS_MAX: usize = 500;
 
-/// The newest so many events that were sent for one are remembered.
+/// And so many of them of one user, so that nobody takes the places of all others.
+const OF_A_USER_MAX: usize = 20;
+
+/// The newest so many events that were sent for one are remembered: as many servers are asked for one journey.
 const SENT_MAX: usize = 8;
+
+/// The newest so many of these are kept as a whole, to be sent again. An event may have 64 KiB, and all joins lie in memory; to take an older one back it is enough
+/// to know where it was sent and which it was.
+const WHOLE_MAX: usize = 2;
 
 /// A room and a user of this server.
 type Pair = (String, String);
@@ -37,7 +44,7 @@ type Pair = (String, String);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Joins(OrdMap<Pair, Under>);
 
-/// A join, and the records that are to be emptied when it ends.
+/// A join, and the records of what was sent for it, which are to be emptied when it ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Under {
     join: Join,
@@ -49,7 +56,7 @@ struct Under {
 pub struct Join {
     /// Who wants where, since when.
     pub begun: JoinBegun,
-    /// What was sent, oldest first.
+    /// What was sent, oldest first. The events themselves are known of the newest ones only.
     pub sent: Vec<Arc<JoinSent>>,
     /// So many events of the answer are taken in, of so many; `None` before there is an answer, and for a small one.
     pub progress: Option<(u64, u64)>,
@@ -60,7 +67,8 @@ pub struct Join {
 /// What can be done with joins.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum JoinCommand {
-    /// A user wants in. What was sent before for the same user and room stays known. Refused with `TooMany` while too many are under way.
+    /// A user wants in. What was sent before for the same user and room stays known. While too many are under way it takes the place of the oldest one that has
+    /// failed and that no administrator has cancelled; where there is none it is refused with `TooMany`.
     Begin(JoinBegun),
     /// The join is about to be sent. Refused with `Abandoned` if nothing is to come of it.
     Send(Box<JoinSent>),
@@ -112,14 +120,9 @@ pub fn joins() -> Entity {
 impl Join {
     /// The same without the events that were sent.
     fn outlined(&self) -> Self {
-        let outline = |sent: &Arc<JoinSent>| {
-            Arc::new(JoinSent {
-                pdu: ByteBuf::new(),
-                ..(**sent).clone()
-            })
-        };
+        let sent = self.sent.iter();
         Self {
-            sent: self.sent.iter().map(outline).collect(),
+            sent: sent.map(|sent| Arc::new(outline(sent))).collect(),
             ..self.clone()
         }
     }
@@ -129,6 +132,58 @@ impl Join {
         let abandoned = self.abandoned.as_ref();
         abandoned.is_some_and(|abandoned| abandoned.by.is_some())
     }
+}
+
+/// What was sent, without the event.
+fn outline(sent: &JoinSent) -> JoinSent {
+    JoinSent {
+        pdu: ByteBuf::new(),
+        ..sent.clone()
+    }
+}
+
+impl Under {
+    /// Takes in what is sent.
+    fn send(&mut self, sequence: Sequence, sent: &JoinSent) {
+        self.records.push(sequence);
+        self.join.progress = None;
+        self.join.sent.push(Arc::new(sent.clone()));
+        let too_many = self.records.len().saturating_sub(SENT_MAX);
+        self.records.drain(..too_many);
+        let too_many = self.join.sent.len().saturating_sub(SENT_MAX);
+        self.join.sent.drain(..too_many);
+        let older = self.join.sent.len().saturating_sub(WHOLE_MAX);
+        for sent in self.join.sent.iter_mut().take(older) {
+            if !sent.pdu.is_empty() {
+                *sent = Arc::new(outline(sent));
+            }
+        }
+    }
+
+    /// What is emptied when one more is sent: just what is not kept in memory any more.
+    fn emptied_by_next(&self) -> Vec<(Sequence, bytes::Bytes)> {
+        let newest_first = self
+            .records
+            .iter()
+            .rev()
+            .zip(self.join.sent.iter().rev())
+            .enumerate();
+        let mut emptied = Vec::new();
+        for (newer, (sequence, sent)) in newest_first {
+            // With the one that is sent now.
+            let newer = newer + 1;
+            if newer >= SENT_MAX {
+                emptied.push((*sequence, encoded(JoinSent::forgotten())));
+            } else if newer >= WHOLE_MAX && !sent.pdu.is_empty() {
+                emptied.push((*sequence, encoded(outline(sent))));
+            }
+        }
+        emptied
+    }
+}
+
+fn encoded(sent: JoinSent) -> bytes::Bytes {
+    JoinRecord::Sent(sent).encode()
 }
 
 impl Joins {
@@ -145,40 +200,75 @@ impl Joins {
         }
     }
 
-    fn judge(&self, command: JoinCommand) -> Result<Option<JoinRecord>, JoinError> {
+    /// The end of the join whose place one that is begun takes, if it needs one: that of a user who has too many, or that of anybody.
+    fn given_up_for(&self, begun: &JoinBegun) -> Result<Option<JoinEnded>, JoinError> {
+        if self.get(&begun.room_id, &begun.user_id).is_some() {
+            return Ok(None);
+        }
+        let is_own = |under: &Under| under.join.begun.user_id == begun.user_id;
+        let own = self.0.values().filter(|under| is_own(under)).count();
+        let has_too_many = own >= OF_A_USER_MAX;
+        if !has_too_many && self.0.len() < JOINS_MAX {
+            return Ok(None);
+        }
+        let mut oldest: Option<(u64, &JoinBegun)> = None;
+        for under in self.0.values() {
+            let join = &under.join;
+            let may_end = !join.is_cancelled() && (!has_too_many || is_own(under));
+            if let Some(abandoned) = join.abandoned.as_ref().filter(|_| may_end)
+                && oldest.is_none_or(|(at_ms, _)| abandoned.at_ms < at_ms)
+            {
+                oldest = Some((abandoned.at_ms, &join.begun));
+            }
+        }
+        let (_, ended) = oldest.ok_or(JoinError::TooMany)?;
+        Ok(Some(JoinEnded {
+            room_id: ended.room_id.clone(),
+            user_id: ended.user_id.clone(),
+            joined: false,
+            at_ms: begun.at_ms,
+        }))
+    }
+
+    fn judge(&self, command: JoinCommand) -> Result<Vec<JoinRecord>, JoinError> {
         match command {
             JoinCommand::Begin(begun) => {
-                let is_new = self.get(&begun.room_id, &begun.user_id).is_none();
-                if is_new && self.0.len() >= JOINS_MAX {
-                    return Err(JoinError::TooMany);
-                }
-                Ok(Some(JoinRecord::Begun(begun)))
+                let given_up = self.given_up_for(&begun)?.map(JoinRecord::Ended);
+                let begun = JoinRecord::Begun(begun);
+                Ok(given_up.into_iter().chain([begun]).collect())
             }
             JoinCommand::Send(sent) => {
                 self.wanted(&sent.room_id, &sent.user_id)?;
-                Ok(Some(JoinRecord::Sent(*sent)))
+                Ok(vec![JoinRecord::Sent(*sent)])
             }
             JoinCommand::Progress(progress) => {
                 self.wanted(&progress.room_id, &progress.user_id)?;
-                Ok(Some(JoinRecord::Progressed(progress)))
+                Ok(vec![JoinRecord::Progressed(progress)])
             }
             JoinCommand::Abandon(abandoned) => {
                 let under = self.get(&abandoned.room_id, &abandoned.user_id);
                 let known = under.ok_or(JoinError::Unknown)?.join.abandoned.as_ref();
                 // That it fails says nothing new; that somebody wants it so does.
                 let says_less = known.is_some_and(|it| it.by.is_some() || abandoned.by.is_none());
-                Ok((!says_less).then_some(JoinRecord::Abandoned(abandoned)))
+                let says_more = (!says_less).then_some(JoinRecord::Abandoned(abandoned));
+                Ok(says_more.into_iter().collect())
             }
             JoinCommand::End(ended) => {
                 let under = self.get(&ended.room_id, &ended.user_id);
                 if ended.joined && under.is_some_and(|under| under.join.is_cancelled()) {
                     return Err(JoinError::Abandoned);
                 }
-                Ok(under.map(|_| JoinRecord::Ended(ended)))
+                Ok(under
+                    .map(|_| JoinRecord::Ended(ended))
+                    .into_iter()
+                    .collect())
             }
             JoinCommand::EndAnyway(ended) => {
                 let under = self.get(&ended.room_id, &ended.user_id);
-                Ok(under.map(|_| JoinRecord::Ended(ended)))
+                Ok(under
+                    .map(|_| JoinRecord::Ended(ended))
+                    .into_iter()
+                    .collect())
             }
         }
     }
@@ -207,12 +297,7 @@ impl Joins {
                 self.0.insert(pair, Under { join, records });
             }
             JoinRecord::Sent(sent) => self.change((&sent.room_id, &sent.user_id), |under| {
-                under.records.push(sequence);
-                under.join.progress = None;
-                under.join.sent.push(Arc::new(sent.clone()));
-                if under.join.sent.len() > SENT_MAX {
-                    under.join.sent.remove(0);
-                }
+                under.send(sequence, sent);
             }),
             JoinRecord::Progressed(progress) => {
                 self.change((&progress.room_id, &progress.user_id), |under| {
@@ -233,15 +318,21 @@ impl Joins {
 
     /// What is to be emptied with a record.
     fn emptied_with(&self, record: &JoinRecord) -> Vec<(Sequence, bytes::Bytes)> {
-        let JoinRecord::Ended(ended) = record else {
-            return Vec::new();
-        };
-        let under = self.get(&ended.room_id, &ended.user_id);
-        let records = under.into_iter().flat_map(|under| under.records.iter());
-        let nothing = JoinRecord::Sent(JoinSent::forgotten()).encode();
-        records
-            .map(|sequence| (*sequence, nothing.clone()))
-            .collect()
+        match record {
+            JoinRecord::Ended(ended) => {
+                let under = self.get(&ended.room_id, &ended.user_id);
+                let records = under.into_iter().flat_map(|under| under.records.iter());
+                let nothing = encoded(JoinSent::forgotten());
+                records
+                    .map(|sequence| (*sequence, nothing.clone()))
+                    .collect()
+            }
+            JoinRecord::Sent(sent) => {
+                let under = self.get(&sent.room_id, &sent.user_id);
+                under.map_or_else(Vec::new, Under::emptied_by_next)
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -295,11 +386,11 @@ impl Domain for Joins {
         command: JoinCommand,
         _bell: &Arc<Notify>,
     ) -> Result<Decision<Self>, JoinError> {
-        let record = self.judge(command)?;
-        let erasures = record.as_ref().map(|record| self.emptied_with(record));
+        let records = self.judge(command)?;
+        let erasures = records.iter().flat_map(|record| self.emptied_with(record));
         Ok(Decision {
-            erasures: erasures.unwrap_or_default(),
-            ..Decision::new(record.into_iter().collect(), ())
+            erasures: erasures.collect(),
+            ..Decision::new(records, ())
         })
     }
 

@@ -14,7 +14,7 @@ struct Book {
 
 impl Book {
     fn done(&mut self, command: JoinCommand) -> Result<(), JoinError> {
-        if let Some(record) = self.joins.judge(command)? {
+        for record in self.joins.judge(command)? {
             let emptied = self.joins.emptied_with(&record).into_iter();
             self.emptied.extend(emptied.map(|(sequence, _)| sequence));
             self.written += 1;
@@ -29,9 +29,13 @@ impl Book {
 }
 
 fn begin(room_id: &str) -> JoinCommand {
+    begin_as("@a:b", room_id)
+}
+
+fn begin_as(user_id: &str, room_id: &str) -> JoinCommand {
     JoinCommand::Begin(JoinBegun {
         room_id: room_id.to_owned(),
-        user_id: "@a:b".to_owned(),
+        user_id: user_id.to_owned(),
         guest: false,
         at_ms: 1,
     })
@@ -120,11 +124,72 @@ fn nothing_is_sent_for_what_is_abandoned() {
 }
 
 #[test]
+fn of_what_was_sent_earlier_it_is_known_where() {
+    let mut book = Book::default();
+    book.done(begin("!r")).unwrap();
+    for number in 0..=SENT_MAX {
+        book.done(send("!r", &number.to_string())).unwrap();
+    }
+    let one = JoinQuery::One("!r".to_owned(), "@a:b".to_owned());
+    let JoinsTold(found) = book.joins.tell(one);
+    let sent = &found[0].sent;
+    let servers: Vec<_> = sent.iter().map(|sent| sent.server.clone()).collect();
+    let newest: Vec<_> = (1..=SENT_MAX).map(|number| number.to_string()).collect();
+    assert_eq!(servers, newest);
+    assert!(sent.iter().all(|sent| sent.event_id == "$e"));
+    let whole = sent.iter().rev().take_while(|sent| !sent.pdu.is_empty());
+    assert_eq!(whole.count(), WHOLE_MAX);
+    let rest = sent.iter().rev().skip(WHOLE_MAX);
+    assert!(rest.map(|sent| sent.pdu.len()).all(|bytes| bytes == 0));
+    // The log says as much as memory: the first record of all stands for nothing, the others that are not whole were cut once.
+    let first = book.emptied.iter().filter(|sequence| **sequence == 2);
+    assert_eq!(first.count(), 2);
+    let cut: std::collections::BTreeSet<_> = book.emptied.iter().copied().collect();
+    assert_eq!(cut.len(), SENT_MAX + 1 - WHOLE_MAX);
+    assert_eq!(book.emptied.len(), cut.len() + 1);
+}
+
+#[test]
 fn so_many_are_under_way_and_no_more() {
     let mut book = Book::default();
     for number in 0..JOINS_MAX {
+        let user_id = format!("@{}:b", number / OF_A_USER_MAX);
+        book.done(begin_as(&user_id, &format!("!{number}")))
+            .unwrap();
+    }
+    let more = || begin_as("@more:b", "!more");
+    assert_eq!(book.done(more()), Err(JoinError::TooMany));
+    assert_eq!(book.done(begin_as("@0:b", "!0")), Ok(()));
+    // One that has failed makes place, but not one that somebody wants taken back.
+    let abandon = |by: Option<&str>| {
+        JoinCommand::Abandon(JoinAbandoned {
+            room_id: "!0".to_owned(),
+            user_id: "@0:b".to_owned(),
+            by: by.map(ToOwned::to_owned),
+            at_ms: 3,
+        })
+    };
+    let mut other = Book {
+        joins: book.joins.clone(),
+        ..Book::default()
+    };
+    other.done(abandon(Some("@boss:b"))).unwrap();
+    assert_eq!(other.done(more()), Err(JoinError::TooMany));
+    book.done(abandon(None)).unwrap();
+    assert_eq!(book.done(more()), Ok(()));
+    assert_eq!(book.all().len(), JOINS_MAX);
+    assert!(book.joins.get("!0", "@0:b").is_none());
+}
+
+#[test]
+fn nobody_takes_the_places_of_all_others() {
+    let mut book = Book::default();
+    for number in 0..OF_A_USER_MAX {
         book.done(begin(&format!("!{number}"))).unwrap();
     }
     assert_eq!(book.done(begin("!more")), Err(JoinError::TooMany));
-    assert_eq!(book.done(begin("!0")), Ok(()));
+    assert_eq!(book.done(begin_as("@other:b", "!more")), Ok(()));
+    book.done(abandon("!3", None)).unwrap();
+    assert_eq!(book.done(begin("!more")), Ok(()));
+    assert!(book.joins.get("!3", "@a:b").is_none());
 }

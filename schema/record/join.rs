@@ -11,7 +11,8 @@ pub enum JoinRecord {
     /// A user wants in, perhaps again.
     #[serde(rename = "b")]
     Begun(JoinBegun),
-    /// The join is about to be sent to a server: from now on the user may be in the room there. It is replaced by an empty one when the join ends.
+    /// The join is about to be sent to a server: from now on the user may be in the room there. It is replaced by an empty one when the join
+    /// ends, and loses the event when newer ones were sent.
     #[serde(rename = "s")]
     Sent(JoinSent),
     /// What the server answered is being taken in.
@@ -81,7 +82,7 @@ pub struct JoinAbandoned {
     pub room_id: String,
     /// The user.
     pub user_id: String,
-    /// The administrator who wants it so; `None`: it has failed.
+    /// The administrator who wants it so; `None`: it has failed, or the user wants it so.
     pub by: Option<String>,
     /// When, milliseconds since the Unix epoch.
     pub at_ms: u64,
@@ -101,7 +102,7 @@ pub struct JoinEnded {
 }
 
 impl JoinSent {
-    /// What stands in the log in its place when the join has ended: the event is in the room's own records, or nowhere.
+    /// What stands in the log in its place when the join has ended, or when many newer ones were sent: the event is in the room's own records, or nowhere.
     pub fn forgotten() -> Self {
         Self {
             room_id: String::new(),

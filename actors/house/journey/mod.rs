@@ -17,22 +17,24 @@ mod meanwhile;
 mod noted;
 mod outside;
 mod resume;
+mod undo;
 mod whole;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     future::Future,
     sync::{Arc, Weak},
     time::Duration,
 };
 
 use parking_lot::Mutex;
-use ruma::{OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, RoomVersionId, UserId};
+use ruma::{OwnedRoomId, OwnedServerName, RoomId, RoomVersionId, UserId};
 use tokio::sync::{Notify, Semaphore};
 
 pub use complexity::{RemoteRooms, UNIT as COMPLEXITY_UNIT};
 pub use invited::IncomingInvite;
 pub(super) use join::is_for_others;
+use noted::Nudges;
 pub(super) use resume::Resumer;
 use whole::Completions;
 
@@ -69,10 +71,8 @@ pub(super) struct Journeys {
     joins: Arc<Directory<Joins>>,
     /// Rung when there may be one that nobody goes on with.
     bell: Arc<Notify>,
-    /// Those that this node goes on with, and those for whose turn it waits.
-    driven: Arc<Mutex<BTreeSet<(OwnedRoomId, OwnedUserId)>>>,
-    /// Told to those that were cut short and wait for a next attempt: something has changed.
-    nudge: Arc<Notify>,
+    /// Those that this node goes on with, and those for whose turn it waits; rung when something has changed for one.
+    driven: Arc<Mutex<Nudges>>,
     /// How many of these are gone on with at a time.
     places: Semaphore,
 }
@@ -85,7 +85,6 @@ impl Journeys {
             joins,
             bell,
             driven: Arc::default(),
-            nudge: Arc::default(),
             places: Semaphore::new(RESUMED_AT_ONCE),
         }
     }

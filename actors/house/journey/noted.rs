@@ -1,6 +1,11 @@
 //! Joins as they are noted while they are under way: in the log, so that a restart goes on with them, and so that every node can tell of them and stop them.
 
-use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    future::Future,
+    sync::Arc,
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use playhouse_schema::record::join::{JoinAbandoned, JoinBegun, JoinEnded, JoinProgress, JoinSent};
@@ -24,11 +29,16 @@ const NOTED_EVENTS_MIN: u64 = 1_000;
 /// So often it is looked whether somebody wants a join cancelled whose server does not answer yet.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// Which joins a node goes on with, and what is rung when something has changed for one.
+pub(super) type Nudges = BTreeMap<(OwnedRoomId, OwnedUserId), Arc<Notify>>;
+
 /// A join that this node goes on with. When that ends, it is looked whether anything is left to be done.
 pub(super) struct Driven {
-    driven: Arc<Mutex<BTreeSet<(OwnedRoomId, OwnedUserId)>>>,
+    driven: Arc<Mutex<Nudges>>,
     bell: Arc<Notify>,
     pair: (OwnedRoomId, OwnedUserId),
+    /// Rung when a next attempt is to be made at once. It stays rung until somebody hears it.
+    pub(super) nudge: Arc<Notify>,
 }
 
 impl Driven {
@@ -49,12 +59,26 @@ impl Journeys {
     /// This node goes on with a join; `None` when it does so already.
     pub(super) fn drive(&self, room_id: &RoomId, user_id: &UserId) -> Option<Driven> {
         let pair = (room_id.to_owned(), user_id.to_owned());
-        let is_new = self.driven.lock().insert(pair.clone());
-        is_new.then(|| Driven {
+        let nudge = Arc::<Notify>::default();
+        match self.driven.lock().entry(pair.clone()) {
+            Entry::Occupied(_) => return None,
+            Entry::Vacant(entry) => entry.insert(nudge.clone()),
+        };
+        Some(Driven {
             driven: self.driven.clone(),
             bell: self.bell.clone(),
             pair,
+            nudge,
         })
+    }
+
+    /// Something has changed for a join: who goes on with it on this node does so at once.
+    fn hurry(&self, room_id: &RoomId, user_id: &UserId) {
+        let pair = (room_id.to_owned(), user_id.to_owned());
+        if let Some(nudge) = self.driven.lock().get(&pair) {
+            nudge.notify_one();
+        }
+        self.bell.notify_one();
     }
 }
 
@@ -75,8 +99,24 @@ impl House {
     ) -> Result<Join, HouseError> {
         let join = self.noted_join(room_id, user_id).await?;
         self.abandon_join((room_id, user_id), Some(by)).await?;
-        self.journeys.nudge.notify_waiters();
+        self.journeys.hurry(room_id, user_id);
         join.ok_or_else(|| RoomError::NotFound.into())
+    }
+
+    /// The user does not want in any more. Whether a join was under way.
+    pub(super) async fn give_up_join(
+        &self,
+        room_id: &RoomId,
+        user_id: &UserId,
+    ) -> Result<bool, HouseError> {
+        match self.abandon_join((room_id, user_id), None).await {
+            Ok(()) => {
+                self.journeys.hurry(room_id, user_id);
+                Ok(true)
+            }
+            Err(HouseError::Room(RoomError::NotFound)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// A join that is under way.
@@ -246,7 +286,7 @@ impl House {
 }
 
 /// Whether this server itself could not go on, as it happens while it is closing.
-fn is_passing(error: &HouseError) -> bool {
+pub(super) fn is_passing(error: &HouseError) -> bool {
     matches!(
         error,
         HouseError::Store(_)

@@ -105,51 +105,66 @@ impl House {
         Ok(self.tell(&journey.room_id, told).await?)
     }
 
-    /// Ends an invite or a knock through a server that is in the room. When nobody answers it ends here all the same.
+    /// Ends an invite or a knock through a server that is in the room. When nobody answers it ends here all the same. A join of the user that is under way comes to
+    /// nothing.
     pub(in crate::house) async fn leave_through_others(
         &self,
         wish: MemberWish,
     ) -> Result<(), HouseError> {
         let journey = move |house: std::sync::Arc<House>| async move {
+            // Before it is this one's turn: whoever goes on with the join has the turn until it hears of this.
+            let was_joining = house.give_up_join(&wish.room_id, &wish.sender).await?;
             let turn = house.journeys.turns.of(&wish.room_id);
             let _turn = turn.lock().await;
             let _everywhere = house.alone_on_the_way(&wish.room_id).await?;
-            let footing = house.footing(&wish.room_id, &wish.sender).await?;
-            if footing.is_here {
-                return house.leave_here(wish).await;
-            }
-            let Some(version) = footing.version.clone() else {
-                return Err(RoomError::UnknownRoom.into());
-            };
-            let now = match &footing.told {
-                Some(told) => told.membership(),
-                None => {
-                    let access = house.room_access(&wish.room_id, &wish.sender).await?;
-                    access.membership
+            match house.leave_in_turn(wish).await {
+                // Where the join may have come to, the leave goes without anybody waiting for it.
+                Err(HouseError::Room(RoomError::UnknownRoom | RoomError::Forbidden(_)))
+                    if was_joining =>
+                {
+                    Ok(())
                 }
-            };
-            match now {
-                Some(MembershipState::Invite | MembershipState::Knock | MembershipState::Join) => {}
-                Some(MembershipState::Leave) => return Ok(()),
-                _ => return Err(RoomError::Forbidden("the user is not in this room".into()).into()),
+                left => left,
             }
-            let membership = MembershipState::Leave;
-            let extra = (wish.reason, wish.extra_content.as_deref());
-            let journey = Journey {
-                omit_members: false,
-                content: Self::member_content(&membership, MemberProfile::default(), extra)?,
-                room_id: wish.room_id,
-                user_id: wish.sender,
-                membership,
-            };
-            let left = match house.leave_there(&journey, &footing).await {
-                Some(left) => left,
-                None => house.leave_alone(&journey, &version)?,
-            };
-            let told = told_by(&left, &version, Vec::new());
-            house.tell(&journey.room_id, told).await
         };
         self.travel(|house| journey(house).boxed()).await
+    }
+
+    async fn leave_in_turn(&self, wish: MemberWish) -> Result<(), HouseError> {
+        let footing = self.footing(&wish.room_id, &wish.sender).await?;
+        if footing.is_here {
+            return self.leave_here(wish).await;
+        }
+        let Some(version) = footing.version.clone() else {
+            return Err(RoomError::UnknownRoom.into());
+        };
+        let now = match &footing.told {
+            Some(told) => told.membership(),
+            None => {
+                let access = self.room_access(&wish.room_id, &wish.sender).await?;
+                access.membership
+            }
+        };
+        match now {
+            Some(MembershipState::Invite | MembershipState::Knock | MembershipState::Join) => {}
+            Some(MembershipState::Leave) => return Ok(()),
+            _ => return Err(RoomError::Forbidden("the user is not in this room".into()).into()),
+        }
+        let membership = MembershipState::Leave;
+        let extra = (wish.reason, wish.extra_content.as_deref());
+        let journey = Journey {
+            omit_members: false,
+            content: Self::member_content(&membership, MemberProfile::default(), extra)?,
+            room_id: wish.room_id,
+            user_id: wish.sender,
+            membership,
+        };
+        let left = match self.leave_there(&journey, &footing).await {
+            Some(left) => left,
+            None => self.leave_alone(&journey, &version)?,
+        };
+        let told = told_by(&left, &version, Vec::new());
+        self.tell(&journey.room_id, told).await
     }
 
     /// The leave as a server in the room has taken it.

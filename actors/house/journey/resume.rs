@@ -10,37 +10,43 @@ use std::{
 
 use playhouse_schema::record::join::JoinSent;
 use ruma::{
-    CanonicalJsonObject, EventId, OwnedServerName, RoomId, RoomVersionId, ServerName, UserId,
+    CanonicalJsonObject, EventId, RoomId, RoomVersionId, ServerName, UserId,
     events::room::member::MembershipState,
 };
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
-use tokio::sync::Notify;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
 
 use super::{
+    ASKING_MAX,
     handshake::{Finished, Journey, Setback},
-    noted::Driven,
-    outside::{is_waiting, told_by},
+    noted::{Driven, is_passing},
 };
 use crate::{
     followers::task::{Running, Stop},
-    house::{House, HouseError, MemberWish, delays::HouseOutlet, peers::Patience},
+    house::{House, HouseError, delays::HouseOutlet},
     joins::Join,
     network::PeerError,
-    room::{RoomError, message::MemberProfile, receive::sign::SignedPdu},
+    room::{RoomError, receive::sign::SignedPdu},
 };
 
 /// So often it is tried to go on with a join.
 const ATTEMPTS_MAX: usize = 5;
 
-/// So long is waited after a first attempt that came to nothing; twice as long after each further one.
+/// So long is waited after a first attempt that came to nothing, and when somebody else is on the way into the room; twice as long after each further attempt.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 
 /// No longer than this.
 const PAUSE_MAX: Duration = Duration::from_secs(300);
 
-/// A server that cannot be reached for so long, milliseconds, is not told any more that a user leaves.
-const LEAVING_MS_MAX: u64 = 7 * 24 * 60 * 60 * 1_000;
+/// A first attempt may take as long as other servers are asked for a join. So often the next one may take twice as long: that is little for some rooms, and some
+/// servers take as long as they are given.
+const DOUBLINGS_MAX: usize = 4;
+
+/// Who is on the way into the room from another node is waited for so long; then others go first.
+const LOCK_WITHIN: Duration = Duration::from_secs(2);
 
 /// So often it is looked for joins that nobody goes on with: those of a node that has gone.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -57,14 +63,43 @@ pub(in crate::house) struct Resumer {
     pub(in crate::house) bell: Arc<Notify>,
 }
 
-/// What came of a leave at one server.
-enum Left {
-    /// It has taken it.
-    Taken,
-    /// It does not know of anything to be left.
-    Refused,
-    /// It may have to be told again.
-    Unheard,
+/// What came of an attempt.
+pub(super) enum Round {
+    /// There is nothing more to do.
+    Over,
+    /// There is to be another one.
+    Again,
+    /// There was none: somebody else is on the way into the room.
+    Busy,
+}
+
+/// How often was tried what, since the join was begun the last time.
+#[derive(Default)]
+pub(super) struct Tries {
+    begun_at_ms: u64,
+    entering: usize,
+    /// Attempts to have the user leave.
+    pub(super) leaving: usize,
+    pauses: u32,
+}
+
+impl Tries {
+    /// Begins again when the join was.
+    fn follow(&mut self, join: &Join) {
+        if self.begun_at_ms != join.begun.at_ms {
+            *self = Self {
+                begun_at_ms: join.begun.at_ms,
+                ..Self::default()
+            };
+        }
+    }
+
+    /// So long is waited before the next one.
+    fn pause(&mut self) -> Duration {
+        let pause = PAUSE_MIN.saturating_mul(1_u32 << self.pauses.min(16));
+        self.pauses += 1;
+        pause.min(PAUSE_MAX)
+    }
 }
 
 impl Resumer {
@@ -117,63 +152,113 @@ impl House {
         }
     }
 
-    /// One attempt. Whether there is nothing more to do.
+    /// One attempt.
     async fn go_on_with_join(
         &self,
         (room_id, user_id): (&RoomId, &UserId),
-        attempt: usize,
-    ) -> Result<bool, HouseError> {
+        tries: &mut Tries,
+    ) -> Result<Round, HouseError> {
+        // Before it is this one's turn: whoever waits for a place holds nobody up. Nothing closes the semaphore.
+        let _place = self.journeys.places.acquire().await;
         let turn = self.journeys.turns.of(room_id);
-        let _turn = turn.lock().await;
-        let _everywhere = self.alone_on_the_way(room_id).await?;
-        let Some(join) = self.noted_join(room_id, user_id).await? else {
-            return Ok(true);
+        let Ok(_turn) = turn.try_lock() else {
+            return Ok(Round::Busy);
         };
+        let Ok(held) = timeout(LOCK_WITHIN, self.alone_on_the_way(room_id)).await else {
+            return Ok(Round::Busy);
+        };
+        let _everywhere = held?;
+        let Some(join) = self.noted_join(room_id, user_id).await? else {
+            return Ok(Round::Over);
+        };
+        tries.follow(&join);
         if !join.is_cancelled() && self.is_in(room_id, user_id).await? {
             // The answer was taken in and only that not noted, or the user came in another way.
             self.settle_in((room_id, user_id), &join).await?;
-            return Ok(true);
+            return Ok(Round::Over);
         }
         if join.sent.is_empty() {
             self.note_undone(room_id, user_id).await?;
-            return Ok(true);
+            return Ok(Round::Over);
         }
-        // Nothing closes the semaphore.
-        let _place = self.journeys.places.acquire().await;
-        // The room may have been blocked meanwhile, or the account closed.
-        let may_enter = self.has_open_account(user_id).await?
-            && !matches!(
-                self.refuse_blocked(room_id).await,
-                Err(HouseError::Forbidden(_))
-            );
-        if join.abandoned.is_none() && may_enter {
-            let entered = self.enter_again((room_id, user_id), &join).await;
-            let is_final = match entered {
-                Ok(()) => {
-                    self.settle_in((room_id, user_id), &join).await?;
-                    return Ok(true);
-                }
-                Err(Setback::Peer(error)) => {
-                    tracing::info!(%room_id, %user_id, %error, "a join that was cut short does not succeed");
-                    is_final(&error)
-                }
-                Err(Setback::House(error)) => {
-                    tracing::info!(%room_id, %user_id, %error, "a join that was cut short does not succeed");
-                    false
-                }
-            };
-            let now = self.noted_join(room_id, user_id).await?;
-            let is_wanted = now.is_some_and(|join| join.abandoned.is_none());
-            if is_wanted && !is_final && attempt < ATTEMPTS_MAX {
-                return Ok(false);
+        if self.is_to_enter((room_id, user_id), &join).await? {
+            let entered = self.try_to_enter((room_id, user_id), &join, tries);
+            if let Some(round) = entered.await? {
+                return Ok(round);
             }
         }
         self.abandon_join((room_id, user_id), None).await?;
-        self.take_back((room_id, user_id), &join).await
+        self.take_back((room_id, user_id), tries).await
+    }
+
+    /// Whether a join is still wanted. The room may have been blocked meanwhile, or the account closed, or the user sent away.
+    async fn is_to_enter(
+        &self,
+        (room_id, user_id): (&RoomId, &UserId),
+        join: &Join,
+    ) -> Result<bool, HouseError> {
+        if join.abandoned.is_some() || !self.has_open_account(user_id).await? {
+            return Ok(false);
+        }
+        if let Err(HouseError::Forbidden(_)) = self.refuse_blocked(room_id).await {
+            return Ok(false);
+        }
+        let told = self.told_of(room_id, user_id).await?;
+        let is_sent_away = told.is_some_and(|told| {
+            let at_ms = u64::from(told.event.pdu.origin_server_ts.0);
+            let has_left = matches!(
+                told.membership(),
+                Some(MembershipState::Leave | MembershipState::Ban)
+            );
+            has_left && at_ms > join.begun.at_ms
+        });
+        Ok(!is_sent_away)
+    }
+
+    /// One attempt to come in; `None` when there is not to be another one.
+    async fn try_to_enter(
+        &self,
+        (room_id, user_id): (&RoomId, &UserId),
+        join: &Join,
+        tries: &mut Tries,
+    ) -> Result<Option<Round>, HouseError> {
+        let within = ASKING_MAX * (1_u32 << tries.entering.min(DOUBLINGS_MAX));
+        let entering = timeout(within, self.enter_again((room_id, user_id), join));
+        let entered = match entering.await {
+            Ok(entered) => entered,
+            Err(_) => Err(PeerError::TooSlow.into()),
+        };
+        let is_hopeless = match entered {
+            Ok(()) => {
+                self.settle_in((room_id, user_id), join).await?;
+                return Ok(Some(Round::Over));
+            }
+            Err(Setback::Peer(error)) => {
+                tracing::info!(%room_id, %user_id, %error, "a join that was cut short does not succeed");
+                is_final(&error)
+            }
+            Err(Setback::House(error)) => {
+                tracing::info!(%room_id, %user_id, %error, "a join that was cut short does not succeed");
+                // That is nobody else's fault.
+                if is_passing(&error) && !self.is_old(join) {
+                    return Ok(Some(Round::Again));
+                }
+                false
+            }
+        };
+        tries.entering += 1;
+        let now = self.noted_join(room_id, user_id).await?;
+        let is_wanted = now.is_some_and(|join| join.abandoned.is_none());
+        let goes_on = is_wanted && !is_hopeless && tries.entering < ATTEMPTS_MAX;
+        Ok(goes_on.then_some(Round::Again))
     }
 
     /// Whether a user of this server is in a room, as it is known here.
-    async fn is_in(&self, room_id: &RoomId, user_id: &UserId) -> Result<bool, HouseError> {
+    pub(super) async fn is_in(
+        &self,
+        room_id: &RoomId,
+        user_id: &UserId,
+    ) -> Result<bool, HouseError> {
         match self.room_access(room_id, user_id).await {
             Ok(access) => Ok(access.membership == Some(MembershipState::Join)),
             Err(HouseError::Room(RoomError::UnknownRoom)) => Ok(false),
@@ -204,13 +289,22 @@ impl House {
         join: &Join,
     ) -> Result<(), Setback> {
         let footing = self.footing(room_id, user_id).await?;
+        let begun = Instant::now();
         let mut refused = None;
         let mut failed = None;
-        for sent in join.sent.iter().rev() {
+        let whole = join.sent.iter().filter(|sent| !sent.pdu.is_empty());
+        for sent in whole.rev() {
+            if begun.elapsed() > ASKING_MAX {
+                break;
+            }
             let server = ServerName::parse(&sent.server).map_err(Setback::nonsense)?;
-            let mut journey = leaving(room_id, user_id);
-            journey.membership = MembershipState::Join;
-            journey.omit_members = sent.omit_members;
+            let journey = Journey {
+                room_id: room_id.to_owned(),
+                user_id: user_id.to_owned(),
+                membership: MembershipState::Join,
+                content: CanonicalJsonObject::new(),
+                omit_members: sent.omit_members,
+            };
             let entering = self.enter(&server, &journey, (finished(sent)?, &footing));
             match entering.await {
                 Ok(()) => return Ok(()),
@@ -224,90 +318,10 @@ impl House {
             None => Err(Setback::nonsense("nothing was sent")),
         }
     }
-
-    /// Has the user leave wherever the join may have come to. Whether there is nothing more to do.
-    async fn take_back(
-        &self,
-        (room_id, user_id): (&RoomId, &UserId),
-        join: &Join,
-    ) -> Result<bool, HouseError> {
-        if self.is_in(room_id, user_id).await? {
-            let wish = MemberWish::of_oneself(room_id, user_id);
-            match self.leave_here(wish).await {
-                // The user may have been faster.
-                Ok(()) | Err(HouseError::Room(RoomError::Forbidden(_))) => {}
-                Err(error) => return Err(error),
-            }
-            self.note_undone(room_id, user_id).await?;
-            return Ok(true);
-        }
-        let mut servers: Vec<OwnedServerName> = Vec::new();
-        for sent in &join.sent {
-            if let Ok(server) = ServerName::parse(&sent.server)
-                && !servers.contains(&server)
-            {
-                servers.push(server);
-            }
-        }
-        let mut is_over = true;
-        for server in &servers {
-            match self.leave_at(server, (room_id, user_id)).await? {
-                Left::Taken => {
-                    is_over = true;
-                    break;
-                }
-                Left::Refused => {}
-                Left::Unheard => is_over = false,
-            }
-        }
-        let since_ms = join
-            .abandoned
-            .as_ref()
-            .map_or(join.begun.at_ms, |it| it.at_ms);
-        if !is_over && self.env.now_ms().saturating_sub(since_ms) < LEAVING_MS_MAX {
-            return Ok(false);
-        }
-        if is_over {
-            tracing::info!(%room_id, %user_id, "a join is taken back");
-        } else {
-            tracing::warn!(%room_id, %user_id, ?servers, "no server hears that a join is taken back");
-        }
-        self.note_undone(room_id, user_id).await?;
-        Ok(true)
-    }
-
-    /// Tells a server that a user leaves whom it may have let in.
-    async fn leave_at(
-        &self,
-        server: &ServerName,
-        (room_id, user_id): (&RoomId, &UserId),
-    ) -> Result<Left, HouseError> {
-        let mut journey = leaving(room_id, user_id);
-        let (profile, extra) = (MemberProfile::default(), (None, None));
-        journey.content = Self::member_content(&journey.membership, profile, extra)?;
-        let finished = match self.make_there(server, &journey).await {
-            Ok(finished) => finished,
-            Err(Setback::Peer(error)) if !is_final(&error) => return Ok(Left::Unheard),
-            Err(_) => return Ok(Left::Refused),
-        };
-        let leave = (&finished, Patience::SHORT);
-        let sent: Result<IgnoredAny, _> = self.send_there(server, &journey, leave).await;
-        if let Err(error) = sent {
-            tracing::info!(%server, %room_id, %error, "a server does not take a leave");
-            return Ok(Left::Unheard);
-        }
-        // An invite or a knock has come to its end by this.
-        let told = self.told_of(room_id, user_id).await?;
-        if told.is_some_and(|told| is_waiting(&told)) {
-            let record = told_by(&finished.event, &finished.version, Vec::new());
-            self.tell(room_id, record).await?;
-        }
-        Ok(Left::Taken)
-    }
 }
 
 /// Whether a server will not say anything else when it is asked again.
-fn is_final(error: &PeerError) -> bool {
+pub(super) fn is_final(error: &PeerError) -> bool {
     matches!(
         error,
         PeerError::Denied
@@ -317,17 +331,6 @@ fn is_final(error: &PeerError) -> bool {
                 ..
             }
     )
-}
-
-/// A journey out of a room.
-fn leaving(room_id: &RoomId, user_id: &UserId) -> Journey {
-    Journey {
-        room_id: room_id.to_owned(),
-        user_id: user_id.to_owned(),
-        membership: MembershipState::Leave,
-        content: CanonicalJsonObject::new(),
-        omit_members: false,
-    }
 }
 
 /// What was sent, as it was made.
@@ -349,24 +352,28 @@ fn finished(sent: &JoinSent) -> Result<Finished, Setback> {
 
 async fn go_on_until_over(house: Weak<House>, driven: Driven) {
     let (room_id, user_id) = driven.pair();
-    let mut pause = PAUSE_MIN;
-    for attempt in 1.. {
+    let mut tries = Tries::default();
+    loop {
         let Some(house) = house.upgrade() else {
             return;
         };
-        match house.go_on_with_join((room_id, user_id), attempt).await {
-            Ok(true) => return,
-            Ok(false) => {}
+        let gone_on = house.go_on_with_join((room_id, user_id), &mut tries);
+        let pause = match gone_on.await {
+            Ok(Round::Over) => return,
+            Ok(Round::Again) => tries.pause(),
+            Ok(Round::Busy) => PAUSE_MIN,
             Err(error) => {
                 tracing::warn!(%room_id, %user_id, %error, "a join that was cut short is not gone on with");
+                if house.end_if_old(room_id, user_id).await {
+                    return;
+                }
+                tries.pause()
             }
-        }
-        let nudged = house.journeys.nudge.clone();
+        };
         drop(house);
         tokio::select! {
-            () = nudged.notified() => {}
+            () = driven.nudge.notified() => {}
             () = tokio::time::sleep(pause) => {}
         }
-        pause = (pause * 2).min(PAUSE_MAX);
     }
 }

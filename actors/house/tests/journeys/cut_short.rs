@@ -20,6 +20,10 @@ async fn taken_back(pair: &Pair, room_id: &RoomId) {
         .await;
     let left = Some(MembershipState::Leave);
     assert_eq!(pair.far.membership(room_id, &pair.bob).await, left);
+    nothing_is_left(pair).await;
+}
+
+async fn nothing_is_left(pair: &Pair) {
     until("no join is under way", async || {
         pair.near.house.joins_under_way().await.unwrap().is_empty()
     })
@@ -74,6 +78,53 @@ async fn a_join_without_an_answer_can_be_seen_and_cancelled() {
         assert!(cancelled.is_ok());
     };
     tokio::join!(joining, cancelling);
+    pair.town.held.lock().clear();
+    taken_back(&pair, &room_id).await;
+    pair.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invite_stands_when_the_join_that_answers_it_does_not_arrive() {
+    for version in [RoomVersionId::V1, RoomVersionId::V11] {
+        let pair = Pair::new().await;
+        let room_id = pair.room(Preset::PrivateChat, version).await;
+        let invite = pair.by_alice(&room_id, MembershipState::Invite);
+        invite.await.unwrap();
+        pair.town.deaf.lock().insert("send_join");
+        pair.join(&room_id).await.unwrap_err();
+        nothing_is_left(&pair).await;
+        let invited = Some(MembershipState::Invite);
+        assert_eq!(pair.far.membership(&room_id, &pair.bob).await, invited);
+        pair.listed(&pair.bob, &room_id, MembershipState::Invite)
+            .await;
+        let asked = pair.town.asked.lock().clone();
+        let has = |word: &str| asked.iter().any(|(_, path)| path.contains(word));
+        assert!(has("/make_leave/"));
+        assert!(!has("/send_leave/"), "the invite is rejected");
+        // Trying again ends well.
+        pair.town.deaf.lock().clear();
+        pair.join(&room_id).await.unwrap();
+        pair.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_leaves_is_not_brought_in_any_more() {
+    let pair = Pair::new().await;
+    let room_id = pair.room(Preset::PublicChat, RoomVersionId::V11).await;
+    pair.town.held.lock().insert("send_join");
+    let joining = async {
+        pair.join(&room_id).await.unwrap_err();
+    };
+    let leaving = async {
+        let joined = Some(MembershipState::Join);
+        until("the other server lets the user in", async || {
+            pair.far.membership(&room_id, &pair.bob).await == joined
+        })
+        .await;
+        pair.leave(&room_id).await;
+    };
+    tokio::join!(joining, leaving);
     pair.town.held.lock().clear();
     taken_back(&pair, &room_id).await;
     pair.end().await;

@@ -7,7 +7,11 @@ use crate::house::{AutoAccept, AutoAcceptKind};
 
 impl Pair {
     /// Alice, on the other server, does something to Bob's membership.
-    async fn by_alice(&self, room_id: &RoomId, what: MembershipState) -> Result<(), HouseError> {
+    pub(super) async fn by_alice(
+        &self,
+        room_id: &RoomId,
+        what: MembershipState,
+    ) -> Result<(), HouseError> {
         let wish = MemberWish {
             sender: self.alice.clone(),
             ..self.wish(room_id, &self.bob)
@@ -30,7 +34,7 @@ impl Pair {
         texts.collect::<Vec<_>>().join("\n")
     }
 
-    async fn leave(&self, room_id: &RoomId) {
+    pub(super) async fn leave(&self, room_id: &RoomId) {
         let wish = self.wish(room_id, &self.bob);
         self.near.house.leave(wish).await.unwrap();
     }

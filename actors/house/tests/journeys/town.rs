@@ -35,6 +35,8 @@ pub(super) struct Town {
     pub(super) joins: Mutex<RemoteRooms>,
     /// Invites that servers which are opened from now on accept for their users.
     pub(super) accepts: Mutex<AutoAccept>,
+    /// What is asked with these words does not arrive.
+    pub(super) deaf: Mutex<BTreeSet<&'static str>>,
     /// Answers to these words are lost.
     pub(super) lost: Mutex<BTreeSet<&'static str>>,
     /// Answers to these words come when they stand here no more.
@@ -58,9 +60,12 @@ impl Network for Street {
             let Some(house) = there.filter(|_| !is_gone) else {
                 return Err(PeerError::Unreachable("gone".to_owned()));
             };
+            let word = request.path.split('/').nth(4).unwrap();
+            if town.deaf.lock().contains(word) {
+                return Err(PeerError::TooSlow);
+            }
             let answer = town.answer(&house, &origin, &request).await?;
             drop(house);
-            let word = request.path.split('/').nth(4).unwrap();
             while town.held.lock().contains(word) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
