@@ -1,6 +1,9 @@
 //! Two servers that ask each other in memory. What one asks of the other is answered by a script on the other's actors.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
@@ -12,6 +15,7 @@ use serde_json::{Value as JsonValue, value::RawValue};
 
 use super::super::*;
 use crate::{
+    env::Clock,
     house::{AutoAccept, COMPLEXITY_UNIT, IncomingInvite, RemoteRooms},
     network::{KeysWanted, Network, PeerError, PeerRequest},
     room::{
@@ -41,8 +45,21 @@ pub(super) struct Town {
     pub(super) lost: Mutex<BTreeSet<&'static str>>,
     /// Answers to these words come when they stand here no more.
     pub(super) held: Mutex<BTreeSet<&'static str>>,
+    /// Servers that tell of a version of rooms that nobody knows.
+    pub(super) odd: Mutex<BTreeSet<OwnedServerName>>,
+    /// All clocks are so much ahead, milliseconds.
+    pub(super) ahead_ms: AtomicU64,
     /// What is put into answers of `send_join`.
     pub(super) spoil: Mutex<Option<fn(&mut JsonValue)>>,
+}
+
+/// The clock of one server.
+struct TownClock(Arc<dyn Clock>, Arc<Town>);
+
+impl Clock for TownClock {
+    fn now_ms(&self) -> u64 {
+        self.0.now_ms() + self.1.ahead_ms.load(Ordering::Relaxed)
+    }
 }
 
 /// The network of one server.
@@ -55,12 +72,16 @@ impl Network for Street {
             let path = request.path.split('?').next().unwrap().to_owned();
             let place = (request.destination.clone(), path);
             town.asked.lock().push(place);
+            let word = request.path.split('/').nth(4).unwrap();
+            if word == "make_join" && town.odd.lock().contains(&request.destination) {
+                let made = json!({ "room_version": "odd.example.1", "event": {} });
+                return Ok(Bytes::from(made.to_string()));
+            }
             let there = town.houses.lock().get(&request.destination).cloned();
             let is_gone = town.gone.lock().contains(&request.destination);
             let Some(house) = there.filter(|_| !is_gone) else {
                 return Err(PeerError::Unreachable("gone".to_owned()));
             };
-            let word = request.path.split('/').nth(4).unwrap();
             if town.deaf.lock().contains(word) {
                 return Err(PeerError::TooSlow);
             }
@@ -155,10 +176,11 @@ async fn missing(
 impl Town {
     pub(super) async fn house(self: &Arc<Self>, name: &str, folder: &Path) -> Arc<House> {
         let name = OwnedServerName::try_from(name).unwrap();
-        let env = Env::system(Identity {
+        let mut env = Env::system(Identity {
             server_name: name.clone(),
             signer: signer(&name),
         });
+        env.clock = Arc::new(TownClock(env.clock.clone(), self.clone()));
         let env = env.with_network(Arc::new(Street(self.clone(), name.clone())));
         let mut config = config(env);
         config.outbox.retry_wait_ms = 20;
