@@ -159,8 +159,6 @@ impl House {
         let sending = self.send_there(server, journey, (&finished, patience));
         let answer: Arrival = self.unless_cancelled(journey, sending).await?;
         coming.answered();
-        // The other nodes hear of it, too; without them knowing it is still right.
-        let _arriving = self.alone_in_arriving(&journey.room_id).await.ok();
         if footing.is_here {
             // Who brings events of it finds it here.
             drop(coming);
@@ -168,6 +166,8 @@ impl House {
                 .arrive_among_us(server, journey, (finished, answer))
                 .await;
         }
+        // So that the other nodes wait for it, too. If they do not, they do without what comes meanwhile.
+        let _arriving = self.alone_in_arriving(&journey.room_id).await.ok();
         let join = &finished.event.event_id;
         self.hear_of_meanwhile(server, &journey.room_id, join).await;
         self.arrive(server, journey, (finished, answer)).await

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use ruma::OwnedServerName;
+
 use super::*;
 
 /// When so much time is gone, milliseconds, no server is at work any more on what it was sent.
@@ -124,6 +126,38 @@ async fn an_invite_stands_when_the_join_that_answers_it_does_not_arrive() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_invite_stands_when_a_server_outside_the_room_takes_the_leave() {
+    let pair = Pair::new().await;
+    let room_id = pair.room(Preset::PrivateChat, RoomVersionId::V11).await;
+    let invite = pair.by_alice(&room_id, MembershipState::Invite);
+    invite.await.unwrap();
+    pair.listed(&pair.bob, &room_id, MembershipState::Invite)
+        .await;
+    let outsider: OwnedServerName = "outsider.example".try_into().unwrap();
+    pair.town.outsiders.lock().insert(outsider.clone());
+    pair.town.gone.lock().insert(FAR.try_into().unwrap());
+    let house = &pair.near.house;
+    let wish = JoinWish {
+        user_id: pair.bob.clone(),
+        guest: false,
+        room: room_id.clone().into(),
+        via: vec![outsider],
+        reason: None,
+        extra_content: None,
+    };
+    house.join(wish).await.unwrap_err();
+    nothing_is_left(&pair).await;
+    let asked = pair.town.asked.lock().clone();
+    let has = |word: &str| asked.iter().any(|(_, path)| path.contains(word));
+    assert!(has("/send_leave/"));
+    assert!(house.is_invited(&room_id, &pair.bob).await.unwrap());
+    // Its own server knows nothing of all that.
+    pair.town.gone.lock().clear();
+    pair.join(&room_id).await.unwrap();
+    pair.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_user_who_leaves_is_not_brought_in_any_more() {
     let pair = Pair::new().await;
     let room_id = pair.room(Preset::PublicChat, RoomVersionId::V11).await;
@@ -196,8 +230,9 @@ async fn who_leaves_a_room_that_is_known_here_is_not_brought_in_any_more() {
     .await;
     pair.town.ahead_ms.store(LONG_MS, Ordering::Relaxed);
     nothing_is_left(&pair).await;
+    let joined = Some(MembershipState::Join);
     until("the user is not in the room here either", async || {
-        pair.near.membership(&room_id, &carol).await == left
+        pair.near.membership(&room_id, &carol).await != joined
     })
     .await;
     pair.end().await;

@@ -47,6 +47,10 @@ pub(super) struct Town {
     pub(super) held: Mutex<BTreeSet<&'static str>>,
     /// Servers that tell of a version of rooms that nobody knows.
     pub(super) odd: Mutex<BTreeSet<OwnedServerName>>,
+    /// Servers that are in no room, and say that they are.
+    pub(super) outsiders: Mutex<BTreeSet<OwnedServerName>>,
+    /// The join that one of these has got.
+    pretended: Mutex<String>,
     /// All clocks are so much ahead, milliseconds.
     pub(super) ahead_ms: AtomicU64,
     /// What is put into answers of `send_join`.
@@ -76,6 +80,9 @@ impl Network for Street {
             if word == "make_join" && town.odd.lock().contains(&request.destination) {
                 let made = json!({ "room_version": "odd.example.1", "event": {} });
                 return Ok(Bytes::from(made.to_string()));
+            }
+            if town.outsiders.lock().contains(&request.destination) {
+                return town.pretend(&origin, &request).await;
             }
             let there = town.houses.lock().get(&request.destination).cloned();
             let is_gone = town.gone.lock().contains(&request.destination);
@@ -195,6 +202,34 @@ impl Town {
     pub(super) fn close(&self, name: &str) {
         let name = OwnedServerName::try_from(name).unwrap();
         self.houses.lock().remove(&name);
+    }
+
+    /// What a server says that is in no room: its templates are those of another one, it keeps a join for itself, and it takes every leave.
+    async fn pretend(
+        &self,
+        origin: &ServerName,
+        request: &PeerRequest,
+    ) -> Result<Bytes, PeerError> {
+        let path = request.path.split('?').next().unwrap();
+        let parts: Vec<_> = path.split('/').map(plain).collect();
+        let answer = match parts[4].as_str() {
+            "make_join" => {
+                let far = OwnedServerName::try_from(super::FAR).unwrap();
+                let far = self.houses.lock().get(&far).cloned().unwrap();
+                self.answer(&far, origin, request).await?
+            }
+            "send_join" => {
+                *self.pretended.lock() = parts[6].clone();
+                return Err(PeerError::TooSlow);
+            }
+            "make_leave" => json!({ "room_version": "11", "event": {
+                "auth_events": [self.pretended.lock().clone()], "prev_events": [], "depth": 1, "room_id": parts[5], "sender": parts[6],
+                "state_key": parts[6], "type": "m.room.member", "content": { "membership": "leave" },
+            } }),
+            "send_leave" => json!({}),
+            _ => return Err(PeerError::TooSlow),
+        };
+        Ok(Bytes::from(answer.to_string()))
     }
 
     async fn answer(
