@@ -178,3 +178,38 @@ impl House {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ruma::room_id;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_comes_in_is_waited_for_until_that_is_over() {
+        let comings = Comings::default();
+        let (here, there) = (room_id!("!here:b"), room_id!("!there:b"));
+        let under_way = comings.begin(here);
+        assert!(comings.of(there).is_none());
+        let seen = comings.of(here).unwrap();
+        assert!(seen.over.try_lock().is_err());
+        under_way.answered();
+        let ((), ()) = tokio::join!(seen.over(), async { drop(under_way) });
+        assert!(seen.over.try_lock().is_ok());
+        drop(seen);
+        assert!(comings.of(here).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_answer_holds_nobody_up() {
+        let slow = Coming {
+            asked_at: Instant::now().checked_sub(ANSWER).unwrap(),
+            is_answered: AtomicBool::new(false),
+            over: Arc::default(),
+        };
+        let _held = slow.over.clone().lock_owned().await;
+        let begun = Instant::now();
+        slow.over().await;
+        assert!(begun.elapsed() < ANSWER);
+    }
+}

@@ -267,3 +267,23 @@ impl House {
         journey.await.map_err(|_| closing())?
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whose_turn_it_is_knows_that_somebody_waits() {
+        let turns = Turns::default();
+        assert!(!turns.is_waited_for("!a:b"));
+        let turn = turns.of("!a:b").try_lock_owned().unwrap();
+        assert!(!turns.is_waited_for("!a:b"));
+        let next = turns.of("!a:b");
+        assert!(turns.is_waited_for("!a:b"));
+        assert!(next.try_lock().is_err());
+        drop(next);
+        assert!(!turns.is_waited_for("!a:b"));
+        drop(turn);
+        assert!(turns.of("!a:b").try_lock().is_ok());
+    }
+}

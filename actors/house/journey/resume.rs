@@ -444,3 +444,20 @@ async fn go_on_until_over(house: Weak<House>, driven: Driven) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_was_too_slow_gets_more_time() {
+        let mut tries = Tries::default();
+        let mut within = |entering: usize| {
+            tries.entering = entering;
+            tries.patience().within
+        };
+        assert_eq!(within(0), ANSWER_MIN);
+        assert_eq!(within(1), ANSWER_MIN * 2);
+        assert_eq!(within(9), Patience::LONG.within);
+    }
+}
