@@ -126,7 +126,6 @@ mod openid;
 mod opening;
 mod outboxes;
 mod parked_pdus;
-mod parked_tries;
 mod passes;
 mod peer_keys;
 mod peer_reads;

@@ -1,5 +1,7 @@
 //! Events that cannot be taken in yet: they wait in their room's log, and are tried again when what they lack has come.
 
+mod tries;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Weak},
@@ -19,9 +21,9 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+use self::tries::Tries;
 use super::{
     House, HouseError,
-    parked_tries::Tries,
     receive::{Scene, brought},
     surprise,
 };
