@@ -124,7 +124,7 @@ impl House {
 
     /// Fetches a stretch of a room's past; whether there is more of it now than before.
     pub(super) async fn fetch_past(&self, room_id: &RoomId) -> Result<bool, HouseError> {
-        let turn = self.backfills.turns.of(room_id);
+        let turn = self.backfills.turns.of(room_id.as_str());
         let at_once = turn.try_lock().ok().filter(|_| self.desks.is_alone());
         // Whoever has to wait may find that others have fetched meanwhile.
         let (_turn, before) = match at_once {

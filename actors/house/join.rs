@@ -58,8 +58,12 @@ impl House {
             self.is_member_of_any(&wish.user_id, &access.allowed_rooms)
                 .await?
         };
-        self.come_in(room_id, wish, MembershipAction::Join, restriction_met)
-            .await
+        let user_id = wish.user_id.clone();
+        let joined = self
+            .come_in(room_id, wish, MembershipAction::Join, restriction_met)
+            .await?;
+        self.end_join_of(&joined, &user_id).await;
+        Ok(joined)
     }
 
     /// Knocks on a room, through other servers if need be.

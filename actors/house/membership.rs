@@ -80,10 +80,15 @@ impl House {
     /// Leaves also what must not be left.
     pub(super) async fn leave_anyway(&self, wish: MemberWish) -> Result<(), HouseError> {
         let footing = self.footing(&wish.room_id, &wish.sender).await?;
-        if footing.is_here {
-            return self.leave_here(wish).await;
+        if !footing.is_here {
+            return self.leave_through_others(wish).await;
         }
-        self.leave_through_others(wish).await
+        // Otherwise whoever goes on with a join of the user brings the user in again.
+        let was_joining = self.give_up_join(&wish.room_id, &wish.sender).await?;
+        match self.leave_here(wish).await {
+            Err(HouseError::Room(RoomError::Forbidden(_))) if was_joining => Ok(()),
+            left => left,
+        }
     }
 
     /// The same in a room that this server can speak for.
@@ -93,12 +98,24 @@ impl House {
 
     /// Kicks a user.
     pub async fn kick(&self, wish: MemberWish) -> Result<(), HouseError> {
-        self.change(wish, MembershipAction::Kick).await
+        self.send_away(wish, MembershipAction::Kick).await
     }
 
     /// Bans a user.
     pub async fn ban(&self, wish: MemberWish) -> Result<(), HouseError> {
-        self.change(wish, MembershipAction::Ban).await
+        self.send_away(wish, MembershipAction::Ban).await
+    }
+
+    /// Nor does the user come in by a join that is under way.
+    async fn send_away(
+        &self,
+        wish: MemberWish,
+        action: MembershipAction,
+    ) -> Result<(), HouseError> {
+        let (room_id, target) = (wish.room_id.clone(), wish.target.clone());
+        self.change(wish, action).await?;
+        self.give_up_join_of(&room_id, &target).await;
+        Ok(())
     }
 
     /// Lifts a ban.

@@ -15,7 +15,7 @@ use crate::{
         RoomAnswer, RoomError, RoomQuery, VERSIONS,
         answer::RoomGate,
         receive::{
-            CheckedPdu, Fate, Fates, Occasion, Receive, ReceivedEvent, Role, StateReset,
+            CheckedPdu, Fate, Fates, Flaw, Occasion, Receive, ReceivedEvent, Role, StateReset,
             check::RawPdu, order::in_graph_order,
         },
     },
@@ -372,7 +372,11 @@ impl House {
         version: &RoomVersionId,
         pdus: &[Box<RawValue>],
     ) -> Result<(Vec<CheckedPdu>, BTreeMap<OwnedEventId, PduOutcome>), HouseError> {
-        self.checked_as((room_id, version), pdus, |pdu| pdu).await
+        let checked = self.checked_as((room_id, version), pdus, |pdu| pdu);
+        let (good, flaws) = checked.await?;
+        let flaws = flaws.into_iter();
+        let outcomes = flaws.map(|(event_id, flaw)| (event_id, Err(flaw.to_string())));
+        Ok((good, outcomes.collect()))
     }
 
     /// The same for a stretch of a room's past, its state and what authorises events: how many others an event may name is limited for news alone.
@@ -386,12 +390,12 @@ impl House {
         Ok(brought(checked.await?.0, scene.origin))
     }
 
-    async fn checked_as(
+    pub(super) async fn checked_as(
         &self,
         (room_id, version): (&RoomId, &RoomVersionId),
         pdus: &[Box<RawValue>],
         as_what: fn(RawPdu) -> RawPdu,
-    ) -> Result<(Vec<CheckedPdu>, BTreeMap<OwnedEventId, PduOutcome>), HouseError> {
+    ) -> Result<(Vec<CheckedPdu>, BTreeMap<OwnedEventId, Flaw>), HouseError> {
         let unsupported = || RoomError::UnsupportedVersion(version.clone());
         let rules = version.rules().ok_or_else(unsupported)?;
         let mut flaws = BTreeMap::new();
@@ -408,7 +412,7 @@ impl House {
             }
             match pdu.want_keys(&rules, &mut wanted) {
                 Ok(()) => raw.push(as_what(pdu)),
-                Err(flaw) => drop(flaws.insert(pdu.event_id, Err(flaw.to_string()))),
+                Err(flaw) => drop(flaws.insert(pdu.event_id, flaw)),
             }
         }
         let keys = self.batch_keys(&rules, (&*raw, wanted)).await;
@@ -417,7 +421,7 @@ impl House {
             let event_id = pdu.event_id.clone();
             match pdu.check(room_id, &rules, keys.of(&event_id)) {
                 Ok(pdu) => good.push(pdu),
-                Err(flaw) => drop(flaws.insert(event_id, Err(flaw.to_string()))),
+                Err(flaw) => drop(flaws.insert(event_id, flaw)),
             }
         }
         Ok((good, flaws))
@@ -425,7 +429,7 @@ impl House {
 }
 
 /// Events that a server has brought.
-fn brought(checked: Vec<CheckedPdu>, by: &ServerName) -> Vec<CheckedPdu> {
+pub(super) fn brought(checked: Vec<CheckedPdu>, by: &ServerName) -> Vec<CheckedPdu> {
     let checked = checked.into_iter();
     checked.map(|pdu| pdu.brought_by(by)).collect()
 }

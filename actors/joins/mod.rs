@@ -30,6 +30,9 @@ const JOINS_MAX: usize = 500;
 /// And so many of them of one user, so that nobody takes the places of all others.
 const OF_A_USER_MAX: usize = 20;
 
+/// The first attempt of one that was begun so long ago, milliseconds, is over: when there is no other way its place is taken.
+const FIRST_ATTEMPT_MS_MAX: u64 = 60 * 60 * 1_000;
+
 /// The newest so many events that were sent for one are remembered: as many servers are asked for one journey.
 const SENT_MAX: usize = 8;
 
@@ -68,7 +71,8 @@ pub struct Join {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum JoinCommand {
     /// A user wants in. What was sent before for the same user and room stays known. While too many are under way it takes the place of the oldest one that has
-    /// failed and that no administrator has cancelled; where there is none it is refused with `TooMany`.
+    /// failed, else of one that was begun long ago, else of the oldest one that an administrator has cancelled; where there is none it is refused with
+    /// `TooMany`.
     Begin(JoinBegun),
     /// The join is about to be sent. Refused with `Abandoned` if nothing is to come of it.
     Send(Box<JoinSent>),
@@ -76,7 +80,8 @@ pub enum JoinCommand {
     Progress(JoinProgress),
     /// Nothing is to come of it. Refused with `Unknown` when it is not under way.
     Abandon(JoinAbandoned),
-    /// It has come to its end. One into which the user has come is not ended, but refused with `Abandoned`, when an administrator wants it abandoned.
+    /// It has come to its end. One into which the user has come is not ended, but refused with `Abandoned`, when an administrator or the user wants it
+    /// abandoned.
     End(JoinEnded),
     /// It has come to its end, whatever anybody wants.
     EndAnyway(JoinEnded),
@@ -127,10 +132,39 @@ impl Join {
         }
     }
 
+    /// Which place it has among those that are given up for others, the lowest first: which kind it is of, and since when. `None`: it is not given up.
+    fn given_up_rank(&self, now_ms: u64) -> Option<(u8, u64)> {
+        match &self.abandoned {
+            // What somebody has asked for by name goes last.
+            Some(abandoned) if self.is_cancelled() => Some((2, abandoned.at_ms)),
+            Some(abandoned) => Some((0, abandoned.at_ms)),
+            None => {
+                let begun_ms = self.begun.at_ms;
+                let is_long_ago = now_ms.saturating_sub(begun_ms) > FIRST_ATTEMPT_MS_MAX;
+                is_long_ago.then_some((1, begun_ms))
+            }
+        }
+    }
+
     /// An administrator wants it abandoned.
     pub fn is_cancelled(&self) -> bool {
         let abandoned = self.abandoned.as_ref();
         abandoned.is_some_and(|abandoned| abandoned.by.is_some())
+    }
+
+    /// Somebody wants it abandoned, be it an administrator or the user: it has not just failed.
+    pub fn is_unwanted(&self) -> bool {
+        let abandoned = self.abandoned.as_ref();
+        abandoned.is_some_and(|abandoned| weight(abandoned) > 0)
+    }
+}
+
+/// How much it says that a join is abandoned: the least when it has just failed, the most when an administrator wants it.
+fn weight(abandoned: &JoinAbandoned) -> u8 {
+    match abandoned {
+        JoinAbandoned { by: Some(_), .. } => 2,
+        JoinAbandoned { unwanted: true, .. } => 1,
+        _ => 0,
     }
 }
 
@@ -211,17 +245,14 @@ impl Joins {
         if !has_too_many && self.0.len() < JOINS_MAX {
             return Ok(None);
         }
-        let mut oldest: Option<(u64, &JoinBegun)> = None;
-        for under in self.0.values() {
+        let candidates = self.0.values();
+        let candidates = candidates.filter(|under| !has_too_many || is_own(under));
+        let ranked = candidates.filter_map(|under| {
             let join = &under.join;
-            let may_end = !join.is_cancelled() && (!has_too_many || is_own(under));
-            if let Some(abandoned) = join.abandoned.as_ref().filter(|_| may_end)
-                && oldest.is_none_or(|(at_ms, _)| abandoned.at_ms < at_ms)
-            {
-                oldest = Some((abandoned.at_ms, &join.begun));
-            }
-        }
-        let (_, ended) = oldest.ok_or(JoinError::TooMany)?;
+            Some((join.given_up_rank(begun.at_ms)?, &join.begun))
+        });
+        let first = ranked.min_by_key(|(rank, _)| *rank);
+        let (_, ended) = first.ok_or(JoinError::TooMany)?;
         Ok(Some(JoinEnded {
             room_id: ended.room_id.clone(),
             user_id: ended.user_id.clone(),
@@ -249,13 +280,13 @@ impl Joins {
                 let under = self.get(&abandoned.room_id, &abandoned.user_id);
                 let known = under.ok_or(JoinError::Unknown)?.join.abandoned.as_ref();
                 // That it fails says nothing new; that somebody wants it so does.
-                let says_less = known.is_some_and(|it| it.by.is_some() || abandoned.by.is_none());
+                let says_less = known.is_some_and(|it| weight(it) >= weight(&abandoned));
                 let says_more = (!says_less).then_some(JoinRecord::Abandoned(abandoned));
                 Ok(says_more.into_iter().collect())
             }
             JoinCommand::End(ended) => {
                 let under = self.get(&ended.room_id, &ended.user_id);
-                if ended.joined && under.is_some_and(|under| under.join.is_cancelled()) {
+                if ended.joined && under.is_some_and(|under| under.join.is_unwanted()) {
                     return Err(JoinError::Abandoned);
                 }
                 Ok(under

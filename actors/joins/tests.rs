@@ -33,11 +33,15 @@ fn begin(room_id: &str) -> JoinCommand {
 }
 
 fn begin_as(user_id: &str, room_id: &str) -> JoinCommand {
+    begin_at(1, user_id, room_id)
+}
+
+fn begin_at(at_ms: u64, user_id: &str, room_id: &str) -> JoinCommand {
     JoinCommand::Begin(JoinBegun {
         room_id: room_id.to_owned(),
         user_id: user_id.to_owned(),
         guest: false,
-        at_ms: 1,
+        at_ms,
     })
 }
 
@@ -61,6 +65,18 @@ fn abandon(room_id: &str, by: Option<&str>) -> JoinCommand {
         user_id: "@a:b".to_owned(),
         by: by.map(ToOwned::to_owned),
         at_ms: 3,
+        unwanted: false,
+    })
+}
+
+/// The user wants it so.
+fn leave(room_id: &str) -> JoinCommand {
+    JoinCommand::Abandon(JoinAbandoned {
+        room_id: room_id.to_owned(),
+        user_id: "@a:b".to_owned(),
+        by: None,
+        at_ms: 3,
+        unwanted: true,
     })
 }
 
@@ -124,6 +140,32 @@ fn nothing_is_sent_for_what_is_abandoned() {
 }
 
 #[test]
+fn a_user_who_does_not_want_in_any_more_is_not_in() {
+    let mut book = Book::default();
+    book.done(begin("!r")).unwrap();
+    book.done(abandon("!r", None)).unwrap();
+    assert!(!book.all()[0].is_unwanted());
+    book.done(leave("!r")).unwrap();
+    let all = book.all();
+    assert!(all[0].is_unwanted() && !all[0].is_cancelled());
+    let end = || JoinCommand::End(ended("!r", true));
+    assert_eq!(book.done(end()), Err(JoinError::Abandoned));
+    // That it fails, or is left again, says nothing new; an administrator's word does, and stands.
+    let before = book.written;
+    book.done(abandon("!r", None)).unwrap();
+    book.done(leave("!r")).unwrap();
+    assert_eq!(book.written, before);
+    book.done(abandon("!r", Some("@boss:b"))).unwrap();
+    book.done(leave("!r")).unwrap();
+    assert_eq!(book.written, before + 1);
+    assert!(book.all()[0].is_cancelled());
+    // Who tries again wants in.
+    book.done(begin("!r")).unwrap();
+    assert!(!book.all()[0].is_unwanted());
+    assert_eq!(book.done(end()), Ok(()));
+}
+
+#[test]
 fn of_what_was_sent_earlier_it_is_known_where() {
     let mut book = Book::default();
     book.done(begin("!r")).unwrap();
@@ -160,22 +202,37 @@ fn so_many_are_under_way_and_no_more() {
     let more = || begin_as("@more:b", "!more");
     assert_eq!(book.done(more()), Err(JoinError::TooMany));
     assert_eq!(book.done(begin_as("@0:b", "!0")), Ok(()));
-    // One that has failed makes place, but not one that somebody wants taken back.
-    let abandon = |by: Option<&str>| {
+    let abandon = |number: usize, by: Option<&str>, at_ms: u64| {
         JoinCommand::Abandon(JoinAbandoned {
-            room_id: "!0".to_owned(),
-            user_id: "@0:b".to_owned(),
+            room_id: format!("!{number}"),
+            user_id: format!("@{}:b", number / OF_A_USER_MAX),
             by: by.map(ToOwned::to_owned),
-            at_ms: 3,
+            at_ms,
+            unwanted: false,
         })
     };
+    // What somebody wants taken back makes place when nothing else does, the oldest first.
+    let boss = Some("@boss:b");
+    book.done(abandon(1, boss, 4)).unwrap();
+    book.done(abandon(2, boss, 3)).unwrap();
     let mut other = Book {
         joins: book.joins.clone(),
         ..Book::default()
     };
-    other.done(abandon(Some("@boss:b"))).unwrap();
-    assert_eq!(other.done(more()), Err(JoinError::TooMany));
-    book.done(abandon(None)).unwrap();
+    assert_eq!(other.done(more()), Ok(()));
+    assert!(other.joins.get("!2", "@0:b").is_none());
+    assert!(other.joins.get("!1", "@0:b").is_some());
+    // One that was begun long ago goes before these.
+    let mut later = Book {
+        joins: book.joins.clone(),
+        ..Book::default()
+    };
+    let long_ago = begin_at(FIRST_ATTEMPT_MS_MAX + 2, "@more:b", "!more");
+    assert_eq!(later.done(long_ago), Ok(()));
+    assert!(later.joins.get("!1", "@0:b").is_some());
+    assert!(later.joins.get("!2", "@0:b").is_some());
+    // And one that has failed before all others.
+    book.done(abandon(0, None, 5)).unwrap();
     assert_eq!(book.done(more()), Ok(()));
     assert_eq!(book.all().len(), JOINS_MAX);
     assert!(book.joins.get("!0", "@0:b").is_none());

@@ -31,13 +31,14 @@ pub(super) const SHARED: &str = "SELECT DISTINCT d.user_id, d.shard, d.position 
 pub(super) const OF_USER: &str =
     "SELECT user_id, shard, position FROM device_lists_1 WHERE user_id = $1";
 
+/// Of each user it is looked in one common room after the other, and no further once somebody of the server is joined there.
 pub(super) const OF_SERVER: &str = concat!(
-    "SELECT DISTINCT d.user_id, d.shard, d.position FROM device_lists_1 d \
-     JOIN memberships_1 m ON m.user_id = d.user_id AND m.membership = 'join' \
-     JOIN server_rooms_1 s ON s.room_id = m.room_id \
-     WHERE d.shard = $1 AND d.position > $2 AND d.position <= $3 AND s.server_name = $4 AND d.user_id LIKE $5 AND ",
+    "SELECT d.user_id, d.shard, d.position FROM device_lists_1 d \
+     WHERE d.shard = $1 AND d.position > $2 AND d.position <= $3 AND d.user_id LIKE $4 \
+     AND EXISTS (SELECT 1 FROM memberships_1 m CROSS JOIN server_rooms_1 s WHERE m.user_id = d.user_id AND m.membership = 'join' \
+     AND s.room_id = m.room_id AND s.server_name = $5 AND ",
     may_be_joined!(),
-    " ORDER BY d.position LIMIT $6"
+    ") ORDER BY d.position LIMIT $6"
 );
 
 /// The model.
@@ -135,8 +136,8 @@ pub async fn of_neighbours_of_server(
         number(shard.into()),
         number(after),
         number(until),
-        text(server_name),
         text(format!("%:{own}")),
+        text(server_name),
         number(limit as u64),
     ];
     rows(store, (OF_SERVER, values), read).await

@@ -43,11 +43,15 @@ pub(super) const PAGE_BACKWARDS: &str = "SELECT room_id FROM server_rooms_1 WHER
 
 pub(super) const COUNT: &str = "SELECT count(*) FROM server_rooms_1 WHERE server_name = $1";
 
+/// Of each server it is looked in one common room after the other, and no further once somebody of it is joined there. In this order of tables: a server may be
+/// in many rooms more than the user.
 pub(super) const NEIGHBOURS: &str = concat!(
-    "SELECT DISTINCT s.server_name FROM memberships_1 m JOIN server_rooms_1 s ON s.room_id = m.room_id \
-     WHERE m.user_id = $1 AND m.membership = 'join' AND ",
+    "SELECT n.server_name FROM (SELECT DISTINCT c.server_name FROM memberships_1 o JOIN server_rooms_1 c ON c.room_id = o.room_id \
+     WHERE o.user_id = $1 AND o.membership = 'join') n \
+     WHERE EXISTS (SELECT 1 FROM memberships_1 m CROSS JOIN server_rooms_1 s WHERE m.user_id = $1 AND m.membership = 'join' \
+     AND s.room_id = m.room_id AND s.server_name = n.server_name AND ",
     may_be_joined!(),
-    " ORDER BY s.server_name"
+    ") ORDER BY n.server_name"
 );
 
 /// The model.

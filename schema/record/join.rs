@@ -86,6 +86,9 @@ pub struct JoinAbandoned {
     pub by: Option<String>,
     /// When, milliseconds since the Unix epoch.
     pub at_ms: u64,
+    /// The user wants it so, or was sent away from the room: one who comes in all the same is to leave again.
+    #[serde(default)]
+    pub unwanted: bool,
 }
 
 /// The end of a join.

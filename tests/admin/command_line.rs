@@ -236,6 +236,11 @@ fn rooms(desk: &Desk<'_>, hall: &str) {
     assert!(why.contains("could not be redacted: "), "{why}");
     desk.says(&["room", "join", hall, "boss"]);
     assert!(desk.told(&["room", "refold", hall])["changed"].is_boolean());
+    assert_eq!(desk.told(&["room", "parked", "list", hall]), json!([]));
+    let tried = desk.told(&["room", "parked", "retry", hall]);
+    assert_eq!(tried["parked"], json!([]));
+    let why = desk.refuses(&["room", "parked", "discard", hall, "$none"]);
+    assert!(why.contains("M_NOT_FOUND"), "{why}");
     let redacted = desk.told(&["user", "redact", "bert", "--room", hall]);
     assert_eq!(redacted["status"], "complete");
     let purged = desk.told(&["room", "purge", hall, "--older-days", "0"]);

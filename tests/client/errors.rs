@@ -110,6 +110,7 @@ const BODILESS: &[&str] = &[
     "POST /_playhouse/admin/v1/cluster/nodes/{node}/drain",
     "POST /_playhouse/admin/v1/cluster/nodes/{node}/join",
     "POST /_playhouse/admin/v1/cluster/nodes/{node}/leave",
+    "POST /_playhouse/admin/v1/rooms/{room_id}/parked/retry",
     "POST /_playhouse/admin/v1/rooms/{room_id}/refold",
 ];
 

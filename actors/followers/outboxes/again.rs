@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
 use playhouse_schema::{
-    address::{Entity, Family, Sequence},
+    address::{Entity, Family, Position, Sequence, Shard},
     models::parked::Parked,
     port::{StoreError, StoredRecord},
     record::{
@@ -21,7 +21,7 @@ use super::{Follower, NAME, audience::Audience, reading::AGAIN};
 use crate::{
     followers::task::{Stop, Stopped, park},
     room::{RoomAnswer, RoomError, RoomQuery},
-    server::{ServerCommand, board::Direct},
+    server::{ServerCommand, ServerError, ServerReply, board::Direct},
 };
 
 /// So many destinations are told at once.
@@ -45,6 +45,8 @@ impl Follower {
                 return Ok(());
             }
         };
+        let places: BTreeSet<_> = parked.iter().map(place_of).collect();
+        self.told.retain(|place, _| places.contains(place));
         for parked in parked {
             if let Err(error) = self.retry_one(&parked, stop).await? {
                 tracing::warn!(
@@ -70,7 +72,7 @@ impl Follower {
         if let Some(record) = record {
             match self.read_again(&record, stop).await? {
                 Ok(meaning) => {
-                    if let Err(error) = self.owe(meaning).await {
+                    if let Err(error) = self.owe(parked, meaning).await {
                         return Ok(Err(error));
                     }
                 }
@@ -79,6 +81,9 @@ impl Follower {
         }
         metrics::gauge!("playhouse_parked_records", "reader" => NAME).decrement(1.0);
         let released = self.store.models().apply(statements, Vec::new()).await;
+        if released.is_ok() {
+            self.told.remove(&place_of(parked));
+        }
         Ok(released.map_err(|error| error.to_string()))
     }
 
@@ -106,8 +111,11 @@ impl Follower {
         Ok(read?.map(|()| named.collect()))
     }
 
-    /// Tells destinations what they are owed.
-    async fn owe(&self, meaning: Meaning) -> Result<(), String> {
+    /// Tells destinations what they are owed, each once while something is parked. `Err`: some could not be told.
+    async fn owe(&mut self, parked: &Parked, mut meaning: Meaning) -> Result<(), String> {
+        let told = self.told.entry(place_of(parked)).or_default();
+        meaning.retain(|(name, _)| !told.contains(name));
+        let mut failed = None;
         for some in meaning.chunks(AT_ONCE) {
             let mut telling = Vec::with_capacity(some.len());
             for (name, owed) in some {
@@ -115,11 +123,22 @@ impl Follower {
                 let command = ServerCommand::Owe(Box::new(owed.clone()));
                 telling.push(self.parts.servers.command(entity, command));
             }
-            for told in join_all(telling).await {
-                told.map_err(|error| error.to_string())?;
+            for ((name, _), answer) in some.iter().zip(join_all(telling).await) {
+                match is_owed(answer) {
+                    Ok(true) => {}
+                    Ok(false) => tracing::warn!(
+                        follower = NAME, server = %name, shard = %parked.shard, position = parked.position,
+                        "what was parked is not sent to a destination that is owed too much already"
+                    ),
+                    Err(error) => {
+                        failed = Some(error);
+                        continue;
+                    }
+                }
+                told.insert(name.clone());
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     /// Whether something parked is read.
@@ -206,5 +225,34 @@ impl Follower {
                 return Err(Stopped);
             }
         }
+    }
+}
+
+/// Where in the log something parked stands.
+fn place_of(parked: &Parked) -> (Shard, Position) {
+    (parked.shard, parked.position)
+}
+
+/// Whether a destination has taken note of what it is owed. One that cannot, because it is owed so much that it has not been reached for long, goes without: it
+/// would have everything that is parked tried for ever.
+fn is_owed(answer: Result<ServerReply, ServerError>) -> Result<bool, String> {
+    match answer {
+        Ok(_) => Ok(true),
+        Err(ServerError::TooMuch) => Ok(false),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Unavailable;
+
+    #[test]
+    fn who_is_owed_too_much_keeps_nothing_parked() {
+        assert_eq!(is_owed(Ok(Vec::new())), Ok(true));
+        assert_eq!(is_owed(Err(ServerError::TooMuch)), Ok(false));
+        let away = ServerError::Unavailable(Unavailable::Timeout);
+        assert!(is_owed(Err(away)).is_err());
     }
 }

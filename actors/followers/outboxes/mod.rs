@@ -10,10 +10,14 @@ mod positions;
 mod reading;
 mod volatile;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use playhouse_schema::{
-    address::{Entity, Family, Position, ShardNumber},
+    address::{Entity, Family, Position, Shard, ShardNumber},
     models::{
         Model as _,
         destinations::{self, Destinations},
@@ -138,6 +142,7 @@ pub fn start((store, tail): Source, parts: Parts, heard: Heard) -> Running {
         heard: heard.0,
         saved: (Instant::now(), BTreeMap::new()),
         again: None,
+        told: BTreeMap::new(),
     };
     Running::start(|stop| Box::pin(follower.run(stop)))
 }
@@ -158,6 +163,8 @@ struct Follower {
     lookout: Lookout,
     /// While something parked is read: what it means for whom. Nothing of it goes onto the board.
     again: Option<BTreeMap<OwnedServerName, Owed>>,
+    /// What is parked still although some destinations have been told: by its place, which ones.
+    told: BTreeMap<(Shard, Position), BTreeSet<OwnedServerName>>,
 }
 
 /// What woke it.

@@ -52,6 +52,8 @@ pub(super) struct Finished {
 pub(super) enum Setback {
     /// Another one may be.
     Peer(PeerError),
+    /// It tells of a version of the room that is not known here. Another one may tell the truth.
+    Version(RoomVersionId),
     /// No other one can be.
     House(HouseError),
 }
@@ -76,24 +78,39 @@ impl Setback {
 
 /// What is said when nobody helps.
 #[derive(Default)]
-pub(super) struct Setbacks(Option<(OwnedServerName, PeerError)>);
+pub(super) struct Setbacks {
+    worst: Option<(OwnedServerName, PeerError)>,
+    /// A version of the room that is not known here.
+    version: Option<RoomVersionId>,
+}
 
 impl Setbacks {
     /// Notes one. A server that refuses says more than one that cannot be reached.
     pub(super) fn note(&mut self, server: &ServerName, error: PeerError) {
         tracing::info!(%server, %error, "a server does not help with a room");
         let refuses = matches!(error, PeerError::Refused { .. });
-        let has_refusal = matches!(self.0, Some((_, PeerError::Refused { .. })));
-        if refuses || !has_refusal {
-            self.0 = Some((server.to_owned(), error));
+        if refuses || !self.has_refusal() {
+            self.worst = Some((server.to_owned(), error));
         }
+    }
+
+    /// Notes one that tells of a version of the room that is not known here.
+    pub(super) fn note_version(&mut self, server: &ServerName, version: RoomVersionId) {
+        tracing::info!(%server, %version, "a server tells of an unknown version of a room");
+        self.version = Some(version);
+    }
+
+    fn has_refusal(&self) -> bool {
+        matches!(self.worst, Some((_, PeerError::Refused { .. })))
     }
 
     /// The error that tells.
     pub(super) fn into_error(self) -> HouseError {
-        match self.0 {
-            None => RoomError::UnknownRoom.into(),
-            Some((server, error)) => refusal(&server, error),
+        let has_refusal = self.has_refusal();
+        match (self.worst, self.version) {
+            (_, Some(version)) if !has_refusal => RoomError::UnsupportedVersion(version).into(),
+            (Some((server, error)), _) => refusal(&server, error),
+            (None, _) => RoomError::UnknownRoom.into(),
         }
     }
 }
@@ -188,8 +205,9 @@ impl House {
         }
         let made: Made = self.ask_peer(server, path, Patience::SHORT).await?;
         let version = made.room_version.unwrap_or(RoomVersionId::V1);
-        let unsupported = || HouseError::from(RoomError::UnsupportedVersion(version.clone()));
-        let rules = version.rules().ok_or_else(unsupported)?;
+        let Some(rules) = version.rules() else {
+            return Err(Setback::Version(version));
+        };
         let template: Template =
             serde_json::from_str(made.event.get()).map_err(Setback::nonsense)?;
         if template.room_id != journey.room_id {

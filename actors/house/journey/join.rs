@@ -25,9 +25,7 @@ impl House {
         (wish, servers): (JoinWish, Vec<OwnedServerName>),
     ) -> Result<OwnedRoomId, HouseError> {
         self.travel(move |house| async move {
-            let turn = house.journeys.turns.of(&room_id);
-            let _turn = turn.lock().await;
-            let _everywhere = house.alone_on_the_way(&room_id).await?;
+            let _alone = house.turn_into(&room_id).await?;
             let footing = house.footing(&room_id, &wish.user_id).await?;
             if footing.is_here {
                 // Somebody was faster, or the others are asked because this server cannot let the user in.
@@ -109,6 +107,7 @@ impl House {
             match joined.await {
                 Ok(()) => return Ok(()),
                 Err(Setback::Peer(error)) => setbacks.note(&server, error),
+                Err(Setback::Version(version)) => setbacks.note_version(&server, version),
                 Err(Setback::House(error)) => return Err(error),
             }
         }
@@ -139,11 +138,12 @@ impl House {
         let making = self.make_there(server, journey);
         let finished = self.unless_cancelled(journey, making).await?;
         self.note_sent(server, journey, &finished).await?;
-        let entered = self.enter(server, journey, (finished, footing)).await;
+        let (patience, how) = (Patience::LONG, (finished, footing));
+        let entered = self.enter((server, patience), journey, how).await;
         *in_doubt |= match &entered {
             Ok(()) => false,
             Err(Setback::Peer(error)) => !is_refusal(error),
-            Err(Setback::House(_)) => true,
+            Err(Setback::Version(_) | Setback::House(_)) => true,
         };
         entered
     }
@@ -151,17 +151,23 @@ impl House {
     /// Sends a finished join, and makes the room of what is answered.
     pub(super) async fn enter(
         &self,
-        server: &ServerName,
+        (server, patience): (&ServerName, Patience),
         journey: &Journey,
         (finished, footing): (Finished, &Footing),
     ) -> Result<(), Setback> {
-        let sending = self.send_there(server, journey, (&finished, Patience::LONG));
+        let coming = self.journeys.comings.begin(&journey.room_id);
+        let sending = self.send_there(server, journey, (&finished, patience));
         let answer: Arrival = self.unless_cancelled(journey, sending).await?;
+        coming.answered();
         if footing.is_here {
+            // Who brings events of it finds it here.
+            drop(coming);
             return self
                 .arrive_among_us(server, journey, (finished, answer))
                 .await;
         }
+        // So that the other nodes wait for it, too. If they do not, they do without what comes meanwhile.
+        let _arriving = self.alone_in_arriving(&journey.room_id).await.ok();
         let join = &finished.event.event_id;
         self.hear_of_meanwhile(server, &journey.room_id, join).await;
         self.arrive(server, journey, (finished, answer)).await

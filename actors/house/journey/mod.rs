@@ -2,7 +2,7 @@
 //! server that is in the room (server-server API, "Joining Rooms", "Knocking upon a room", "Inviting to a room", "Leaving Rooms").
 //!
 //! A journey is a task of its own and goes on when the client that began it has left: once a server has let somebody in, that is to be recorded here. One
-//! user at a time goes into a room, from whichever node; who waited finds the room here. A join is noted in the log before it is sent, so that it is gone on with,
+//! user at a time goes into a room, from whichever node; who waited finds the room here, and who would wait too long is told to try again. A join is noted in the log before it is sent, so that it is gone on with,
 //! or taken back, when this server ended meanwhile.
 
 mod arrive;
@@ -28,12 +28,16 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use ruma::{OwnedRoomId, OwnedServerName, RoomId, RoomVersionId, UserId};
-use tokio::sync::{Notify, Semaphore};
+use ruma::{OwnedServerName, RoomId, RoomVersionId, UserId};
+use tokio::{
+    sync::{Notify, OwnedMutexGuard, Semaphore},
+    time::timeout,
+};
 
 pub use complexity::{RemoteRooms, UNIT as COMPLEXITY_UNIT};
 pub use invited::IncomingInvite;
 pub(super) use join::is_for_others;
+use meanwhile::Comings;
 use noted::Nudges;
 pub(super) use resume::Resumer;
 use whole::Completions;
@@ -54,17 +58,39 @@ const ASKING_MAX: Duration = Duration::from_secs(120);
 /// The same for leaving, which is done here in any case.
 const LEAVING_MAX: Duration = Duration::from_secs(20);
 
-/// Who is on the way into which room: one at a time for each.
-#[derive(Default)]
-pub(super) struct Turns(Mutex<BTreeMap<OwnedRoomId, Weak<tokio::sync::Mutex<()>>>>);
+/// Nobody waits longer for who is on the way into the same room.
+const TURN_WITHIN: Duration = Duration::from_secs(30);
 
-/// So many joins that were cut short are gone on with at a time.
+/// Who is on the way into which room, or does what else is done by one at a time: one for each name.
+#[derive(Default)]
+pub(super) struct Turns(Mutex<BTreeMap<String, Weak<tokio::sync::Mutex<()>>>>);
+
+/// So many joins that were cut short are gone on with at a time, and so many are taken back.
 const RESUMED_AT_ONCE: usize = 4;
+
+/// Where joins wait that are to be gone on with.
+struct Line {
+    /// One of each user, so that nobody takes the places of all others.
+    users: Turns,
+    /// So many at a time.
+    places: Semaphore,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self {
+            users: Turns::default(),
+            places: Semaphore::new(RESUMED_AT_ONCE),
+        }
+    }
+}
 
 /// The journeys of this server's users.
 pub(super) struct Journeys {
     /// Who is on the way.
     turns: Turns,
+    /// Of whom other servers may know already that they are in.
+    comings: Comings,
     /// Where members are still to be fetched.
     completions: Completions,
     /// The joins that are under way, on all nodes.
@@ -73,19 +99,23 @@ pub(super) struct Journeys {
     bell: Arc<Notify>,
     /// Those that this node goes on with, and those for whose turn it waits; rung when something has changed for one.
     driven: Arc<Mutex<Nudges>>,
-    /// How many of these are gone on with at a time.
-    places: Semaphore,
+    /// Those of these that are to come in.
+    entering: Line,
+    /// Those of these that are taken back.
+    leaving: Line,
 }
 
 impl Journeys {
     pub(super) fn new(joins: Arc<Directory<Joins>>, bell: Arc<Notify>) -> Self {
         Self {
             turns: Turns::default(),
+            comings: Comings::default(),
             completions: Completions::default(),
             joins,
             bell,
             driven: Arc::default(),
-            places: Semaphore::new(RESUMED_AT_ONCE),
+            entering: Line::default(),
+            leaving: Line::default(),
         }
     }
 
@@ -96,22 +126,26 @@ impl Journeys {
 }
 
 impl Turns {
-    pub(super) fn of(&self, room_id: &RoomId) -> Arc<tokio::sync::Mutex<()>> {
+    pub(super) fn of(&self, name: &str) -> Arc<tokio::sync::Mutex<()>> {
         let mut turns = self.0.lock();
         turns.retain(|_, turn| turn.strong_count() > 0);
-        if let Some(turn) = turns.get(room_id).and_then(Weak::upgrade) {
+        if let Some(turn) = turns.get(name).and_then(Weak::upgrade) {
             return turn;
         }
         let turn = Arc::new(tokio::sync::Mutex::new(()));
-        turns.insert(room_id.to_owned(), Arc::downgrade(&turn));
+        turns.insert(name.to_owned(), Arc::downgrade(&turn));
         turn
     }
 
-    /// The turn of who is on the way to a room, if somebody is.
-    fn under_way(&self, room_id: &RoomId) -> Option<Arc<tokio::sync::Mutex<()>>> {
-        self.0.lock().get(room_id).and_then(Weak::upgrade)
+    /// Whether somebody waits, besides the one whose turn it is.
+    fn is_waited_for(&self, name: &str) -> bool {
+        let turns = self.0.lock();
+        turns.get(name).is_some_and(|turn| turn.strong_count() > 1)
     }
 }
+
+/// Nobody else is on the way into a room, on any node, until this is dropped.
+type Alone = (Held, OwnedMutexGuard<()>);
 
 /// Where this server and a user of it stand towards a room.
 pub(super) struct Footing {
@@ -203,6 +237,24 @@ impl House {
         self.desks.lock(&name, Places::ONE).await
     }
 
+    /// Waits until no other node takes in what somebody is answered who comes into a room.
+    async fn alone_in_arriving(&self, room_id: &RoomId) -> Result<Held, HouseError> {
+        let name = format!("arrival {room_id}");
+        self.desks.lock(&name, Places::ONE).await
+    }
+
+    /// Waits until it is one's turn on the way into a room, on all nodes; refused with `Busy` when others are on the way for too long.
+    async fn turn_into(&self, room_id: &RoomId) -> Result<Alone, HouseError> {
+        let turn = timeout(TURN_WITHIN, self.wait_for_turn(room_id)).await;
+        turn.unwrap_or(Err(HouseError::Busy))
+    }
+
+    async fn wait_for_turn(&self, room_id: &RoomId) -> Result<Alone, HouseError> {
+        let turn = self.journeys.turns.of(room_id.as_str());
+        let turn = turn.lock_owned().await;
+        Ok((self.alone_on_the_way(room_id).await?, turn))
+    }
+
     /// Lets a journey go on to its end, whoever still waits for it.
     async fn travel<T, F>(&self, journey: impl FnOnce(Arc<House>) -> F) -> Result<T, HouseError>
     where
@@ -213,5 +265,25 @@ impl House {
         let house = self.myself.upgrade().ok_or_else(closing)?;
         let journey = self.runtime.spawn(journey(house));
         journey.await.map_err(|_| closing())?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whose_turn_it_is_knows_that_somebody_waits() {
+        let turns = Turns::default();
+        assert!(!turns.is_waited_for("!a:b"));
+        let turn = turns.of("!a:b").try_lock_owned().unwrap();
+        assert!(!turns.is_waited_for("!a:b"));
+        let next = turns.of("!a:b");
+        assert!(turns.is_waited_for("!a:b"));
+        assert!(next.try_lock().is_err());
+        drop(next);
+        assert!(!turns.is_waited_for("!a:b"));
+        drop(turn);
+        assert!(turns.of("!a:b").try_lock().is_ok());
     }
 }

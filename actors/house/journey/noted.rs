@@ -29,6 +29,17 @@ const NOTED_EVENTS_MIN: u64 = 1_000;
 /// So often it is looked whether somebody wants a join cancelled whose server does not answer yet.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// Why nothing is to come of a join.
+#[derive(Clone, Copy)]
+pub(super) enum Why<'a> {
+    /// It has failed.
+    Failed,
+    /// The user does not want in any more, or was sent away.
+    Unwanted,
+    /// This administrator wants it so.
+    Cancelled(&'a str),
+}
+
 /// Which joins a node goes on with, and what is rung when something has changed for one.
 pub(super) type Nudges = BTreeMap<(OwnedRoomId, OwnedUserId), Arc<Notify>>;
 
@@ -98,24 +109,52 @@ impl House {
         by: &str,
     ) -> Result<Join, HouseError> {
         let join = self.noted_join(room_id, user_id).await?;
-        self.abandon_join((room_id, user_id), Some(by)).await?;
+        let why = Why::Cancelled(by);
+        self.abandon_join((room_id, user_id), why).await?;
         self.journeys.hurry(room_id, user_id);
         join.ok_or_else(|| RoomError::NotFound.into())
     }
 
-    /// The user does not want in any more. Whether a join was under way.
-    pub(super) async fn give_up_join(
+    /// The user does not want in any more, or was sent away. Whether a join was under way.
+    pub(in crate::house) async fn give_up_join(
         &self,
         room_id: &RoomId,
         user_id: &UserId,
     ) -> Result<bool, HouseError> {
-        match self.abandon_join((room_id, user_id), None).await {
+        match self.abandon_join((room_id, user_id), Why::Unwanted).await {
             Ok(()) => {
                 self.journeys.hurry(room_id, user_id);
                 Ok(true)
             }
             Err(HouseError::Room(RoomError::NotFound)) => Ok(false),
             Err(error) => Err(error),
+        }
+    }
+
+    /// The user was sent away from a room, and is not to come in after all.
+    pub(in crate::house) async fn give_up_join_of(&self, room_id: &RoomId, user_id: &UserId) {
+        if !self.is_local(user_id.server_name()) {
+            return;
+        }
+        if let Err(error) = self.give_up_join(room_id, user_id).await {
+            tracing::warn!(%room_id, %user_id, %error, "a join is perhaps gone on with although the user was sent away");
+        }
+    }
+
+    /// The user is in a room of this server's own accord: there is nothing to be gone on with any more. What an administrator has cancelled is looked at by who goes
+    /// on with it.
+    pub(in crate::house) async fn end_join_of(&self, room_id: &RoomId, user_id: &UserId) {
+        let ended = match self.noted_join(room_id, user_id).await {
+            Ok(Some(join)) if !join.is_cancelled() => {
+                let ended = self.join_ended(room_id, (user_id, true));
+                let noted = self.note_join(JoinCommand::EndAnyway(ended)).await;
+                noted.map_err(HouseError::from)
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = ended {
+            tracing::warn!(%room_id, %user_id, %error, "it is not noted that a join has ended");
         }
     }
 
@@ -191,7 +230,7 @@ impl House {
         Ok(self.note_join(JoinCommand::Progress(progress)).await?)
     }
 
-    /// A join has come to its end. Refused when the user is in and an administrator does not want that.
+    /// A join has come to its end. Refused when the user is in and an administrator, or the user, does not want that.
     pub(super) async fn note_end(
         &self,
         room_id: &RoomId,
@@ -224,13 +263,18 @@ impl House {
     pub(super) async fn abandon_join(
         &self,
         (room_id, user_id): (&RoomId, &UserId),
-        by: Option<&str>,
+        why: Why<'_>,
     ) -> Result<(), HouseError> {
+        let by = match why {
+            Why::Cancelled(by) => Some(by.to_owned()),
+            Why::Failed | Why::Unwanted => None,
+        };
         let abandoned = JoinAbandoned {
             room_id: room_id.to_string(),
             user_id: user_id.to_string(),
-            by: by.map(ToOwned::to_owned),
+            by,
             at_ms: self.env.now_ms(),
+            unwanted: matches!(why, Why::Unwanted),
         };
         Ok(self.note_join(JoinCommand::Abandon(abandoned)).await?)
     }
@@ -248,7 +292,7 @@ impl House {
         } else if is_passing(error) {
             return;
         } else {
-            self.abandon_join((room_id, user_id), None).await
+            self.abandon_join((room_id, user_id), Why::Failed).await
         };
         if let Err(error) = noted {
             tracing::warn!(%room_id, %user_id, %error, "it is not noted that a join has failed");

@@ -58,9 +58,7 @@ impl House {
         (wish, servers): (JoinWish, Vec<OwnedServerName>),
     ) -> Result<OwnedRoomId, HouseError> {
         let journey = move |house: std::sync::Arc<House>| async move {
-            let turn = house.journeys.turns.of(&room_id);
-            let _turn = turn.lock().await;
-            let _everywhere = house.alone_on_the_way(&room_id).await?;
+            let _alone = house.turn_into(&room_id).await?;
             let footing = house.footing(&room_id, &wish.user_id).await?;
             if wish.guest {
                 return Err(RoomError::GuestForbidden.into());
@@ -84,6 +82,7 @@ impl House {
                 match house.knock_there(&server, &journey).await {
                     Ok(()) => return Ok(room_id),
                     Err(Setback::Peer(error)) => setbacks.note(&server, error),
+                    Err(Setback::Version(version)) => setbacks.note_version(&server, version),
                     Err(Setback::House(error)) => return Err(error),
                 }
             }
@@ -114,9 +113,7 @@ impl House {
         let journey = move |house: std::sync::Arc<House>| async move {
             // Before it is this one's turn: whoever goes on with the join has the turn until it hears of this.
             let was_joining = house.give_up_join(&wish.room_id, &wish.sender).await?;
-            let turn = house.journeys.turns.of(&wish.room_id);
-            let _turn = turn.lock().await;
-            let _everywhere = house.alone_on_the_way(&wish.room_id).await?;
+            let _alone = house.turn_into(&wish.room_id).await?;
             match house.leave_in_turn(wish).await {
                 // Where the join may have come to, the leave goes without anybody waiting for it.
                 Err(HouseError::Room(RoomError::UnknownRoom | RoomError::Forbidden(_)))

@@ -15,18 +15,18 @@ use ruma::{
 };
 use serde_json::value::RawValue;
 use tokio::{
-    sync::Notify,
+    sync::{Notify, Semaphore, SemaphorePermit},
     time::{Instant, timeout},
 };
 
 use super::{
-    ASKING_MAX,
+    ASKING_MAX, Alone, Line,
     handshake::{Finished, Journey, Setback},
-    noted::{Driven, is_passing},
+    noted::{Driven, Why, is_passing},
 };
 use crate::{
     followers::task::{Running, Stop},
-    house::{House, HouseError, delays::HouseOutlet},
+    house::{Held, House, HouseError, delays::HouseOutlet, peers::Patience},
     joins::Join,
     network::PeerError,
     room::{RoomError, receive::sign::SignedPdu},
@@ -44,6 +44,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(300);
 /// A first attempt may take as long as other servers are asked for a join. So often the next one may take twice as long: that is little for some rooms, and some
 /// servers take as long as they are given.
 const DOUBLINGS_MAX: usize = 4;
+
+/// A server is waited for so long at the first attempt, because others who want into the room wait meanwhile; twice as long at each further one, but no longer
+/// than by somebody who joins.
+const ANSWER_MIN: Duration = Duration::from_secs(60);
 
 /// Who is on the way into the room from another node is waited for so long; then others go first.
 const LOCK_WITHIN: Duration = Duration::from_secs(2);
@@ -69,6 +73,8 @@ pub(super) enum Round {
     Over,
     /// There is to be another one.
     Again,
+    /// At once: it is to be taken back, or not any more.
+    Next,
     /// There was none: somebody else is on the way into the room.
     Busy,
 }
@@ -78,8 +84,6 @@ pub(super) enum Round {
 pub(super) struct Tries {
     begun_at_ms: u64,
     entering: usize,
-    /// Attempts to have the user leave.
-    pub(super) leaving: usize,
     pauses: u32,
 }
 
@@ -91,6 +95,15 @@ impl Tries {
                 begun_at_ms: join.begun.at_ms,
                 ..Self::default()
             };
+        }
+    }
+
+    /// How long a server may take to answer.
+    fn patience(&self) -> Patience {
+        let within = ANSWER_MIN * (1_u32 << self.entering.min(DOUBLINGS_MAX));
+        Patience {
+            within: within.min(Patience::LONG.within),
+            ..Patience::LONG
         }
     }
 
@@ -128,7 +141,43 @@ impl Resumer {
     }
 }
 
+/// A turn, and a place among those that are gone on with.
+type Admitted<'a> = (Alone, Option<SemaphorePermit<'a>>);
+
 impl House {
+    /// Where a join waits.
+    fn line_of(&self, join: &Join) -> &Line {
+        match join.abandoned {
+            Some(_) => &self.journeys.leaving,
+            None => &self.journeys.entering,
+        }
+    }
+
+    /// Waits for a place, and takes the turn; `None` when somebody else is on the way into the room.
+    async fn admitted<'a>(
+        &self,
+        room_id: &RoomId,
+        places: &'a Semaphore,
+    ) -> Result<Option<Admitted<'a>>, HouseError> {
+        // Before it is this one's turn: whoever waits for a place holds nobody up. Nothing closes the semaphore.
+        let place = places.acquire().await.ok();
+        let turn = self.journeys.turns.of(room_id.as_str());
+        let Ok(turn) = turn.try_lock_owned() else {
+            return Ok(None);
+        };
+        if self.desks.is_alone() {
+            return Ok(Some(((Held::nothing(), turn), place)));
+        }
+        // Others go on while this one waits.
+        drop(place);
+        let Ok(held) = timeout(LOCK_WITHIN, self.alone_on_the_way(room_id)).await else {
+            return Ok(None);
+        };
+        let held = held?;
+        let place = places.try_acquire().ok();
+        Ok(place.map(|place| ((held, turn), Some(place))))
+    }
+
     /// Goes on with all joins with which nobody on this node does. Where another node does, it is waited until that has ended.
     async fn go_on_with_joins(self: &Arc<Self>) {
         if !self.env.network.is_on() {
@@ -158,21 +207,23 @@ impl House {
         (room_id, user_id): (&RoomId, &UserId),
         tries: &mut Tries,
     ) -> Result<Round, HouseError> {
-        // Before it is this one's turn: whoever waits for a place holds nobody up. Nothing closes the semaphore.
-        let _place = self.journeys.places.acquire().await;
-        let turn = self.journeys.turns.of(room_id);
-        let Ok(_turn) = turn.try_lock() else {
+        let Some(before) = self.noted_join(room_id, user_id).await? else {
+            return Ok(Round::Over);
+        };
+        let line = self.line_of(&before);
+        let own = line.users.of(user_id.as_str());
+        let _own = own.lock().await;
+        let Some(_admitted) = self.admitted(room_id, &line.places).await? else {
             return Ok(Round::Busy);
         };
-        let Ok(held) = timeout(LOCK_WITHIN, self.alone_on_the_way(room_id)).await else {
-            return Ok(Round::Busy);
-        };
-        let _everywhere = held?;
         let Some(join) = self.noted_join(room_id, user_id).await? else {
             return Ok(Round::Over);
         };
+        if join.abandoned.is_some() != before.abandoned.is_some() {
+            return Ok(Round::Next);
+        }
         tries.follow(&join);
-        if !join.is_cancelled() && self.is_in(room_id, user_id).await? {
+        if !join.is_unwanted() && self.is_in(room_id, user_id).await? {
             // The answer was taken in and only that not noted, or the user came in another way.
             self.settle_in((room_id, user_id), &join).await?;
             return Ok(Round::Over);
@@ -181,14 +232,17 @@ impl House {
             self.note_undone(room_id, user_id).await?;
             return Ok(Round::Over);
         }
+        if join.abandoned.is_some() {
+            return self.take_back(room_id, user_id).await;
+        }
         if self.is_to_enter((room_id, user_id), &join).await? {
             let entered = self.try_to_enter((room_id, user_id), &join, tries);
             if let Some(round) = entered.await? {
                 return Ok(round);
             }
         }
-        self.abandon_join((room_id, user_id), None).await?;
-        self.take_back((room_id, user_id), tries).await
+        self.abandon_join((room_id, user_id), Why::Failed).await?;
+        Ok(Round::Next)
     }
 
     /// Whether a join is still wanted. The room may have been blocked meanwhile, or the account closed, or the user sent away.
@@ -197,7 +251,7 @@ impl House {
         (room_id, user_id): (&RoomId, &UserId),
         join: &Join,
     ) -> Result<bool, HouseError> {
-        if join.abandoned.is_some() || !self.has_open_account(user_id).await? {
+        if !self.has_open_account(user_id).await? {
             return Ok(false);
         }
         if let Err(HouseError::Forbidden(_)) = self.refuse_blocked(room_id).await {
@@ -212,7 +266,10 @@ impl House {
             );
             has_left && at_ms > join.begun.at_ms
         });
-        Ok(!is_sent_away)
+        // As the room itself knows it, if it is known here.
+        let member = self.member_in_force(room_id, user_id).await?;
+        let is_out = member.is_some_and(|member| member.has_left_after(join.begun.at_ms));
+        Ok(!is_sent_away && !is_out)
     }
 
     /// One attempt to come in; `None` when there is not to be another one.
@@ -223,7 +280,8 @@ impl House {
         tries: &mut Tries,
     ) -> Result<Option<Round>, HouseError> {
         let within = ASKING_MAX * (1_u32 << tries.entering.min(DOUBLINGS_MAX));
-        let entering = timeout(within, self.enter_again((room_id, user_id), join));
+        let again = self.enter_again((room_id, user_id), join, tries.patience());
+        let entering = timeout(within, again);
         let entered = match entering.await {
             Ok(entered) => entered,
             Err(_) => Err(PeerError::TooSlow.into()),
@@ -237,6 +295,7 @@ impl House {
                 tracing::info!(%room_id, %user_id, %error, "a join that was cut short does not succeed");
                 is_final(&error)
             }
+            Err(Setback::Version(_)) => true,
             Err(Setback::House(error)) => {
                 tracing::info!(%room_id, %user_id, %error, "a join that was cut short does not succeed");
                 // That is nobody else's fault.
@@ -287,6 +346,7 @@ impl House {
         &self,
         (room_id, user_id): (&RoomId, &UserId),
         join: &Join,
+        patience: Patience,
     ) -> Result<(), Setback> {
         let footing = self.footing(room_id, user_id).await?;
         let begun = Instant::now();
@@ -297,6 +357,11 @@ impl House {
             if begun.elapsed() > ASKING_MAX {
                 break;
             }
+            let is_next = failed.is_some() || refused.is_some();
+            if is_next && self.journeys.turns.is_waited_for(room_id.as_str()) {
+                // This one comes again, and that was no attempt.
+                return Err(HouseError::Busy.into());
+            }
             let server = ServerName::parse(&sent.server).map_err(Setback::nonsense)?;
             let journey = Journey {
                 room_id: room_id.to_owned(),
@@ -305,12 +370,13 @@ impl House {
                 content: CanonicalJsonObject::new(),
                 omit_members: sent.omit_members,
             };
-            let entering = self.enter(&server, &journey, (finished(sent)?, &footing));
+            let how = (finished(sent)?, &footing);
+            let entering = self.enter((&server, patience), &journey, how);
             match entering.await {
                 Ok(()) => return Ok(()),
                 Err(Setback::Peer(error)) if is_final(&error) => refused = Some(error),
                 Err(Setback::Peer(error)) => failed = Some(error),
-                Err(Setback::House(error)) => return Err(error.into()),
+                Err(setback) => return Err(setback),
             }
         }
         match failed.or(refused) {
@@ -361,6 +427,7 @@ async fn go_on_until_over(house: Weak<House>, driven: Driven) {
         let pause = match gone_on.await {
             Ok(Round::Over) => return,
             Ok(Round::Again) => tries.pause(),
+            Ok(Round::Next) => continue,
             Ok(Round::Busy) => PAUSE_MIN,
             Err(error) => {
                 tracing::warn!(%room_id, %user_id, %error, "a join that was cut short is not gone on with");
@@ -375,5 +442,22 @@ async fn go_on_until_over(house: Weak<House>, driven: Driven) {
             () = driven.nudge.notified() => {}
             () = tokio::time::sleep(pause) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_was_too_slow_gets_more_time() {
+        let mut tries = Tries::default();
+        let mut within = |entering: usize| {
+            tries.entering = entering;
+            tries.patience().within
+        };
+        assert_eq!(within(0), ANSWER_MIN);
+        assert_eq!(within(1), ANSWER_MIN * 2);
+        assert_eq!(within(9), Patience::LONG.within);
     }
 }

@@ -13,29 +13,55 @@ use super::{
     ASKING_MAX,
     handshake::{Finished, Journey, Setback},
     outside::{is_waiting, told_by},
-    resume::{Round, Tries, is_final},
+    resume::{Round, is_final},
 };
 use crate::{
     house::{House, HouseError, MemberWish, peers::Patience, surprise},
     joins::Join,
+    network::PeerError,
     room::{
         RoomAnswer, RoomError, RoomQuery,
         message::{MemberProfile, Reader},
+        told::Told,
     },
 };
 
 /// A server that cannot be reached for so long, milliseconds, is not told any more that a user leaves.
 const LEAVING_MS_MAX: u64 = 7 * 24 * 60 * 60 * 1_000;
 
-/// So often the servers say that there is nothing to be left before that is believed: one that was too slow may let the user in only now.
-const LEAVINGS_MIN: usize = 3;
+/// So long after a join was sent, milliseconds, it is believed that there is nothing to be left: a server that was too slow may let the user in only now.
+const SETTLED_MS_MIN: u64 = 10 * 60 * 1_000;
+
+/// A member event, as far as it is looked at here.
+#[derive(Deserialize)]
+pub(super) struct Member {
+    event_id: String,
+    origin_server_ts: u64,
+    content: MemberContent,
+}
+
+#[derive(Deserialize)]
+struct MemberContent {
+    membership: MembershipState,
+}
+
+impl Member {
+    /// Whether the user has left, or was sent away, after some time, milliseconds since the Unix epoch.
+    pub(super) fn has_left_after(&self, at_ms: u64) -> bool {
+        let membership = &self.content.membership;
+        let has_left = matches!(membership, MembershipState::Leave | MembershipState::Ban);
+        has_left && self.origin_server_ts > at_ms
+    }
+}
 
 /// What came of a leave at one server.
 enum Left {
     /// It has taken it.
     Taken,
-    /// There is nothing to be left at it.
+    /// There is nothing to be left at it, nor what the join was to answer.
     Refused,
+    /// The same, but what the join was to answer may stand there.
+    Stands,
     /// It may have to be told again.
     Unheard,
 }
@@ -44,8 +70,8 @@ impl House {
     /// Has the user leave wherever the join may have come to.
     pub(super) async fn take_back(
         &self,
-        (room_id, user_id): (&RoomId, &UserId),
-        tries: &mut Tries,
+        room_id: &RoomId,
+        user_id: &UserId,
     ) -> Result<Round, HouseError> {
         // Since when nothing is to come of it stands there only now.
         let Some(join) = self.noted_join(room_id, user_id).await? else {
@@ -57,10 +83,9 @@ impl House {
             self.note_undone(room_id, user_id).await?;
             return Ok(Round::Over);
         }
-        tries.leaving += 1;
         let is_over = match self.leave_anywhere((room_id, user_id), &join).await? {
             Left::Taken => true,
-            Left::Refused => join.is_cancelled() || tries.leaving >= LEAVINGS_MIN,
+            Left::Refused | Left::Stands => self.is_settled(&join),
             Left::Unheard => false,
         };
         if !is_over && !self.is_old(&join) {
@@ -73,6 +98,13 @@ impl House {
         }
         self.note_undone(room_id, user_id).await?;
         Ok(Round::Over)
+    }
+
+    /// Whether no server can still be at work on what was sent to it. Until it was abandoned it may have been sent again.
+    fn is_settled(&self, join: &Join) -> bool {
+        let sent = join.sent.last().map_or(0, |sent| sent.at_ms);
+        let abandoned = join.abandoned.as_ref().map_or(0, |it| it.at_ms);
+        self.env.now_ms().saturating_sub(sent.max(abandoned)) > SETTLED_MS_MIN
     }
 
     /// Ends a join with which nothing can be done for a long time, whatever is in the way. Whether it is over.
@@ -100,8 +132,11 @@ impl House {
         (room_id, user_id): (&RoomId, &UserId),
         join: &Join,
     ) -> Result<(), HouseError> {
-        let member = self.member_event_id(room_id, user_id).await?;
-        let is_ours = |member: &String| join.sent.iter().any(|sent| sent.event_id == *member);
+        let member = self.member_in_force(room_id, user_id).await?;
+        let is_ours = |member: &Member| {
+            let mut sent = join.sent.iter();
+            sent.any(|sent| sent.event_id == member.event_id)
+        };
         let came_by_it = member.as_ref().is_some_and(is_ours);
         if !came_by_it {
             return Ok(());
@@ -114,16 +149,12 @@ impl House {
         }
     }
 
-    /// The member event of a user that is in force.
-    async fn member_event_id(
+    /// The member event of a user that is in force in a room; `None` when there is none, or the room is not known here.
+    pub(super) async fn member_in_force(
         &self,
         room_id: &RoomId,
         user_id: &UserId,
-    ) -> Result<Option<String>, HouseError> {
-        #[derive(Deserialize)]
-        struct Member {
-            event_id: String,
-        }
+    ) -> Result<Option<Member>, HouseError> {
         let query = RoomQuery::StateEvent {
             reader: Reader::administrator(user_id.to_owned()),
             event_type: StateEventType::RoomMember,
@@ -133,10 +164,10 @@ impl House {
         match self.room_query(room_id, query).await {
             Ok(RoomAnswer::Event(event)) => {
                 let member: Result<Member, _> = serde_json::from_slice(&event);
-                Ok(member.ok().map(|member| member.event_id))
+                Ok(member.ok())
             }
             Ok(_) => Err(surprise("StateEvent")),
-            Err(RoomError::NotFound) => Ok(None),
+            Err(RoomError::NotFound | RoomError::UnknownRoom) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -157,27 +188,46 @@ impl House {
                 servers.push(server);
             }
         }
+        let told = self.told_of(room_id, user_id).await?;
+        let told = told.filter(|told| is_waiting(told));
+        let is_its_own = |server: &ServerName| {
+            let told = told.as_deref();
+            told.is_some_and(|told| is_of(told, server))
+        };
+        // Whether what the join was to answer is still there is best told by the server that it is of.
+        servers.sort_by_key(|server| !is_its_own(server));
+        let mut is_gone = false;
         let mut all = Left::Refused;
-        for server in &servers {
-            if begun.elapsed() > ASKING_MAX {
+        for (index, server) in servers.iter().enumerate() {
+            let is_wanted = index > 0 && self.journeys.turns.is_waited_for(room_id.as_str());
+            if is_wanted || begun.elapsed() > ASKING_MAX {
                 return Ok(Left::Unheard);
             }
-            match self.leave_at(server, (room_id, user_id), join).await? {
-                Left::Taken => return Ok(Left::Taken),
-                Left::Refused => {}
+            let (left, leave) = self.leave_at(server, (room_id, user_id), join).await?;
+            match left {
+                Left::Taken => {
+                    // A server outside the room takes what it likes, and has ended nothing.
+                    if let Some(leave) = leave.filter(|_| is_gone || is_its_own(server)) {
+                        let record = told_by(&leave.event, &leave.version, Vec::new());
+                        self.tell(room_id, record).await?;
+                    }
+                    return Ok(Left::Taken);
+                }
+                Left::Refused => is_gone |= is_its_own(server),
+                Left::Stands => {}
                 Left::Unheard => all = Left::Unheard,
             }
         }
         Ok(all)
     }
 
-    /// Tells a server that a user leaves whom it may have let in.
+    /// Tells a server that a user leaves whom it may have let in. With the leave, if it has taken one.
     async fn leave_at(
         &self,
         server: &ServerName,
         (room_id, user_id): (&RoomId, &UserId),
         join: &Join,
-    ) -> Result<Left, HouseError> {
+    ) -> Result<(Left, Option<Finished>), HouseError> {
         let membership = MembershipState::Leave;
         let (profile, extra) = (MemberProfile::default(), (None, None));
         let content: CanonicalJsonObject = Self::member_content(&membership, profile, extra)?;
@@ -190,26 +240,41 @@ impl House {
         };
         let finished = match self.make_there(server, &journey).await {
             Ok(finished) => finished,
-            Err(Setback::Peer(error)) if !is_final(&error) => return Ok(Left::Unheard),
-            Err(_) => return Ok(Left::Refused),
+            Err(Setback::Peer(error)) => return Ok((left_after(&error), None)),
+            // Whatever that is, it is not where a join that was made here was let in.
+            Err(Setback::Version(_)) => return Ok((Left::Stands, None)),
+            Err(Setback::House(error)) => return Err(error),
         };
         if !undoes(&finished, join) {
             tracing::info!(%server, %room_id, "a server has not let a user in: a leave would end an invite");
-            return Ok(Left::Refused);
+            return Ok((Left::Stands, None));
         }
         let leave = (&finished, Patience::SHORT);
         let sent: Result<IgnoredAny, _> = self.send_there(server, &journey, leave).await;
-        if let Err(error) = sent {
-            tracing::info!(%server, %room_id, %error, "a server does not take a leave");
-            return Ok(Left::Unheard);
+        match sent {
+            Ok(_) => Ok((Left::Taken, Some(finished))),
+            Err(error) => {
+                tracing::info!(%server, %room_id, %error, "a server does not take a leave");
+                Ok((left_after(&error), None))
+            }
         }
-        // The invite or the knock that the join has answered has come to its end by this.
-        let told = self.told_of(room_id, user_id).await?;
-        if told.is_some_and(|told| is_waiting(&told)) {
-            let record = told_by(&finished.event, &finished.version, Vec::new());
-            self.tell(room_id, record).await?;
-        }
-        Ok(Left::Taken)
+    }
+}
+
+/// What came of a leave that a server did not take.
+fn left_after(error: &PeerError) -> Left {
+    match error {
+        PeerError::Denied | PeerError::Barred => Left::Stands,
+        error if is_final(error) => Left::Refused,
+        _ => Left::Unheard,
+    }
+}
+
+/// Whether a server has made what it told of: the invite of one of its users, or a knock that it, being in the room, has taken.
+fn is_of(told: &Told, server: &ServerName) -> bool {
+    match told.membership() {
+        Some(MembershipState::Knock) => told.servers().contains(server),
+        _ => told.event.pdu.sender.server_name() == server,
     }
 }
 

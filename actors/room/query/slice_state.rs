@@ -231,7 +231,7 @@ impl Interval {
         if needs.filter.lazy_load_members {
             self.take_needed_members(history, &mut picked).await?;
         }
-        Ok(picked.events)
+        Ok(picked.events.into_iter().flatten().collect())
     }
 
     /// The members without whom the timeline cannot be shown.
@@ -293,7 +293,10 @@ impl Interval {
 /// The state events picked so far.
 struct Picked<'a> {
     needs: &'a Needs<'a>,
-    events: Vec<Arc<RoomEvent>>,
+    /// `None` where another has come in the place of one.
+    events: Vec<Option<Arc<RoomEvent>>>,
+    /// Where the event of a key is, as long as another may come in its place: there may be tens of thousands.
+    places: BTreeMap<StateKey, usize>,
     members: BTreeSet<String>,
 }
 
@@ -310,8 +313,14 @@ impl<'a> Picked<'a> {
         Self {
             needs,
             events: Vec::new(),
+            places: BTreeMap::new(),
             members: BTreeSet::new(),
         }
+    }
+
+    /// Whether something may come in the place of what was taken.
+    fn may_replace(&self) -> bool {
+        self.needs.full || self.needs.added().is_some()
     }
 
     fn take(&mut self, event: &Arc<RoomEvent>) {
@@ -324,7 +333,13 @@ impl<'a> Picked<'a> {
         {
             self.members.insert(user_id.clone());
         }
-        self.events.push(event.clone());
+        if self.may_replace()
+            && let Some(state_key) = &event.pdu.state_key
+        {
+            let key = (event.pdu.event_type.clone(), state_key.clone());
+            self.places.insert(key, self.events.len());
+        }
+        self.events.push(Some(event.clone()));
     }
 
     /// Takes a whole state; with lazy loading without its members.
@@ -352,10 +367,9 @@ impl<'a> Picked<'a> {
                 return;
             }
         }
-        if self.needs.full || self.needs.added().is_some() {
-            self.events.retain(|taken| {
-                taken.pdu.event_type != key.0 || taken.pdu.state_key.as_ref() != Some(&key.1)
-            });
+        let place = self.places.remove(key);
+        if let Some(taken) = place.and_then(|place| self.events.get_mut(place)) {
+            *taken = None;
         }
         self.take(event);
     }

@@ -47,6 +47,9 @@ pub enum Flaw {
     /// Who must have signed it has not.
     #[error("signature: {0}")]
     Signature(String),
+    /// Of the keys by which a server that must have signed it did, none could be had: that may be otherwise later.
+    #[error("signature: {0}")]
+    Keyless(String),
 }
 
 /// An event that was read, but not yet checked.
@@ -124,7 +127,10 @@ impl RawPdu {
         rules: &RoomVersionRules,
         keys: &PublicKeyMap,
     ) -> Result<CheckedPdu, Flaw> {
-        let verified = hashes::verify(&self.event, rules, keys)?;
+        let verified = match hashes::verify(&self.event, rules, keys) {
+            Ok(verified) => verified,
+            Err(flaw) => return Err(self.flaw_with(keys, (rules, flaw))),
+        };
         let whole = self.event.to_text();
         if whole.len() > PDU_BYTES_MAX {
             return Err(Flaw::TooLarge("the event"));
@@ -153,6 +159,21 @@ impl RawPdu {
             check_counts(&pdu)?;
         }
         Ok(CheckedPdu::from(pdu))
+    }
+
+    /// What is wrong with an event that could not be verified with some keys: its signatures, or only that there are none to look at them with.
+    fn flaw_with(&self, keys: &PublicKeyMap, (rules, flaw): (&RoomVersionRules, Flaw)) -> Flaw {
+        let mut wanted = KeysWanted::new();
+        let is_signed = self.want_keys(rules, &mut wanted).is_ok();
+        let lacks_all = wanted.iter().any(|(server, ids)| {
+            let known = keys.get(server.as_str());
+            let is_known = |id: &String| known.is_some_and(|known| known.contains_key(id));
+            !ids.is_empty() && !ids.keys().any(is_known)
+        });
+        match flaw {
+            Flaw::Signature(reason) if is_signed && lacks_all => Flaw::Keyless(reason),
+            flaw => flaw,
+        }
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod described;
 mod describing;
 mod joins;
 mod policies;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ use self::{
     describing::{Described, Field, Holds},
     joins::JOINS,
     policies::POLICIES,
+    waiting::WAITING,
 };
 use crate::edge::{Admin, App, Failure, RawJson, Routes, administrator::role_name};
 
@@ -65,7 +67,8 @@ pub(crate) async fn handle(
 
 /// All endpoints.
 pub(crate) fn all() -> impl Iterator<Item = &'static Described> {
-    ALL.iter().chain(ACCOUNTS).chain(JOINS).chain(POLICIES)
+    let parts = [ACCOUNTS, JOINS, POLICIES, WAITING];
+    ALL.iter().chain(parts.into_iter().flatten())
 }
 
 fn document() -> OpenApi {

@@ -1,8 +1,10 @@
 //! Single rooms, as those see them who look after the server: what they take, why their state is what it is, and repairing them.
 
 mod compare;
+mod discard_parked_pdu;
 mod graph;
 mod refold;
+mod retry_parked_pdus;
 mod storage;
 mod why;
 
@@ -18,8 +20,14 @@ use crate::edge::Routes;
 /// Mounts the area.
 pub(crate) fn mount(routes: &mut Routes) {
     routes.mount(compare::handle).role(AdminRole::Operate);
+    routes
+        .mount(discard_parked_pdu::handle)
+        .role(AdminRole::Operate);
     routes.mount(graph::handle);
     routes.mount(refold::handle).role(AdminRole::Operate);
+    routes
+        .mount(retry_parked_pdus::handle)
+        .role(AdminRole::Operate);
     routes.mount(storage::handle);
     routes.mount(why::handle);
 }

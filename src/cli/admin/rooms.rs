@@ -63,10 +63,24 @@ pub(super) enum Command {
         #[arg(required = true)]
         servers: Vec<String>,
     },
+    /// Events of other servers that wait in a room until what they rest on has come
+    #[command(subcommand)]
+    Parked(Parked),
     /// Let a room read its whole log again, whatever its snapshot says
     Refold { room_id: String },
     /// Let the ends of a room's event graph become one
     JoinEnds { room: String },
+}
+
+/// What is done with events that wait.
+#[derive(clap::Subcommand)]
+pub(super) enum Parked {
+    /// List them
+    List { room_id: String },
+    /// Try all of them again
+    Retry { room_id: String },
+    /// Give one up
+    Discard { room_id: String, event_id: String },
 }
 
 /// Which rooms are wanted.
@@ -182,6 +196,18 @@ static MESSAGES: Table = Table {
     ],
 };
 
+static PARKED: Table = Table {
+    rows: "/parked",
+    next: None,
+    total: "",
+    columns: &[
+        ("EVENT", "/event_id", Form::Plain),
+        ("SERVER", "/server_name", Form::Plain),
+        ("SINCE", "/ts", Form::Time),
+        ("LACKS", "/lacks", Form::Plain),
+    ],
+};
+
 static DELETIONS: Table = Table {
     rows: "/results",
     next: None,
@@ -253,6 +279,7 @@ impl Command {
                 let call = Call::get("/_synapse/admin/v2/rooms/{}/delete_status").of(room_id);
                 Doing::List(call, &DELETIONS, 0)
             }
+            Command::Parked(parked) => parked.doing(),
             other => other.changing(names)?,
         })
     }
@@ -289,6 +316,26 @@ impl Command {
             Command::Purge(purge) => purge.doing(),
             _ => return Err(Problem::new("this changes nothing")),
         })
+    }
+}
+
+impl Parked {
+    fn doing(self) -> Doing {
+        match self {
+            Parked::List { room_id } => {
+                let call = Call::get("/_playhouse/admin/v1/rooms/{}/graph").of(room_id);
+                Doing::List(call, &PARKED, 0)
+            }
+            Parked::Retry { room_id } => {
+                let call = Call::post("/_playhouse/admin/v1/rooms/{}/parked/retry");
+                Doing::Show(call.of(room_id))
+            }
+            Parked::Discard { room_id, event_id } => {
+                let said = format!("Given up: {event_id}");
+                let call = Call::delete("/_playhouse/admin/v1/rooms/{}/parked/{}");
+                Doing::Do(call.of(room_id).of(event_id), said)
+            }
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Events that are none, or not what they say.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -306,4 +308,55 @@ async fn who_is_not_in_a_room_has_nothing_wait_there() {
     let waiting = waiting_in(&guest.room_id, &boss).await;
     assert_eq!(waiting[0]["event_id"], json!(resting.id), "{waiting}");
     assert_eq!(waiting[0]["lacks"], json!([unknown]), "{waiting}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_is_tried_again_or_given_up_when_administrators_want_it() {
+    let scene = Scene::open().await;
+    let boss = administrator(&scene.server.client(), "boss").await;
+    let room = format!("/_playhouse/admin/v1/rooms/{}", encode(&scene.room_id));
+    let retry = format!("{room}/parked/retry");
+    let mut eve = scene.eve.clone();
+    // Gus came last: nothing else is an end of the graph.
+    eve.last.clone_from(&scene.gus.last);
+    let one = eve.text("one");
+    eve.follow(&one);
+    let two = eve.text("two");
+    let told = scene.send(EVIL, &[&two]).await;
+    Scene::assert_refused(&told, &two, "cannot be found");
+    // By now her server would tell what is lacking, but nothing of the room comes.
+    let answer = json!({"events": [one.json]});
+    scene.peers.follow(move |question| {
+        let is_asked = question.name == EVIL && question.path.contains("/get_missing_events/");
+        is_asked.then(|| Reply::Json(200, answer.clone()))
+    });
+    let waiting = waiting_in(&scene.room_id, &boss).await;
+    assert_eq!(waiting[0]["event_id"], json!(two.id), "{waiting}");
+    let anna = &scene.anna;
+    anna.post(&retry, json!({}))
+        .await
+        .refused(403, "M_FORBIDDEN");
+    let tried = boss.post(&retry, json!({})).await.ok();
+    assert_eq!(tried["parked"], waiting);
+    let taken = async {
+        while waiting_in(&scene.room_id, &boss).await != json!([]) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(PROMPTLY, taken).await;
+    in_time.expect("it is taken in");
+    for made in [&one, &two] {
+        let path = format!("event/{}", encode(&made.id));
+        anna.look(&scene.room_id, &path).await.ok();
+    }
+    let unknown = format!("${}", "A".repeat(43));
+    let resting = eve.event(json!({ "prev_events": [unknown] }));
+    let told = scene.send(EVIL, &[&resting]).await;
+    Scene::assert_refused(&told, &resting, "cannot be found");
+    let discard = format!("{room}/parked/{}", encode(&resting.id));
+    anna.delete(&discard).await.refused(403, "M_FORBIDDEN");
+    let given_up = boss.delete(&discard).await.ok();
+    assert_eq!(given_up["parked"]["event_id"], json!(resting.id));
+    assert_eq!(waiting_in(&scene.room_id, &boss).await, json!([]));
+    boss.delete(&discard).await.refused(404, "M_NOT_FOUND");
 }

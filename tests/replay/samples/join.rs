@@ -48,6 +48,12 @@ pub(crate) fn all() -> Vec<Sample<JoinRecord>> {
         user_id: user_id.into(),
         by: Some("@boss:example.org".into()),
         at_ms: 1_700_000_000_003,
+        unwanted: false,
+    };
+    let unwanted = JoinAbandoned {
+        by: None,
+        unwanted: true,
+        ..abandoned.clone()
     };
     let ended = JoinEnded {
         room_id: room_id.into(),
@@ -61,5 +67,6 @@ pub(crate) fn all() -> Vec<Sample<JoinRecord>> {
         sample("Progressed", JoinRecord::Progressed(progress)),
         sample("Abandoned", JoinRecord::Abandoned(abandoned)),
         sample("Ended", JoinRecord::Ended(ended)),
+        sample("Abandoned/2", JoinRecord::Abandoned(unwanted)),
     ]
 }

@@ -1,7 +1,7 @@
 //! Joining rooms of another server.
 
 use ruma::{
-    CanonicalJsonObject, ServerName,
+    CanonicalJsonObject, OwnedServerName, ServerName,
     signatures::{add_content_hash_to_event, sign_event},
 };
 use serde_json::{Value as JsonValue, value::RawValue};
@@ -252,38 +252,74 @@ async fn an_alias_of_another_server_leads_there() {
     pair.end().await;
 }
 
+impl Pair {
+    /// A restricted room into which the other server lets Bob, and Carol, whom nobody here can vouch for.
+    pub(super) async fn vouched_room(&self) -> (OwnedRoomId, OwnedUserId) {
+        let club = self.room(Preset::PublicChat, RoomVersionId::V11).await;
+        let rules = json!({
+            "join_rule": "restricted", "allow": [{ "type": "m.room_membership", "room_id": club }],
+        });
+        let restricted = |wish: &mut RoomWish| {
+            wish.preset = Some(Preset::PrivateChat);
+            wish.version = Some(RoomVersionId::V11);
+            wish.initial_state = vec![StateContent {
+                event_type: "m.room.join_rules".into(),
+                state_key: String::new(),
+                content: rules.to_string(),
+            }];
+        };
+        let room_id = self.far.room(&self.alice, restricted).await;
+        self.join(&room_id).await.unwrap();
+        let carol = self.near.user("carol").await;
+        // Nobody here may invite: the other server vouches again.
+        let levels = SendEvent::new(
+            self.alice.clone(),
+            TimelineEventType::RoomPowerLevels,
+            json!({ "users": { self.alice.as_str(): 100 }, "invite": 50 }).to_string(),
+        )
+        .with_state_key("");
+        self.far.send(&room_id, levels).await;
+        self.heard(&self.near, &room_id, r#""invite":50"#).await;
+        self.join(&club).await.unwrap();
+        self.join_as(&carol, &club).await.unwrap();
+        (room_id, carol)
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restricted_room_is_joined_with_the_voucher_of_its_server() {
     let pair = Pair::new().await;
-    let club = pair.room(Preset::PublicChat, RoomVersionId::V11).await;
-    let rules = json!({
-        "join_rule": "restricted", "allow": [{ "type": "m.room_membership", "room_id": club }],
-    });
-    let restricted = |wish: &mut RoomWish| {
-        wish.preset = Some(Preset::PrivateChat);
-        wish.version = Some(RoomVersionId::V11);
-        wish.initial_state = vec![StateContent {
-            event_type: "m.room.join_rules".into(),
-            state_key: String::new(),
-            content: rules.to_string(),
-        }];
-    };
-    let room_id = pair.far.room(&pair.alice, restricted).await;
-    pair.join(&room_id).await.unwrap();
-    let carol = pair.near.user("carol").await;
-    // Nobody here may invite: the other server vouches again.
-    let levels = SendEvent::new(
-        pair.alice.clone(),
-        TimelineEventType::RoomPowerLevels,
-        json!({ "users": { pair.alice.as_str(): 100 }, "invite": 50 }).to_string(),
-    )
-    .with_state_key("");
-    pair.far.send(&room_id, levels).await;
-    pair.heard(&pair.near, &room_id, r#""invite":50"#).await;
-    pair.join(&club).await.unwrap();
-    pair.join_as(&carol, &club).await.unwrap();
+    let (room_id, carol) = pair.vouched_room().await;
     pair.join_as(&carol, &room_id).await.unwrap();
     let joined = Some(MembershipState::Join);
     assert_eq!(pair.near.membership(&room_id, &carol).await, joined);
+    pair.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_tells_of_an_unknown_version_is_not_the_last_to_be_asked() {
+    let pair = Pair::new().await;
+    let room_id = pair.room(Preset::PublicChat, RoomVersionId::V11).await;
+    let odd: OwnedServerName = "odd.example".try_into().unwrap();
+    pair.town.odd.lock().insert(odd.clone());
+    let wish = |room_id: &RoomId| JoinWish {
+        user_id: pair.bob.clone(),
+        guest: false,
+        room: room_id.to_owned().into(),
+        via: vec![odd.clone(), FAR.try_into().unwrap()],
+        reason: None,
+        extra_content: None,
+    };
+    pair.near.house.join(wish(&room_id)).await.unwrap();
+    let joined = Some(MembershipState::Join);
+    assert_eq!(pair.near.membership(&room_id, &pair.bob).await, joined);
+    // When nobody tells of another one, that is what is wrong.
+    let other = pair.room(Preset::PublicChat, RoomVersionId::V11).await;
+    pair.town.odd.lock().insert(FAR.try_into().unwrap());
+    let unknown = pair.near.house.join(wish(&other)).await.unwrap_err();
+    assert!(
+        matches!(unknown, HouseError::Room(RoomError::UnsupportedVersion(_))),
+        "{unknown}"
+    );
     pair.end().await;
 }

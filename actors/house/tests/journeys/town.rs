@@ -1,6 +1,9 @@
 //! Two servers that ask each other in memory. What one asks of the other is answered by a script on the other's actors.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
@@ -12,6 +15,7 @@ use serde_json::{Value as JsonValue, value::RawValue};
 
 use super::super::*;
 use crate::{
+    env::Clock,
     house::{AutoAccept, COMPLEXITY_UNIT, IncomingInvite, RemoteRooms},
     network::{KeysWanted, Network, PeerError, PeerRequest},
     room::{
@@ -41,8 +45,25 @@ pub(super) struct Town {
     pub(super) lost: Mutex<BTreeSet<&'static str>>,
     /// Answers to these words come when they stand here no more.
     pub(super) held: Mutex<BTreeSet<&'static str>>,
+    /// Servers that tell of a version of rooms that nobody knows.
+    pub(super) odd: Mutex<BTreeSet<OwnedServerName>>,
+    /// Servers that are in no room, and say that they are.
+    pub(super) outsiders: Mutex<BTreeSet<OwnedServerName>>,
+    /// The join that one of these has got.
+    pretended: Mutex<String>,
+    /// All clocks are so much ahead, milliseconds.
+    pub(super) ahead_ms: AtomicU64,
     /// What is put into answers of `send_join`.
     pub(super) spoil: Mutex<Option<fn(&mut JsonValue)>>,
+}
+
+/// The clock of one server.
+struct TownClock(Arc<dyn Clock>, Arc<Town>);
+
+impl Clock for TownClock {
+    fn now_ms(&self) -> u64 {
+        self.0.now_ms() + self.1.ahead_ms.load(Ordering::Relaxed)
+    }
 }
 
 /// The network of one server.
@@ -55,12 +76,19 @@ impl Network for Street {
             let path = request.path.split('?').next().unwrap().to_owned();
             let place = (request.destination.clone(), path);
             town.asked.lock().push(place);
+            let word = request.path.split('/').nth(4).unwrap();
+            if word == "make_join" && town.odd.lock().contains(&request.destination) {
+                let made = json!({ "room_version": "odd.example.1", "event": {} });
+                return Ok(Bytes::from(made.to_string()));
+            }
+            if town.outsiders.lock().contains(&request.destination) {
+                return town.pretend(&origin, &request).await;
+            }
             let there = town.houses.lock().get(&request.destination).cloned();
             let is_gone = town.gone.lock().contains(&request.destination);
             let Some(house) = there.filter(|_| !is_gone) else {
                 return Err(PeerError::Unreachable("gone".to_owned()));
             };
-            let word = request.path.split('/').nth(4).unwrap();
             if town.deaf.lock().contains(word) {
                 return Err(PeerError::TooSlow);
             }
@@ -155,10 +183,11 @@ async fn missing(
 impl Town {
     pub(super) async fn house(self: &Arc<Self>, name: &str, folder: &Path) -> Arc<House> {
         let name = OwnedServerName::try_from(name).unwrap();
-        let env = Env::system(Identity {
+        let mut env = Env::system(Identity {
             server_name: name.clone(),
             signer: signer(&name),
         });
+        env.clock = Arc::new(TownClock(env.clock.clone(), self.clone()));
         let env = env.with_network(Arc::new(Street(self.clone(), name.clone())));
         let mut config = config(env);
         config.outbox.retry_wait_ms = 20;
@@ -173,6 +202,34 @@ impl Town {
     pub(super) fn close(&self, name: &str) {
         let name = OwnedServerName::try_from(name).unwrap();
         self.houses.lock().remove(&name);
+    }
+
+    /// What a server says that is in no room: its templates are those of another one, it keeps a join for itself, and it takes every leave.
+    async fn pretend(
+        &self,
+        origin: &ServerName,
+        request: &PeerRequest,
+    ) -> Result<Bytes, PeerError> {
+        let path = request.path.split('?').next().unwrap();
+        let parts: Vec<_> = path.split('/').map(plain).collect();
+        let answer = match parts[4].as_str() {
+            "make_join" => {
+                let far = OwnedServerName::try_from(super::FAR).unwrap();
+                let far = self.houses.lock().get(&far).cloned().unwrap();
+                self.answer(&far, origin, request).await?
+            }
+            "send_join" => {
+                *self.pretended.lock() = parts[6].clone();
+                return Err(PeerError::TooSlow);
+            }
+            "make_leave" => json!({ "room_version": "11", "event": {
+                "auth_events": [self.pretended.lock().clone()], "prev_events": [], "depth": 1, "room_id": parts[5], "sender": parts[6],
+                "state_key": parts[6], "type": "m.room.member", "content": { "membership": "leave" },
+            } }),
+            "send_leave" => json!({}),
+            _ => return Err(PeerError::TooSlow),
+        };
+        Ok(Bytes::from(answer.to_string()))
     }
 
     async fn answer(

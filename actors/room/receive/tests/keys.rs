@@ -101,3 +101,31 @@ fn the_past_may_name_more_events_than_news() {
         raw.of_past().check(&room_id, &rules, &keys).unwrap();
     }
 }
+
+#[test]
+fn who_has_no_key_does_not_know_whether_a_signature_is_good() {
+    let env = env();
+    let rules = RoomVersionId::V11.rules().unwrap();
+    let room_id = RoomId::parse("!room:a").unwrap();
+    let keys = with_own_keys(PublicKeyMap::new(), &BTreeMap::new(), &env);
+    let signed = message(&env, (1, 1));
+    let mut forged = signed.clone();
+    forged.insert("sender".to_owned(), "@eve:a".to_owned().into());
+    let checked = |event: &CanonicalJsonObject, keys: &PublicKeyMap| {
+        let text = serde_json::to_string(event).unwrap();
+        let raw = RawPdu::read(&text, &rules).unwrap();
+        raw.check(&room_id, &rules, keys)
+    };
+    checked(&signed, &keys).unwrap();
+    let mut others = keys.clone();
+    let of_server = others.get_mut("a").unwrap();
+    of_server.remove("ed25519:1");
+    for none in [&PublicKeyMap::new(), &others] {
+        for event in [&signed, &forged] {
+            let flaw = checked(event, none).unwrap_err();
+            assert!(matches!(flaw, Flaw::Keyless(_)), "{flaw}");
+        }
+    }
+    let flaw = checked(&forged, &keys).unwrap_err();
+    assert!(matches!(flaw, Flaw::Signature(_)), "{flaw}");
+}

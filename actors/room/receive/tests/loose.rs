@@ -81,8 +81,8 @@ fn other_numbers_do_not_fit() {
     );
     let changed = POWERS.replace("50.57", "50.58");
     assert!(matches!(checked(&changed), Err(Flaw::Signature(_))));
-    let unsigned = POWERS.replace("ed25519:1", "ed25519:2");
-    assert!(matches!(checked(&unsigned), Err(Flaw::Signature(_))));
+    let keyless = POWERS.replace("ed25519:1", "ed25519:2");
+    assert!(matches!(checked(&keyless), Err(Flaw::Keyless(_))));
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Events that cannot be taken in yet: they wait in their room's log, and are tried again when what they lack has come.
 
+mod tries;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Weak},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -11,15 +14,27 @@ use playhouse_schema::{
     address::{Entity, Sequence},
     record::{codec::Record as _, room::RoomRecord},
 };
-use ruma::{OwnedEventId, OwnedRoomId, OwnedServerName, RoomId, ServerName};
+use ruma::{EventId, OwnedEventId, OwnedRoomId, RoomId, ServerName};
 use serde_json::value::RawValue;
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 
-use super::{House, HouseError, receive::Scene, surprise};
-use crate::room::{
-    RoomAnswer, RoomCommand, RoomQuery,
-    parked::{LackingPdu, ParkPdus, ParkedPdu, due},
-    receive::{CheckedPdu, Fate, Fates},
+use self::tries::Tries;
+use super::{
+    House, HouseError,
+    receive::{Scene, brought},
+    surprise,
+};
+use crate::{
+    admins::AdminError,
+    room::{
+        RoomAnswer, RoomCommand, RoomError, RoomQuery,
+        parked::{LackingPdu, ParkPdus, ParkedPdu, due},
+        receive::{CheckedPdu, Fate, Fates, Flaw},
+    },
+    user::UserError,
 };
 
 /// So often it is looked whether what has been taken in lets others be taken in.
@@ -31,35 +46,50 @@ const TURN_LOOKS_MAX: usize = 3;
 /// In so many rooms what has waited is taken in at a time.
 const ROOMS_AT_ONCE: usize = 16;
 
+/// So long it is tried to take in what one server has brought into a room. It is asked for what that lacks, and must not keep what others brought waiting.
+const WITHIN: Duration = Duration::from_secs(300);
+
 /// The rooms in which what has waited is being taken in: each has one turn, and so takes one place.
 pub(super) struct ParkedTurns {
     under_way: Arc<Mutex<UnderWay>>,
     places: Arc<Semaphore>,
+    tries: Mutex<Tries>,
 }
 
-/// By room, whether something may have become due since it was looked.
-type UnderWay = BTreeMap<OwnedRoomId, bool>;
+/// What is tried of what waits in a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Look {
+    /// What is due.
+    Due,
+    /// All of it, since somebody wants it so.
+    All,
+}
+
+/// By room, what it must be looked for once more: something may have become due since it was looked, for one.
+type UnderWay = BTreeMap<OwnedRoomId, Option<Look>>;
 
 impl Default for ParkedTurns {
     fn default() -> Self {
         Self {
             under_way: Arc::default(),
             places: Arc::new(Semaphore::new(ROOMS_AT_ONCE)),
+            tries: Mutex::default(),
         }
     }
 }
 
 impl ParkedTurns {
     /// Begins a room's turn; if it has one, that looks once more.
-    fn begin(&self, room_id: &RoomId) -> Option<ParkedTurn> {
+    fn begin(&self, room_id: &RoomId, look: Look) -> Option<ParkedTurn> {
         let mut under_way = self.under_way.lock();
         if let Some(again) = under_way.get_mut(room_id) {
-            *again = true;
+            *again = (*again).max(Some(look));
             return None;
         }
-        under_way.insert(room_id.to_owned(), false);
+        under_way.insert(room_id.to_owned(), None);
         Some(ParkedTurn {
             room_id: room_id.to_owned(),
+            look,
             under_way: self.under_way.clone(),
             is_over: false,
         })
@@ -69,6 +99,7 @@ impl ParkedTurns {
 /// What has waited in a room is being taken in. Ends when it is dropped.
 struct ParkedTurn {
     room_id: OwnedRoomId,
+    look: Look,
     under_way: Arc<Mutex<UnderWay>>,
     is_over: bool,
 }
@@ -77,13 +108,14 @@ impl ParkedTurn {
     /// Whether something may have become due since it was looked. The turn is over if not: whoever comes next begins another.
     fn goes_on(&mut self) -> bool {
         let mut under_way = self.under_way.lock();
-        let again = under_way.get_mut(&self.room_id);
-        let goes_on = again.is_some_and(std::mem::take);
-        if !goes_on {
+        let again = under_way.get_mut(&self.room_id).and_then(Option::take);
+        if let Some(look) = again {
+            self.look = look;
+        } else {
             under_way.remove(&self.room_id);
             self.is_over = true;
         }
-        goes_on
+        again.is_some()
     }
 }
 
@@ -102,6 +134,36 @@ impl House {
             RoomAnswer::ParkedPdus(parked) => Ok(parked),
             _ => Err(surprise("ParkedPdus")),
         }
+    }
+
+    /// Tries again, aside, all that waits in a room, whatever it lacks and whenever it was tried. Answers what that is.
+    pub async fn retry_parked_pdus(&self, room_id: &RoomId) -> Result<Vec<ParkedPdu>, HouseError> {
+        let parked = self.parked_pdus(room_id).await?;
+        let turns = self.parked_turns();
+        turns.tries.lock().forget(room_id);
+        if !parked.is_empty()
+            && let Some(turn) = turns.begin(room_id, Look::All)
+        {
+            let turn = (turn, turns.places.clone());
+            self.runtime
+                .spawn(receive_in_place(self.myself.clone(), turn));
+        }
+        Ok(parked)
+    }
+
+    /// Gives up an event that waits in a room; its server does not bring it again. Refused with `Unknown` when it does not wait there.
+    pub async fn discard_parked_pdu(
+        &self,
+        room_id: &RoomId,
+        event_id: &EventId,
+    ) -> Result<ParkedPdu, HouseError> {
+        let mut parked = self.parked_pdus(room_id).await?.into_iter();
+        let found = parked.find(|one| one.event_id == *event_id);
+        let unknown = || AdminError::Unknown("this event does not wait in the room".to_owned());
+        let found = found.ok_or_else(unknown)?;
+        let command = RoomCommand::ReleasePdus(vec![found.event_id.clone()]);
+        self.room_command(room_id, command).await?;
+        Ok(found)
     }
 
     /// Has those of some events wait that could not be taken in. Durable when this answers. Whether there are any.
@@ -144,11 +206,11 @@ impl House {
     /// Tries again, aside, what waits in a room and is due: whoever has brought what it lacked need not wait for that. Only so much goes on at a time; the rest
     /// waits for the next transaction.
     pub(super) async fn receive_due(&self, room_id: &RoomId) -> Result<(), HouseError> {
-        if self.due_in(room_id).await?.is_empty() {
+        if self.to_be_tried(room_id, Look::Due).await?.is_empty() {
             return Ok(());
         }
         let turns = self.parked_turns();
-        let Some(turn) = turns.begin(room_id) else {
+        let Some(turn) = turns.begin(room_id, Look::Due) else {
             return Ok(());
         };
         let Ok(place) = turns.places.clone().try_acquire_owned() else {
@@ -166,8 +228,11 @@ impl House {
     }
 
     async fn receive_in_turn(&self, mut turn: ParkedTurn) {
-        for _ in 0..TURN_LOOKS_MAX {
-            if let Err(error) = self.receive_parked(&turn.room_id).await {
+        let mut looks = 0;
+        // Administrators have their look, however often others had theirs.
+        while looks < TURN_LOOKS_MAX || turn.look == Look::All {
+            looks += 1;
+            if let Err(error) = self.receive_parked(&turn.room_id, turn.look).await {
                 tracing::info!(room_id = %turn.room_id, %error, "what has waited is not taken in");
                 return;
             }
@@ -177,42 +242,75 @@ impl House {
         }
     }
 
-    /// Takes in what waits in a room and is due.
-    async fn receive_parked(&self, room_id: &RoomId) -> Result<(), HouseError> {
+    /// Takes in what waits in a room and is due; at first also the rest if that is wanted.
+    async fn receive_parked(&self, room_id: &RoomId, mut look: Look) -> Result<(), HouseError> {
         for _ in 0..ROUNDS_MAX {
-            let due = self.due_in(room_id).await?;
-            if due.is_empty() {
+            let parked = self.to_be_tried(room_id, look).await?;
+            look = Look::Due;
+            if parked.is_empty() {
                 break;
             }
-            let mut by_origin: BTreeMap<OwnedServerName, Vec<ParkedPdu>> = BTreeMap::new();
-            for parked in due {
-                let origin = parked.origin.clone();
-                by_origin.entry(origin).or_default().push(parked);
-            }
-            for (origin, parked) in by_origin {
-                self.receive_parked_of((room_id, &origin), parked).await?;
+            let in_turn = self.parked_turns().tries.lock().in_turn(room_id, parked);
+            for (origin, parked) in in_turn {
+                self.try_parked_of((room_id, &origin), parked).await?;
             }
         }
         Ok(())
     }
 
-    async fn due_in(&self, room_id: &RoomId) -> Result<Vec<ParkedPdu>, HouseError> {
+    async fn to_be_tried(
+        &self,
+        room_id: &RoomId,
+        look: Look,
+    ) -> Result<Vec<ParkedPdu>, HouseError> {
         let gate = self.room_gate(room_id, self.env.server_name()).await?;
         if !gate.parks {
             return Ok(Vec::new());
         }
         let parked = self.parked_pdus(room_id).await?;
-        Ok(due(parked, gate.partial.is_some()))
+        if look == Look::All {
+            return Ok(parked);
+        }
+        let tries = self.parked_turns().tries.lock();
+        let ready = tries.ready(room_id, parked, Instant::now());
+        Ok(due(ready, gate.partial.is_some()))
     }
 
-    /// Tries again what a server has brought. What can be judged now waits no more, whatever the judgement.
-    async fn receive_parked_of(
+    /// Tries again what a server has brought, within a time. What came to nothing is put off, and does not end the turn of others; trouble of our own does.
+    async fn try_parked_of(
         &self,
         (room_id, origin): (&RoomId, &ServerName),
         parked: Vec<ParkedPdu>,
     ) -> Result<(), HouseError> {
+        let tries = &self.parked_turns().tries;
+        tries.lock().begin((room_id, origin), Instant::now());
+        let all: Vec<_> = parked.iter().map(|one| one.event_id.clone()).collect();
+        let tried = self.receive_parked_of((room_id, origin), parked);
+        let vain = match timeout(WITHIN, tried).await {
+            Ok(Ok(keyless)) => keyless,
+            Ok(Err(error)) if is_our_own(&error) => return Err(error),
+            Ok(Err(error)) => {
+                tracing::info!(%room_id, %origin, %error, "what a server brought is not taken in");
+                all
+            }
+            Err(_) => {
+                tracing::info!(%room_id, %origin, "what a server brought is not taken in within the time for it");
+                all
+            }
+        };
+        tries.lock().put_off(room_id, vain, Instant::now());
+        Ok(())
+    }
+
+    /// Tries again what a server has brought. What can be judged now waits no more, whatever the judgement. Answers what cannot: nobody tells the keys now.
+    async fn receive_parked_of(
+        &self,
+        (room_id, origin): (&RoomId, &ServerName),
+        parked: Vec<ParkedPdu>,
+    ) -> Result<Vec<OwnedEventId>, HouseError> {
         let gate = self.room_gate(room_id, origin).await?;
         let mut open: BTreeSet<OwnedEventId> = BTreeSet::new();
+        let mut keyless = Vec::new();
         if gate.admits && gate.inhabited {
             let scene = Scene {
                 origin,
@@ -221,13 +319,15 @@ impl House {
             };
             let sequences: Vec<_> = parked.iter().map(|parked| parked.sequence).collect();
             let pdus = self.parked_json(room_id, &sequences).await?;
-            let (checked, _) = self.checked(scene, &pdus).await?;
-            let texts = texts(&checked);
-            let fates = self.take_in(scene, checked).await?;
+            let checked = self.checked_again(scene, &pdus).await?;
+            keyless = checked.1;
+            let texts = texts(&checked.0);
+            let fates = self.take_in(scene, checked.0).await?;
             self.park_open(scene, (&texts, &fates)).await?;
             let wanting = fates.into_iter();
             let wanting = wanting.filter(|(_, fate)| matches!(fate, Fate::Wanting { .. }));
             open.extend(wanting.map(|(event_id, _)| event_id));
+            open.extend(keyless.iter().cloned());
         }
         let settled = parked.into_iter().map(|parked| parked.event_id);
         let settled: Vec<_> = settled.filter(|id| !open.contains(id)).collect();
@@ -235,7 +335,21 @@ impl House {
             let command = RoomCommand::ReleasePdus(settled);
             self.room_command(room_id, command).await?;
         }
-        Ok(())
+        Ok(keyless)
+    }
+
+    /// Checks what was good when it came: what is good still, and what cannot be checked, as nobody tells the keys now.
+    async fn checked_again(
+        &self,
+        scene: Scene<'_>,
+        pdus: &[Box<RawValue>],
+    ) -> Result<(Vec<CheckedPdu>, Vec<OwnedEventId>), HouseError> {
+        let room = (scene.room_id, &scene.gate.version);
+        let (good, flaws) = self.checked_as(room, pdus, |pdu| pdu).await?;
+        let keyless = flaws.into_iter();
+        let keyless = keyless.filter(|(_, flaw)| matches!(flaw, Flaw::Keyless(_)));
+        let keyless = keyless.map(|(event_id, _)| event_id).collect();
+        Ok((brought(good, scene.origin), keyless))
     }
 
     async fn parked_json(
@@ -262,18 +376,37 @@ impl House {
 pub(super) async fn receive_after_members(house: Weak<House>, room_id: OwnedRoomId) {
     let begun = house.upgrade().and_then(|house| {
         let turns = house.parked_turns();
-        let turn = turns.begin(&room_id)?;
+        let turn = turns.begin(&room_id, Look::Due)?;
         Some((turn, turns.places.clone()))
     });
-    let Some((turn, places)) = begun else {
-        return;
-    };
+    if let Some(begun) = begun {
+        receive_in_place(house, begun).await;
+    }
+}
+
+/// Has a room's turn as soon as there is a place for it.
+async fn receive_in_place(house: Weak<House>, (turn, places): (ParkedTurn, Arc<Semaphore>)) {
     // Nothing closes the semaphore.
     let place = places.acquire_owned().await;
     if let Some(house) = house.upgrade() {
         house.receive_in_turn(turn).await;
     }
     drop(place);
+}
+
+/// Whether an error is of what all that waits here depends on, whoever has brought it: nothing else can be tried.
+fn is_our_own(error: &HouseError) -> bool {
+    match error {
+        HouseError::Store(_) | HouseError::User(UserError::Unavailable(_)) => true,
+        HouseError::Room(error) => matches!(
+            error,
+            RoomError::Store(_)
+                | RoomError::Unavailable(_)
+                | RoomError::Moved
+                | RoomError::UnknownRoom
+        ),
+        _ => false,
+    }
 }
 
 /// The texts of events, by their IDs.
@@ -294,17 +427,23 @@ mod tests {
     fn a_room_has_one_turn_and_looks_once_more() {
         let turns = ParkedTurns::default();
         let (room, other) = (room_id!("!room:x"), room_id!("!other:x"));
-        let mut turn = turns.begin(room).unwrap();
-        assert!(turns.begin(room).is_none());
-        let others = turns.begin(other).unwrap();
+        let mut turn = turns.begin(room, Look::Due).unwrap();
+        for look in [Look::All, Look::Due] {
+            assert!(turns.begin(room, look).is_none());
+        }
+        let others = turns.begin(other, Look::Due).unwrap();
         assert!(turn.goes_on(), "it was wanted again");
+        assert_eq!(turn.look, Look::All);
+        assert!(turns.begin(room, Look::Due).is_none());
+        assert!(turn.goes_on(), "and again");
+        assert_eq!(turn.look, Look::Due);
         assert!(!turn.goes_on());
         // It is over: the next one is not ended by it.
-        let next = turns.begin(room).unwrap();
+        let next = turns.begin(room, Look::Due).unwrap();
         drop(turn);
-        assert!(turns.begin(room).is_none());
+        assert!(turns.begin(room, Look::Due).is_none());
         drop((next, others));
-        assert!(turns.begin(room).is_some());
+        assert!(turns.begin(room, Look::Due).is_some());
         assert!(turns.under_way.lock().is_empty());
     }
 }
