@@ -1,6 +1,6 @@
 //! What a history says of speed: requests that failed, and how long rooms stood still.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{cmp::Reverse, collections::BTreeMap, fmt, time::Duration};
 
 use super::checker::{
     Op,
@@ -47,7 +47,12 @@ pub(crate) struct Stalls {
     pub(crate) longest: Vec<Duration>,
     /// All of all rooms, shortest first.
     pub(crate) all: Vec<Duration>,
+    /// The worst, longest first: from when to when, by the time of the history.
+    pub(crate) worst: Vec<(u64, u64)>,
 }
+
+/// So many of the worst are told.
+const WORST: usize = 24;
 
 /// What happens in a room, in the order in which it counts when it happens at once.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,19 +99,26 @@ impl Stalls {
             });
         }
         let (mut longest, mut all): (Vec<Duration>, Vec<Duration>) = (Vec::new(), Vec::new());
+        let mut worst = Vec::new();
         for moments in rooms.values_mut() {
             moments.sort_unstable();
             let waits = waits(moments).into_iter();
-            let waits = waits.filter(|wait| is_meant(*wait));
-            let waits: Vec<_> = waits
-                .map(|(since_ns, at_ns)| Duration::from_nanos(at_ns - since_ns))
-                .collect();
+            let mut waits: Vec<_> = waits.filter(|wait| is_meant(*wait)).collect();
+            waits.sort_unstable_by_key(|wait| Reverse(length(wait)));
+            worst.extend(waits.iter().copied().take(WORST));
+            let waits: Vec<_> = waits.iter().map(length).collect();
             longest.extend(waits.iter().max().copied());
             all.extend(waits);
         }
         longest.sort_unstable();
         all.sort_unstable();
-        Self { longest, all }
+        worst.sort_unstable_by_key(|wait| Reverse(length(wait)));
+        worst.truncate(WORST);
+        Self {
+            longest,
+            all,
+            worst,
+        }
     }
 
     /// The longest of all.
@@ -135,6 +147,10 @@ fn wishes(loaded: &Loaded) -> impl Iterator<Item = Wish> {
         }
     }
     wishes.into_values()
+}
+
+fn length((since_ns, at_ns): &(u64, u64)) -> Duration {
+    Duration::from_nanos(at_ns - since_ns)
 }
 
 /// From when to when somebody waited.

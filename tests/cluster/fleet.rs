@@ -1,6 +1,6 @@
 //! Nodes behind a balancer, which come and go as operators have them do.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use reqwest::Method;
 use serde_json::Value;
@@ -55,6 +55,8 @@ pub(super) struct Fleet {
     /// So many were ever started.
     started: usize,
     to_files: bool,
+    /// What was done, and when.
+    pub(super) deeds: Vec<(SystemTime, String)>,
 }
 
 impl Fleet {
@@ -74,6 +76,7 @@ impl Fleet {
             boss,
             started: 1,
             to_files,
+            deeds: Vec::new(),
         };
         fleet.grow_to(count).await;
         fleet
@@ -97,12 +100,20 @@ impl Fleet {
         self.front.turn_to(&bases).await;
     }
 
+    /// Notes that something is begun.
+    fn begins(&mut self, deed: String) {
+        self.deeds.push((SystemTime::now(), deed));
+    }
+
     /// New nodes, until there are so many.
     pub(super) async fn grow_to(&mut self, count: usize) {
         while self.nodes.len() < count {
+            self.begins(format!("n{} starts", self.started + 1));
             self.add("");
         }
+        self.begins("settles".to_owned());
         self.settled().await;
+        self.begins("is settled".to_owned());
     }
 
     /// One more node for each of these roles, with commas between.
@@ -130,13 +141,17 @@ impl Fleet {
         while self.nodes.len() > count {
             self.hide(0).await;
             let mut leaving = self.nodes.remove(0);
+            self.begins(format!("{} is drained", leaving.name));
             self.order(&["drain", &leaving.name]);
             // Who ends waits for that itself, but not for as long as a busy machine may need.
             self.settled().await;
+            self.begins(format!("{} ends", leaving.name));
             leaving.server.stop();
             self.order(&["leave", &leaving.name]);
         }
+        self.begins("settles".to_owned());
         self.settled().await;
+        self.begins("is settled".to_owned());
     }
 
     /// Gives an order by the command line of some node.

@@ -4,7 +4,7 @@
 //! says. `PLAYHOUSE_TEST_RESHARD_ROOMS`, `…_WRITERS`, `…_READERS` and `…_PAUSE_MS` (between two messages of one writer) change it. `…_STALL_MS` is the longest
 //! that a room may stand still (no more than told otherwise), `…_LEASE_MS` the lease of nodes (a long one: none is killed here).
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::{
     figures::Stalls,
@@ -66,6 +66,7 @@ async fn nodes_come_and_go_and_no_client_notices() {
     );
     let mut fleet = Fleet::start(shared, size.nodes[0], false).await;
     let load = Load::begin(&fleet.front.base(), &size.plan).await;
+    let zero = SystemTime::now() - Duration::from_nanos(load.now_ns());
     load.until_acked(size.between).await;
     let mut moves = Vec::new();
     for round in 1..=size.rounds {
@@ -85,6 +86,7 @@ async fn nodes_come_and_go_and_no_client_notices() {
     let outcome = load.end().await;
     println!("{}\n{}", outcome.figures, outcome.stalls);
     tell(&outcome, &moves);
+    tell_worst(&outcome.stalls, zero, &fleet.deeds);
     assert!(outcome.report.is_clean(), "{}", outcome.report);
     assert_eq!(outcome.figures.failures(), 0, "{}", outcome.figures);
     assert_eq!(outcome.stalls.longest.len(), size.plan.rooms);
@@ -109,4 +111,34 @@ fn tell(outcome: &Outcome, moves: &[(u64, u64)]) {
         print!("{when}: {over} longer than {STALL:?}\n{stalls}");
     }
     println!("the report: {}", outcome.report);
+}
+
+/// The worst, when they were, and what was last begun then.
+#[expect(
+    clippy::print_stdout,
+    reason = "the figures belong into the test's output"
+)]
+fn tell_worst(stalls: &Stalls, zero: SystemTime, deeds: &[(SystemTime, String)]) {
+    for (since_ns, at_ns) in &stalls.worst {
+        let since = zero + Duration::from_nanos(*since_ns);
+        let lasted = Duration::from_nanos(at_ns - since_ns);
+        let (begun, deed) = deeds[..deeds.partition_point(|(begun, _)| *begun <= since)]
+            .last()
+            .map_or((zero, "nothing yet"), |(begun, deed)| {
+                (*begun, deed.as_str())
+            });
+        let after = since.duration_since(begun).unwrap_or_default();
+        println!("{}: {lasted:?}, {after:?} after: {deed}", of_day(since));
+    }
+}
+
+/// The time of day (UTC), as logs have it.
+fn of_day(time: SystemTime) -> String {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seconds = since.as_secs();
+    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+    format!(
+        "{hour:02}:{minute:02}:{second:02}.{:03}",
+        since.subsec_millis()
+    )
 }
