@@ -1,6 +1,6 @@
 //! Nodes behind a balancer, which come and go as operators have them do.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::shared::{CLUSTER, Shared, is_settled};
 use crate::{
     admin::administrator,
-    harness::{Client, Front, TestServer},
+    harness::{Client, Front, TestServer, made::now_ms},
 };
 
 /// Shards find their places within this time.
@@ -55,8 +55,8 @@ pub(super) struct Fleet {
     /// So many were ever started.
     started: usize,
     to_files: bool,
-    /// What was done, and when.
-    pub(super) deeds: Vec<(SystemTime, String)>,
+    /// What was done, and when (milliseconds since 1970).
+    pub(super) deeds: Vec<(u64, String)>,
 }
 
 impl Fleet {
@@ -102,7 +102,7 @@ impl Fleet {
 
     /// Notes that something is begun.
     fn begins(&mut self, deed: String) {
-        self.deeds.push((SystemTime::now(), deed));
+        self.deeds.push((now_ms(), deed));
     }
 
     /// New nodes, until there are so many.

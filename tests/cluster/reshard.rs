@@ -4,7 +4,7 @@
 //! says. `PLAYHOUSE_TEST_RESHARD_ROOMS`, `…_WRITERS`, `…_READERS` and `…_PAUSE_MS` (between two messages of one writer) change it. `…_STALL_MS` is the longest
 //! that a room may stand still (no more than told otherwise), `…_LEASE_MS` the lease of nodes (a long one: none is killed here).
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::{
     figures::Stalls,
@@ -12,7 +12,9 @@ use super::{
     load::{Load, Outcome, Plan},
     shared::Shared,
 };
-use crate::harness::{is_durable, wish};
+use crate::harness::{is_durable, made::now_ms, wish};
+
+const NS_IN_MS: u64 = 1_000_000;
 
 /// A room stands still for less.
 const STALL: Duration = Duration::from_millis(250);
@@ -66,7 +68,7 @@ async fn nodes_come_and_go_and_no_client_notices() {
     );
     let mut fleet = Fleet::start(shared, size.nodes[0], false).await;
     let load = Load::begin(&fleet.front.base(), &size.plan).await;
-    let zero = SystemTime::now() - Duration::from_nanos(load.now_ns());
+    let zero_ms = now_ms() - load.now_ns() / NS_IN_MS;
     load.until_acked(size.between).await;
     let mut moves = Vec::new();
     for round in 1..=size.rounds {
@@ -86,7 +88,7 @@ async fn nodes_come_and_go_and_no_client_notices() {
     let outcome = load.end().await;
     println!("{}\n{}", outcome.figures, outcome.stalls);
     tell(&outcome, &moves);
-    tell_worst(&outcome.stalls, zero, &fleet.deeds);
+    tell_worst(&outcome.stalls, zero_ms, &fleet.deeds);
     assert!(outcome.report.is_clean(), "{}", outcome.report);
     assert_eq!(outcome.figures.failures(), 0, "{}", outcome.figures);
     assert_eq!(outcome.stalls.longest.len(), size.plan.rooms);
@@ -118,27 +120,26 @@ fn tell(outcome: &Outcome, moves: &[(u64, u64)]) {
     clippy::print_stdout,
     reason = "the figures belong into the test's output"
 )]
-fn tell_worst(stalls: &Stalls, zero: SystemTime, deeds: &[(SystemTime, String)]) {
+fn tell_worst(stalls: &Stalls, zero_ms: u64, deeds: &[(u64, String)]) {
     for (since_ns, at_ns) in &stalls.worst {
-        let since = zero + Duration::from_nanos(*since_ns);
+        let since_ms = zero_ms + since_ns / NS_IN_MS;
         let lasted = Duration::from_nanos(at_ns - since_ns);
-        let (begun, deed) = deeds[..deeds.partition_point(|(begun, _)| *begun <= since)]
-            .last()
-            .map_or((zero, "nothing yet"), |(begun, deed)| {
-                (*begun, deed.as_str())
-            });
-        let after = since.duration_since(begun).unwrap_or_default();
-        println!("{}: {lasted:?}, {after:?} after: {deed}", of_day(since));
+        let before = deeds.partition_point(|(begun_ms, _)| *begun_ms <= since_ms);
+        let (begun_ms, deed) = match deeds[..before].last() {
+            Some((begun_ms, deed)) => (*begun_ms, deed.as_str()),
+            None => (zero_ms, "nothing yet"),
+        };
+        let after_ms = since_ms.saturating_sub(begun_ms);
+        println!(
+            "{}: {lasted:?}, {after_ms} ms after: {deed}",
+            of_day(since_ms)
+        );
     }
 }
 
 /// The time of day (UTC), as logs have it.
-fn of_day(time: SystemTime) -> String {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let seconds = since.as_secs();
+fn of_day(ms: u64) -> String {
+    let (seconds, ms) = (ms / 1_000, ms % 1_000);
     let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
-    format!(
-        "{hour:02}:{minute:02}:{second:02}.{:03}",
-        since.subsec_millis()
-    )
+    format!("{hour:02}:{minute:02}:{second:02}.{ms:03}")
 }
