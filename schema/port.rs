@@ -388,6 +388,11 @@ pub trait LogStore: Send + Sync + 'static {
         None
     }
 
+    /// Opens what the first actors would wait for that begin here: connections, and what is always asked over them.
+    fn warm(&self) -> StoreFuture<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// The connections to a database server, for the metrics; `None` where there is none.
     fn connections(&self) -> Option<Connections> {
         None

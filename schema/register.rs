@@ -213,6 +213,24 @@ impl Claim {
     }
 }
 
+/// A shard that one life has given to another: the other one holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handed {
+    /// Who has it now.
+    pub life: Incarnation,
+    /// The shard.
+    pub shard: Shard,
+    /// The term under which that life holds it.
+    pub term: u64,
+}
+
+impl Handed {
+    /// What the new holder takes its log under, as if it had claimed it.
+    pub fn claim(&self) -> Claim {
+        Claim::new(self.shard, self.term)
+    }
+}
+
 /// What became of a beat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pulse {
@@ -247,6 +265,15 @@ pub trait Register: Send + Sync + 'static {
     /// Gives shards back that were claimed so. Those that it does not hold, or has claimed again since, are left alone: what was given up waiting for may be
     /// done late.
     fn release<'a>(&'a self, incarnation: Incarnation, claims: &'a [Claim]) -> StoreFuture<'a, ()>;
+
+    /// Gives a shard that was claimed so to a node, under a new term, as if that node had claimed it the moment after. `None` when the node is dead, takes no
+    /// shards, or is not where the shard shall go: then it is given back. Likewise `None`, and nothing is done, when it is not held so any more.
+    fn hand_over<'a>(
+        &'a self,
+        incarnation: Incarnation,
+        claim: Claim,
+        to: &'a NodeName,
+    ) -> StoreFuture<'a, Option<Handed>>;
 
     /// Says where shards shall go.
     fn want<'a>(&'a self, wishes: &'a [(Shard, Option<NodeName>)]) -> StoreFuture<'a, ()>;

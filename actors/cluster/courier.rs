@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use playhouse_schema::{
     address::{Family, Shard},
     port::{Head, StoredRecord},
-    register::{NodeEntry, NodeName},
+    register::{Handed, NodeEntry, NodeName},
 };
 
 use super::{
@@ -113,6 +113,10 @@ impl Herald for Courier {
 
     fn look(&self, node: &NodeName) {
         self.tell(node, &Telling::Look);
+    }
+
+    fn hand(&self, node: &NodeName, handed: Handed) {
+        self.tell(node, &Telling::Handed(handed));
     }
 
     fn living(&self, nodes: &[NodeEntry]) {

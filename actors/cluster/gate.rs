@@ -9,12 +9,11 @@ use futures_util::FutureExt as _;
 use playhouse_schema::{
     address::{Family, Shard},
     port::{Head, StoredRecord},
-    register::NodeName,
+    register::{Handed, NodeName},
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
 
-use super::map::Map;
+use super::{bell::Bell, map::Map};
 use crate::{
     kernel::{Call, Served, parcel},
     writers::Tail,
@@ -29,6 +28,8 @@ pub enum Telling {
     Serving(Vec<(Shard, u64)>),
     /// The register says something new that concerns the receiver.
     Look,
+    /// The sender has given a shard to the receiver.
+    Handed(Handed),
     /// The sender's writers have committed records; the heads of the shards after them.
     Committed {
         /// Of which family.
@@ -58,7 +59,7 @@ pub struct Gate {
     served: BTreeMap<&'static str, Arc<dyn Served>>,
     map: Arc<Map>,
     tail: Arc<Tail>,
-    bell: Arc<Notify>,
+    bell: Arc<Bell>,
     ears: BTreeMap<&'static str, Arc<dyn Hears>>,
 }
 
@@ -68,7 +69,7 @@ impl Gate {
         served: impl IntoIterator<Item = Arc<dyn Served>>,
         map: Arc<Map>,
         tail: Arc<Tail>,
-        bell: Arc<Notify>,
+        bell: Arc<Bell>,
     ) -> Self {
         let served = served.into_iter();
         Self {
@@ -113,7 +114,8 @@ impl Gate {
                 }
             }
             Ok(Telling::Serving(shards)) => self.map.hear(from, &shards),
-            Ok(Telling::Look) => self.bell.notify_one(),
+            Ok(Telling::Look) => self.bell.ring(),
+            Ok(Telling::Handed(handed)) => self.bell.hand(handed),
             Ok(Telling::Word { topic, body }) => {
                 if let Some(ear) = self.ears.get(topic.as_str()) {
                     ear.hear(from, &topic, &body);

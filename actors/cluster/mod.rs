@@ -3,7 +3,9 @@
 //! Owns the map of shards and this node's part in it. The register in the database decides ([`playhouse_schema::register`]); what nodes tell each other only
 //! spares waiting for it. Knows no kind of actor.
 
+mod arriving;
 pub mod balance;
+mod bell;
 pub mod config;
 pub mod courier;
 pub mod duty;
@@ -23,6 +25,7 @@ pub(crate) mod tests;
 pub mod ward;
 
 pub use balance::{Loads, Unheld};
+pub use bell::Bell;
 pub use config::ClusterConfig;
 pub use courier::{Courier, Patience, Wire};
 pub use duty::{Duty, Underway};

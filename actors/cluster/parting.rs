@@ -90,11 +90,9 @@ impl Ward {
                     ward.tenants.end(shard).await;
                 }
                 if let Some(claim) = claim {
-                    ward.give_back(own, claim).await;
+                    ward.hand_over(own, claim, &to).await;
                 }
-                ward.herald.look(&to);
                 ward.arrived(shard);
-                ward.ring();
                 let took_ms = began.elapsed().as_millis();
                 tracing::info!(%shard, %to, took_ms, "shard given away");
             });
@@ -102,10 +100,28 @@ impl Ward {
     }
 
     /// Under what this life serves a shard.
-    fn claim_of(&self, shard: Shard) -> Option<Claim> {
+    pub(super) fn claim_of(&self, shard: Shard) -> Option<Claim> {
         let life = self.life.lock();
         let term = life.terms.get(&shard);
         term.map(|term| Claim::new(shard, *term))
+    }
+
+    /// Gives a shard to the node that is to have it, which need not claim it then. If it cannot have it now it claims it once it can.
+    async fn hand_over(&self, life: Incarnation, claim: Claim, to: &NodeName) {
+        let given = self.register.hand_over(life, claim, to);
+        match self.answered(given).await {
+            Ok(Some(next)) => {
+                self.herald.hand(to, next);
+                return;
+            }
+            Ok(None) => {}
+            // Its lease says the rest.
+            Err(error) => {
+                tracing::warn!(shard = %claim.shard, %error, "cannot give a shard away");
+            }
+        }
+        self.herald.look(to);
+        self.ring();
     }
 
     /// A life gives back what it held itself: the next one may hold the shard anew, and so may this one by the time that the register hears of it.

@@ -3,7 +3,7 @@
 use futures_util::future::BoxFuture;
 use playhouse_schema::{
     address::Shard,
-    register::{Claim, NodeEntry, NodeName},
+    register::{Claim, Handed, NodeEntry, NodeName},
 };
 
 use super::facts::Facts;
@@ -33,6 +33,9 @@ pub trait Herald: Send + Sync + 'static {
 
     /// The register says something new that concerns another node: a shard that it waits for is free, or one is to come or to go.
     fn look(&self, node: &NodeName);
+
+    /// A node has a shard that this one gave away.
+    fn hand(&self, node: &NodeName, handed: Handed);
 
     /// The nodes that live.
     fn living(&self, nodes: &[NodeEntry]);

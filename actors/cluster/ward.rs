@@ -17,10 +17,11 @@ use playhouse_schema::{
     port::StoreError,
     register::{Claim, Incarnation, NodeName, Pulse, Register, RegisterView, ShardEntry, Standing},
 };
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
 use super::{
+    bell::Bell,
     failing::Failing,
     lead::Silence,
     map::Map,
@@ -28,7 +29,7 @@ use super::{
 };
 
 /// So many shards leave a node at a time: each of them is served nowhere meanwhile.
-const LEAVING_MAX: usize = 4;
+const LEAVING_MAX: usize = 2;
 
 /// So many shards end at a time where all of them do: one that takes long must not hold up the others.
 const ENDING_MAX: usize = 16;
@@ -61,7 +62,7 @@ pub struct Ward {
     pub(super) life: Mutex<Life>,
     pub(super) view: watch::Sender<Arc<RegisterView>>,
     pub(super) leaving: Arc<Semaphore>,
-    bell: Arc<Notify>,
+    pub(super) bell: Arc<Bell>,
 }
 
 /// One life of the node.
@@ -103,7 +104,7 @@ impl Ward {
     pub async fn join(
         register: Arc<dyn Register>,
         map: Arc<Map>,
-        (tenants, herald, bell): (Arc<dyn Tenants>, Arc<dyn Herald>, Arc<Notify>),
+        (tenants, herald, bell): (Arc<dyn Tenants>, Arc<dyn Herald>, Arc<Bell>),
         settings: WardSettings,
     ) -> Result<Arc<Self>, StoreError> {
         let ward = Arc::new(Self {
@@ -191,7 +192,7 @@ impl Ward {
 
     /// Something has happened: the next beat is now.
     pub fn ring(&self) {
-        self.bell.notify_one();
+        self.bell.ring();
     }
 
     /// A node was found dead: its port refuses. Its lease ends, if this is the life that was meant.
@@ -203,12 +204,19 @@ impl Ward {
     }
 
     /// Takes part until told to stop.
-    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+    pub async fn run(self: Arc<Self>, stop: watch::Receiver<bool>) {
+        tokio::select! {
+            () = self.go_on(stop) => {}
+            () = self.receive_all() => {}
+        }
+    }
+
+    async fn go_on(self: &Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut pause = self.settings.beat;
         loop {
             tokio::select! {
                 _ = stop.wait_for(|told| *told) => return,
-                () = self.bell.notified() => {}
+                () = self.bell.rung() => {}
                 () = tokio::time::sleep(pause) => {}
             }
             pause = self.beat().await;
@@ -360,6 +368,13 @@ impl Ward {
                 return false;
             }
         };
+        let are_all = claims.len() == wanted.len();
+        self.hold(own, claims).await && are_all
+    }
+
+    /// Begins what lives in shards that were claimed in a life, and serves them; whether nothing of it was refused.
+    pub(super) async fn hold(&self, own: Incarnation, claims: Vec<Claim>) -> bool {
+        let began = Instant::now();
         let failed = self.tenants.begin(&claims).await;
         {
             let (mut life, now) = (self.life.lock(), Instant::now());
@@ -378,10 +393,13 @@ impl Ward {
         }
         let terms = claims.iter().map(|claim| (claim.shard, claim.term()));
         self.herald.serving(&terms.collect::<Vec<_>>());
+        let took_ms = began.elapsed().as_millis();
+        tracing::info!(shards = %named(&claims), took_ms, "shards taken");
+        let are_all = refused.is_empty();
         for claim in refused {
             self.give_back(own, claim).await;
         }
-        claims.len() == wanted.len()
+        are_all
     }
 
     /// Serves shards that were claimed in a life, if that has not ended; whether it has not.
@@ -413,4 +431,10 @@ impl Ward {
     pub(super) fn arrived(&self, shard: Shard) {
         self.life.lock().moving.remove(&shard);
     }
+}
+
+/// Shards as a log names them.
+fn named(claims: &[Claim]) -> String {
+    let names: Vec<_> = claims.iter().map(|claim| claim.shard.to_string()).collect();
+    names.join(" ")
 }

@@ -11,10 +11,7 @@ use playhouse_schema::{
     port::{LogStore, StoreError},
     register::Register,
 };
-use tokio::{
-    sync::{Notify, watch},
-    time::Instant,
-};
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     House, HouseConfig,
@@ -22,7 +19,7 @@ use super::{
 };
 use crate::{
     cluster::{
-        ClusterConfig, Courier, Duty, Gate, Herald, Map, Scales, Tenants, Ward, WardSettings,
+        Bell, ClusterConfig, Courier, Duty, Gate, Herald, Map, Scales, Tenants, Ward, WardSettings,
         duty::shard_of_name,
     },
     followers::{
@@ -142,7 +139,7 @@ impl Among {
         served: Vec<Arc<dyn Served>>,
         boards: Boards,
     ) -> Result<(), StoreError> {
-        let bell = Arc::new(Notify::new());
+        let bell = Arc::<Bell>::default();
         let (tail, board) = (house.pools.tail(), &house.elsewhere.board);
         let gate = Gate::new(
             served.iter().cloned(),
@@ -163,6 +160,8 @@ impl Among {
             boards,
             release_within: house.config.release_within,
         };
+        // What comes here first finds connections: somebody waits for it.
+        house.store.warm().await?;
         let ward = self.find_place(Arc::new(tenants), bell).await?;
         let beats = ward.clone();
         *self.beating.lock() = Some(Running::start(|mut stop| {
@@ -195,7 +194,7 @@ impl Among {
     async fn find_place(
         &self,
         tenants: Arc<HouseTenants>,
-        bell: Arc<Notify>,
+        bell: Arc<Bell>,
     ) -> Result<Arc<Ward>, StoreError> {
         let settings = WardSettings {
             name: self.settings.name.clone(),

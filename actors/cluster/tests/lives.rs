@@ -13,13 +13,13 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use playhouse_schema::{
     address::{Family, Layout, Shard},
-    register::{Beat, Claim, Incarnation, NodeEntry, NodeName, Register, Standing},
+    register::{Beat, Claim, Handed, Incarnation, NodeEntry, NodeName, Register, Standing},
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
-    cluster::{Facts, Herald, Map, Tenants, Ward, WardSettings},
+    cluster::{Bell, Facts, Herald, Map, Tenants, Ward, WardSettings},
     kernel::memory::MemoryRegister,
 };
 
@@ -83,6 +83,8 @@ impl Herald for Silent {
 
     fn look(&self, _node: &NodeName) {}
 
+    fn hand(&self, _node: &NodeName, _handed: Handed) {}
+
     fn living(&self, _nodes: &[NodeEntry]) {}
 }
 
@@ -91,6 +93,7 @@ struct Node {
     map: Arc<Map>,
     lodgers: Arc<Lodgers>,
     ward: Arc<Ward>,
+    bell: Arc<Bell>,
     _stop: watch::Sender<bool>,
 }
 
@@ -102,8 +105,15 @@ fn name(text: &str) -> NodeName {
     NodeName::parse(text).unwrap()
 }
 
-async fn node(refuses: bool, (lease, beat): (Duration, Duration)) -> Node {
-    let register = Arc::new(MemoryRegister::new(LAYOUT));
+async fn node(refuses: bool, times: (Duration, Duration)) -> Node {
+    node_of(Arc::new(MemoryRegister::new(LAYOUT)), refuses, times).await
+}
+
+async fn node_of(
+    register: Arc<MemoryRegister>,
+    refuses: bool,
+    (lease, beat): (Duration, Duration),
+) -> Node {
     let map = Arc::new(Map::new(name("one")));
     let lodgers = Arc::new(Lodgers {
         ending: Mutex::default(),
@@ -121,10 +131,11 @@ async fn node(refuses: bool, (lease, beat): (Duration, Duration)) -> Node {
         lease,
         beat,
     };
+    let bell = Arc::<Bell>::default();
     let place = (
         lodgers.clone() as Arc<dyn Tenants>,
         Arc::new(Silent) as Arc<dyn Herald>,
-        Arc::new(Notify::new()),
+        bell.clone(),
     );
     let ward = Ward::join(register.clone(), map.clone(), place, settings);
     let ward = ward.await.unwrap();
@@ -135,6 +146,7 @@ async fn node(refuses: bool, (lease, beat): (Duration, Duration)) -> Node {
         map,
         lodgers,
         ward,
+        bell,
         _stop: stop,
     }
 }
@@ -376,4 +388,37 @@ async fn nobody_joins_beside_one_that_is_alone() {
     register.join(&beat).await.unwrap();
     let living = register.stand_alone("somebody", 60_000).await.unwrap();
     assert_eq!(living, [name("one")]);
+}
+
+#[tokio::test]
+async fn what_is_handed_over_is_served_without_a_beat() {
+    let register = Arc::new(MemoryRegister::new(LAYOUT));
+    // The other one lived first, and says nothing of where shards shall go.
+    register.join(&other()).await.unwrap();
+    let [shard, second] = [0, 1].map(|number| Shard {
+        family: Family::Rooms,
+        number,
+    });
+    let claims = register.claim(other().incarnation, &[shard, second]);
+    let claims = claims.await.unwrap();
+    let times = (Duration::from_secs(120), Duration::from_secs(60));
+    let one = node_of(register.clone(), false, times).await;
+    let wishes = [shard, second].map(|shard| (shard, Some(name("one"))));
+    register.want(&wishes).await.unwrap();
+    let to = name("one");
+    let handed = register.hand_over(other().incarnation, claims[0], &to);
+    let handed = handed.await.unwrap().expect("it is given");
+    assert_eq!(handed.life, one.ward.incarnation());
+    one.bell.hand(handed);
+    until("it is served", || one.map.serves(shard)).await;
+    // Of another life, a second time, and late: none of them is begun. After them comes one that is.
+    let life = Uuid::from_u128(9);
+    one.bell.hand(Handed { life, ..handed });
+    one.bell.hand(handed);
+    let term = handed.term - 1;
+    one.bell.hand(Handed { term, ..handed });
+    let handed = register.hand_over(other().incarnation, claims[1], &to);
+    one.bell.hand(handed.await.unwrap().expect("it is given"));
+    until("the second one is served", || one.map.serves(second)).await;
+    assert_eq!(one.lodgers.begun.load(Ordering::SeqCst), 2);
 }

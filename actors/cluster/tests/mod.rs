@@ -16,13 +16,13 @@ use playhouse_schema::{
     record::codec::Record as _,
     register::{Claim, NodeName, Register},
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use self::{
     net::{Net, SimWire},
     writers::Writers,
 };
-use super::{Courier, Facts, Gate, Map, Tenants, Ward, WardSettings, Wire as _};
+use super::{Bell, Courier, Facts, Gate, Map, Tenants, Ward, WardSettings, Wire as _};
 use crate::{
     kernel::{
         Directory, DirectoryLimits, Place, Routes as _, Served, Unavailable, Ways,
@@ -135,7 +135,7 @@ impl World {
         let place = (self.store.clone() as Arc<dyn LogStore>, pools.clone() as _);
         let counters = Directory::among(ways, Arc::new(Signals::default()), place, limits);
         let counters = counters.await.unwrap();
-        let bell = Arc::new(Notify::new());
+        let bell = Arc::<Bell>::default();
         let served = [counters.clone() as Arc<dyn Served>];
         let gate = Gate::new(served, map.clone(), pools.tail(), bell.clone());
         wire.open(Arc::new(gate));

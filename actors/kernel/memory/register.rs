@@ -11,8 +11,8 @@ use playhouse_schema::{
     address::{Family, Layout, Shard},
     port::{StoreError, StoreFuture},
     register::{
-        Beat, Claim, Incarnation, NodeEntry, NodeName, Pulse, Register, RegisterView, ShardEntry,
-        Standing, not_beside_alone,
+        Beat, Claim, Handed, Incarnation, NodeEntry, NodeName, Pulse, Register, RegisterView,
+        ShardEntry, Standing, not_beside_alone,
     },
 };
 
@@ -268,6 +268,35 @@ impl Register for MemoryRegister {
                 }
             }
             Ok(())
+        })
+    }
+
+    fn hand_over<'a>(
+        &'a self,
+        incarnation: Incarnation,
+        claim: Claim,
+        to: &'a NodeName,
+    ) -> StoreFuture<'a, Option<Handed>> {
+        self.write(|pages| {
+            let next = pages.nodes.get(to);
+            let next = next.filter(|(node, until)| {
+                node.standing == Standing::Serving && Instant::now() < *until
+            });
+            let life = next.map(|(node, _)| node.incarnation);
+            let held = pages
+                .shards
+                .get_mut(&claim.shard)
+                .filter(|entry| entry.holder == Some(incarnation) && entry.term == claim.term());
+            Ok(held.and_then(|entry| {
+                entry.holder = life.filter(|_| entry.wanted.as_ref() == Some(to));
+                let life = entry.holder?;
+                entry.term += 1;
+                Some(Handed {
+                    life,
+                    shard: claim.shard,
+                    term: entry.term,
+                })
+            }))
         })
     }
 

@@ -5,6 +5,7 @@ mod backing_up;
 mod cluster;
 mod erasing;
 mod folding;
+mod handing_over;
 mod migrating;
 mod modelling;
 mod neighbours;

@@ -15,13 +15,13 @@ use crate::{
 };
 
 /// Long enough for any test.
-const LONG_MS: u64 = 600_000;
+pub(super) const LONG_MS: u64 = 600_000;
 
-fn name(text: &str) -> NodeName {
+pub(super) fn name(text: &str) -> NodeName {
     NodeName::parse(text).unwrap()
 }
 
-fn beat(node: &str, life: u128, lease_ms: u64) -> Beat {
+pub(super) fn beat(node: &str, life: u128, lease_ms: u64) -> Beat {
     Beat {
         name: name(node),
         incarnation: Uuid::from_u128(life),
@@ -33,12 +33,12 @@ fn beat(node: &str, life: u128, lease_ms: u64) -> Beat {
     }
 }
 
-fn shards(layout: Layout, family: Family) -> Vec<Shard> {
+pub(super) fn shards(layout: Layout, family: Family) -> Vec<Shard> {
     let all = 0..layout.shards;
     all.map(|number| Shard { family, number }).collect()
 }
 
-fn held_by(view: &RegisterView, life: u128) -> BTreeSet<Shard> {
+pub(super) fn held_by(view: &RegisterView, life: u128) -> BTreeSet<Shard> {
     let life = Some(Uuid::from_u128(life));
     let held = view.shards.iter().filter(|entry| entry.holder == life);
     held.map(|entry| entry.shard).collect()
@@ -56,7 +56,7 @@ async fn run_out(register: &Arc<dyn Register>, life: u128) {
     panic!("the lease does not end");
 }
 
-async fn opened(ground: &Ground) -> (Arc<dyn LogStore>, Arc<dyn Register>) {
+pub(super) async fn opened(ground: &Ground) -> (Arc<dyn LogStore>, Arc<dyn Register>) {
     let store = ground.open().await;
     let register = store.register().unwrap();
     (store, register)

@@ -129,7 +129,13 @@ impl PostgresAppender {
         layout: Layout,
         part: Part,
     ) -> Result<Self, StoreError> {
-        let connection = Connection::open_writing(&address).await?;
+        let mut connection = Connection::open_writing(&address).await?;
+        // Nobody waits yet.
+        let texts = texts(part.family);
+        for sql in [&texts.take_under, &texts.append] {
+            let prepared = connection.prepare(sql).await;
+            prepared.map_err(|error| failure(&error))?;
+        }
         let heads = Heads::new(part.family, layout);
         Ok(Self {
             layout,

@@ -27,7 +27,7 @@ use std::{
 pub(crate) use self::hold::PostgresHold;
 use self::{
     append::PostgresAppender,
-    connection::{Pool, failure},
+    connection::{Lent, Pool, failure},
     dsn::Address,
     ground::Facts,
     models::PostgresModels,
@@ -67,6 +67,9 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Connections for the register: a lease must not run out because long questions are under way.
 const REGISTER_CONNECTIONS: usize = 2;
+
+/// So many connections are open before anybody asks.
+const WARM_CONNECTIONS: usize = 3;
 
 /// Opens the databases of a house, makes or updates their tables.
 pub(crate) async fn open(
@@ -454,6 +457,25 @@ impl LogStore for PostgresStore {
 
     fn register(&self) -> Option<Arc<dyn Register>> {
         Some(Arc::clone(&self.register) as Arc<dyn Register>)
+    }
+
+    fn warm(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            let mut lent = Vec::new();
+            for _ in 0..WARM_CONNECTIONS.min(self.share.bounds.connections) {
+                lent.push(self.pool.lend().await?);
+            }
+            for one in &mut lent {
+                for texts in Family::ALL.map(texts) {
+                    for sql in [&texts.snapshot_load, &texts.entity_forwards] {
+                        let prepared = one.connection.prepare(sql).await;
+                        prepared.map_err(|error| failure(&error))?;
+                    }
+                }
+            }
+            lent.into_iter().for_each(Lent::give_back);
+            Ok(())
+        })
     }
 
     fn connections(&self) -> Option<Connections> {

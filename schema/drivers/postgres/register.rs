@@ -15,8 +15,8 @@ use crate::{
     address::{Family, Shard, ShardNumber},
     port::{Head, StoreError, StoreFuture},
     register::{
-        Beat, Claim, Incarnation, NodeEntry, NodeName, Pulse, Register, RegisterView, ShardEntry,
-        Standing, damaged, not_beside_alone,
+        Beat, Claim, Handed, Incarnation, NodeEntry, NodeName, Pulse, Register, RegisterView,
+        ShardEntry, Standing, damaged, not_beside_alone,
     },
 };
 
@@ -119,6 +119,15 @@ const CLAIM: &str = concat!(
 
 const RELEASE: &str = "UPDATE placement AS p SET holder = NULL FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS w(family, shard, term) \
      WHERE p.family = w.family AND p.shard = w.shard AND p.term = w.term AND p.holder = $1 RETURNING 1";
+
+/// One statement: nobody finds the shard free in between.
+const HAND_OVER: &str = concat!(
+    "WITH next AS (SELECT (SELECT n.incarnation FROM node AS n WHERE n.name = $5 AND n.standing = 'serving' AND n.lease_ms >= ",
+    now!(),
+    ") AS life) UPDATE placement AS p SET holder = CASE WHEN p.wanted = $5 THEN next.life END, \
+     term = p.term + CASE WHEN p.wanted = $5 AND next.life IS NOT NULL THEN 1 ELSE 0 END FROM next \
+     WHERE p.family = $2 AND p.shard = $3 AND p.term = $4 AND p.holder = $1 RETURNING p.holder, p.term"
+);
 
 const WANT: &str = "UPDATE placement AS p SET wanted = w.node FROM unnest($1::text[], $2::bigint[], $3::text[]) AS w(family, shard, node) \
      WHERE p.family = w.family AND p.shard = w.shard RETURNING 1";
@@ -278,6 +287,41 @@ impl Register for PostgresRegister {
                 .query(RELEASE, &[&incarnation, &families, &numbers, &terms])
                 .await?;
             Ok(())
+        })
+    }
+
+    fn hand_over<'a>(
+        &'a self,
+        incarnation: Incarnation,
+        claim: Claim,
+        to: &'a NodeName,
+    ) -> StoreFuture<'a, Option<Handed>> {
+        Box::pin(async move {
+            let shard = claim.shard;
+            let rows = self
+                .pool
+                .query(
+                    HAND_OVER,
+                    &[
+                        &incarnation.to_string(),
+                        &shard.family.name(),
+                        &i64::from(shard.number),
+                        &bound(claim.term()),
+                        &to.as_str(),
+                    ],
+                )
+                .await?;
+            let Some(row) = rows.first() else {
+                return Ok(None);
+            };
+            let Some(holder) = optional(row, 0)? else {
+                return Ok(None);
+            };
+            Ok(Some(Handed {
+                life: self::incarnation(holder)?,
+                shard,
+                term: read::number(row, 1)?,
+            }))
         })
     }
 

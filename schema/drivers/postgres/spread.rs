@@ -240,6 +240,13 @@ impl LogStore for SpreadStore {
         })
     }
 
+    fn warm(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            try_join_all(self.parts.iter().map(|part| part.warm())).await?;
+            Ok(())
+        })
+    }
+
     fn drop_snapshots(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             try_join_all(self.parts.iter().map(|part| part.drop_snapshots())).await?;

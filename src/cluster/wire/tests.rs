@@ -17,7 +17,6 @@ use playhouse_schema::{
     address::{Entity, Shard},
     drivers::{self, DatabaseConfig},
 };
-use tokio::sync::Notify;
 
 use super::{
     shelf::{PART_BYTES_MAX, WHOLE_BYTES_MAX},
@@ -99,7 +98,7 @@ impl Node {
         let echo = Arc::new(Echo::default());
         let map = Arc::new(Map::new(name.clone()));
         let served = [echo.clone() as Arc<dyn Served>];
-        let gate = Gate::new(served, map, tail, Arc::new(Notify::new()));
+        let gate = Gate::new(served, map, tail, Arc::default());
         Wire::open(&*wire, Arc::new(gate));
         Self {
             name,
