@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use playhouse_schema::{
     address::Shard,
-    register::{Claim, Incarnation, RegisterView, ShardEntry},
+    register::{Claim, Incarnation, NodeName, RegisterView, ShardEntry},
 };
 
 use super::ward::Ward;

@@ -399,11 +399,12 @@ async fn what_is_handed_over_is_served_without_a_beat() {
         family: Family::Rooms,
         number,
     });
-    let claims = register.claim(other().incarnation, &[shard, second]);
+    let both = [shard, second];
+    let claims = register.claim(other().incarnation, &both);
     let claims = claims.await.unwrap();
     let times = (Duration::from_secs(120), Duration::from_secs(60));
     let one = node_of(register.clone(), false, times).await;
-    let wishes = [shard, second].map(|shard| (shard, Some(name("one"))));
+    let wishes = both.map(|shard| (shard, Some(name("one"))));
     register.want(&wishes).await.unwrap();
     let to = name("one");
     let handed = register.hand_over(other().incarnation, claims[0], &to);
