@@ -162,7 +162,7 @@ pub struct ShardEntry {
     pub shard: Shard,
     /// Which life of which node holds it.
     pub holder: Option<Incarnation>,
-    /// The term of the newest claim.
+    /// The term of the newest claim, or of the newest hand-over.
     pub term: u64,
     /// Where it shall go.
     pub wanted: Option<NodeName>,
@@ -267,7 +267,7 @@ pub trait Register: Send + Sync + 'static {
     fn release<'a>(&'a self, incarnation: Incarnation, claims: &'a [Claim]) -> StoreFuture<'a, ()>;
 
     /// Gives a shard that was claimed so to a node, under a new term, as if that node had claimed it the moment after. `None` when the node is dead, takes no
-    /// shards, or is not where the shard shall go: then it is given back. Likewise `None`, and nothing is done, when it is not held so any more.
+    /// shards, or is not where the shard shall go: then it is given back. Likewise `None`, and nothing is done, when it is not held so any more: it may have been given already, if this is said a second time.
     fn hand_over<'a>(
         &'a self,
         incarnation: Incarnation,

@@ -23,9 +23,7 @@ impl Ward {
         if handed.life != own || !self.set_out(shard) {
             return;
         }
-        let known = self.claim_of(shard);
-        let is_late = known.is_some_and(|known| known.term() >= handed.term);
-        if is_late || self.map.serves(shard) {
+        if self.is_late(&handed) || self.map.serves(shard) {
             self.arrived(shard);
             return;
         }
@@ -35,5 +33,13 @@ impl Ward {
             // What could not be taken is claimed again with the next beat, and not before.
             ward.arrived(shard);
         });
+    }
+
+    /// Whether the shard has been served under that term already, or has gone on to somebody since.
+    fn is_late(&self, handed: &Handed) -> bool {
+        let life = self.life.lock();
+        let (shard, term) = (&handed.shard, handed.term);
+        let is_served = life.terms.get(shard).is_some_and(|known| *known >= term);
+        is_served || life.newest.get(shard).is_some_and(|known| *known > term)
     }
 }

@@ -59,44 +59,76 @@ impl Ward {
         }
     }
 
-    /// What shall go elsewhere goes, if somebody lives there. What is held here, not served, and wanted elsewhere was to be given back before, and the register
-    /// did not hear of it, or has heard of the claim alone: nobody else may take it.
+    /// What shall go elsewhere goes, if somebody lives there. What is held here, not served, and wanted elsewhere has just been handed over, or was to be given
+    /// away before, and the register did not hear of it, or has heard of the claim alone: nobody else may take it.
     pub(super) fn let_go(self: &Arc<Self>, view: &Arc<RegisterView>) {
-        let own = self.incarnation();
         for entry in &view.shards {
-            let Some(wanted) = &entry.wanted else {
-                continue;
-            };
-            let mut nodes = view.nodes.iter();
-            let is_there = nodes.any(|node| node.name == *wanted && node.is_alive());
-            let is_served = self.map.serves(entry.shard);
-            let may_go = match is_served {
-                true => is_there,
-                false => entry.holder == Some(own),
-            };
-            if *wanted == self.settings.name || !may_go || !self.set_out(entry.shard) {
+            if self.may_go(view, entry).is_none() || !self.set_out(entry.shard) {
                 continue;
             }
-            let claim = match is_served {
-                true => self.claim_of(entry.shard),
-                false => Some(Claim::new(entry.shard, entry.term)),
+            // It may have come meanwhile; from now on it does not.
+            let Some(claim) = self.may_go(view, entry) else {
+                self.arrived(entry.shard);
+                continue;
             };
-            let (ward, shard, to) = (self.clone(), entry.shard, wanted.clone());
+            let (ward, life) = (self.clone(), self.incarnation());
             ractor::concurrency::spawn(async move {
-                let _permit = ward.leaving.acquire().await;
-                let began = Instant::now();
-                if is_served {
-                    ward.map.part_with(shard);
-                    ward.tenants.end(shard).await;
+                let has_gone = ward.give_away(life, claim).await;
+                ward.arrived(claim.shard);
+                if !has_gone {
+                    ward.ring();
                 }
-                if let Some(claim) = claim {
-                    ward.hand_over(own, claim, &to).await;
-                }
-                ward.arrived(shard);
-                let took_ms = began.elapsed().as_millis();
-                tracing::info!(%shard, %to, took_ms, "shard given away");
             });
         }
+    }
+
+    /// Under what a shard is held here that shall go elsewhere, if it may go now.
+    fn may_go(&self, view: &RegisterView, entry: &ShardEntry) -> Option<Claim> {
+        let wanted = entry.wanted.as_ref()?;
+        if *wanted == self.settings.name {
+            return None;
+        }
+        if !self.map.serves(entry.shard) {
+            let is_held = entry.holder == Some(self.incarnation());
+            return is_held.then(|| Claim::new(entry.shard, entry.term));
+        }
+        let mut nodes = view.nodes.iter();
+        let is_there = nodes.any(|node| node.name == *wanted && node.is_alive());
+        // A view that was read before the shard came wants it where it was.
+        let claim = self.claim_of(entry.shard)?;
+        (is_there && entry.term >= claim.term()).then_some(claim)
+    }
+
+    /// Ends what lives in a shard, and gives it to the node that is to have it by now. Whether that has it.
+    async fn give_away(&self, life: Incarnation, claim: Claim) -> bool {
+        let shard = claim.shard;
+        let permit = self.leaving.acquire().await;
+        // It has waited: it may have to go somewhere else, or nowhere.
+        let wanted = self.wanted(shard);
+        let Some(to) = wanted.filter(|to| *to != self.settings.name) else {
+            return false;
+        };
+        if self.incarnation() != life {
+            return false;
+        }
+        let began = Instant::now();
+        if self.map.serves(shard) {
+            self.map.part_with(shard);
+            self.tenants.end(shard).await;
+        }
+        drop(permit);
+        let has_gone = self.hand_over(life, claim, &to).await;
+        let took_ms = began.elapsed().as_millis();
+        tracing::info!(%shard, %to, took_ms, "shard given away");
+        has_gone
+    }
+
+    /// Where a shard shall go, as this node knows it.
+    fn wanted(&self, shard: Shard) -> Option<NodeName> {
+        let view = self.view.borrow();
+        let mut entries = view.shards.iter();
+        let entry = entries.find(|entry| entry.shard == shard)?;
+        entry.wanted.clone()
     }
 
     /// Under what this life serves a shard.
@@ -106,13 +138,14 @@ impl Ward {
         term.map(|term| Claim::new(shard, *term))
     }
 
-    /// Gives a shard to the node that is to have it, which need not claim it then. If it cannot have it now it claims it once it can.
-    async fn hand_over(&self, life: Incarnation, claim: Claim, to: &NodeName) {
+    /// Gives a shard to the node that is to have it, which need not claim it then; whether it has it. If not, who is to have it claims it once it can.
+    async fn hand_over(&self, life: Incarnation, claim: Claim, to: &NodeName) -> bool {
         let given = self.register.hand_over(life, claim, to);
         match self.answered(given).await {
             Ok(Some(next)) => {
+                self.life.lock().hear_of(next.shard, next.term);
                 self.herald.hand(to, next);
-                return;
+                return true;
             }
             Ok(None) => {}
             // Its lease says the rest.
@@ -121,7 +154,16 @@ impl Ward {
             }
         }
         self.herald.look(to);
-        self.ring();
+        // Somebody else may be to have it by now, who has looked too early.
+        if let Ok(view) = self.answered(self.register.view()).await {
+            let mut entries = view.shards.iter();
+            let entry = entries.find(|entry| entry.shard == claim.shard);
+            let wanted = entry.and_then(|entry| entry.wanted.as_ref());
+            if let Some(other) = wanted.filter(|wanted| *wanted != to) {
+                self.herald.look(other);
+            }
+        }
+        false
     }
 
     /// A life gives back what it held itself: the next one may hold the shard anew, and so may this one by the time that the register hears of it.

@@ -1,7 +1,7 @@
 //! A node's part in the cluster: its lease, and the shards that come to it and go.
 //!
-//! A beat renews the lease and reads the register. What the register wants here is claimed, begun and only then put on the map; what it wants elsewhere is
-//! taken off the map, ended and only then given back. One node, the one that has lived longest, says where shards shall go; any other would say the same.
+//! A beat renews the lease and reads the register. What the register wants here is claimed, or handed over by the node that had it, begun and only then put on
+//! the map; what it wants elsewhere is taken off the map, ended and only then handed over, or given back. One node, the one that has lived longest, says where shards shall go; any other would say the same.
 //! A node whose lease has run out ends everything at once and begins a new life.
 
 use std::{
@@ -73,6 +73,8 @@ pub(super) struct Life {
     pub(super) moving: BTreeMap<Shard, Instant>,
     /// Under which terms this life has begun to serve shards.
     pub(super) terms: BTreeMap<Shard, u64>,
+    /// The newest terms of shards that it knows of, whoever holds them.
+    pub(super) newest: BTreeMap<Shard, u64>,
     /// Shards that it could not take.
     pub(super) failing: Failing,
     /// When what was said last and has renewed the lease was said.
@@ -97,6 +99,12 @@ impl Life {
             self.standing
         }
     }
+
+    /// There is such a term of a shard.
+    pub(super) fn hear_of(&mut self, shard: Shard, term: u64) {
+        let newest = self.newest.entry(shard).or_default();
+        *newest = term.max(*newest);
+    }
 }
 
 impl Ward {
@@ -118,6 +126,7 @@ impl Ward {
                 standing: Standing::Serving,
                 moving: BTreeMap::new(),
                 terms: BTreeMap::new(),
+                newest: BTreeMap::new(),
                 failing: Failing::default(),
                 heard: Instant::now(),
                 silence: None,
@@ -288,7 +297,12 @@ impl Ward {
     /// The lease runs again, and this is how things stand.
     fn renewed(self: &Arc<Self>, sent: Instant, view: RegisterView) {
         let lease = self.settings.lease.saturating_sub(MARGIN);
-        self.life.lock().heard = sent;
+        {
+            let mut life = self.life.lock();
+            life.heard = sent;
+            let entries = view.shards.iter();
+            entries.for_each(|entry| life.hear_of(entry.shard, entry.term));
+        }
         self.map.extend(sent, lease);
         self.map.learn(&view, self.incarnation());
         self.herald.living(&view.nodes);
@@ -343,6 +357,8 @@ impl Ward {
         let wanted: Vec<_> = wanted
             .map(|entry| entry.shard)
             .filter(|shard| self.set_out(*shard))
+            // It may have come meanwhile; from now on it does not.
+            .filter(|shard| !self.map.serves(*shard) || self.stays(*shard))
             .collect();
         if wanted.is_empty() {
             return;
@@ -369,6 +385,11 @@ impl Ward {
             }
         };
         let are_all = claims.len() == wanted.len();
+        {
+            let mut life = self.life.lock();
+            let claimed = claims.iter();
+            claimed.for_each(|claim| life.hear_of(claim.shard, claim.term()));
+        }
         self.hold(own, claims).await && are_all
     }
 
@@ -391,10 +412,12 @@ impl Ward {
             }
             return false;
         }
-        let terms = claims.iter().map(|claim| (claim.shard, claim.term()));
-        self.herald.serving(&terms.collect::<Vec<_>>());
-        let took_ms = began.elapsed().as_millis();
-        tracing::info!(shards = %named(&claims), took_ms, "shards taken");
+        if !claims.is_empty() {
+            let terms = claims.iter().map(|claim| (claim.shard, claim.term()));
+            self.herald.serving(&terms.collect::<Vec<_>>());
+            let took_ms = began.elapsed().as_millis();
+            tracing::info!(shards = %named(&claims), took_ms, "shards taken");
+        }
         let are_all = refused.is_empty();
         for claim in refused {
             self.give_back(own, claim).await;
@@ -430,6 +453,12 @@ impl Ward {
 
     pub(super) fn arrived(&self, shard: Shard) {
         self.life.lock().moving.remove(&shard);
+    }
+
+    /// A shard that had set out goes nowhere after all. Says `false`.
+    fn stays(&self, shard: Shard) -> bool {
+        self.arrived(shard);
+        false
     }
 }
 

@@ -35,6 +35,9 @@ use crate::{
 /// What other nodes have written and not told is looked for so often.
 const CATCH_UP_EVERY: Duration = Duration::from_secs(1);
 
+/// What spares the first ones a wait is not waited for any longer itself.
+const WARM_WITHIN: Duration = Duration::from_secs(2);
+
 /// A name that another life of this node still has is asked for again after so long.
 const JOIN_AGAIN: Duration = Duration::from_millis(200);
 
@@ -161,7 +164,11 @@ impl Among {
             release_within: house.config.release_within,
         };
         // What comes here first finds connections: somebody waits for it.
-        house.store.warm().await?;
+        match tokio::time::timeout(WARM_WITHIN, house.store.warm()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "no connections are opened beforehand"),
+            Err(_) => tracing::warn!("connections are not opened beforehand in time"),
+        }
         let ward = self.find_place(Arc::new(tenants), bell).await?;
         let beats = ward.clone();
         *self.beating.lock() = Some(Running::start(|mut stop| {

@@ -462,7 +462,9 @@ impl LogStore for PostgresStore {
     fn warm(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let mut lent = Vec::new();
-            for _ in 0..WARM_CONNECTIONS.min(self.share.bounds.connections) {
+            // One is left to others.
+            let most = self.share.bounds.connections.saturating_sub(1);
+            for _ in 0..WARM_CONNECTIONS.min(most) {
                 lent.push(self.pool.lend().await?);
             }
             for one in &mut lent {
