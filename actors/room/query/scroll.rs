@@ -12,6 +12,7 @@ use super::{
     super::{error::RoomError, event::RoomEvent, past::Stretch},
     history::{History, PAGE_RECORDS, is_in_timeline},
 };
+use crate::kernel::give_way;
 
 /// Whether an event is one of the room's past, from before this server came in.
 fn is_in_past(event: &RoomEvent) -> bool {
@@ -132,6 +133,7 @@ impl Scroll {
             limit: PAGE_RECORDS,
         };
         let page = history.store.read_entity(&history.entity, range).await?;
+        give_way().await;
         let last = page.last().map(|stored| stored.sequence);
         if page.len() >= PAGE_RECORDS
             && let Some(last) = last
@@ -167,6 +169,8 @@ impl Scroll {
             limit: PAGE_RECORDS,
         };
         let page = history.store.read_entity(&history.entity, range).await?;
+        // Behind a join may lie the records of tens of thousands of members, none of which is shown.
+        give_way().await;
         let whole = page.len() < range.limit;
         let last = page.last().map(|stored| stored.sequence);
         if self.backwards {

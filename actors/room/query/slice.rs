@@ -2,7 +2,7 @@
 //!
 //! The common case, an interval that lies in the recent window, reads nothing but memory.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use playhouse_schema::address::Sequence;
@@ -29,12 +29,16 @@ use super::{
     visibility::{Sight, Standing, member_key},
     window::{event_ids, face},
 };
+use crate::kernel::give_way;
 
 /// The length of a timeline when the filter does not say.
 const TIMELINE_DEFAULT: usize = 10;
 
 /// The longest timeline.
 const TIMELINE_MAX: usize = 100;
+
+/// So much state is written without letting others go on.
+const WRITTEN_AT_ONCE: usize = 256;
 
 /// What of the room the reader may get in this slice.
 struct Scope {
@@ -107,7 +111,7 @@ pub(super) async fn slice(view: &mut View, query: &SliceQuery) -> Result<RoomSli
         sticky,
         prev_batch,
         sent_members: sent_members(state.iter().map(|event| &**event), &shown),
-        state: state.iter().map(|event| form.state(event)).collect(),
+        state: written(&form, &state).await,
         timeline,
         summary,
         face,
@@ -191,6 +195,18 @@ async fn sticky(
         }
     }
     Ok(sticky)
+}
+
+/// Writes state out, in which tens of thousands of members may be: others have their turn in between.
+async fn written(form: &Form<'_>, state: &[Arc<RoomEvent>]) -> Vec<Bytes> {
+    let mut written = Vec::with_capacity(state.len());
+    for some in state.chunks(WRITTEN_AT_ONCE) {
+        if !written.is_empty() {
+            give_way().await;
+        }
+        written.extend(some.iter().map(|event| form.state(event)));
+    }
+    written
 }
 
 /// Where a client goes on backwards from what it is shown.

@@ -27,6 +27,10 @@ use super::{
     visibility::member_key,
     window::wished,
 };
+use crate::kernel::give_way;
+
+/// So many values are compared without letting others go on.
+const COMPARED_AT_ONCE: usize = 256;
 
 /// What a slice covers, by the records between which its parts lie.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +91,10 @@ impl Interval {
         let at_since = history.after_record(self.since).await?;
         let at_start = history.after_record(self.start).await?;
         let at_end = history.after_record(self.end).await?;
-        for key in self.keys(history, at_since).await? {
+        for (number, key) in (1_usize..).zip(self.keys(history, at_since).await?) {
+            if number.is_multiple_of(COMPARED_AT_ONCE) {
+                give_way().await;
+            }
             let end = history.value(at_end, &key).await?;
             let (start, had, in_gap) = if history.room.forked {
                 let start = history.value(at_start, &key).await?;
