@@ -102,24 +102,32 @@ impl Ward {
     /// Ends what lives in a shard, and gives it to the node that is to have it by now. Whether that has it.
     async fn give_away(&self, life: Incarnation, claim: Claim) -> bool {
         let shard = claim.shard;
-        let permit = self.leaving.acquire().await;
+        // Where nothing lives nothing has to end, and nobody is waited for.
+        let is_served = self.map.serves(shard);
+        let permit = match is_served {
+            true => self.leaving.acquire().await.ok(),
+            false => None,
+        };
         // It has waited: it may have to go somewhere else, or nowhere.
         let wanted = self.wanted(shard);
         let Some(to) = wanted.filter(|to| *to != self.settings.name) else {
             return false;
         };
-        if self.incarnation() != life {
+        // Or somebody else lets it end, as this node does when it has waited for long enough.
+        if self.incarnation() != life || is_served != self.map.serves(shard) {
             return false;
         }
         let began = Instant::now();
-        if self.map.serves(shard) {
+        if is_served {
             self.map.part_with(shard);
             self.tenants.end(shard).await;
         }
         drop(permit);
         let has_gone = self.hand_over(life, claim, &to).await;
-        let took_ms = began.elapsed().as_millis();
-        tracing::info!(%shard, %to, took_ms, "shard given away");
+        if has_gone {
+            let took_ms = began.elapsed().as_millis();
+            tracing::info!(%shard, %to, took_ms, "shard given away");
+        }
         has_gone
     }
 
