@@ -343,6 +343,17 @@ pub trait LogStore: Send + Sync + 'static {
     /// more when its place in the history becomes known.
     fn find<'a>(&'a self, family: Family, key: &'a str) -> StoreFuture<'a, Option<StoredRecord>>;
 
+    /// What [`LogStore::find`] gives for each of some keys, in no order; keys that no record carries are left out.
+    fn find_some(&self, family: Family, keys: Vec<String>) -> StoreFuture<'_, Vec<StoredRecord>> {
+        Box::pin(async move {
+            let mut found = Vec::new();
+            for key in keys {
+                found.extend(self.find(family, &key).await?);
+            }
+            Ok(found)
+        })
+    }
+
     /// Records of a shard after a position, oldest first.
     fn read_shard(
         &self,

@@ -187,6 +187,13 @@ impl RegisterView {
         let mut nodes = self.nodes.iter();
         nodes.find(|node| node.incarnation == incarnation && node.is_alive())
     }
+
+    /// The node that is to have a shard.
+    pub fn wanted(&self, shard: Shard) -> Option<&NodeName> {
+        let mut shards = self.shards.iter();
+        let entry = shards.find(|entry| entry.shard == shard)?;
+        entry.wanted.as_ref()
+    }
 }
 
 /// A claimed shard, and the epoch under which its log is to be taken.

@@ -89,14 +89,16 @@ impl Ward {
             return None;
         }
         if !self.map.serves(entry.shard) {
-            let is_held = entry.holder == Some(self.incarnation());
+            let life = self.life.lock();
+            let newest = life.newest.get(&entry.shard);
+            // A view that was read before the shard was handed over knows an earlier term.
+            let is_held = entry.holder == Some(life.incarnation)
+                && newest.is_none_or(|newest| entry.term >= *newest);
             return is_held.then(|| Claim::new(entry.shard, entry.term));
         }
-        let mut nodes = view.nodes.iter();
-        let is_there = nodes.any(|node| node.name == *wanted && node.is_alive());
         // A view that was read before the shard came wants it where it was.
         let claim = self.claim_of(entry.shard)?;
-        (is_there && entry.term >= claim.term()).then_some(claim)
+        (is_there(view, wanted) && entry.term >= claim.term()).then_some(claim)
     }
 
     /// Ends what lives in a shard, and gives it to the node that is to have it by now. Whether that has it.
@@ -108,9 +110,12 @@ impl Ward {
             true => self.leaving.acquire().await.ok(),
             false => None,
         };
-        // It has waited: it may have to go somewhere else, or nowhere.
-        let wanted = self.wanted(shard);
-        let Some(to) = wanted.filter(|to| *to != self.settings.name) else {
+        // It has waited: it may have to go somewhere else, or nowhere, or who was to have it has died.
+        let view = self.view.borrow().clone();
+        let wanted = view.wanted(shard).cloned();
+        let may_go =
+            |to: &NodeName| *to != self.settings.name && (!is_served || is_there(&view, to));
+        let Some(to) = wanted.filter(may_go) else {
             return false;
         };
         // Or somebody else lets it end, as this node does when it has waited for long enough.
@@ -129,14 +134,6 @@ impl Ward {
             tracing::info!(%shard, %to, took_ms, "shard given away");
         }
         has_gone
-    }
-
-    /// Where a shard shall go, as this node knows it.
-    fn wanted(&self, shard: Shard) -> Option<NodeName> {
-        let view = self.view.borrow();
-        let mut entries = view.shards.iter();
-        let entry = entries.find(|entry| entry.shard == shard)?;
-        entry.wanted.clone()
     }
 
     /// Under what this life serves a shard.
@@ -164,9 +161,7 @@ impl Ward {
         self.herald.look(to);
         // Somebody else may be to have it by now, who has looked too early.
         if let Ok(view) = self.answered(self.register.view()).await {
-            let mut entries = view.shards.iter();
-            let entry = entries.find(|entry| entry.shard == claim.shard);
-            let wanted = entry.and_then(|entry| entry.wanted.as_ref());
+            let wanted = view.wanted(claim.shard);
             if let Some(other) = wanted.filter(|wanted| *wanted != to) {
                 self.herald.look(other);
             }
@@ -182,4 +177,10 @@ impl Ward {
             tracing::warn!(shard = %claim.shard, %error, "cannot give a shard back");
         }
     }
+}
+
+/// Whether somebody of a name lives.
+fn is_there(view: &RegisterView, name: &NodeName) -> bool {
+    let mut nodes = view.nodes.iter();
+    nodes.any(|node| node.name == *name && node.is_alive())
 }

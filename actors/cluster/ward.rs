@@ -326,6 +326,8 @@ impl Ward {
             let mut life = self.life.lock();
             life.incarnation = Uuid::now_v7();
             life.terms.clear();
+            // They may have been brought back from an older backup.
+            life.newest.clear();
         }
         stream::iter(self.map.lapse())
             .for_each_concurrent(ENDING_MAX, |shard| self.tenants.abandon(shard))

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use playhouse_schema::{
     address::{Entity, Family, Position, Sequence},
-    port::{EntityRange, LogStore, ModelStore},
+    port::{EntityRange, LogStore, ModelStore, StoredRecord},
     record::{
         codec::Record as _,
         room::{Placement, RoomRecord, StateChange, StateId},
@@ -183,12 +183,29 @@ impl History {
             return Ok(None);
         }
         let stored = self.store.find(Family::Rooms, event_id.as_str()).await?;
-        match stored {
-            Some(stored) if stored.entity == self.entity && stored.sequence <= self.last => {
-                Ok(RoomEvent::from_stored(&stored)?)
-            }
-            _ => Ok(None),
+        stored.map_or(Ok(None), |stored| self.seen(&stored))
+    }
+
+    /// Those of some events that the log holds, by their IDs, in no order.
+    pub(in crate::room) async fn look_up_some(
+        &self,
+        event_ids: Vec<String>,
+    ) -> Result<Vec<Arc<RoomEvent>>, RoomError> {
+        if self.last == 0 {
+            return Ok(Vec::new());
         }
+        let stored = self.store.find_some(Family::Rooms, event_ids).await?;
+        let seen = stored.iter().map(|stored| self.seen(stored));
+        seen.filter_map(Result::transpose).collect()
+    }
+
+    /// A record as an event of this room, if it is one that this request may see.
+    fn seen(&self, stored: &StoredRecord) -> Result<Option<Arc<RoomEvent>>, RoomError> {
+        let may_be_seen = stored.entity == self.entity && stored.sequence <= self.last;
+        Ok(match may_be_seen {
+            true => RoomEvent::from_stored(stored)?,
+            false => None,
+        })
     }
 
     /// The step of the chain of states that made a state; `None` for the empty state.

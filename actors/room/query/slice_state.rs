@@ -302,8 +302,8 @@ struct Picked<'a> {
     needs: &'a Needs<'a>,
     /// `None` where another has come in the place of one.
     events: Vec<Option<Arc<RoomEvent>>>,
-    /// Where the event of a key is, as long as another may come in its place: there may be tens of thousands.
-    places: BTreeMap<StateKey, usize>,
+    /// Where the event of a key was when the first came in the place of another: there may be tens of thousands.
+    places: Option<BTreeMap<StateKey, usize>>,
     members: BTreeSet<String>,
 }
 
@@ -320,13 +320,13 @@ impl<'a> Picked<'a> {
         Self {
             needs,
             events: Vec::new(),
-            places: BTreeMap::new(),
+            places: None,
             members: BTreeSet::new(),
         }
     }
 
-    /// Whether something may come in the place of what was taken.
-    fn may_replace(&self) -> bool {
+    /// Whether not only what changed is taken.
+    fn has_whole_state(&self) -> bool {
         self.needs.full || self.needs.added().is_some()
     }
 
@@ -339,12 +339,6 @@ impl<'a> Picked<'a> {
             && let Some(user_id) = &event.pdu.state_key
         {
             self.members.insert(user_id.clone());
-        }
-        if self.may_replace()
-            && let Some(state_key) = &event.pdu.state_key
-        {
-            let key = (event.pdu.event_type.clone(), state_key.clone());
-            self.places.insert(key, self.events.len());
         }
         self.events.push(Some(event.clone()));
     }
@@ -366,7 +360,7 @@ impl<'a> Picked<'a> {
         }
     }
 
-    /// Takes a value in the place of what was taken under its key.
+    /// Takes a value in the place of what was taken under its key, once for each key.
     fn replace(&mut self, key: &StateKey, event: &Arc<RoomEvent>) {
         if self.needs.full {
             let lazy = self.needs.filter.lazy_load_members;
@@ -374,9 +368,12 @@ impl<'a> Picked<'a> {
                 return;
             }
         }
-        let place = self.places.remove(key);
-        if let Some(taken) = place.and_then(|place| self.events.get_mut(place)) {
-            *taken = None;
+        if self.has_whole_state() {
+            let places = self.places.get_or_insert_with(|| places_of(&self.events));
+            let place = places.get(key).copied();
+            if let Some(taken) = place.and_then(|place| self.events.get_mut(place)) {
+                *taken = None;
+            }
         }
         self.take(event);
     }
@@ -388,6 +385,19 @@ impl<'a> Picked<'a> {
                 .filter
                 .passes_type(&TimelineEventType::RoomMember)
     }
+}
+
+/// Where the event of each key is.
+fn places_of(events: &[Option<Arc<RoomEvent>>]) -> BTreeMap<StateKey, usize> {
+    let key_of = |event: &Arc<RoomEvent>| {
+        let state_key = event.pdu.state_key.clone()?;
+        Some((event.pdu.event_type.clone(), state_key))
+    };
+    let keys = events.iter().map(|event| event.as_ref().and_then(key_of));
+    let places = keys.zip(0..);
+    places
+        .filter_map(|(key, place)| Some((key?, place)))
+        .collect()
 }
 
 /// Members that joined or left.

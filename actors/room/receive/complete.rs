@@ -7,14 +7,8 @@ use playhouse_schema::record::room::{
 };
 use ruma::{EventId, OwnedEventId, OwnedServerName, events::TimelineEventType};
 
-use super::weigh::Weighing;
-use crate::{
-    kernel::give_way,
-    room::{RoomError, event::RoomEvent, query::past::Moment, state::StateMap},
-};
-
-/// After so many events others get their turn: a log that answers at once would let none have it.
-const FOUND_IN_A_ROW: usize = 5;
+use super::{known::LOOKED_UP_AT_ONCE, weigh::Weighing};
+use crate::room::{RoomError, event::RoomEvent, query::past::Moment, state::StateMap};
 
 impl Weighing {
     /// The state that was just told by another server has gaps.
@@ -85,8 +79,8 @@ impl Weighing {
         }
         let (mut changes, mut replaced) = (Vec::new(), Vec::new());
         for (index, event_id) in state.iter().enumerate() {
-            if index % FOUND_IN_A_ROW == FOUND_IN_A_ROW - 1 {
-                give_way().await;
+            if index % LOOKED_UP_AT_ONCE == 0 {
+                self.look_up(state.iter().skip(index)).await?;
             }
             let Some(event) = self.find(event_id).await? else {
                 continue;

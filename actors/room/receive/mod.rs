@@ -8,6 +8,7 @@ pub mod check;
 mod complete;
 mod ends;
 pub(crate) mod hashes;
+mod known;
 mod memory;
 mod merge;
 pub mod order;

@@ -4,7 +4,7 @@ use ruma::RoomVersionId;
 
 use super::{EVENTS_MAX, Fate, Fates, Memory, Occasion, Receive, resets::report, weigh::Weighing};
 use crate::{
-    kernel::{Myself, Port, Resident, Unavailable, give_way},
+    kernel::{Myself, Port, Resident, Unavailable},
     room::{
         Room, RoomAnswer, RoomCommand, RoomError, RoomQuery,
         context::RoomContext,
@@ -15,9 +15,6 @@ use crate::{
 
 /// So often events are weighed anew because the room has moved on meanwhile.
 const ATTEMPTS_MAX: usize = 50;
-
-/// After so many events others get their turn: a log that answers at once would let none have it.
-const WEIGHED_IN_A_ROW: usize = 5;
 
 /// Takes in events of other servers, one list at a time.
 pub(in crate::room) fn receive(
@@ -80,14 +77,7 @@ async fn take_all_in(
         if let Occasion::PartialArrival(servers) = &wish.occasion {
             weighing.told_servers = Some(servers.clone());
         }
-        let mut fates = Fates::with_capacity(wish.events.len());
-        for (index, event) in wish.events.iter().enumerate() {
-            if index % WEIGHED_IN_A_ROW == WEIGHED_IN_A_ROW - 1 {
-                give_way().await;
-            }
-            let event_id = event.pdu.event_id.clone();
-            fates.push((event_id, weighing.weigh(event.clone()).await?));
-        }
+        let fates = weighing.weigh_all(&wish.events).await?;
         match &wish.occasion {
             Occasion::Past => weighing.end_past().await?,
             Occasion::Completion { join, state } => weighing.complete(join, state).await?,

@@ -20,8 +20,8 @@ use ruma::{
 };
 
 use super::{
-    Fate, PROVISIONAL, ReceivedEvent, Role, TakeIn, ends::is_in_graph, memory::Remembered, merge,
-    recommend::Word, resets::StateReset, verdict,
+    Fate, PROVISIONAL, ReceivedEvent, Role, TakeIn, ends::is_in_graph, known::LOOKED_UP_AT_ONCE,
+    memory::Remembered, merge, recommend::Word, resets::StateReset, verdict,
 };
 use crate::room::{
     Room, RoomError,
@@ -47,6 +47,8 @@ pub(super) struct Weighing {
     pub(super) rules: Arc<RoomVersionRules>,
     /// Events that were looked up or weighed.
     pub(super) found: BTreeMap<OwnedEventId, Arc<RoomEvent>>,
+    /// Events that were looked up, and are not known unless they have been weighed since.
+    pub(super) unknown: BTreeSet<OwnedEventId>,
     pub(super) states: BTreeMap<StateId, StateMap>,
     /// States that an earlier weighing has read.
     pub(super) remembered: Arc<Remembered>,
@@ -91,6 +93,7 @@ impl Weighing {
             merged: BTreeMap::new(),
             afters: None,
             found: BTreeMap::new(),
+            unknown: BTreeSet::new(),
             states: BTreeMap::new(),
             remembered: Arc::default(),
             records: Vec::new(),
@@ -203,24 +206,6 @@ impl Weighing {
         let source = (word.transaction(), from);
         self.record(pdu, (placement, before), (verdict, source))
             .await
-    }
-
-    /// An event of the room, recorded or weighed.
-    pub(super) async fn find(
-        &mut self,
-        event_id: &EventId,
-    ) -> Result<Option<Arc<RoomEvent>>, RoomError> {
-        if let Some(event) = self.found.get(event_id) {
-            return Ok(Some(event.clone()));
-        }
-        if let Some(event) = self.room.recent_event(event_id) {
-            return Ok(Some(event.clone()));
-        }
-        let event = self.history.look_up(event_id).await?;
-        if let Some(event) = &event {
-            self.found.insert(event_id.to_owned(), event.clone());
-        }
-        Ok(event)
     }
 
     /// A state.
@@ -360,7 +345,10 @@ impl Weighing {
     ) -> Result<Result<StateId, Fate>, RoomError> {
         let mut state = StateMap::new();
         let mut missing = Vec::new();
-        for event_id in event_ids {
+        for (index, event_id) in event_ids.iter().enumerate() {
+            if index % LOOKED_UP_AT_ONCE == 0 {
+                self.look_up(event_ids.iter().skip(index)).await?;
+            }
             match self.find(event_id).await? {
                 Some(event) if matches!(event.verdict, Verdict::Rejected(_)) => {}
                 Some(event) => {

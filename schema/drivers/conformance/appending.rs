@@ -1,5 +1,7 @@
 //! What an append promises.
 
+use std::collections::BTreeSet;
+
 use super::{Ground, append, appender, appenders, batch, record, rooms};
 use crate::{
     address::{Entity, Family, Shard},
@@ -172,6 +174,10 @@ pub(super) async fn the_newest_of_equal_keys_is_found(ground: Ground) {
             (sequence, Some(key))
         );
     }
+    let asked = keys.map(str::to_owned).to_vec();
+    let found = store.find_some(Family::Rooms, asked).await.unwrap();
+    let found: BTreeSet<_> = found.iter().map(|found| found.sequence).collect();
+    assert_eq!(found, [4, 5, 6].into());
     assert!(
         store
             .find(Family::Rooms, "$event-of-a-room-3")

@@ -1,5 +1,7 @@
 //! What the reading side promises.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use super::{Ground, append, appenders, batch, record, rooms};
@@ -97,6 +99,20 @@ pub(super) async fn records_are_found_by_key_and_by_number(ground: Ground) {
             .unwrap()
             .is_none()
     );
+    let keys = ["$event5", "$no", "$event2", "$event7"];
+    let keys = keys.map(str::to_owned).to_vec();
+    let found = store.find_some(Family::Rooms, keys).await.unwrap();
+    let found = found
+        .iter()
+        .map(|found| (found.key.as_deref(), &found.entity));
+    let of = |index: usize| {
+        (
+            ["$event2", "$event5", "$event7"][index],
+            &rooms[[2, 5, 7][index]],
+        )
+    };
+    let expected = [0, 1, 2].map(of).map(|(key, room)| (Some(key), room));
+    assert_eq!(found.collect::<BTreeMap<_, _>>(), expected.into());
     let more = (2..=6).map(|sequence| record(&rooms[0], sequence, "b"));
     append(&store, &mut writers, &batch(2, more.collect()))
         .await

@@ -358,6 +358,10 @@ impl LogStore for PostgresStore {
         })
     }
 
+    fn find_some(&self, family: Family, keys: Vec<String>) -> StoreFuture<'_, Vec<StoredRecord>> {
+        Box::pin(read::find_some(&self.pool, family, keys))
+    }
+
     fn read_shard(
         &self,
         shard: Shard,

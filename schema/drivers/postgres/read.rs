@@ -1,12 +1,21 @@
 //! Rows to records, and the queries that only PostgreSQL can say.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::{Arc, LazyLock},
+};
 
 use bytes::Bytes;
 use tokio_postgres::{Row, types::FromSql};
 use uuid::Uuid;
 
-use super::super::{plan::StoredHead, texts::RECORD};
+use super::{
+    super::{
+        plan::StoredHead,
+        texts::{RECORD, key_prefix, texts},
+    },
+    connection::Pool,
+};
 use crate::{
     address::{Entity, Family, Place, Shard, ShardNumber},
     chain::Digest,
@@ -33,6 +42,16 @@ static ENTITY_HEADS: LazyLock<[String; 3]> = LazyLock::new(|| {
     })
 });
 
+static FIND_SOME: LazyLock<[String; 3]> = LazyLock::new(|| {
+    Family::ALL.map(|family| {
+        let find = &texts(family).find;
+        let find = find.replace("$1", "asked.prefix").replace("$2", "asked.key");
+        format!(
+            "SELECT found.* FROM unnest($1::text[], $2::text[]) AS asked(prefix, key) CROSS JOIN LATERAL ({find}) AS found"
+        )
+    })
+});
+
 fn of(texts: &'static [String; 3], family: Family) -> &'static str {
     match family {
         Family::Rooms => &texts[0],
@@ -49,6 +68,35 @@ pub(super) fn some_text(family: Family) -> &'static str {
 /// The newest record of each entity of a list.
 pub(super) fn entity_heads_text(family: Family) -> &'static str {
     of(&ENTITY_HEADS, family)
+}
+
+/// The newest records that carry some keys.
+pub(super) async fn find_some(
+    pool: &Pool,
+    family: Family,
+    keys: Vec<String>,
+) -> Result<Vec<StoredRecord>, StoreError> {
+    let prefixes: Vec<_> = keys.iter().map(|key| key_prefix(key)).collect();
+    let sql = of(&FIND_SOME, family);
+    let rows = pool.query(sql, &[&prefixes, &keys]).await?;
+    Ok(newest_of_each(records(&rows, family)?))
+}
+
+/// Of the records that carry the same key the one with the highest position.
+pub(super) fn newest_of_each(records: impl IntoIterator<Item = StoredRecord>) -> Vec<StoredRecord> {
+    let mut newest = BTreeMap::<_, StoredRecord>::new();
+    for record in records {
+        match newest.entry(record.key.clone()) {
+            Entry::Vacant(entry) => {
+                entry.insert(record);
+            }
+            Entry::Occupied(mut entry) if entry.get().position < record.position => {
+                entry.insert(record);
+            }
+            Entry::Occupied(_) => {}
+        }
+    }
+    newest.into_values().collect()
 }
 
 fn column<'a, T: FromSql<'a>>(row: &'a Row, index: usize) -> Result<T, StoreError> {

@@ -23,7 +23,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::{join_all, try_join_all};
 use tokio::time::timeout;
 
-use super::PostgresStore;
+use super::{PostgresStore, read::newest_of_each};
 use crate::{
     address::{Entity, Family, Layout, Position, Sequence, Shard, ShardNumber},
     port::{
@@ -193,6 +193,15 @@ impl LogStore for SpreadStore {
                 .into_iter()
                 .flatten()
                 .max_by_key(|record| record.position))
+        })
+    }
+
+    fn find_some(&self, family: Family, keys: Vec<String>) -> StoreFuture<'_, Vec<StoredRecord>> {
+        Box::pin(async move {
+            let parts = self.parts.iter();
+            let found =
+                try_join_all(parts.map(|part| part.find_some(family, keys.clone()))).await?;
+            Ok(newest_of_each(found.into_iter().flatten()))
         })
     }
 

@@ -227,6 +227,27 @@ impl Inner {
         Ok(None)
     }
 
+    fn find_some(
+        &self,
+        family: Family,
+        keys: Vec<String>,
+    ) -> Result<Vec<StoredRecord>, StoreError> {
+        let (mut found, mut left) = (Vec::new(), keys);
+        for file in self.files_of(family) {
+            left = file.with(|connection| {
+                let mut elsewhere = Vec::new();
+                for key in left {
+                    match read::find(connection, family, &key)? {
+                        Some(record) => found.push(record),
+                        None => elsewhere.push(key),
+                    }
+                }
+                Ok(elsewhere)
+            })?;
+        }
+        Ok(found)
+    }
+
     /// Log files hold nothing that was erased, but their write-ahead logs may, when a reader was in the way. The derived files are written anew: rows of theirs
     /// are put between others, and what moves on a page leaves remains.
     fn scrub(&self) -> Result<(), StoreError> {
@@ -359,6 +380,11 @@ impl LogStore for SqliteStore {
 
     fn find<'a>(&'a self, family: Family, key: &'a str) -> StoreFuture<'a, Option<StoredRecord>> {
         Box::pin(async move { self.inner.find(family, key) })
+    }
+
+    fn find_some(&self, family: Family, keys: Vec<String>) -> StoreFuture<'_, Vec<StoredRecord>> {
+        let find = move |inner: &Inner| inner.find_some(family, keys);
+        Box::pin(run(Arc::clone(&self.inner), true, find))
     }
 
     fn read_shard(

@@ -225,7 +225,7 @@ fn id(sequence: Sequence) -> String {
 }
 
 /// What waits for nothing, and lets others go on in between.
-fn at_once<T>(asked: impl Future<Output = T>) -> T {
+pub(in crate::room) fn at_once<T>(asked: impl Future<Output = T>) -> T {
     let mut asked = std::pin::pin!(asked);
     let mut turns = (0..10_000).filter_map(|_| asked.as_mut().now_or_never());
     turns.next().expect("the log answers at once")

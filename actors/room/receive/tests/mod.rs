@@ -9,7 +9,7 @@ mod listener;
 mod loose;
 mod redactions;
 
-use std::{pin::pin, sync::Arc};
+use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use playhouse_schema::{
@@ -23,7 +23,10 @@ use self::history::Oracle;
 use super::{Fate, Fates, Memory, Occasion, ReceivedEvent, Role, take_in, weigh::Weighing};
 use crate::room::{
     Room,
-    query::{history::History, tests::World},
+    query::{
+        history::History,
+        tests::{World, at_once},
+    },
     resolve::{self, StateIds},
 };
 
@@ -64,18 +67,9 @@ impl Peer {
         if let Occasion::PartialArrival(servers) = occasion {
             weighing.told_servers = Some(servers.clone());
         }
-        let mut fates = Fates::new();
-        for event in events {
-            let event_id = event.pdu.event_id.clone();
-            let fate = weighing.weigh(event).now_or_never();
-            fates.push((event_id, fate.expect("the log answers at once").unwrap()));
-        }
+        let fates = at_once(weighing.weigh_all(&events)).unwrap();
         if let Occasion::Completion { join, state } = occasion {
-            let mut completing = pin!(weighing.complete(join, state));
-            // It gives others their turn now and then, and waits for nothing.
-            let mut turns = (0..10_000).filter_map(|_| completing.as_mut().now_or_never());
-            let completed = turns.next();
-            completed.expect("the log answers at once").unwrap();
+            at_once(weighing.complete(join, state)).unwrap();
         }
         self.has_merged_gaps |= has_gaps && weighing.merged.keys().any(|ids| ids.len() > 1);
         let world = &mut self.world;
@@ -299,6 +293,22 @@ fn two_topics(seed: u64) -> Oracle {
     let redacts = json!({"redacts": oracle.nodes[4].pdu.event_id});
     oracle.add(&[5], ALICE, ("m.room.redaction", None), redacts);
     oracle
+}
+
+#[test]
+fn of_many_events_those_are_known_that_came_before() {
+    let oracle = two_topics(1);
+    let mut peer = Peer::of(&oracle);
+    let last = oracle.nodes.len() - 1;
+    let events = (1..last).map(|at| oracle.event(at, Role::Next));
+    let all: Vec<_> = std::iter::once(oracle.first()).chain(events).collect();
+    peer.receive(all[..80].to_vec());
+    let fates = peer.receive(all);
+    for (at, (_, fate)) in fates.iter().enumerate() {
+        let expected = if at < 80 { Fate::Known } else { Fate::Accepted };
+        assert_eq!(*fate, expected, "{at}");
+    }
+    assert_eq!(peer.state(), oracle.nodes[last - 1].after);
 }
 
 #[test]
