@@ -303,12 +303,15 @@ fn of_many_events_those_are_known_that_came_before() {
     let events = (1..last).map(|at| oracle.event(at, Role::Next));
     let all: Vec<_> = std::iter::once(oracle.first()).chain(events).collect();
     peer.receive(all[..80].to_vec());
+    let mut other = Peer::of(&oracle);
+    other.receive(all.clone());
     let fates = peer.receive(all);
     for (at, (_, fate)) in fates.iter().enumerate() {
         let expected = if at < 80 { Fate::Known } else { Fate::Accepted };
         assert_eq!(*fate, expected, "{at}");
     }
-    assert_eq!(peer.state(), oracle.nodes[last - 1].after);
+    assert_eq!(peer.state(), other.state());
+    assert_eq!(peer.ends(), other.ends());
 }
 
 #[test]
