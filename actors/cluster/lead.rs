@@ -8,10 +8,14 @@ use std::{
 
 use playhouse_schema::{
     address::Shard,
-    register::{NodeEntry, NodeName, RegisterView},
+    register::{Incarnation, NodeEntry, NodeName, RegisterView},
 };
 
-use super::{balance, facts, ward::Ward};
+use super::{
+    balance::{self, Levelling},
+    facts,
+    ward::Ward,
+};
 
 /// Who has begun anew where most of the others may be about to says for so many leases nothing about where shards shall go: after the database was away
 /// everybody has.
@@ -19,6 +23,13 @@ const SILENT_LEASES: u32 = 2;
 
 /// Nodes are made to hold as much as each other at most so often, as long as each of them holds something.
 const LEVEL_EVERY: Duration = Duration::from_secs(30);
+
+/// Who has come holds nothing for so many beats after the last that came: nodes that are started together are given their parts together, of what would move
+/// more than once otherwise, and when they have started.
+const CALM_BEATS: u32 = 2;
+
+/// Not longer than this after the first.
+const CALM_BEATS_MAX: u32 = 10;
 
 /// So long after another node's lease has ended is looked again.
 const AFTER_LEASE: Duration = Duration::from_millis(20);
@@ -68,6 +79,32 @@ impl Silence {
     }
 }
 
+/// Who has come lately.
+#[derive(Default)]
+pub(super) struct Arrivals {
+    known: BTreeSet<Incarnation>,
+    /// When the first and the last came of those that hold nothing yet.
+    times: Option<(Instant, Instant)>,
+}
+
+impl Arrivals {
+    /// Whether nobody has come for a while, by those who live now.
+    fn are_over(&mut self, living: BTreeSet<Incarnation>, now: Instant, beat: Duration) -> bool {
+        if !living.is_subset(&self.known) {
+            let first = self.times.map_or(now, |(first, _)| first);
+            self.times = Some((first, now));
+        }
+        self.known = living;
+        let are_over = self.times.is_none_or(|(first, last)| {
+            now - last >= beat * CALM_BEATS || now - first >= beat * CALM_BEATS_MAX
+        });
+        if are_over {
+            self.times = None;
+        }
+        are_over
+    }
+}
+
 impl Ward {
     /// How long to wait for the next beat if nothing happens, by a register that has just been read: who holds shards is missed as soon as its lease has
     /// ended, and who is not heard could have told what stands in the register.
@@ -110,22 +147,26 @@ impl Ward {
         eldest.is_some_and(|node| node.name == self.settings.name)
     }
 
-    /// Whether it is time again to look how much nodes hold.
-    fn is_due(&self) -> bool {
-        let mut life = self.life.lock();
-        let is_due = life
-            .levelled
-            .is_none_or(|levelled| levelled.elapsed() >= LEVEL_EVERY);
-        if is_due {
-            life.levelled = Some(Instant::now());
+    /// Who is to be given something now.
+    fn levelling(&self, view: &RegisterView) -> Levelling {
+        let living = view.nodes.iter().filter(|node| node.is_alive());
+        let living = living.map(|node| node.incarnation).collect();
+        let (mut life, now) = (self.life.lock(), Instant::now());
+        if !life.arrivals.are_over(living, now, self.settings.beat) {
+            return Levelling::Nobody;
         }
-        is_due
+        let is_due = |levelled| now - levelled >= LEVEL_EVERY;
+        if !life.levelled.is_none_or(is_due) {
+            return Levelling::Newcomers;
+        }
+        life.levelled = Some(now);
+        Levelling::Everybody
     }
 
     /// Says where shards shall go, to the register, and then that there is something new to those whom it concerns.
     pub(super) fn place(self: &Arc<Self>, view: Arc<RegisterView>) {
         let (loads, unheld) = facts::told(&view);
-        let wishes = balance::wishes(&view, (&loads, &unheld), self.is_due());
+        let wishes = balance::wishes(&view, (&loads, &unheld), self.levelling(&view));
         if wishes.is_empty() {
             return;
         }
@@ -215,6 +256,26 @@ mod tests {
         ] {
             assert!(after_an_outage(others).1.is_none(), "{others:?}");
         }
+    }
+
+    #[test]
+    fn who_comes_soon_after_another_is_waited_for() {
+        let (mut arrivals, begun) = (Arrivals::default(), Instant::now());
+        let beat = Duration::from_secs(1);
+        let mut are_over = |nodes: u128, after_s: u32| {
+            let living = (0..nodes).map(Uuid::from_u128).collect();
+            arrivals.are_over(living, begun + beat * after_s, beat)
+        };
+        let calm_s = CALM_BEATS;
+        assert!(!are_over(1, 0));
+        assert!(!are_over(2, 1));
+        assert!(!are_over(2, calm_s));
+        assert!(are_over(2, 1 + calm_s));
+        assert!(are_over(1, 10), "who goes is nobody who comes");
+        // They come and come.
+        let max_s = CALM_BEATS_MAX;
+        assert!((0..max_s).all(|after_s| !are_over(2 + u128::from(after_s), 20 + after_s)));
+        assert!(are_over(100, 20 + max_s));
     }
 
     #[test]

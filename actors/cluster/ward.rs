@@ -23,7 +23,7 @@ use uuid::Uuid;
 use super::{
     bell::Bell,
     failing::Failing,
-    lead::Silence,
+    lead::{Arrivals, Silence},
     map::Map,
     tenants::{Herald, Tenants},
 };
@@ -83,6 +83,8 @@ pub(super) struct Life {
     pub(super) silence: Option<Silence>,
     /// When it looked last how much nodes hold.
     pub(super) levelled: Option<Instant>,
+    /// Who has come to the cluster lately.
+    pub(super) arrivals: Arrivals,
     /// It does not hear most of the others: who holds a shard must be heard.
     is_cut_off: bool,
     /// It does not hear some of the others just now.
@@ -131,6 +133,7 @@ impl Ward {
                 heard: Instant::now(),
                 silence: None,
                 levelled: None,
+                arrivals: Arrivals::default(),
                 is_cut_off: false,
                 is_hearing_less: false,
                 missing: Vec::new(),

@@ -53,6 +53,10 @@ use crate::{
 /// A statement of the register that takes longer is ended by the server: nobody waits for it as long as for others.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A node that says nothing for so long in the middle of a transaction has stopped or is cut off: others, who wait for what it has locked, shall have it when
+/// its lease ends.
+const IDLE_MAX: Duration = Duration::from_secs(2);
+
 /// A connection is not waited for any longer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -200,14 +204,12 @@ fn hasty(address: &Address) -> Address {
 fn configure(dsn: &str, bounds: PostgresBounds) -> Result<Address, StoreError> {
     let mut address = Address::parse(dsn)?;
     let config = &mut address.config;
-    let timeout_ms = bounds
-        .statement_timeout
-        .as_millis()
-        .clamp(1, i32::MAX as u128);
-    // A node that stops in the middle of a transaction would keep what it has locked.
+    let timeout_ms = bounds.statement_timeout.as_millis();
+    let timeout_ms = timeout_ms.clamp(1, i32::MAX as u128);
     let options = format!(
-        "{} -c statement_timeout={timeout_ms} -c idle_in_transaction_session_timeout={timeout_ms}",
-        config.get_options().unwrap_or_default()
+        "{} -c statement_timeout={timeout_ms} -c idle_in_transaction_session_timeout={}",
+        config.get_options().unwrap_or_default(),
+        IDLE_MAX.as_millis()
     );
     config.options(options.trim());
     config.connect_timeout(CONNECT_TIMEOUT);
