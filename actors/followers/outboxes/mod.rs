@@ -59,13 +59,13 @@ const LEFT_WITHIN: Duration = Duration::from_secs(1);
 /// How often it is looked whom it is time to try again.
 const TICK: Duration = Duration::from_millis(200);
 
-/// Those of a shard are read when the model tells of them as they are, or tried again later: it is waited so long, …
-const FOLDED_WITHIN: Duration = Duration::from_secs(10);
+/// Those of a shard are read when the model tells of them as they are, or tried again later: it is waited so long, and nobody is told of anything meanwhile, …
+const FOLDED_WITHIN: Duration = Duration::from_millis(200);
 
 /// … and then tried again after so many milliseconds, …
 const AGAIN_MS: u64 = 200;
 
-/// … or after so many, when the database did not answer.
+/// … or after so many, when one of several databases did not answer: that takes time, which the shards of the others lose.
 const AWAY_MS: u64 = 5_000;
 
 /// So many destinations are read at once at the start.
@@ -274,6 +274,7 @@ impl Follower {
     ) -> Result<Vec<ShardNumber>, Stopped> {
         let known = self.store.known_heads(Family::Servers).await;
         let known = known.inspect_err(|error| tracing::warn!(%error, "cannot read heads"));
+        let away_ms = if known.is_ok() { AWAY_MS } else { AGAIN_MS };
         let mut heads = known.map(|known| known.heads).unwrap_or_default();
         heads.retain(|head| numbers.contains(&head.shard.number));
         let deadline = Instant::now() + FOLDED_WITHIN;
@@ -291,7 +292,7 @@ impl Follower {
             to.push(*number);
         }
         self.parts.board.put_off(&late, now_ms + AGAIN_MS);
-        self.parts.board.put_off(&away, now_ms + AWAY_MS);
+        self.parts.board.put_off(&away, now_ms + away_ms);
         Ok(ready)
     }
 
