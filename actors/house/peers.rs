@@ -6,8 +6,11 @@ use bytes::Bytes;
 use ruma::ServerName;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::House;
+use super::{House, aside::aside};
 use crate::network::{PeerError, PeerMethod, PeerRequest};
+
+/// An answer of so many bytes takes milliseconds to read, for which others do not wait.
+const READ_ASIDE_FROM: usize = 1 << 20;
 
 /// How a question is asked.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +56,7 @@ impl Patience {
 
 impl House {
     /// Asks by GET.
-    pub(super) async fn ask_peer<T: DeserializeOwned>(
+    pub(super) async fn ask_peer<T: DeserializeOwned + Send + 'static>(
         &self,
         server: &ServerName,
         path: String,
@@ -64,7 +67,7 @@ impl House {
     }
 
     /// Sends something by PUT or POST.
-    pub(super) async fn tell_peer<T: DeserializeOwned>(
+    pub(super) async fn tell_peer<T: DeserializeOwned + Send + 'static>(
         &self,
         server: &ServerName,
         (method, path): (PeerMethod, String),
@@ -77,7 +80,7 @@ impl House {
             .await
     }
 
-    async fn request<T: DeserializeOwned>(
+    async fn request<T: DeserializeOwned + Send + 'static>(
         &self,
         server: &ServerName,
         (method, path): (PeerMethod, String),
@@ -93,7 +96,12 @@ impl House {
             answer_bytes_max: patience.bytes_max,
         };
         let answer = self.env.network.ask(request).await?;
-        serde_json::from_slice(&answer).map_err(|error| PeerError::Nonsense(error.to_string()))
+        let nonsense = |error: serde_json::Error| PeerError::Nonsense(error.to_string());
+        if answer.len() < READ_ASIDE_FROM {
+            return serde_json::from_slice(&answer).map_err(nonsense);
+        }
+        let read = aside(move || serde_json::from_slice(&answer).map_err(nonsense)).await;
+        read.unwrap_or_else(|| Err(PeerError::Nonsense("it cannot be read".into())))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
+    time::Instant,
 };
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
@@ -16,12 +17,7 @@ use serde_json::value::RawValue;
 
 use super::handshake::{Finished, Journey, Setback};
 use crate::{
-    house::{
-        House, HouseError,
-        aside::aside,
-        event_keys::{BatchKeys, rest},
-        receive::outlier,
-    },
+    house::{House, HouseError, aside::aside, event_keys::BatchKeys, receive::outlier},
     network::KeysWanted,
     room::receive::{CheckedPdu, Fate, Occasion, Receive, ReceivedEvent, Role, check::RawPdu},
 };
@@ -139,7 +135,8 @@ impl House {
         Ok(events.into_iter().map(outlier).collect())
     }
 
-    /// Has a room take in what only authorises, as long as there is more than it takes at a time; answers the rest.
+    /// Has a room take in what only authorises, as long as there is more than it takes at a time; answers the rest. Nobody waits for it: half of the time is
+    /// left to what somebody waits for.
     pub(super) async fn receive_chunks(
         &self,
         (room_id, version): (&RoomId, &RoomVersionId),
@@ -150,7 +147,9 @@ impl House {
             let rest = events.split_off(at_a_time);
             let chunk = std::mem::replace(&mut events, rest);
             let chunk = chunk.into_iter().map(outlier).collect();
+            let begun = Instant::now();
             self.receive(room_id, Some(version.clone()), chunk).await?;
+            tokio::time::sleep(begun.elapsed()).await;
         }
         Ok(events.into_iter().map(outlier).collect())
     }
@@ -217,13 +216,19 @@ impl House {
         if answer.state.len() + answer.auth_chain.len() > EVENTS_MAX {
             return Err(Setback::nonsense("the room is too large"));
         }
-        let (mut raw, state) = read(&answer, rules).await;
-        let mut wanted = KeysWanted::new();
-        raw.retain(|_, pdu| pdu.want_keys(rules, &mut wanted).is_ok());
-        let all = raw.len();
-        let raw: Vec<_> = raw.into_values().collect();
-        let keys = self.batch_keys(rules, (&*raw, wanted)).await;
-        let checked = checked_aside(room_id, raw, (rules.clone(), keys)).await;
+        let reading = (answer, rules.clone());
+        let read = aside(move || read(reading.0, &reading.1)).await;
+        let Some(Read {
+            events,
+            state,
+            all,
+            wanted,
+        }) = read
+        else {
+            return Err(Setback::nonsense("its state cannot be read"));
+        };
+        let keys = self.batch_keys(rules, (&*events, wanted)).await;
+        let checked = checked_aside(room_id, events, (rules.clone(), keys)).await;
         let good = aside(move || rooted(checked)).await.unwrap_or_default();
         if good.len() < all {
             let unsound = all - good.len();
@@ -257,8 +262,7 @@ async fn checked_aside(
             let (room_id, rules, keys) = &*means;
             let checked = list.into_iter();
             let checked = checked.filter_map(|pdu| {
-                // Whatever waits for this processor goes first: a thread that never pauses is taken off it only some milliseconds later.
-                std::thread::yield_now();
+                give_processor();
                 let keys = keys.of(&pdu.event_id);
                 pdu.check(room_id, rules, keys).ok()
             });
@@ -270,24 +274,51 @@ async fn checked_aside(
     checked.into_iter().flatten().flatten().collect()
 }
 
-/// The events of an answer, and which of them are the state. What is no event is left out.
-async fn read(
-    answer: &Arrival,
-    rules: &RoomVersionRules,
-) -> (BTreeMap<OwnedEventId, RawPdu>, BTreeSet<OwnedEventId>) {
+/// What an answer holds.
+struct Read {
+    /// Those events of which it can be said who must have signed them.
+    events: Vec<RawPdu>,
+    /// Which of them are the state.
+    state: BTreeSet<OwnedEventId>,
+    /// How many it held.
+    all: usize,
+    /// What the events are checked with.
+    wanted: KeysWanted,
+}
+
+/// The events of an answer. What is no event is left out.
+fn read(answer: Arrival, rules: &RoomVersionRules) -> Read {
     let mut raw = BTreeMap::new();
     let mut state = BTreeSet::new();
-    let texts = answer.auth_chain.iter().chain(&answer.state);
-    for (index, text) in texts.enumerate() {
-        rest(index).await;
+    let of_state = answer.state.into_iter().map(|text| (true, text));
+    let texts = answer.auth_chain.into_iter().map(|text| (false, text));
+    for (is_state, text) in texts.chain(of_state) {
+        give_processor();
         if let Ok(pdu) = RawPdu::read(text.get(), rules).map(RawPdu::of_past) {
-            if index >= answer.auth_chain.len() {
+            if is_state {
                 state.insert(pdu.event_id.clone());
             }
             raw.insert(pdu.event_id.clone(), pdu);
         }
     }
-    (raw, state)
+    let all = raw.len();
+    let mut wanted = KeysWanted::new();
+    let mut is_wanted = |pdu: &RawPdu| {
+        give_processor();
+        pdu.want_keys(rules, &mut wanted).is_ok()
+    };
+    let events = raw.into_values().filter(|pdu| is_wanted(pdu)).collect();
+    Read {
+        events,
+        state,
+        all,
+        wanted,
+    }
+}
+
+/// Whatever waits for this processor goes first: a thread that never pauses is taken off it only some milliseconds later.
+fn give_processor() {
+    std::thread::yield_now();
 }
 
 /// The join as the other server has signed it, too, and as it was made here; in a restricted room it is nothing without the other signature.

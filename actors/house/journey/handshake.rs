@@ -233,7 +233,7 @@ impl House {
     }
 
     /// Hands a finished event to the server that made its template. Version 1 of the endpoints answers with a pair of a status and the answer.
-    pub(super) async fn send_there<T: DeserializeOwned>(
+    pub(super) async fn send_there<T: DeserializeOwned + Send + 'static>(
         &self,
         server: &ServerName,
         journey: &Journey,
