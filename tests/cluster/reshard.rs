@@ -12,7 +12,11 @@ use super::{
     load::{Load, Outcome, Plan},
     shared::Shared,
 };
-use crate::harness::{is_durable, made::now_ms, wish};
+use crate::harness::{
+    is_durable,
+    made::{now_ms, of_day},
+    wish,
+};
 
 const NS_IN_MS: u64 = 1_000_000;
 
@@ -135,11 +139,4 @@ fn tell_worst(stalls: &Stalls, zero_ms: u64, deeds: &[(u64, String)]) {
             of_day(since_ms)
         );
     }
-}
-
-/// The time of day (UTC), as logs have it.
-fn of_day(ms: u64) -> String {
-    let (seconds, ms) = (ms / 1_000, ms % 1_000);
-    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("{hour:02}:{minute:02}:{second:02}.{ms:03}")
 }

@@ -57,14 +57,18 @@ fn assert_damage_is_named(server: &TestServer) {
 fn flip_on_sqlite(server: &TestServer) {
     // The payload of one event, found by what was said in it.
     let path = server.data().join("log/rooms-0.db");
-    let mut bytes = std::fs::read(&path).expect("the log file");
+    let database = rusqlite::Connection::open(path).expect("the log file");
     let said = b"a sentence to be damaged";
-    let place = bytes
-        .windows(said.len())
-        .position(|window| window == said)
-        .expect("it was said");
-    bytes[place] ^= 1;
-    std::fs::write(&path, bytes).expect("the log file can be written");
+    let find = "SELECT place, payload FROM log_rooms WHERE instr(payload, $1) > 0";
+    let found = database.query_row(find, (&said[..],), |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))
+    });
+    let (place, mut payload) = found.expect("it was said");
+    let at = payload.windows(said.len()).position(|part| part == said);
+    payload[at.expect("it is in there")] ^= 1;
+    let change = "UPDATE log_rooms SET payload = $2 WHERE place = $1";
+    let rows = database.execute(change, (place, payload));
+    assert_eq!(rows.expect("the row can be changed"), 1);
 }
 
 async fn flip_on_postgres(dsn: String) {

@@ -149,6 +149,14 @@ impl Client {
         }
     }
 
+    /// The same over connections of its own.
+    pub(crate) fn afresh(&self) -> Self {
+        Self {
+            http: Self::new(&self.base).http,
+            ..self.clone()
+        }
+    }
+
     /// Any request.
     pub(crate) async fn request(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
         self.try_request(method, path, body)

@@ -102,6 +102,13 @@ pub(crate) fn now_ms() -> u64 {
     env("clock.test").now_ms()
 }
 
+/// The time of day (UTC), as logs have it.
+pub(crate) fn of_day(ms: u64) -> String {
+    let (seconds, ms) = (ms / 1_000, ms % 1_000);
+    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{hour:02}:{minute:02}:{second:02}.{ms:03}")
+}
+
 /// A public room of played servers, which one of them lets others into.
 #[derive(Clone)]
 pub(crate) struct PlayedRoom {

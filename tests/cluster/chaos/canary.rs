@@ -234,13 +234,12 @@ impl Canaries {
         shards: &[Shard],
         doors: &[String],
         since: Instant,
-    ) -> Vec<(Family, Duration)> {
+    ) -> Vec<(Shard, Duration)> {
         let many = u32::try_from(shards.len()).expect("few shards");
         let every = TRY_EVERY.max(TRY_EVERY_EACH * many);
         let voices = self.voices(shards).into_iter();
         let away = join_all(voices.map(|voice| voice.until_heard(doors, since, every))).await;
-        let families = shards.iter().map(|shard| shard.family);
-        families.zip(away).collect()
+        shards.iter().copied().zip(away).collect()
     }
 
     /// Waits until so much more was acknowledged, and something is on its way. Those who speak must be at it.

@@ -30,7 +30,11 @@ use super::{
     netns::Wires,
     shared::Shared,
 };
-use crate::harness::{Dice, Peers, Postgres, is_durable, wish};
+use crate::harness::{
+    Dice, Peers, Postgres, is_durable,
+    made::{now_ms, of_day},
+    wish,
+};
 
 /// What nodes are for: each for everything.
 const ALIKE: [&str; 3] = ["", "", ""];
@@ -196,13 +200,18 @@ impl Scene {
         }
     }
 
+    #[expect(
+        clippy::print_stdout,
+        reason = "what happened when belongs into the test's output"
+    )]
     async fn play(&mut self, fault: Fault) {
         let victim = self.dice.below(self.fleet.nodes.len());
         let whole = 0..self.fleet.nodes.len();
         let known: Vec<_> = whole.map(|node| self.refusals(node).len()).collect();
         if fault != Fault::DatabaseRestarted {
-            let roles = self.fleet.nodes[victim].roles.clone();
-            self.tally.note_victim(fault, &roles);
+            let node = &self.fleet.nodes[victim];
+            println!("{}: {fault:?}, {}", of_day(now_ms()), node.name);
+            self.tally.note_victim(fault, &node.roles);
         }
         match fault {
             Fault::Killed => self.kill(victim).await,
@@ -307,7 +316,7 @@ impl Scene {
         wires: &[(&str, &str)],
         (affected, doors): (&[Shard], &[String]),
         lasts: Duration,
-    ) -> Vec<(Family, Duration)> {
+    ) -> Vec<(Shard, Duration)> {
         for (one, other) in wires {
             self.wires().cut(one, other);
         }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use playhouse_schema::address::Family;
+use playhouse_schema::address::{Family, Shard};
 
 use super::Fault;
 
@@ -42,10 +42,18 @@ impl Fault {
 }
 
 impl Tally {
-    /// Notes how long each affected shard was away.
-    pub(super) fn note(&mut self, fault: Fault, away: Vec<(Family, Duration)>) {
-        for (family, away) in away {
-            self.away.entry((fault, family)).or_default().push(away);
+    /// Notes how long each affected shard was away, and tells which were away too long.
+    #[expect(
+        clippy::print_stdout,
+        reason = "which shards were late belongs into the test's output"
+    )]
+    pub(super) fn note(&mut self, fault: Fault, away: Vec<(Shard, Duration)>) {
+        for (shard, away) in away {
+            if away > fault.allowed() {
+                println!("{fault:?}: {shard} was away for {away:?}");
+            }
+            let of_family = self.away.entry((fault, shard.family)).or_default();
+            of_family.push(away);
         }
         self.away.values_mut().for_each(|all| all.sort_unstable());
     }
