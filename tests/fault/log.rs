@@ -59,14 +59,14 @@ fn flip_on_sqlite(server: &TestServer) {
     let path = server.data().join("log/rooms-0.db");
     let database = rusqlite::Connection::open(path).expect("the log file");
     let said = b"a sentence to be damaged";
-    let find = "SELECT place, payload FROM log_rooms WHERE instr(payload, $1) > 0";
+    let find = "SELECT place, payload FROM log_rooms WHERE instr(payload, ?1) > 0";
     let found = database.query_row(find, (&said[..],), |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))
     });
     let (place, mut payload) = found.expect("it was said");
     let at = payload.windows(said.len()).position(|part| part == said);
     payload[at.expect("it is in there")] ^= 1;
-    let change = "UPDATE log_rooms SET payload = $2 WHERE place = $1";
+    let change = "UPDATE log_rooms SET payload = ?2 WHERE place = ?1";
     let rows = database.execute(change, (place, payload));
     assert_eq!(rows.expect("the row can be changed"), 1);
 }
