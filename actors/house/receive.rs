@@ -25,10 +25,10 @@ use crate::{
 const ROOMS_AT_ONCE: usize = 8;
 
 /// So often a server is asked what lies between its events and those known here: Synapse tells 20 at a time.
-const BETWEEN_MAX: usize = 20;
+pub(super) const BETWEEN_MAX: usize = 100;
 
 /// While so many events wait for their predecessors, no more are asked for.
-const WAITING_MAX: usize = 500;
+pub(super) const WAITING_MAX: usize = 2_000;
 
 /// So often a server is asked what authorises its events: who has not told twice does not know.
 const CHAINS_MAX: usize = 4;
@@ -57,23 +57,23 @@ pub(super) struct Scene<'a> {
 
 /// How often what some events rest on was asked for.
 #[derive(Default)]
-struct Asked {
+pub(super) struct Asked {
     chains: usize,
-    between: usize,
+    pub(super) between: usize,
     bridges: usize,
 }
 
 /// What events lack that cannot be taken in yet; what is among them is not lacking.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Lacks {
     pub(super) listed: BTreeSet<OwnedEventId>,
     pub(super) prev_events: BTreeSet<OwnedEventId>,
-    auth_events: BTreeSet<OwnedEventId>,
+    pub(super) auth_events: BTreeSet<OwnedEventId>,
     /// Who rests on one of the `prev_events`. A server tells few events for a question, and begins at each that it is asked about: asked about the others,
     /// too, it would tell what is listed, and nothing else.
     pub(super) rootless: Vec<OwnedEventId>,
     /// Who is authorised by one of the `auth_events`.
-    unauthorised: Vec<OwnedEventId>,
+    pub(super) unauthorised: Vec<OwnedEventId>,
 }
 
 impl Lacks {
@@ -276,12 +276,7 @@ impl House {
         if lacks.prev_events.is_empty() {
             return Ok(found);
         }
-        let mut between = Vec::new();
-        if asked.between < BETWEEN_MAX && lacks.listed.len() < WAITING_MAX {
-            asked.between += 1;
-            let told = self.missing_events(scene, &lacks.rootless).await?;
-            between = self.leading_to(scene.room_id, lacks, told).await?;
-        }
+        let between = self.between(scene, asked, lacks).await?;
         if between.is_empty() && asked.bridges < BRIDGES_MAX {
             asked.bridges += 1;
             // States before those with gaps are put beside them only once they have none.

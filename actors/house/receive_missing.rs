@@ -11,7 +11,7 @@ use serde_json::{json, value::RawValue};
 use super::{
     House, HouseError,
     peers::{Patience, segment},
-    receive::{GAPS_MAX, Lacks, Scene, next, outlier},
+    receive::{Asked, BETWEEN_MAX, GAPS_MAX, Lacks, Scene, WAITING_MAX, next, outlier},
     surprise,
 };
 use crate::{
@@ -24,6 +24,9 @@ use crate::{
 
 /// So many missing events are asked for at once (`get_missing_events`).
 const MISSING_MAX: usize = 50;
+
+/// Events that were told and wait for their predecessors have at most about so many bytes.
+const WAITING_BYTES_MAX: usize = 32 << 20;
 
 /// So many events are fetched one by one rather than with the whole state.
 const SINGLE_EVENTS_MAX: usize = 50;
@@ -50,6 +53,77 @@ struct StateIds {
 }
 
 impl House {
+    /// What lies between what is known here and what some events lack. A server tells few at a time, and so it is asked again about what it has told, until
+    /// that rests on something known, or too much waits.
+    pub(super) async fn between(
+        &self,
+        scene: Scene<'_>,
+        asked: &mut Asked,
+        lacks: &Lacks,
+    ) -> Result<Vec<ReceivedEvent>, HouseError> {
+        let mut between = Vec::new();
+        let mut lacks = lacks.clone();
+        let mut bytes = 0;
+        let is_enough = |lacks: &Lacks, bytes| {
+            lacks.prev_events.is_empty()
+                || lacks.listed.len() >= WAITING_MAX
+                || bytes >= WAITING_BYTES_MAX
+        };
+        while asked.between < BETWEEN_MAX && !is_enough(&lacks, bytes) {
+            asked.between += 1;
+            let told = self.missing_events(scene, &lacks.rootless).await?;
+            let found = self.leading_to(scene.room_id, &lacks, told).await?;
+            if found.is_empty() {
+                break;
+            }
+            bytes += found
+                .iter()
+                .map(|event| event.pdu.json().len())
+                .sum::<usize>();
+            lacks = self.lacks_before(scene.room_id, lacks, &found).await?;
+            between.extend(found);
+        }
+        Ok(between)
+    }
+
+    /// What is lacking still when some of what is lacking was found.
+    async fn lacks_before(
+        &self,
+        room_id: &RoomId,
+        lacks: Lacks,
+        found: &[ReceivedEvent],
+    ) -> Result<Lacks, HouseError> {
+        let ids = found.iter().map(|event| event.pdu.event_id.clone());
+        let mut listed = lacks.listed;
+        listed.extend(ids);
+        let before = found.iter().flat_map(|event| &event.pdu.prev_events);
+        let before: BTreeSet<_> = before.filter(|id| !listed.contains(*id)).cloned().collect();
+        let limit = before.len();
+        let unknown = self
+            .unknown_of(room_id, before.into_iter().collect(), limit)
+            .await?;
+        let mut prev_events: BTreeSet<_> = unknown.into_iter().collect();
+        let is_rootless = |event: &&ReceivedEvent| {
+            let mut prev_events_of = event.pdu.prev_events.iter();
+            prev_events_of.any(|id| prev_events.contains(id))
+        };
+        let rootless = found.iter().filter(is_rootless);
+        let mut rootless: Vec<_> = rootless.map(|event| event.pdu.event_id.clone()).collect();
+        // What was asked for and not told yet may come with the next answer.
+        let left = lacks.prev_events.iter().filter(|id| !listed.contains(*id));
+        let left: Vec<_> = left.cloned().collect();
+        if !left.is_empty() {
+            rootless.extend(lacks.rootless);
+        }
+        prev_events.extend(left);
+        Ok(Lacks {
+            listed,
+            prev_events,
+            rootless,
+            ..Lacks::default()
+        })
+    }
+
     /// What lies between what is known here and some events.
     pub(super) async fn missing_events(
         &self,
@@ -78,7 +152,7 @@ impl House {
 
     /// Those of some events that lie between what is lacking and what is known. A server walks on past what is known here wherever the graph has another
     /// way: what happened before this server came in is history, and no news.
-    pub(super) async fn leading_to(
+    async fn leading_to(
         &self,
         room_id: &RoomId,
         lacks: &Lacks,

@@ -12,6 +12,7 @@ use std::{
 use parking_lot::Mutex;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use crate::{
     client::props::{ids, list_or_none, next_batch, room_path},
@@ -43,6 +44,21 @@ async fn nothing_is_lost_between_servers() {
         waits.push(stage.check(round, &written).await);
     }
     tell(&counts, waits);
+}
+
+/// So much is said in a room while a server does not answer: more than what servers find out by asking for what they lack.
+const MISSED: usize = 2_100;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_stopped_for_a_while_has_all_of_a_busy_room() {
+    let mut stage = Stage::open().await;
+    let writing = stage.write(0);
+    writing.came_to(WRITERS).await;
+    stage.two.suspend();
+    writing.came_to(MISSED).await;
+    stage.two.resume();
+    let written = writing.end().await;
+    stage.check(0, &written).await;
 }
 
 #[expect(
@@ -126,6 +142,14 @@ impl Stage {
 
     /// All write while something befalls one of the servers; when this ends, everybody is back and all is acknowledged.
     async fn round(&mut self, round: usize) -> Vec<Written> {
+        let writing = self.write(round);
+        writing.came_to(WRITERS).await;
+        self.befall(round, &writing.base).await;
+        writing.end().await
+    }
+
+    /// All begin to write.
+    fn write(&self, round: usize) -> Writing {
         let base = Arc::new(Mutex::new(self.one.base().to_owned()));
         let stop = Arc::new(AtomicBool::new(false));
         let acked = Arc::new(AtomicUsize::new(0));
@@ -142,19 +166,12 @@ impl Stage {
             };
             tokio::spawn(pen.write())
         });
-        let tasks: Vec<_> = tasks.collect();
-        let deadline = Instant::now() + ARRIVED_WITHIN;
-        while acked.load(Ordering::Relaxed) <= WRITERS {
-            assert!(Instant::now() < deadline, "the writers hardly write");
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        Writing {
+            tasks: tasks.collect(),
+            base: base.clone(),
+            stop: stop.clone(),
+            acked: acked.clone(),
         }
-        self.befall(round, &base).await;
-        stop.store(true, Ordering::Relaxed);
-        let mut written = Vec::new();
-        for task in tasks {
-            written.push(task.await.expect("a writer ends"));
-        }
-        written
     }
 
     async fn befall(&mut self, round: usize, base: &Mutex<String>) {
@@ -246,6 +263,35 @@ impl Stage {
                 return by_sender;
             }
         }
+    }
+}
+
+/// All writers at work.
+struct Writing {
+    tasks: Vec<JoinHandle<Written>>,
+    base: Arc<Mutex<String>>,
+    stop: Arc<AtomicBool>,
+    acked: Arc<AtomicUsize>,
+}
+
+impl Writing {
+    /// Waits until more than so many events and messages are acknowledged.
+    async fn came_to(&self, count: usize) {
+        let deadline = Instant::now() + ARRIVED_WITHIN;
+        while self.acked.load(Ordering::Relaxed) <= count {
+            assert!(Instant::now() < deadline, "the writers hardly write");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// They finish what they are at.
+    async fn end(self) -> Vec<Written> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut written = Vec::new();
+        for task in self.tasks {
+            written.push(task.await.expect("a writer ends"));
+        }
+        written
     }
 }
 

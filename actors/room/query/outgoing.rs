@@ -29,8 +29,9 @@ use super::{
     scroll::Scroll,
 };
 
-/// Of a server that missed more records of a room than this, only the newest event is told: it asks for the others.
-const MISSED_MAX: u64 = 2_000;
+/// A server that missed more records of a room than this is told the newest event only, and asks for the others as far back as it likes. What servers find out
+/// by asking is bounded by much less, and so who was away for a short while is told everything, however busy the room.
+const MISSED_MAX: u64 = 20_000;
 
 /// What a server missed of a room.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -104,21 +104,31 @@ fn told_by_synapse(all: &[Made], question: &Value) -> Vec<Value> {
     told.iter().rev().map(|made| made.json.clone()).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_gap_longer_than_an_answer_is_filled() {
-    let scene = Scene::open().await;
-    let mut eve = scene.eve.clone();
+/// Lines of which each rests on the one before; the first one rests on what `eve` knows.
+fn lines(mut eve: Guest, count: usize) -> Vec<Made> {
     let mut all = Vec::new();
-    for number in 0..150 {
+    for number in 0..count {
         let made = eve.text(&format!("line {number}"));
         eve.follow(&made);
         all.push(made);
     }
-    let known = all.clone();
-    answering(&scene, move |asked, _| {
+    all
+}
+
+/// Has the hostile server tell what lies between as Synapse does, and nothing else.
+fn telling_what_lies_between(scene: &Scene, all: &[Made]) -> Arc<AtomicUsize> {
+    let known = all.to_vec();
+    answering(scene, move |asked, _| {
         let is_asked = asked.path.contains("/get_missing_events/");
         is_asked.then(|| Reply::Json(200, json!({"events": told_by_synapse(&known, asked.body)})))
-    });
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gap_longer_than_many_answers_is_filled() {
+    let scene = Scene::open().await;
+    let all = lines(scene.eve.clone(), 1_500);
+    telling_what_lies_between(&scene, &all);
     let head = all.last().expect("lines");
     Scene::assert_taken(&scene.send(EVIL, &[head]).await, head);
     let seen = scene.seen().await;
@@ -126,6 +136,22 @@ async fn a_gap_longer_than_an_answer_is_filled() {
     let told: Vec<_> = seen.iter().filter(|id| lines.contains(id)).collect();
     assert_eq!(told, lines);
     scene.end("a long gap").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_longer_than_is_waited_for_is_given_up() {
+    let scene = Scene::open().await;
+    let mut eve = scene.eve.clone();
+    eve.follow(&loose(&scene.eve, 1));
+    let all = lines(eve, 2_500);
+    let asked = telling_what_lies_between(&scene, &all);
+    let head = all.last().expect("lines");
+    let (told, ()) = tokio::join!(scene.send(EVIL, &[head]), scene.others_are_served());
+    Scene::assert_refused(&told, head, "cannot be found");
+    let questions = asked.load(Ordering::Relaxed);
+    assert!(questions < 200, "{questions} questions for one event");
+    assert!(!scene.seen().await.contains(&head.id));
+    scene.end("a chain that does not end in time").await;
 }
 
 /// What is answered to a question with this path; `None` to tell the event that was asked for.
