@@ -13,6 +13,7 @@ use crate::{
     kernel::Directory,
     network::{PeerError, PeerMethod, PeerRequest},
     peer_users::PeerUser,
+    room::held::HeldReceipts,
 };
 
 /// So many answers, and so many bytes of them, are kept.
@@ -26,6 +27,8 @@ pub(super) struct Elsewhere {
     pub(super) fetching: Fetching,
     /// Where presence is announced.
     pub(super) board: Arc<FeedBoard>,
+    /// Receipts of theirs that wait for what they rest on.
+    pub(super) held_receipts: Arc<HeldReceipts>,
     /// Who of them is there.
     pub(super) heard: Heard,
     answers: Mutex<Answers>,
@@ -91,11 +94,16 @@ impl Answers {
 
 impl Elsewhere {
     /// Nothing is known yet.
-    pub(super) fn new(users: Arc<Directory<PeerUser>>, board: Arc<FeedBoard>) -> Self {
+    pub(super) fn new(
+        users: Arc<Directory<PeerUser>>,
+        board: Arc<FeedBoard>,
+        held_receipts: Arc<HeldReceipts>,
+    ) -> Self {
         Self {
             users,
             fetching: Fetching::default(),
             board,
+            held_receipts,
             heard: Heard::default(),
             answers: Mutex::default(),
         }

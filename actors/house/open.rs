@@ -197,6 +197,7 @@ impl Actors {
         let (board, models) = (&ground.board, &ground.models);
         let sessions = Arc::new(SessionCache::new(config.sessions_max));
         let rooms = room_context(config, store, (board, models));
+        let held_receipts = rooms.held_receipts.clone();
         let rooms = opening.directory(rooms, config.rooms).await?;
         let sources = sources(&rooms, store, models);
         let push_board = opening.push_board(config).await?;
@@ -206,7 +207,7 @@ impl Actors {
         let desks = opening.desks(config).await?;
         let later = opening.later(config).await?;
         let strangers = opening.directory(config.env.clone(), config.users);
-        let elsewhere = Elsewhere::new(strangers.await?, board.clone());
+        let elsewhere = Elsewhere::new(strangers.await?, board.clone(), held_receipts);
         let outboxes = opening.outboxes(config, (&rooms, &users, models)).await?;
         let members = HouseMembers {
             rooms: rooms.clone(),

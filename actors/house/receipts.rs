@@ -1,7 +1,7 @@
 //! Receipts and read markers.
 
 use playhouse_schema::{
-    address::{Entity, Family, Sequence},
+    address::{Entity, Family, Sequence, Shard},
     record::{
         codec::Record as _,
         room::{Placement, RoomRecord},
@@ -13,7 +13,7 @@ use ruma::{
 
 use serde::Deserialize;
 
-use super::{House, HouseError, surprise};
+use super::{House, HouseError, among::lies_in, surprise};
 use crate::{
     room::{RoomAnswer, RoomCommand, RoomError, RoomQuery, message::MoveReceipt},
     user::{UserAnswer, UserCommand, UserError, UserQuery},
@@ -133,6 +133,27 @@ impl House {
             RoomAnswer::Held(false) => self.move_receipt(room_id, receipt).await,
             _ => Err(surprise("HoldReceipt")),
         }
+    }
+
+    /// Receipts that wait here go after their rooms, which another node gets.
+    pub(super) fn send_held_receipts(&self, shard: Shard) {
+        let layout = self.store.layout();
+        let is_gone = |room_id: &RoomId| lies_in(layout, &Entity::room(room_id.as_str()), shard);
+        let held = self.elsewhere.held_receipts.take_of(is_gone);
+        if held.is_empty() {
+            return;
+        }
+        let house = self.myself.clone();
+        self.background(async move {
+            for (room_id, receipt) in held {
+                let Some(house) = house.upgrade() else {
+                    return;
+                };
+                if let Err(error) = house.receive_receipt(&room_id, receipt).await {
+                    tracing::debug!(%room_id, %error, "a receipt that waits is lost with its room's move");
+                }
+            }
+        });
     }
 
     /// The event must be one of this room. Rooms do not hold their whole history, so the log is asked.

@@ -190,7 +190,10 @@ impl House {
     /// A shard has left this node, and its actors have gone.
     async fn shard_left(&self, shard: Shard) {
         match shard.family {
-            Family::Rooms => self.elsewhere.board.hush(shard),
+            Family::Rooms => {
+                self.elsewhere.board.hush(shard);
+                self.send_held_receipts(shard);
+            }
             // Others may end sessions from now on.
             Family::Users => self.sessions.clear(),
             Family::Servers => {

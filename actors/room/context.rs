@@ -24,7 +24,7 @@ pub struct RoomContext {
     /// Knows how far the read models are.
     pub models: Arc<dyn Folded>,
     /// Receipts that wait for what they rest on.
-    pub held_receipts: HeldReceipts,
+    pub held_receipts: Arc<HeldReceipts>,
 }
 
 /// Knows how far the read models have come.

@@ -1,7 +1,8 @@
 //! Receipts that other servers tell of before that is known what they rest on: the event, or, in a room whose members are still being fetched, that its user
 //! is in the room. Servers tell of a receipt once, and what it rests on may come by another way.
 //!
-//! They wait in memory, those of all rooms of a node together: the next receipt of the same user makes up for one that is lost.
+//! They wait in memory, those of all rooms of a node together, and go with a room that goes to another node. Who dies takes them along: the next receipt of
+//! the same user makes up for that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -110,6 +111,22 @@ impl HeldReceipts {
     /// Whether any waits in a room.
     fn has_any(&self, room_id: &RoomId) -> bool {
         self.0.lock().rooms.contains_key(room_id)
+    }
+
+    /// Takes out those of some rooms, oldest first.
+    pub(crate) fn take_of(
+        &self,
+        is_of_them: impl Fn(&RoomId) -> bool,
+    ) -> Vec<(OwnedRoomId, MoveReceipt)> {
+        let mut held = self.0.lock();
+        let rooms = held.rooms.iter();
+        let numbers = rooms.filter(|(room_id, _)| is_of_them(room_id));
+        let numbers: BTreeSet<u64> = numbers.flat_map(|(_, of_room)| of_room).copied().collect();
+        let taken = numbers.into_iter().filter_map(|number| {
+            let room_id = held.receipts.get(&number)?.0.clone();
+            Some((room_id, held.remove(number)?))
+        });
+        taken.collect()
     }
 
     /// Takes out those of a room's that are wanted, oldest first.
@@ -253,6 +270,22 @@ mod tests {
         assert!(held.has_any(other));
         assert_eq!(names(&held.take(other, |_| true)), ["$2"]);
         assert_eq!(held.0.lock().bytes, 0);
+    }
+
+    #[test]
+    fn those_of_a_room_go_with_it() {
+        let held = HeldReceipts::default();
+        let (room, other) = (room_id!("!room:x"), room_id!("!other:x"));
+        for (room_id, number) in [(room, 1), (other, 2), (room, 3)] {
+            held.hold(room_id, receipt(number));
+        }
+        let taken = held.take_of(|room_id| room_id == room);
+        let taken: Vec<_> = taken
+            .iter()
+            .map(|(room_id, receipt)| (&**room_id, receipt.event_id.as_str()))
+            .collect();
+        assert_eq!(taken, [(room, "$1"), (room, "$3")]);
+        assert!(!held.has_any(room) && held.has_any(other));
     }
 
     #[test]
