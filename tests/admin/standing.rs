@@ -1,13 +1,16 @@
 //! How accounts stand with the server: who is heard by nobody, whose requests may come how fast, who accepted what.
 
-use std::time::{Duration, Instant};
+use std::{
+    ops::RangeInclusive,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 
 use super::administrator;
 use crate::{
     client::stage::on_own_servers,
-    harness::{Client, client::encode},
+    harness::{Client, client::encode, nodes_wished},
 };
 
 fn at(user_id: &str, what: &str) -> String {
@@ -149,6 +152,11 @@ async fn who_is_shadow_banned_is_heard_by_nobody() {
     .await;
 }
 
+/// So many messages pass at the rate of all: each node counts what it is asked.
+fn at_rate() -> RangeInclusive<usize> {
+    3..=3 * nodes_wished()
+}
+
 /// How many messages of a few at once pass.
 async fn passed(client: &Client, room_id: &str) -> usize {
     let mut passed = 0;
@@ -182,7 +190,7 @@ async fn a_user_has_another_rate() {
         let room_id = anna.create_room(json!({})).await;
         let path = at(&anna.user_id, "override_ratelimit");
         assert_eq!(boss.get(&path).await.ok(), json!({}));
-        assert_eq!(passed(&anna, &room_id).await, 3);
+        assert!(at_rate().contains(&passed(&anna, &room_id).await));
         let free = json!({"messages_per_second": 0, "burst_count": 0});
         assert_eq!(boss.post(&path, json!({})).await.ok(), free);
         assert_eq!(boss.get(&path).await.ok(), free);
@@ -199,7 +207,7 @@ async fn a_user_has_another_rate() {
         assert_eq!(passed(&anna, &room_id).await, 8);
         boss.delete(&path).await.ok();
         assert_eq!(boss.get(&path).await.ok(), json!({}));
-        assert_eq!(passed(&anna, &room_id).await, 3);
+        assert!(at_rate().contains(&passed(&anna, &room_id).await));
         anna.get(&path).await.refused(403, "M_FORBIDDEN");
     })
     .await;

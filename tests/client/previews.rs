@@ -11,7 +11,7 @@ use super::{
 use crate::harness::{
     Client, Options, TestServer,
     client::encode,
-    only_alone,
+    nodes_wished, only_alone,
     web::{Body, Reply, Seen, Web},
 };
 
@@ -377,7 +377,8 @@ async fn nobody_makes_too_many_at_once() {
         let answers = futures_util::future::join_all(links.iter().map(|link| anna.get(link))).await;
         let busy = answers.iter().filter(|answer| answer.status == 429).count();
         let slow = answers.iter().filter(|answer| answer.status == 504).count();
-        assert_eq!((busy, slow), (5, 3));
+        assert_eq!(busy + slow, 8);
+        assert!((3..=3 * nodes_wished()).contains(&slow), "{slow} at once");
         let again = anna.get(&links[0]).await;
         assert!(
             [429, 504].contains(&again.status),

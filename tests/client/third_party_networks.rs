@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::{
     Client, Options, TestServer,
     client::{Answer, encode},
+    nodes_wished,
     server::SERVER_NAME,
     web::{Body, Reply, Seen, Web},
 };
@@ -115,8 +116,9 @@ async fn bridges_are_asked_about_their_networks() {
     let anna = server.register("anna").await;
     descriptions_are_put_together(&anna).await;
     // Good descriptions are kept, and who gave none is asked again.
-    assert_eq!(counted(&one, "protocol/irc"), 1);
-    assert_eq!(counted(&two, "protocol/irc"), 1);
+    for kept in [&one, &two] {
+        assert!((1..=nodes_wished()).contains(&counted(kept, "protocol/irc")));
+    }
     assert_eq!(counted(&broken, "protocol/irc"), 2);
     users_and_rooms_are_found(&anna).await;
     what_cannot_be_asked_is_refused(&anna).await;

@@ -160,6 +160,7 @@ impl TestServer {
             if let Some((host, _)) = federation.and_then(|place| place.rsplit_once(':')) {
                 command.env("PLAYHOUSE_FEDERATION_LISTEN", format!("{host}:0"));
             }
+            command.env_remove("PLAYHOUSE_PUSH_GATEWAY_LISTEN");
         }
         command
     }
