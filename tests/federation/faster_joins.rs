@@ -17,6 +17,7 @@ use crate::{
         client::encode,
         crowd::{Arrival, CREATOR, CROWD, Crowd, HELD, ROOM, Telling, member},
         made::id_of,
+        nodes_wished,
         peer::ask_as,
     },
 };
@@ -320,7 +321,9 @@ async fn asked_again_after(tellings: &[Telling]) {
     all.push(Telling::Whole);
     let scene = Scene::open(&all).await;
     scene.has_all(&everybody()).await;
-    assert_eq!(scene.crowd.states_told(), 1, "{tellings:?}");
+    // Who gets the room from another node while that asks, asks too.
+    let told = scene.crowd.states_told();
+    assert!((1..=nodes_wished()).contains(&told), "{tellings:?}: {told}");
     let asked = scene.crowd.state_requests();
     assert!(asked > tellings.len(), "{tellings:?}: {asked} questions");
     scene.hears(&member(7), "here").await;
